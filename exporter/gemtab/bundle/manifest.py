@@ -1,0 +1,64 @@
+"""The schema of `gemtab.json`, the manifest of a bundle.
+
+A bundle is complete when its manifest is there: it is written last.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gemtab.bundle.plan import Strict
+
+MANIFEST_FORMAT = 1
+MANIFEST_NAME = "gemtab.json"
+
+WeightFormat = Literal["f32", "f16", "q8", "q4"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+RelativePath = Annotated[str, Field(pattern=r"^(?!/)(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._/-]+$")]
+
+
+class FileEntry(Strict):
+    """One file of the bundle. sha256: of each slice of `slice_bytes` (the last may be shorter), so that a slice is
+    checked before it is used; a file no longer than a slice has one digest."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    slice_bytes: Annotated[int, Field(gt=0)]
+    sha256: tuple[Sha256, ...]
+
+
+class PlanEntry(Strict):
+    """A plan of the bundle and what a device needs for it; the first that fits is used."""
+
+    file: RelativePath
+    activation: Literal["f32", "f16"]
+    features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
+
+
+class MemoryNeed(Strict):
+    """GPU bytes: the weights, and caches and scratch at the largest context (f32 plan)."""
+
+    weights: int
+    state: int
+    scratch: int
+
+
+class Source(Strict):
+    """What was exported: the checkpoint's folder or hub name, its model_type, its licence where it is known."""
+
+    name: str
+    model_type: str
+    licence: str | None = None
+
+
+class Manifest(Strict):
+    """`gemtab.json`."""
+
+    format: Literal[1] = MANIFEST_FORMAT
+    gemtab: str
+    source: Source
+    weights: WeightFormat
+    context: int
+    inputs: tuple[Literal["text", "image", "audio", "video"], ...]
+    plans: Annotated[tuple[PlanEntry, ...], Field(min_length=1)]
+    files: dict[RelativePath, FileEntry]
+    memory: MemoryNeed

@@ -1,0 +1,171 @@
+"""The schema of `plan/<activation>.json`: the programs that an executor runs, as data.
+
+An executor (Python in `gemtab.backends.webgpu.executor`, TypeScript in `webruntime/src/engine`) needs to know
+nothing about the model. It
+
+1. checks that the device has `features` and `limits`;
+2. makes one GPU buffer for each entry of `slots` and of `buffers` (state buffers when a dispatch first binds
+   them, zeroed as WebGPU does), and uploads the weights;
+3. makes one pipeline for each kernel, from the first of its `forms` whose features the device has, with the
+   bind group layout that `bindings` gives, and prepends the `enable` lines of that form's features;
+4. to run a program on T tokens at position P with context C: writes `step` (and `ids`), then encodes the
+   dispatches in order into one compute pass, evaluating each grid on T, P and C and leaving out those with a
+   zero in it; then its own P advances by T, as the program's last dispatch advances the GPU's.
+
+Expressions are data and never evaluated as code: pages run under a strict content security policy.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PLAN_FORMAT = 1
+
+Symbol = Literal["T", "P", "C"]
+"""T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
+
+Operator = Literal["+", "-", "*", "ceildiv", "min", "max"]
+
+type Expr = Annotated[int, Field(ge=0)] | Symbol | tuple[Operator, Expr, Expr]
+"""A number, a symbol, or [operator, left, right]. Integer arithmetic; intermediate results may be negative."""
+
+
+class Strict(BaseModel):
+    """A model that refuses fields it does not know and cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WeightBuffer(Strict):
+    """`bytes` bytes of a file of the bundle, from `offset` (a multiple of 4); the GPU buffer holds just them."""
+
+    kind: Literal["weight"] = "weight"
+    file: str
+    offset: Annotated[int, Field(ge=0, multiple_of=4)]
+    bytes: Annotated[int, Field(gt=0, multiple_of=4)]
+
+
+class Ring(Strict):
+    """The shape in time of a ring buffer, in positions."""
+
+    rows: int
+    window: int
+
+
+class StateBuffer(Strict):
+    """Kept between steps: a cache. Allocated, zeroed, when a dispatch first binds it.
+
+    ring: the buffer is a ring of `rows` positions (position p lies in row p modulo rows), of which readers look
+    back `window`. A rewind by up to rows - window positions finds all it needs; a longer one needs a snapshot.
+    Absent where a position keeps its row for good.
+    """
+
+    kind: Literal["state"] = "state"
+    bytes: Expr
+    ring: Ring | None = None
+
+
+class ScratchBuffer(Strict):
+    """A value that lives within one step, in slot number `slot` of `Plan.slots`; others may share the slot at
+    other times. Slots are GPU buffers of their own, since WebGPU tracks use by whole buffers."""
+
+    kind: Literal["scratch"] = "scratch"
+    slot: int
+    bytes: Annotated[int, Field(gt=0, multiple_of=4)]
+
+
+class ControlBuffer(Strict):
+    """A small buffer by which executor and programs talk; all are arrays of u32 unless said otherwise.
+
+    - `ids` [max_tokens]: the step's token ids. The executor writes them for prompts; a decode step leaves the
+      sampled id in ids[0], where the next one reads it.
+    - `step` [4]: position of the first token, number of tokens, number of ids sampled so far, 0. The programs
+      advance position and count.
+    - `sampling` [4]: temperature (f32; 0 is greedy), top_k (0: as many as the sampler keeps), top_p (f32; 1: off),
+      seed.
+    - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
+    """
+
+    kind: Literal["control"] = "control"
+    role: Literal["ids", "step", "sampling", "sampled"]
+    bytes: Annotated[int, Field(gt=0, multiple_of=4)]
+
+
+Buffer = Annotated[
+    WeightBuffer | StateBuffer | ScratchBuffer | ControlBuffer, Field(discriminator="kind")
+]
+
+
+class Form(Strict):
+    """One way to run a kernel: a WGSL file of the bundle, without `enable` lines, and the values of its overrides.
+
+    features: WebGPU feature names that the device must have (`shader-f16`, `subgroups`).
+    """
+
+    file: str
+    entry_point: str = "main"
+    features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
+    constants: dict[str, float] = {}
+
+
+class Kernel(Strict):
+    """bindings: what each binding of group 0 is, in order; forms: best first, the last one needs the least."""
+
+    bindings: tuple[Literal["read", "read_write", "uniform"], ...]
+    forms: Annotated[tuple[Form, ...], Field(min_length=1)]
+
+
+class Dispatch(Strict):
+    """bindings: names of buffers, one for each storage binding of the kernel.
+
+    params: the words of the kernel's `uniform` binding, its last one; absent where it has none. The executor lays
+    them out, aligned to 256 bytes, in one uniform buffer a program.
+    label: the place in the model, for errors and profiles.
+    """
+
+    kernel: str
+    bindings: tuple[str, ...]
+    params: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] | None = None
+    grid: tuple[Expr, Expr, Expr]
+    label: str
+
+
+class Program(Strict):
+    """A step. max_tokens: the largest T; outputs: what a caller may read back, e.g. `logits` -> a buffer's name."""
+
+    max_tokens: int
+    dispatches: tuple[Dispatch, ...]
+    outputs: dict[str, str] = {}
+
+
+class Limits(Strict):
+    """The WebGPU limits that the plan was made for; a device must have at least these."""
+
+    maxStorageBufferBindingSize: int = 128 << 20
+    maxBufferSize: int = 256 << 20
+    maxStorageBuffersPerShaderStage: int = 8
+    maxComputeWorkgroupStorageSize: int = 16384
+    maxComputeInvocationsPerWorkgroup: int = 256
+    maxComputeWorkgroupsPerDimension: int = 65535
+
+
+class Plan(Strict):
+    """Everything an executor runs.
+
+    activation: dtype of activations and caches; `f16` plans need `shader-f16`.
+    context: the largest context; the executor may choose a smaller C.
+    programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the
+    next id; `verify` takes up to 8 and gives logits for each.
+    """
+
+    format: Literal[1] = PLAN_FORMAT
+    activation: Literal["f32", "f16"]
+    features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
+    limits: Limits
+    context: int
+    vocabulary: int
+    sampled_ring: int
+    slots: tuple[Annotated[int, Field(gt=0)], ...]
+    buffers: dict[str, Buffer]
+    kernels: dict[str, Kernel]
+    programs: dict[str, Program]

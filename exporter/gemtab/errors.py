@@ -1,0 +1,52 @@
+"""Every error a user can meet, each with the exit code the command line ends with.
+
+A message says what is wrong, where, what was expected against what was found, and what to do next.
+"""
+
+
+class GemtabError(Exception):
+    """Base of all errors that are shown to users as one paragraph, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(GemtabError):
+    """The command or call was given something it cannot use (exit code 2, as for wrong options)."""
+
+    exit_code = 2
+
+
+class CheckpointError(GemtabError):
+    """A checkpoint is missing, damaged, or holds what gemtab does not know."""
+
+    exit_code = 3
+
+
+class BundleError(GemtabError):
+    """A bundle is missing, damaged, or of another format version."""
+
+    exit_code = 4
+
+
+class DeviceError(GemtabError):
+    """The GPU adapter is missing, lost, or its limits are too small."""
+
+    exit_code = 5
+
+
+class ParityError(GemtabError):
+    """An export differs from its checkpoint by more than its weight format allows."""
+
+    exit_code = 6
+
+
+class ContextError(GemtabError):
+    """A prompt does not fit the context."""
+
+    exit_code = 7
+
+
+class OutputError(GemtabError):
+    """The output could not be written: it exists, the disk is full, or a folder is not writable."""
+
+    exit_code = 8

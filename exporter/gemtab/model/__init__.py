@@ -1,0 +1,1 @@
+"""Gemma 4, written once on the graph's ops."""
