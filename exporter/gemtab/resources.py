@@ -1,0 +1,33 @@
+"""Where the parts live that are not Python: the built site, the shader templates, the tiny checkpoint.
+
+In a wheel they lie inside the package (see tools/wheel_contents.py); in a repository, where they are written.
+"""
+
+from pathlib import Path
+
+from gemtab.errors import UsageError
+
+PACKAGE = Path(__file__).parent
+REPOSITORY = PACKAGE.parent.parent
+
+
+def _folder(in_wheel: str, in_repository: str, hint: str) -> Path:
+    for folder in (PACKAGE / in_wheel, REPOSITORY / in_repository):
+        if folder.is_dir():
+            return folder
+    raise UsageError(f"{in_repository} is missing (looked in {PACKAGE / in_wheel} and {REPOSITORY}). {hint}")
+
+
+def site() -> Path:
+    """The built demo page, element and runtime."""
+    return _folder("site", "dist/site", "In a clone of the repository, `make build` makes it.")
+
+
+def shaders() -> Path:
+    """The WGSL templates, one folder an op."""
+    return _folder("shaders", "shaders", "Reinstall gemtab.")
+
+
+def tiny_checkpoint() -> Path:
+    """The small trained Gemma 4 that the demo exports."""
+    return _folder("tiny", "models/tiny", "Reinstall gemtab, or train it with `make tiny`.")
