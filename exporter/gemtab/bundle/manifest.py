@@ -3,18 +3,19 @@
 A bundle is complete when its manifest is there: it is written last.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from gemtab.bundle.plan import Strict
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT: Final = 1
 MANIFEST_NAME = "gemtab.json"
 
 WeightFormat = Literal["f32", "f16", "q8", "q4"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-RelativePath = Annotated[str, Field(pattern=r"^(?!/)(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._/-]+$")]
+RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
+"""A file of the bundle; no part of the path begins with a dot, so that none leads out of the folder."""
 
 
 class FileEntry(Strict):

@@ -15,18 +15,19 @@ nothing about the model. It
 Expressions are data and never evaluated as code: pages run under a strict content security policy.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
-PLAN_FORMAT = 1
+PLAN_FORMAT: Final = 1
 
 Symbol = Literal["T", "P", "C"]
 """T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
 
 Operator = Literal["+", "-", "*", "ceildiv", "min", "max"]
 
-type Expr = Annotated[int, Field(ge=0)] | Symbol | tuple[Operator, Expr, Expr]
+Expr = TypeAliasType("Expr", Annotated[int, Field(ge=0)] | Symbol | "tuple[Operator, Expr, Expr]")
 """A number, a symbol, or [operator, left, right]. Integer arithmetic; intermediate results may be negative."""
 
 
