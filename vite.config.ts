@@ -1,0 +1,40 @@
+import { readdirSync } from "node:fs";
+import { resolve } from "node:path";
+import { defineConfig } from "vite";
+
+const site = resolve(import.meta.dirname, "site");
+const api = resolve(import.meta.dirname, "webruntime/src/api");
+
+/** Every HTML page of site/ by its name. */
+const pages = Object.fromEntries(
+  readdirSync(site)
+    .filter((file) => file.endsWith(".html"))
+    .map((file) => [`page-${file.slice(0, -".html".length)}`, resolve(site, file)]),
+);
+
+/**
+ * One build makes dist/site: the pages, and beside them the two modules that other pages import: gemtab.js (the
+ * runtime) and gemtab-chat.js (the custom element). All addresses in it are relative, so that it can be served from
+ * any folder.
+ */
+export default defineConfig({
+  root: site,
+  base: "./",
+  publicDir: false,
+  worker: { format: "es" },
+  build: {
+    outDir: resolve(import.meta.dirname, "dist/site"),
+    emptyOutDir: true,
+    target: "es2023",
+    // Inline data: addresses are refused by the strict content security policy that pages run under.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rolldownOptions: {
+      input: { ...pages, gemtab: resolve(api, "index.ts"), "gemtab-chat": resolve(api, "element.ts") },
+      preserveEntrySignatures: "strict",
+      output: {
+        entryFileNames: ({ name }) => (name.startsWith("gemtab") ? "[name].js" : "assets/[name]-[hash].js"),
+      },
+    },
+  },
+});
