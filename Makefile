@@ -1,0 +1,41 @@
+# make demo    everything from nothing to the page with the tiny model, in one command
+# make test    every test: Python, TypeScript, browser
+# make build   the page, the element and the runtime, into dist/site
+# make wheel   the Python package with all of that inside, into dist
+# make tiny    train models/tiny again from nothing (hours)
+# make clean   remove what the above built; .venv and node_modules stay
+
+PYTHON = .venv/bin/python
+SITE_SOURCES := $(shell find site webruntime -type f) package.json
+
+.PHONY: demo test build wheel tiny clean
+
+demo: .venv/.ready-core dist/.site
+	.venv/bin/gemtab demo
+
+test: .venv/.ready-test dist/.site
+	tools/system-packages.sh
+	status=0; npm test || status=1; $(PYTHON) -m pytest || status=1; exit $$status
+
+build: dist/.site
+
+wheel: .venv/.ready-test dist/.site
+	$(PYTHON) -m build --wheel --outdir dist
+
+tiny: .venv/.ready-test
+	$(PYTHON) -m models.training.train
+
+clean:
+	rm -rf dist build test-results .pytest_cache .mypy_cache .ruff_cache
+
+.venv/.ready-core .venv/.ready-test: .venv/.ready-%: pyproject.toml constraints.txt tools/python-packages.sh
+	tools/python-packages.sh $*
+	touch $@
+
+node_modules/.ready: package.json package-lock.json tools/node-packages.sh
+	tools/node-packages.sh
+	touch $@
+
+dist/.site: node_modules/.ready $(SITE_SOURCES)
+	npm run build
+	touch $@
