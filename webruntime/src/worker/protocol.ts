@@ -27,9 +27,16 @@ export interface ModelInfo {
   sampling: Sampling;
 }
 
+/** A function the model asks for; arguments are kept as the model wrote them, between the braces of its call. */
+export interface ToolCall {
+  name: string;
+  arguments: string;
+}
+
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
   content: string;
+  toolCalls?: ToolCall[];
 }
 
 export interface SessionOptions {
@@ -47,11 +54,12 @@ export interface SendOptions {
   maxTokens?: number;
 }
 
-/** prompt: prompt ids reused from the caches, done and in all; thought and text: what was added to each. */
+/** prompt: prompt ids reused from the caches, done (those included) and in all; thought and text: what was added. */
 export type ChatEvent =
   | { type: "prompt"; reused: number; done: number; total: number }
   | { type: "thought"; text: string }
-  | { type: "text"; text: string };
+  | { type: "text"; text: string }
+  | ({ type: "tool_call" } & ToolCall);
 
 export interface ChatStats {
   promptTokens: number;
@@ -67,6 +75,7 @@ export interface ChatStats {
 export interface ChatResult {
   text: string;
   thought: string;
+  toolCalls: ToolCall[];
   /** stop: an end token; length: maxTokens or the context; abort: the page stopped it, the text so far is kept. */
   finish: "stop" | "length" | "abort";
   stats: ChatStats;
