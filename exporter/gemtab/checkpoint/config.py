@@ -1,0 +1,251 @@
+"""config.json -> `ModelSpec`, resolving what transformers resolves: per-layer sizes, KV sharing, rope."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gemtab.checkpoint.schema import (
+    DEFAULT_ROPE,
+    LayerOverride,
+    LayerType,
+    RopeConfig,
+    TextConfig,
+    UnifiedTextConfig,
+)
+from gemtab.checkpoint.tensors import Checkpoint
+from gemtab.errors import CheckpointError
+from gemtab.model.spec import AttentionSpec, LayerSpec, ModelSpec, MoeSpec, RopeSpec, TextSpec
+
+CONFIG_NAME = "config.json"
+
+# The text config of each model_type that nests one, and where transformers puts the text stack's tensors.
+_NESTED: dict[str, type[TextConfig]] = {"gemma4": TextConfig, "gemma4_unified": UnifiedTextConfig}
+_BARE: dict[str, type[TextConfig]] = {"gemma4_text": TextConfig, "gemma4_unified_text": UnifiedTextConfig}
+_NESTED_PREFIX, _BARE_PREFIX = "model.language_model.", "model."
+
+
+def load_spec(folder: Path) -> ModelSpec:
+    """The spec of the checkpoint in `folder`, in either form that configs take on disk.
+
+    The text prefix comes from the tensor names where there are weights, from the model_type where there are none.
+    Raises CheckpointError if config.json is missing, damaged, or asks for something that gemtab does not know.
+    """
+    path = folder / CONFIG_NAME
+    config = _read_json(path)
+    spec = parse_config(config, str(path))
+    if not Checkpoint.is_in(folder):
+        return spec
+    prefix = find_text_prefix(Checkpoint.open(folder).names(), folder)
+    return ModelSpec(spec.model_type, spec.text, prefix)
+
+
+def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
+    """The spec that the parsed config.json stands for; `where` names it in errors."""
+    model_type = config.get("model_type")
+    nested = model_type in _NESTED
+    if not isinstance(model_type, str) or (not nested and model_type not in _BARE):
+        known = ", ".join([*_NESTED, *_BARE])
+        raise CheckpointError(
+            f"{where}: model_type is {model_type!r}; gemtab knows {known}. "
+            "Point it at a Gemma 4 checkpoint in the layout that transformers saves."
+        )
+    text = config.get("text_config") if nested else config
+    if not isinstance(text, dict):
+        raise CheckpointError(f"{where}: text_config is missing; a {model_type} config describes its text stack there.")
+    _refuse_quantised(config, text, where)
+    schema = _NESTED[model_type] if nested else _BARE[model_type]
+    try:
+        parsed = schema.model_validate(text)
+    except ValidationError as error:
+        raise CheckpointError(_explain(error, where, "text_config." if nested else "")) from None
+    tied = config.get("tie_word_embeddings", True)
+    media_ids = _media_ids(config, where) if nested else ()
+    text_spec = _text_spec(parsed, media_ids, bool(tied), where)
+    return ModelSpec(model_type, text_spec, _NESTED_PREFIX if nested else _BARE_PREFIX)
+
+
+def find_text_prefix(names: list[str], folder: Path) -> str:
+    """What stands before `embed_tokens.weight` in the checkpoint's tensor names; raises CheckpointError unless
+    exactly one tensor has that name."""
+    ending = "embed_tokens.weight"
+    prefixes = [name.removesuffix(ending) for name in names if name == ending or name.endswith(f".{ending}")]
+    if len(prefixes) != 1:
+        found = ", ".join(f"{prefix}{ending}" for prefix in prefixes) or "none"
+        raise CheckpointError(
+            f"{folder}: expected one tensor called …{ending}, the token embedding; found {found}. "
+            "Is it a Gemma 4 checkpoint, with all its files?"
+        )
+    return prefixes[0]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} is missing. A checkpoint is a folder with config.json and *.safetensors, as transformers saves it."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(config).__name__}. Download it again.")
+    return config
+
+
+def _refuse_quantised(config: dict[str, Any], text: dict[str, Any], where: str) -> None:
+    found = config.get("quantization_config") or text.get("quantization_config")
+    if found:
+        method = found.get("quant_method") if isinstance(found, dict) else found
+        raise CheckpointError(
+            f"{where}: quantization_config (quant_method {method!r}) is not supported. "
+            "Export the checkpoint's unquantised form and choose a format with --weights."
+        )
+
+
+def _explain(error: ValidationError, where: str, prefix: str) -> str:
+    lines = []
+    for item in error.errors(include_url=False):
+        key = prefix + ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{key} = {item['input']!r} is not known and could change what the model computes")
+        else:
+            lines.append(f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
+    return f"{where}: {'; '.join(lines)}. gemtab refuses what it does not know."
+
+
+def _media_ids(config: dict[str, Any], where: str) -> tuple[int, ...]:
+    # The defaults of Gemma4Config; a null id has no placeholder.
+    defaults = {"image_token_id": 258_880, "audio_token_id": 258_881, "video_token_id": 258_884}
+    ids = {name: config.get(name, default) for name, default in defaults.items()}
+    for name, value in ids.items():
+        if value is not None and (not isinstance(value, int) or value < 0):
+            raise CheckpointError(f"{where}: {name} = {value!r}: expected a token id.")
+    return tuple(value for value in ids.values() if value is not None)
+
+
+def _text_spec(config: TextConfig, media_ids: tuple[int, ...], tied: bool, where: str) -> TextSpec:
+    if media_ids and config.pad_token_id is None:
+        raise CheckpointError(f"{where}: text_config.pad_token_id is null; media placeholders look up the pad token.")
+    return TextSpec(
+        vocabulary=config.vocab_size,
+        hidden=config.hidden_size,
+        layers=_layers(config, where),
+        eps=config.rms_norm_eps,
+        per_layer_size=config.hidden_size_per_layer_input,
+        per_layer_vocabulary=config.vocab_size_per_layer_input,
+        logit_cap=config.final_logit_softcapping,
+        max_positions=config.max_position_embeddings,
+        pad_id=config.pad_token_id or 0,
+        media_ids=media_ids,
+        tied=tied,
+    )
+
+
+def _layers(config: TextConfig, where: str) -> tuple[LayerSpec, ...]:
+    types = _layer_types(config, where)
+    overrides = _overrides(config, types, where)
+    kv_layers = _kv_layers(config, types, where)
+    moe = _moe(config, where)
+    layers = []
+    for index, (kind, kv_layer) in enumerate(zip(types, kv_layers, strict=True)):
+        wide = config.use_double_wide_mlp and kv_layer != index
+        attention = _attention(config, kind, overrides.get(kv_layer), kv_layer, where)
+        layers.append(LayerSpec(index, attention, config.intermediate_size * (2 if wide else 1), moe))
+    return tuple(layers)
+
+
+def _layer_types(config: TextConfig, where: str) -> list[LayerType]:
+    """The type of each layer; the last one is full whatever the config says, as in Gemma4TextConfig."""
+    count = config.num_hidden_layers
+    types: list[LayerType]
+    if config.layer_types is None:
+        types = ["full_attention" if (index + 1) % 6 == 0 else "sliding_attention" for index in range(count)]
+    else:
+        types = list(config.layer_types)
+    if len(types) != count:
+        raise CheckpointError(f"{where}: layer_types has {len(types)} entries, num_hidden_layers is {count}.")
+    return [*types[:-1], "full_attention"]
+
+
+def _overrides(config: TextConfig, types: list[LayerType], where: str) -> dict[int, LayerOverride]:
+    """What differs by layer: `per_layer_config`, or the older keys that speak of all full layers."""
+    if config.per_layer_config is None:
+        # transformers reads the full layers' own KV head count only where V is K.
+        kv_heads = config.num_global_key_value_heads if config.attention_k_eq_v else None
+        full = LayerOverride(head_dim=config.global_head_dim, num_key_value_heads=kv_heads)
+        return {index: full for index, kind in enumerate(types) if kind == "full_attention"}
+    beyond = [index for index in config.per_layer_config if not 0 <= index < len(types)]
+    if beyond:
+        raise CheckpointError(f"{where}: per_layer_config names layer {beyond[0]}; there are {len(types)} layers.")
+    for kind in set(types):
+        of_kind = {_sizes(config, config.per_layer_config.get(i)) for i, each in enumerate(types) if each == kind}
+        if len(of_kind) > 1:
+            raise CheckpointError(
+                f"{where}: per_layer_config gives the {kind} layers different (head_dim, num_key_value_heads): "
+                f"{sorted(of_kind)}; expected one pair for all layers of a type."
+            )
+    return config.per_layer_config
+
+
+def _sizes(config: TextConfig, override: LayerOverride | None) -> tuple[int, int]:
+    """Head size and number of KV heads of a layer."""
+    override = override or LayerOverride()
+    return override.head_dim or config.head_dim, override.num_key_value_heads or config.num_key_value_heads
+
+
+def _kv_layers(config: TextConfig, types: list[LayerType], where: str) -> list[int]:
+    """The layer whose KV each layer reads: its own, or for the last num_kv_shared_layers that of the last layer
+    of its type before them."""
+    owners = len(types) - config.num_kv_shared_layers
+    last = {kind: index for index, kind in enumerate(types[: max(owners, 0)])}
+    missing = set(types) - last.keys()
+    if missing:
+        raise CheckpointError(
+            f"{where}: num_kv_shared_layers = {config.num_kv_shared_layers} of {len(types)} layers leaves no "
+            f"{missing.pop()} layer with keys and values of its own to share."
+        )
+    return [index if index < owners else last[kind] for index, kind in enumerate(types)]
+
+
+def _attention(
+    config: TextConfig, kind: LayerType, override: LayerOverride | None, kv_layer: int, where: str
+) -> AttentionSpec:
+    head_size, kv_heads = _sizes(config, override)
+    heads, full = config.num_attention_heads, kind == "full_attention"
+    if heads % kv_heads or head_size % 2:
+        raise CheckpointError(
+            f"{where}: {kind} layers have {heads} heads, {kv_heads} KV heads, head size {head_size}; "
+            "expected a multiple of the KV heads and an even size."
+        )
+    rope = getattr(config.rope_parameters or DEFAULT_ROPE, kind)
+    if rope is None:
+        raise CheckpointError(f"{where}: rope_parameters has no entry for {kind}.")
+    return AttentionSpec(
+        kind="full" if full else "sliding",
+        heads=heads,
+        kv_heads=kv_heads,
+        head_size=head_size,
+        window=None if full else config.sliding_window,
+        rope=_rope(rope, head_size),
+        kv_layer=kv_layer,
+        v_is_k=config.attention_k_eq_v and full,
+    )
+
+
+def _rope(config: RopeConfig, head_size: int) -> RopeSpec:
+    # The order of operations is transformers': the product is floored, not the quotient.
+    return RopeSpec(config.rope_theta, int(config.partial_rotary_factor * head_size // 2))
+
+
+def _moe(config: TextConfig, where: str) -> MoeSpec | None:
+    if not config.enable_moe_block:
+        return None
+    experts, active, width = config.num_experts, config.top_k_experts, config.moe_intermediate_size
+    if experts is None or active is None or width is None or active > experts:
+        raise CheckpointError(
+            f"{where}: enable_moe_block needs num_experts, moe_intermediate_size and top_k_experts <= num_experts; "
+            f"found {experts}, {width} and {active}."
+        )
+    return MoeSpec(experts, active, width)

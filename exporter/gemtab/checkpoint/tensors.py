@@ -1,0 +1,122 @@
+"""The tensors of a checkpoint's safetensors files, memory-mapped and read one at a time."""
+
+import json
+from pathlib import Path
+from types import EllipsisType
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from gemtab.errors import CheckpointError
+
+SINGLE_NAME = "model.safetensors"
+INDEX_NAME = "model.safetensors.index.json"
+DTYPES = ("F32", "F16", "BF16")
+
+
+class _Slice(Protocol):
+    """A tensor in a file, not read yet."""
+
+    def get_shape(self) -> list[int]: ...
+
+    def get_dtype(self) -> str: ...
+
+    def __getitem__(self, rows: slice | EllipsisType) -> torch.Tensor: ...
+
+
+class _File(Protocol):
+    """An open safetensors file."""
+
+    def keys(self) -> list[str]: ...
+
+    def get_slice(self, name: str) -> _Slice: ...
+
+
+class Checkpoint:
+    """Names, shapes and values of all tensors in a folder's `model.safetensors`, or in the files that its index
+    lists. Opening reads headers only."""
+
+    def __init__(self, folder: Path, files: dict[str, _File], file_of: dict[str, str]) -> None:
+        self.folder = folder
+        self._files = files
+        self._file_of = file_of
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether the folder holds weights, whole or not."""
+        return (folder / SINGLE_NAME).exists() or (folder / INDEX_NAME).exists()
+
+    @classmethod
+    def open(cls, folder: Path) -> "Checkpoint":
+        """Open the folder's files. Raises CheckpointError if one is missing or truncated, or lacks a tensor that
+        the index promises."""
+        listed = _read_index(folder)
+        files = {name: _open_file(folder / name) for name in sorted(set(listed.values())) or [SINGLE_NAME]}
+        held = {tensor: name for name, file in files.items() for tensor in file.keys()}  # noqa: SIM118
+        for tensor, name in listed.items():
+            if held.get(tensor) != name:
+                raise CheckpointError(
+                    f"{folder / name} has no tensor {tensor}, which {INDEX_NAME} says it holds. Download both again."
+                )
+        return cls(folder, files, listed or held)
+
+    def names(self) -> list[str]:
+        """All tensor names, sorted."""
+        return sorted(self._file_of)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The tensor's shape; raises CheckpointError if there is no such tensor."""
+        return tuple(self._slice(name).get_shape())
+
+    def read(self, name: str) -> torch.Tensor:
+        """The whole tensor in its own dtype (f32, f16 or bf16)."""
+        return self._slice(name)[...]
+
+    def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows start … stop - 1 along the first axis, in the tensor's own dtype; nothing else is read."""
+        return self._slice(name)[start:stop]
+
+    def _slice(self, name: str) -> _Slice:
+        if name not in self._file_of:
+            raise CheckpointError(
+                f"{self.folder}: tensor {name} is not in the checkpoint, and its config.json says it should be. "
+                "Are all files there, and is the config this checkpoint's own?"
+            )
+        file = self._file_of[name]
+        view = self._files[file].get_slice(name)
+        if view.get_dtype() not in DTYPES:
+            raise CheckpointError(
+                f"{self.folder / file}: tensor {name} is {view.get_dtype()}; expected {', '.join(DTYPES)}."
+            )
+        return view
+
+
+def _read_index(folder: Path) -> dict[str, str]:
+    """Tensor name -> file name as the index has it, empty for a checkpoint of a single file."""
+    path = folder / INDEX_NAME
+    if not path.exists():
+        return {}
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        assert isinstance(listed, dict)
+        for tensor, name in listed.items():
+            assert isinstance(tensor, str) and isinstance(name, str) and Path(name).name == name
+    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({type(error).__name__}): expected weight_map with a file of this folder for each "
+            "tensor. Download it again."
+        ) from None
+    return listed
+
+
+def _open_file(path: Path) -> _File:
+    try:
+        file: _File = safe_open(path, framework="pt")
+        return file
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing. Download the checkpoint again, with all its files.") from None
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or cut short ({path.stat().st_size} bytes; {error}). Download it again."
+        ) from None

@@ -1,0 +1,74 @@
+"""The graph's weights, made of the checkpoint's tensors."""
+
+import torch
+
+from gemtab.checkpoint.tensors import Checkpoint
+from gemtab.errors import CheckpointError
+from gemtab.graph import Weight
+from gemtab.model.spec import ModelSpec
+
+
+class CheckpointWeights:
+    """Reads graph weights as f32: sources stacked, the text prefix added, shapes and values checked.
+
+    Raises CheckpointError for a tensor that is absent, of another shape, or holds NaN or Inf.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, spec: ModelSpec) -> None:
+        self._checkpoint = checkpoint
+        self._prefix = spec.text_prefix
+
+    def read(self, weight: Weight) -> torch.Tensor:
+        """The whole weight, of its shape, f32."""
+        return self.read_rows(weight, 0, weight.shape[0])
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        """Rows start … stop - 1 along the first axis, f32: [stop - start, *weight.shape[1:]]. Reads nothing else,
+        so that a table of gigabytes passes through little memory."""
+        parts, offset = [], 0
+        for source, rows in self._sources(weight):
+            first, last = max(start - offset, 0), min(stop - offset, rows)
+            if first < last:
+                parts.append(self._finite(source, self._checkpoint.read_rows(source, first, last)))
+            offset += rows
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def check(self, weights: list[Weight]) -> None:
+        """Check names and shapes of all `weights` without reading values; raises CheckpointError."""
+        for weight in weights:
+            self._sources(weight)
+
+    def _sources(self, weight: Weight) -> list[tuple[str, int]]:
+        """Name in the checkpoint and number of rows of each source, shapes checked against the weight's."""
+        names = [self._name(source) for source in weight.sources]
+        shapes = [self._checkpoint.shape(name) for name in names]
+        if len(names) == 1 and shapes[0] != weight.shape:
+            raise CheckpointError(_wrong_shape(names[0], weight.shape, shapes[0]))
+        for name, shape in zip(names, shapes, strict=True):
+            if shape[1:] != weight.shape[1:]:
+                raise CheckpointError(_wrong_shape(name, ("rows", *weight.shape[1:]), shape))
+        if sum(shape[0] for shape in shapes) != weight.shape[0]:
+            found = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
+            raise CheckpointError(f"Tensors of the wrong shape: {found}; expected {weight.shape[0]} rows together.")
+        return [(name, shape[0]) for name, shape in zip(names, shapes, strict=True)]
+
+    def _name(self, source: str) -> str:
+        # The head stands outside the text stack in every form.
+        return source if source.startswith("lm_head.") else self._prefix + source
+
+    def _finite(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        low, high = torch.aminmax(tensor)
+        if not (torch.isfinite(low) and torch.isfinite(high)):
+            bad = tensor.numel() - int(torch.isfinite(tensor).sum())
+            raise CheckpointError(
+                f"{self._checkpoint.folder}: tensor {name} has {bad} values that are NaN or infinite; expected finite "
+                "numbers. The file is damaged or the training diverged; use another copy."
+            )
+        return tensor.float()
+
+
+def _wrong_shape(name: str, expected: tuple[int | str, ...], found: tuple[int, ...]) -> str:
+    return (
+        f"Tensor {name} has the wrong shape: expected [{', '.join(map(str, expected))}] from config.json, "
+        f"found {list(found)}. Is the config this checkpoint's own?"
+    )

@@ -1,0 +1,63 @@
+"""What each weight format stores: planes, each a plain array.
+
+f32, f16   one plane `values` [..., columns].
+q8, q4     blocks of 32 columns, the last one padded with zeros: `codes` [..., blocks, 32 or 16] u8 and `scales`
+           [..., blocks] f16. A value is (code - 128) * scale, or (code - 8) * scale. Of q4's bytes, the low nibble is
+           the earlier column. This is the layout of ONNX Runtime's MatMulNBits with its default zero points.
+
+Leading axes are the weight's own: [rows, …] of a matrix or table, [experts, rows, …] of experts.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.graph import Weight
+
+BLOCK = 32
+"""Columns that share a scale."""
+
+PlaneName = Literal["values", "codes", "scales"]
+PlaneDtype = Literal["u8", "f16", "f32"]
+
+
+@dataclass(frozen=True)
+class PlaneSpec:
+    """One array of a stored weight, row-major."""
+
+    name: PlaneName
+    dtype: PlaneDtype
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size in bytes."""
+        size = {"u8": 1, "f16": 2, "f32": 4}[self.dtype]
+        for dim in self.shape:
+            size *= dim
+        return size
+
+
+def storage_format(weight: Weight, weight_format: WeightFormat) -> WeightFormat:
+    """The format that a weight is stored in where `weight_format` is asked for.
+
+    Vectors stay f32: they are small and scale everything. So do routers: an error there picks another expert.
+    """
+    if weight.role == "vector" or weight.name.endswith(".router.proj"):
+        return "f32"
+    return weight_format
+
+
+def padded_columns(columns: int) -> int:
+    """`columns` rounded up to whole blocks."""
+    return -(-columns // BLOCK) * BLOCK
+
+
+def planes(weight: Weight, weight_format: WeightFormat) -> list[PlaneSpec]:
+    """The planes of a weight in the format it is stored in (see `storage_format`), in storage order."""
+    stored = storage_format(weight, weight_format)
+    if stored == "f32" or stored == "f16":
+        return [PlaneSpec("values", stored, weight.shape)]
+    blocks = (*weight.shape[:-1], padded_columns(weight.shape[-1]) // BLOCK)
+    code_bytes = BLOCK if stored == "q8" else BLOCK // 2
+    return [PlaneSpec("codes", "u8", (*blocks, code_bytes)), PlaneSpec("scales", "f16", blocks)]
