@@ -1,0 +1,92 @@
+"""Reading a bundle's folder, and refusing one that is not whole."""
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gemtab.bundle.digest import digest_file
+from gemtab.bundle.manifest import MANIFEST_FORMAT, MANIFEST_NAME, FileEntry, Manifest
+from gemtab.errors import BundleError
+
+SHADERS = "shaders"
+PARITY_NAME = "parity.json"
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether `folder` is a bundle: it has a manifest."""
+    return (folder / MANIFEST_NAME).is_file()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the bundle at `folder`.
+
+    Raises BundleError where there is none, where it is of another format version, and where it is damaged.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BundleError(
+            f"{folder} is not a bundle: it has no {MANIFEST_NAME}, which an export writes last. "
+            "Make one with `gemtab export CHECKPOINT OUT`."
+        ) from None
+    try:
+        found = json.loads(text).get("format")
+        if found != MANIFEST_FORMAT:
+            raise BundleError(
+                f"{path} is of bundle format {found}; this gemtab reads format {MANIFEST_FORMAT}. "
+                "Export the checkpoint again with this version, or use the version that made the bundle."
+            )
+        return Manifest.model_validate_json(text)
+    except (AttributeError, ValueError) as error:
+        raise BundleError(f"{path} is damaged ({_first_line(error)}). Export the checkpoint again.") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes the manifest in one step: a reader sees the old one or the new one."""
+    path = folder / MANIFEST_NAME
+    unfinished = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}")
+    unfinished.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Compares every file with the manifest. Raises BundleError at the first that is missing, short or altered."""
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{folder} lacks {name}, which its manifest lists. Copy or export it again.")
+        if path.stat().st_size != expected.bytes:
+            raise BundleError(
+                f"{path} has {path.stat().st_size:,} bytes where the manifest says {expected.bytes:,}. "
+                "Copy or export the bundle again."
+            )
+        _check_slices(path, expected)
+
+
+def _check_slices(path: Path, expected: FileEntry) -> None:
+    found = digest_file(path, expected.slice_bytes)
+    for index, (wanted, had) in enumerate(zip(expected.sha256, found.sha256, strict=True)):
+        if wanted != had:
+            raise BundleError(
+                f"{path} is altered: slice {index} (from byte {index * expected.slice_bytes:,}) has SHA-256 {had} "
+                f"where the manifest says {wanted}. Copy or export the bundle again."
+            )
+
+
+def accept_shader(folder: Path, file: str) -> None:
+    """Brings the manifest up to date with a shader that its author has just edited."""
+    manifest = read_manifest(folder)
+    entry = digest_file(folder / file)
+    if manifest.files.get(file) != entry:
+        files = {**manifest.files, file: entry}
+        write_manifest(folder, manifest.model_copy(update={"files": files}))
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error).splitlines()[0]

@@ -1,0 +1,56 @@
+"""The server's address space: the site at /, bundles at /bundles/NAME/, the live channel at /_gemtab/live."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp
+
+from gemtab.server.files import Folder
+from gemtab.server.guard import LOOPBACK_NAMES, Guard
+from gemtab.server.live import LiveChannel
+from gemtab.server.watch import Rerender, Watch
+
+
+def create_app(
+    site: Path,
+    bundles: Mapping[str, Path],
+    templates: Path | None = None,
+    rerender: Rerender | None = None,
+    names: tuple[str, ...] = LOOPBACK_NAMES,
+    exposed: bool = False,
+) -> ASGIApp:
+    """The server as an ASGI app.
+
+    site: the built page. bundles: name -> folder. templates, rerender: the shader
+    templates to watch, and what makes a bundle's shaders of them.
+    names, exposed: see `Guard`.
+    """
+    live = LiveChannel()
+    watch = Watch(site, bundles, templates, rerender, live.send)
+
+    @asynccontextmanager
+    async def watching(_: Starlette) -> AsyncIterator[None]:
+        task = asyncio.create_task(watch.run())
+        yield
+        watch.stop()
+        await task
+
+    async def index(_: Request) -> JSONResponse:
+        return JSONResponse(list(bundles), headers={"Cache-Control": "no-cache"})
+
+    app = Starlette(
+        routes=[
+            WebSocketRoute("/_gemtab/live", live.connect),
+            Route("/bundles/index.json", index),
+            *(Mount(f"/bundles/{name}", Folder(directory=folder)) for name, folder in bundles.items()),
+            Mount("/", Folder(directory=site, html=True)),
+        ],
+        lifespan=watching,
+    )
+    return Guard(app, names, exposed)

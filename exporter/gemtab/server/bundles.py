@@ -1,0 +1,37 @@
+"""Which bundles a server offers, and under which names."""
+
+from pathlib import Path
+
+from gemtab.bundle.manifest import MANIFEST_NAME
+from gemtab.errors import UsageError
+
+
+def find_bundles(folders: list[Path]) -> dict[str, Path]:
+    """Name -> folder of each bundle among `folders`, or directly inside one of them.
+
+    Raises UsageError where a folder is not there or holds no bundle, and where two bundles have one name.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for bundle in _bundles_in(folder):
+            name = bundle.resolve().name
+            if found.get(name, bundle).resolve() != bundle.resolve():
+                raise UsageError(
+                    f"Two bundles are called {name}: {found[name]} and {bundle}. Rename one, or serve them apart."
+                )
+            found[name] = bundle
+    return found
+
+
+def _bundles_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder} to serve.")
+    if (folder / MANIFEST_NAME).is_file():
+        return [folder]
+    inside = sorted(path.parent for path in folder.glob(f"*/{MANIFEST_NAME}") if not path.parent.name.startswith("."))
+    if not inside:
+        raise UsageError(
+            f"{folder} holds no bundle: neither it nor a folder in it has a {MANIFEST_NAME}. "
+            "Make one with `gemtab export CHECKPOINT OUT`."
+        )
+    return inside

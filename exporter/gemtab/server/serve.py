@@ -1,0 +1,64 @@
+"""Running the server on a socket of its own."""
+
+import errno
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gemtab.errors import UsageError
+from gemtab.server.guard import LOOPBACK_NAMES
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8765
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server on `host` is reachable from this machine only."""
+    return host in LOOPBACK_NAMES or host.startswith("127.")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any that is free. Raises UsageError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise UsageError(
+            f"The server cannot listen on {host}, port {port}: {reason}. Choose another with --port (0 takes any)."
+        ) from error
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """The page's address, e.g. `http://127.0.0.1:8765/`."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Answers on `listener` until Ctrl-C; calls `on_ready` once it does."""
+    config = uvicorn.Config(
+        app, ws="websockets-sansio", lifespan="on", log_level="warning", timeout_graceful_shutdown=1
+    )
+    Server(config, on_ready).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()

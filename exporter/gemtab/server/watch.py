@@ -1,0 +1,148 @@
+"""Watching site, bundles and shader templates, and telling open tabs what to do about a change."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from jinja2 import TemplateError
+from watchfiles import awatch
+
+from gemtab.bundle.folder import SHADERS, accept_shader, is_bundle, read_manifest
+from gemtab.bundle.manifest import FileEntry, Manifest
+from gemtab.errors import GemtabError
+from gemtab.server.live import LiveMessage, ShaderChange
+
+Rerender = Callable[[Path], Mapping[str, str]]
+"""Bundle's folder -> WGSL file within it -> its text by the templates as they are now."""
+
+QUIET_MS = 200
+"""A change is acted on when nothing has followed it for so long: builds and editors write in bursts."""
+
+ROUND_MS = 1000
+"""How often it is checked whether a watched folder has been replaced, which the kernel does not report."""
+
+
+class WatchedBundle:
+    """A served bundle as it was last seen."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self._shaders = self._read_shaders()
+        self._rest = self._read_rest()
+
+    def was_exported(self) -> bool:
+        """Whether a new export has come, that is, a manifest that differs in more than its shaders."""
+        before, self._rest = self._rest, self._read_rest()
+        if self._rest == before or self._rest is None:
+            return False
+        self._shaders = self._read_shaders()
+        return True
+
+    def changed_shaders(self) -> list[ShaderChange]:
+        """The shaders whose text is new, their digests in the manifest brought up to date."""
+        before, self._shaders = self._shaders, self._read_shaders()
+        changes: list[ShaderChange] = []
+        for file, text in self._shaders.items():
+            if file in before and before[file] != text:
+                accept_shader(self.folder, file)
+                changes.append(ShaderChange(type="shader", bundle=self.name, file=file, text=text))
+        return changes
+
+    def write_shaders(self, texts: Mapping[str, str]) -> None:
+        """Puts newly rendered shaders in the place of those that the bundle has."""
+        for file in self._shaders.keys() & texts.keys():
+            if self._shaders[file] != texts[file]:
+                (self.folder / file).write_text(texts[file], encoding="utf-8")
+
+    def _read_shaders(self) -> dict[str, str]:
+        paths = sorted((self.folder / SHADERS).glob("*.wgsl"))
+        return {f"{SHADERS}/{path.name}": path.read_text(encoding="utf-8") for path in paths}
+
+    def _read_rest(self) -> tuple[Manifest, dict[str, FileEntry]] | None:
+        if not is_bundle(self.folder):
+            return None
+        manifest = read_manifest(self.folder)
+        files = {name: entry for name, entry in manifest.files.items() if not name.startswith(f"{SHADERS}/")}
+        return manifest.model_copy(update={"files": {}}), files
+
+
+class Watch:
+    """Follows the folders and calls `send` with what open tabs are to do."""
+
+    def __init__(
+        self,
+        site: Path,
+        bundles: Mapping[str, Path],
+        templates: Path | None,
+        rerender: Rerender | None,
+        send: Callable[[LiveMessage], Awaitable[None]],
+    ) -> None:
+        self._site = site.resolve()
+        self._bundles = [WatchedBundle(name, folder.resolve()) for name, folder in bundles.items()]
+        self._templates = templates and templates.resolve()
+        self._rerender = rerender
+        self._send = send
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Lets `run` return."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Watches until `stop`; begins anew when a folder has been replaced by another of its name."""
+        while not self._stop.is_set():
+            await self._watch_until_replaced()
+
+    async def _watch_until_replaced(self) -> None:
+        identities = self._identities()
+        present = [path for path, identity in identities.items() if identity]
+        changes = awatch(
+            *present,
+            watch_filter=None,
+            step=QUIET_MS,
+            rust_timeout=ROUND_MS,
+            yield_on_timeout=True,
+            stop_event=self._stop,
+            ignore_permission_denied=True,
+        )
+        async for batch in changes:
+            paths = [Path(path) for _, path in batch]
+            try:
+                await self._act(paths)
+            except (GemtabError, TemplateError, OSError) as error:
+                print(f"Live channel: {error}", file=sys.stderr)  # noqa: T201
+            if self._identities() != identities:
+                return
+
+    def _folders(self) -> list[Path]:
+        folders = [self._site, *(bundle.folder for bundle in self._bundles)]
+        return folders if self._templates is None else [*folders, self._templates]
+
+    def _identities(self) -> dict[Path, tuple[int, int] | None]:
+        return {folder: _identity(folder) for folder in self._folders()}
+
+    async def _act(self, paths: list[Path]) -> None:
+        if self._rerender and self._templates and _any_inside(paths, self._templates):
+            for bundle in self._bundles:
+                bundle.write_shaders(await asyncio.to_thread(self._rerender, bundle.folder))
+        exported = [bundle.name for bundle in self._bundles if bundle.was_exported()]
+        if exported or _any_inside(paths, self._site):
+            await self._send({"type": "reload"})
+            return
+        for bundle in self._bundles:
+            for change in bundle.changed_shaders():
+                await self._send(change)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _any_inside(paths: list[Path], folder: Path) -> bool:
+    return any(path.is_relative_to(folder) for path in paths)

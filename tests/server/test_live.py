@@ -1,0 +1,105 @@
+"""What open tabs hear when files change."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copytree, rmtree
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from gemtab.bundle.folder import check_files, read_manifest
+from tests.server.conftest import Served, write_bundle
+
+SOON = 8.0
+"""Seconds within which a change must have been told; it takes about half a second."""
+
+WATCHING = 0.5
+"""Seconds that the watch takes to begin."""
+
+
+@contextmanager
+def tab(served: Served) -> Iterator[ClientConnection]:
+    with connect(f"ws://{served.host}/_gemtab/live", origin=f"http://{served.host}") as connection:  # type: ignore[arg-type]
+        time.sleep(WATCHING)
+        yield connection
+
+
+def next_message(connection: ClientConnection) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(connection.recv(SOON))
+    return message
+
+
+def assert_silent(connection: ClientConnection, seconds: float = 1.5) -> None:
+    with pytest.raises(TimeoutError):
+        connection.recv(seconds)
+
+
+def test_a_changed_site_reloads_every_tab(served: Served) -> None:
+    with tab(served) as first, tab(served) as second:
+        (served.site / "assets" / "worker.js").write_text("export default 1")
+        assert next_message(first) == {"type": "reload"}
+        assert next_message(second) == {"type": "reload"}
+
+
+def test_an_edited_shader_is_sent_and_the_bundle_stays_whole(served: Served) -> None:
+    with tab(served) as page:
+        (served.bundle / "shaders" / "norm.wgsl").write_text("// edited\n")
+        expected = {"type": "shader", "bundle": "tiny", "file": "shaders/norm.wgsl", "text": "// edited\n"}
+        assert next_message(page) == expected
+        assert_silent(page)
+    check_files(served.bundle, read_manifest(served.bundle))
+
+
+def test_a_new_export_reloads(served: Served) -> None:
+    with tab(served) as page:
+        write_bundle(served.bundle, context=1024)
+        assert next_message(page) == {"type": "reload"}
+
+
+def test_a_bundle_that_is_replaced_is_still_watched(served: Served, tmp_path: Path) -> None:
+    with tab(served) as page:
+        copytree(served.bundle, tmp_path / "fresh")
+        write_bundle(tmp_path / "fresh", context=1024)
+        served.bundle.rename(tmp_path / "old")
+        (tmp_path / "fresh").rename(served.bundle)
+        rmtree(tmp_path / "old")
+        assert next_message(page) == {"type": "reload"}
+        time.sleep(WATCHING)
+        (served.bundle / "shaders" / "norm.wgsl").write_text("// edited after\n")
+        assert next_message(page)["text"] == "// edited after\n"
+
+
+def test_a_half_written_export_is_left_alone(served: Served) -> None:
+    with tab(served) as page:
+        (served.bundle / "gemtab.json").unlink()
+        (served.bundle / "plan" / "f32.json").write_text('{"half": ')
+        assert_silent(page)
+
+
+def test_a_changed_template_is_rendered_into_the_bundle(start_server: Callable[..., Served]) -> None:
+    templates: list[Path] = []
+
+    def rerender(_: Path) -> dict[str, str]:
+        text = (templates[0] / "norm" / "norm.wgsl.jinja").read_text()
+        return {"shaders/norm.wgsl": text, "shaders/of-no-kernel.wgsl": text}
+
+    served = start_server(rerender)
+    templates.append(served.templates)
+    with tab(served) as page:
+        (served.templates / "norm" / "norm.wgsl.jinja").write_text("// new template\n")
+        expected = {"type": "shader", "bundle": "tiny", "file": "shaders/norm.wgsl", "text": "// new template\n"}
+        assert next_message(page) == expected
+    assert not (served.bundle / "shaders" / "of-no-kernel.wgsl").exists()
+    check_files(served.bundle, read_manifest(served.bundle))
+
+
+def test_a_tab_that_has_gone_is_forgotten(served: Served) -> None:
+    with tab(served):
+        pass
+    with tab(served) as page:
+        (served.site / "index.html").write_text("<!doctype html><title>new</title>")
+        assert next_message(page) == {"type": "reload"}
