@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from uvicorn import Config
-
 from gemtab.bundle.digest import digest_file
 from gemtab.bundle.folder import write_manifest
 from gemtab.bundle.manifest import Manifest, MemoryNeed, PlanEntry, Source
 from gemtab.server.app import create_app
 from gemtab.server.serve import Server, address, bind
 from gemtab.server.watch import Rerender
+from uvicorn import Config
 
 WEIGHTS = bytes(range(256)) * 1024
 """256 KiB in which every byte tells its place."""
@@ -87,7 +86,8 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         write_bundle(bundle)
         listener, ready = bind("127.0.0.1", 0), threading.Event()
         app = create_app(site, {"tiny": bundle}, templates, rerender, exposed=exposed)
-        server = Server(Config(app, ws="websockets-sansio", log_level="warning", timeout_graceful_shutdown=1), ready.set)
+        config = Config(app, ws="websockets-sansio", log_level="warning", timeout_graceful_shutdown=1)
+        server = Server(config, ready.set)
         thread = run_in_thread(server, listener, ready)
 
         def stop() -> None:

@@ -41,7 +41,12 @@ def test_the_bundles_are_listed(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "start", "stop"),
-    [("bytes=0-0", 0, 1), ("bytes=65530-65545", 65530, 65546), ("bytes=262000-", 262000, 262144), ("bytes=-7", 262137, 262144)],
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=65530-65545", 65530, 65546),
+        ("bytes=262000-", 262000, 262144),
+        ("bytes=-7", 262137, 262144),
+    ],
 )
 def test_ranges(client: httpx.Client, wanted: str, start: int, stop: int) -> None:
     response = client.get(WEIGHTS_PATH, headers={"Range": wanted})

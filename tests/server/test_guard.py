@@ -6,6 +6,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.server.conftest import Served
 
@@ -28,7 +29,8 @@ def test_every_answer_carries_the_policy(served: Served, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "192.0.2.1", "", "a b", "x; script-src *"]
+    "host",
+    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "192.0.2.1", "", "a b", "x; script-src *"],
 )
 def test_a_foreign_host_name_is_refused(served: Served, host: str) -> None:
     response = httpx.get(served.url, headers={"Host": host})
@@ -49,7 +51,7 @@ def test_an_exposed_server_answers_to_addresses_but_not_to_names(start_server: C
 
 
 def test_the_live_channel_takes_pages_of_the_server(served: Served) -> None:
-    with connect(f"ws://{served.host}/_gemtab/live", origin=f"http://{served.host}"):  # type: ignore[arg-type]
+    with connect(f"ws://{served.host}/_gemtab/live", origin=Origin(f"http://{served.host}")):
         pass
 
 
@@ -57,7 +59,7 @@ def test_the_live_channel_takes_pages_of_the_server(served: Served) -> None:
 def test_the_live_channel_refuses_other_origins(served: Served, origin: str | None) -> None:
     with (
         pytest.raises(InvalidStatus) as refused,
-        connect(f"ws://{served.host}/_gemtab/live", origin=origin),  # type: ignore[arg-type]
+        connect(f"ws://{served.host}/_gemtab/live", origin=None if origin is None else Origin(origin)),
     ):
         pass
     assert refused.value.response.status_code == 403

@@ -9,9 +9,10 @@ from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
-from websockets.sync.client import ClientConnection, connect
-
 from gemtab.bundle.folder import check_files, read_manifest
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
+
 from tests.server.conftest import Served, write_bundle
 
 SOON = 8.0
@@ -23,7 +24,7 @@ WATCHING = 0.5
 
 @contextmanager
 def tab(served: Served) -> Iterator[ClientConnection]:
-    with connect(f"ws://{served.host}/_gemtab/live", origin=f"http://{served.host}") as connection:  # type: ignore[arg-type]
+    with connect(f"ws://{served.host}/_gemtab/live", origin=Origin(f"http://{served.host}")) as connection:
         time.sleep(WATCHING)
         yield connection
 
