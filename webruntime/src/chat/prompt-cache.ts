@@ -1,0 +1,135 @@
+/** What the engine's caches hold, and how the next prompt reuses it. Shared by all conversations with one engine. */
+
+import type { DecodeOptions, Snapshot, TextEngine } from "../engine/engine-interface.ts";
+
+/** GPU bytes that snapshots may take together, and how many there are at most. */
+const SNAPSHOT_BYTES = 64 << 20;
+const SNAPSHOTS = 16;
+
+/** How many ids two sequences have in common from the start. */
+export function commonPrefix(left: readonly number[], right: readonly number[]): number {
+  const end = Math.min(left.length, right.length);
+  let length = 0;
+  while (length < end && left[length] === right[length]) length++;
+  return length;
+}
+
+/** How many snapshots of `bytes` are kept: at least the one that the next turn needs. */
+export function snapshotCapacity(bytes: number): number {
+  return bytes === 0 ? SNAPSHOTS : Math.max(1, Math.min(SNAPSHOTS, Math.floor(SNAPSHOT_BYTES / bytes)));
+}
+
+export interface WayBack {
+  by: "stay" | "rewind" | "restore" | "reset";
+  position: number;
+}
+
+/**
+ * The cheapest way to the largest position <= `prefix` at which the caches are whole.
+ *
+ * @param position where the caches are
+ * @param prefix how many of the cached ids the next prompt begins with
+ * @param snapshots positions of the snapshots
+ * @param canRewind whether the rings still hold what position `to` looks back on
+ */
+export function wayBack(
+  position: number,
+  prefix: number,
+  snapshots: readonly number[],
+  canRewind: (to: number) => boolean,
+): WayBack {
+  if (prefix === position) return { by: "stay", position };
+  if (canRewind(prefix)) return { by: "rewind", position: prefix };
+  const nearest = Math.max(-1, ...snapshots.filter((snapshot) => snapshot <= prefix));
+  return nearest < 0 ? { by: "reset", position: 0 } : { by: "restore", position: nearest };
+}
+
+export interface FillOptions {
+  signal?: AbortSignal | undefined;
+  /** Ids in the caches so far, those that were reused included. */
+  onProgress?: ((done: number) => void) | undefined;
+}
+
+export class PromptCache {
+  readonly #engine: TextEngine;
+  /** The ids in the caches; as many as engine.position. */
+  #ids: readonly number[] = [];
+  /** By position, ascending. Each was taken with the ids that #ids begins with. */
+  #snapshots: Snapshot[] = [];
+
+  constructor(engine: TextEngine) {
+    this.#engine = engine;
+  }
+
+  /**
+   * Brings the caches to all of `ids` but the last, which the first decode step takes, and keeps a snapshot at
+   * `stable`: the place up to which the next turn is expected to begin with the same ids.
+   *
+   * @returns how many ids the caches already held
+   */
+  async fill(ids: readonly number[], stable: number, options: FillOptions = {}): Promise<number> {
+    const last = ids.length - 1;
+    const reused = this.#goBack(commonPrefix(this.#ids, ids.slice(0, last)));
+    options.onProgress?.(reused);
+    try {
+      if (stable >= reused && stable <= last) {
+        await this.#fillTo(stable, ids, options);
+        this.#takeSnapshot();
+      }
+      await this.#fillTo(last, ids, options);
+    } finally {
+      this.#ids = ids.slice(0, this.#engine.position);
+    }
+    return reused;
+  }
+
+  /** Decodes from `ids`, which were filled: the ids that the model goes on with. End the loop at a stop id. */
+  async *decode(ids: readonly number[], options: DecodeOptions): AsyncGenerator<number, void, void> {
+    const all = [...ids];
+    try {
+      for await (const id of this.#engine.decode(all[all.length - 1] as number, options)) {
+        all.push(id);
+        yield id;
+      }
+    } finally {
+      this.#ids = all.slice(0, this.#engine.position);
+    }
+  }
+
+  dispose(): void {
+    this.#dropSnapshots(-1);
+  }
+
+  #goBack(prefix: number): number {
+    const positions = this.#snapshots.map((snapshot) => snapshot.position);
+    const way = wayBack(this.#engine.position, prefix, positions, (to) => this.#engine.canRewind(to));
+    if (way.by === "rewind") this.#engine.rewind(way.position);
+    else if (way.by === "reset") this.#engine.reset();
+    else if (way.by === "restore") {
+      const snapshot = this.#snapshots.find(({ position }) => position === way.position);
+      if (snapshot) this.#engine.restore(snapshot);
+    }
+    this.#dropSnapshots(prefix);
+    return way.position;
+  }
+
+  async #fillTo(end: number, ids: readonly number[], { signal, onProgress }: FillOptions): Promise<void> {
+    const start = this.#engine.position;
+    if (start === end) return;
+    const onChunk = (done: number) => onProgress?.(start + done);
+    await this.#engine.fill(Uint32Array.from(ids.slice(start, end)), { onChunk, ...(signal && { signal }) });
+  }
+
+  #takeSnapshot(): void {
+    if (this.#snapshots.at(-1)?.position === this.#engine.position) return;
+    const snapshot = this.#engine.snapshot();
+    this.#snapshots.push(snapshot);
+    while (this.#snapshots.length > snapshotCapacity(snapshot.bytes)) this.#snapshots.shift()?.dispose();
+  }
+
+  /** Drops those beyond `position`, whose ids the caches no longer hold. */
+  #dropSnapshots(position: number): void {
+    for (const snapshot of this.#snapshots) if (snapshot.position > position) snapshot.dispose();
+    this.#snapshots = this.#snapshots.filter((snapshot) => snapshot.position <= position);
+  }
+}

@@ -1,0 +1,198 @@
+/** A conversation with a model. */
+
+import type { Sampling, TextEngine } from "../engine/engine-interface.ts";
+import { AbortError, ContextError, throwIfAborted, UsageError } from "../engine/errors.ts";
+import type { ChatTemplate, TemplateMessage } from "../input/chat-template.ts";
+import type { Tokenizer } from "../input/tokenizer.ts";
+import type {
+  ChatEvent,
+  ChatMessage,
+  ChatResult,
+  ChatSession,
+  SendOptions,
+  SessionOptions,
+} from "../worker/protocol.ts";
+import { AnswerParser } from "./answer.ts";
+import type { GenerationConfig } from "./generation-config.ts";
+import { commonPrefix, type PromptCache } from "./prompt-cache.ts";
+import { Stopwatch } from "./stopwatch.ts";
+
+/** What the conversations with one model share. */
+export interface ChatParts {
+  engine: TextEngine;
+  cache: PromptCache;
+  tokenizer: Tokenizer;
+  template: ChatTemplate;
+  generation: GenerationConfig;
+  /** Runs `task` when the engine is free: conversations take turns. */
+  exclusively<Result>(task: () => Promise<Result>): Promise<Result>;
+}
+
+interface SendCall {
+  signal: AbortSignal;
+  emit(event: ChatEvent): void;
+}
+
+/** stable: up to where the next turn's prompt is expected to be the same. */
+interface Prompt {
+  ids: number[];
+  stable: number;
+}
+
+export class Session implements ChatSession {
+  readonly #parts: ChatParts;
+  #messages: ChatMessage[];
+  #thinking: boolean;
+  #answering = false;
+
+  constructor(parts: ChatParts, options: Omit<SessionOptions, "model">) {
+    this.#parts = parts;
+    this.#messages = [...(options.messages ?? [])];
+    this.#thinking = options.thinking ?? false;
+  }
+
+  get messages(): readonly ChatMessage[] {
+    return this.#messages;
+  }
+
+  setMessages(messages: ChatMessage[], thinking = this.#thinking): void {
+    this.#refuseWhileAnswering();
+    this.#messages = [...messages];
+    this.#thinking = thinking;
+  }
+
+  /**
+   * Answers the conversation, `text` added to it. What was written when it is stopped stays in the conversation; after
+   * any other error the conversation is as it was before.
+   */
+  async send(options: Omit<SendOptions, "session">, call: SendCall): Promise<ChatResult> {
+    this.#refuseWhileAnswering();
+    const before = this.#messages;
+    if (options.text !== undefined) this.#messages = [...before, { role: "user", content: options.text }];
+    this.#answering = true;
+    try {
+      const result = await this.#parts.exclusively(() => this.#answer(options, call));
+      this.#keep(result);
+      return result;
+    } catch (error) {
+      this.#messages = before;
+      throw error;
+    } finally {
+      this.#answering = false;
+    }
+  }
+
+  dispose(): void {
+    this.#messages = [];
+  }
+
+  async #answer(options: Omit<SendOptions, "session">, { signal, emit }: SendCall): Promise<ChatResult> {
+    const { engine, cache } = this.#parts;
+    const watch = new Stopwatch();
+    const { ids, stable } = this.#prompt();
+    const answer = new Answer(this.#parts, emit);
+    let reused = 0;
+    let finish: ChatResult["finish"] = "length";
+    try {
+      throwIfAborted(signal);
+      engine.setSampling(this.#sampling(options.sampling));
+      const onProgress = (done: number) => emit({ type: "prompt", reused, done, total: ids.length });
+      reused = await cache.fill(ids, stable, { signal, onProgress });
+      for await (const id of cache.decode(ids, { signal, maxTokens: options.maxTokens })) {
+        watch.id();
+        if (this.#parts.generation.stop.has(id)) {
+          finish = "stop";
+          break;
+        }
+        answer.push(id);
+      }
+    } catch (error) {
+      if (!(error instanceof AbortError)) throw error;
+      finish = "abort";
+    }
+    answer.end();
+    const stats = watch.stats(ids.length, reused, engine.position);
+    return { text: answer.text, thought: answer.thought.trim(), toolCalls: answer.toolCalls, finish, stats };
+  }
+
+  #prompt(): Prompt {
+    const { engine, tokenizer } = this.#parts;
+    const rendered = this.#render(this.#messages, true);
+    const ids = tokenizer.encode(rendered);
+    if (ids.length >= engine.context) {
+      throw new ContextError(
+        `The conversation is ${ids.length} tokens long, but the context holds ${engine.context}, the answer included. ` +
+          "Shorten the message, start a new conversation, or load the model with a larger context.",
+      );
+    }
+    return { ids, stable: Math.min(this.#stablePrefix(ids), ids.length - 1) };
+  }
+
+  /**
+   * How much of the prompt the next turn will begin with. The template changes earlier turns when it is rendered
+   * again (the empty thought block that opens an answer goes), so it is asked what it makes of an answered turn.
+   */
+  #stablePrefix(ids: readonly number[]): number {
+    const { tokenizer } = this.#parts;
+    const answered = this.#render([...this.#messages, { role: "assistant", content: "…" }], false);
+    return commonPrefix(ids, tokenizer.encode(answered));
+  }
+
+  #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): string {
+    return this.#parts.template.render(messages.map(templateMessage), {
+      thinking: this.#thinking,
+      addGenerationPrompt,
+    });
+  }
+
+  #sampling(chosen: Partial<Sampling> = {}): Sampling {
+    const [seed = 0] = crypto.getRandomValues(new Uint32Array(1));
+    return { ...this.#parts.generation.sampling, seed, ...chosen };
+  }
+
+  #keep({ text, toolCalls }: ChatResult): void {
+    if (text === "" && toolCalls.length === 0) return;
+    const message: ChatMessage = { role: "assistant", content: text };
+    this.#messages = [...this.#messages, toolCalls.length > 0 ? { ...message, toolCalls } : message];
+  }
+
+  #refuseWhileAnswering(): void {
+    if (this.#answering) throw new UsageError("The model is still answering. Stop it or wait for it first.");
+  }
+}
+
+/** Collects an answer and passes its parts on as they come. */
+class Answer {
+  text = "";
+  thought = "";
+  readonly toolCalls: ChatResult["toolCalls"] = [];
+  readonly #parser: AnswerParser;
+  readonly #emit: (event: ChatEvent) => void;
+
+  constructor({ tokenizer }: ChatParts, emit: (event: ChatEvent) => void) {
+    this.#parser = new AnswerParser(tokenizer);
+    this.#emit = emit;
+  }
+
+  push(id: number): void {
+    this.#take(this.#parser.push(id));
+  }
+
+  end(): void {
+    this.#take(this.#parser.end());
+  }
+
+  #take(parts: ReturnType<AnswerParser["push"]>): void {
+    for (const part of parts) {
+      if (part.type === "tool_call") this.toolCalls.push({ name: part.name, arguments: part.arguments });
+      else this[part.type] += part.text;
+      this.#emit(part);
+    }
+  }
+}
+
+/** The names by which templates know a message's parts. */
+function templateMessage({ role, content, toolCalls = [] }: ChatMessage): TemplateMessage {
+  if (toolCalls.length === 0) return { role, content };
+  return { role, content, tool_calls: toolCalls.map((call) => ({ type: "function", function: { ...call } })) };
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { readGenerationConfig } from "../../src/chat/generation-config.ts";
+import { Stopwatch } from "../../src/chat/stopwatch.ts";
+
+describe("readGenerationConfig", () => {
+  it("reads sampling and every end token", () => {
+    const json = { do_sample: true, temperature: 0.7, top_k: 64, top_p: 0.95, eos_token_id: [1, 106, 50] };
+    const { sampling, stop } = readGenerationConfig(json);
+    expect(sampling).toEqual({ temperature: 0.7, topK: 64, topP: 0.95 });
+    expect([...stop]).toEqual([1, 106, 50]);
+  });
+
+  it("is greedy unless the file says to sample", () => {
+    const { sampling, stop } = readGenerationConfig({ temperature: 0.7, eos_token_id: 1 });
+    expect(sampling).toEqual({ temperature: 0, topK: 0, topP: 1 });
+    expect([...stop]).toEqual([1]);
+  });
+
+  it("refuses a file without end tokens", () => {
+    expect(() => readGenerationConfig({})).toThrow(/eos_token_id is undefined/);
+  });
+});
+
+describe("Stopwatch", () => {
+  /** A clock that shows the given times, in milliseconds, one after another. */
+  const clock = (...times: number[]) => {
+    let reading = 0;
+    return () => times[reading++] ?? Number.NaN;
+  };
+
+  it("counts the first token apart from those after it", () => {
+    const watch = new Stopwatch(clock(1000, 1500, 1600, 1700));
+    for (let id = 0; id < 3; id++) watch.id();
+    expect(watch.stats(120, 20, 123)).toEqual({
+      promptTokens: 120,
+      reusedTokens: 20,
+      answerTokens: 3,
+      firstTokenSeconds: 0.5,
+      promptTokensPerSecond: 200,
+      tokensPerSecond: 10,
+      contextUsed: 123,
+    });
+  });
+
+  it("has no rates for an answer that never began", () => {
+    const stats = new Stopwatch(clock(1000)).stats(10, 0, 4);
+    expect(stats).toMatchObject({
+      answerTokens: 0,
+      firstTokenSeconds: 0,
+      promptTokensPerSecond: 0,
+      tokensPerSecond: 0,
+    });
+  });
+});
