@@ -30,7 +30,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: { ...pages, gemtab: resolve(api, "index.ts"), "gemtab-chat": resolve(api, "element.ts") },
+      input: { ...pages, gemtab: resolve(api, "index.ts"), "gemtab-chat": resolve(site, "gemtab-chat.ts") },
       preserveEntrySignatures: "strict",
       output: {
         entryFileNames: ({ name }) => (name.startsWith("gemtab") ? "[name].js" : "assets/[name]-[hash].js"),
