@@ -31,6 +31,28 @@ Expr = TypeAliasType("Expr", Annotated[int, Field(ge=0)] | Symbol | "tuple[Opera
 """A number, a symbol, or [operator, left, right]. Integer arithmetic; intermediate results may be negative."""
 
 
+def evaluate(expr: "Expr", values: dict[str, int]) -> int:
+    """The value of an expression for T, P and C given in `values`."""
+    if isinstance(expr, int):
+        return expr
+    if isinstance(expr, str):
+        return values[expr]
+    operator, left, right = expr[0], evaluate(expr[1], values), evaluate(expr[2], values)
+    match operator:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case "*":
+            return left * right
+        case "ceildiv":
+            return -(-left // right)
+        case "min":
+            return min(left, right)
+        case "max":
+            return max(left, right)
+
+
 class Strict(BaseModel):
     """A model that refuses fields it does not know and cannot be changed."""
 

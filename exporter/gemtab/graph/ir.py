@@ -12,6 +12,13 @@ Dim = int | str
 
 Shape = tuple[Dim, ...]
 
+
+def known(dim: Dim) -> int:
+    """A size that is a number and not a symbol."""
+    assert isinstance(dim, int), f"expected a known size, found {dim}"
+    return dim
+
+
 Role = Literal["matrix", "table", "vector", "experts"]
 """What a weight is for, which decides how it may be stored: a `matrix` [rows, columns] multiplies activations,
 a `table` [rows, columns] is looked up by row (a tied head multiplies by it too), `experts` [experts, rows,
@@ -64,6 +71,18 @@ class Node:
         """The node's only output."""
         (value,) = self.outputs
         return value
+
+    def integer(self, name: str) -> int:
+        """The attribute `name`, which is an integer."""
+        attr = self.attrs[name]
+        assert isinstance(attr, int), f"{self.op} at {self.label}: {name} is {attr!r}"
+        return attr
+
+    def number(self, name: str) -> float:
+        """The attribute `name`, which is a number."""
+        attr = self.attrs[name]
+        assert isinstance(attr, int | float), f"{self.op} at {self.label}: {name} is {attr!r}"
+        return float(attr)
 
     def value(self, index: int) -> Value:
         """The input at `index`, which is a value and not a weight."""

@@ -180,9 +180,7 @@ def mlp_block(b: GraphBuilder, spec: TextSpec, layer: LayerSpec, x: Value) -> Va
     return b.linear(b.glu(b.linear(x, gate_up)), down)
 
 
-def experts_block(
-    b: GraphBuilder, spec: TextSpec, layer: LayerSpec, moe: MoeSpec, residual: Value, x: Value
-) -> Value:
+def experts_block(b: GraphBuilder, spec: TextSpec, layer: LayerSpec, moe: MoeSpec, residual: Value, x: Value) -> Value:
     """The routed experts: the router reads the residual, the experts read normed x, both [T, hidden]."""
     scale = _layer_weight(b, layer, "router.scale", (spec.hidden,), "vector")
     router = _layer_weight(b, layer, "router.proj.weight", (moe.experts, spec.hidden), "matrix")
@@ -219,8 +217,6 @@ def _heads(b: GraphBuilder, qkv: Value, start: int, heads: int, a: AttentionSpec
     return b.reshape(part, "T", heads, a.head_size)
 
 
-def _layer_weight(
-    b: GraphBuilder, layer: LayerSpec, source: str, shape: tuple[int, ...], role: Role
-) -> Weight:
+def _layer_weight(b: GraphBuilder, layer: LayerSpec, source: str, shape: tuple[int, ...], role: Role) -> Weight:
     name = f"layers.{layer.index}.{source.removesuffix('.weight')}"
     return b.weight(name, shape, role, f"layers.{layer.index}.{source}")

@@ -1,0 +1,251 @@
+"""From a model's graphs to `plan/<activation>.json`, `plan/tables.bin` and `shaders/*.wgsl`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from gemtab.backends.webgpu.fuse import fuse
+from gemtab.backends.webgpu.lower import (
+    SAMPLED_RING,
+    Activation,
+    Lowering,
+    Shared,
+    control_buffers,
+)
+from gemtab.backends.webgpu.place import place
+from gemtab.backends.webgpu.render import KernelSource
+from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.bundle.manifest import MemoryNeed, PlanEntry, WeightFormat
+from gemtab.bundle.plan import (
+    Dispatch,
+    Form,
+    Kernel,
+    Limits,
+    Plan,
+    Program,
+    ScratchBuffer,
+    StateBuffer,
+    WeightBuffer,
+    evaluate,
+)
+from gemtab.bundle.shards import Location
+from gemtab.checkpoint import CheckpointWeights
+from gemtab.errors import DeviceError
+from gemtab.graph import Graph
+from gemtab.model.spec import TextSpec
+from gemtab.model.text import fill_graph, text_graph
+
+FILL_TOKENS = 256
+"""Prompt tokens per `fill` step, where the limits allow so many."""
+
+VERIFY_TOKENS = 8
+"""Drafted tokens that `verify` takes at once."""
+
+TABLES = "plan/tables.bin"
+
+
+@dataclass(frozen=True)
+class CompiledPlans:
+    """What was written: the plans in order of preference, and the GPU memory that the f32 one needs."""
+
+    entries: list[PlanEntry]
+    memory: MemoryNeed
+
+
+@dataclass
+class PlanBuilder:
+    """Gathers programs into one plan, its buffers into slots, and its kernels' WGSL into `shaders`."""
+
+    shared: Shared
+    vocabulary: int
+    kernels: dict[str, Kernel] = field(default_factory=dict)
+    programs: dict[str, Program] = field(default_factory=dict)
+    shaders: dict[str, str] = field(default_factory=dict)
+    _scratch: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _slots: list[int] = field(default_factory=list)
+    _keys: dict[KernelSource, str] = field(default_factory=dict)
+
+    def add_program(
+        self, name: str, lowering: Lowering, tokens: int, outputs: Mapping[str, str], inputs: Sequence[str] = ()
+    ) -> None:
+        """Place a lowered program's values and append it. `inputs` are written before it runs."""
+        chosen, sizes = place(_lifetimes(lowering, [*outputs.values()], inputs), lowering.sizes)
+        for slot, size in enumerate(sizes):
+            if slot == len(self._slots):
+                self._slots.append(0)
+            self._slots[slot] = max(self._slots[slot], size)
+        for value, slot in chosen.items():
+            self._scratch[f"{name}/{value}"] = (slot, lowering.sizes[value])
+
+        def buffer(value: str) -> str:
+            return f"{name}/{value}" if value in chosen else value
+
+        dispatches = tuple(
+            Dispatch(
+                kernel=self._kernel(launch.kernel),
+                bindings=tuple(buffer(value) for value in launch.bindings),
+                params=launch.params or None,
+                grid=launch.grid,
+                label=launch.label,
+            )
+            for launch in lowering.launches
+        )
+        self.programs[name] = Program(
+            max_tokens=tokens,
+            dispatches=dispatches,
+            outputs={key: buffer(value) for key, value in outputs.items()},
+        )
+
+    def finish(self, tables: Mapping[str, WeightBuffer]) -> Plan:
+        """The plan; `tables` are the buffers of the angle tables."""
+        buffers = {
+            **self.shared.buffers,
+            **tables,
+            **control_buffers(max(program.max_tokens for program in self.programs.values())),
+            **{name: ScratchBuffer(slot=slot, bytes=size) for name, (slot, size) in self._scratch.items()},
+        }
+        f16 = self.shared.activation == "f16"
+        return Plan(
+            activation=self.shared.activation,
+            features=("shader-f16",) if f16 else (),
+            limits=self.shared.limits,
+            context=self.shared.context,
+            vocabulary=self.vocabulary,
+            sampled_ring=SAMPLED_RING,
+            slots=tuple(self._slots),
+            buffers=buffers,
+            kernels=self.kernels,
+            programs=self.programs,
+        )
+
+    def _kernel(self, source: KernelSource) -> str:
+        if source not in self._keys:
+            same = sum(key.name == source.name for key in self._keys)
+            self._keys[source] = source.name if not same else f"{source.name}#{same}"
+            accesses = [binding.access for binding in source.bindings] + (["uniform"] if source.params else [])
+            forms = [self._form(source, subgroups=True)] if source.reduces else []
+            self.kernels[self._keys[source]] = Kernel.model_validate(
+                {"bindings": accesses, "forms": (*forms, self._form(source, subgroups=False))}
+            )
+        return self._keys[source]
+
+    def _form(self, source: KernelSource, subgroups: bool) -> Form:
+        text = source.render(subgroups)
+        file = f"shaders/{source.name}{'.subgroups' if subgroups else ''}.wgsl"
+        assert self.shaders.setdefault(file, text) == text, f"two kernels are called {file}"
+        half = self.shared.activation == "f16" and dict(source.structure).get("act") == "f16"
+        features = [*(["shader-f16"] if half else []), *(["subgroups"] if subgroups else [])]
+        constants = {name: float(value) for name, value in source.constants}
+        return Form.model_validate({"file": file, "features": features, "constants": constants})
+
+
+def _lifetimes(lowering: Lowering, outputs: Sequence[str], inputs: Sequence[str]) -> dict[str, tuple[int, int]]:
+    last = len(lowering.launches)
+    lives: dict[str, tuple[int, int]] = dict.fromkeys(inputs, (-1, -1))
+    for index, launch in enumerate(lowering.launches):
+        for name in launch.bindings:
+            if name in lowering.sizes:
+                lives[name] = (lives.get(name, (index, index))[0], index)
+    return {name: (born, last if name in outputs else died) for name, (born, died) in lives.items()}
+
+
+def lower_program(
+    shared: Shared, graph: Graph, tokens: int, fill: bool, keep: Sequence[str] = ()
+) -> tuple[Lowering, dict[str, str]]:
+    """Lower a graph; `keep` names its tensor outputs that a caller reads. Returns the lowering and output names."""
+    lowering = Lowering(shared, tokens, fill)
+    inputs = [value for value in graph.inputs if value.dtype == "f32"]
+    lowering.lower(fuse(graph), inputs)
+    return lowering, {name: graph.outputs[name].name for name in keep}
+
+
+def _fill_tokens(shared: Shared, graph: Graph) -> int:
+    """The largest power of two up to FILL_TOKENS for which every value of `fill` fits a binding."""
+    lowering, _ = lower_program(replace(shared, buffers={}, tables={}), graph, 1, fill=True)
+    most = shared.limits.maxStorageBufferBindingSize // max(lowering.sizes.values())
+    if most < 1:
+        raise DeviceError(
+            f"One token's activations need a storage binding of {max(lowering.sizes.values()):,} bytes, more than the "
+            f"limit of {shared.limits.maxStorageBufferBindingSize:,} that the plan is made for."
+        )
+    return int(min(FILL_TOKENS, 1 << (most.bit_length() - 1), shared.context))
+
+
+def build_text_plan(
+    spec: TextSpec, stored: StoredWeights, activation: Activation, context: int, limits: Limits
+) -> tuple[PlanBuilder, Shared]:
+    """The programs `fill`, `decode` and `verify` of a text model."""
+    filling, whole = fill_graph(spec), text_graph(spec)
+    shared = Shared(stored, activation, limits, context, fill_tokens=1)
+    shared = replace(shared, fill_tokens=_fill_tokens(shared, filling), buffers={}, tables={})
+    builder = PlanBuilder(shared, spec.vocabulary)
+
+    lowering, _ = lower_program(shared, filling, shared.fill_tokens, fill=True)
+    lowering.advance()
+    builder.add_program("fill", lowering, shared.fill_tokens, {})
+
+    lowering, outputs = lower_program(shared, whole, 1, fill=False, keep=["logits"])
+    lowering.sample(whole.outputs["logits"])
+    builder.add_program("decode", lowering, 1, outputs)
+
+    verify = max(1, min(VERIFY_TOKENS, shared.fill_tokens, limits.maxStorageBufferBindingSize // (4 * spec.vocabulary)))
+    lowering, outputs = lower_program(shared, whole, verify, fill=False, keep=["logits"])
+    lowering.advance()
+    builder.add_program("verify", lowering, verify, outputs)
+    return builder, shared
+
+
+def compile_plans(
+    spec: TextSpec,
+    weight_format: WeightFormat,
+    locations: Mapping[tuple[str, str], Location],
+    weights: CheckpointWeights,
+    out: Path,
+    context: int,
+    limits: Limits | None = None,
+) -> CompiledPlans:
+    """Write `plan/` and `shaders/` into the bundle folder `out`.
+
+    locations: where each plane of each weight lies, by (weight name, plane name); context: largest context in tokens.
+    Raises CheckpointError where the model has an op without a kernel, DeviceError where it cannot fit the limits.
+    """
+    limits = limits or Limits()
+    stored = StoredWeights(
+        weight_format, locations, lambda weight: float(weights.read(weight).item()), limits.maxStorageBufferBindingSize
+    )
+    (out / "plan").mkdir(parents=True, exist_ok=True)
+    (out / "shaders").mkdir(exist_ok=True)
+    plans: dict[Activation, Plan] = {}
+    for activation in ("f16", "f32"):
+        builder, shared = build_text_plan(spec, stored, activation, context, limits)
+        plans[activation] = builder.finish(write_tables(out, shared.tables))
+        (out / "plan" / f"{activation}.json").write_text(plans[activation].model_dump_json(exclude_defaults=True))
+        for file, text in builder.shaders.items():
+            (out / file).write_text(text)
+    entries = [
+        PlanEntry(file=f"plan/{activation}.json", activation=activation, features=plan.features)
+        for activation, plan in plans.items()
+    ]
+    return CompiledPlans(entries, memory_need(plans["f32"]))
+
+
+def write_tables(out: Path, tables: Mapping[str, np.ndarray]) -> dict[str, WeightBuffer]:
+    """Write the angle tables one after another, each at a multiple of 256 bytes."""
+    buffers, content = {}, bytearray()
+    for name, table in tables.items():
+        content.extend(b"\0" * (-len(content) % 256))
+        buffers[name] = WeightBuffer(file=TABLES, offset=len(content), bytes=table.nbytes)
+        content.extend(table.tobytes())
+    (out / TABLES).write_bytes(content)
+    return buffers
+
+
+def memory_need(plan: Plan) -> MemoryNeed:
+    """GPU bytes of a plan: weights, caches at its largest context, and scratch."""
+    at_most = {"T": 1, "P": plan.context, "C": plan.context}
+    return MemoryNeed(
+        weights=sum(b.bytes for b in plan.buffers.values() if isinstance(b, WeightBuffer)),
+        state=sum(evaluate(b.bytes, at_most) for b in plan.buffers.values() if isinstance(b, StateBuffer)),
+        scratch=sum(plan.slots),
+    )

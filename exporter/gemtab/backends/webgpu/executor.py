@@ -1,0 +1,349 @@
+"""Runs a bundle's plan on this machine: the same plan that the tab runs, through wgpu-native."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import wgpu
+from gemtab.backends.webgpu.device import Device, open_device
+from gemtab.bundle.plan import (
+    Buffer,
+    ControlBuffer,
+    Dispatch,
+    Form,
+    Kernel,
+    Limits,
+    Plan,
+    Program,
+    ScratchBuffer,
+    StateBuffer,
+    WeightBuffer,
+    evaluate,
+)
+from gemtab.errors import BundleError, ContextError, DeviceError
+from pydantic import ValidationError
+
+_STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
+_BINDING_TYPES = {"read": "read-only-storage", "read_write": "storage", "uniform": "uniform"}
+_PARAMS_ALIGNMENT = 256
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Copies of the ring caches as they were at `position`."""
+
+    position: int
+    rings: Mapping[str, Any]
+
+
+class PlanRunner:
+    """The buffers, pipelines and programs of one plan on one device.
+
+    context: tokens that the caches may hold, at most the plan's.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, context: int | None = None, device: Device | None = None) -> None:
+        self.plan = plan
+        self.context = min(context or plan.context, plan.context)
+        self.position = 0
+        self._folder = folder
+        self._device = device or open_device(plan.limits)
+        missing = set(plan.features) - self._device.features
+        if missing:
+            raise DeviceError(
+                f"The adapter {self._device.name} lacks {', '.join(sorted(missing))}, which the {plan.activation} plan "
+                "needs. Use the bundle's f32 plan."
+            )
+        self._slots = [self._buffer(f"slot {i}", size) for i, size in enumerate(plan.slots)]
+        self._buffers: dict[str, Any] = {}
+        for name, buffer in plan.buffers.items():
+            if isinstance(buffer, WeightBuffer):
+                self._buffers[name] = self._upload(name, buffer)
+            elif isinstance(buffer, ControlBuffer):
+                self._buffers[name] = self._buffer(name, buffer.bytes)
+        self._layouts = {name: self._layout(name, kernel) for name, kernel in plan.kernels.items()}
+        self._pipelines = {name: self._pipeline(name, kernel) for name, kernel in plan.kernels.items()}
+        self._uniforms = {name: self._program_params(name, program) for name, program in plan.programs.items()}
+        self._groups: dict[tuple[str, int], Any] = {}
+
+    # --- making -----------------------------------------------------------------------------------------
+
+    def _buffer(self, label: str, size: int) -> Any:
+        return self._device.gpu.create_buffer(label=label, size=-(-size // 16) * 16, usage=_STORAGE)
+
+    def _upload(self, name: str, weight: WeightBuffer) -> Any:
+        path = self._folder / weight.file
+        try:
+            data = np.memmap(path, np.uint8, "r", weight.offset, weight.bytes)
+        except (OSError, ValueError) as error:
+            raise BundleError(
+                f"{path} should hold bytes {weight.offset:,} to {weight.offset + weight.bytes:,} for {name}, but could "
+                f"not be read that far ({error}). Export the bundle again."
+            ) from error
+        buffer = self._buffer(name, weight.bytes)
+        self._device.gpu.queue.write_buffer(buffer, 0, data)
+        return buffer
+
+    def _layout(self, name: str, kernel: Kernel) -> Any:
+        entries = [
+            {"binding": i, "visibility": wgpu.ShaderStage.COMPUTE, "buffer": {"type": _BINDING_TYPES[access]}}
+            for i, access in enumerate(kernel.bindings)
+        ]
+        return self._device.gpu.create_bind_group_layout(label=name, entries=entries)
+
+    def form(self, kernel: Kernel) -> Form:
+        """The first of the kernel's forms that the device can run."""
+        for form in kernel.forms:
+            if set(form.features) <= self._device.features:
+                return form
+        raise DeviceError(f"The adapter {self._device.name} can run no form of {kernel.forms[-1].file}.")
+
+    def _pipeline(self, name: str, kernel: Kernel) -> Any:
+        form = self.form(kernel)
+        code = (self._folder / form.file).read_text()
+        module = self._device.module(code, form.features, name)
+        layout = self._device.gpu.create_pipeline_layout(bind_group_layouts=[self._layouts[name]])
+        return self._device.gpu.create_compute_pipeline(
+            label=name,
+            layout=layout,
+            compute={"module": module, "entry_point": form.entry_point, "constants": form.constants},
+        )
+
+    def _program_params(self, name: str, program: Program) -> Any:
+        words = np.zeros((max(len(program.dispatches), 1), _PARAMS_ALIGNMENT // 4), np.uint32)
+        for i, dispatch in enumerate(program.dispatches):
+            if dispatch.params is not None:
+                words[i, : len(dispatch.params)] = dispatch.params
+        return self._device.gpu.create_buffer_with_data(
+            label=f"{name} params", data=words, usage=wgpu.BufferUsage.UNIFORM
+        )
+
+    def _resolve(self, name: str) -> Any:
+        """The GPU buffer behind a name; caches are made when first asked for."""
+        buffer: Buffer = self.plan.buffers[name]
+        if isinstance(buffer, ScratchBuffer):
+            return self._slots[buffer.slot]
+        if isinstance(buffer, StateBuffer) and name not in self._buffers:
+            size = evaluate(buffer.bytes, {"T": 1, "P": self.context, "C": self.context})
+            self._buffers[name] = self._buffer(name, size)
+        return self._buffers[name]
+
+    def _group(self, program: str, index: int, dispatch: Dispatch) -> Any:
+        key = (program, index)
+        if key not in self._groups:
+            entries = [
+                {"binding": i, "resource": {"buffer": self._resolve(name)}} for i, name in enumerate(dispatch.bindings)
+            ]
+            if dispatch.params is not None:
+                resource = {
+                    "buffer": self._uniforms[program],
+                    "offset": index * _PARAMS_ALIGNMENT,
+                    "size": _PARAMS_ALIGNMENT,
+                }
+                entries.append({"binding": len(entries), "resource": resource})
+            self._groups[key] = self._device.gpu.create_bind_group(
+                label=dispatch.label, layout=self._layouts[dispatch.kernel], entries=entries
+            )
+        return self._groups[key]
+
+    # --- running ----------------------------------------------------------------------------------------
+
+    def run(self, program: str, ids: Sequence[int] | None, tokens: int) -> None:
+        """Run a program on `tokens` tokens; `ids` are theirs, None where ids[0] was sampled on the GPU."""
+        if self.position + tokens > self.context:
+            raise ContextError(
+                f"{self.position + tokens} tokens do not fit the context of {self.context}: shorten the prompt or "
+                "start a new conversation."
+            )
+        step = np.array([self.position, tokens], np.uint32)
+        self._device.gpu.queue.write_buffer(self._buffers["step"], 0, step)
+        if ids is not None:
+            self._check_ids(ids)
+            self._device.gpu.queue.write_buffer(self._buffers["ids"], 0, np.array(ids, np.uint32))
+        self._encode(program, tokens)
+        self.position += tokens
+
+    def _check_ids(self, ids: Sequence[int]) -> None:
+        for token in ids:
+            if not 0 <= token < self.plan.vocabulary:
+                raise ContextError(f"Token id {token} is outside the vocabulary of {self.plan.vocabulary}.")
+
+    def _encode(self, program: str, tokens: int) -> None:
+        sizes = {"T": tokens, "P": self.position, "C": self.context}
+        encoder = self._device.gpu.create_command_encoder(label=program)
+        compute = encoder.begin_compute_pass(label=program)
+        for index, dispatch in enumerate(self.plan.programs[program].dispatches):
+            grid = [evaluate(expr, sizes) for expr in dispatch.grid]
+            if 0 in grid:
+                continue
+            compute.set_pipeline(self._pipelines[dispatch.kernel])
+            compute.set_bind_group(0, self._group(program, index, dispatch))
+            compute.dispatch_workgroups(*grid)
+        compute.end()
+        self._device.gpu.queue.submit([encoder.finish()])
+
+    def write(self, name: str, data: np.ndarray) -> None:
+        """Write a value of a program before it runs."""
+        self._device.gpu.queue.write_buffer(self._resolve(name), 0, np.ascontiguousarray(data))
+
+    def read(self, name: str, dtype: type[np.generic], count: int) -> np.ndarray:
+        """The first `count` elements of a buffer, as they are after all that was submitted."""
+        size = count * np.dtype(dtype).itemsize
+        data = self._device.gpu.queue.read_buffer(self._resolve(name), 0, -(-size // 4) * 4)
+        return np.frombuffer(data, dtype)[:count].copy()
+
+    # --- rewinding --------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Copies of the ring caches, to which `restore` goes back."""
+        rings = {name: self._buffers[name] for name in self._rings() if name in self._buffers}
+        return Snapshot(self.position, {name: self._copy(name, buffer) for name, buffer in rings.items()})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be again where `snapshot` was taken. What the growing caches hold beyond it is not looked at."""
+        encoder = self._device.gpu.create_command_encoder(label="restore")
+        for name, copy in snapshot.rings.items():
+            encoder.copy_buffer_to_buffer(copy, 0, self._buffers[name], 0, copy.size)
+        self._device.gpu.queue.submit([encoder.finish()])
+        self.position = snapshot.position
+
+    def rewind(self, position: int) -> bool:
+        """Go back to `position` if the rings still hold what its tokens look back on; whether they did."""
+        back = self.position - position
+        if back < 0 or any(back > ring.rows - ring.window for ring in self._rings().values()):
+            return False
+        self.position = position
+        return True
+
+    def reset(self) -> None:
+        """Start over with empty caches."""
+        self.position = 0
+
+    def _rings(self) -> dict[str, Any]:
+        return {
+            name: buffer.ring
+            for name, buffer in self.plan.buffers.items()
+            if isinstance(buffer, StateBuffer) and buffer.ring is not None
+        }
+
+    def _copy(self, name: str, buffer: Any) -> Any:
+        copy = self._buffer(f"snapshot of {name}", buffer.size)
+        encoder = self._device.gpu.create_command_encoder(label="snapshot")
+        encoder.copy_buffer_to_buffer(buffer, 0, copy, 0, buffer.size)
+        self._device.gpu.queue.submit([encoder.finish()])
+        return copy
+
+
+class Executor:
+    """A text model from a bundle.
+
+    activation: `f32` or `f16`; by default the first plan that the device can run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        activation: str | None = None,
+        context: int | None = None,
+        device: Device | None = None,
+    ) -> None:
+        self._runner = _open(folder, activation, context, device)
+        self._sampled = 0
+        self.set_sampling()
+
+    @property
+    def runner(self) -> PlanRunner:
+        """The plan's buffers and programs."""
+        return self._runner
+
+    @property
+    def position(self) -> int:
+        """Tokens in the caches."""
+        return self._runner.position
+
+    @property
+    def context(self) -> int:
+        """Tokens that the caches may hold."""
+        return self._runner.context
+
+    def set_sampling(self, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0) -> None:
+        """How the next ids are chosen: see ControlBuffer. Temperature 0 is greedy."""
+        words = np.array([0, top_k, 0, seed & 0xFFFFFFFF], np.uint32)
+        words[[0, 2]] = np.array([temperature, top_p], np.float32).view(np.uint32)
+        self._runner.write("sampling", words)
+
+    def fill(self, ids: Sequence[int]) -> None:
+        """Put tokens into the caches, in chunks."""
+        if self.position + len(ids) > self.context:
+            raise ContextError(
+                f"The prompt ends at token {self.position + len(ids)}, beyond the context of {self.context}: shorten "
+                "it or start a new conversation."
+            )
+        most = self._runner.plan.programs["fill"].max_tokens
+        for start in range(0, len(ids), most):
+            chunk = ids[start : start + most]
+            self._runner.run("fill", chunk, len(chunk))
+
+    def decode(self, token: int | None = None) -> int:
+        """Process one token (the one just sampled if None), sample the next and return its id."""
+        self._runner.run("decode", None if token is None else [token], 1)
+        return int(self._runner.read("ids", np.uint32, 1)[0])
+
+    def verify(self, ids: Sequence[int]) -> np.ndarray:
+        """Process up to `verify`'s number of tokens: the logits of each, [T, vocabulary] f32."""
+        self._runner.run("verify", ids, len(ids))
+        return self.read_logits("verify", len(ids))
+
+    def read_logits(self, program: str = "decode", tokens: int = 1) -> np.ndarray:
+        """The last step's logits, [T, vocabulary] f32."""
+        name = self._runner.plan.programs[program].outputs["logits"]
+        vocabulary = self._runner.plan.vocabulary
+        return self._runner.read(name, np.float32, tokens * vocabulary).reshape(tokens, vocabulary)
+
+    def snapshot(self) -> Snapshot:
+        """See PlanRunner.snapshot."""
+        return self._runner.snapshot()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """See PlanRunner.restore."""
+        self._runner.restore(snapshot)
+
+    def rewind(self, position: int) -> bool:
+        """See PlanRunner.rewind."""
+        return self._runner.rewind(position)
+
+    def reset(self) -> None:
+        """Start over with empty caches."""
+        self._runner.reset()
+
+
+def load_plan(path: Path) -> Plan:
+    """The plan in a file; BundleError where there is none or it is not one this version can run."""
+    try:
+        return Plan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{path} could not be read ({error}). Export the bundle again.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BundleError(
+            f"{path} is not a plan that this version of gemtab can run: {place}: {first['msg']}. "
+            "Export the bundle again."
+        ) from error
+
+
+def _open(folder: Path, activation: str | None, context: int | None, device: Device | None) -> PlanRunner:
+    names = [activation] if activation else ["f16", "f32"]
+    plans = [load_plan(folder / "plan" / f"{name}.json") for name in names]
+    device = device or open_device(plans[0].limits if len(plans) == 1 else _largest(plans))
+    for plan in plans:
+        if set(plan.features) <= device.features:
+            return PlanRunner(folder, plan, context, device)
+    return PlanRunner(folder, plans[-1], context, device)
+
+
+def _largest(plans: Sequence[Plan]) -> Limits:
+    dumps = [plan.limits.model_dump() for plan in plans]
+    return Limits(**{name: max(dump[name] for dump in dumps) for name in dumps[0]})

@@ -1,0 +1,240 @@
+"""Fusion: the graph's nodes, gathered into the steps that have kernels.
+
+Every node is either the head of a step or absorbed into one. What fits no pattern is refused by name: an op
+without a kernel must not disappear.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+
+from gemtab.backends.webgpu.steps import (
+    AddNorm,
+    Attend,
+    Cache,
+    Embed,
+    Matmul,
+    Picked,
+    QkvHeads,
+    Step,
+)
+from gemtab.errors import CheckpointError
+from gemtab.graph import Graph, Node, Value, Weight, known
+
+
+def fuse(graph: Graph) -> list[Step]:
+    """The steps of `graph` in execution order."""
+    return _Fusion(graph).run()
+
+
+class _Fusion:
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._steps: list[Step] = []
+        self._absorbed: set[int] = set()
+        self._alias: dict[str, Value] = {}
+        self._producer = {out.name: node for node in graph.nodes for out in node.outputs}
+        self._consumers: dict[str, list[Node]] = defaultdict(list)
+        for node in graph.nodes:
+            for item in node.inputs:
+                if isinstance(item, Value):
+                    self._consumers[item.name].append(node)
+
+    def run(self) -> list[Step]:
+        handlers: dict[str, Callable[[Node], None]] = {
+            "embed": self._embed,
+            "linear": self._linear,
+            "rms_norm": self._rms_norm,
+            "kv_write": self._kv_write,
+            "attention": self._attention,
+            "reshape": self._reshape,
+            **dict.fromkeys(("replace_ids", "slice", "pick", "rope"), self._read_by_consumer),
+        }
+        for node in self._graph.nodes:
+            if id(node) in self._absorbed:
+                continue
+            handler = handlers.get(node.op)
+            if handler is None:
+                raise CheckpointError(
+                    f"The op {node.op} at {node.label} has no WebGPU kernel where it stands: this model cannot be "
+                    "compiled for a browser tab by this version of gemtab."
+                )
+            handler(node)
+        return self._steps
+
+    # --- looking around ---------------------------------------------------------------------------------
+
+    def _resolve(self, value: Value) -> Value:
+        return self._alias.get(value.name, value)
+
+    def _only_consumer(self, value: Value, op: str) -> Node | None:
+        consumers = self._consumers[value.name]
+        return consumers[0] if len(consumers) == 1 and consumers[0].op == op else None
+
+    def _absorb(self, *nodes: Node) -> None:
+        self._absorbed.update(id(node) for node in nodes)
+
+    def _back(self, value: Value, *ops: str) -> list[Node]:
+        """The chain of producers of `value` with these ops, nearest first."""
+        chain = []
+        for op in ops:
+            node = self._producer[value.name]
+            if node.op != op:
+                raise CheckpointError(f"{node.label}: expected {op} before attention, found {node.op}.")
+            chain.append(node)
+            value = node.value(0)
+        return chain
+
+    # --- steps ------------------------------------------------------------------------------------------
+
+    def _read_by_consumer(self, node: Node) -> None:
+        """The step that consumes the node takes it in."""
+
+    def _reshape(self, node: Node) -> None:
+        self._alias[node.output.name] = self._resolve(node.value(0))
+
+    def _embed(self, node: Node) -> None:
+        ids, by = node.value(0), 0
+        replaced: tuple[int, ...] = ()
+        source = self._producer.get(ids.name)
+        if source is not None:
+            masked = source.attrs["replaced"]
+            assert isinstance(masked, tuple)
+            ids, replaced, by = source.value(0), masked, source.integer("by")
+        scale, columns = node.number("scale"), node.integer("columns")
+        self._steps.append(Embed(ids, node.weight(1), scale, columns, replaced, by, node.output, node.label))
+
+    def _linear(self, node: Node) -> None:
+        start, stop = self._rows_used(node)
+        out, factor = node.output, 1.0
+        if scaled := self._only_consumer(out, "scale"):
+            self._absorb(scaled)
+            out, factor = scaled.output, scaled.number("factor")
+        step = Matmul(self._resolve(node.value(0)), node.weight(1), start, stop, out, node.label, factor)
+        self._steps.append(self._with_epilogue(step))
+
+    def _with_epilogue(self, step: Matmul) -> Matmul:
+        if glu := self._only_consumer(step.out, "glu"):
+            self._absorb(glu)
+            return replace(step, out=glu.output, epilogue="glu", wide=False)
+        if cap := self._only_consumer(step.out, "softcap"):
+            self._absorb(cap)
+            return replace(step, out=cap.output, epilogue="softcap", cap=cap.number("cap"))
+        if (gelu := self._only_consumer(step.out, "gelu_tanh")) and (mul := self._only_consumer(gelu.output, "mul")):
+            self._absorb(gelu, mul)
+            operand = self._picked(mul.value(1))
+            return replace(step, out=mul.output, epilogue="gelu_mul", operand=operand, wide=False)
+        return step
+
+    def _picked(self, value: Value) -> Picked:
+        node = self._producer.get(value.name)
+        if node is not None and node.op == "pick":
+            base = node.value(0)
+            return Picked(self._resolve(base), node.integer("index"), known(base.shape[1]))
+        return Picked(self._resolve(value), 0, 1)
+
+    def _rows_used(self, node: Node) -> tuple[int, int]:
+        consumers = self._consumers[node.output.name]
+        if not consumers or any(consumer.op != "slice" for consumer in consumers):
+            return 0, node.integer("rows")
+        starts = [consumer.integer("start") for consumer in consumers]
+        stops = [consumer.integer("stop") for consumer in consumers]
+        return min(starts), max(stops)
+
+    def _rms_norm(self, node: Node) -> None:
+        if any(consumer.op in ("rope", "kv_write") for consumer in self._consumers[node.output.name]):
+            return  # a head's norm, which QkvHeads does
+        if add := self._only_consumer(node.output, "add"):
+            self._add_norm(node, add)
+        else:
+            weight = node.weight(1) if len(node.inputs) == 2 else None
+            eps = node.number("eps")
+            x = self._resolve(node.value(0))
+            self._steps.append(AddNorm(x, None, None, 1.0, None, None, weight, node.output, eps, node.label))
+
+    def _add_norm(self, norm: Node, add: Node) -> None:
+        """norm -> add -> [scale or mul by a scalar] -> [the next norm]."""
+        out, factor, scalar = add.output, 1.0, None
+        self._absorb(add)
+        if scaled := self._only_consumer(out, "scale"):
+            self._absorb(scaled)
+            out, factor = scaled.output, scaled.number("factor")
+        elif (mul := self._only_consumer(out, "mul")) and isinstance(mul.inputs[1], Weight):
+            self._absorb(mul)
+            out, scalar = mul.output, mul.weight(1)
+        other = add.value(0) if add.value(1) == norm.output else add.value(1)
+        following = [c for c in self._consumers[out.name] if c.op == "rms_norm" and len(c.inputs) == 2]
+        next_norm = following[0] if len(following) == 1 else None
+        if next_norm is not None:
+            self._absorb(next_norm)
+        needed = len(self._consumers[out.name]) > (next_norm is not None) or out in self._graph.outputs.values()
+        self._steps.append(
+            AddNorm(
+                x=self._resolve(other),
+                y=self._resolve(norm.value(0)),
+                norm=norm.weight(1),
+                factor=factor,
+                scalar=scalar,
+                sum=out if needed else None,
+                next_norm=None if next_norm is None else next_norm.weight(1),
+                normed=None if next_norm is None else next_norm.output,
+                eps=norm.number("eps"),
+                label=norm.label,
+            )
+        )
+
+    # --- attention --------------------------------------------------------------------------------------
+
+    def _cache(self, write: Node) -> Cache:
+        _, kv_heads, size = write.output.shape
+        window = write.attrs["window"]
+        assert window is None or isinstance(window, int)
+        return Cache(str(write.attrs["cache"]), known(kv_heads), known(size), window)
+
+    def _kv_write(self, write: Node) -> None:
+        rope, k_norm, _, k_slice = self._back(write.value(0), "rope", "rms_norm", "reshape", "slice")
+        _, _, v_slice = self._back(write.value(1), "rms_norm", "reshape", "slice")
+        readers = [c for c in self._consumers[write.output.name] if self._qkv_of(c) == k_slice.value(0)]
+        cache = self._cache(write)
+        q = self._back(readers[0].value(0), "rope", "rms_norm", "reshape", "slice") if readers else None
+        self._heads(q, rope, k_slice.value(0), k_norm.weight(1), cache, v_slice is k_slice, write.label)
+
+    def _qkv_of(self, attention: Node) -> Value:
+        return self._back(attention.value(0), "rope", "rms_norm", "reshape", "slice")[-1].value(0)
+
+    def _heads(
+        self,
+        q: list[Node] | None,
+        rope: Node,
+        qkv: Value,
+        k_norm: Weight | None,
+        cache: Cache | None,
+        v_is_k: bool,
+        label: str,
+    ) -> None:
+        self._steps.append(
+            QkvHeads(
+                qkv=self._resolve(qkv),
+                heads=0 if q is None else known(q[0].output.shape[1]),
+                q_norm=None if q is None else q[1].weight(1),
+                q=None if q is None else q[0].output,
+                k_norm=k_norm,
+                cache=cache,
+                v_is_k=v_is_k,
+                head_size=known(rope.output.shape[2]),
+                theta=rope.number("theta"),
+                rotated_pairs=rope.integer("rotated_pairs"),
+                eps=self._producer[rope.value(0).name].number("eps"),
+                label=label,
+            )
+        )
+
+    def _attention(self, node: Node) -> None:
+        q = self._back(node.value(0), "rope", "rms_norm", "reshape", "slice")
+        write = self._producer[node.value(1).name]
+        k_slice = self._back(write.value(0), "rope", "rms_norm", "reshape", "slice")[-1]
+        if k_slice.value(0) != q[-1].value(0):
+            self._heads(q, q[0], q[-1].value(0), None, None, False, node.label)
+        scale = node.number("scale")
+        _, heads, _ = node.output.shape
+        self._steps.append(Attend(node.value(0), known(heads), self._cache(write), scale, node.output, node.label))

@@ -1,0 +1,519 @@
+"""Lowering: steps -> launches of kernels, with their bindings, parameters and grids.
+
+Two phases of the same model: `fill` multiplies tiles of many tokens, `decode` streams every weight once for the
+few tokens it has. Both write the same caches.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Literal
+
+import numpy as np
+from gemtab.backends.webgpu.render import Binding, KernelSource
+from gemtab.backends.webgpu.rope_tables import angle_table, low_size
+from gemtab.backends.webgpu.steps import AddNorm, Attend, Cache, Embed, Glu, Matmul, QkvHeads, Step
+from gemtab.backends.webgpu.stored import BLOCK, StoredWeights
+from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer
+from gemtab.graph import Value, Weight
+
+Activation = Literal["f32", "f16"]
+
+SAMPLED_RING = 64
+MOST_CANDIDATES = 1024
+"""The sampler keeps at most this many candidates."""
+
+FIRST_SEGMENT = 4096
+"""Positions in a growing cache's first segment; each further one is as large as all before it together."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A dispatch before its values are placed: `bindings` names values or buffers."""
+
+    kernel: KernelSource
+    bindings: tuple[str, ...]
+    params: tuple[int, ...]
+    grid: tuple[Expr, Expr, Expr]
+    label: str
+
+
+@dataclass
+class Segment:
+    """Positions first … first + rows of a cache that grows."""
+
+    keys: str
+    values: str
+    first: int
+    rows: int
+    ring: bool
+
+
+@dataclass
+class Shared:
+    """What the programs of one plan have in common: caches, weights and tables."""
+
+    stored: StoredWeights
+    activation: Activation
+    limits: Limits
+    context: int
+    fill_tokens: int
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    tables: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an activation."""
+        return 2 if self.activation == "f16" else 4
+
+    def segments(self, cache: Cache) -> list[Segment]:
+        """The cache's buffers: a ring for a window, segments that grow geometrically without one."""
+        row_bytes = cache.kv_heads * cache.head_size * self.itemsize
+        if cache.window is not None:
+            rows = min(cache.window + self.fill_tokens, self.context)
+            # A cache as long as the context never comes round.
+            ring = Ring(rows=rows, window=cache.window) if rows < self.context else None
+            return [self._segment(cache, "", 0, rows, row_bytes, ring, is_ring=True)]
+        segments: list[Segment] = []
+        first = 0
+        while first < self.context:
+            rows = min(max(first, FIRST_SEGMENT), self.limits.maxStorageBufferBindingSize // row_bytes)
+            rows = min(rows, self.context - first)
+            segments.append(self._segment(cache, f":{first}", first, rows, row_bytes, None, is_ring=False))
+            first += rows
+        return segments
+
+    def _segment(
+        self,
+        cache: Cache,
+        suffix: str,
+        first: int,
+        rows: int,
+        row_bytes: int,
+        ring: Ring | None,
+        is_ring: bool,
+    ) -> Segment:
+        names = [f"{cache.name}:{part}{suffix}" for part in ("keys", "values")]
+        limit: Expr = ("min", rows, ("max", 1, ("-", "C", first)))
+        for name in names:
+            size: Expr = rows * row_bytes if is_ring else ("*", row_bytes, limit)
+            self.buffers[name] = StateBuffer(bytes=size, ring=ring)
+        return Segment(names[0], names[1], first, rows, is_ring)
+
+    def angles(self, theta: float, head_size: int, pairs: int) -> str:
+        """The name of the angle table for this rotation."""
+        name = f"angles:{theta:g}:{head_size}:{pairs}"
+        if name not in self.tables:
+            self.tables[name] = angle_table(theta, head_size, pairs, self.context)
+        return name
+
+
+def _float_bits(value: float) -> int:
+    (bits,) = struct.unpack("<I", struct.pack("<f", value))
+    return int(bits)
+
+
+def _spread(count: int) -> tuple[Expr, Expr, Expr]:
+    """A grid of at least `count` workgroups, within the limit of 65,535 in a dimension."""
+    return (min(count, 65535), -(-count // 65535), 1)
+
+
+def _read(name: str, wgsl: str) -> Binding:
+    return Binding(name, "read", f"array<{wgsl}>")
+
+
+def _write(name: str, wgsl: str) -> Binding:
+    return Binding(name, "read_write", f"array<{wgsl}>")
+
+
+_STEP = Binding("step", "read", "array<u32, 4>")
+
+
+class Lowering:
+    """Lowers the steps of one program.
+
+    tokens: the largest number of tokens in a step; `fill` chooses the kernels for many.
+    """
+
+    def __init__(self, shared: Shared, tokens: int, fill: bool) -> None:
+        self._shared = shared
+        self._tokens = tokens
+        self._fill = fill
+        self.launches: list[Launch] = []
+        self.sizes: dict[str, int] = {}
+        self._wide: set[str] = set()
+
+    def lower(self, steps: Sequence[Step], inputs: Sequence[Value] = ()) -> None:
+        """Append the launches of `steps`; `inputs` are f32 values that the caller will write."""
+        for value in inputs:
+            self._value(value, wide=True)
+        for step in steps:
+            match step:
+                case Embed():
+                    self._embed(step)
+                case Matmul():
+                    self._matmul(step)
+                case Glu():
+                    self._glu(step)
+                case AddNorm():
+                    self._add_norm(step)
+                case QkvHeads():
+                    self._qkv_heads(step)
+                case Attend():
+                    self._attend(step)
+
+    # --- values -----------------------------------------------------------------------------------------
+
+    def _value(self, value: Value, wide: bool) -> str:
+        """Declare a value of this program; `wide` values are f32 whatever the activation dtype."""
+        elements = prod(dim for dim in value.shape if isinstance(dim, int))
+        itemsize = 4 if wide else self._shared.itemsize
+        self.sizes[value.name] = -(-self._tokens * elements * itemsize // 4) * 4
+        if wide:
+            self._wide.add(value.name)
+        return value.name
+
+    def _type(self, value: Value) -> str:
+        return "f32" if value.name in self._wide else "Act"
+
+    def _type4(self, value: Value) -> str:
+        return "vec4<f32>" if value.name in self._wide else "Act4"
+
+    def _weight(self, weight: Weight) -> str:
+        name, buffer = self._shared.stored.whole(weight)
+        self._shared.buffers[name] = buffer
+        return name
+
+    def _launch(
+        self,
+        kernel: KernelSource,
+        bindings: Sequence[str],
+        params: Sequence[int],
+        grid: tuple[Expr, Expr, Expr],
+        label: str,
+    ) -> None:
+        assert len(bindings) == len(kernel.bindings), f"{kernel.name} at {label}: bindings do not match"
+        self.launches.append(Launch(kernel, tuple(bindings), tuple(params), grid, label))
+
+    # --- tokens -----------------------------------------------------------------------------------------
+
+    def _embed(self, step: Embed) -> None:
+        stored = self._shared.stored
+        form = stored.format_of(step.table)
+        width = step.table.shape[1]
+        pieces, buffers = stored.pieces(step.table)
+        self._shared.buffers.update(buffers)
+        out = self._value(step.out, wide=True)
+        kernel = KernelSource(
+            "embed/embed",
+            (("format", form), ("ragged", width % BLOCK != 0)),
+            (_read("ids", "u32"), *_plane_bindings(form), _write("out", "vec4<f32>")),
+            (
+                ("first_row", "u32"),
+                ("rows", "u32"),
+                ("pad", "u32"),
+                ("masked_count", "u32"),
+                ("masked", "array<vec4<u32>, 2>"),
+            ),
+            (
+                ("K", width),
+                ("BLOCKS", -(-width // BLOCK)),
+                ("COLUMNS", step.columns),
+                ("SCALE", float(step.scale)),
+            ),
+        )
+        masked = [*step.replaced, *[0] * (8 - len(step.replaced))]
+        for piece in pieces:
+            self._launch(
+                kernel,
+                ("ids", *piece.buffers.values(), out),
+                (piece.first, piece.rows, step.by, len(step.replaced), *masked),
+                (-(-step.columns // (BLOCK * 64)), "T", 1),
+                step.label,
+            )
+
+    # --- matrices ---------------------------------------------------------------------------------------
+
+    def _matmul(self, step: Matmul) -> None:
+        pieces, buffers = self._shared.stored.pieces(step.weight)
+        if step.epilogue == "glu" and len(pieces) > 1:
+            self._matmul_then_glu(step)
+            return
+        self._shared.buffers.update(buffers)
+        out = self._value(step.out, wide=step.wide)
+        kernel = self._matmul_kernel(step)
+        rows = (step.row_stop - step.row_start) // (2 if step.epilogue == "glu" else 1)
+        for piece in pieces:
+            start = max(step.row_start, piece.first)
+            stop = min(step.row_start + rows, piece.first + piece.rows)
+            if start >= stop:
+                continue
+            operand = () if step.operand is None else (step.operand.value.name,)
+            offset = step.operand.index * rows if step.operand else 0
+            per_group = {"glu": 16}.get(step.epilogue, 32) if self._fill else 4
+            groups = -(-(stop - start) // per_group)
+            grid: tuple[Expr, Expr, Expr] = (groups, ("ceildiv", "T", 32), 1) if self._fill else _spread(groups)
+            step_binding = ("step",) if self._fill or self._tokens > 1 else ()
+            self._launch(
+                kernel,
+                (step.x.name, *piece.buffers.values(), *operand, *step_binding, out),
+                (start - piece.first, stop - start, start - step.row_start, offset),
+                grid,
+                step.label,
+            )
+
+    def _matmul_kernel(self, step: Matmul) -> KernelSource:
+        form = self._shared.stored.format_of(step.weight)
+        columns = step.weight.shape[1]
+        blocks = -(-columns // BLOCK)
+        rows = step.row_stop - step.row_start
+        width = rows // 2 if step.epilogue == "glu" else rows
+        structure: dict[str, str | int | bool] = {
+            "format": form,
+            "act": self._shared.activation,
+            "x_type": self._type(step.x),
+            "out_type": "f32" if step.wide else "Act",
+            "epilogue": step.epilogue,
+            "ragged": columns % BLOCK != 0,
+        }
+        if not self._fill:
+            structure |= {
+                "tokens": self._tokens,
+                "rows": 4,
+                "wg": 32 if blocks <= 48 else 64 if blocks <= 128 else 128,
+            }
+        constants: dict[str, int | float] = {
+            "K": columns,
+            "BLOCKS": blocks,
+            "OUT_WIDTH": width,
+            "FACTOR": float(step.factor),
+        }
+        if step.epilogue == "glu":
+            constants["PAIRED"] = width
+        if step.epilogue == "softcap":
+            constants["CAP"] = float(step.cap)
+        if step.operand is not None:
+            constants["OPERAND_WIDTH"] = step.operand.count * width
+        needs_step = self._fill or self._tokens > 1
+        return KernelSource(
+            "matmul/matmul-fill" if self._fill else "matmul/matmul-decode",
+            tuple(structure.items()),
+            (
+                _read("x", self._type4(step.x)),
+                *_plane_bindings(form),
+                *([_read("operand", "f32")] if step.operand else []),
+                *([_STEP] if needs_step else []),
+                _write("out", "f32" if step.wide else "Act"),
+            ),
+            (("first_row", "u32"), ("rows", "u32"), ("out_column", "u32"), ("operand_offset", "u32")),
+            tuple(constants.items()),
+            reduces=not self._fill,
+        )
+
+    def _matmul_then_glu(self, step: Matmul) -> None:
+        """Partners may lie in different pieces: multiply first, then combine."""
+        both = Value(f"{step.out.name}.both", (*step.out.shape[:-1], step.row_stop - step.row_start))
+        self._matmul(replace(step, out=both, epilogue="none", wide=True))
+        self._glu(Glu(both, step.out, step.label))
+
+    def _glu(self, step: Glu) -> None:
+        width = step.out.shape[-1]
+        assert isinstance(width, int)
+        out = self._value(step.out, wide=False)
+        kernel = KernelSource(
+            "glu/glu",
+            (("act", self._shared.activation),),
+            (_read("x", "f32"), _write("out", "Act")),
+            constants=(("WIDTH", width),),
+        )
+        self._launch(kernel, (step.x.name, out), (), (-(-width // 64), "T", 1), step.label)
+
+    # --- norms ------------------------------------------------------------------------------------------
+
+    def _add_norm(self, step: AddNorm) -> None:
+        shape = (step.normed or step.sum or step.x).shape
+        width = shape[-1]
+        assert isinstance(width, int) and width % 4 == 0, f"{step.label}: width {width}"
+        rows_per_token = prod(dim for dim in shape[:-1] if isinstance(dim, int))
+        factor = step.factor * (1.0 if step.scalar is None else self._shared.stored.scalar(step.scalar))
+        bindings: list[tuple[Binding, str]] = [(_read("x", "vec4<f32>"), step.x.name)]
+        if step.y is not None and step.norm is not None:
+            bindings.append((_read("y", "vec4<f32>"), step.y.name))
+            bindings.append((_read("norm", "vec4<f32>"), self._weight(step.norm)))
+        if step.next_norm is not None:
+            bindings.append((_read("next_norm", "vec4<f32>"), self._weight(step.next_norm)))
+        bindings.append((_STEP, "step"))
+        if step.sum is not None:
+            bindings.append((_write("sum", "vec4<f32>"), self._value(step.sum, wide=True)))
+        if step.normed is not None:
+            bindings.append((_write("normed", "Act4"), self._value(step.normed, wide=False)))
+        kernel = KernelSource(
+            "add_norm/add_norm",
+            (
+                ("act", self._shared.activation),
+                ("has_y", step.y is not None),
+                ("has_sum", step.sum is not None),
+                ("has_normed", step.normed is not None),
+                ("wg", 32 if width <= 256 else 128 if width < 2048 else 256),
+            ),
+            tuple(binding for binding, _ in bindings),
+            (("rows_per_token", "u32"), ("scalar", "u32")),
+            (("WIDTH", width), ("EPS", float(step.eps))),
+            reduces=True,
+        )
+        rows: Expr = "T" if rows_per_token == 1 else ("*", rows_per_token, "T")
+        grid: tuple[Expr, Expr, Expr] = (("min", rows, 65535), ("ceildiv", rows, 65535), 1)
+        names = [name for _, name in bindings]
+        self._launch(kernel, names, (rows_per_token, _float_bits(factor)), grid, step.label)
+
+    # --- attention --------------------------------------------------------------------------------------
+
+    def _qkv_heads(self, step: QkvHeads) -> None:
+        act, size = self._shared.activation, step.head_size
+        kv_heads = 0 if step.cache is None else step.cache.kv_heads
+        parts = step.heads + kv_heads * (1 if step.v_is_k else 2)
+        segments: list[Segment | None] = [None]
+        if step.cache is not None:
+            segments = [*self._shared.segments(step.cache)]
+        if step.q is not None:
+            self._value(step.q, wide=False)
+        constants: dict[str, int | float] = {
+            "ROW": parts * size,
+            "PAIRS": step.rotated_pairs,
+            "LOW": low_size(self._shared.context),
+            "EPS": float(step.eps),
+        }
+        bindings = [_read("qkv", "f32"), _read("angles", "vec2<f32>"), _STEP]
+        names = [step.qkv.name, self._shared.angles(step.theta, size, step.rotated_pairs), "step"]
+        if step.q is not None and step.q_norm is not None:
+            bindings += [_read("q_norm", "f32"), _write("q", "Act")]
+            names += [self._weight(step.q_norm), step.q.name]
+            constants["HEADS"] = step.heads
+        if step.k_norm is not None:
+            bindings += [_read("k_norm", "f32"), _write("keys", "Act"), _write("values", "Act")]
+            names += [self._weight(step.k_norm)]
+            constants["KV_HEADS"] = kv_heads
+        for segment in segments:
+            kernel = KernelSource(
+                "qkv_heads/qkv_heads",
+                (
+                    ("act", act),
+                    ("size", size),
+                    ("has_q", step.q is not None),
+                    ("has_kv", segment is not None),
+                    ("v_is_k", step.v_is_k),
+                    ("ring", segment is not None and segment.ring),
+                    ("wg", 64 if size <= 256 else 128),
+                ),
+                tuple(bindings),
+                (("first_row", "u32"), ("rows", "u32")) if segment else (),
+                tuple(constants.items()),
+                reduces=True,
+            )
+            cache_names = [segment.keys, segment.values] if segment else []
+            params = (segment.first, segment.rows) if segment else ()
+            tokens: Expr = "T"
+            if segment and not segment.ring and len(segments) > 1:
+                tokens = ("*", "T", _touches(segment))
+            groups = step.heads + 2 * kv_heads
+            self._launch(kernel, [*names, *cache_names], params, (groups, tokens, 1), step.label)
+
+    def _attend(self, step: Attend) -> None:
+        act, size, cache = self._shared.activation, step.cache.head_size, step.cache
+        segments = self._shared.segments(cache)
+        carried = len(segments) > 1
+        out = self._value(step.out, wide=False)
+        bindings = [_read("q", "Act4"), _read("keys", "Act4"), _read("values", "Act"), _STEP]
+        bindings.append(_write("out", "Act"))
+        carry = f"{step.out.name}.carry"
+        if carried:
+            bindings.append(_write("carry", "f32"))
+            self.sizes[carry] = self._tokens * step.heads * (size + 2) * 4
+        constants: dict[str, int | float] = {
+            "HEADS": step.heads,
+            "KV_HEADS": cache.kv_heads,
+            "SCALE": float(step.scale),
+        }
+        if cache.window is not None:
+            constants["WINDOW"] = cache.window
+        kernel = KernelSource(
+            "attention/attention",
+            (
+                ("act", act),
+                ("size", size),
+                ("window", cache.window is not None),
+                ("ring", segments[0].ring),
+                ("carried", carried),
+                ("wg", 64),
+            ),
+            tuple(bindings),
+            (("first_row", "u32"), ("rows", "u32")),
+            tuple(constants.items()),
+            reduces=True,
+        )
+        for segment in segments:
+            # A segment that no token reaches yet has no workgroups, so the dispatch is left out.
+            reached: Expr = ("min", 1, ("max", 0, ("-", ("+", "P", "T"), segment.first)))
+            tokens: Expr = ("*", "T", reached) if carried else "T"
+            names = [step.q.name, segment.keys, segment.values, "step", out, *([carry] if carried else [])]
+            self._launch(kernel, names, (segment.first, segment.rows), (step.heads, tokens, 1), step.label)
+
+    # --- the end of a program ---------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Move the position past this step's tokens."""
+        kernel = KernelSource("sample/advance", (), (_write("step", "u32"),))
+        self._launch(kernel, ("step",), (), (1, 1, 1), "advance")
+
+    def sample(self, logits: Value) -> None:
+        """Choose the next id from the logits [1, vocabulary] and move on."""
+        vocabulary = logits.shape[-1]
+        assert isinstance(vocabulary, int)
+        groups = -(-vocabulary // 4096)
+        self.sizes["best"] = groups * 8
+        argmax = KernelSource(
+            "sample/argmax",
+            (),
+            (_read("logits", "f32"), _write("best", "vec2<u32>")),
+            constants=(("VOCABULARY", vocabulary),),
+        )
+        self._launch(argmax, (logits.name, "best"), (), (groups, 1, 1), "sample")
+        choose = KernelSource(
+            "sample/sample",
+            (("limit", MOST_CANDIDATES),),
+            (
+                _read("logits", "f32"),
+                _read("best", "vec2<u32>"),
+                _read("sampling", "u32"),
+                _write("ids", "u32"),
+                _write("step", "u32"),
+                _write("sampled", "u32"),
+            ),
+            constants=(("VOCABULARY", vocabulary), ("SAMPLED", SAMPLED_RING)),
+        )
+        names = (logits.name, "best", "sampling", "ids", "step", "sampled")
+        self._launch(choose, names, (), (1, 1, 1), "sample")
+
+
+def _touches(segment: Segment) -> Expr:
+    """1 where the step's tokens P … P + T reach into the segment, 0 elsewhere."""
+    before_end: Expr = ("max", 0, ("-", segment.first + segment.rows, "P"))
+    past_start: Expr = ("max", 0, ("-", ("+", "P", "T"), segment.first))
+    return ("min", 1, ("min", before_end, past_start))
+
+
+def _plane_bindings(form: str) -> list[Binding]:
+    if form == "q4" or form == "q8":
+        return [_read("codes", "vec4<u32>"), _read("scales", "u32")]
+    return [_read("values", "vec2<u32>" if form == "f16" else "vec4<f32>")]
+
+
+def control_buffers(max_tokens: int) -> dict[str, Buffer]:
+    """The buffers by which executor and programs talk."""
+    return {
+        "ids": ControlBuffer(role="ids", bytes=4 * max_tokens),
+        "step": ControlBuffer(role="step", bytes=16),
+        "sampling": ControlBuffer(role="sampling", bytes=16),
+        "sampled": ControlBuffer(role="sampled", bytes=4 * SAMPLED_RING),
+    }

@@ -1,0 +1,31 @@
+"""Placement: values that live at different times share a slot."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class _Slot:
+    bytes: int
+    free_after: int
+
+
+def place(lifetimes: dict[str, tuple[int, int]], sizes: dict[str, int]) -> tuple[dict[str, int], list[int]]:
+    """Which slot each value has, and how many bytes each slot needs.
+
+    lifetimes: index of the first and the last dispatch that touches a value. Two values share a slot only if one
+    is dead before the other is born: a slot is one GPU buffer, and no dispatch may bind it twice.
+    """
+    slots: list[_Slot] = []
+    chosen: dict[str, int] = {}
+    for name, (born, died) in sorted(lifetimes.items(), key=lambda item: (item[1][0], -sizes[item[0]])):
+        free = [i for i, slot in enumerate(slots) if slot.free_after < born]
+        if free:
+            # The slot whose size fits best: growing a slot costs memory, wasting a large one may force another.
+            best = min(free, key=lambda i: (abs(slots[i].bytes - sizes[name]), i))
+        else:
+            best = len(slots)
+            slots.append(_Slot(0, -1))
+        slots[best].bytes = max(slots[best].bytes, sizes[name])
+        slots[best].free_after = died
+        chosen[name] = best
+    return chosen, [slot.bytes for slot in slots]

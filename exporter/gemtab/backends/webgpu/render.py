@@ -1,0 +1,87 @@
+"""WGSL from the templates under `shaders/`.
+
+Three kinds of parameter, never mixed: structure (dtype, format, fusion, unrolling) goes into the template here;
+sizes and tunables are `override` constants, set when the pipeline is made; what changes from dispatch to dispatch
+is in `params`, and from step to step in the step buffer.
+
+The declarations of bindings, params and overrides are generated from what the host binds, so the two cannot
+disagree.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+
+Structure = tuple[tuple[str, str | int | bool], ...]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One storage binding: its name in the shader, access and WGSL type."""
+
+    name: str
+    access: str
+    type: str
+
+
+@dataclass(frozen=True)
+class KernelSource:
+    """A kernel before its forms are rendered.
+
+    template: path under shaders/ without `.wgsl.jinja`; params: fields of the uniform as (name, WGSL type).
+    """
+
+    template: str
+    structure: Structure
+    bindings: tuple[Binding, ...]
+    params: tuple[tuple[str, str], ...] = ()
+    constants: tuple[tuple[str, int | float], ...] = ()
+    reduces: bool = field(default=False)
+    """Whether the kernel reduces over a workgroup, and so has a subgroup form."""
+
+    @property
+    def name(self) -> str:
+        """The kernel's name: the template's and its structure, e.g. `matmul-decode.q4.glu.rows4`."""
+        parts = [self.template.rsplit("/", 1)[-1]]
+        for key, value in self.structure:
+            if value is True:
+                parts.append(key)
+            elif value is not False:
+                parts.append(value if isinstance(value, str) else f"{key}{value}")
+        return ".".join(parts)
+
+    def render(self, subgroups: bool = False) -> str:
+        """The WGSL text, without `enable` lines."""
+        template = _environment().get_template(f"{self.template}.wgsl.jinja")
+        return template.render(**dict(self.structure), subgroups=subgroups, declarations=self._declarations())
+
+    def _declarations(self) -> str:
+        lines = [f"override {name}: {'u32' if isinstance(value, int) else 'f32'};" for name, value in self.constants]
+        lines += [
+            f"@group(0) @binding({i}) var<storage, {b.access}> {b.name}: {b.type};" for i, b in enumerate(self.bindings)
+        ]
+        if self.params:
+            fields = " ".join(f"{name}: {kind}," for name, kind in self.params)
+            lines.append(f"struct Params {{ {fields} }}")
+            lines.append(f"@group(0) @binding({len(self.bindings)}) var<uniform> params: Params;")
+        return "\n".join(lines) + "\n"
+
+
+def shader_root() -> Path:
+    """The folder of templates: inside the installed package, or the repository's `shaders/`."""
+    packaged = Path(str(files("gemtab") / "shaders"))
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[4] / "shaders"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(shader_root()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

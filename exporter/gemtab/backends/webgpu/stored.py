@@ -1,0 +1,89 @@
+"""Weights as they lie in the bundle's files, cut into pieces that fit a binding."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.plan import WeightBuffer
+from gemtab.bundle.shards import Location
+from gemtab.errors import DeviceError
+from gemtab.graph import Weight
+from gemtab.quantize import planes, storage_format
+
+BLOCK = 32
+"""Columns that a kernel reads at a time, and that share a scale in q4 and q8."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows first … first + rows of a weight, as buffers by plane (`codes` and `scales`, or `values`)."""
+
+    first: int
+    rows: int
+    buffers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """Where each plane of each weight lies.
+
+    scalar: reads a weight of one element, which kernels take as a parameter rather than from a buffer.
+    """
+
+    format: WeightFormat
+    locations: Mapping[tuple[str, str], Location]
+    scalar: Callable[[Weight], float]
+    max_binding: int
+
+    def format_of(self, weight: Weight) -> WeightFormat:
+        """The format that the weight is stored in: vectors stay in f32 whatever the export's."""
+        return storage_format(weight, self.format)
+
+    def whole(self, weight: Weight) -> tuple[str, WeightBuffer]:
+        """A vector's one buffer."""
+        name = f"{weight.name}:values"
+        return name, self._buffer(weight, "values", 0, None)
+
+    def pieces(self, weight: Weight) -> tuple[list[Piece], dict[str, WeightBuffer]]:
+        """The weight's rows in pieces of at most `max_binding` bytes a plane, and the pieces' buffers by name."""
+        rows = weight.shape[0]
+        most = self._rows_per_piece(weight)
+        pieces, buffers = [], {}
+        for first in range(0, rows, most):
+            count = min(most, rows - first)
+            named = {}
+            for plane in self._row_bytes(weight):
+                whole = count == rows
+                name = f"{weight.name}:{plane}" + ("" if whole else f":{first}")
+                named[plane] = name
+                buffers[name] = self._buffer(weight, plane, first, None if whole else count)
+            pieces.append(Piece(first, count, named))
+        return pieces, buffers
+
+    def _row_bytes(self, weight: Weight) -> dict[str, int]:
+        rows = weight.shape[0]
+        return {
+            plane.name: self.locations[weight.name, plane.name].bytes // rows
+            for plane in planes(weight, self.format_of(weight))
+        }
+
+    def _rows_per_piece(self, weight: Weight) -> int:
+        row_bytes = max(self._row_bytes(weight).values())
+        most = self.max_binding // row_bytes
+        if weight.shape[0] <= most:
+            return weight.shape[0]
+        aligned = most // 64 * 64 or most // 2 * 2
+        if not aligned:
+            raise DeviceError(
+                f"A row of {weight.name} takes {row_bytes:,} bytes, but a storage binding may have only "
+                f"{self.max_binding:,}: raise the limit that the plan is made for, or choose smaller weights."
+            )
+        return aligned
+
+    def _buffer(self, weight: Weight, plane: str, first: int, rows: int | None) -> WeightBuffer:
+        at = self.locations[weight.name, plane]
+        if rows is None:
+            return WeightBuffer(file=at.file, offset=at.offset, bytes=ceil(at.bytes / 4) * 4)
+        row_bytes = at.bytes // weight.shape[0]
+        return WeightBuffer(file=at.file, offset=at.offset + first * row_bytes, bytes=ceil(rows * row_bytes / 4) * 4)
