@@ -1,0 +1,83 @@
+/** A conversation as a page sees it. */
+
+import type { Sampling } from "../engine/engine-interface.ts";
+import type { ChatEvent, ChatMessage, ChatResult, SessionOptions } from "../worker/protocol.ts";
+import { eventStream } from "./event-stream.ts";
+import type { WorkerThread } from "./worker.ts";
+
+/** Left out, sampling is as generation_config.json says, the seed a new one each time; maxTokens: until the context ends. */
+export interface AnswerOptions extends Partial<Sampling> {
+  maxTokens?: number | undefined;
+}
+
+export interface ChatOptions extends AnswerOptions {
+  /** The system prompt. */
+  system?: string | undefined;
+  /** A conversation to go on with. */
+  messages?: ChatMessage[] | undefined;
+  /** Whether the model thinks before it answers; off unless told otherwise. */
+  thinking?: boolean | undefined;
+}
+
+export interface SendOptions extends AnswerOptions {
+  /** Stops the answer; what was written stays in the conversation. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What an answer is made of, in order; the last part is "done", with all of it and how it ended. */
+export type Part = ChatEvent | ({ type: "done" } & ChatResult);
+
+export class Chat {
+  readonly #worker: WorkerThread;
+  readonly #session: Promise<number>;
+  readonly #defaults: AnswerOptions;
+  readonly #system: string | undefined;
+
+  constructor(worker: WorkerThread, model: number, options: ChatOptions) {
+    const { system, messages = [], thinking, ...defaults } = options;
+    this.#worker = worker;
+    this.#defaults = defaults;
+    this.#system = system;
+    const request: SessionOptions = { model, messages: this.#withSystem(messages) };
+    if (thinking !== undefined) request.thinking = thinking;
+    this.#session = worker.call("openSession", request).then(({ session }) => session);
+    // The first call on the conversation tells what went wrong.
+    this.#session.catch(() => undefined);
+  }
+
+  /**
+   * Says `text` and gives the parts of the answer as they come; without `text` it answers the conversation as it is.
+   * Leaving the loop stops the answer.
+   *
+   * @throws ContextError when the conversation does not fit, DeviceError when the GPU is lost
+   */
+  send(text?: string, options: SendOptions = {}): AsyncGenerator<Part, void, void> {
+    const { signal, maxTokens, ...sampling } = { ...this.#defaults, ...options };
+    return eventStream<Part>(signal, async (emit, stop) => {
+      const request = { session: await this.#session, sampling };
+      const rest = { ...(text !== undefined && { text }), ...(maxTokens !== undefined && { maxTokens }) };
+      const result = await this.#worker.call("send", { ...request, ...rest }, { signal: stop, onEvent: emit });
+      emit({ type: "done", ...result });
+    });
+  }
+
+  /** The conversation so far, without the system prompt. */
+  async messages(): Promise<ChatMessage[]> {
+    const messages = await this.#worker.call("messages", { session: await this.#session });
+    return messages.filter((message) => message.role !== "system");
+  }
+
+  /** Replaces the conversation, to edit it or to start anew; the system prompt stays. */
+  async setMessages(messages: ChatMessage[], thinking?: boolean): Promise<void> {
+    const request = { session: await this.#session, messages: this.#withSystem(messages) };
+    await this.#worker.call("setMessages", thinking === undefined ? request : { ...request, thinking });
+  }
+
+  async dispose(): Promise<void> {
+    await this.#worker.call("closeSession", { session: await this.#session });
+  }
+
+  #withSystem(messages: ChatMessage[]): ChatMessage[] {
+    return this.#system === undefined ? messages : [{ role: "system", content: this.#system }, ...messages];
+  }
+}

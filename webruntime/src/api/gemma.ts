@@ -1,0 +1,77 @@
+/** The model as a page sees it. */
+
+import type { LoadProgress } from "../engine/engine-interface.ts";
+import { fromRecord } from "../engine/errors.ts";
+import type { ModelInfo } from "../worker/protocol.ts";
+import { Chat, type ChatOptions } from "./chat.ts";
+import { acquireWorker, type WorkerThread } from "./worker.ts";
+
+export interface LoadOptions {
+  onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** Ends loading with an AbortError. */
+  signal?: AbortSignal | undefined;
+  /** Tokens that a conversation may take; at most, and by default, what the bundle was exported for. */
+  context?: number | undefined;
+}
+
+/** A loaded bundle. */
+export class Gemma {
+  /** Manifest, GPU, memory, and the sampling that the model's makers suggest. */
+  readonly info: ModelInfo;
+  /** Resolves when the GPU is lost, with the reason; the model is then of no more use. */
+  readonly lost: Promise<Error>;
+  readonly #worker: WorkerThread;
+  readonly #release: () => void;
+  #disposed = false;
+
+  private constructor(info: ModelInfo, worker: WorkerThread, release: () => void) {
+    this.info = info;
+    this.#worker = worker;
+    this.#release = release;
+    this.lost = worker.call("lost", { model: info.model }).then(fromRecord, (error: Error) => error);
+  }
+
+  /**
+   * Loads the bundle at `url` (its folder, with or without the last slash), or joins the page's other users of it.
+   *
+   * @throws BundleError, DeviceError, AbortError
+   */
+  static async load(url: string | URL, options: LoadOptions = {}): Promise<Gemma> {
+    const { onProgress, signal, context } = options;
+    const address = new URL(url, document.baseURI).href;
+    const { worker, release } = acquireWorker();
+    try {
+      const request = { url: address, ...(context !== undefined && { context }) };
+      const info = await worker.call("load", request, { signal, onEvent: onProgress });
+      return new Gemma(info, worker, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Opens a conversation. Several may be open; they answer one after another. */
+  chat(options: ChatOptions = {}): Chat {
+    return new Chat(this.#worker, this.info.model, options);
+  }
+
+  /** Recompiles one WGSL file of the bundle with `text`, weights and caches as they are (for development). */
+  async swapShader(file: string, text: string): Promise<void> {
+    await this.#worker.call("swapShader", { model: this.info.model, file, text });
+  }
+
+  /** Gives the GPU's memory back, once no other user of the page has the bundle loaded. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    try {
+      await this.#worker.call("unload", { model: this.info.model });
+    } finally {
+      this.#release();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}

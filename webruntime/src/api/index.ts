@@ -1,0 +1,17 @@
+/**
+ * gemtab: a Gemma 4 bundle in the visitor's tab.
+ *
+ *     import { Gemma } from "gemtab";
+ *
+ *     const gemma = await Gemma.load("bundles/tiny/", { onProgress: console.log });
+ *     const chat = gemma.chat({ system: "Be brief." });
+ *     for await (const part of chat.send("Hello!")) if (part.type === "text") console.log(part.text);
+ *     await gemma.dispose();
+ */
+
+export type { AdapterSummary, EngineStats, LoadProgress, LoadStage, Sampling } from "../engine/engine-interface.ts";
+export { AbortError, BundleError, ContextError, DeviceError, GemtabError, UsageError } from "../engine/errors.ts";
+export type { Manifest } from "../engine/manifest.gen.ts";
+export type { ChatMessage, ChatResult, ChatStats, ModelInfo, ToolCall } from "../worker/protocol.ts";
+export { type AnswerOptions, Chat, type ChatOptions, type Part, type SendOptions } from "./chat.ts";
+export { Gemma, type LoadOptions } from "./gemma.ts";

@@ -1,0 +1,58 @@
+/** The worker that holds the models of a page. */
+
+import type { Methods } from "../worker/protocol.ts";
+import { type CallOptions, connect, type Remote } from "../worker/transport.ts";
+
+/**
+ * A started worker. It lives until the last of its users has let go of it; all models of a page are in one, so that
+ * those of the same address share their weights.
+ */
+class SharedWorkerThread {
+  readonly #worker = new Worker(new URL("../worker/worker.ts", import.meta.url), { type: "module", name: "gemtab" });
+  readonly #remote: Remote<Methods> = connect<Methods>(this.#worker);
+  /** Rejects when the worker's script cannot be loaded or breaks, which no answer of its own would tell. */
+  readonly #broken = new Promise<never>((_, reject) => {
+    this.#worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      reject(new Error(`The worker of gemtab could not run: ${event.message || "its script did not load"}.`));
+    });
+  });
+
+  constructor() {
+    // Whoever calls sees the rejection; without callers it is nobody's.
+    this.#broken.catch(() => undefined);
+  }
+
+  call<Name extends keyof Methods & string>(
+    method: Name,
+    request: Methods[Name]["request"],
+    options?: CallOptions<Methods[Name]["event"]>,
+  ): Promise<Methods[Name]["result"]> {
+    return Promise.race([this.#remote(method, request, options), this.#broken]);
+  }
+
+  terminate(): void {
+    this.#worker.terminate();
+  }
+}
+
+export type WorkerThread = Pick<SharedWorkerThread, "call">;
+
+/** The page's worker, while anything uses it. A page has one, which is why it is kept here. */
+let current: { thread: SharedWorkerThread; users: number } | undefined;
+
+/** Starts the page's worker, or joins those who use it. `release` ends the use; the last one to do so ends the worker. */
+export function acquireWorker(): { worker: WorkerThread; release(): void } {
+  current ??= { thread: new SharedWorkerThread(), users: 0 };
+  const held = current;
+  held.users++;
+  let released = false;
+  const release = () => {
+    if (released) return;
+    released = true;
+    if (--held.users > 0) return;
+    held.thread.terminate();
+    if (current === held) current = undefined;
+  };
+  return { worker: held.thread, release };
+}
