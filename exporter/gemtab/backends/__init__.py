@@ -1,0 +1,1 @@
+"""What runs or emits a graph: the reference (torch), ONNX and WebGPU."""

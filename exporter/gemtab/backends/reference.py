@@ -1,0 +1,283 @@
+"""The reference backend: runs a graph eagerly in f32. The functions below are what the ops mean.
+
+Shapes are those of the method of the same name in `gemtab.graph.builder.GraphBuilder`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import gelu
+
+from gemtab.graph import Graph, Node, Shape, Weight
+from gemtab.quantize import WeightReader
+
+# Elements of a weight that are in memory at a time when weights are not kept (256 MB of f32).
+_CHUNK = 1 << 26
+
+
+@dataclass(frozen=True)
+class KV:
+    """A cache: keys and values of positions 0 … P - 1, each [P, kv_heads, size] f32."""
+
+    k: torch.Tensor
+    v: torch.Tensor
+
+    def until(self, position: int) -> "KV":
+        """The cache as it was before the token at `position`."""
+        return KV(self.k[:position], self.v[:position])
+
+
+Result = torch.Tensor | KV
+Caches = dict[str, KV]
+
+
+@dataclass(frozen=True)
+class StoredWeight:
+    """A weight that ops read as much of as they need."""
+
+    weight: Weight
+    reader: WeightReader
+
+    def whole(self) -> torch.Tensor:
+        """The weight, of its shape."""
+        return self.reader.read(self.weight)
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        """Rows start … stop - 1 along the first axis."""
+        return self.reader.read_rows(self.weight, start, stop)
+
+    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+        """The rows at `ids`, any shape: [*ids.shape, *weight.shape[1:]]."""
+        unique, where = torch.unique(ids, return_inverse=True)
+        return torch.cat([self.rows(i, i + 1) for i in unique.tolist()])[where]
+
+
+class KeptWeights:
+    """Weights that stay in memory, in f32, once they have been read."""
+
+    def __init__(self, weights: WeightReader) -> None:
+        self._weights = weights
+        self._kept: dict[str, torch.Tensor] = {}
+
+    def read(self, weight: Weight) -> torch.Tensor:
+        """The whole weight."""
+        if weight.name not in self._kept:
+            self._kept[weight.name] = self._weights.read(weight)
+        return self._kept[weight.name]
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        """Rows start … stop - 1."""
+        return self.read(weight)[start:stop]
+
+
+class Reference:
+    """Runs one graph.
+
+    layerwise: weights are read when an op needs them and dropped after it, a part at a time, so that a checkpoint
+    larger than memory works; otherwise they are kept.
+    """
+
+    def __init__(self, graph: Graph, weights: WeightReader, layerwise: bool = False) -> None:
+        self._graph = graph
+        self._weights = weights if layerwise else KeptWeights(weights)
+
+    def run(self, inputs: Mapping[str, torch.Tensor], caches: Caches) -> dict[str, torch.Tensor]:
+        """The graph's outputs by name, of the `inputs` by name; `caches` grow in place.
+
+        Outputs that are caches are not among them: they are in `caches`.
+        """
+        values: dict[str, Result] = dict(inputs)
+        for _, results in self.steps(values, caches):
+            values.update(results)
+        outputs = {name: values[value.name] for name, value in self._graph.outputs.items()}
+        return {name: value for name, value in outputs.items() if isinstance(value, torch.Tensor)}
+
+    def steps(self, values: Mapping[str, Result], caches: Caches) -> Iterator[tuple[Node, dict[str, Result]]]:
+        """Each node in turn with its results by name, which the caller adds to `values` before it goes on."""
+        for node in self._graph.nodes:
+            items = [StoredWeight(x, self._weights) if isinstance(x, Weight) else values[x.name] for x in node.inputs]
+            with torch.inference_mode():
+                made = OPS[node.op](*items, **node.attrs, **_context(node, caches))
+            results = made if isinstance(made, tuple) else (made,)
+            yield node, {value.name: result for value, result in zip(node.outputs, results, strict=True)}
+
+
+def _context(node: Node, caches: Caches) -> dict[str, object]:
+    """What an op is told beside its inputs and attributes."""
+    if node.op == "kv_write":
+        return {"caches": caches}
+    if node.op == "reshape":
+        return {"shape": node.output.shape}
+    return {}
+
+
+# --- tokens ---------------------------------------------------------------------------------------------
+
+
+def replace_ids(ids: torch.Tensor, *, replaced: tuple[int, ...], by: int) -> torch.Tensor:
+    """Exchanges every id in `replaced` for `by`."""
+    return torch.where(torch.isin(ids, torch.tensor(replaced, dtype=ids.dtype)), by, ids)
+
+
+def embed(ids: torch.Tensor, table: StoredWeight, *, scale: float, columns: int) -> torch.Tensor:
+    """Looks up rows of the table, and scales their first `columns` columns."""
+    return table.gather(ids)[..., :columns] * scale
+
+
+def keep_last(x: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """The last `count` rows; Python's x[-0:] is all of them, which is what 0 asks for."""
+    return x[-int(count) :]
+
+
+# --- arithmetic -----------------------------------------------------------------------------------------
+
+
+def linear(x: torch.Tensor, weight: StoredWeight, *, rows: int) -> torch.Tensor:
+    """x @ weight[:rows].T, a chunk of rows at a time."""
+    step = max(1, _CHUNK // weight.weight.shape[1])
+    return torch.cat([x @ weight.rows(i, min(i + step, rows)).T for i in range(0, rows, step)], dim=-1)
+
+
+def rms_norm(x: torch.Tensor, weight: StoredWeight | None = None, *, eps: float) -> torch.Tensor:
+    """Divides by the root of the mean square."""
+    normed = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+    return normed if weight is None else normed * weight.whole()
+
+
+def add(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The sum."""
+    return x + y
+
+
+def mul(x: torch.Tensor, y: torch.Tensor | StoredWeight) -> torch.Tensor:
+    """The product."""
+    return x * (y.whole() if isinstance(y, StoredWeight) else y)
+
+
+def scale(x: torch.Tensor, *, factor: float) -> torch.Tensor:
+    """The product with a number."""
+    return x * factor
+
+
+def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
+    """gelu, tanh approximation."""
+    return gelu(x, approximate="tanh")
+
+
+def glu(x: torch.Tensor) -> torch.Tensor:
+    """Gates the second half by gelu of the first."""
+    gate, up = x.chunk(2, dim=-1)
+    return gelu_tanh(gate) * up
+
+
+def softcap(x: torch.Tensor, *, cap: float) -> torch.Tensor:
+    """Bends values smoothly into -cap … cap."""
+    return cap * torch.tanh(x / cap)
+
+
+# --- views ----------------------------------------------------------------------------------------------
+
+
+def slice_columns(x: torch.Tensor, *, start: int, stop: int) -> torch.Tensor:
+    """Columns start … stop - 1 of the last axis."""
+    return x[..., start:stop]
+
+
+def reshape(x: torch.Tensor, *, shape: Shape) -> torch.Tensor:
+    """The same elements in another shape; a symbolic size is what is left over."""
+    return x.reshape([-1 if isinstance(dim, str) else dim for dim in shape])
+
+
+def pick(x: torch.Tensor, *, index: int) -> torch.Tensor:
+    """One entry of the second axis."""
+    return x[:, index]
+
+
+# --- attention ------------------------------------------------------------------------------------------
+
+
+def rope(x: torch.Tensor, positions: torch.Tensor, *, theta: float, rotated_pairs: int) -> torch.Tensor:
+    """Turns element pairs (i, i + size/2) by position * theta^(-2i/size).
+
+    Angles are taken in f64: in f32 those of large positions have lost their fraction.
+    """
+    size = x.shape[-1]
+    exponents = -2.0 * torch.arange(rotated_pairs, dtype=torch.float64) / size
+    angles = positions.double()[:, None, None] * theta**exponents
+    cos, sin = angles.cos().float(), angles.sin().float()
+    turned = x.clone()
+    a, b = x[..., :rotated_pairs], x[..., size // 2 : size // 2 + rotated_pairs]
+    turned[..., :rotated_pairs] = a * cos - b * sin
+    turned[..., size // 2 : size // 2 + rotated_pairs] = b * cos + a * sin
+    return turned
+
+
+def kv_write(k: torch.Tensor, v: torch.Tensor, *, cache: str, window: int | None, caches: Caches) -> KV:
+    """Appends to the cache. The whole history is kept: `window` is for backends that keep less."""
+    del window
+    if cache in caches:
+        k, v = torch.cat([caches[cache].k, k]), torch.cat([caches[cache].v, v])
+    caches[cache] = KV(k, v)
+    return caches[cache]
+
+
+def attention(q: torch.Tensor, cache: KV, positions: torch.Tensor, *, scale: float, window: int | None) -> torch.Tensor:
+    """Softmax attention over the positions that each token sees."""
+    shared = q.shape[1] // cache.k.shape[1]
+    k, v = cache.k.repeat_interleave(shared, dim=1), cache.v.repeat_interleave(shared, dim=1)
+    scores = torch.einsum("thd,shd->hts", q, k) * scale
+    distance = positions[:, None] - torch.arange(len(k))[None, :]
+    hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
+    weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
+    return torch.einsum("hts,shd->thd", weights, v)
+
+
+# --- experts --------------------------------------------------------------------------------------------
+
+
+def route_top_k(scores: torch.Tensor, expert_scale: StoredWeight, *, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Picks each token's k experts and weighs them."""
+    weights, ids = scores.softmax(-1).topk(k)
+    weights = weights / weights.sum(-1, keepdim=True)
+    return weights * expert_scale.whole()[ids], ids.to(torch.int32)
+
+
+def expert_linear(x: torch.Tensor, ids: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
+    """Multiplies by the matrices of the chosen experts, reading no others."""
+    if x.dim() == 2:
+        x = x[:, None].expand(-1, ids.shape[1], -1)
+    out = x.new_empty(*ids.shape, weight.weight.shape[1])
+    for expert in torch.unique(ids).tolist():
+        chosen = ids == expert
+        out[chosen] = x[chosen] @ weight.rows(expert, expert + 1)[0].T
+    return out
+
+
+def weighted_sum(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Sums over the second axis, weighted."""
+    return (x * weights[..., None]).sum(1)
+
+
+OPS: dict[str, Callable[..., Result | tuple[Result, ...]]] = {
+    "replace_ids": replace_ids,
+    "embed": embed,
+    "keep_last": keep_last,
+    "linear": linear,
+    "rms_norm": rms_norm,
+    "add": add,
+    "mul": mul,
+    "scale": scale,
+    "gelu_tanh": gelu_tanh,
+    "glu": glu,
+    "softcap": softcap,
+    "slice": slice_columns,
+    "reshape": reshape,
+    "pick": pick,
+    "rope": rope,
+    "kv_write": kv_write,
+    "attention": attention,
+    "route_top_k": route_top_k,
+    "expert_linear": expert_linear,
+    "weighted_sum": weighted_sum,
+}

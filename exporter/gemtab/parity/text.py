@@ -1,0 +1,45 @@
+"""The text stack on the reference backend, with a conversation's caches."""
+
+from collections.abc import Sequence
+
+import torch
+
+from gemtab.backends.reference import Caches, Reference
+from gemtab.model.spec import TextSpec
+from gemtab.model.text import fill_graph, text_graph
+from gemtab.quantize import WeightReader
+
+
+class ReferenceText:
+    """Takes token ids, keeps caches, gives logits.
+
+    Prompt tokens go through `fill_graph`, the last one through `text_graph`, as in the plan's programs.
+    """
+
+    def __init__(self, spec: TextSpec, weights: WeightReader, layerwise: bool = False) -> None:
+        self._fill = Reference(fill_graph(spec), weights, layerwise)
+        self._text = Reference(text_graph(spec), weights, layerwise)
+        self._caches: Caches = {}
+        self.position = 0
+
+    def step(self, ids: Sequence[int]) -> torch.Tensor:
+        """Append at least one id to the conversation; logits [vocabulary] of what comes after the last."""
+        if len(ids) > 1:
+            self._fill.run(self._inputs(ids[:-1]), self._caches)
+            self.position += len(ids) - 1
+        return self.logits(ids[-1:])[-1]
+
+    def logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """Append ids to the conversation; logits [len(ids), vocabulary] after each of them."""
+        logits = self._text.run(self._inputs(ids), self._caches)["logits"]
+        self.position += len(ids)
+        return logits
+
+    def rewind(self, position: int) -> None:
+        """Forget the token at `position` and all after it."""
+        self._caches = {name: cache.until(position) for name, cache in self._caches.items()}
+        self.position = position
+
+    def _inputs(self, ids: Sequence[int]) -> dict[str, torch.Tensor]:
+        positions = torch.arange(self.position, self.position + len(ids), dtype=torch.int32)
+        return {"input_ids": torch.tensor(ids, dtype=torch.int32), "position_ids": positions}

@@ -1,0 +1,36 @@
+"""Every tolerance that gemtab holds its backends and formats to."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gemtab.bundle.manifest import WeightFormat
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Limits of a `LogitError`. tie: two logits that are closer than this count as equal in greedy decoding."""
+
+    max: float
+    rms: float
+    kl: float
+    top1: float
+    tie: float
+
+
+TRANSFORMERS_MAX: Final = 1e-4
+"""Largest difference of any logit between the reference and transformers, both in f32."""
+
+ACTIVATIONS: Final[dict[Literal["f32", "f16"], Tolerance]] = {
+    "f32": Tolerance(max=2e-3, rms=5e-4, kl=1e-6, top1=0.99, tie=2e-3),
+    "f16": Tolerance(max=0.3, rms=0.05, kl=2e-3, top1=0.97, tie=0.1),
+}
+"""A backend that computes in these activations, against the reference on the same stored weights."""
+
+WEIGHTS: Final[dict[WeightFormat, Tolerance]] = {
+    "f32": Tolerance(max=1e-5, rms=1e-6, kl=1e-9, top1=1.0, tie=1e-5),
+    "f16": Tolerance(max=0.1, rms=0.02, kl=1e-3, top1=0.98, tie=0.05),
+    "q8": Tolerance(max=1.0, rms=0.15, kl=2e-2, top1=0.95, tie=0.2),
+    "q4": Tolerance(max=12.0, rms=2.0, kl=0.6, top1=0.75, tie=1.0),
+}
+"""The reference on stored weights, against the reference on the checkpoint's own. models/tiny has few parameters
+and so the least slack for 4 bits; larger models stay well within."""
