@@ -1,0 +1,94 @@
+/** A bundle by its address: the manifest, and its smaller files checked against it. */
+
+import type { BundleFiles } from "./engine-interface.ts";
+import { BundleError } from "./errors.ts";
+import { MANIFEST_SCHEMA, type Manifest } from "./manifest.gen.ts";
+import { PLAN_SCHEMA, type Plan } from "./plan.gen.ts";
+import { checkPlan } from "./plan-check.ts";
+import { parse, type Schema } from "./schema.ts";
+import { download, request } from "./slices.ts";
+
+const MANIFEST_NAME = "gemtab.json";
+const PARITY_NAME = "parity.json";
+
+export class Bundle implements BundleFiles {
+  private constructor(
+    /** The folder's address; ends with a slash. */
+    readonly url: string,
+    readonly manifest: Manifest,
+  ) {}
+
+  /** @param url the bundle's folder; relative addresses are those of this page or worker */
+  static async open(url: string, signal?: AbortSignal): Promise<Bundle> {
+    const folder = new URL(url.endsWith("/") ? url : `${url}/`, globalThis.location?.href).href;
+    const response = await request(new URL(MANIFEST_NAME, folder).href, MANIFEST_NAME, { signal });
+    const json = parseJson(await response.text(), MANIFEST_NAME);
+    const manifest = parseVersioned<Manifest>(MANIFEST_SCHEMA, json, MANIFEST_NAME);
+    for (const [file, entry] of Object.entries(manifest.files)) {
+      const slices = Math.max(1, Math.ceil(entry.bytes / entry.slice_bytes));
+      if (entry.sha256.length === slices) continue;
+      throw new BundleError(
+        `${MANIFEST_NAME} has ${entry.sha256.length} digests for the ${slices} slices of ${file}.`,
+        file,
+      );
+    }
+    return new Bundle(folder, manifest);
+  }
+
+  has(file: string): boolean {
+    return file in this.manifest.files;
+  }
+
+  async bytes(file: string, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    const entry = this.manifest.files[file];
+    if (!entry) throw new BundleError(`The bundle at ${this.url} has no ${file}.`, file);
+    const whole = new Uint8Array(entry.bytes);
+    const wanted = [{ offset: 0, bytes: entry.bytes }];
+    const source = { url: new URL(file, this.url).href, file, entry };
+    await download(source, wanted, (offset, bytes) => whole.set(bytes, offset), { signal });
+    return whole;
+  }
+
+  async text(file: string, signal?: AbortSignal): Promise<string> {
+    return new TextDecoder().decode(await this.bytes(file, signal));
+  }
+
+  async json(file: string, signal?: AbortSignal): Promise<unknown> {
+    return parseJson(await this.text(file, signal), file);
+  }
+
+  async plan(file: string, signal?: AbortSignal): Promise<Plan> {
+    const plan = parseVersioned<Plan>(PLAN_SCHEMA, await this.json(file, signal), file);
+    checkPlan(plan, this.manifest, file);
+    return plan;
+  }
+
+  /** How far the export is from its checkpoint, or null where it was not verified. Not covered by digests. */
+  async parity(signal?: AbortSignal): Promise<unknown> {
+    const response = await fetch(new URL(PARITY_NAME, this.url), { signal: signal ?? null }).catch(() => null);
+    if (!response?.ok) return null;
+    return response.json().catch(() => null);
+  }
+}
+
+function parseJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new BundleError(`${file} is not JSON. Is this the address of a bundle's folder?`, file);
+  }
+}
+
+/** Names a different format version as such, before its unknown fields are complained about. */
+function parseVersioned<T>(schema: Schema, json: unknown, file: string): T {
+  const known = schema.properties?.format?.const;
+  const found = (json as { format?: unknown } | null)?.format;
+  if (found !== undefined && found !== known) {
+    throw new BundleError(
+      `${file} has format ${JSON.stringify(found)}, but this runtime reads format ${known}. Export the bundle again ` +
+        "with the version of gemtab that made this page.",
+      file,
+    );
+  }
+  return parse<T>(schema, json, file);
+}

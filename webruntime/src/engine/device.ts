@@ -1,0 +1,120 @@
+/** Opening the GPU: what it must have, and plain words where it has not. */
+
+import type { AdapterSummary } from "./engine-interface.ts";
+import { DeviceError } from "./errors.ts";
+import type { Manifest } from "./manifest.gen.ts";
+import type { Plan } from "./plan.gen.ts";
+import { bindingBytes } from "./plan-check.ts";
+
+type Feature = Plan["features"][number];
+type PlanEntry = Manifest["plans"][number];
+
+/** Features that a form of a kernel may ask for. */
+const FEATURES: readonly Feature[] = ["shader-f16", "subgroups"];
+
+/** Adapters that run on the CPU, by what they call themselves. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp/i;
+
+export async function openAdapter(gpu: GPU | undefined): Promise<GPUAdapter> {
+  if (!gpu) {
+    throw new DeviceError(
+      globalThis.isSecureContext === false
+        ? "WebGPU needs a page from https:// or localhost, and this one is from neither."
+        : "This browser has no WebGPU, or it is switched off. Current versions of Chrome, Edge, Safari and Firefox " +
+            "have it; update the browser or use one of those.",
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter) return adapter;
+  throw new DeviceError(
+    "The browser has WebGPU but found no GPU that it may use. Switch hardware acceleration on in its settings, or " +
+      "update the graphics driver.",
+  );
+}
+
+export function describeAdapter(adapter: GPUAdapter): AdapterSummary {
+  const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+  return {
+    vendor,
+    architecture,
+    description: description || device,
+    software: isFallbackAdapter || SOFTWARE.test(`${architecture} ${device} ${description}`),
+    features: [...adapter.features].sort(),
+  };
+}
+
+/** The first of the bundle's plans whose features the adapter has. */
+export function choosePlan(entries: readonly PlanEntry[], adapter: GPUAdapter): PlanEntry {
+  const fitting = entries.find(({ features }) => features.every((feature) => adapter.features.has(feature)));
+  if (fitting) return fitting;
+  const needed = entries.map(({ features }) => features.join(" and ")).join(", or ");
+  throw new DeviceError(`This bundle needs a GPU with ${needed}, which this one lacks. Use a bundle with an f32 plan.`);
+}
+
+/** The limits that running `plan` with `context` needs of a device: the plan's own, raised for caches of this size. */
+export function requiredLimits(plan: Plan, context: number): Record<string, number> {
+  const largest = Math.max(...Object.values(plan.buffers).map((buffer) => bindingBytes(buffer, context)));
+  return {
+    ...plan.limits,
+    maxStorageBufferBindingSize: Math.max(plan.limits.maxStorageBufferBindingSize, largest),
+    maxBufferSize: Math.max(plan.limits.maxBufferSize, largest, ...plan.slots),
+  };
+}
+
+/** A device with the plan's limits and all of `FEATURES` that the adapter has. */
+export async function openDevice(adapter: GPUAdapter, plan: Plan, context: number): Promise<GPUDevice> {
+  const limits = requiredLimits(plan, context);
+  for (const [name, needed] of Object.entries(limits)) {
+    const found = adapter.limits[name as keyof GPUSupportedLimits] as number;
+    if (found >= needed) continue;
+    throw new DeviceError(
+      `This GPU is too small for the model: its ${name} is ${found}, but ${needed} is needed. Choose a smaller ` +
+        "context or a smaller model.",
+    );
+  }
+  const requiredFeatures = FEATURES.filter((feature) => adapter.features.has(feature));
+  return adapter
+    .requestDevice({ label: "gemtab", requiredFeatures, requiredLimits: limits })
+    .catch((error: unknown) => {
+      throw new DeviceError(`The GPU could not be opened: ${String(error)}. Close other tabs that use it and reload.`);
+    });
+}
+
+/** The reason a device was lost; never settles for one that was destroyed on purpose. */
+export function deviceLost(device: GPUDevice): Promise<DeviceError> {
+  return new Promise((resolve) => {
+    void device.lost.then(({ reason, message }) => {
+      if (reason === "destroyed") return;
+      resolve(new DeviceError(`The browser took the GPU away (${message || reason}). Load the model again.`));
+    });
+  });
+}
+
+/**
+ * What `work` gives, with everything that WebGPU reports while it is called turned into a DeviceError that names
+ * `stage`. Only what is issued before `work` first awaits is covered, as error scopes are a stack.
+ */
+export async function checked<T>(device: GPUDevice, stage: string, work: () => T): Promise<Awaited<T>> {
+  device.pushErrorScope("validation");
+  device.pushErrorScope("out-of-memory");
+  device.pushErrorScope("internal");
+  let result: T;
+  const errors: Promise<GPUError | null>[] = [];
+  try {
+    result = work();
+  } finally {
+    for (let scope = 0; scope < 3; scope++) errors.push(device.popErrorScope());
+  }
+  const error = (await Promise.all(errors)).find((error) => error !== null);
+  if (!error) return await result;
+  // What the failed call made is invalid, and may reject too.
+  await Promise.resolve(result).catch(() => undefined);
+  if (isOutOfMemory(error)) {
+    throw new DeviceError(`The GPU has too little memory (${stage}). Close other tabs, or choose a smaller context.`);
+  }
+  throw new DeviceError(`The GPU refused ${stage}: ${error.message}`);
+}
+
+function isOutOfMemory(error: GPUError): boolean {
+  return error.constructor.name === "GPUOutOfMemoryError";
+}

@@ -1,0 +1,94 @@
+/** A program of a plan, ready to be encoded: bind groups and uniforms are made once. */
+
+import type { PlanBuffers } from "./buffers.ts";
+import { DeviceError } from "./errors.ts";
+import { evaluate, type Sizes } from "./expression.ts";
+import type { Pipelines } from "./pipelines.ts";
+import type { Dispatch, Program } from "./plan.gen.ts";
+import { isGridSize } from "./plan-check.ts";
+
+/** The alignment of offsets into uniform buffers that every device accepts. */
+const UNIFORM_ALIGNMENT = 256;
+
+interface Step {
+  dispatch: Dispatch;
+  bindGroup: GPUBindGroup;
+}
+
+export class ReadyProgram {
+  readonly #steps: Step[];
+
+  /** Issues WebGPU calls that may fail: make it within an error scope. */
+  constructor(
+    private readonly device: GPUDevice,
+    readonly name: string,
+    readonly program: Program,
+    private readonly pipelines: Pipelines,
+    buffers: PlanBuffers,
+  ) {
+    const uniforms = createUniforms(device, name, program.dispatches);
+    this.#steps = program.dispatches.map((dispatch, index) => ({
+      dispatch,
+      bindGroup: this.#bindGroup(dispatch, buffers, uniforms[index]),
+    }));
+  }
+
+  #bindGroup(dispatch: Dispatch, buffers: PlanBuffers, uniform: GPUBufferBinding | undefined): GPUBindGroup {
+    const resources = dispatch.bindings.map((name) => buffers.binding(name));
+    if (uniform) resources.push(uniform);
+    return this.device.createBindGroup({
+      label: `${this.name}: ${dispatch.label}`,
+      layout: this.pipelines.get(dispatch.kernel).layout,
+      entries: resources.map((resource, binding) => ({ binding, resource })),
+    });
+  }
+
+  /** Encodes one step into one compute pass. Dispatches with a zero in their grid are left out. */
+  encode(encoder: GPUCommandEncoder, sizes: Sizes): void {
+    const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
+    const pass = encoder.beginComputePass({ label: this.name });
+    for (const { dispatch, bindGroup } of this.#steps) {
+      const [x, y, z] = dispatch.grid.map((expression) => evaluate(expression, sizes)) as [number, number, number];
+      for (const size of [x, y, z]) {
+        if (!isGridSize(size, limit)) {
+          throw new DeviceError(`${this.name}, ${dispatch.label}: ${size} workgroups are not 0 to ${limit}.`);
+        }
+      }
+      if (x === 0 || y === 0 || z === 0) continue;
+      pass.setPipeline(this.pipelines.get(dispatch.kernel).pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(x, y, z);
+    }
+    pass.end();
+  }
+}
+
+/** The params of all dispatches in one uniform buffer; undefined for those that have none. */
+function createUniforms(
+  device: GPUDevice,
+  name: string,
+  dispatches: readonly Dispatch[],
+): (GPUBufferBinding | undefined)[] {
+  const offsets: number[] = [];
+  let size = 0;
+  for (const { params } of dispatches) {
+    offsets.push(size);
+    if (params) size += Math.ceil((params.length * 4) / UNIFORM_ALIGNMENT) * UNIFORM_ALIGNMENT;
+  }
+  if (size === 0) return [];
+  const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+  const buffer = device.createBuffer({ label: `${name}: params`, size, usage });
+  const words = new Uint32Array(size / 4);
+  dispatches.forEach(({ params }, index) => {
+    words.set(params ?? [], (offsets[index] ?? 0) / 4);
+  });
+  device.queue.writeBuffer(buffer, 0, words);
+  return dispatches.map(({ params }, index) =>
+    params ? { buffer, offset: offsets[index] ?? 0, size: uniformSize(params.length) } : undefined,
+  );
+}
+
+/** WGSL rounds the size of a uniform struct with vectors up to 16 bytes; the padding is there to be bound. */
+function uniformSize(words: number): number {
+  return Math.ceil(words / 4) * 16;
+}

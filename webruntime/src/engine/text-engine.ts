@@ -1,0 +1,382 @@
+/** The engine: a plan loaded onto the GPU, with its caches, run step by step. */
+
+import { PlanBuffers } from "./buffers.ts";
+import { Bundle } from "./bundle.ts";
+import { CachePosition, type Mark } from "./cache-position.ts";
+import { checked, choosePlan, describeAdapter, deviceLost, openAdapter, openDevice } from "./device.ts";
+import type {
+  AdapterSummary,
+  DecodeOptions,
+  EngineStats,
+  LoadOptions,
+  LoadProgress,
+  Sampling,
+  Snapshot,
+  TextEngine as TextEngineInterface,
+} from "./engine-interface.ts";
+import { AbortError, ContextError, DeviceError, throwIfAborted, UsageError } from "./errors.ts";
+import { Pipelines } from "./pipelines.ts";
+import type { Plan } from "./plan.gen.ts";
+import { ReadyProgram } from "./program.ts";
+import { readFloats, WordReadback } from "./readback.ts";
+import { uploadWeights } from "./weights.ts";
+
+/** Steps in flight: the default hides the way of an id back from the GPU; more only adds work to take back. */
+const DEFAULT_DEPTH = 3;
+const MAX_DEPTH = 8;
+/** Chunks of a prompt in flight: one runs while the next is being encoded, and an abort waits for no more. */
+const CHUNKS_IN_FLIGHT = 2;
+const WORD = 4;
+
+interface Parts {
+  bundle: Bundle;
+  adapter: AdapterSummary;
+  device: GPUDevice;
+  plan: Plan;
+  context: number;
+  buffers: PlanBuffers;
+  pipelines: Pipelines;
+  programs: { fill: ReadyProgram; decode: ReadyProgram };
+}
+
+export class TextEngine implements TextEngineInterface {
+  readonly lost: Promise<DeviceError>;
+  readonly #parts: Parts;
+  readonly #device: GPUDevice;
+  readonly #cache: CachePosition;
+  readonly #readback: WordReadback;
+  /** Ids sampled so far: the GPU counts along, and draws its random numbers by it. */
+  #sampled = 0;
+  #failure: DeviceError | undefined;
+  /** The call that is going on. */
+  #busy: string | undefined;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#device = parts.device;
+    const buffers = Object.values(parts.plan.buffers);
+    this.#cache = new CachePosition(buffers.flatMap((buffer) => (buffer.kind === "state" && buffer.ring) || []));
+    this.#readback = new WordReadback(parts.device, Math.min(MAX_DEPTH, this.#cache.slack + 1));
+    this.lost = deviceLost(parts.device);
+    void this.lost.then((error) => {
+      this.#failure = error;
+    });
+    this.setSampling({ temperature: 0, topK: 0, topP: 1, seed: 0 });
+  }
+
+  /**
+   * Loads the bundle at `url` onto the GPU. Throws BundleError, DeviceError or AbortError; nothing stays on the GPU then.
+   *
+   * @param gpu where adapters come from; the browser's own unless told otherwise
+   */
+  static async load(url: string, options: LoadOptions & { gpu?: GPU | undefined } = {}): Promise<TextEngine> {
+    const { signal, onProgress = () => undefined } = options;
+    onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
+    throwIfAborted(signal);
+    const bundle = await Bundle.open(url, signal);
+    const adapter = await openAdapter(options.gpu ?? globalThis.navigator?.gpu);
+    const plan = await bundle.plan(choosePlan(bundle.manifest.plans, adapter).file, signal);
+    const context = chooseContext(plan, options.context);
+    const device = await openDevice(adapter, plan, context);
+    try {
+      const engine = { bundle, adapter: describeAdapter(adapter), device, plan, context };
+      return new TextEngine({ ...engine, ...(await fillDevice(engine, signal, onProgress)) });
+    } catch (error) {
+      device.destroy();
+      throw error;
+    }
+  }
+
+  get files(): Bundle {
+    return this.#parts.bundle;
+  }
+
+  get adapter(): AdapterSummary {
+    return this.#parts.adapter;
+  }
+
+  get context(): number {
+    return this.#parts.context;
+  }
+
+  get vocabulary(): number {
+    return this.#parts.plan.vocabulary;
+  }
+
+  get position(): number {
+    return this.#cache.position;
+  }
+
+  get stats(): EngineStats {
+    const { plan, buffers } = this.#parts;
+    const { weightBytes, stateBytes, scratchBytes } = buffers;
+    const programs = Object.entries(plan.programs);
+    const dispatches = Object.fromEntries(programs.map(([name, program]) => [name, program.dispatches.length]));
+    return { activation: plan.activation, weightBytes, stateBytes, scratchBytes, dispatches };
+  }
+
+  setSampling({ temperature, topK, topP, seed }: Sampling): void {
+    this.#refuseWhileBusy("setSampling");
+    const words = new ArrayBuffer(4 * WORD);
+    new Float32Array(words, 0, 1)[0] = temperature;
+    new Uint32Array(words, WORD, 1)[0] = topK;
+    new Float32Array(words, 2 * WORD, 1)[0] = topP;
+    new Uint32Array(words, 3 * WORD, 1)[0] = seed;
+    this.#device.queue.writeBuffer(this.#parts.buffers.control("sampling"), 0, words);
+  }
+
+  async fill(
+    ids: Uint32Array,
+    { signal, onChunk }: { signal?: AbortSignal; onChunk?: (done: number) => void } = {},
+  ): Promise<void> {
+    if (this.position + ids.length > this.context) throw contextFull(this.position + ids.length, this.context);
+    const release = this.#acquire("fill");
+    try {
+      const { fill } = this.#parts.programs;
+      const inFlight: Promise<void>[] = [];
+      for (let done = 0; done < ids.length; ) {
+        throwIfAborted(signal);
+        const chunk = ids.subarray(done, done + fill.program.max_tokens);
+        this.#writeStep(chunk);
+        this.#submit(fill, chunk.length, this.position);
+        this.#cache.wrote(chunk.length);
+        this.#cache.position += chunk.length;
+        done += chunk.length;
+        inFlight.push(this.#device.queue.onSubmittedWorkDone());
+        if (inFlight.length === CHUNKS_IN_FLIGHT) await this.#settled(inFlight.shift());
+        onChunk?.(done);
+      }
+      await this.#settled(Promise.all(inFlight));
+    } finally {
+      release();
+    }
+  }
+
+  async *decode(
+    id: number,
+    { signal, maxTokens = Number.POSITIVE_INFINITY, depth = DEFAULT_DEPTH }: DecodeOptions = {},
+  ): AsyncGenerator<number, void, void> {
+    const release = this.#acquire("decode");
+    const start = this.position;
+    const firstSample = this.#sampled;
+    const steps = Math.min(maxTokens, this.context - start);
+    const ahead = Math.max(1, Math.min(depth, this.#readback.size));
+    const inFlight: Promise<number>[] = [];
+    let submitted = 0;
+    let given = 0;
+    try {
+      if (steps > 0) this.#writeStep(Uint32Array.of(id));
+      while (given < steps) {
+        throwIfAborted(signal);
+        while (inFlight.length < ahead && submitted < steps) {
+          inFlight.push(this.#decodeStep(start + submitted, firstSample + submitted));
+          submitted++;
+        }
+        const sampled = await this.#settled(inFlight.shift() as Promise<number>);
+        throwIfAborted(signal);
+        given++;
+        this.#cache.position = start + given;
+        this.#sampled = firstSample + given;
+        yield sampled;
+      }
+    } finally {
+      // Steps that ran ahead wrote rows beyond the position; the next step writes over them.
+      await Promise.allSettled(inFlight);
+      release();
+    }
+  }
+
+  /** One step whose input the step before it has left on the GPU; gives the id it samples. */
+  #decodeStep(position: number, sample: number): Promise<number> {
+    const { buffers, plan, programs } = this.#parts;
+    let read: (() => Promise<number>) | undefined;
+    this.#submit(programs.decode, 1, position, (encoder) => {
+      read = this.#readback.encode(encoder, buffers.control("sampled"), (sample % plan.sampled_ring) * WORD);
+    });
+    this.#cache.wrote(position + 1 - this.position);
+    return (read as () => Promise<number>)();
+  }
+
+  async readLogits(): Promise<Float32Array> {
+    const { buffers, plan } = this.#parts;
+    const output = plan.programs.decode?.outputs.logits;
+    if (!output) throw new UsageError("The plan's decode program has no output called logits.");
+    const { buffer } = buffers.binding(output);
+    return this.#settled(readFloats(this.#device, buffer, plan.vocabulary * WORD));
+  }
+
+  snapshot(): Snapshot {
+    this.#refuseWhileBusy("snapshot");
+    return new RingSnapshot(this.#device, this.#parts.buffers.rings(), this.#cache.mark());
+  }
+
+  restore(snapshot: Snapshot): void {
+    this.#refuseWhileBusy("restore");
+    if (!(snapshot instanceof RingSnapshot)) throw new UsageError("This snapshot was not taken by this engine.");
+    snapshot.copyBack(this.#device);
+    this.#cache.restore(snapshot.mark);
+  }
+
+  canRewind(to: number): boolean {
+    return this.#cache.canRewind(to);
+  }
+
+  rewind(to: number): void {
+    this.#refuseWhileBusy("rewind");
+    this.#cache.rewind(to);
+  }
+
+  reset(): void {
+    this.#refuseWhileBusy("reset");
+    this.#cache.reset();
+    this.#sampled = 0;
+  }
+
+  swapShader(file: string, text: string): Promise<void> {
+    return this.#parts.pipelines.swap(file, text);
+  }
+
+  dispose(): void {
+    this.#failure ??= new DeviceError("The engine was disposed of. Load the model again.");
+    this.#device.destroy();
+  }
+
+  /** The step's position, tokens and count, and its ids. */
+  #writeStep(ids: Uint32Array): void {
+    const { queue } = this.#device;
+    const step = Uint32Array.of(this.position, ids.length, this.#sampled, 0);
+    queue.writeBuffer(this.#parts.buffers.control("step"), 0, step);
+    queue.writeBuffer(this.#parts.buffers.control("ids"), 0, new Uint32Array(ids));
+  }
+
+  /** Encodes and submits one step; what WebGPU finds wrong with it is thrown by the next `#settled`. */
+  #submit(program: ReadyProgram, tokens: number, position: number, after?: (encoder: GPUCommandEncoder) => void): void {
+    const stage = `${program.name} at position ${position}, ${tokens} tokens`;
+    const errors = checked(this.#device, stage, () => {
+      const encoder = this.#device.createCommandEncoder({ label: stage });
+      program.encode(encoder, { T: tokens, P: position, C: this.context });
+      after?.(encoder);
+      this.#device.queue.submit([encoder.finish()]);
+    });
+    errors.catch((error: unknown) => {
+      this.#failure ??= error instanceof DeviceError ? error : new DeviceError(String(error));
+    });
+  }
+
+  /** The value of work on the GPU, or the DeviceError by which it failed. */
+  async #settled<T>(work: Promise<T> | undefined): Promise<T> {
+    const value = await Promise.resolve(work).catch((error: unknown) => {
+      throw this.#failure ?? new DeviceError(`The GPU stopped working: ${String(error)}. Load the model again.`);
+    });
+    if (this.#failure) throw this.#failure;
+    return value as T;
+  }
+
+  #refuseWhileBusy(call: string): void {
+    if (this.#failure) throw this.#failure;
+    if (this.#busy) throw new UsageError(`${call} was called while ${this.#busy} was going on. Await that first.`);
+  }
+
+  #acquire(call: string): () => void {
+    this.#refuseWhileBusy(call);
+    this.#busy = call;
+    return () => {
+      this.#busy = undefined;
+    };
+  }
+}
+
+class RingSnapshot implements Snapshot {
+  readonly #copies: { ring: GPUBuffer; copy: GPUBuffer }[];
+
+  constructor(
+    device: GPUDevice,
+    rings: readonly GPUBuffer[],
+    readonly mark: Mark,
+  ) {
+    const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    this.#copies = rings.map((ring) => {
+      const label = `${ring.label} at ${mark.position}`;
+      return { ring, copy: device.createBuffer({ label, size: ring.size, usage }) };
+    });
+    this.#encode(device, (encoder, ring, copy) => encoder.copyBufferToBuffer(ring, 0, copy, 0, ring.size));
+  }
+
+  copyBack(device: GPUDevice): void {
+    this.#encode(device, (encoder, ring, copy) => encoder.copyBufferToBuffer(copy, 0, ring, 0, ring.size));
+  }
+
+  #encode(device: GPUDevice, copyRing: (encoder: GPUCommandEncoder, ring: GPUBuffer, copy: GPUBuffer) => void): void {
+    const encoder = device.createCommandEncoder({ label: `snapshot at ${this.position}` });
+    for (const { ring, copy } of this.#copies) copyRing(encoder, ring, copy);
+    device.queue.submit([encoder.finish()]);
+  }
+
+  get position(): number {
+    return this.mark.position;
+  }
+
+  get bytes(): number {
+    return this.#copies.reduce((sum, { copy }) => sum + copy.size, 0);
+  }
+
+  dispose(): void {
+    for (const { copy } of this.#copies) copy.destroy();
+  }
+}
+
+function chooseContext(plan: Plan, asked: number | undefined): number {
+  if (asked === undefined) return plan.context;
+  const least = Math.max(...Object.values(plan.programs).map((program) => program.max_tokens));
+  if (Number.isInteger(asked) && asked >= least && asked <= plan.context) return asked;
+  throw new UsageError(
+    `The context must be ${least} to ${plan.context} tokens for this bundle, but ${asked} was asked.`,
+  );
+}
+
+function contextFull(tokens: number, context: number): ContextError {
+  return new ContextError(
+    `The conversation has ${tokens} tokens, but the context holds ${context}. Shorten it or start a new one.`,
+  );
+}
+
+/** Compiles the pipelines while the weights come in; the first that fails stops the other. */
+async function fillDevice(
+  { bundle, device, plan, context }: Pick<Parts, "bundle" | "device" | "plan" | "context">,
+  signal: AbortSignal | undefined,
+  onProgress: (progress: LoadProgress) => void,
+): Promise<Pick<Parts, "buffers" | "pipelines" | "programs">> {
+  const stop = new AbortController();
+  const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  let last: LoadProgress = { stage: "download", loaded: 0, total: 0, bytesPerSecond: 0 };
+  const tell = (progress: LoadProgress) => {
+    last = progress;
+    onProgress(progress);
+  };
+  const weights = async () => {
+    const buffers = await checked(device, "the model's buffers", () => new PlanBuffers(device, plan, context));
+    await uploadWeights(device, bundle, buffers, { signal: both, onProgress: tell });
+    tell({ ...last, stage: "compile" });
+    return buffers;
+  };
+  const compiling = Pipelines.create(device, plan, (file) => bundle.text(file, both));
+  try {
+    const [buffers, pipelines] = await Promise.all([weights(), compiling]);
+    throwIfAborted(signal);
+    const programs = await checked(device, "the model's caches", () => ({
+      fill: new ReadyProgram(device, "fill", programOf(plan, "fill"), pipelines, buffers),
+      decode: new ReadyProgram(device, "decode", programOf(plan, "decode"), pipelines, buffers),
+    }));
+    tell({ ...last, stage: "ready" });
+    return { buffers, pipelines, programs };
+  } catch (error) {
+    stop.abort(new AbortError("Loading failed."));
+    throw error;
+  }
+}
+
+function programOf(plan: Plan, name: string): Plan["programs"][string] {
+  const program = plan.programs[name];
+  if (!program) throw new UsageError(`The plan has no program "${name}".`);
+  return program;
+}

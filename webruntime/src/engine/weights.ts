@@ -1,0 +1,64 @@
+/** Streaming weights from the network to the GPU. */
+
+import type { PlanBuffers } from "./buffers.ts";
+import type { Bundle } from "./bundle.ts";
+import type { LoadProgress } from "./engine-interface.ts";
+import { BundleError } from "./errors.ts";
+import { Rate } from "./rate.ts";
+import { download, downloadBytes, type Region, type Sink } from "./slices.ts";
+
+/** The most often that progress is told, in milliseconds. */
+const PROGRESS_MS = 50;
+
+/** The part that two regions of a file share; its bytes are 0 or less where they share none. */
+export function overlap(a: Region, b: Region): Region {
+  const offset = Math.max(a.offset, b.offset);
+  return { offset, bytes: Math.min(a.offset + a.bytes, b.offset + b.bytes) - offset };
+}
+
+/** Fetches, checks and uploads all weights of a plan, slice by slice. */
+export async function uploadWeights(
+  device: GPUDevice,
+  bundle: Bundle,
+  buffers: PlanBuffers,
+  options: { signal: AbortSignal; onProgress: (progress: LoadProgress) => void },
+): Promise<void> {
+  const files = [...buffers.weightTargets()].map(([file, targets]) => {
+    const entry = bundle.manifest.files[file];
+    if (!entry) throw new BundleError(`The manifest does not list ${file}.`, file);
+    return { source: { url: new URL(file, bundle.url).href, file, entry }, targets };
+  });
+  const total = files.reduce((sum, { source, targets }) => sum + downloadBytes(source.entry, targets), 0);
+  const onBytes = progressMeter(total, options.onProgress);
+  for (const { source, targets } of files) {
+    await download(source, targets, uploader(device, targets), { signal: options.signal, onBytes });
+  }
+}
+
+/** Writes a slice into each buffer that it overlaps. */
+function uploader(device: GPUDevice, targets: readonly (Region & { buffer: GPUBuffer })[]): Sink {
+  return async (offset, bytes) => {
+    for (const target of targets) {
+      const part = overlap(target, { offset, bytes: bytes.length });
+      if (part.bytes <= 0) continue;
+      device.queue.writeBuffer(target.buffer, part.offset - target.offset, bytes, part.offset - offset, part.bytes);
+    }
+    // The browser keeps its own copy of what is written until it was submitted and done: wait, so that they do not pile up.
+    device.queue.submit([]);
+    await device.queue.onSubmittedWorkDone();
+  };
+}
+
+/** Adds up the bytes that come in and tells them, with their rate, every now and then and at the end. */
+function progressMeter(total: number, tell: (progress: LoadProgress) => void): (bytes: number) => void {
+  const rate = new Rate(performance.now());
+  let loaded = 0;
+  let told = Number.NEGATIVE_INFINITY;
+  return (bytes) => {
+    loaded += bytes;
+    const now = performance.now();
+    if (now - told < PROGRESS_MS && loaded < total) return;
+    told = now;
+    tell({ stage: "download", loaded, total, bytesPerSecond: rate.update(loaded, now) });
+  };
+}
