@@ -1,0 +1,120 @@
+/** The worker's side of the protocol: models by address, and the sessions on them. */
+
+import { openChat } from "../chat/model.ts";
+import { BundleError, toRecord, UsageError } from "../engine/errors.ts";
+import { TextEngine } from "../engine/text-engine.ts";
+import type { ChatModel, ChatSession, Methods, ModelInfo } from "./protocol.ts";
+import type { Call, Handlers } from "./transport.ts";
+
+interface Model {
+  info: ModelInfo;
+  engine: TextEngine;
+  chat: ChatModel;
+  /** Loads that were not unloaded yet. */
+  users: number;
+}
+
+type LoadCall = Call<Methods["load"]["event"]>;
+
+export class Host {
+  readonly #models = new Map<number, Model>();
+  readonly #sessions = new Map<number, { model: number; session: ChatSession }>();
+  /** Ends when the load that was begun last has ended: loads wait for each other, so that two of one address meet. */
+  #loading: Promise<unknown> = Promise.resolve();
+  #numbers = 0;
+
+  readonly handlers: Handlers<Methods> = {
+    load: ({ url, context }, call) => {
+      const load = this.#loading.then(() => this.#load(url, context, call));
+      this.#loading = load.catch(() => undefined);
+      return load;
+    },
+    lost: async ({ model }) => toRecord(await this.#model(model).engine.lost),
+    swapShader: async ({ model, file, text }) => {
+      await this.#model(model).engine.swapShader(file, text);
+      return null;
+    },
+    unload: async ({ model }) => {
+      this.#unload(model);
+      return null;
+    },
+    openSession: async ({ model, ...options }) => {
+      const session = this.#numbers++;
+      this.#sessions.set(session, { model, session: this.#model(model).chat.open(options) });
+      return { session };
+    },
+    send: async ({ session, ...options }, call) => this.#session(session).send(options, call),
+    setMessages: async ({ session, messages, thinking }) => {
+      this.#session(session).setMessages(messages, thinking);
+      return null;
+    },
+    messages: async ({ session }) => [...this.#session(session).messages],
+    closeSession: async ({ session }) => {
+      this.#session(session).dispose();
+      this.#sessions.delete(session);
+      return null;
+    },
+  };
+
+  async #load(url: string, context: number | undefined, { signal, emit }: LoadCall): Promise<ModelInfo> {
+    const shared = [...this.#models.values()].find(({ info }) => info.url === folderOf(url));
+    if (shared) {
+      if (context !== undefined && context !== shared.info.context) {
+        throw new UsageError(
+          `${url} is loaded with a context of ${shared.info.context}; it cannot be loaded with ${context} too.`,
+        );
+      }
+      shared.users++;
+      return shared.info;
+    }
+    const engine = await TextEngine.load(url, { signal, context, onProgress: emit });
+    try {
+      return await this.#add(engine, signal);
+    } catch (error) {
+      engine.dispose();
+      throw error;
+    }
+  }
+
+  async #add(engine: TextEngine, signal: AbortSignal): Promise<ModelInfo> {
+    const [chat, parity] = await Promise.all([openChat(engine), engine.files.parity(signal)]);
+    const { url, manifest } = engine.files;
+    const { context, adapter, stats } = engine;
+    const model = this.#numbers++;
+    const info = { model, url, manifest, parity, context, adapter, stats, sampling: chat.sampling };
+    this.#models.set(model, { info, engine, chat, users: 1 });
+    // A model whose GPU is gone must not be joined by the next load of its address. Its sessions stay: they answer with
+    // the engine's own error.
+    void engine.lost.then(() => this.#models.delete(model));
+    return info;
+  }
+
+  #unload(model: number): void {
+    const loaded = this.#models.get(model);
+    if (!loaded || --loaded.users > 0) return;
+    this.#models.delete(model);
+    for (const [number, entry] of this.#sessions) if (entry.model === model) this.#sessions.delete(number);
+    loaded.engine.dispose();
+  }
+
+  #model(model: number): Model {
+    const found = this.#models.get(model);
+    if (!found) throw new UsageError(`Model ${model} is not loaded any more. Load it again.`);
+    return found;
+  }
+
+  #session(session: number): ChatSession {
+    const found = this.#sessions.get(session);
+    if (!found) throw new UsageError(`Session ${session} is not open any more. Open another.`);
+    return found.session;
+  }
+}
+
+/** The address under which the engine knows a bundle's folder. */
+function folderOf(url: string): string {
+  try {
+    return new URL(url.endsWith("/") ? url : `${url}/`).href;
+  } catch {
+    throw new BundleError(`"${url}" is not the full address of a bundle's folder.`);
+  }
+}
