@@ -1,0 +1,240 @@
+"""From a checkpoint to a bundle: everything is written beside OUT and takes its name when it is whole."""
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import gemtab
+from gemtab.backends.onnx import write_onnx
+from gemtab.backends.webgpu.compile import CompiledPlans, compile_plans
+from gemtab.bundle.digest import digest_file
+from gemtab.bundle.folder import is_bundle, write_manifest
+from gemtab.bundle.manifest import Manifest, Source, WeightFormat
+from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, transformers_js_config
+from gemtab.bundle.shards import Location, write_weights
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.errors import CheckpointError, OutputError, UsageError
+from gemtab.graph import Weight
+from gemtab.model.spec import ModelSpec
+from gemtab.model.text import decoder_graph, embed_graph
+from gemtab.quantize import planes
+
+DEFAULT_CONTEXT = 32_768
+"""Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
+
+NEEDED_FILES = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""What a chat needs beside the weights, copied as it is."""
+
+OPTIONAL_FILES = ("processor_config.json",)
+
+Locations = dict[tuple[str, str], Location]
+
+
+class Progress(Protocol):
+    """Told how an export goes."""
+
+    def begin(self, stage: str, total: int) -> None:
+        """A stage begins: what is done, and how many bytes there are to do (0 where it is not counted)."""
+
+    def advance(self, amount: int) -> None:
+        """So many bytes more are done."""
+
+
+def export_bundle(
+    source: Path, out: Path, weights: WeightFormat, context: int | None, force: bool, progress: Progress
+) -> Manifest:
+    """Exports the checkpoint in the folder `source` to the bundle `out`, and returns its manifest.
+
+    context: the most tokens a conversation may have; by default what the model takes, at most DEFAULT_CONTEXT.
+    force: replaces a bundle that is there already; any other folder is left alone.
+    Raises CheckpointError for what is wrong with the source, OutputError where the output cannot be written; neither
+    then nor when interrupted is there anything new at `out`.
+    """
+    progress.begin("Reading the checkpoint", 0)
+    spec = load_spec(source)
+    reader = CheckpointWeights(Checkpoint.open(source), spec)
+    reader.check(_all_weights(spec))
+    check_needed_files(source)
+    context = choose_context(spec, context)
+    check_output(out, force)
+    with unfinished(out) as folder:
+        return _write_bundle(folder, source, spec, reader, weights, context, progress)
+
+
+def choose_context(spec: ModelSpec, wanted: int | None) -> int:
+    """The bundle's context. Raises UsageError where the model cannot have the one that is wanted."""
+    most = spec.text.max_positions
+    if wanted is None:
+        return min(most, DEFAULT_CONTEXT)
+    if not 1 <= wanted <= most:
+        raise UsageError(f"--context {wanted} is out of range: this model takes 1 to {most:,} tokens.")
+    return wanted
+
+
+def check_needed_files(source: Path) -> None:
+    """Raises CheckpointError where a file is missing or damaged that a chat needs."""
+    for name in NEEDED_FILES:
+        path = source / name
+        try:
+            text = path.read_text(encoding="utf-8")
+            if name.endswith(".json"):
+                json.loads(text)
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{path} is missing. A chat needs {', '.join(NEEDED_FILES)} beside the weights; download the "
+                "instruction-tuned checkpoint with all its files."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
+
+
+def check_output(out: Path, force: bool) -> None:
+    """Raises OutputError where `out` is taken by something that must not be replaced."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not is_bundle(out):
+        raise OutputError(f"{out} exists and is not a bundle, so it is left alone. Choose another output folder.")
+    if not force:
+        raise OutputError(f"{out} exists. Add --force to replace this bundle, or choose another output folder.")
+
+
+@contextmanager
+def unfinished(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write in, which takes its place at the end; after any error it is removed."""
+    folder = out.with_name(f"{out.name}.partial-{os.getpid()}")
+    try:
+        with _explained(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            yield folder
+            _put_in_place(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(folder: Path, out: Path) -> None:
+    replaced = out.with_name(f"{out.name}.replaced-{os.getpid()}")
+    if out.exists():
+        out.rename(replaced)
+    try:
+        folder.rename(out)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(out)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    reasons = {
+        errno.ENOSPC: "the disk is full. Make room, or choose an output folder on another disk",
+        errno.EDQUOT: "your disk quota is used up. Make room, or choose another output folder",
+        errno.EFBIG: "a file would be larger than the file system or your limits allow (see `ulimit -f`)",
+        errno.EACCES: "you may not write there. Choose another output folder",
+        errno.EPERM: "you may not write there. Choose another output folder",
+        errno.EROFS: "the disk is read-only. Choose another output folder",
+    }
+    try:
+        yield
+    except OSError as error:
+        reason = reasons.get(error.errno or 0, error.strerror or str(error))
+        where = error.filename or out
+        raise OutputError(f"{where} could not be written: {reason}. Nothing was left at {out}.") from error
+
+
+def _all_weights(spec: ModelSpec) -> list[Weight]:
+    both = [*embed_graph(spec.text).weights(), *decoder_graph(spec.text).weights()]
+    return list({weight.name: weight for weight in both}.values())
+
+
+def _write_bundle(
+    folder: Path,
+    source: Path,
+    spec: ModelSpec,
+    reader: CheckpointWeights,
+    weights: WeightFormat,
+    context: int,
+    progress: Progress,
+) -> Manifest:
+    locations = _write_graphs(folder, spec, reader, weights, progress)
+    progress.begin("Compiling for WebGPU", 0)
+    plans = compile_plans(spec.text, weights, locations, reader, folder, context)
+    _copy_files(source, folder, weights)
+    manifest = _manifest(folder, source, spec, weights, context, plans, progress)
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _write_graphs(
+    folder: Path, spec: ModelSpec, reader: CheckpointWeights, weights: WeightFormat, progress: Progress
+) -> Locations:
+    """Writes the ONNX graphs and their data. Returns where the weights lie: of the tied embedding, which both graphs
+    need and have, in the file that comes first in a download."""
+    graphs = {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text)}
+    held = [weight for graph in graphs.values() for weight in graph.weights()]
+    progress.begin("Packing the weights", sum(plane.bytes for weight in held for plane in planes(weight, weights)))
+    locations: Locations = {}
+    for stem, graph in graphs.items():
+        own = write_weights(folder, stem, graph.weights(), reader, weights, progress.advance)
+        write_onnx(folder, stem, graph, weights, own)
+        locations = {**own, **locations}
+    return locations
+
+
+def _copy_files(source: Path, folder: Path, weights: WeightFormat) -> None:
+    for name in (*NEEDED_FILES, *OPTIONAL_FILES):
+        if (source / name).exists():
+            shutil.copyfile(source / name, folder / name)
+    config: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config["transformers.js_config"] = transformers_js_config(weights, _files(folder))
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _manifest(
+    folder: Path,
+    source: Path,
+    spec: ModelSpec,
+    weights: WeightFormat,
+    context: int,
+    plans: CompiledPlans,
+    progress: Progress,
+) -> Manifest:
+    files = _files(folder)
+    progress.begin("Computing digests", sum((folder / name).stat().st_size for name in files))
+    entries = {}
+    for name in files:
+        entries[name] = digest_file(folder / name)
+        progress.advance(entries[name].bytes)
+    return Manifest(
+        gemtab=gemtab.__version__,
+        # The folder's name only: where it lies on the exporting machine is nobody's business.
+        source=Source(name=source.resolve().name, model_type=spec.model_type, licence=read_licence(source)),
+        weights=weights,
+        context=context,
+        inputs=("text",),
+        plans=tuple(plans.entries),
+        files=entries,
+        memory=plans.memory,
+    )
+
+
+def read_licence(source: Path) -> str | None:
+    """The licence that the head of the checkpoint's README.md names, as model hubs have it; None where it does not."""
+    try:
+        text = (source / "README.md").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    found = head and re.search(r"^license:\s*(\S+)\s*$", head[1], re.MULTILINE)
+    return found[1].strip("'\"") if found else None
