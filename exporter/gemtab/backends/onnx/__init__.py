@@ -1,0 +1,5 @@
+"""The ONNX backend: graph -> an ONNX file for onnxruntime, onnxruntime-web and transformers.js."""
+
+from gemtab.backends.onnx.model import OPSET, write_onnx
+
+__all__ = ["OPSET", "write_onnx"]

@@ -1,0 +1,102 @@
+"""Rotary embedding, caches and attention in plain operators.
+
+Caches have the names and shapes that transformers.js gives and takes back: `past_key_values.<layer>.key` and `.value`
+[batch_size, kv_heads, past_sequence_length, head_size], all of one length, sliding layers' too; `present.…` with this
+step's tokens appended. `attention_mask` [batch_size, total_sequence_length] is 0 at padding.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from gemtab.backends.onnx.emitter import BATCH, PAST, TOTAL, Emitter
+from gemtab.graph import Node
+
+MASKED = -3.0e38
+"""Score of a position that is not seen. Finite, so that a row of padding, which sees nothing, is not NaN."""
+
+
+def rope(e: Emitter, node: Node) -> ir.Value:
+    """x [B, T, heads, size] turned at positions [B, T]."""
+    x = e.get(node.value(0))
+    size = node.output.shape[-1]
+    assert isinstance(size, int)
+    cos, sin = (_angles(e, node, size, function) for function in ("Cos", "Sin"))
+    first, second = e.op_many("Split", 2, x, axis=-1, num_outputs=2)
+    turned_first = e.op("Sub", e.op("Mul", first, cos), e.op("Mul", second, sin))
+    turned_second = e.op("Add", e.op("Mul", second, cos), e.op("Mul", first, sin))
+    return e.op("Concat", turned_first, turned_second, axis=-1)
+
+
+def _angles(e: Emitter, node: Node, size: int, function: str) -> ir.Value:
+    """Cosine or sine of the angles [B, T, 1, size / 2]; angle 0 for pairs that do not turn.
+
+    Angles are f64: as f32, the angle of position 131,071 would be off by up to 0.008.
+    """
+    theta, turning = node.attrs["theta"], node.attrs["rotated_pairs"]
+    assert isinstance(theta, float) and isinstance(turning, int)
+    positions = e.get(node.value(1))
+
+    def make() -> ir.Value:
+        pairs = np.arange(size // 2)
+        frequencies = np.where(pairs < turning, theta ** (-2.0 * pairs / size), 0.0)
+        turns = e.unsqueeze(e.cast(positions, ir.DataType.DOUBLE), -1, -2)
+        angles = e.op("Mul", turns, e.constant(frequencies, np.float64))
+        return e.cast(e.op(function, angles), ir.DataType.FLOAT)
+
+    return e.once((function, positions.name, theta, turning, size), make)
+
+
+def kv_write(e: Emitter, node: Node) -> None:
+    """Append k and v [B, T, kv_heads, size] to the layer's past; the pair is what the cache's value becomes."""
+    cache = node.attrs["cache"]
+    assert isinstance(cache, str)
+    _, heads, size = node.output.shape
+    key, value = (
+        _append(e, f"past_key_values.{cache.removeprefix('kv.')}.{part}", (heads, size), e.get(node.value(index)))
+        for index, part in enumerate(("key", "value"))
+    )
+    e.caches[node.output.name] = (key, value)
+
+
+def _append(e: Emitter, name: str, head_shape: tuple[int | str, int | str], new: ir.Value) -> ir.Value:
+    heads, size = head_shape
+    past = e.input(name, (BATCH, heads, PAST, size), ir.DataType.FLOAT)
+    return e.op("Concat", past, e.op("Transpose", new, perm=(0, 2, 1, 3)), axis=2)
+
+
+def attention(e: Emitter, node: Node) -> ir.Value:
+    """q [B, T, heads, size] over its cache: [B, T, heads, size]. Heads that share KV lie on an axis of their own."""
+    q, cache = e.get(node.value(0)), node.value(1)
+    heads, size = node.output.shape[1:]
+    kv_heads = cache.shape[1]
+    assert isinstance(heads, int) and isinstance(size, int) and isinstance(kv_heads, int)
+    keys, values = (e.unsqueeze(part, 2) for part in e.caches[cache.name])
+    q = e.op("Transpose", e.reshape(q, 0, 0, kv_heads, heads // kv_heads, size), perm=(0, 2, 3, 1, 4))
+    scores = e.op("MatMul", q, e.op("Transpose", keys, perm=(0, 1, 2, 4, 3)))
+    if node.attrs["scale"] != 1.0:
+        scores = e.op("Mul", scores, e.f32(node.attrs["scale"]))
+    weights = e.op("Softmax", e.op("Where", _seen(e, node), scores, e.f32(MASKED)), axis=-1)
+    attended = e.op("Transpose", e.op("MatMul", weights, values), perm=(0, 3, 1, 2, 4))
+    return e.reshape(attended, 0, 0, heads, size)
+
+
+def _seen(e: Emitter, node: Node) -> ir.Value:
+    """What each token sees of the cache, [B, 1, 1, T, P + T] bool; shared by all layers of one window.
+
+    Causality and window go by place in the cache, which padding takes too, as in transformers.
+    """
+    positions, cache = node.value(2), node.value(1)
+    window = node.attrs["window"]
+    assert window is None or isinstance(window, int)
+
+    def make() -> ir.Value:
+        tokens, total = e.size(e.get(positions), 1), e.size(e.caches[cache.name][0], 2)
+        query = e.unsqueeze(e.op("Range", e.op("Sub", total, tokens), total, e.i64(1)), 1)
+        key = e.op("Range", e.i64(0), total, e.i64(1))
+        seen = e.op("LessOrEqual", key, query)
+        if window is not None:
+            seen = e.op("And", seen, e.op("Greater", key, e.op("Sub", query, e.i64(window))))
+        mask = e.input("attention_mask", (BATCH, TOTAL), ir.DataType.INT64)
+        return e.op("And", seen, e.unsqueeze(e.cast(mask, ir.DataType.BOOL), 1, 2, 3))
+
+    return e.once(("seen", window), make)

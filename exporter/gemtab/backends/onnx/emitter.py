@@ -1,0 +1,178 @@
+"""What emission functions write with: ONNX nodes, constants, and weights that lie in external data files."""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.shards import Location
+from gemtab.graph import Attr, Node, Value, Weight
+from gemtab.quantize import PlaneSpec, planes, storage_format
+
+MICROSOFT = "com.microsoft"
+"""The domain of onnxruntime's own operators."""
+
+BATCH, TOKENS, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
+"""Symbolic sizes. transformers.js makes empty caches from them: it knows `batch_size`, and takes 0 for others."""
+
+DTYPES = {"f32": ir.DataType.FLOAT, "i32": ir.DataType.INT64}
+"""ONNX dtypes of graph values: ids and positions are 64-bit, as all ONNX language models have them."""
+
+_PLANE_DTYPES = {"u8": ir.DataType.UINT8, "f16": ir.DataType.FLOAT16, "f32": ir.DataType.FLOAT}
+
+Attribute = int | float | str | tuple[int, ...] | ir.Graph | None
+
+
+class Emitter:
+    """Collects the nodes, inputs and initializers of one ONNX graph.
+
+    A graph value [T, …] becomes an ONNX value [batch_size, T, …]. A cache becomes a pair, keys and values, each
+    [batch_size, kv_heads, P + T, head_size].
+    """
+
+    def __init__(
+        self, weight_format: WeightFormat, locations: Mapping[tuple[str, str], Location], data_folder: Path
+    ) -> None:
+        self.nodes: list[ir.Node] = []
+        self.inputs: dict[str, ir.Value] = {}
+        self.initializers: dict[str, ir.Value] = {}
+        self.caches: dict[str, tuple[ir.Value, ir.Value]] = {}
+        self._format = weight_format
+        self._locations = locations
+        self._data_folder = data_folder
+        self._values: dict[str, ir.Value] = {}
+        self._made: dict[Hashable, ir.Value] = {}
+        self._label = ""
+        self._count = 0
+
+    # --- graph values -----------------------------------------------------------------------------------
+
+    def input(self, name: str, shape: tuple[int | str, ...], dtype: ir.DataType) -> ir.Value:
+        """The ONNX graph's input of this name, declared when first asked for."""
+        if name not in self.inputs:
+            self.inputs[name] = ir.val(name, dtype, shape)
+        return self.inputs[name]
+
+    def define(self, value: Value, emitted: ir.Value) -> None:
+        """Record what a graph value has become."""
+        self._values[value.name] = emitted
+
+    def get(self, value: Value) -> ir.Value:
+        """What a graph value has become."""
+        return self._values[value.name]
+
+    @contextmanager
+    def at(self, node: Node) -> Iterator[None]:
+        """Name the ONNX nodes made inside after the graph node's place in the model."""
+        self._label = f"{node.label}.{node.op}"
+        yield
+
+    @contextmanager
+    def body(self) -> Iterator[list[ir.Node]]:
+        """Collect the nodes made inside for a subgraph of their own."""
+        outer, self.nodes = self.nodes, []
+        yield self.nodes
+        self.nodes = outer
+
+    # --- nodes ------------------------------------------------------------------------------------------
+
+    def op(self, op_type: str, *inputs: ir.Value, domain: str = "", **attributes: Attribute) -> ir.Value:
+        """Add a node with one output."""
+        return self.op_many(op_type, 1, *inputs, domain=domain, **attributes)[0]
+
+    def op_many(
+        self, op_type: str, outputs: int, *inputs: ir.Value, domain: str = "", **attributes: Attribute
+    ) -> list[ir.Value]:
+        """Add a node with several outputs."""
+        self._count += 1
+        name = f"{self._label}/{op_type}.{self._count}"
+        values = [ir.val(name if i == 0 else f"{name}.{i}") for i in range(outputs)]
+        self.nodes.append(ir.node(op_type, inputs, attributes, domain=domain, outputs=values, name=name))
+        return values
+
+    def once(self, key: Hashable, make: Callable[[], ir.Value]) -> ir.Value:
+        """What `make` emits, emitted when the key is first asked for. Not for use inside `body`."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def constant(self, value: npt.ArrayLike | Attr, dtype: npt.DTypeLike) -> ir.Value:
+        """A constant; equal ones are stored once."""
+        array = np.asarray(value, dtype)
+        key = ("constant", array.dtype.str, array.shape, array.tobytes())
+        if key not in self._made:
+            self._made[key] = self._initializer(ir.tensor(array, name=f"constant.{len(self.initializers)}"))
+        return self._made[key]
+
+    def f32(self, value: npt.ArrayLike | Attr) -> ir.Value:
+        """An f32 constant."""
+        return self.constant(value, np.float32)
+
+    def i64(self, value: npt.ArrayLike | Attr) -> ir.Value:
+        """An i64 constant."""
+        return self.constant(value, np.int64)
+
+    # --- weights ----------------------------------------------------------------------------------------
+
+    def format_of(self, weight: Weight) -> WeightFormat:
+        """The format that the weight is stored in."""
+        return storage_format(weight, self._format)
+
+    def plane(self, weight: Weight, name: str) -> ir.Value:
+        """The plane `name` of a weight, as it is stored."""
+        key = ("plane", weight.name, name)
+        if key not in self._made:
+            (spec,) = [plane for plane in planes(weight, self._format) if plane.name == name]
+            self._made[key] = self._initializer(self._external(weight, spec))
+        return self._made[key]
+
+    def plane_f32(self, weight: Weight, name: str) -> ir.Value:
+        """The plane `name` of a weight as f32. An engine folds the cast when it loads the graph."""
+        plane = self.plane(weight, name)
+        if plane.dtype == ir.DataType.FLOAT:
+            return plane
+        return self.once(("f32", weight.name, name), lambda: self.cast(plane, ir.DataType.FLOAT))
+
+    def _external(self, weight: Weight, spec: PlaneSpec) -> ir.ExternalTensor:
+        at = self._locations[weight.name, spec.name]
+        return ir.ExternalTensor(
+            Path(at.file).name,
+            at.offset,
+            at.bytes,
+            _PLANE_DTYPES[spec.dtype],
+            shape=ir.Shape(spec.shape),
+            name=f"{weight.name}.{spec.name}",
+            base_dir=self._data_folder,
+        )
+
+    def _initializer(self, tensor: ir.TensorProtocol) -> ir.Value:
+        assert tensor.name is not None
+        value = ir.val(tensor.name, tensor.dtype, tensor.shape.numpy(), const_value=tensor)
+        self.initializers[tensor.name] = value
+        return value
+
+    # --- frequent nodes ---------------------------------------------------------------------------------
+
+    def cast(self, x: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """x in another dtype."""
+        return self.op("Cast", x, to=int(dtype))
+
+    def reshape(self, x: ir.Value, *shape: int) -> ir.Value:
+        """x in another shape; 0 keeps the size at that place, -1 takes what is left."""
+        return self.op("Reshape", x, self.i64(shape))
+
+    def unsqueeze(self, x: ir.Value, *axes: int) -> ir.Value:
+        """x with axes of size 1 put in."""
+        return self.op("Unsqueeze", x, self.i64(axes))
+
+    def slice(self, x: ir.Value, start: int, stop: int, axis: int) -> ir.Value:
+        """x[start:stop] along an axis."""
+        return self.op("Slice", x, self.i64([start]), self.i64([stop]), self.i64([axis]))
+
+    def size(self, x: ir.Value, axis: int) -> ir.Value:
+        """x's size along an axis, a scalar i64."""
+        return self.op("Squeeze", self.op("Shape", x, start=axis, end=axis + 1))

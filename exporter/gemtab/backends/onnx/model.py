@@ -1,0 +1,98 @@
+"""From a graph to an ONNX file beside its data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx_ir as ir
+
+from gemtab import __version__
+from gemtab.backends.onnx.emitter import BATCH, DTYPES, MICROSOFT, TOKENS, TOTAL, Emitter
+from gemtab.backends.onnx.ops import EMISSIONS
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.onnx_files import graph_file
+from gemtab.bundle.shards import Location, writing
+from gemtab.errors import CheckpointError
+from gemtab.graph import CACHE, Graph, Node, Value
+
+OPSET = 21
+"""The first with everything used here (Gelu is of 20) that onnxruntime has known since 1.18."""
+
+IR_VERSION = 10
+
+
+def write_onnx(
+    out: Path,
+    stem: str,
+    graph: Graph,
+    weight_format: WeightFormat,
+    locations: Mapping[tuple[str, str], Location],
+) -> str:
+    """Write `graph` as `onnx/<stem><suffix>.onnx` in the bundle folder `out`, where its weights already lie.
+
+    Returns the file's path in the bundle. Raises CheckpointError for an op that ONNX emission does not have,
+    OutputError where the file cannot be written.
+    """
+    name = graph_file(stem, weight_format)
+    path = out / name
+    model = onnx_model(graph, weight_format, locations, path.parent)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ir.save(model, path)
+    return name
+
+
+def onnx_model(
+    graph: Graph, weight_format: WeightFormat, locations: Mapping[tuple[str, str], Location], data_folder: Path
+) -> ir.Model:
+    """The graph as an ONNX model whose initializers lie in files of `data_folder`."""
+    e = Emitter(weight_format, locations, data_folder)
+    for value in graph.inputs:
+        e.define(value, e.input(value.name, _batched(value), DTYPES[value.dtype]))
+    for node in graph.nodes:
+        with e.at(node):
+            _emit(e, node)
+    emitted = ir.Graph(
+        list(e.inputs.values()),
+        _outputs(e, graph),
+        nodes=e.nodes,
+        initializers=list(e.initializers.values()),
+        opset_imports={"": OPSET, MICROSOFT: 1},
+        name=graph.name,
+    )
+    return ir.Model(emitted, ir_version=IR_VERSION, producer_name="gemtab", producer_version=__version__)
+
+
+def _emit(e: Emitter, node: Node) -> None:
+    emission = EMISSIONS.get(node.op)
+    if emission is None:
+        raise CheckpointError(f"The op {node.op} at {node.label} has no ONNX form: this model cannot be exported.")
+    emitted = emission(e, node)
+    if emitted is not None:
+        e.define(node.output, emitted)
+
+
+def _batched(value: Value) -> tuple[int | str, ...]:
+    """An input's shape in ONNX: a batch axis before the tokens, none on a scalar."""
+    if not value.shape:
+        return ()
+    return (BATCH, *(TOKENS if dim == "T" else dim for dim in value.shape))
+
+
+def _outputs(e: Emitter, graph: Graph) -> list[ir.Value]:
+    """The graph's outputs by their names; a cache gives two, `present.<layer>.key` and `.value`."""
+    outputs: list[ir.Value] = []
+    for name, value in graph.outputs.items():
+        if value.dtype == CACHE:
+            _, heads, size = value.shape
+            present = f"present.{name.removeprefix('kv.')}"
+            for part, cache in zip(("key", "value"), e.caches[value.name], strict=True):
+                shape = (BATCH, heads, TOTAL, size)
+                outputs.append(_named(cache, f"{present}.{part}", shape))
+        else:
+            outputs.append(_named(e.get(value), name, _batched(value)))
+    return outputs
+
+
+def _named(value: ir.Value, name: str, shape: tuple[int | str, ...]) -> ir.Value:
+    value.name, value.shape, value.dtype = name, ir.Shape(shape), ir.DataType.FLOAT
+    return value

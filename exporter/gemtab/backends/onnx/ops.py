@@ -1,0 +1,139 @@
+"""How each op of the graph is written in ONNX: one function an op. An op that is not here cannot be exported."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from gemtab.backends.onnx.attention import attention, kv_write, rope
+from gemtab.backends.onnx.emitter import Emitter
+from gemtab.backends.onnx.experts import expert_linear, route_top_k, weighted_sum
+from gemtab.backends.onnx.weights import lookup, matmul
+from gemtab.graph import Node, Weight
+
+Emission = Callable[[Emitter, Node], ir.Value | None]
+"""Gives what the node's only output becomes; None where the function has recorded the outputs itself."""
+
+TO_END = np.iinfo(np.int64).max
+
+
+def replace_ids(e: Emitter, node: Node) -> ir.Value:
+    """Ids, with some exchanged for another."""
+    ids, replaced = e.get(node.value(0)), node.attrs["replaced"]
+    assert isinstance(replaced, tuple)
+    if not replaced:
+        return ids
+    matches = e.op("Equal", e.unsqueeze(ids, -1), e.i64(replaced))
+    any_match = e.op("ReduceMax", e.cast(matches, ir.DataType.INT32), e.i64([-1]), keepdims=0)
+    return e.op("Where", e.cast(any_match, ir.DataType.BOOL), e.i64(node.attrs["by"]), ids)
+
+
+def embed(e: Emitter, node: Node) -> ir.Value:
+    """Rows of a table, scaled."""
+    table, columns = node.weight(1), node.attrs["columns"]
+    assert isinstance(columns, int)
+    rows = lookup(e, table, e.get(node.value(0)), 2)
+    if columns < table.shape[1]:
+        rows = e.slice(rows, 0, columns, -1)
+    return e.op("Mul", rows, e.f32(node.attrs["scale"]))
+
+
+def keep_last(e: Emitter, node: Node) -> ir.Value:
+    """The last rows: from -count on, which is from the first on where count is 0."""
+    start = e.reshape(e.op("Neg", e.get(node.value(1))), 1)
+    return e.op("Slice", e.get(node.value(0)), start, e.i64([TO_END]), e.i64([1]))
+
+
+def linear(e: Emitter, node: Node) -> ir.Value:
+    """A product with a stored matrix, or with its first rows."""
+    weight, rows = node.weight(1), node.attrs["rows"]
+    assert isinstance(rows, int)
+    y = matmul(e, e.get(node.value(0)), weight)
+    return y if rows == weight.shape[0] else e.slice(y, 0, rows, -1)
+
+
+def rms_norm(e: Emitter, node: Node) -> ir.Value:
+    """The chain of operators that onnxruntime fuses into one."""
+    x = e.get(node.value(0))
+    mean = e.op("ReduceMean", e.op("Pow", x, e.f32(2)), e.i64([-1]), keepdims=1)
+    normed = e.op("Div", x, e.op("Sqrt", e.op("Add", mean, e.f32(node.attrs["eps"]))))
+    if len(node.inputs) == 1:
+        return normed
+    return e.op("Mul", normed, e.plane(node.weight(1), "values"))
+
+
+def add(e: Emitter, node: Node) -> ir.Value:
+    """x + y."""
+    return e.op("Add", e.get(node.value(0)), e.get(node.value(1)))
+
+
+def mul(e: Emitter, node: Node) -> ir.Value:
+    """x * y, of which y may be a vector of the checkpoint."""
+    y = node.inputs[1]
+    factor = e.plane(y, "values") if isinstance(y, Weight) else e.get(y)
+    return e.op("Mul", e.get(node.value(0)), factor)
+
+
+def scale(e: Emitter, node: Node) -> ir.Value:
+    """x * factor."""
+    return e.op("Mul", e.get(node.value(0)), e.f32(node.attrs["factor"]))
+
+
+def gelu_tanh(e: Emitter, node: Node) -> ir.Value:
+    """gelu, approximated by tanh."""
+    return e.op("Gelu", e.get(node.value(0)), approximate="tanh")
+
+
+def glu(e: Emitter, node: Node) -> ir.Value:
+    """gelu_tanh of the first half times the second."""
+    gate, up = e.op_many("Split", 2, e.get(node.value(0)), axis=-1, num_outputs=2)
+    return e.op("Mul", e.op("Gelu", gate, approximate="tanh"), up)
+
+
+def softcap(e: Emitter, node: Node) -> ir.Value:
+    """cap * tanh(x / cap)."""
+    cap = e.f32(node.attrs["cap"])
+    return e.op("Mul", e.op("Tanh", e.op("Div", e.get(node.value(0)), cap)), cap)
+
+
+def slice_last(e: Emitter, node: Node) -> ir.Value:
+    """A range of the last axis."""
+    start, stop = node.attrs["start"], node.attrs["stop"]
+    assert isinstance(start, int) and isinstance(stop, int)
+    return e.slice(e.get(node.value(0)), start, stop, -1)
+
+
+def reshape(e: Emitter, node: Node) -> ir.Value:
+    """Another shape behind the axis of tokens, which stays."""
+    tokens, *sizes = node.output.shape
+    assert tokens == node.value(0).shape[0] and all(isinstance(size, int) for size in sizes)
+    return e.reshape(e.get(node.value(0)), 0, 0, *(size for size in sizes if isinstance(size, int)))
+
+
+def pick(e: Emitter, node: Node) -> ir.Value:
+    """One entry of the axis behind the tokens."""
+    return e.op("Gather", e.get(node.value(0)), e.i64(node.attrs["index"]), axis=2)
+
+
+EMISSIONS: dict[str, Emission] = {
+    "replace_ids": replace_ids,
+    "embed": embed,
+    "keep_last": keep_last,
+    "linear": linear,
+    "rms_norm": rms_norm,
+    "add": add,
+    "mul": mul,
+    "scale": scale,
+    "gelu_tanh": gelu_tanh,
+    "glu": glu,
+    "softcap": softcap,
+    "slice": slice_last,
+    "reshape": reshape,
+    "pick": pick,
+    "rope": rope,
+    "kv_write": kv_write,
+    "attention": attention,
+    "route_top_k": route_top_k,
+    "expert_linear": expert_linear,
+    "weighted_sum": weighted_sum,
+}

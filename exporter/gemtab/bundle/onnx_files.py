@@ -1,0 +1,47 @@
+"""The names that transformers.js looks for in a bundle's `onnx/` folder, and what config.json tells it of them.
+
+After transformers.js 4.3: `onnx/<stem><suffix>.onnx`, its data in `….onnx_data`, `….onnx_data_1`, …
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from gemtab.bundle.manifest import WeightFormat
+
+FOLDER = "onnx"
+EMBED_STEM = "embed_tokens"
+DECODER_STEM = "decoder_model_merged"
+
+MOST_DATA_FILES = 100
+"""transformers.js refuses more for one graph."""
+
+_DTYPES: dict[WeightFormat, str] = {"f32": "fp32", "f16": "fp16", "q8": "q8", "q4": "q4"}
+_SUFFIXES: dict[WeightFormat, str] = {"f32": "", "f16": "_fp16", "q8": "_quantized", "q4": "_q4"}
+
+
+def graph_file(stem: str, weight_format: WeightFormat) -> str:
+    """The bundle's path of a graph, e.g. `onnx/embed_tokens_q4.onnx`."""
+    return f"{FOLDER}/{stem}{_SUFFIXES[weight_format]}.onnx"
+
+
+def data_file(stem: str, weight_format: WeightFormat, index: int) -> str:
+    """The bundle's path of a graph's data file number `index`, from 0."""
+    return f"{graph_file(stem, weight_format)}_data" + (f"_{index}" if index else "")
+
+
+def transformers_js_config(weight_format: WeightFormat, files: Iterable[str]) -> dict[str, Any]:
+    """What config.json holds under `transformers.js_config`: each graph's dtype and number of data files.
+
+    files: paths in the bundle; those of graphs and data files count, others are passed over.
+    """
+    listed = set(files)
+    graphs = sorted(file for file in listed if file.startswith(f"{FOLDER}/") and file.endswith(".onnx"))
+    names = [graph.removeprefix(f"{FOLDER}/") for graph in graphs]
+    suffix = f"{_SUFFIXES[weight_format]}.onnx"
+    return {
+        "dtype": {name.removesuffix(suffix): _DTYPES[weight_format] for name in names},
+        "use_external_data_format": {
+            name: sum(file.startswith(f"{graph}_data") for file in listed)
+            for name, graph in zip(names, graphs, strict=True)
+        },
+    }
