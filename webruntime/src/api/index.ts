@@ -15,3 +15,4 @@ export type { Manifest } from "../engine/manifest.gen.ts";
 export type { ChatMessage, ChatResult, ChatStats, ModelInfo, ToolCall } from "../worker/protocol.ts";
 export { type AnswerOptions, Chat, type ChatOptions, type Part, type SendOptions } from "./chat.ts";
 export { Gemma, type LoadOptions } from "./gemma.ts";
+export { type Preview, preview } from "./preview.ts";

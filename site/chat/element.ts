@@ -1,0 +1,322 @@
+/** `<gemtab-chat src="bundles/tiny/">`: a conversation with a bundle, anywhere on a page. */
+
+import {
+  type AnswerOptions,
+  type Chat,
+  type ChatMessage,
+  Gemma,
+  type Part,
+  preview,
+} from "../../webruntime/src/api/index.ts";
+import css from "./chat.css?inline";
+import { Composer } from "./composer.ts";
+import { make } from "./dom.ts";
+import { Gate } from "./gate.ts";
+import { answerStats, gpuName } from "./numbers.ts";
+import { type AnswerView, Transcript } from "./transcript.ts";
+
+export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
+
+const FINISHED = { stop: "", length: "cut off: no room is left · ", abort: "stopped · " };
+
+/**
+ * Attributes: `src`, the bundle's folder; `reveal`, "interaction" (load on a click, the default) or "auto" (load when
+ * seen); `system`, a system prompt; `thinking`, let the model think first. Properties of the same names mirror them.
+ *
+ * Events: `progress`, `ready`, `token`, `message`, `stop`, `error`, `statechange`. They bubble, and say more in `detail`.
+ */
+export class GemtabChat extends HTMLElement {
+  static readonly observedAttributes = ["src", "system", "thinking"];
+
+  /** Sampling and length of answers; what is left out is as the bundle says. */
+  options: AnswerOptions = {};
+
+  readonly #gate = new Gate({ load: () => this.#try(this.load()), cancel: () => this.#loading?.abort() });
+  readonly #composer = new Composer({ send: (text) => this.#try(this.send(text)), stop: () => this.stop() });
+  readonly #transcript = new Transcript();
+  readonly #gpu = make("span", { part: "gpu" });
+  readonly #new = make("button", { part: "new", type: "button" }, "New conversation");
+  readonly #room: HTMLElement;
+  #state: ChatState = "idle";
+  #messages: ChatMessage[] = [];
+  #gemma: Gemma | undefined;
+  #chat: Chat | undefined;
+  #loading: AbortController | undefined;
+  #loaded: Promise<void> | undefined;
+  #answering: AbortController | undefined;
+  #previewing: AbortController | undefined;
+  #seen: IntersectionObserver | undefined;
+
+  constructor() {
+    super();
+    const foot = make("div", { part: "foot" }, this.#gpu, this.#new);
+    const { log, announcer } = this.#transcript;
+    this.#room = make("div", { part: "room", hidden: true }, log, announcer, this.#composer.form, foot);
+    const shadow = this.attachShadow({ mode: "open", delegatesFocus: true });
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(css);
+    shadow.adoptedStyleSheets = [sheet];
+    shadow.append(this.#gate.element, this.#room);
+    this.#new.addEventListener("click", () => this.#try(this.reset()));
+    this.addEventListener("keydown", ({ key, isComposing }) => {
+      if (key === "Escape" && !isComposing) this.stop();
+    });
+  }
+
+  get state(): ChatState {
+    return this.#state;
+  }
+
+  /** The loaded model, for pages that want more of it. */
+  get gemma(): Gemma | undefined {
+    return this.#gemma;
+  }
+
+  get src(): string {
+    return this.getAttribute("src") ?? "";
+  }
+
+  set src(src: string) {
+    this.setAttribute("src", src);
+  }
+
+  get reveal(): "auto" | "interaction" {
+    return this.getAttribute("reveal") === "auto" ? "auto" : "interaction";
+  }
+
+  set reveal(reveal: "auto" | "interaction") {
+    this.setAttribute("reveal", reveal);
+  }
+
+  get system(): string {
+    return this.getAttribute("system") ?? "";
+  }
+
+  set system(system: string) {
+    this.setAttribute("system", system);
+  }
+
+  get thinking(): boolean {
+    return this.hasAttribute("thinking");
+  }
+
+  set thinking(thinking: boolean) {
+    this.toggleAttribute("thinking", thinking);
+  }
+
+  /** The conversation so far; setting it shows another one and goes on with that. */
+  get messages(): readonly ChatMessage[] {
+    return this.#messages;
+  }
+
+  set messages(messages: readonly ChatMessage[]) {
+    this.stop();
+    this.#messages = [...messages];
+    this.#transcript.show(messages);
+    this.#closeChat();
+  }
+
+  connectedCallback(): void {
+    this.#lookAtBundle();
+    if (this.reveal !== "auto") return;
+    this.#seen = new IntersectionObserver((entries) => {
+      if (entries.some((entry) => entry.isIntersecting) && this.#state === "idle") this.#try(this.load());
+    });
+    this.#seen.observe(this);
+  }
+
+  disconnectedCallback(): void {
+    this.#seen?.disconnect();
+    this.#previewing?.abort();
+    this.#try(this.dispose());
+  }
+
+  attributeChangedCallback(name: string, before: string | null, now: string | null): void {
+    if (before === now || !this.isConnected) return;
+    if (name !== "src") this.#closeChat();
+    else this.#try(this.dispose().then(() => this.#lookAtBundle()));
+  }
+
+  /** Loads the bundle of `src`; resolves when the model can be spoken to. Throws what Gemma.load throws. */
+  load(): Promise<void> {
+    this.#loaded ??= this.#load().catch((error: unknown) => {
+      this.#loaded = undefined;
+      throw error;
+    });
+    return this.#loaded;
+  }
+
+  /** Says `text`, loading the model first where it is not loaded; resolves when the answer has ended. */
+  async send(text: string): Promise<void> {
+    await this.load();
+    if (this.#answering) return;
+    const stopper = new AbortController();
+    this.#answering = stopper;
+    this.#setState("answering");
+    this.#transcript.addUser(text);
+    const view = this.#transcript.addAnswer();
+    try {
+      const chat = this.#openChat();
+      for await (const part of chat.send(text, { ...this.options, signal: stopper.signal })) this.#show(part, view);
+      this.#messages = await chat.messages();
+    } catch (error) {
+      this.#refuse(text, error as Error, view);
+      throw error;
+    } finally {
+      if (this.#answering === stopper) this.#answering = undefined;
+      if (this.#state === "answering") this.#setState("ready");
+    }
+  }
+
+  /** Stops the answer; what was written stays. */
+  stop(): void {
+    this.#answering?.abort();
+  }
+
+  /** Starts a new conversation. */
+  async reset(): Promise<void> {
+    this.messages = [];
+    if (this.#gemma) this.#composer.focus();
+  }
+
+  /** Lets go of the model and the GPU's memory. `load` loads again. */
+  async dispose(): Promise<void> {
+    this.#loading?.abort();
+    this.stop();
+    const gemma = this.#gemma;
+    this.#gemma = undefined;
+    this.#chat = undefined;
+    this.#loaded = undefined;
+    this.#gate.showIdle();
+    this.#enter("gate");
+    this.#setState("idle");
+    await gemma?.dispose();
+  }
+
+  async #load(): Promise<void> {
+    const loading = new AbortController();
+    this.#loading = loading;
+    this.#setState("loading");
+    try {
+      const onProgress = (progress: Parameters<Gate["showProgress"]>[0]) => {
+        this.#gate.showProgress(progress);
+        this.#emit("progress", progress);
+      };
+      onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
+      this.#welcome(await Gemma.load(this.src, { signal: loading.signal, onProgress }));
+    } catch (error) {
+      if (loading.signal.aborted) {
+        this.#gate.showIdle();
+        this.#setState("idle");
+      } else this.#fail(error as Error);
+      throw error;
+    } finally {
+      if (this.#loading === loading) this.#loading = undefined;
+    }
+  }
+
+  #welcome(gemma: Gemma): void {
+    this.#gemma = gemma;
+    this.#gpu.textContent = gpuName(gemma.info.adapter);
+    this.#enter("room");
+    this.#setState("ready");
+    this.#emit("ready", gemma.info);
+    void gemma.lost.then(async (reason) => {
+      if (this.#gemma !== gemma) return;
+      await this.dispose();
+      this.#fail(reason);
+    });
+  }
+
+  /** The conversation is opened when it is first needed, with the attributes as they are then. */
+  #openChat(): Chat {
+    if (!this.#gemma) throw new Error("gemtab-chat: the model is not loaded.");
+    const { system, thinking } = this;
+    this.#chat ??= this.#gemma.chat({ system: system || undefined, thinking, messages: [...this.#messages] });
+    return this.#chat;
+  }
+
+  #closeChat(): void {
+    const chat = this.#chat;
+    this.#chat = undefined;
+    if (chat) this.#try(chat.dispose());
+  }
+
+  #show(part: Part, view: AnswerView): void {
+    switch (part.type) {
+      case "prompt":
+        view.reading(part.done, part.total);
+        break;
+      case "thought":
+      case "text":
+        view[part.type](part.text);
+        this.#emit("token", part);
+        break;
+      case "tool_call":
+        view.toolCall(part);
+        this.#emit("token", part);
+        break;
+      case "done":
+        view.end(FINISHED[part.finish] + answerStats(part.stats, this.#gemma?.info.context ?? 0));
+        this.#emit("message", part);
+        if (part.finish === "abort") this.#emit("stop", part);
+    }
+  }
+
+  /** An answer that could not be given: the visitor gets the text back. */
+  #refuse(text: string, error: Error, view: AnswerView): void {
+    view.end("");
+    this.#transcript.show(this.#messages);
+    this.#transcript.addNotice(error.message);
+    if (this.#composer.text === "") this.#composer.text = text;
+    this.#emit("error", { error });
+  }
+
+  #fail(error: Error): void {
+    this.#gate.showError(error);
+    this.#enter("gate");
+    this.#setState("error");
+    this.#emit("error", { error });
+  }
+
+  #lookAtBundle(): void {
+    this.#previewing?.abort();
+    const previewing = new AbortController();
+    this.#previewing = previewing;
+    if (this.src === "") return;
+    preview(this.src, previewing.signal).then(
+      (found) => {
+        if (!previewing.signal.aborted && this.#state === "idle") this.#gate.showPreview(found);
+      },
+      (error: Error) => {
+        if (!previewing.signal.aborted && this.#state === "idle") this.#fail(error);
+      },
+    );
+  }
+
+  #enter(where: "gate" | "room"): void {
+    const focused = this.shadowRoot?.activeElement !== null;
+    this.#gate.element.hidden = where === "room";
+    this.#room.hidden = where === "gate";
+    if (where === "room" && focused) this.#composer.focus();
+  }
+
+  #setState(state: ChatState): void {
+    if (state === this.#state) return;
+    const before = this.#state;
+    this.#state = state;
+    this.#composer.answering = state === "answering";
+    const focused = this.shadowRoot?.activeElement !== null;
+    if (before === "answering" && state === "ready" && focused) this.#composer.focus();
+    this.#emit("statechange", { state });
+  }
+
+  #emit(type: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
+  }
+
+  /** What went wrong is shown and told by event already; nobody waits for the promise. */
+  #try(work: Promise<unknown>): void {
+    work.catch(() => undefined);
+  }
+}

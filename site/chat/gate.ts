@@ -1,0 +1,73 @@
+/** What stands before the conversation: the model in a few words, the way in, loading, and what went wrong. */
+
+import type { AdapterSummary, LoadProgress, LoadStage, Preview } from "../../webruntime/src/api/index.ts";
+import { make } from "./dom.ts";
+import { bytes, gpuName } from "./numbers.ts";
+
+const STAGES: Record<LoadStage, string> = {
+  manifest: "Reading the bundle",
+  download: "Downloading and checking",
+  compile: "Compiling for your GPU",
+  ready: "Ready",
+};
+
+export class Gate {
+  readonly element: HTMLElement;
+  readonly #facts = make("p", { part: "facts" }, "Looking at the model…");
+  readonly #load = make("button", { part: "load", type: "button" }, "Load the model");
+  readonly #stage = make("p", { part: "stage", role: "status" });
+  readonly #bar = make("progress", { part: "bar", max: 1, value: 0, ariaLabel: "Loading" });
+  readonly #rate = make("p", { part: "rate" });
+  readonly #cancel = make("button", { part: "cancel", type: "button" }, "Cancel");
+  readonly #notice = make("p", { part: "notice", role: "alert" });
+  readonly #loading = make("div", { part: "progress", hidden: true }, this.#stage, this.#bar, this.#rate, this.#cancel);
+
+  constructor(actions: { load(): void; cancel(): void }) {
+    const poster = make("slot", { name: "poster" }, this.#facts);
+    this.element = make("div", { part: "gate" }, poster, this.#notice, this.#load, this.#loading);
+    this.#load.addEventListener("click", () => actions.load());
+    this.#cancel.addEventListener("click", () => actions.cancel());
+  }
+
+  showPreview({ manifest, downloadBytes, gpu }: Preview): void {
+    const size = `${manifest.source.name}: ${bytes(downloadBytes)} to download, ${manifest.weights} weights, `;
+    const context = `a context of ${manifest.context} tokens.`;
+    const where = "It runs in this tab; nothing you write leaves this device.";
+    this.#facts.textContent = [size + context, where, gpu instanceof Error ? "" : `GPU: ${gpuName(gpu)}.`].join(" ");
+    if (gpu instanceof Error) this.showError(gpu);
+    else this.#notice.textContent = softwareWarning(gpu);
+  }
+
+  showProgress({ stage, loaded, total, bytesPerSecond }: LoadProgress): void {
+    this.#show("loading");
+    const words = `${STAGES[stage]}…`;
+    // A status that is written again is read out again.
+    if (this.#stage.textContent !== words) this.#stage.textContent = words;
+    this.#bar.value = total > 0 ? loaded / total : 0;
+    const rate = bytesPerSecond > 0 ? `, ${(bytesPerSecond / 1e6).toFixed(1)} MB/s` : "";
+    this.#rate.textContent = total > 0 ? `${bytes(loaded)} of ${bytes(total)}${rate}` : "";
+  }
+
+  showIdle(): void {
+    this.#notice.textContent = "";
+    this.#show("idle");
+  }
+
+  /** message: what went wrong and what to do, which the errors of gemtab say themselves. */
+  showError(error: Error): void {
+    this.#notice.textContent = error.message;
+    this.#load.textContent = "Try again";
+    this.#show("idle");
+  }
+
+  #show(what: "idle" | "loading"): void {
+    this.#load.hidden = what === "loading";
+    this.#loading.hidden = what === "idle";
+  }
+}
+
+function softwareWarning({ software }: AdapterSummary): string {
+  return software
+    ? "No graphics chip is used here: a software renderer stands in for it, and answers will be slow."
+    : "";
+}

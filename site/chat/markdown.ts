@@ -1,0 +1,158 @@
+/** Streamed markdown as DOM nodes. Model output is not to be trusted: nothing it says can run, load or lead astray. */
+
+import {
+  Attr,
+  type Attr as AttrType,
+  parser,
+  parser_end,
+  parser_write,
+  type Renderer,
+  Token,
+  type Token as TokenType,
+} from "streaming-markdown";
+
+/** Elements by which tokens are shown; no other element is ever made. */
+const TAGS: Partial<Record<TokenType, keyof HTMLElementTagNameMap>> = {
+  [Token.Blockquote]: "blockquote",
+  [Token.Paragraph]: "p",
+  // An answer's headings lie below those of the page around it.
+  [Token.Heading_1]: "h4",
+  [Token.Heading_2]: "h5",
+  [Token.Heading_3]: "h6",
+  [Token.Heading_4]: "h6",
+  [Token.Heading_5]: "h6",
+  [Token.Heading_6]: "h6",
+  [Token.Code_Inline]: "code",
+  [Token.Italic_Ast]: "em",
+  [Token.Italic_Und]: "em",
+  [Token.Strong_Ast]: "strong",
+  [Token.Strong_Und]: "strong",
+  [Token.Strike]: "s",
+  [Token.Link]: "a",
+  [Token.Raw_URL]: "a",
+  [Token.Line_Break]: "br",
+  [Token.Rule]: "hr",
+  [Token.List_Unordered]: "ul",
+  [Token.List_Ordered]: "ol",
+  [Token.List_Item]: "li",
+  [Token.Checkbox]: "input",
+  [Token.Table_Row]: "tr",
+  [Token.Table_Cell]: "td",
+  [Token.Equation_Block]: "code",
+  [Token.Equation_Inline]: "code",
+};
+
+const SAFE_PROTOCOLS = new Set(["http:", "https:", "mailto:"]);
+
+/** Less than the 24 levels that the parser's own stack holds. */
+const DEEPEST = 20;
+
+/** Writes markdown into `root` as it comes. */
+export class MarkdownStream {
+  readonly #root: HTMLElement;
+  readonly #parser: ReturnType<typeof parser>;
+  readonly #open: Node[];
+  #plain = false;
+
+  constructor(root: HTMLElement) {
+    this.#root = root;
+    this.#open = [root];
+    this.#parser = parser(this.#renderer());
+  }
+
+  write(text: string): void {
+    for (const character of text) this.#writeCharacter(character);
+  }
+
+  #writeCharacter(character: string): void {
+    // Beyond its depth the parser loses count; what follows is shown as it is written.
+    this.#plain ||= this.#open.length > DEEPEST;
+    if (this.#plain) this.#root.append(character);
+    else parser_write(this.#parser, character);
+  }
+
+  end(): void {
+    if (!this.#plain) parser_end(this.#parser);
+  }
+
+  #renderer(): Renderer<undefined> {
+    return {
+      data: undefined,
+      add_token: (_, token) => {
+        if (token !== Token.Document) this.#open.push(this.#top.appendChild(this.#element(token)));
+      },
+      end_token: () => {
+        if (this.#open.length > 1) this.#open.pop();
+      },
+      add_text: (_, text) => {
+        this.#top.appendChild(document.createTextNode(text));
+      },
+      set_attr: (_, attribute, value) => setAttribute(this.#top, attribute, value),
+    };
+  }
+
+  get #top(): Node {
+    return this.#open.at(-1) ?? this.#root;
+  }
+
+  #element(token: TokenType): Node {
+    switch (token) {
+      case Token.Code_Block:
+      case Token.Code_Fence:
+        return codeBlock(this.#top);
+      case Token.Image:
+        return image();
+      case Token.Table:
+        return table(this.#top);
+      case Token.Checkbox:
+        return checkbox();
+      default:
+        return document.createElement(TAGS[token] ?? "span");
+    }
+  }
+}
+
+function setAttribute(node: Node, attribute: AttrType, value: string): void {
+  if (attribute === Attr.Href && node instanceof HTMLAnchorElement) setLink(node, value);
+  if (attribute === Attr.Checked && node instanceof HTMLInputElement) node.checked = true;
+  if (attribute === Attr.Start && node instanceof HTMLOListElement) node.start = Number.parseInt(value, 10) || 1;
+}
+
+/** A link that is not of a safe kind stays text. */
+function setLink(anchor: HTMLAnchorElement, address: string): void {
+  if (!URL.canParse(address) || !SAFE_PROTOCOLS.has(new URL(address).protocol)) return;
+  anchor.href = address;
+  anchor.target = "_blank";
+  anchor.rel = "noopener noreferrer nofollow";
+}
+
+/** The code element of a new block below `parent`; it can be scrolled by keyboard too. */
+function codeBlock(parent: Node): Node {
+  const block = document.createElement("pre");
+  block.tabIndex = 0;
+  parent.appendChild(block);
+  return block.appendChild(document.createElement("code"));
+}
+
+/** A picture's description in its place: an address chosen by the model would tell its server what was said. */
+function image(): Node {
+  const description = document.createElement("span");
+  description.className = "image";
+  return description;
+}
+
+/** The body of a new table below `parent`, in a box that scrolls. */
+function table(parent: Node): Node {
+  const scroller = document.createElement("div");
+  scroller.className = "table";
+  scroller.tabIndex = 0;
+  parent.appendChild(scroller);
+  return scroller.appendChild(document.createElement("table")).createTBody();
+}
+
+function checkbox(): Node {
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.disabled = true;
+  return box;
+}

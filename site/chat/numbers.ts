@@ -1,0 +1,23 @@
+/** Numbers and names in words. */
+
+import type { AdapterSummary, ChatStats } from "../../webruntime/src/api/index.ts";
+
+export function bytes(count: number): string {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
+  if (count >= 1e6) return `${(count / 1e6).toFixed(count >= 1e7 ? 0 : 1)} MB`;
+  return `${Math.ceil(count / 1e3)} kB`;
+}
+
+/** A software adapter is named as such: it explains the speed. */
+export function gpuName({ vendor, architecture, description, software }: AdapterSummary): string {
+  const name = description || [vendor, architecture].filter(Boolean).join(" ") || "GPU";
+  return software ? `${name} (software, runs on the CPU)` : name;
+}
+
+export function answerStats(stats: ChatStats, context: number): string {
+  const parts = [];
+  if (stats.tokensPerSecond > 0) parts.push(`${stats.tokensPerSecond.toFixed(1)} tokens/s`);
+  if (stats.firstTokenSeconds > 0) parts.push(`first token after ${stats.firstTokenSeconds.toFixed(2)} s`);
+  parts.push(`context ${stats.contextUsed} of ${context}`);
+  return parts.join(" · ");
+}

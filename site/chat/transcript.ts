@@ -1,0 +1,129 @@
+/** The conversation as it is shown. */
+
+import type { ChatMessage, ToolCall } from "../../webruntime/src/api/index.ts";
+import { make } from "./dom.ts";
+import { MarkdownStream } from "./markdown.ts";
+import { Sentences } from "./sentences.ts";
+
+/** Pixels from the end within which the log scrolls along. */
+const NEAR_END = 48;
+
+export class Transcript {
+  readonly log = make("div", { part: "log", role: "log", tabIndex: 0, ariaLabel: "Conversation", ariaLive: "off" });
+  /** Read out by sentence; the log itself would be read by token. */
+  readonly announcer = make("div", { className: "unseen", ariaLive: "polite" });
+
+  addUser(text: string): void {
+    this.#add("user", "You", make("div", { part: "text user-text" }, text));
+    this.#scrollToEnd();
+  }
+
+  addAnswer(): AnswerView {
+    const view = new AnswerView({ announce: (text) => this.#announce(text), grown: this.#follower() });
+    this.#add("assistant", "Model", view.element);
+    this.#scrollToEnd();
+    return view;
+  }
+
+  /** A line between messages, as when an answer failed. */
+  addNotice(text: string): void {
+    this.log.append(make("p", { part: "notice", role: "alert" }, text));
+    this.#scrollToEnd();
+  }
+
+  show(messages: readonly ChatMessage[]): void {
+    this.log.replaceChildren();
+    for (const { role, content, toolCalls = [] } of messages) {
+      if (role === "user") this.addUser(content);
+      if (role !== "assistant") continue;
+      const view = this.addAnswer();
+      for (const call of toolCalls) view.toolCall(call);
+      view.text(content);
+      view.end("");
+    }
+    this.announcer.replaceChildren();
+  }
+
+  #add(role: "user" | "assistant", name: string, body: HTMLElement): void {
+    const speaker = make("h3", { className: "unseen" }, name);
+    this.log.append(make("article", { part: `message ${role}`, className: role }, speaker, body));
+  }
+
+  #announce(text: string): void {
+    if (text !== "") this.announcer.append(make("p", {}, text));
+  }
+
+  /** Scrolls along with what grows, unless the reader has scrolled away from the end. */
+  #follower(): () => void {
+    return () => {
+      const { scrollHeight, scrollTop, clientHeight } = this.log;
+      if (scrollHeight - scrollTop - clientHeight < NEAR_END * 2) this.#scrollToEnd();
+    };
+  }
+
+  #scrollToEnd(): void {
+    this.log.scrollTop = this.log.scrollHeight;
+  }
+}
+
+interface AnswerHost {
+  announce(text: string): void;
+  grown(): void;
+}
+
+/** One answer, as it comes. */
+export class AnswerView {
+  readonly element = make("div", { className: "answer" });
+  readonly #host: AnswerHost;
+  readonly #text = make("div", { part: "text answer-text" });
+  readonly #markdown = new MarkdownStream(this.#text);
+  readonly #sentences = new Sentences();
+  readonly #waiting = make("p", { part: "waiting" }, "Reading…");
+  #thought: HTMLElement | undefined;
+
+  constructor(host: AnswerHost) {
+    this.#host = host;
+    this.element.append(this.#waiting, this.#text);
+  }
+
+  /** done of total prompt tokens are read. */
+  reading(done: number, total: number): void {
+    this.#waiting.textContent = `Reading… ${done} of ${total} tokens`;
+  }
+
+  thought(text: string): void {
+    this.#waiting.remove();
+    this.#thought ??= this.#addThought();
+    this.#thought.append(text);
+    this.#host.grown();
+  }
+
+  text(text: string): void {
+    this.#waiting.remove();
+    this.#markdown.write(text);
+    this.#host.announce(this.#sentences.push(text));
+    this.#host.grown();
+  }
+
+  toolCall({ name, arguments: args }: ToolCall): void {
+    this.#waiting.remove();
+    const code = make("code", {}, `${name}(${args.replaceAll('<|"|>', '"')})`);
+    this.#text.before(make("p", { part: "tool-call" }, "Asks for the tool ", code));
+    this.#host.grown();
+  }
+
+  /** note: how it went, in small print. */
+  end(note: string): void {
+    this.#waiting.remove();
+    this.#markdown.end();
+    this.#host.announce(this.#sentences.end());
+    if (note !== "") this.element.append(make("p", { part: "stats" }, note));
+    this.#host.grown();
+  }
+
+  #addThought(): HTMLElement {
+    const body = make("div", { part: "thought-text" });
+    this.#text.before(make("details", { part: "thought" }, make("summary", {}, "Thinking"), body));
+    return body;
+  }
+}

@@ -1,0 +1,5 @@
+/** Vite gives a style sheet imported so as its text. */
+declare module "*.css?inline" {
+  const css: string;
+  export default css;
+}

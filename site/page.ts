@@ -1,0 +1,37 @@
+/** The demo page: which bundle, how exact it is, and the live channel of the development server. */
+
+import { GemtabChat } from "./gemtab-chat.ts";
+import { liveServer } from "./live-server.ts";
+
+function find<Kind extends Element>(selector: string, kind: new () => Kind): Kind {
+  const element = document.querySelector(selector);
+  if (element instanceof kind) return element;
+  throw new Error(`The page has no ${selector}.`);
+}
+
+const chat = find("gemtab-chat", GemtabChat);
+const choice = find("#choice", HTMLElement);
+const bundles = find("#bundle", HTMLSelectElement);
+
+/** A development server offers the bundles it was started with; elsewhere they are those that the page lists. */
+async function listOffered(): Promise<void> {
+  const response = await fetch("bundles/index.json");
+  const names: string[] = await response.json();
+  bundles.replaceChildren(...names.map((name) => new Option(name, `bundles/${name}/`)));
+}
+
+async function start(): Promise<void> {
+  const live = liveServer();
+  if (live) {
+    await listOffered();
+    const { follow } = await import("./live.ts");
+    follow(live);
+  }
+  choice.hidden = bundles.options.length < 2;
+  chat.src = bundles.value;
+}
+
+bundles.addEventListener("change", () => {
+  chat.src = bundles.value;
+});
+await start();
