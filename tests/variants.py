@@ -1,0 +1,193 @@
+"""Small random checkpoints, one for each feature of Gemma 4 and a few with many at once.
+
+`variant("moe", folder)` writes one as transformers saves it: config.json and safetensors in bf16. Every tensor is
+drawn so that each part of the model matters to the logits: a missing norm or a wrong head shows.
+"""
+
+import json
+import shutil
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    Gemma4Config,
+    Gemma4ForCausalLM,
+    Gemma4ForConditionalGeneration,
+    Gemma4TextConfig,
+    Gemma4UnifiedConfig,
+    Gemma4UnifiedForConditionalGeneration,
+    Gemma4UnifiedTextConfig,
+    PreTrainedModel,
+)
+
+TINY = Path(__file__).parent.parent / "models" / "tiny"
+
+VOCABULARY = 384
+IMAGE_ID, AUDIO_ID, VIDEO_ID = 380, 381, 382
+SLIDING, FULL = "sliding_attention", "full_attention"
+
+# Sizes of Gemma4TextConfig that all variants share unless they say otherwise. 96 is no multiple of 64.
+BASE: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "vocab_size_per_layer_input": VOCABULARY,
+    "hidden_size": 96,
+    "intermediate_size": 160,
+    "layer_types": [SLIDING, SLIDING, FULL],
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "global_head_dim": 32,
+    "sliding_window": 24,
+    "max_position_embeddings": 2048,
+    "hidden_size_per_layer_input": 0,
+}
+PER_LAYER = {"hidden_size_per_layer_input": 32}
+SHARED_KV = {"layer_types": [SLIDING, SLIDING, FULL, SLIDING, FULL, SLIDING, FULL], "num_kv_shared_layers": 3}
+DOUBLE_WIDE = {**SHARED_KV, "use_double_wide_mlp": True}
+V_IS_K = {"attention_k_eq_v": True, "global_head_dim": 64, "num_global_key_value_heads": 1}
+MOE = {"enable_moe_block": True, "num_experts": 8, "top_k_experts": 3, "moe_intermediate_size": 64}
+WINDOW = {"sliding_window": 8}
+SOFTCAP = {"final_logit_softcapping": 6.0}
+E2B = {
+    **PER_LAYER,
+    **DOUBLE_WIDE,
+    **WINDOW,
+    "hidden_size": 160,
+    "num_key_value_heads": 1,
+    "global_head_dim": 64,
+    "layer_types": [SLIDING, SLIDING, SLIDING, FULL] * 2,
+    "num_kv_shared_layers": 4,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """kind: the class of checkpoint; text: what differs from BASE; scalars: whether layer scalars differ from 1."""
+
+    text: dict[str, Any] = field(default_factory=dict)
+    kind: str = "gemma4"
+    scalars: bool = False
+
+
+VARIANTS: dict[str, Recipe] = {
+    "base": Recipe(),
+    "bare": Recipe({**PER_LAYER, **SHARED_KV}, kind="gemma4_text"),
+    "per_layer": Recipe(PER_LAYER),
+    "shared_kv": Recipe(SHARED_KV),
+    "double_wide": Recipe(DOUBLE_WIDE),
+    "head_sizes": Recipe({"global_head_dim": 64}),
+    "v_is_k": Recipe(V_IS_K),
+    "moe": Recipe(MOE),
+    "window": Recipe(WINDOW),
+    "scalars": Recipe(scalars=True),
+    "softcap_on": Recipe(SOFTCAP),
+    "softcap_off": Recipe(E2B, scalars=True),
+    "ragged": Recipe({"hidden_size": 80, "intermediate_size": 104}),
+    "unified_12b": Recipe({**V_IS_K, **WINDOW, **SOFTCAP}, kind="gemma4_unified", scalars=True),
+    "everything": Recipe({**E2B, **SOFTCAP}, scalars=True),
+    "mixed": Recipe({**V_IS_K, **MOE, **WINDOW, **SOFTCAP, "hidden_size": 128}, scalars=True),
+}
+"""everything: as E2B. mixed: as 26B-A4B. softcap_off: everything but the softcap. ragged: columns that fill no
+whole blocks of 32."""
+
+
+def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
+    """Write the variant into `folder` (made if need be) and return it; the same bytes every time.
+
+    with_tokenizer: the vocabulary, special ids, tokenizer, template and generation config are those of models/tiny.
+    """
+    recipe = VARIANTS[name]
+    sizes = {**BASE, **recipe.text}
+    media = {"image_token_id": IMAGE_ID, "audio_token_id": AUDIO_ID, "video_token_id": VIDEO_ID}
+    if with_tokenizer:
+        tiny = json.loads((TINY / "config.json").read_text())
+        sizes["vocab_size"] = sizes["vocab_size_per_layer_input"] = tiny["text_config"]["vocab_size"]
+        media = {key: tiny[key] for key in media}
+    if recipe.kind == "gemma4_unified":
+        del sizes["hidden_size_per_layer_input"], sizes["vocab_size_per_layer_input"]
+    sizes["num_hidden_layers"] = len(sizes["layer_types"])
+    model = _build(recipe.kind, sizes, media)
+    randomise(model, zlib.crc32(name.encode()), recipe.scalars)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    if with_tokenizer:
+        _copy_tokenizer(folder)
+    return folder
+
+
+def load_transformers(folder: Path) -> PreTrainedModel:
+    """The checkpoint in transformers, in f32: the oracle of what a model computes."""
+    classes = {
+        "gemma4": Gemma4ForConditionalGeneration,
+        "gemma4_unified": Gemma4UnifiedForConditionalGeneration,
+        "gemma4_text": Gemma4ForCausalLM,
+    }
+    kind = json.loads((folder / "config.json").read_text())["model_type"]
+    model: PreTrainedModel = classes[kind].from_pretrained(folder, dtype=torch.float32)
+    return model.eval()
+
+
+def transformers_logits(model: PreTrainedModel, ids: Sequence[int]) -> torch.Tensor:
+    """Logits [len(ids), vocabulary] of every token of one prompt."""
+    # Asking for hidden states keeps transformers from a short cut that fails on shared KV without per-layer
+    # embeddings (it slices an absent tensor).
+    with torch.inference_mode():
+        logits: torch.Tensor = model(input_ids=torch.tensor([ids]), output_hidden_states=True).logits[0]
+    return logits
+
+
+def _build(kind: str, sizes: dict[str, Any], media: dict[str, int]) -> PreTrainedModel:
+    builders: dict[str, Callable[[], PreTrainedModel]] = {
+        "gemma4": lambda: Gemma4ForConditionalGeneration(
+            Gemma4Config(text_config=Gemma4TextConfig(**sizes), vision_config=None, audio_config=None, **media)
+        ),
+        "gemma4_unified": lambda: Gemma4UnifiedForConditionalGeneration(
+            Gemma4UnifiedConfig(text_config=Gemma4UnifiedTextConfig(**sizes), vision_config=None, audio_config=None, **media)
+        ),
+        "gemma4_text": lambda: Gemma4ForCausalLM(Gemma4TextConfig(**sizes)),
+    }
+    return builders[kind]()
+
+
+@torch.no_grad()
+def randomise(model: PreTrainedModel, seed: int, scalars: bool) -> None:
+    """Draw every weight anew.
+
+    Matrices keep the size of what they multiply; attention is neither flat nor needle-sharp (norms of Q and K about
+    0.6); the final norm spreads the logits; the router's scores differ enough to choose.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(shape: torch.Size, deviation: float, mean: float = 0.0) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * deviation + mean
+
+    for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
+        if name.endswith("layer_scalar"):
+            drawn = torch.rand(1, generator=generator) * 0.5 + 0.7
+            tensor.copy_(drawn if scalars else torch.ones(1))
+        elif name.endswith("per_expert_scale"):
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) * 0.5 + 0.75)
+        elif name.endswith(("q_norm.weight", "k_norm.weight")):
+            tensor.copy_(normal(tensor.shape, 0.1, 0.6))
+        elif name.endswith("language_model.norm.weight") or name == "model.norm.weight":
+            tensor.copy_(normal(tensor.shape, 0.5, 3.0))
+        elif tensor.dim() == 1:
+            tensor.copy_(normal(tensor.shape, 0.2, 1.0))
+        elif name.endswith("router.proj.weight"):
+            tensor.copy_(normal(tensor.shape, 1.5))
+        else:
+            tensor.copy_(normal(tensor.shape, tensor.shape[-1] ** -0.5))
+
+
+def _copy_tokenizer(folder: Path) -> None:
+    for name in (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "generation_config.json",
+        "processor_config.json",
+    ):
+        shutil.copyfile(TINY / name, folder / name)
