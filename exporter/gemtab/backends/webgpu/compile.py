@@ -220,7 +220,7 @@ def compile_plans(
     for activation in ("f16", "f32"):
         builder, shared = build_text_plan(spec, stored, activation, context, limits)
         plans[activation] = builder.finish(write_tables(out, shared.tables))
-        (out / "plan" / f"{activation}.json").write_text(plans[activation].model_dump_json(exclude_defaults=True))
+        (out / "plan" / f"{activation}.json").write_text(plans[activation].model_dump_json(exclude_none=True))
         for file, text in builder.shaders.items():
             (out / file).write_text(text)
     entries = [
