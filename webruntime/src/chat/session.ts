@@ -100,6 +100,7 @@ export class Session implements ChatSession {
       reused = await cache.fill(ids, stable, { signal, onProgress });
       for await (const id of cache.decode(ids, { signal, maxTokens: options.maxTokens })) {
         watch.id();
+        answer.ids.push(id);
         if (this.#parts.generation.stop.has(id)) {
           finish = "stop";
           break;
@@ -112,7 +113,8 @@ export class Session implements ChatSession {
     }
     answer.end();
     const stats = watch.stats(ids.length, reused, engine.position);
-    return { text: answer.text, thought: answer.thought.trim(), toolCalls: answer.toolCalls, finish, stats };
+    const { text, thought, toolCalls } = answer;
+    return { ids: answer.ids, text, thought: thought.trim(), toolCalls, finish, stats };
   }
 
   #prompt(): Prompt {
@@ -163,6 +165,7 @@ export class Session implements ChatSession {
 
 /** Collects an answer and passes its parts on as they come. */
 class Answer {
+  readonly ids: number[] = [];
   text = "";
   thought = "";
   readonly toolCalls: ChatResult["toolCalls"] = [];

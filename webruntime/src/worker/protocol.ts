@@ -73,6 +73,8 @@ export interface ChatStats {
 }
 
 export interface ChatResult {
+  /** What the model wrote, as ids; the end token included. */
+  ids: number[];
   text: string;
   thought: string;
   toolCalls: ToolCall[];
