@@ -1,0 +1,8 @@
+"""Conversations with a bundle from Python: template, tokenizer and session, as the tab has them in TypeScript."""
+
+from gemtab.chat.answer import AnswerPart
+from gemtab.chat.session import ChatSession, Message, Sampling, TextBackend
+from gemtab.chat.template import ChatTemplate
+from gemtab.chat.tokenizer import ChatTokenizer
+
+__all__ = ["AnswerPart", "ChatSession", "ChatTemplate", "ChatTokenizer", "Message", "Sampling", "TextBackend"]

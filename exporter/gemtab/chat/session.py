@@ -1,0 +1,270 @@
+"""A conversation: prompts rendered, tokens processed and sampled, and the next turn's prompt reusing what it can."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar
+
+from gemtab.chat.answer import AnswerParser, AnswerPart
+from gemtab.chat.template import ChatTemplate
+from gemtab.chat.tokenizer import ChatTokenizer
+from gemtab.errors import BundleError, ContextError
+
+GENERATION_CONFIG_NAME = "generation_config.json"
+MOST_SNAPSHOTS = 8
+
+
+class Snapshot(Protocol):
+    """Where a snapshot was taken."""
+
+    @property
+    def position(self) -> int:
+        """Tokens in the caches then."""
+        ...
+
+
+Kept = TypeVar("Kept", bound=Snapshot)
+
+
+class TextBackend(Protocol[Kept]):
+    """What runs the model: see `gemtab.backends.webgpu.executor.Executor`."""
+
+    @property
+    def context(self) -> int:
+        """Tokens that the caches may hold."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """Tokens in the caches."""
+        ...
+
+    def set_sampling(self, temperature: float, top_k: int, top_p: float, seed: int) -> None:
+        """How the next ids are chosen; temperature 0 is greedy."""
+
+    def fill(self, ids: Sequence[int]) -> None:
+        """Puts tokens into the caches."""
+
+    def decode(self, token: int | None) -> int:
+        """Processes one token (the one just sampled if None), samples the next and returns its id."""
+        ...
+
+    def snapshot(self) -> Kept:
+        """A copy of what a rewind could not get back."""
+        ...
+
+    def restore(self, snapshot: Kept) -> None:
+        """Goes back to where the snapshot was taken."""
+
+    def rewind(self, position: int) -> bool:
+        """Goes back to `position` if that can be done without a snapshot; whether it was."""
+        ...
+
+    def reset(self) -> None:
+        """Empties the caches."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """temperature 0 is greedy; top_k 0 keeps as many as the sampler does; top_p 1 is off."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+class ToolFunction(TypedDict):
+    """What is called; arguments as the template takes them."""
+
+    name: str
+    arguments: dict[str, Any] | str
+
+
+class ToolRequest(TypedDict):
+    """A call of a tool in a message of the model."""
+
+    type: Literal["function"]
+    function: ToolFunction
+
+
+class Message(TypedDict):
+    """A message as templates know it."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tool_calls: NotRequired[list[ToolRequest]]
+
+
+@dataclass
+class TurnStats:
+    """How one answer went; prompt_seconds: until the first id of the answer was there."""
+
+    prompt_tokens: int
+    reused_tokens: int
+    answer_tokens: int = 0
+    prompt_seconds: float = 0.0
+    answer_seconds: float = 0.0
+    finish: Literal["stop", "length"] = "length"
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """generation_config.json: where answers end, and how the model's authors sample."""
+
+    stop: frozenset[int]
+    top_k: int
+    top_p: float
+
+
+def read_generation_config(folder: Path) -> GenerationConfig:
+    """Raises BundleError where the file is missing or names no end tokens."""
+    path = folder / GENERATION_CONFIG_NAME
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        eos = config["eos_token_id"]
+        stop = frozenset([eos] if isinstance(eos, int) else map(int, eos))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{path} cannot be used ({error!r}): it must give eos_token_id, the ids that end an answer. Export again."
+        ) from error
+    return GenerationConfig(stop, int(config.get("top_k") or 0), float(config.get("top_p") or 1.0))
+
+
+class PromptCache:
+    """What the backend's caches hold, and how the next prompt reuses it.
+
+    A conversation is rendered anew each turn, and the template changes earlier turns when it is (thoughts and the
+    empty thought block go), so only the longest common prefix of the ids is kept. Caches that are rings cannot go back
+    far: a snapshot is kept where each prompt is expected to agree with the next one.
+    """
+
+    def __init__(self, backend: TextBackend[Any]) -> None:
+        self._backend = backend
+        self._ids: list[int] = []
+        self._snapshots: list[Snapshot] = []
+
+    def fill(self, ids: Sequence[int], stable: int) -> int:
+        """Brings the caches to all of `ids` but the last, which the first decode step takes; keeps a snapshot at
+        `stable`. Returns how many ids the caches already held."""
+        last = len(ids) - 1
+        reused = self._go_back(min(common_prefix(self._ids, ids), last))
+        if reused <= stable <= last:
+            self._backend.fill(ids[reused:stable])
+            self._take_snapshot()
+        self._backend.fill(ids[self._backend.position : last])
+        self._ids = list(ids[:last])
+        return reused
+
+    def decode(self, ids: Sequence[int], most: int) -> Iterator[int]:
+        """The next ids, at most so many, from the prompt `ids` that was filled."""
+        token: int | None = ids[-1]
+        following = ids[-1]
+        for _ in range(most):
+            sampled = self._backend.decode(token)
+            self._ids.append(following)
+            token, following = None, sampled
+            yield sampled
+
+    def _go_back(self, prefix: int) -> int:
+        self._snapshots = [snapshot for snapshot in self._snapshots if snapshot.position <= prefix]
+        if prefix == self._backend.position or self._backend.rewind(prefix):
+            return prefix
+        if not self._snapshots:
+            self._backend.reset()
+            return 0
+        self._backend.restore(self._snapshots[-1])
+        return self._snapshots[-1].position
+
+    def _take_snapshot(self) -> None:
+        self._snapshots = [*self._snapshots, self._backend.snapshot()][-MOST_SNAPSHOTS:]
+
+
+class ChatSession:
+    """A conversation with the bundle in `folder` on a backend of its own."""
+
+    def __init__(
+        self, folder: Path, backend: TextBackend[Any], messages: Sequence[Message] = (), thinking: bool = False
+    ) -> None:
+        self.messages: list[Message] = list(messages)
+        self.thinking = thinking
+        self.stats = TurnStats(0, 0)
+        self.generation = read_generation_config(folder)
+        self._tokenizer = ChatTokenizer(folder)
+        self._template = ChatTemplate(folder)
+        self._backend = backend
+        self._cache = PromptCache(backend)
+
+    def prompt(self) -> list[int]:
+        """The ids of the conversation so far, the opening of the model's turn included."""
+        return self._tokenizer.encode(
+            self._template.render(self.messages, thinking=self.thinking, add_generation_prompt=True)
+        )
+
+    def send(
+        self, text: str, sampling: Sampling | None = None, max_tokens: int | None = None
+    ) -> Iterator[AnswerPart]:
+        """Adds `text` to the conversation and gives the answer's parts as they come; the answer is then added too.
+
+        Raises ContextError, before anything runs, where the prompt leaves no room for an answer.
+        """
+        self.messages.append({"role": "user", "content": text})
+        words: list[str] = []
+        calls: list[ToolRequest] = []
+        parser = AnswerParser(self._tokenizer)
+        for parts in self._answer(parser, sampling or Sampling(), max_tokens):
+            for part in parts:
+                if part.kind == "text":
+                    words.append(part.text)
+                elif part.kind == "tool_call":
+                    calls.append(_tool_request(part.text))
+                yield part
+        self.messages.append(_assistant_message("".join(words), calls))
+
+    def _answer(self, parser: AnswerParser, sampling: Sampling, max_tokens: int | None) -> Iterator[list[AnswerPart]]:
+        started = time.perf_counter()
+        ids = self.prompt()
+        room = self._backend.context - len(ids) + 1
+        if room <= 1:
+            raise ContextError(
+                f"The conversation is {len(ids):,} tokens long, but the context holds {self._backend.context:,}, the "
+                "answer included. Shorten the prompt, or export again with a larger --context."
+            )
+        self._backend.set_sampling(sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed)
+        self.stats = TurnStats(len(ids), self._cache.fill(ids, self._stable_prefix(ids)))
+        for id_ in self._cache.decode(ids, room if max_tokens is None else min(max_tokens, room)):
+            now = time.perf_counter() - started
+            if not self.stats.answer_tokens:
+                self.stats.prompt_seconds = now
+            self.stats.answer_tokens += 1
+            self.stats.answer_seconds = now - self.stats.prompt_seconds
+            if id_ in self.generation.stop:
+                self.stats.finish = "stop"
+                break
+            yield parser.push(id_)
+        yield parser.end()
+
+    def _stable_prefix(self, ids: Sequence[int]) -> int:
+        """How much of the prompt the next turn will begin with: the template is asked what it makes of an answer."""
+        answered: list[Message] = [*self.messages, {"role": "assistant", "content": "…"}]
+        rendered = self._template.render(answered, thinking=self.thinking, add_generation_prompt=False)
+        return min(common_prefix(ids, self._tokenizer.encode(rendered)), len(ids) - 1)
+
+
+def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many ids two sequences have in common from the start."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
+
+
+def _tool_request(call: str) -> ToolRequest:
+    """`call:name{arguments}` as the template takes it back: arguments stay in the wire format."""
+    name, _, arguments = call.removeprefix("call:").partition("{")
+    return {"type": "function", "function": {"name": name.strip(), "arguments": arguments.removesuffix("}")}}
+
+
+def _assistant_message(text: str, calls: list[ToolRequest]) -> Message:
+    message: Message = {"role": "assistant", "content": text}
+    return {**message, "tool_calls": calls} if calls else message
