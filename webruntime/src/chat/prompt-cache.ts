@@ -46,8 +46,8 @@ export function wayBack(
 
 export interface FillOptions {
   signal?: AbortSignal | undefined;
-  /** Ids in the caches so far, those that were reused included. */
-  onProgress?: ((done: number) => void) | undefined;
+  /** done: ids in the caches so far, those that they already held (reused) included; first called before any work. */
+  onProgress?: ((done: number, reused: number) => void) | undefined;
 }
 
 export class PromptCache {
@@ -64,23 +64,21 @@ export class PromptCache {
   /**
    * Brings the caches to all of `ids` but the last, which the first decode step takes, and keeps a snapshot at
    * `stable`: the place up to which the next turn is expected to begin with the same ids.
-   *
-   * @returns how many ids the caches already held
    */
-  async fill(ids: readonly number[], stable: number, options: FillOptions = {}): Promise<number> {
+  async fill(ids: readonly number[], stable: number, { signal, onProgress }: FillOptions = {}): Promise<void> {
     const last = ids.length - 1;
     const reused = this.#goBack(commonPrefix(this.#ids, ids.slice(0, last)));
-    options.onProgress?.(reused);
+    const tell = (done: number) => onProgress?.(done, reused);
+    tell(reused);
     try {
       if (stable >= reused && stable <= last) {
-        await this.#fillTo(stable, ids, options);
+        await this.#fillTo(stable, ids, tell, signal);
         this.#takeSnapshot();
       }
-      await this.#fillTo(last, ids, options);
+      await this.#fillTo(last, ids, tell, signal);
     } finally {
       this.#ids = ids.slice(0, this.#engine.position);
     }
-    return reused;
   }
 
   /** Decodes from `ids`, which were filled: the ids that the model goes on with. End the loop at a stop id. */
@@ -113,10 +111,15 @@ export class PromptCache {
     return way.position;
   }
 
-  async #fillTo(end: number, ids: readonly number[], { signal, onProgress }: FillOptions): Promise<void> {
+  async #fillTo(
+    end: number,
+    ids: readonly number[],
+    tell: (done: number) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const start = this.#engine.position;
     if (start === end) return;
-    const onChunk = (done: number) => onProgress?.(start + done);
+    const onChunk = (done: number) => tell(start + done);
     await this.#engine.fill(Uint32Array.from(ids.slice(start, end)), { onChunk, ...(signal && { signal }) });
   }
 

@@ -96,8 +96,11 @@ export class Session implements ChatSession {
     try {
       throwIfAborted(signal);
       engine.setSampling(this.#sampling(options.sampling));
-      const onProgress = (done: number) => emit({ type: "prompt", reused, done, total: ids.length });
-      reused = await cache.fill(ids, stable, { signal, onProgress });
+      const onProgress = (done: number, held: number) => {
+        reused = held;
+        emit({ type: "prompt", reused, done, total: ids.length });
+      };
+      await cache.fill(ids, stable, { signal, onProgress });
       for await (const id of cache.decode(ids, { signal, maxTokens: options.maxTokens })) {
         watch.id();
         answer.ids.push(id);
