@@ -5,6 +5,14 @@ import type { ControlBuffer, Plan } from "./plan.gen.ts";
 import { bindingBytes } from "./plan-check.ts";
 import type { Region } from "./slices.ts";
 
+/** The largest thing a kernel reads at once: a vector of four words. */
+const VECTOR_BYTES = 16;
+
+/** Kernels may read the last, incomplete vector of a value whole, so what they bind is a whole number of vectors. */
+function wholeVectors(bytes: number): number {
+  return Math.ceil(bytes / VECTOR_BYTES) * VECTOR_BYTES;
+}
+
 interface WeightTarget extends Region {
   buffer: GPUBuffer;
 }
@@ -35,14 +43,14 @@ export class PlanBuffers {
   }
 
   #create(bytes: number, label: string, usage: number): GPUBuffer {
-    return this.device.createBuffer({ label, size: bytes, usage: GPUBufferUsage.STORAGE | usage });
+    return this.device.createBuffer({ label, size: wholeVectors(bytes), usage: GPUBufferUsage.STORAGE | usage });
   }
 
   /** What a dispatch binds for a buffer's name. Allocates caches, zeroed as WebGPU does. */
   binding(name: string): GPUBufferBinding {
     const entry = this.plan.buffers[name];
     if (!entry) throw new UsageError(`The plan has no buffer "${name}".`);
-    const size = bindingBytes(entry, this.context);
+    const size = wholeVectors(bindingBytes(entry, this.context));
     switch (entry.kind) {
       case "weight":
         return { buffer: present(this.#weights.get(name)).buffer, size };

@@ -31,9 +31,10 @@ export class CachePosition {
     return Math.min(...this.rings.map(({ rows, window }) => rows - window));
   }
 
-  /** Whether every ring still holds all that a reader at position `to` looks back on. */
+  /** Whether every ring still holds all that a reader at position `to` looks back on; at 0 that is nothing. */
   canRewind(to: number): boolean {
     if (!Number.isInteger(to) || to < 0 || to > this.position) return false;
+    if (to === 0) return true;
     return this.rings.every(({ rows, window }) => Math.max(0, to - window) >= this.#written - rows);
   }
 

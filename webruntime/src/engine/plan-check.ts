@@ -20,7 +20,10 @@ export function checkPlan(plan: Plan, manifest: Manifest, file: string): void {
   const check: Check = (holds, message) => {
     if (!holds) throw new BundleError(`${file}: ${message}. The bundle is damaged: export it again.`, file);
   };
-  for (const size of plan.slots) check(size <= plan.limits.maxBufferSize, `a slot of ${size} bytes is too large`);
+  for (const size of plan.slots) {
+    const fits = size % BYTES_PER_WORD === 0 && size <= plan.limits.maxBufferSize;
+    check(fits, `a slot has ${size} bytes, which is no multiple of 4 or above ${plan.limits.maxBufferSize}`);
+  }
   for (const [name, buffer] of Object.entries(plan.buffers)) checkBuffer(plan, manifest, name, buffer, check);
   checkControls(plan, check);
   for (const [name, kernel] of Object.entries(plan.kernels)) checkKernel(plan, manifest, name, kernel, check);
@@ -32,7 +35,7 @@ type Check = (holds: boolean, message: string) => void;
 
 /** The bytes that bindings of a buffer see, for context `context`. */
 export function bindingBytes(buffer: Buffer, context: number): number {
-  return buffer.kind === "state" ? evaluate(buffer.bytes, { T: 0, P: 0, C: context }) : buffer.bytes;
+  return buffer.kind === "state" ? evaluate(buffer.bytes, { T: 1, P: context, C: context }) : buffer.bytes;
 }
 
 function checkBuffer(plan: Plan, manifest: Manifest, name: string, buffer: Buffer, check: Check): void {

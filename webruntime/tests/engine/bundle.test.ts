@@ -1,0 +1,73 @@
+import { afterEach, expect, test } from "vitest";
+import { Bundle } from "../../src/engine/bundle.ts";
+import { type FileServer, serveFiles } from "./file-server.ts";
+import { type Files, toyBundle } from "./toy-bundle.ts";
+
+let server: FileServer;
+afterEach(() => server.close());
+
+async function open(files: Files): Promise<Bundle> {
+  server = await serveFiles(files);
+  return Bundle.open(server.url);
+}
+
+/** A toy bundle whose manifest was changed after the fact. */
+function withManifest(change: object): Files {
+  const files = toyBundle();
+  const manifest = JSON.parse(String(files.get("gemtab.json")));
+  return files.set("gemtab.json", Buffer.from(JSON.stringify({ ...manifest, ...change })));
+}
+
+test("an address is good with and without its last slash", async () => {
+  server = await serveFiles(new Map([...toyBundle()].map(([name, data]) => [`models/toy/${name}`, data])));
+  const bundles = await Promise.all([Bundle.open(`${server.url}models/toy`), Bundle.open(`${server.url}models/toy/`)]);
+  for (const bundle of bundles) expect(bundle.url).toBe(`${server.url}models/toy/`);
+});
+
+test("a plan is read, checked and given out", async () => {
+  const bundle = await open(toyBundle());
+  expect((await bundle.plan("plan/f32.json")).vocabulary).toBe(16);
+});
+
+test("a bundle of another format version is named as such, whatever else is in it", async () => {
+  const opened = open(withManifest({ format: 2, news: true }));
+  await expect(opened).rejects.toMatchObject({ code: "BundleError", file: "gemtab.json" });
+  await expect(opened).rejects.toThrow(/has format 2, but this runtime reads format 1\. Export the bundle again/);
+});
+
+test("a folder that is no bundle is named with its address", async () => {
+  await expect(open(new Map())).rejects.toThrow(/gemtab\.json is missing at http:.*Check the bundle's address/);
+});
+
+test("a page instead of a manifest is no bundle", async () => {
+  await expect(open(new Map([["gemtab.json", Buffer.from("<!doctype html>")]]))).rejects.toThrow(/is not JSON/);
+});
+
+test("a manifest whose digests do not cover a file is refused", async () => {
+  const files = { "config.json": { bytes: 300, slice_bytes: 256, sha256: ["0".repeat(64)] } };
+  await expect(open(withManifest({ files }))).rejects.toThrow(/1 digests for the 2 slices of config\.json/);
+});
+
+test("a small file is checked like a large one", async () => {
+  const bundle = await open(toyBundle());
+  server.files.set(
+    "shaders/store.wgsl",
+    Buffer.from(String(server.files.get("shaders/store.wgsl")).replace("struct", "Struct")),
+  );
+  await expect(bundle.text("shaders/store.wgsl")).rejects.toMatchObject({ file: "shaders/store.wgsl", slice: 0 });
+});
+
+test("a file that the manifest does not list is not fetched", async () => {
+  const bundle = await open(toyBundle());
+  const requests = server.requests.length;
+  expect(bundle.has("parity.json")).toBe(false);
+  await expect(bundle.text("parity.json")).rejects.toThrow(/has no parity\.json/);
+  expect(server.requests.length).toBe(requests);
+});
+
+test("parity is there or null", async () => {
+  const bundle = await open(toyBundle());
+  expect(await bundle.parity()).toBeNull();
+  server.files.set("parity.json", Buffer.from('{"top_1": 1}'));
+  expect(await bundle.parity()).toEqual({ top_1: 1 });
+});

@@ -1,0 +1,140 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { AbortError, BundleError } from "../../src/engine/errors.ts";
+import { download, downloadBytes, type Region, type Source, wantedRuns } from "../../src/engine/slices.ts";
+import { type FileServer, serveFiles } from "./file-server.ts";
+import { fileEntry } from "./toy-bundle.ts";
+
+const SLICE = 1000;
+const FILE = "onnx/weights.onnx_data";
+/** Five and a half slices of bytes that tell their place. */
+const DATA = Buffer.from(Array.from({ length: 5500 }, (_, index) => (index * 31 + (index >> 8)) % 251));
+const WHOLE = [{ offset: 0, bytes: DATA.length }];
+
+let server: FileServer;
+afterEach(() => server?.close());
+
+async function serve(data: Buffer | undefined, options = {}): Promise<Source> {
+  server = await serveFiles(new Map(data && [[FILE, data]]), options);
+  return { url: server.url + FILE, file: FILE, entry: fileEntry(DATA, SLICE) };
+}
+
+/** Runs a download; what came out, by offset, and the error it ended with. */
+async function run(source: Source, wanted: readonly Region[], options = {}) {
+  const slices: { offset: number; data: Buffer }[] = [];
+  const error = await download(
+    source,
+    wanted,
+    (offset, bytes) => {
+      slices.push({ offset, data: Buffer.from(bytes) });
+    },
+    options,
+  ).catch((error: unknown) => error);
+  return { slices, error };
+}
+
+function altered(offset: number): Buffer {
+  const data = Buffer.from(DATA);
+  data[offset] = (data[offset] as number) ^ 1;
+  return data;
+}
+
+test("neighbouring slices are fetched together, untouched ones not at all", () => {
+  const entry = fileEntry(DATA, SLICE);
+  const wanted = [
+    { offset: 4990, bytes: 20 },
+    { offset: 10, bytes: 4 },
+    { offset: 900, bytes: 100 },
+    { offset: 900, bytes: 101 },
+    { offset: 3000, bytes: 0 },
+  ];
+  expect(wantedRuns(entry, wanted)).toEqual([
+    [0, 1],
+    [4, 5],
+  ]);
+  expect(downloadBytes(entry, wanted)).toBe(2000 + 1500);
+});
+
+describe.each([
+  { ranges: true, requested: ["bytes=1000-1999", "bytes=4000-5499"] },
+  { ranges: false, requested: ["bytes=1000-1999", "bytes=4000-5499"] },
+])("from a server with ranges: $ranges", ({ ranges, requested }) => {
+  test("wanted slices come out in order, whole and right", async () => {
+    const source = await serve(DATA, { ranges });
+    let received = 0;
+    const onBytes = (bytes: number) => {
+      received += bytes;
+    };
+    const wanted = [
+      { offset: 4500, bytes: 900 },
+      { offset: 1999, bytes: 1 },
+    ];
+    const { slices, error } = await run(source, wanted, { onBytes });
+    expect(error).toBeUndefined();
+    expect(slices.map(({ offset }) => offset)).toEqual([1000, 4000, 5000]);
+    for (const { offset, data } of slices) expect(data).toEqual(DATA.subarray(offset, offset + data.length));
+    expect(slices.at(-1)?.data.length).toBe(500);
+    expect(received).toBe(2500);
+    expect(server.requests.map(({ range }) => range)).toEqual(requested);
+  });
+
+  test("no byte of an altered slice is given out, and those before it are", async () => {
+    const source = await serve(altered(4123), { ranges });
+    const { slices, error } = await run(source, WHOLE);
+    expect(slices.map(({ offset }) => offset)).toEqual([0, 1000, 2000, 3000]);
+    expect(error).toBeInstanceOf(BundleError);
+    expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 4 });
+    expect((error as Error).message).toMatch(/Slice 4 of onnx\/weights\.onnx_data was altered.*SHA-256/);
+  });
+
+  test("a short file is named with slice, bytes found and expected", async () => {
+    const source = await serve(DATA.subarray(0, 5300), { ranges });
+    const { slices, error } = await run(source, WHOLE);
+    expect(slices.length).toBe(5);
+    expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 5 });
+    expect((error as Error).message).toMatch(/short: slice 5 ended after 300 of 500 bytes/);
+  });
+});
+
+test("a missing file is named with its address", async () => {
+  const { error } = await run(await serve(undefined), WHOLE);
+  expect(error).toMatchObject({ code: "BundleError", file: FILE });
+  expect((error as Error).message).toContain(`is missing at ${server.url}${FILE}`);
+});
+
+test("a server that cannot be reached is an error in words", async () => {
+  const source = await serve(DATA);
+  await server.close();
+  const { error } = await run(source, WHOLE);
+  expect(error).toMatchObject({ code: "BundleError", file: FILE });
+  expect((error as Error).message).toMatch(/broke off.*Check the connection/);
+});
+
+test("a connection that breaks in the middle is told with its slice", async () => {
+  const source = await serve(DATA);
+  server.stalled.add(FILE);
+  const { slices, error } = await run(source, WHOLE, { onBytes: () => void setTimeout(server.close, 50) });
+  expect(slices.map(({ offset }) => offset)).toEqual([0, 1000]);
+  expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 2 });
+});
+
+test("an abort ends a download that has stalled", async () => {
+  const source = await serve(DATA);
+  server.stalled.add(FILE);
+  const controller = new AbortController();
+  const onBytes = () => void setTimeout(() => controller.abort(), 20);
+  const { slices, error } = await run(source, WHOLE, { signal: controller.signal, onBytes });
+  expect(error).toBeInstanceOf(AbortError);
+  expect(slices.map(({ offset }) => offset)).toEqual([0, 1000]);
+});
+
+test("one slice at a time is held: the next is not read before the sink is done", async () => {
+  const source = await serve(DATA);
+  const log: string[] = [];
+  await download(source, WHOLE, async (offset) => {
+    log.push(`begin ${offset}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    log.push(`end ${offset}`);
+  });
+  const offsets = [0, 1000, 2000, 3000, 4000, 5000];
+  expect(log).toEqual(offsets.flatMap((offset) => [`begin ${offset}`, `end ${offset}`]));
+});

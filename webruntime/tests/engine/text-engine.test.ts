@@ -1,0 +1,320 @@
+/** The engine on a real device (SwiftShader through Dawn), against the toy's own arithmetic. */
+
+import { afterEach, describe, expect, test } from "vitest";
+import type { DecodeOptions, LoadOptions, LoadProgress } from "../../src/engine/engine-interface.ts";
+import { AbortError, ContextError, DeviceError, UsageError } from "../../src/engine/errors.ts";
+import { TextEngine } from "../../src/engine/text-engine.ts";
+import { type FileServer, serveFiles } from "./file-server.ts";
+import { runningGpu } from "./gpu.ts";
+import { CONTEXT, type Files, oracleContinuation, SLICE, toyBundle, WEIGHTS_FILE } from "./toy-bundle.ts";
+
+const gpu = runningGpu();
+const PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7];
+
+let server: FileServer | undefined;
+let engine: TextEngine | undefined;
+afterEach(async () => {
+  engine?.dispose();
+  engine = undefined;
+  await server?.close();
+});
+
+async function load(files: Files = toyBundle(), options: LoadOptions = {}, ranges = true): Promise<TextEngine> {
+  server = await serveFiles(files, { ranges });
+  engine = await TextEngine.load(server.url, { gpu, ...options });
+  return engine;
+}
+
+/** Fills all of `ids` but the last, which is decoded; gives the `count` ids that follow. */
+async function answer(engine: TextEngine, ids: readonly number[], count: number, options: DecodeOptions = {}) {
+  await engine.fill(Uint32Array.from(ids.slice(0, -1)));
+  return decode(engine, ids.at(-1) ?? 0, count, options);
+}
+
+async function decode(engine: TextEngine, id: number, count: number, options: DecodeOptions = {}): Promise<number[]> {
+  const ids: number[] = [];
+  for await (const next of engine.decode(id, { maxTokens: count, ...options })) ids.push(next);
+  return ids;
+}
+
+describe("loading", () => {
+  test.each([true, false])("uploads the wanted slices only, from a server with ranges: %s", async (ranges) => {
+    const events: LoadProgress[] = [];
+    const toy = await load(toyBundle(), { onProgress: (progress) => events.push(progress) }, ranges);
+    const requested = server?.requests.filter(({ path }) => path === WEIGHTS_FILE).map(({ range }) => range);
+    expect(requested).toEqual(["bytes=0-511", "bytes=1024-1279"]);
+    expect(await answer(toy, PROMPT, 20)).toEqual(oracleContinuation(PROMPT, 20));
+    expect(events.map(({ stage }) => stage)).toEqual([
+      "manifest",
+      ...events.slice(1, -2).map(() => "download"),
+      "compile",
+      "ready",
+    ]);
+    expect(events.at(-1)).toMatchObject({ loaded: 3 * SLICE, total: 3 * SLICE });
+  });
+
+  test("tells what it allocated, the unused cache not included", async () => {
+    const { stats, adapter, context, vocabulary } = await load();
+    expect(stats).toEqual({
+      activation: "f32",
+      weightBytes: 64,
+      stateBytes: 8 * 4 + CONTEXT * 4,
+      scratchBytes: 64 + 16 + 16 + 16 + 32,
+      dispatches: { fill: 2, decode: 4 },
+    });
+    expect({ context, vocabulary }).toEqual({ context: CONTEXT, vocabulary: 16 });
+    expect(adapter.software).toBe(/swiftshader/i.test(adapter.description + adapter.architecture));
+  });
+
+  test("with a smaller context allocates smaller caches, and refuses what the plan cannot do", async () => {
+    const toy = await load(toyBundle(), { context: 32 });
+    expect(toy.stats.stateBytes).toBe(8 * 4 + 32 * 4);
+    await expect(load(toyBundle(), { context: 65 })).rejects.toThrow(UsageError);
+    await expect(load(toyBundle(), { context: 3 })).rejects.toThrow(/must be 4 to 64 tokens/);
+  });
+
+  test("an altered weight file ends it, named by file and slice", async () => {
+    const files = toyBundle();
+    files.get(WEIGHTS_FILE)?.writeUInt8(7, 4 * SLICE + 1);
+    await expect(load(files)).rejects.toMatchObject({ code: "BundleError", file: WEIGHTS_FILE, slice: 4 });
+  });
+
+  test("damage in slices that nothing needs does not matter", async () => {
+    const files = toyBundle();
+    files.get(WEIGHTS_FILE)?.writeUInt8(7, 3 * SLICE);
+    expect(await answer(await load(files), PROMPT, 4)).toEqual(oracleContinuation(PROMPT, 4));
+  });
+
+  test("a missing shader ends it", async () => {
+    const files = toyBundle();
+    files.delete("shaders/score.wgsl");
+    await expect(load(files)).rejects.toMatchObject({ code: "BundleError", file: "shaders/score.wgsl" });
+  });
+
+  test("a shader that does not compile is named by kernel, file and line", async () => {
+    const broken = toyBundle({ shaders: { "shaders/store.wgsl": "fn main() {\n  let x: u32 = 1.5;\n}" } });
+    await expect(load(broken)).rejects.toThrow(/kernel store \(shaders\/store\.wgsl\).*store\.wgsl:2:16: .*u32/);
+  });
+
+  test("a shader whose bindings are not those of the plan is refused by kernel", async () => {
+    const broken = toyBundle({ plan: (plan) => plan.kernels.store?.bindings.splice(0, 1, "read_write") });
+    await expect(load(broken)).rejects.toThrow(DeviceError);
+    await expect(load(broken)).rejects.toThrow(/kernel store/);
+  });
+
+  test("an abort ends it while a download has stalled", async () => {
+    server = await serveFiles(toyBundle());
+    server.stalled.add(WEIGHTS_FILE);
+    const controller = new AbortController();
+    const onProgress = ({ stage }: LoadProgress) => {
+      if (stage === "download") controller.abort();
+    };
+    const loading = TextEngine.load(server.url, { gpu, signal: controller.signal, onProgress });
+    await expect(loading).rejects.toBeInstanceOf(AbortError);
+  });
+
+  test("limits that the GPU lacks are told with what it has and what is needed", async () => {
+    const files = toyBundle({
+      plan: (plan) => Object.assign(plan.limits, { maxComputeWorkgroupStorageSize: 2 ** 30 }),
+    });
+    const loading = load(files);
+    await expect(loading).rejects.toThrow(DeviceError);
+    await expect(loading).rejects.toThrow(/maxComputeWorkgroupStorageSize is \d+, but 1073741824 is needed/);
+  });
+
+  test("a browser without WebGPU, and one without a GPU, are told apart in words", async () => {
+    server = await serveFiles(toyBundle());
+    const none = { requestAdapter: async () => null } as unknown as GPU;
+    await expect(TextEngine.load(server.url)).rejects.toThrow(/This browser has no WebGPU/);
+    await expect(TextEngine.load(server.url, { gpu: none })).rejects.toThrow(/found no GPU that it may use/);
+  });
+
+  test("a bundle with plans for other GPUs only is told so", async () => {
+    const files = toyBundle();
+    const manifest = JSON.parse(String(files.get("gemtab.json")));
+    // SwiftShader has no f16.
+    files.set("gemtab.json", Buffer.from(JSON.stringify({ ...manifest, plans: [manifest.plans[0]] })));
+    await expect(load(files)).rejects.toThrow(/needs a GPU with shader-f16/);
+  });
+});
+
+describe("decoding", () => {
+  test.each([1, 2, 3, 8])(
+    "gives the oracle's ids with %i steps in flight, past several turns of the ring",
+    async (depth) => {
+      const toy = await load();
+      expect(await answer(toy, PROMPT, 40, { depth })).toEqual(oracleContinuation(PROMPT, 40));
+      expect(toy.position).toBe(PROMPT.length - 1 + 40);
+    },
+  );
+
+  test("ends where the context is full", async () => {
+    const toy = await load();
+    const ids = await answer(toy, PROMPT, 1000);
+    expect(ids).toEqual(oracleContinuation(PROMPT, CONTEXT - PROMPT.length + 1));
+    expect(toy.position).toBe(CONTEXT);
+    expect(await decode(toy, 1, 5)).toEqual([]);
+  });
+
+  test.each([1, 3, 8])("goes on right where a loop was left, with %i steps in flight", async (depth) => {
+    const toy = await load();
+    const expected = oracleContinuation(PROMPT, 12);
+    await toy.fill(Uint32Array.from(PROMPT.slice(0, -1)));
+    const ids: number[] = [];
+    for await (const id of toy.decode(PROMPT.at(-1) ?? 0, { depth })) if (ids.push(id) === 5) break;
+    expect(toy.position).toBe(PROMPT.length - 1 + 5);
+    expect([...ids, ...(await decode(toy, ids.at(-1) ?? 0, 7))]).toEqual(expected);
+  });
+
+  test("an abort keeps what was given out, and the engine goes on", async () => {
+    const toy = await load();
+    await toy.fill(Uint32Array.from(PROMPT.slice(0, -1)));
+    const controller = new AbortController();
+    const ids: number[] = [];
+    const run = async () => {
+      for await (const id of toy.decode(PROMPT.at(-1) ?? 0, { signal: controller.signal })) {
+        if (ids.push(id) === 3) controller.abort();
+      }
+    };
+    await expect(run()).rejects.toBeInstanceOf(AbortError);
+    expect(ids.length).toBe(3);
+    expect([...ids, ...(await decode(toy, ids.at(-1) ?? 0, 5))]).toEqual(oracleContinuation(PROMPT, 8));
+  });
+
+  test("forced ids are taken one at a time", async () => {
+    const toy = await load();
+    const forced = [...PROMPT];
+    await toy.fill(Uint32Array.from(forced.slice(0, -1)));
+    for (const other of [2, 13, 0, 7]) {
+      expect(await decode(toy, forced.at(-1) ?? 0, 1)).toEqual(oracleContinuation(forced, 1));
+      forced.push(other);
+    }
+  });
+
+  test("logits are those of the last id", async () => {
+    const toy = await load();
+    const [id] = await answer(toy, PROMPT, 1);
+    const logits = await toy.readLogits();
+    expect(Array.from(logits, (logit, index) => logit * index).reduce((sum, value) => sum + value)).toBe(id);
+    expect(logits.length).toBe(16);
+  });
+
+  test.each([1, 3])("samples draw by number and seed, whatever ran ahead: %i in flight", async (depth) => {
+    const toy = await load();
+    toy.setSampling({ temperature: 1, topK: 0, topP: 1, seed: 5 });
+    const expected = [...PROMPT];
+    for (let sample = 0; sample < 6; sample++) {
+      expected.push(((oracleContinuation(expected, 1)[0] ?? 0) + 5 + sample) % 16);
+    }
+    await toy.fill(Uint32Array.from(PROMPT.slice(0, -1)));
+    const first: number[] = [];
+    for await (const id of toy.decode(PROMPT.at(-1) ?? 0, { depth })) if (first.push(id) === 2) break;
+    const rest = await decode(toy, first.at(-1) ?? 0, 4, { depth });
+    expect([...PROMPT, ...first, ...rest]).toEqual(expected);
+  });
+});
+
+describe("filling", () => {
+  test("tells each chunk, and takes an awkward number of ids", async () => {
+    const toy = await load();
+    const done: number[] = [];
+    await toy.fill(Uint32Array.from(PROMPT), { onChunk: (count) => done.push(count) });
+    expect(done).toEqual([4, 8, 12, 14]);
+    expect(toy.position).toBe(14);
+  });
+
+  test("more than the context holds is refused before anything runs", async () => {
+    const toy = await load();
+    await toy.fill(new Uint32Array(60));
+    await expect(toy.fill(new Uint32Array(5))).rejects.toThrow(ContextError);
+    await expect(toy.fill(new Uint32Array(5))).rejects.toThrow(/has 65 tokens, but the context holds 64/);
+    expect(toy.position).toBe(60);
+  });
+
+  test("an abort tells by its position how many ids went in", async () => {
+    const toy = await load();
+    const controller = new AbortController();
+    const onChunk = (done: number) => {
+      if (done === 8) controller.abort();
+    };
+    const filling = toy.fill(Uint32Array.from(PROMPT), { signal: controller.signal, onChunk });
+    await expect(filling).rejects.toBeInstanceOf(AbortError);
+    expect(toy.position).toBe(8);
+    expect(await answer(toy, PROMPT.slice(8), 5)).toEqual(oracleContinuation(PROMPT, 5));
+  });
+});
+
+describe("going back", () => {
+  test("a short rewind needs no snapshot", async () => {
+    const toy = await load();
+    await answer(toy, PROMPT, 6, { depth: 1 });
+    const back = toy.position - 4;
+    expect([toy.canRewind(back), toy.canRewind(back - 1)]).toEqual([true, false]);
+    toy.rewind(back);
+    const kept = [...PROMPT, ...oracleContinuation(PROMPT, 6)].slice(0, back);
+    expect(await answer(toy, [11, 12], 5)).toEqual(oracleContinuation([...kept, 11, 12], 5));
+  });
+
+  test("a long one is refused and restored from a snapshot, again and again", async () => {
+    const toy = await load();
+    await toy.fill(Uint32Array.from(PROMPT));
+    const snapshot = toy.snapshot();
+    expect(snapshot).toMatchObject({ position: PROMPT.length, bytes: 32 });
+    for (const turn of [
+      [7, 7, 7],
+      [1, 2, 3],
+    ]) {
+      expect(await answer(toy, turn, 25)).toEqual(oracleContinuation([...PROMPT, ...turn], 25));
+      expect(() => toy.rewind(PROMPT.length)).toThrow(ContextError);
+      toy.restore(snapshot);
+      expect(toy.position).toBe(PROMPT.length);
+    }
+    snapshot.dispose();
+  });
+
+  test("a reset starts over", async () => {
+    const toy = await load();
+    await answer(toy, [9, 9, 9], 30);
+    toy.reset();
+    expect(await answer(toy, PROMPT, 10)).toEqual(oracleContinuation(PROMPT, 10));
+  });
+});
+
+describe("the rest", () => {
+  test("a changed shader is swapped in, caches and weights as they are; a broken one is not", async () => {
+    const files = toyBundle();
+    const toy = await load(files);
+    const text = String(files.get("shaders/score.wgsl"));
+    const downloads = server?.requests.length;
+    await toy.fill(Uint32Array.from(PROMPT.slice(0, -1)));
+    await expect(toy.swapShader("shaders/score.wgsl", "nonsense")).rejects.toThrow(/score\.wgsl:1:1/);
+    const [before] = await decode(toy, PROMPT.at(-1) ?? 0, 1);
+    expect(before).toBe(oracleContinuation(PROMPT, 1)[0]);
+    await toy.swapShader("shaders/score.wgsl", text.replace("sum % 16", "(sum + 1) % 16"));
+    toy.rewind(PROMPT.length - 1);
+    expect(await decode(toy, PROMPT.at(-1) ?? 0, 1)).toEqual([((before ?? 0) + 1) % 16]);
+    expect(server?.requests.length).toBe(downloads);
+  });
+
+  test("calls that overlap are refused", async () => {
+    const toy = await load();
+    const filling = toy.fill(Uint32Array.from(PROMPT));
+    await expect(toy.fill(Uint32Array.of(1))).rejects.toThrow(UsageError);
+    expect(() => toy.reset()).toThrow(/reset was called while fill was going on/);
+    await filling;
+    const loop = toy.decode(1);
+    await loop.next();
+    expect(() => toy.snapshot()).toThrow(UsageError);
+    await loop.return();
+    toy.snapshot().dispose();
+  });
+
+  test("after dispose every call fails in words, and the device does not count as lost", async () => {
+    const toy = await load();
+    toy.dispose();
+    await expect(toy.fill(Uint32Array.of(1))).rejects.toThrow(/disposed of. Load the model again/);
+    await expect(decode(toy, 1, 1)).rejects.toBeInstanceOf(DeviceError);
+    const silence = new Promise((resolve) => setTimeout(resolve, 50, "silence"));
+    expect(await Promise.race([toy.lost, silence])).toBe("silence");
+  });
+});
