@@ -144,7 +144,7 @@ export function toyPlan(): Plan {
             grid: [["min", 1, ["ceildiv", ["+", "P", "T"], "C"]], 1, 1],
             label: "score",
           },
-          // A grid with a zero in it: must be left out, or it would sample twice.
+          // A grid with a zero in it is left out, or this would sample twice.
           {
             kernel: "sample",
             bindings: ["logits", "sampling", "step", "ids", "sampled"],
