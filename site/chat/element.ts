@@ -37,6 +37,8 @@ export class GemtabChat extends HTMLElement {
   readonly #gpu = make("span", { part: "gpu" });
   readonly #new = make("button", { part: "new", type: "button" }, "New conversation");
   readonly #room: HTMLElement;
+  /** Style sheets select by them: `gemtab-chat:state(answering)`. */
+  readonly #states = this.attachInternals().states;
   #state: ChatState = "idle";
   #messages: ChatMessage[] = [];
   #gemma: Gemma | undefined;
@@ -57,6 +59,7 @@ export class GemtabChat extends HTMLElement {
     sheet.replaceSync(css);
     shadow.adoptedStyleSheets = [sheet];
     shadow.append(this.#gate.element, this.#room);
+    this.#states.add(this.#state);
     this.#new.addEventListener("click", () => this.#try(this.reset()));
     this.addEventListener("keydown", ({ key, isComposing }) => {
       if (key === "Escape" && !isComposing) this.stop();
@@ -305,6 +308,8 @@ export class GemtabChat extends HTMLElement {
     if (state === this.#state) return;
     const before = this.#state;
     this.#state = state;
+    this.#states.delete(before);
+    this.#states.add(state);
     this.#composer.answering = state === "answering";
     const focused = this.shadowRoot?.activeElement !== null;
     if (before === "answering" && state === "ready" && focused) this.#composer.focus();
