@@ -90,6 +90,7 @@ export interface TextEngine {
   /** Resolves, and never rejects, when the GPU device is lost other than by dispose(). */
   readonly lost: Promise<DeviceError>;
 
+  /** The sampling counter starts anew: the same seed after the same ids gives the same answer. */
   setSampling(sampling: Sampling): void;
 
   /**

@@ -28,15 +28,26 @@ export class Pipelines {
     private readonly kernels: Map<string, Compiled>,
   ) {}
 
-  /** Makes one pipeline for each kernel, in parallel. Throws DeviceError that names kernel, file and line. */
-  static async create(device: GPUDevice, plan: Plan, read: ReadShader): Promise<Pipelines> {
+  /**
+   * Makes one pipeline for each kernel of these programs, in parallel. Throws DeviceError that names kernel, file and
+   * line.
+   */
+  static async create(
+    device: GPUDevice,
+    plan: Plan,
+    programs: readonly string[],
+    read: ReadShader,
+  ): Promise<Pipelines> {
     const texts = new Map<string, Promise<string>>();
     const once: ReadShader = (file) => {
       const text = texts.get(file) ?? read(file);
       texts.set(file, text);
       return text;
     };
-    const compiled = Object.entries(plan.kernels).map(async ([name, kernel]) => {
+    const dispatches = programs.flatMap((program) => plan.programs[program]?.dispatches ?? []);
+    const used = new Set(dispatches.map(({ kernel }) => kernel));
+    const kernels = Object.entries(plan.kernels).filter(([name]) => used.has(name));
+    const compiled = kernels.map(async ([name, kernel]) => {
       const form = chooseForm(device, name, kernel);
       const layout = createLayout(device, name, kernel);
       const pipeline = await compile(device, name, form, layout, await once(form.file));

@@ -27,6 +27,8 @@ const MAX_DEPTH = 8;
 /** Chunks of a prompt in flight: one runs while the next is being encoded, and an abort waits for no more. */
 const CHUNKS_IN_FLIGHT = 2;
 const WORD = 4;
+/** The programs that run here; kernels of others are not compiled. */
+const PROGRAMS = ["fill", "decode"];
 
 interface Parts {
   bundle: Bundle;
@@ -117,6 +119,7 @@ export class TextEngine implements TextEngineInterface {
 
   setSampling({ temperature, topK, topP, seed }: Sampling): void {
     this.#refuseWhileBusy("setSampling");
+    this.#sampled = 0;
     const words = new ArrayBuffer(4 * WORD);
     new Float32Array(words, 0, 1)[0] = temperature;
     new Uint32Array(words, WORD, 1)[0] = topK;
@@ -359,7 +362,7 @@ async function fillDevice(
     tell({ ...last, stage: "compile" });
     return buffers;
   };
-  const compiling = Pipelines.create(device, plan, (file) => bundle.text(file, both));
+  const compiling = Pipelines.create(device, plan, PROGRAMS, (file) => bundle.text(file, both));
   try {
     const [buffers, pipelines] = await Promise.all([weights(), compiling]);
     throwIfAborted(signal);
