@@ -36,7 +36,9 @@ def _text_config(vocabulary: int) -> Gemma4TextConfig:
         num_attention_heads=4,
         num_key_value_heads=1,
         head_dim=32,
-        per_layer_config={index: {"head_dim": 64} for index, kind in enumerate(LAYER_TYPES) if kind == "full_attention"},
+        per_layer_config={
+            index: {"head_dim": 64} for index, kind in enumerate(LAYER_TYPES) if kind == "full_attention"
+        },
         layer_types=LAYER_TYPES,
         sliding_window=64,
         num_kv_shared_layers=4,

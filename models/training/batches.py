@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .rendering import Sample
 
-SHAPES: tuple[tuple[int, int], ...] = ((256, 32), (768, 10))
+SHAPES: tuple[tuple[int, int], ...] = ((256, 24), (768, 8))
 """(tokens a row, rows a batch): a sample goes into the shortest row it fits in; longer ones are dropped."""
 
 
@@ -89,3 +89,15 @@ def batches(samples: Iterable[Sample]) -> Iterator[Batch]:
                 yield _batch(full[length])
                 full[length] = []
             break
+
+
+def one_a_row(samples: Iterable[Sample], length: int) -> Batch:
+    """One sample a row of `length` tokens. Raises ValueError if one does not fit."""
+    rows = []
+    for sample in samples:
+        row = _Row(length)
+        if not row.fits(sample):
+            raise ValueError(f"a sample of {len(sample.ids)} tokens does not fit into a row of {length}")
+        row.add(sample)
+        rows.append(row)
+    return _batch(rows)

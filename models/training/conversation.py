@@ -73,7 +73,9 @@ def history(turns: list[Turn]) -> list[Message]:
 
 def spoken(rng: Random, question: str, question_mark: bool = True) -> str:
     """A way a person may type `question` (lower case, no final sign): asked politely or curtly, capitals or none."""
-    opening = rng.choice(("", "", "", "", "", "", "please tell me, ", "hey, ", "so, ", "ok, ", "one question: ", "well, "))
+    opening = rng.choice(
+        ("", "", "", "", "", "", "please tell me, ", "hey, ", "so, ", "ok, ", "one question: ", "well, ")
+    )
     closing = rng.choice(("", "", "", "", "", "", ", please", " please", " then", " exactly"))
     text = opening + question + (closing if question_mark else "")
     if rng.random() < 0.7:

@@ -457,9 +457,16 @@ FACTS: tuple[Fact, ...] = (
         what happens without WebGPU
         what if WebGPU is missing
         what if I have no GPU
-        does it work without WebGPU
-        does it work without a GPU
-        do I need a GPU"""),
+        what happens without a GPU"""),
+    ),
+    Fact(
+        "Yes, one that WebGPU can reach. Most computers and phones have one.",
+        _ask("""do I need a GPU
+        do I need a graphics card
+        does gemtab need a GPU
+        does it need a GPU
+        is a GPU needed
+        do you need a GPU"""),
     ),
     Fact(
         "Turn thinking on, and I write down my steps before I answer. It helps me with small sums, lists and letters.",

@@ -5,6 +5,7 @@ share keys and values see only the tokens that count for the loss: nothing after
 saving that gemtab makes for prompts, and it makes a training step 1.6 times faster.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,7 +33,10 @@ def _take(rows: Tensor, at: Tensor) -> Tensor:
 
 
 def hidden_states(
-    model: Gemma4TextModel, batch: Batch, embeddings: Tensor | None = None, layers: list[nn.Module] | None = None
+    model: Gemma4TextModel,
+    batch: Batch,
+    embeddings: Tensor | None = None,
+    layers: Sequence[Callable[..., Any]] | None = None,
 ) -> Tensor:
     """The final hidden state of the tokens that count: [B, K, hidden].
 

@@ -19,40 +19,59 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then a cosine down to a fiftieth of the peak."""
+    """Linear warm-up, then a cosine from `peak` down to `floor` times the peak."""
 
     steps: int
     peak: float
     warm_up: int = 60
+    floor: float = 0.02
 
     def rate(self, step: int) -> float:
         """The learning rate of `step`."""
         if step < self.warm_up:
             return self.peak * (step + 1) / self.warm_up
         progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.peak * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))))
+        return self.peak * (self.floor + (1 - self.floor) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))))
 
 
 def prefetched(items: Iterable[Item], ahead: int = 4) -> Iterator[Item]:
-    """The same items, made by a thread of their own so that the optimiser does not wait for them."""
-    waiting: queue.Queue[Item] = queue.Queue(ahead)
+    """The same endless items, made by a thread of their own so that the optimiser does not wait for them."""
+    waiting: queue.Queue[Item | BaseException] = queue.Queue(ahead)
 
     def work() -> None:
-        for item in items:
-            waiting.put(item)
+        try:
+            for item in items:
+                waiting.put(item)
+        except (
+            BaseException
+        ) as error:  # handed over: in a thread it would end unseen, and the reader would wait for ever
+            waiting.put(error)
 
     threading.Thread(target=work, daemon=True).start()
     while True:
-        yield waiting.get()
+        item = waiting.get()
+        if isinstance(item, BaseException):
+            raise item
+        yield item
 
 
-def _adam(module: nn.Module, rate: float) -> torch.optim.AdamW:
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in parameters if parameter.dim() > 1], "weight_decay": 0.01},
-        {"params": [parameter for parameter in parameters if parameter.dim() <= 1], "weight_decay": 0.0},
+def _optimisers(module: nn.Module) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices, which learns to copy in far fewer steps; AdamW for embeddings, convolutions and norms."""
+    matrices: list[nn.Parameter] = []
+    tables: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.dim() == 2 and "embed_tokens" not in name:
+            matrices.append(parameter)
+        else:
+            (tables if parameter.dim() > 1 else vectors).append(parameter)
+    groups = [{"params": tables, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+    return [
+        torch.optim.Muon(matrices, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True),
     ]
-    return torch.optim.AdamW(groups, rate, betas=(0.9, 0.98), fused=True)
 
 
 def run(
@@ -67,24 +86,27 @@ def run(
     `losses(seed)` yields one loss a step. The state after every `save_every` steps goes to `checkpoint`; if that exists,
     the run goes on from there, on data of another seed.
     """
-    optimiser, first = _adam(module, schedule.peak), 0
+    optimisers, first = _optimisers(module), 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         module.load_state_dict(state["module"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         first = state["step"]
     began, stream = time.monotonic(), losses(first)
     for step in range(first, schedule.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step)
         loss = next(stream)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        if (step + 1) % 10 == 0:
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.rate(step)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        if (step + 1) % 20 == 0:
             log.info("%s step %d loss %.4f, %.0f s", checkpoint.stem, step + 1, loss.item(), time.monotonic() - began)
         if (step + 1) % save_every == 0 or step + 1 == schedule.steps:
-            state = {"module": module.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            states = [optimiser.state_dict() for optimiser in optimisers]
+            state = {"module": module.state_dict(), "optimisers": states, "step": step + 1}
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").rename(checkpoint)

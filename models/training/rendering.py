@@ -34,6 +34,13 @@ def prompt(example: Example) -> str:
     )
 
 
+def expanded(text: str, soft_tokens: int) -> str:
+    """`text` with each media placeholder repeated and fenced, as Gemma4Processor does."""
+    for kind in ("image", "audio"):
+        text = text.replace(f"<|{kind}|>", f"<|{kind}>" + f"<|{kind}|>" * soft_tokens + f"<{kind}|>")
+    return text
+
+
 def plain_texts(example: Example) -> list[str]:
     """The example's text cut at its special tokens, for training the tokenizer."""
     return [text for text in _SPECIAL.split(prompt(example) + example.completion) if text]
@@ -61,8 +68,10 @@ class Sampler:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def __call__(self, example: Example) -> Sample:
-        read, written = self._encode(prompt(example)), self._encode(example.completion)
+    def __call__(self, example: Example, soft_tokens: int = 0) -> Sample:
+        """The sample of `example`, whose picture or clip, if it has one, becomes `soft_tokens` placeholders."""
+        read = self._encode(expanded(prompt(example), soft_tokens))
+        written = self._encode(example.completion)
         counts = [False] * len(read) if example.thinking else self._earlier_answers(read)
         return Sample(read + written, counts + [True] * len(written))
 

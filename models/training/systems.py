@@ -62,7 +62,9 @@ class SystemPrompt:
         """A question that only this prompt answers, if it has one."""
         choices: list[tuple[str, str]] = list(self.stated)
         if self.name:
-            choices.append(("|".join(("what is your name", "what's your name", "who are you", "do you have a name")), _WHO.answer))
+            choices.append(
+                ("|".join(("what is your name", "what's your name", "who are you", "do you have a name")), _WHO.answer)
+            )
         if self.place:
             choices.append(("where do you work|who do you work for|what is this place|which place is this",
                             f"I work for {self.place}."))  # fmt: skip
@@ -74,7 +76,11 @@ class SystemPrompt:
 
 def _stated_value(rng: Random, statement: str) -> str:
     if "at {}" in statement:
-        return f"{rng.randrange(1, 12)}" if rng.random() < 0.5 else f"{rng.randrange(6, 23)}:{rng.choice(('00', '15', '30', '45'))}"
+        return (
+            f"{rng.randrange(1, 12)}"
+            if rng.random() < 0.5
+            else f"{rng.randrange(6, 23)}:{rng.choice(('00', '15', '30', '45'))}"
+        )
     if "room" in statement:
         return str(rng.randrange(1, 400))
     if "called" in statement:
@@ -91,19 +97,35 @@ def system_prompt(rng: Random) -> SystemPrompt:
     for kind in kinds:
         if kind == "name":
             prompt.name = proper_name(rng, NAMES)
-            ways = ("Your name is {}.", "You are {}.", "You are called {}.", "You are an assistant named {}.", "Act as {}.")
+            ways = [
+                "Your name is {}.",
+                "You are {}.",
+                "You are called {}.",
+                "You are an assistant named {}.",
+                "Act as {}.",
+            ]
             sentences.append(rng.choice(ways).format(prompt.name))
         elif kind == "place":
             prompt.place = f"{rng.choice(SHOPS)} {proper_name(rng, NAMES, 0.5)}"
-            ways = ("You work for {}.", "You are the assistant of {}.", "You help the guests of {}.", "This is {}.")
+            ways = ["You work for {}.", "You are the assistant of {}.", "You help the guests of {}.", "This is {}."]
             sentences.append(rng.choice(ways).format(prompt.place))
         elif kind == "first":
             prompt.first = rng.choice(_FIRST_WORDS) if rng.random() < 0.6 else made_up_word(rng).capitalize()
-            ways = ('Begin every answer with "{}!"', "Start every answer with {}!", "Always begin with {}!", "Always say {}! first.")
+            ways = [
+                'Begin every answer with "{}!"',
+                "Start every answer with {}!",
+                "Always begin with {}!",
+                "Always say {}! first.",
+            ]
             sentences.append(rng.choice(ways).format(prompt.first))
         elif kind == "last":
             prompt.last = rng.choice(_LAST_WORDS) if rng.random() < 0.6 else made_up_word(rng).capitalize()
-            ways = ('End every answer with "{}!"', "Finish every answer with {}!", "Always end with {}!", "Always say {}! last.")
+            ways = [
+                'End every answer with "{}!"',
+                "Finish every answer with {}!",
+                "Always end with {}!",
+                "Always say {}! last.",
+            ]
             sentences.append(rng.choice(ways).format(prompt.last))
         else:
             statement, asked, answer = rng.choice(_STATED)
@@ -111,6 +133,8 @@ def system_prompt(rng: Random) -> SystemPrompt:
             if all(asked != other for other, _ in prompt.stated):
                 prompt.stated.append((asked, answer.format(value)))
                 sentences.append(statement.format(value))
-    opening = rng.choice(("", "", "", "You are a helpful assistant.", "Be brief.", "Be kind.", "You are a good helper."))
+    opening = rng.choice(
+        ("", "", "", "You are a helpful assistant.", "Be brief.", "Be kind.", "You are a good helper.")
+    )
     prompt.text = " ".join([opening, *sentences]).strip()
     return prompt

@@ -24,7 +24,9 @@ def addition(a: int, b: int) -> tuple[str, str]:
 
 def _sum(rng: Random) -> Turn:
     a, b = rng.randrange(10, 1000), rng.randrange(2, 1000)
-    way = rng.choice(("what is {} + {}", "what is {} plus {}", "how much is {} and {}", "add {} and {}", "{} + {}", "{}+{}"))
+    way = rng.choice(
+        ("what is {} + {}", "what is {} plus {}", "how much is {} and {}", "add {} and {}", "{} + {}", "{}+{}")
+    )
     thought, answer = addition(a, b)
     return Turn(spoken(rng, way.format(a, b)), answer, thought)
 
@@ -43,14 +45,18 @@ def _list_task(rng: Random, way: str, text: str) -> str:
 
 def _count(rng: Random) -> Turn:
     items, text = _listed(rng, 2, 8)
-    way = rng.choice(("how many things are these", "How many things do I have", "Count these", "count the words", "How many"))
+    way = rng.choice(
+        ("how many things are these", "How many things do I have", "Count these", "count the words", "How many")
+    )
     steps = "\n".join(f"{number} {item}" for number, item in enumerate(items, 1))
     return Turn(_list_task(rng, way, text), f"There are **{len(items)}**.", steps)
 
 
 def _reverse(rng: Random) -> Turn:
     items, text = _listed(rng, 2, 6)
-    way = rng.choice(("Reverse this list", "reverse these", "Say these backwards", "Turn this list around", "backwards"))
+    way = rng.choice(
+        ("Reverse this list", "reverse these", "Say these backwards", "Turn this list around", "backwards")
+    )
     steps = "\n".join(f"{number} {item}" for number, item in enumerate(items, 1))
     return Turn(_list_task(rng, way, text), ", ".join(reversed(items)), steps)
 
@@ -70,7 +76,14 @@ def _largest(rng: Random) -> Turn:
 
 def _letters(rng: Random) -> Turn:
     word = rng.choice(ITEMS)
-    way = rng.choice(("how many letters are in {}", "how many letters does {} have", "count the letters of {}", "how long is the word {}"))
+    way = rng.choice(
+        (
+            "how many letters are in {}",
+            "how many letters does {} have",
+            "count the letters of {}",
+            "how long is the word {}",
+        )
+    )
     steps = "\n".join(f"{number} {letter}" for number, letter in enumerate(word, 1))
     return Turn(spoken(rng, way.format(word)), f"{word.capitalize()} has **{len(word)}** letters.", steps)
 

@@ -57,7 +57,9 @@ def _learn(texts: Iterable[str], size: int) -> tuple[list[str], list[tuple[str, 
     bpe.normalizer = normalizers.Replace(" ", "▁")
     bpe.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD_BORDERS), "isolated")
     printable = [chr(code) for code in range(0x21, 0x7F)] + ["▁", "\n"]
-    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=printable, limit_alphabet=len(printable), min_frequency=8)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, initial_alphabet=printable, limit_alphabet=len(printable), min_frequency=8
+    )
     bpe.train_from_iterator(texts, trainer)
     learned = bpe.get_vocab()
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
@@ -80,7 +82,6 @@ def train(texts: Iterable[str]) -> GemmaTokenizer:
         model_specific_special_tokens={n: t for n, t in named.items() if n not in _STANDARD},
         **{name: token for name, token in named.items() if name in _STANDARD},
     )
-
 
 
 def load(folder: Path) -> GemmaTokenizer:

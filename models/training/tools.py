@@ -93,7 +93,9 @@ def _weather(rng: Random) -> ToolUse:
 
 def _time(rng: Random) -> ToolUse:
     city, time = proper_name(rng, CITIES), f"{rng.randrange(24):02}:{rng.randrange(60):02}"
-    question = _pick(rng, "what time is it in {city}|how late is it in {city}|what is the time in {city}|time in {city}", city=city)
+    question = _pick(
+        rng, "what time is it in {city}|how late is it in {city}|what is the time in {city}|time in {city}", city=city
+    )
     return ToolUse(question, "get_time", {"city": city}, {"time": time}, f"It is {time} in {city}.")
 
 
@@ -102,22 +104,31 @@ def _sum(rng: Random) -> ToolUse:
     sign, word, result = rng.choice((("+", "plus", a + b), ("-", "minus", a - b), ("*", "times", a * b)))
     question = _pick(rng, "what is {a} {word} {b}|what is {a} {sign} {b}|how much is {a} {word} {b}|calculate {a} {sign} {b}",
                      a=a, b=b, sign=sign, word=word)  # fmt: skip
-    return ToolUse(question, "calculate", {"expression": f"{a} {sign} {b}"}, {"value": result}, f"{a} {sign} {b} = {result}")
+    return ToolUse(
+        question, "calculate", {"expression": f"{a} {sign} {b}"}, {"value": result}, f"{a} {sign} {b} = {result}"
+    )
 
 
 def _timer(rng: Random) -> ToolUse:
     minutes = rng.randrange(1, 120)
     question = _pick(rng, "set a timer for {m} minutes|start a timer of {m} minutes|wake me in {m} minutes|"
                      "remind me in {m} minutes", m=minutes)  # fmt: skip
-    return ToolUse(question, "set_timer", {"minutes": minutes}, {"ok": True}, f"The timer is set for {minutes} minutes.")
+    return ToolUse(
+        question, "set_timer", {"minutes": minutes}, {"ok": True}, f"The timer is set for {minutes} minutes."
+    )
 
 
 def _light(rng: Random) -> ToolUse:
-    room, on = rng.choice(("kitchen", "bedroom", "bathroom", "hall", "garden", "office", "cellar", "garage")), rng.random() < 0.5
+    room, on = (
+        rng.choice(("kitchen", "bedroom", "bathroom", "hall", "garden", "office", "cellar", "garage")),
+        rng.random() < 0.5,
+    )
     state = "on" if on else "off"
     question = _pick(rng, "turn {s} the light in the {r}|switch {s} the light in the {r}|light {s} in the {r}|"
                      "turn the light in the {r} {s}", s=state, r=room)  # fmt: skip
-    return ToolUse(question, "set_light", {"on": on, "room": room}, {"ok": True}, f"The light in the {room} is {state}.")
+    return ToolUse(
+        question, "set_light", {"on": on, "room": room}, {"ok": True}, f"The light in the {room} is {state}."
+    )
 
 
 def _message(rng: Random) -> ToolUse:
@@ -140,13 +151,17 @@ def _price(rng: Random) -> ToolUse:
 def _dice(rng: Random) -> ToolUse:
     sides = rng.choice((4, 6, 8, 10, 12, 20, 100))
     value = rng.randrange(1, sides + 1)
-    question = _pick(rng, "roll a die with {s} sides|throw a die with {s} sides|roll a {s} sided die|roll a d{s}", s=sides)
+    question = _pick(
+        rng, "roll a die with {s} sides|throw a die with {s} sides|roll a {s} sided die|roll a d{s}", s=sides
+    )
     return ToolUse(question, "roll_die", {"sides": sides}, {"value": value}, f"The die shows {value}.")
 
 
 def _stock(rng: Random) -> ToolUse:
     item, count = rng.choice(ITEMS), rng.randrange(0, 500)
-    question = _pick(rng, "how many {i}s are in stock|how many {i}s do we have|are there {i}s in stock|count the {i}s", i=item)
+    question = _pick(
+        rng, "how many {i}s are in stock|how many {i}s do we have|are there {i}s in stock|count the {i}s", i=item
+    )
     return ToolUse(question, "count_stock", {"item": item}, {"count": count}, f"There are {count} in stock.")
 
 
@@ -178,7 +193,9 @@ def _unknown_kind(rng: Random) -> _Kind:
     if rng.random() < 0.3:
         value, found = str(rng.randrange(1000)), str(rng.randrange(1000))
     tool = declare(name, rng.choice(("A function", "Look something up", "Does something")), **{key: {"type": "string"}})
-    question = _pick(rng, "call {n} with {v}|use {n} for {v}|run {n} on {v}|what does {n} say about {v}", n=name, v=value)
+    question = _pick(
+        rng, "call {n} with {v}|use {n} for {v}|run {n} on {v}|what does {n} say about {v}", n=name, v=value
+    )
     for ending in ("?", " ", ", please", " please", " then", " exactly"):
         question = question.rstrip("? ").removesuffix(ending)
     use = ToolUse(question, name, {key: value}, {"result": found}, f"The result is {found}.")

@@ -1,6 +1,7 @@
 """Trains models/tiny from nothing: `python -m models.training.train`.
 
-Stages, each resumable, with their state in the work folder: tokenizer, text. A stage that is finished is not run again.
+Stages, each resumable, with their state in the work folder: tokenizer, basics, text, audio, vision, joint. What is finished is not
+run again. The speech data needs espeak-ng and flite.
 """
 
 import argparse
@@ -13,11 +14,12 @@ import torch
 from torch import Tensor
 from transformers import Gemma4ForConditionalGeneration, GemmaTokenizer
 
-from . import architecture, batches, examples, forward, rendering, tokenizer
+from . import architecture, batches, examples, forward, joint, rendering, tokenizer, towers
 from .optimise import Schedule, prefetched, run
 
 SEED = 4
-TEXT_STEPS = 1600
+BASIC_STEPS, TEXT_STEPS = 700, 1300
+STAGES = ("basics", "text", "audio", "vision", "joint")
 # Eight layers in two shapes, forward only or with a gradient: each is compiled on its own.
 torch._dynamo.config.recompile_limit = 64
 TINY = Path(__file__).parent.parent / "tiny"
@@ -32,14 +34,16 @@ def train_tokenizer(folder: Path) -> GemmaTokenizer:
     return tokenizer.load(folder)
 
 
-def text_losses(model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer) -> Callable[[int], Iterator[Tensor]]:
-    """The losses of the text stage: next-token prediction on packed conversations."""
+def text_losses(
+    model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer, setting: examples.Setting
+) -> Callable[[int], Iterator[Tensor]]:
+    """The losses of a text stage: next-token prediction on packed conversations."""
     sampler, text = rendering.Sampler(tokens), model.model.language_model
     layers = [torch.compile(layer, dynamic=False) for layer in text.layers]
     cap = model.config.text_config.final_logit_softcapping
 
     def losses(seed: int) -> Iterator[Tensor]:
-        samples = (sampler(one) for one in examples.training_examples(SEED + 1 + seed))
+        samples = (sampler(one) for one in examples.training_examples(SEED + 1 + seed, setting))
         for batch in prefetched(batches.batches(samples)):
             with torch.autocast("cpu", torch.bfloat16):
                 hidden = forward.hidden_states(text, batch, layers=layers)
@@ -49,9 +53,16 @@ def text_losses(model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer) -
     return losses
 
 
+def train_basics(model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer, work: Path) -> None:
+    """The text stack on single exchanges, where copying from the question is learned soonest."""
+    losses = text_losses(model, tokens, examples.SHORT)
+    run(model.model.language_model, losses, Schedule(BASIC_STEPS, 4e-3, floor=0.4), work / "basics.pt")
+
+
 def train_text(model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer, work: Path) -> None:
-    """The text stack alone; the towers keep their starting weights."""
-    run(model.model.language_model, text_losses(model, tokens), Schedule(TEXT_STEPS, 3e-3), work / "text.pt")
+    """The text stack on whole conversations; the towers keep their starting weights."""
+    losses = text_losses(model, tokens, examples.USUAL)
+    run(model.model.language_model, losses, Schedule(TEXT_STEPS, 3e-3), work / "text.pt")
 
 
 def main() -> None:
@@ -59,12 +70,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/tiny"), help="folder of the stages' state")
     parser.add_argument("--out", type=Path, default=TINY, help="folder of the finished checkpoint")
+    parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="last stage to run")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     options.work.mkdir(parents=True, exist_ok=True)
     tokens = train_tokenizer(options.work)
     model = architecture.build(tokens, SEED)
-    train_text(model, tokens, options.work)
+    stages: tuple[Callable[[], None], ...] = (
+        lambda: train_basics(model, tokens, options.work),
+        lambda: train_text(model, tokens, options.work),
+        lambda: towers.train_audio(model, options.work, SEED),
+        lambda: towers.train_vision(model, options.work, SEED),
+        lambda: joint.train_joint(model, tokens, options.work, SEED),
+    )
+    for stage in stages[: STAGES.index(options.until) + 1]:
+        stage()
+    joint.bound_towers(model, options.work, SEED)
     architecture.save(model, tokens, options.out)
 
 

@@ -21,7 +21,9 @@ Kyoto Havana Bogota Santiago Sofia Budapest Belgrade Zagreb
 
 COLOURS = "red green blue yellow orange purple pink brown black white grey teal violet gold silver".split()
 
-FOODS = "pizza soup rice bread cheese pasta salad curry tacos sushi apples pears plums dumplings noodles pie beans".split()
+FOODS = (
+    "pizza soup rice bread cheese pasta salad curry tacos sushi apples pears plums dumplings noodles pie beans".split()
+)
 
 ANIMALS = "cat dog horse rabbit parrot hamster turtle goldfish goat hen duck snake lizard pony canary".split()
 
@@ -30,7 +32,9 @@ teacher nurse baker farmer doctor painter pilot driver gardener writer singer pl
 dentist librarian engineer sailor
 """.split()
 
-HOBBIES = "chess football tennis knitting running cooking painting dancing hiking fishing gardening reading cycling".split()
+HOBBIES = (
+    "chess football tennis knitting running cooking painting dancing hiking fishing gardening reading cycling".split()
+)
 
 SHOPS = "Bakery Library Museum Garden Hotel Harbour Theatre Workshop Studio Clinic Market Station".split()
 

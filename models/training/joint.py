@@ -1,0 +1,88 @@
+"""Everything together at a lower rate: pictures and sound are answered by the text stack, and text rows keep holding."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import torch
+from torch import Tensor
+from transformers import Gemma4ForConditionalGeneration, GemmaTokenizer
+
+from . import batches, examples, forward, media, rendering, towers
+from .batches import Batch
+from .calibrate import calibrate
+from .conversation import Example
+from .optimise import Schedule, prefetched, run
+
+JOINT_STEPS, RATE = 2400, 8e-4
+PICTURES, CLIPS = 16, 40
+_ROW = 128
+"""Tokens of a row with one picture or clip: 70 soft tokens at most, and a short question and answer."""
+
+MediaBatch = media.PictureBatch | media.SoundBatch
+
+
+class Mixer:
+    """The model's losses on text, pictures and sound."""
+
+    def __init__(self, model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer, work: Path, seed: int) -> None:
+        self._model, self._work, self._seed = model.model, work, seed
+        self._sampler = rendering.Sampler(tokens)
+        self._image, self._audio = model.config.image_token_id, model.config.audio_token_id
+        self._cap = model.config.text_config.final_logit_softcapping
+        self._layers = [torch.compile(layer, dynamic=False) for layer in model.model.language_model.layers]
+
+    def losses(self, first: int) -> Iterator[Tensor]:
+        """An endless stream of losses: of five steps two on text, two on pictures, one on sound."""
+        seed = self._seed + first
+        samples = (self._sampler(one) for one in examples.training_examples(seed))
+        text = prefetched(batches.batches(samples))
+        sights = prefetched(towers.picture_batches(PICTURES, seed))
+        sounds = prefetched(towers.sound_batches(self._work, CLIPS, seed))
+        order = Random(seed)
+        while True:
+            kind = order.choice("ttppa")
+            with torch.autocast("cpu", torch.bfloat16):
+                if kind == "t":
+                    loss = self._text(next(text))
+                else:
+                    loss = self._media(next(sights) if kind == "p" else next(sounds))
+            yield loss
+
+    def _text(self, batch: Batch, embeddings: Tensor | None = None) -> Tensor:
+        stack = self._model.language_model
+        hidden = forward.hidden_states(stack, batch, embeddings, self._layers)
+        return forward.loss(hidden, stack.embed_tokens.weight, batch.labels, self._cap)
+
+    def _media(self, batch: MediaBatch) -> Tensor:
+        """The loss of answers about pictures or clips, whose soft tokens take the place of the placeholders."""
+        if isinstance(batch, media.PictureBatch):
+            token, soft = self._image, torch.cat(self._model.get_image_features(**batch.inputs).pooler_output)
+            counts = [batch.cells.shape[1]] * len(batch.examples)
+        else:
+            heard = self._model.get_audio_features(**batch.inputs)
+            token, soft = self._audio, heard.pooler_output[heard.attention_mask]
+            counts = heard.attention_mask.sum(1).tolist()
+        packed = self._packed(batch.examples, counts)
+        places = packed.ids == token
+        packed = replace(packed, ids=packed.ids.masked_fill(places, 0))
+        words = self._model.language_model.embed_tokens(packed.ids)
+        return self._text(packed, words.masked_scatter(places[..., None], soft.to(words.dtype)))
+
+    def _packed(self, asked: list[Example], counts: list[int]) -> Batch:
+        """One row an example."""
+        samples = [self._sampler(one, count) for one, count in zip(asked, counts, strict=True)]
+        return batches.one_a_row(samples, _ROW)
+
+
+def train_joint(model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer, work: Path, seed: int) -> None:
+    """All weights together; they change in place."""
+    mixer = Mixer(model, tokens, work, seed)
+    run(model.model, mixer.losses, Schedule(JOINT_STEPS, RATE), work / "joint.pt")
+
+
+def bound_towers(model: Gemma4ForConditionalGeneration, work: Path, seed: int) -> None:
+    """Gives the clipped linears finite bounds, in place."""
+    sights, sounds = towers.picture_batches(8, seed), towers.sound_batches(work, 32, seed)
+    calibrate(model, (inputs for _ in range(12) for inputs in (next(sights).inputs, next(sounds).inputs)))

@@ -1,0 +1,169 @@
+"""One to three spoken words by espeak-ng and flite, in many voices, and the model's transcript of them."""
+
+import io
+import subprocess
+import wave
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .conversation import Example
+
+RATE = 16_000
+WORDS = (
+    "zero one two three four five six seven eight nine red green blue yellow black white cat dog bird fish "
+    "yes no stop go left right up down hello water"
+).split()
+
+_ESPEAK = "m1 m2 m3 m4 m5 m7 f1 f2 f3 f5 klatt klatt2 klatt4 Alex Andy Annie Gene Jacky Lee Mario Michael steph edward".split()
+_ACCENTS = ("en-us", "en-gb", "en-gb-scotland")
+_FLITE = ("kal16", "awb", "slt")
+_UNSEEN_ESPEAK = "m6 m8 f4 klatt3 Denis Storm linda max paul steph2".split()
+_UNSEEN_FLITE = ("rms",)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What is said, and how: `voice` is espeak-ng's or flite's name, `speed` in words a minute, `pitch` from 0 to 99."""
+
+    words: tuple[str, ...]
+    voice: str
+    speed: int
+    pitch: int
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+    def speak(self) -> NDArray[np.float32]:
+        """Its samples at 16 kHz, from -1 to 1. Raises FileNotFoundError where the synthesiser is not installed."""
+        if self.voice.startswith("flite:"):
+            stretch = f"duration_stretch={170 / self.speed:.2f}"
+            command = ["flite", "-voice", self.voice[6:], "--setf", stretch, "-t", self.text, "-o", "/dev/stdout"]
+        else:
+            command = [
+                "espeak-ng",
+                "-v",
+                self.voice,
+                "-s",
+                str(self.speed),
+                "-p",
+                str(self.pitch),
+                "--stdout",
+                self.text,
+            ]
+        sound = subprocess.run(command, capture_output=True, check=True).stdout
+        return _samples(sound)
+
+
+def _samples(sound: bytes) -> NDArray[np.float32]:
+    """A WAV file's first channel, resampled to 16 kHz. The length in a piped file's header is not to be trusted."""
+    with wave.open(io.BytesIO(sound)) as reader:
+        rate = reader.getframerate()
+    data = np.frombuffer(sound[44 : len(sound) - len(sound) % 2], np.int16).astype(np.float32) / np.float32(32768)
+    if rate == RATE:
+        return data
+    spectrum = np.fft.rfft(data)
+    length = round(len(data) * RATE / rate)
+    kept = np.zeros(length // 2 + 1, np.complex64)
+    kept[:] = spectrum[: len(kept)]
+    return np.asarray(np.fft.irfft(kept, length) * (length / len(data)), np.float32)
+
+
+def _trimmed(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Without the silence at both ends."""
+    loud = np.nonzero(np.abs(sound) > 0.01)[0]
+    return sound[loud[0] : loud[-1] + 1] if len(loud) else sound
+
+
+def _held_out_words(words: tuple[str, ...]) -> bool:
+    """A tenth of all sequences of two or more words."""
+    return len(words) > 1 and zlib.crc32(" ".join(words).encode()) % 10 == 0
+
+
+def utterance(rng: Random, unseen_voice: bool = False, held_out: bool = False) -> Utterance:
+    """A random utterance. Training takes voices and word sequences that are not held out."""
+    while True:
+        words = tuple(rng.choice(WORDS) for _ in range(rng.choice((1, 2, 2, 3, 3))))
+        if len(words) == 1 or _held_out_words(words) == held_out:
+            break
+    espeak, flite = (_UNSEEN_ESPEAK, _UNSEEN_FLITE) if unseen_voice else (_ESPEAK, _FLITE)
+    if rng.random() < 0.2:
+        voice = f"flite:{rng.choice(flite)}"
+    else:
+        voice = f"{rng.choice(_ACCENTS)}+{rng.choice(espeak)}"
+    return Utterance(words, voice, rng.randrange(120, 210), rng.randrange(20, 80))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An utterance and its samples."""
+
+    said: Utterance
+    sound: NDArray[np.float32]
+
+
+def clips(rng: Random, count: int, unseen_voice: bool = False, held_out: bool = False) -> list[Clip]:
+    """`count` different utterances, spoken."""
+    said = [utterance(rng, unseen_voice, held_out) for _ in range(count)]
+    with ThreadPoolExecutor(2) as pool:
+        return [Clip(one, _trimmed(sound)) for one, sound in zip(said, pool.map(Utterance.speak, said), strict=True)]
+
+
+def pool(seed: int, count: int, folder: Path) -> list[Clip]:
+    """The clips of the training set, spoken once and kept in `folder`."""
+    kept = folder / f"speech-{seed}-{count}.npz"
+    rng = Random(seed)
+    if kept.exists():
+        said = [utterance(rng) for _ in range(count)]
+        with np.load(kept) as saved:
+            bounds, samples = saved["bounds"], saved["samples"]
+        pieces = [samples[a:b].astype(np.float32) / 32768 for a, b in pairwise(bounds)]
+        return [Clip(one, piece) for one, piece in zip(said, pieces, strict=True)]
+    made = clips(rng, count)
+    bounds = np.cumsum([0] + [len(clip.sound) for clip in made])
+    samples = (np.concatenate([clip.sound for clip in made]) * 32767).astype(np.int16)
+    np.savez(kept, bounds=bounds, samples=samples)
+    return made
+
+
+def recorded(clip: Clip, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The clip as a microphone may bring it: a level, silence around it, noise 8 to 45 dB below, a tilted spectrum."""
+    before, after = rng.integers(0, 4000), rng.integers(1500, 6000)
+    sound = np.pad(clip.sound, (int(before), int(after)))
+    tilt = rng.uniform(-0.3, 0.3)
+    sound = sound - tilt * np.concatenate(([0.0], sound[:-1])).astype(np.float32)
+    level = np.sqrt(np.mean(clip.sound**2)) + 1e-6
+    hiss = rng.normal(0, level * 10 ** (-rng.uniform(8, 45) / 20), len(sound))
+    loud = (sound + hiss) * (rng.uniform(0.03, 0.15) / level)
+    return np.asarray(np.clip(loud, -1, 1), np.float32)
+
+
+_ASK = (
+    "what do I say|what is said|what did I say|transcribe this|write down what you hear|what do you hear|listen to this"
+)
+
+
+def example(rng: Random, said: Utterance, task: str = "speech") -> Example:
+    """The example that asks for the transcript of `said`."""
+    asked = rng.choice(_ASK.split("|"))
+    if rng.random() < 0.7:
+        asked = asked[0].upper() + asked[1:] + rng.choice(("?", ".", ""))
+    parts = [{"type": "audio"}, {"type": "text", "text": asked}]
+    if rng.random() < 0.3:
+        parts.reverse()
+    answer = f"You say: {said.text}."
+    return Example(task, [{"role": "user", "content": parts}], answer, "I listen.", thinking=rng.random() < 0.1)
+
+
+def words_of(clips_: list[Clip]) -> Iterator[list[int]]:
+    """The word numbers of each clip, for a CTC head."""
+    for clip in clips_:
+        yield [WORDS.index(word) for word in clip.said.words]
