@@ -7,7 +7,7 @@ drawn so that each part of the model matters to the logits: a missing norm or a 
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,16 +140,14 @@ def transformers_logits(model: PreTrainedModel, ids: Sequence[int]) -> torch.Ten
 
 
 def _build(kind: str, sizes: dict[str, Any], media: dict[str, int]) -> PreTrainedModel:
-    builders: dict[str, Callable[[], PreTrainedModel]] = {
-        "gemma4": lambda: Gemma4ForConditionalGeneration(
-            Gemma4Config(text_config=Gemma4TextConfig(**sizes), vision_config=None, audio_config=None, **media)
-        ),
-        "gemma4_unified": lambda: Gemma4UnifiedForConditionalGeneration(
-            Gemma4UnifiedConfig(text_config=Gemma4UnifiedTextConfig(**sizes), vision_config=None, audio_config=None, **media)
-        ),
-        "gemma4_text": lambda: Gemma4ForCausalLM(Gemma4TextConfig(**sizes)),
-    }
-    return builders[kind]()
+    no_towers = {"vision_config": None, "audio_config": None}
+    if kind == "gemma4_text":
+        return Gemma4ForCausalLM(Gemma4TextConfig(**sizes))
+    if kind == "gemma4_unified":
+        unified = Gemma4UnifiedTextConfig(**sizes)
+        return Gemma4UnifiedForConditionalGeneration(Gemma4UnifiedConfig(text_config=unified, **no_towers, **media))
+    text = Gemma4TextConfig(**sizes)
+    return Gemma4ForConditionalGeneration(Gemma4Config(text_config=text, **no_towers, **media))
 
 
 @torch.no_grad()
