@@ -1,52 +1,71 @@
 """Comparing logits."""
 
-import torch
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from gemtab.bundle.plan import Strict
-from gemtab.parity.tolerances import Tolerance
+import numpy as np
+import numpy.typing as npt
 
+from gemtab.parity.report import Backend, Comparison, Truth
 
-class LogitError(Strict):
-    """How far logits are from the reference's, over `positions` tokens.
+Logits = npt.NDArray[np.float32]
 
-    max and rms: of the differences, in logits. kl: mean of KL(reference || other), in nats. top1: the share of
-    positions whose largest logit is the same.
-    """
-
-    positions: int
-    max: float
-    rms: float
-    kl: float
-    top1: float
-
-    def beyond(self, tolerance: Tolerance) -> list[str]:
-        """What exceeds the tolerance, as phrases for a message; empty if nothing does."""
-        found = [
-            f"{name} {value:.3g} is above {limit:g}"
-            for name, value, limit in (
-                ("maximum error", self.max, tolerance.max),
-                ("RMS error", self.rms, tolerance.rms),
-                ("KL", self.kl, tolerance.kl),
-            )
-            if not value <= limit
-        ]
-        if not self.top1 >= tolerance.top1:
-            found.append(f"top-1 agreement {self.top1:.1%} is below {tolerance.top1:.1%}")
-        return found
+TIE_MARGIN = 0.02
+"""Two logits closer than this may change places by rounding alone, on some backend or other."""
 
 
-def compare(reference: torch.Tensor, other: torch.Tensor) -> LogitError:
-    """The error of logits `other`, [n, vocabulary] like the reference's."""
-    if reference.shape != other.shape:
-        raise ValueError(f"expected logits {list(reference.shape)}, found {list(other.shape)}")
-    reference, other = reference.double(), other.double()
-    difference = other - reference
-    log_p, log_q = reference.log_softmax(-1), other.log_softmax(-1)
-    kl = (log_p.exp() * (log_p - log_q)).sum(-1)
-    return LogitError(
-        positions=len(reference),
-        max=float(difference.abs().max()),
-        rms=float(difference.square().mean().sqrt()),
-        kl=float(kl.mean()),
-        top1=float((reference.argmax(-1) == other.argmax(-1)).double().mean()),
+@dataclass(frozen=True)
+class _Steps:
+    """One prompt's steps: squared errors, divergences, and where the most likely tokens differ."""
+
+    largest: float
+    squared: float
+    count: int
+    kl: npt.NDArray[np.float64]
+    same: npt.NDArray[np.bool_]
+    tie: npt.NDArray[np.bool_]
+
+
+def compare(
+    backend: Backend, against: Truth, found: Sequence[Logits], wanted: Sequence[Logits], margin: float = TIE_MARGIN
+) -> Comparison:
+    """Compares logits [steps, vocabulary], one array a prompt."""
+    prompts = [_compare_prompt(f, w, margin) for f, w in zip(found, wanted, strict=True)]
+    same = np.concatenate([p.same for p in prompts])
+    tied = np.concatenate([p.tie & ~p.same for p in prompts])
+    return Comparison(
+        backend=backend,
+        against=against,
+        max_error=max(p.largest for p in prompts),
+        rms_error=float(np.sqrt(sum(p.squared for p in prompts) / sum(p.count for p in prompts))),
+        kl=float(np.concatenate([p.kl for p in prompts]).mean()),
+        top1=float(same.mean()),
+        near_ties=int(tied.sum()),
+        greedy_match=float(np.mean([bool((p.same | p.tie).all()) for p in prompts])),
     )
+
+
+def _compare_prompt(found: Logits, wanted: Logits, margin: float) -> _Steps:
+    assert found.shape == wanted.shape, f"logits {found.shape} and {wanted.shape}"
+    error = found.astype(np.float64) - wanted
+    best_two = np.partition(wanted, -2, axis=-1)[:, -2:]
+    return _Steps(
+        largest=float(np.abs(error).max()),
+        squared=float((error**2).sum()),
+        count=error.size,
+        kl=_divergence(wanted, found),
+        same=found.argmax(-1) == wanted.argmax(-1),
+        tie=best_two[:, 1] - best_two[:, 0] < margin,
+    )
+
+
+def _divergence(wanted: Logits, found: Logits) -> npt.NDArray[np.float64]:
+    p, q = _log_softmax(wanted), _log_softmax(found)
+    divergence: npt.NDArray[np.float64] = (np.exp(p) * (p - q)).sum(-1)
+    return divergence
+
+
+def _log_softmax(logits: Logits) -> npt.NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    result: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return result

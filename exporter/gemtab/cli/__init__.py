@@ -1,0 +1,5 @@
+"""The command `gemtab`."""
+
+from gemtab.cli.main import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,76 @@
+"""What the commands print with: answers and tables on stdout, everything else on stderr."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from gemtab.errors import GemtabError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_error(error: GemtabError) -> None:
+    """One paragraph on stderr."""
+    err.print(f"[bold red]gemtab:[/] {_escaped(str(error))}", soft_wrap=not err.is_terminal)
+
+
+def size(count: float) -> str:
+    """Bytes for reading, in the decimal units that disks and networks are sold in: `2.46 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
+
+
+class StageProgress:
+    """Shows an export's stages: a bar with bytes, rate and time left where bytes are counted, else a spinner."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def begin(self, stage: str, total: int = 0) -> None:
+        """See `gemtab.export.Progress`."""
+        self._finish()
+        self._task = self._progress.add_task(stage, total=total or None)
+
+    def advance(self, amount: int) -> None:
+        """See `gemtab.export.Progress`."""
+        if self._task is not None:
+            self._progress.advance(self._task, amount)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+
+
+@contextmanager
+def stage_progress(quiet: bool = False) -> Iterator[StageProgress]:
+    """Progress on stderr while inside, gone after it; on something that is not a terminal, or `quiet`, nothing."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+        yield StageProgress(progress)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,84 @@
+"""The tables that commands end with."""
+
+from rich.table import Table
+
+from gemtab.cli.console import out, size
+from gemtab.parity.report import Parity
+from gemtab.summary import BundleSummary, CheckpointSummary, ProgramSummary
+
+
+def _facts(title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def print_bundle(summary: BundleSummary, title: str) -> None:
+    """A bundle: what it is, its sizes, what runs, what a tab needs, how true it is."""
+    table = _facts(title)
+    source = summary.source
+    table.add_row("model", f"{source.name} ({source.model_type}), {summary.parameters:,} parameters")
+    table.add_row("licence", source.licence or "not stated in the checkpoint")
+    table.add_row("takes", ", ".join(summary.inputs))
+    table.add_row("context", f"{summary.context:,} tokens")
+    table.add_row(
+        "weights", f"{summary.weights}, {summary.bits_per_weight:.2f} bits a weight, {size(summary.weight_bytes)}"
+    )
+    table.add_row("files", f"{size(sum(summary.sizes.values()))} in all")
+    for kind, count in summary.sizes.items():
+        table.add_row("", f"{size(count)} {kind}")
+    for plan in summary.plans:
+        for name, program in plan.programs.items():
+            table.add_row(f"{plan.activation} {name}", _program(name, program))
+    memory = summary.memory
+    total = memory.weights + memory.state + memory.scratch
+    parts = f"weights {size(memory.weights)}, caches {size(memory.state)}, scratch {size(memory.scratch)}"
+    table.add_row("memory of a tab", f"at most {size(total)} of GPU memory: {parts}")
+    if summary.parity is None:
+        table.add_row("parity", "not verified yet: `gemtab verify`")
+    out.print(table)
+    if summary.parity:
+        print_parity(summary.parity)
+
+
+def _program(name: str, program: ProgramSummary) -> str:
+    unit = {"fill": "prompt chunk", "decode": "decoded token"}.get(name, "step")
+    tokens = f" of {program.tokens} tokens" if program.tokens > 1 else ""
+    return f"{program.dispatches} dispatches a {unit}{tokens}, at most {program.longest_layer} a layer"
+
+
+def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
+    """A checkpoint: what it is and what it would become."""
+    table = _facts(title)
+    table.add_row("model", f"{summary.name} ({summary.model_type}), text stack of {summary.parameters:,} parameters")
+    kinds = f"{summary.sliding_layers} sliding (window {summary.window}), {summary.layers_owning_kv} with their own KV"
+    table.add_row("layers", f"{summary.layers}: {kinds}")
+    table.add_row("sizes", f"hidden {summary.hidden:,}, vocabulary {summary.vocabulary:,}")
+    if summary.per_layer_size:
+        table.add_row("per-layer embeddings", str(summary.per_layer_size))
+    if summary.experts:
+        table.add_row("experts", str(summary.experts))
+    table.add_row("context", f"{summary.context:,} tokens")
+    for format_, count in summary.export_bytes.items():
+        table.add_row(f"as {format_}", f"{size(count)} for a tab to load")
+    out.print(table)
+
+
+def print_parity(parity: Parity) -> None:
+    """The parity report."""
+    title = (
+        f"Parity over {parity.steps} tokens of {parity.prompts} prompts, the longest of {parity.longest_prompt} tokens "
+        f"({parity.adapter})"
+    )
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("backend")
+    table.add_column("against")
+    for name in ("max error", "RMS error", "KL", "top-1", "near ties", "greedy match"):
+        table.add_column(name, justify="right")
+    for one in parity.comparisons:
+        numbers = (f"{one.max_error:.2g}", f"{one.rms_error:.2g}", f"{one.kl:.2g}")
+        table.add_row(
+            one.backend, one.against, *numbers, f"{one.top1:.1%}", str(one.near_ties), f"{one.greedy_match:.0%}"
+        )
+    out.print(table)

@@ -1,0 +1,89 @@
+"""The ways to get logits, one function each.
+
+Every backend is fed the same tokens: a prompt, then its continuation, token by token. The logits that follow the
+prompt and each of these tokens but the last are those by which the backend would have chosen the continuation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gemtab.backends.onnx.run import OnnxText
+from gemtab.backends.reference import KV, Reference
+from gemtab.backends.webgpu.executor import Executor
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.model.spec import TextSpec
+from gemtab.model.text import decoder_graph, embed_graph
+from gemtab.parity.compare import Logits
+from gemtab.quantize import WeightReader
+
+MOST_KEPT_BYTES = 4 << 30
+"""Weights that take more than this in f32 are read layer by layer."""
+
+
+@dataclass(frozen=True)
+class Continued:
+    """A prompt's ids, and the ids that follow it."""
+
+    prompt: list[int]
+    continuation: list[int]
+
+
+def continue_greedily(executor: Executor, prompt: Sequence[int], steps: int) -> Continued:
+    """The prompt with the `steps` ids that a plan makes of it."""
+    executor.reset()
+    executor.set_sampling()
+    executor.fill(prompt[:-1])
+    continuation = [executor.decode(prompt[-1])]
+    while len(continuation) < steps:
+        continuation.append(executor.decode())
+    return Continued(list(prompt), continuation)
+
+
+def webgpu_logits(executor: Executor, texts: Sequence[Continued]) -> list[Logits]:
+    """A plan's logits, [steps, vocabulary] a text: the prompt by `fill`, the rest by `decode`."""
+
+    def logits(text: Continued) -> Logits:
+        executor.reset()
+        executor.fill(text.prompt[:-1])
+        rows = []
+        for token in [text.prompt[-1], *text.continuation[:-1]]:
+            executor.decode(token)
+            rows.append(executor.read_logits()[0])
+        return np.stack(rows)
+
+    return [logits(text) for text in texts]
+
+
+def onnx_logits(folder: Path, weight_format: WeightFormat, texts: Sequence[Continued]) -> list[Logits]:
+    """The ONNX graphs' logits, [steps, vocabulary] a text: the prompt in one step, the rest one by one."""
+    model = OnnxText(folder, weight_format)
+
+    def logits(text: Continued) -> Logits:
+        model.rewind(0)
+        steps = [text.prompt, *([token] for token in text.continuation[:-1])]
+        return np.stack([model.step(ids).numpy() for ids in steps])
+
+    return [logits(text) for text in texts]
+
+
+def reference_logits(spec: TextSpec, weights: WeightReader, texts: Sequence[Continued]) -> list[Logits]:
+    """The reference's logits, [steps, vocabulary] a text: all tokens in one step, so that a checkpoint too large for
+    memory is read once a text."""
+    graphs = embed_graph(spec), decoder_graph(spec)
+    layerwise = sum(4 * prod(weight.shape) for graph in graphs for weight in graph.weights()) > MOST_KEPT_BYTES
+    embed, decoder = (Reference(graph, weights, layerwise) for graph in graphs)
+
+    def logits(text: Continued) -> Logits:
+        ids = torch.tensor([*text.prompt, *text.continuation[:-1]], dtype=torch.int32)
+        caches: dict[str, KV] = {}
+        inputs = embed.run({"input_ids": ids}, caches)
+        inputs["position_ids"] = torch.arange(len(ids), dtype=torch.int32)
+        inputs["num_logits_to_keep"] = torch.tensor(len(text.continuation), dtype=torch.int32)
+        return np.asarray(decoder.run(inputs, caches)["logits"].numpy(), dtype=np.float32)
+
+    return [logits(text) for text in texts]

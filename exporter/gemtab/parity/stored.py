@@ -1,0 +1,50 @@
+"""A bundle's weights as its files have them, read through the ONNX graphs that describe them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import torch
+
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, graph_file
+from gemtab.errors import BundleError
+from gemtab.graph import Weight
+from gemtab.quantize import planes, storage_format, unpack
+
+
+class BundleWeights:
+    """Reads a bundle's weights as f32. Raises BundleError where the bundle lacks one or is damaged."""
+
+    def __init__(self, folder: Path, weight_format: WeightFormat) -> None:
+        self._format = weight_format
+        self._tensors: dict[str, ir.TensorProtocol] = {}
+        for stem in (EMBED_STEM, DECODER_STEM):
+            path = folder / graph_file(stem, weight_format)
+            try:
+                model = ir.load(path)
+            except Exception as error:  # protobuf and onnx-ir raise their own kinds
+                raise BundleError(f"{path} cannot be read: {error}. Export the checkpoint again.") from error
+            for name, value in model.graph.initializers.items():
+                if value.const_value is not None:
+                    self._tensors.setdefault(name, value.const_value)
+
+    def read(self, weight: Weight) -> torch.Tensor:
+        """The whole weight, of its shape, f32."""
+        return self.read_rows(weight, 0, weight.shape[0])
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        """Rows start … stop - 1 along the first axis, f32."""
+        rows = {plane.name: self._plane(weight, plane.name)[start:stop].copy() for plane in planes(weight, self._format)}
+        return unpack(rows, storage_format(weight, self._format), (stop - start, *weight.shape[1:]))
+
+    def _plane(self, weight: Weight, plane: str) -> npt.NDArray[Any]:
+        name = f"{weight.name}.{plane}"
+        if name not in self._tensors:
+            raise BundleError(f"The bundle's ONNX graphs have no initializer {name}. Export the checkpoint again.")
+        try:
+            return np.asarray(self._tensors[name].numpy())
+        except (OSError, ValueError) as error:
+            raise BundleError(f"The bundle's data of {name} cannot be read: {error}. Export again.") from error

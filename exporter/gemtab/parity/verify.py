@@ -1,0 +1,103 @@
+"""`gemtab verify`: every backend on a few prompts, and what to make of the differences."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gemtab import __version__
+from gemtab.backends.webgpu.device import open_device
+from gemtab.backends.webgpu.executor import Executor, load_plan
+from gemtab.bundle.folder import PARITY_NAME, read_manifest
+from gemtab.bundle.manifest import Manifest
+from gemtab.bundle.plan import Plan, StateBuffer
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.errors import ParityError
+from gemtab.parity.backends import (
+    Continued,
+    continue_greedily,
+    onnx_logits,
+    reference_logits,
+    webgpu_logits,
+)
+from gemtab.parity.compare import TIE_MARGIN, Logits, compare
+from gemtab.parity.prompts import prompts
+from gemtab.parity.report import Backend, Comparison, Parity, Truth
+from gemtab.parity.stored import BundleWeights
+
+STEPS = 24
+"""Tokens compared after each prompt."""
+
+MOST_KL: dict[Backend, float] = {"reference": 1e-6, "onnx": 1e-4, "webgpu f32": 1e-4, "webgpu f16": 1e-2}
+"""The most divergence (nats) that arithmetic may cause, given the bundle's own weights: f32 sums in another order,
+f16 activations. Quantisation is another matter, and reported without a limit."""
+
+Announce = Callable[[str], None]
+
+
+def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce) -> Parity:
+    """Compares the bundle's backends on this machine with the reference, and writes parity.json.
+
+    checkpoint: what the bundle was exported from; without it the truth is what the bundle's own weights stand for.
+    Raises ParityError where a backend is further from the bundle's own weights than arithmetic explains.
+    """
+    manifest = read_manifest(folder)
+    announce("Running the WebGPU plans")
+    found, texts, adapter = _webgpu(folder, manifest)
+    announce("Running the ONNX graphs")
+    found["onnx"] = onnx_logits(folder, manifest.weights, texts)
+    announce("Running the reference on the bundle's weights")
+    spec = load_spec(folder)
+    stored = reference_logits(spec.text, BundleWeights(folder, manifest.weights), texts)
+    comparisons = _compare_all(found, "stored weights", stored)
+    if checkpoint is not None:
+        announce("Running the reference on the checkpoint")
+        source = load_spec(checkpoint)
+        wanted = reference_logits(source.text, CheckpointWeights(Checkpoint.open(checkpoint), source), texts)
+        comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted)
+    parity = Parity(
+        gemtab=__version__,
+        prompts=len(texts),
+        steps=sum(len(text.continuation) for text in texts),
+        longest_prompt=max(len(text.prompt) for text in texts),
+        tie_margin=TIE_MARGIN,
+        adapter=adapter,
+        comparisons=tuple(comparisons),
+    )
+    (folder / PARITY_NAME).write_text(parity.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    _judge(parity)
+    return parity
+
+
+def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits]], list[Continued], str]:
+    """Logits of each plan, on texts that the f32 plan continues; and the adapter's name."""
+    plan = load_plan(folder / "plan" / "f32.json")
+    device = open_device(plan.limits)
+    executor = Executor(folder, "f32", device=device)
+    most = executor.context - STEPS
+    texts = [continue_greedily(executor, ids, STEPS) for ids in prompts(folder, _wrapping_length(plan), most)]
+    found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts)}
+    if any(entry.activation == "f16" for entry in manifest.plans) and "shader-f16" in device.features:
+        found["webgpu f16"] = webgpu_logits(Executor(folder, "f16", device=device), texts)
+    return found, texts, device.name
+
+
+def _wrapping_length(plan: Plan) -> int:
+    """Tokens after which the largest ring cache has been written once over, and a half more."""
+    rings = [buffer.ring.rows for buffer in plan.buffers.values() if isinstance(buffer, StateBuffer) and buffer.ring]
+    return 3 * max(rings, default=64) // 2
+
+
+def _compare_all(
+    found: dict[Backend, list[Logits]], against: Truth, wanted: Sequence[Logits]
+) -> list[Comparison]:
+    return [compare(backend, against, logits, wanted) for backend, logits in found.items()]
+
+
+def _judge(parity: Parity) -> None:
+    for one in parity.comparisons:
+        if one.against == "stored weights" and not one.kl <= MOST_KL[one.backend]:
+            raise ParityError(
+                f"{one.backend} differs from what the bundle's weights stand for: KL divergence {one.kl:.3g} nats, "
+                f"where arithmetic explains {MOST_KL[one.backend]:.0e} (largest logit error {one.max_error:.3g}, "
+                f"greedy tokens equal on {one.greedy_match:.0%} of the prompts; adapter {parity.adapter}). "
+                f"Please report this with {PARITY_NAME}; the bundle should not be published."
+            )

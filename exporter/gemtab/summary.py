@@ -1,0 +1,190 @@
+"""What `gemtab inspect` tells of a bundle or of a checkpoint."""
+
+from collections import Counter
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import ValidationError
+
+from gemtab.bundle.folder import PARITY_NAME, SHADERS, is_bundle, read_manifest
+from gemtab.bundle.manifest import MANIFEST_NAME, Manifest, MemoryNeed, PlanEntry, Source, WeightFormat
+from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
+from gemtab.bundle.plan import Plan, Program, Strict, evaluate
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.errors import BundleError, UsageError
+from gemtab.graph import Weight
+from gemtab.model.spec import TextSpec
+from gemtab.model.text import text_graph
+from gemtab.parity.report import Parity
+from gemtab.quantize import planes
+
+
+class ProgramSummary(Strict):
+    """tokens: the most in one step; dispatches: GPU dispatches of such a step, in all and in its longest layer."""
+
+    tokens: int
+    dispatches: int
+    longest_layer: int
+
+
+class PlanSummary(Strict):
+    """A plan and its programs by name."""
+
+    activation: Literal["f32", "f16"]
+    programs: dict[str, ProgramSummary]
+
+
+class BundleSummary(Strict):
+    """sizes: bytes by kind of file; weight_bytes: what a tab downloads of the weights (the plans' part)."""
+
+    kind: Literal["bundle"] = "bundle"
+    gemtab: str
+    source: Source
+    weights: WeightFormat
+    context: int
+    inputs: tuple[str, ...]
+    sizes: dict[str, int]
+    parameters: int
+    weight_bytes: int
+    bits_per_weight: float
+    memory: MemoryNeed
+    plans: tuple[PlanSummary, ...]
+    parity: Parity | None
+
+
+class CheckpointSummary(Strict):
+    """layers_owning_kv: the rest read another layer's cache; export_bytes: a tab's weights by format."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    name: str
+    model_type: str
+    parameters: int
+    layers: int
+    layers_owning_kv: int
+    sliding_layers: int
+    window: int | None
+    hidden: int
+    vocabulary: int
+    per_layer_size: int
+    experts: int
+    context: int
+    export_bytes: dict[WeightFormat, int]
+
+
+def summarise(path: Path) -> BundleSummary | CheckpointSummary:
+    """The summary of the bundle or checkpoint in the folder `path`.
+
+    Raises UsageError where it is neither, BundleError or CheckpointError where it is damaged.
+    """
+    if not path.is_dir():
+        raise UsageError(f"There is no folder {path}. Give the folder of a bundle or of a checkpoint.")
+    if is_bundle(path):
+        return summarise_bundle(path)
+    if not (path / "config.json").exists():
+        raise UsageError(
+            f"{path} is neither a bundle (it has no {MANIFEST_NAME}) nor a checkpoint (it has no config.json)."
+        )
+    return summarise_checkpoint(path)
+
+
+def summarise_bundle(folder: Path) -> BundleSummary:
+    """The summary of a bundle, from its manifest, plans and parity report."""
+    manifest = read_manifest(folder)
+    parameters = _parameters(text_graph(load_spec(folder).text).weights())
+    return BundleSummary(
+        gemtab=manifest.gemtab,
+        source=manifest.source,
+        weights=manifest.weights,
+        context=manifest.context,
+        inputs=manifest.inputs,
+        sizes=_sizes(manifest),
+        parameters=parameters,
+        weight_bytes=manifest.memory.weights,
+        bits_per_weight=8 * manifest.memory.weights / parameters,
+        memory=manifest.memory,
+        plans=tuple(_plan_summary(folder, entry) for entry in manifest.plans),
+        parity=read_parity(folder),
+    )
+
+
+def summarise_checkpoint(folder: Path) -> CheckpointSummary:
+    """The summary of a checkpoint, from its config and the headers of its weight files, which are checked."""
+    spec = load_spec(folder)
+    text = spec.text
+    weights = text_graph(text).weights()
+    CheckpointWeights(Checkpoint.open(folder), spec).check(weights)
+    formats: tuple[WeightFormat, ...] = get_args(WeightFormat)
+    return CheckpointSummary(
+        name=folder.resolve().name,
+        model_type=spec.model_type,
+        parameters=_parameters(weights),
+        layers=len(text.layers),
+        layers_owning_kv=sum(layer.owns_kv for layer in text.layers),
+        sliding_layers=sum(layer.attention.kind == "sliding" for layer in text.layers),
+        window=_window(text),
+        hidden=text.hidden,
+        vocabulary=text.vocabulary,
+        per_layer_size=text.per_layer_size,
+        experts=max(layer.moe.experts if layer.moe else 0 for layer in text.layers),
+        context=text.max_positions,
+        export_bytes={format_: _stored_bytes(weights, format_) for format_ in formats},
+    )
+
+
+def read_parity(folder: Path) -> Parity | None:
+    """The bundle's parity report; None where `gemtab verify` has not been run."""
+    path = folder / PARITY_NAME
+    try:
+        return Parity.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValidationError, ValueError) as error:
+        raise BundleError(f"{path} is not a parity report of this version. Run `gemtab verify` again.") from error
+
+
+def _window(text: TextSpec) -> int | None:
+    return next((layer.attention.window for layer in text.layers if layer.attention.window), None)
+
+
+def _parameters(weights: Iterable[Weight]) -> int:
+    return sum(prod(weight.shape) for weight in weights)
+
+
+def _stored_bytes(weights: Iterable[Weight], weight_format: WeightFormat) -> int:
+    return sum(plane.bytes for weight in weights for plane in planes(weight, weight_format))
+
+
+def _sizes(manifest: Manifest) -> dict[str, int]:
+    sizes: Counter[str] = Counter()
+    for name, entry in manifest.files.items():
+        sizes[_kind(name)] += entry.bytes
+    return dict(sizes.most_common())
+
+
+def _kind(name: str) -> str:
+    folder = name.split("/", 1)[0]
+    if folder == ONNX_FOLDER:
+        return "ONNX graphs" if name.endswith(".onnx") else "weights"
+    return {"plan": "plans", SHADERS: "shaders"}.get(folder, "tokenizer, template, configs")
+
+
+def _plan_summary(folder: Path, entry: PlanEntry) -> PlanSummary:
+    path = folder / entry.file
+    try:
+        plan = Plan.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BundleError(f"{path} cannot be read. Export the bundle again.") from error
+    programs = {name: _program_summary(program, plan.context) for name, program in plan.programs.items()}
+    return PlanSummary(activation=plan.activation, programs=programs)
+
+
+def _program_summary(program: Program, context: int) -> ProgramSummary:
+    """Counts what runs for the most tokens at the end of the largest context."""
+    sizes = {"T": program.max_tokens, "P": context - program.max_tokens, "C": context}
+    run = [one for one in program.dispatches if 0 not in [evaluate(expr, sizes) for expr in one.grid]]
+    layers = Counter(".".join(one.label.split(".")[:2]) for one in run if one.label.startswith("layers."))
+    return ProgramSummary(
+        tokens=program.max_tokens, dispatches=len(run), longest_layer=max(layers.values(), default=0)
+    )
