@@ -26,6 +26,7 @@ def test_every_answer_carries_the_policy(served: Served, path: str) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cross-origin-opener-policy"] == "same-origin"
     assert headers["cross-origin-embedder-policy"] == "require-corp"
+    assert headers["server-timing"] == 'gemtab-live;desc="/_gemtab/live"'
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The server's address space: the site at /, bundles at /bundles/NAME/, the live channel at /_gemtab/live."""
+"""The server's address space: the site at /, bundles at /bundles/NAME/, the live channel at LIVE_PATH."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from gemtab.server.files import Folder
-from gemtab.server.guard import LOOPBACK_NAMES, Guard
+from gemtab.server.guard import LIVE_PATH, LOOPBACK_NAMES, Guard
 from gemtab.server.live import LiveChannel
 from gemtab.server.watch import Rerender, Watch
 
@@ -46,7 +46,7 @@ def create_app(
 
     app = Starlette(
         routes=[
-            WebSocketRoute("/_gemtab/live", live.connect),
+            WebSocketRoute(LIVE_PATH, live.connect),
             Route("/bundles/index.json", index),
             *(Mount(f"/bundles/{name}", Folder(directory=folder)) for name, folder in bundles.items()),
             Mount("/", Folder(directory=site, html=True)),

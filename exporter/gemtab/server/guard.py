@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
+LIVE_PATH = "/_gemtab/live"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -73,6 +74,8 @@ def _with_headers(send: Send, host: str) -> Send:
             headers["Server-Timing"] = 'gemtab-live;desc="/_gemtab/live"'
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "no-referrer"
+            # By this the page knows that there is a live channel, with no request that could fail elsewhere.
+            headers["Server-Timing"] = f'gemtab-live;desc="{LIVE_PATH}"'
             # Together they isolate the page, which gives it threads for wasm and fine timers.
             headers["Cross-Origin-Opener-Policy"] = "same-origin"
             headers["Cross-Origin-Embedder-Policy"] = "require-corp"
