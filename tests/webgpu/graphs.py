@@ -1,120 +1,145 @@
 """Runs a small graph through the whole WebGPU backend: fuse, lower, place, render, execute."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from gemtab.backends.reference import Reference
 from gemtab.backends.webgpu.compile import PlanBuilder, lower_program, write_tables
-from gemtab.backends.webgpu.device import Device, open_device
+from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import PlanRunner
 from gemtab.backends.webgpu.lower import Activation, Shared
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.plan import Limits
+from gemtab.bundle.plan import Limits, ScratchBuffer
 from gemtab.bundle.shards import Location
 from gemtab.graph import Graph, Weight
-from gemtab.quantize import pack, storage_format
+from gemtab.quantize import DequantisedWeights, WeightReader, pack, storage_format
 
-SHADERS = Path(__file__).parents[2] / "shaders"
+POISON = 0x7FC07E00
+"""NaN as an f32, and NaN and zero as two f16: what a kernel leaves unwritten shows."""
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """Weights by name, as a WeightReader."""
+    """Random weights, made when first read, the same for the same name."""
 
-    values: Mapping[str, torch.Tensor]
+    made: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def read(self, weight: Weight) -> torch.Tensor:
-        """The tensor of `weight`."""
-        return self.values[weight.name]
+        if weight.name not in self.made:
+            generator = torch.Generator().manual_seed(len(weight.name) + prod(weight.shape))
+            spread = 0.2 if weight.role == "vector" else weight.shape[-1] ** -0.5
+            centre = 1.0 if weight.role == "vector" else 0.0
+            self.made[weight.name] = centre + spread * torch.randn(weight.shape, generator=generator)
+        return self.made[weight.name]
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
-        """Rows of it."""
-        return self.values[weight.name][start:stop]
+        return self.read(weight)[start:stop]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a graph is compiled and on what it runs. `subgroups` False takes the forms that need none."""
+    """How a graph is compiled. `fill` chooses the kernels for many tokens."""
 
     activation: Activation = "f32"
-    format: WeightFormat = "f32"
+    weight_format: WeightFormat = "f32"
     fill: bool = False
-    subgroups: bool = True
     context: int = 512
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     fill_tokens: int = 64
 
 
-def device_for(setting: Setting) -> Device:
-    """A device, without subgroups where the setting says so."""
-    device = open_device(setting.limits)
-    features = device.features if setting.subgroups else device.features - {"subgroups"}
-    return Device(device.gpu, features, device.name)
-
-
-def store(graph: Graph, weights: Tensors, form: WeightFormat, folder: Path) -> dict[tuple[str, str], Location]:
+def store(
+    graph: Graph, weights: WeightReader, weight_format: WeightFormat, folder: Path
+) -> dict[tuple[str, str], Location]:
     """Pack a graph's weights into one file."""
     content, locations = bytearray(), {}
     for weight in graph.weights():
-        planes = pack(weights.read(weight), storage_format(weight, form))
+        planes = pack(weights.read(weight), storage_format(weight, weight_format))
         for name, plane in planes.items():
             content.extend(b"\0" * (-len(content) % 256))
-            locations[weight.name, name] = Location(file="weights.bin", offset=len(content), bytes=plane.nbytes)
+            locations[weight.name, str(name)] = Location("weights.bin", len(content), plane.nbytes)
             content.extend(plane.tobytes())
     (folder / "weights.bin").write_bytes(bytes(content) + b"\0" * 4)
     return locations
 
 
-def compile_graph(
-    graph: Graph, weights: Tensors, setting: Setting, tokens: int, folder: Path
-) -> tuple[PlanBuilder, Shared]:
-    """The graph as the only program, `run`, of a plan whose files are written to `folder`."""
-    locations = store(graph, weights, setting.format, folder)
-    stored = StoredWeights(
-        setting.format,
-        locations,
-        lambda weight: float(weights.read(weight).item()),
-        setting.limits.maxStorageBufferBindingSize,
-    )
-    shared = Shared(stored, setting.activation, setting.limits, setting.context, max(tokens, setting.fill_tokens))
-    kept = [name for name, value in graph.outputs.items() if value.dtype == "f32"]
-    lowering, outputs = lower_program(shared, graph, tokens, setting.fill, keep=kept)
-    lowering.advance()
-    builder = PlanBuilder(shared, vocabulary=1 << 20)
-    inputs = [value.name for value in graph.inputs if value.dtype == "f32"]
-    builder.add_program("run", lowering, tokens, outputs, inputs)
+@dataclass
+class GraphOnDevice:
+    """A graph as the only program, `run`, of a plan, beside the reference running the same graph on the weights
+    that the stored format stands for."""
+
+    graph: Graph
+    setting: Setting
+    runner: PlanRunner
+    reference: Reference
+    caches: dict[str, object] = field(default_factory=dict)
+    position: int = 0
+
+    @classmethod
+    def make(
+        cls,
+        graph: Graph,
+        setting: Setting,
+        tokens: int,
+        folder: Path,
+        device: Device,
+        weights: WeightReader | None = None,
+    ) -> "GraphOnDevice":
+        weights = weights or Tensors()
+        locations = store(graph, weights, setting.weight_format, folder)
+        limit = setting.limits.maxStorageBufferBindingSize
+        stored = StoredWeights(setting.weight_format, locations, lambda w: float(weights.read(w).item()), limit)
+        shared = Shared(stored, setting.activation, setting.limits, setting.context, max(tokens, setting.fill_tokens))
+        kept = [name for name, value in graph.outputs.items() if value.dtype == "f32"]
+        lowering, outputs = lower_program(shared, graph, tokens, setting.fill, keep=kept)
+        lowering.advance()
+        builder = PlanBuilder(shared, vocabulary=1 << 20)
+        builder.add_program(
+            "run", lowering, tokens, outputs, [value.name for value in graph.inputs if value.dtype == "f32"]
+        )
+        write_files(builder, folder)
+        runner = PlanRunner(folder, builder.finish(write_tables(folder, shared.tables)), device=device)
+        return cls(graph, setting, runner, Reference(graph, DequantisedWeights(weights, setting.weight_format)))
+
+    def step(
+        self, inputs: Mapping[str, torch.Tensor], tokens: int, wide: Sequence[str] = ()
+    ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Run `tokens` tokens on both: (found, expected) by output. `wide` outputs are f32 in f16 plans too."""
+        for name, buffer in self.runner.plan.buffers.items():
+            if isinstance(buffer, ScratchBuffer):
+                self.runner.write(name, np.full(buffer.bytes // 4, POISON, np.uint32))
+        ids = inputs.get("ids")
+        for value in self.graph.inputs:
+            if value.dtype == "f32":
+                self.runner.write(f"run/{value.name}", inputs[value.name].numpy())
+        self.runner.run("run", None if ids is None else ids.tolist(), tokens)
+        positions = torch.arange(self.position, self.position + tokens)
+        expected = self.reference.run({**inputs, "positions": positions}, self.caches)  # type: ignore[arg-type]
+        self.position += tokens
+        return {name: (self._read(name, tensor, name in wide), tensor) for name, tensor in expected.items()}
+
+    def _read(self, name: str, like: torch.Tensor, wide: bool) -> torch.Tensor:
+        dtype = np.float32 if wide or self.setting.activation == "f32" else np.float16
+        data = self.runner.read(self.runner.plan.programs["run"].outputs[name], dtype, like.numel())
+        return torch.from_numpy(data.astype(np.float32)).reshape(like.shape)
+
+
+def write_files(builder: PlanBuilder, folder: Path) -> None:
+    """The folders and shaders that a plan refers to."""
+    (folder / "plan").mkdir(exist_ok=True)
     (folder / "shaders").mkdir(exist_ok=True)
     for file, text in builder.shaders.items():
         (folder / file).write_text(text)
-    return builder, shared
 
 
-def runner_for(
-    graph: Graph, weights: Tensors, setting: Setting, tokens: int, folder: Path, device: Device | None = None
-) -> PlanRunner:
-    """The graph compiled and loaded. Scratch starts as NaN, so that what is not written shows."""
-    builder, shared = compile_graph(graph, weights, setting, tokens, folder)
-    (folder / "plan").mkdir(exist_ok=True)
-    plan = builder.finish(write_tables(folder, shared.tables))
-    (folder / "plan" / "plan.json").write_text(json.dumps(json.loads(plan.model_dump_json()), indent=1))
-    runner = PlanRunner(folder, plan, device=device or device_for(setting))
-    for name, buffer in plan.buffers.items():
-        if buffer.kind == "scratch":
-            runner.write(name, np.full(buffer.bytes // 4, 0x7FC07E00, np.uint32))
-    return runner
-
-
-def read_output(
-    runner: PlanRunner, graph: Graph, name: str, tokens: int, activation: Activation, wide: bool
-) -> torch.Tensor:
-    """An output of `run` as f32 [tokens, …]."""
-    shape = [dim for dim in graph.outputs[name].shape if isinstance(dim, int)]
-    dtype = np.float32 if wide or activation == "f32" else np.float16
-    count = tokens * int(np.prod(shape))
-    data = runner.read(runner.plan.programs["run"].outputs[name], dtype, count)
-    return torch.from_numpy(data.astype(np.float32)).reshape(tokens, *shape)
+def assert_close(found: torch.Tensor, expected: torch.Tensor, activation: Activation) -> None:
+    """Within rounding of the dtype, relative to the largest value; NaN fails."""
+    tolerance = {"f32": 1e-5, "f16": 4e-3}[activation]
+    error = (found - expected).abs().max().item()
+    assert error <= tolerance * max(1.0, expected.abs().max().item()), f"off by {error:.3g}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+
 from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.lower import (
     SAMPLED_RING,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import wgpu
+
 from gemtab.bundle.plan import Limits
 from gemtab.errors import DeviceError
 

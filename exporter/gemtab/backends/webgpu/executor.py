@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import wgpu
+from pydantic import ValidationError
+
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.bundle.plan import (
     Buffer,
@@ -23,7 +25,6 @@ from gemtab.bundle.plan import (
     evaluate,
 )
 from gemtab.errors import BundleError, ContextError, DeviceError
-from pydantic import ValidationError
 
 _STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
 _BINDING_TYPES = {"read": "read-only-storage", "read_write": "storage", "uniform": "uniform"}

@@ -11,6 +11,7 @@ from math import prod
 from typing import Literal
 
 import numpy as np
+
 from gemtab.backends.webgpu.render import Binding, KernelSource
 from gemtab.backends.webgpu.rope_tables import angle_table, low_size
 from gemtab.backends.webgpu.steps import AddNorm, Attend, Cache, Embed, Glu, Matmul, QkvHeads, Step

@@ -1,0 +1,216 @@
+"""Every kernel against the reference op, on the cases that lie beside it, in f32 and f16, with and without
+subgroups, for one token, a few, and many."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.lower import Activation
+from gemtab.backends.webgpu.render import shader_root
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.plan import Limits
+from gemtab.graph import Graph, GraphBuilder, Value
+from tests.webgpu.graphs import GraphOnDevice, Setting, assert_close
+
+Devices = Callable[[bool], Device]
+ACTIVATIONS: list[Activation] = ["f32", "f16"]
+FORMATS: list[WeightFormat] = ["f32", "f16", "q8", "q4"]
+EPS = 1e-6
+
+
+def cases(op: str) -> list[Any]:
+    content = json.loads((shader_root() / op / "cases.json").read_text())
+    return [pytest.param(case, id="-".join(str(value) for value in case.values())) for case in content]
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def test_every_kernel_folder_has_cases() -> None:
+    folders = {path.parent.name for path in shader_root().glob("*/*.wgsl.jinja")} - {"lib"}
+    tested = {path.parent.name for path in shader_root().glob("*/cases.json")}
+    assert folders == tested
+
+
+@pytest.mark.parametrize("weight_format", FORMATS)
+@pytest.mark.parametrize("case", cases("embed"))
+def test_embed(case: dict[str, int], weight_format: WeightFormat, tmp_path: Path, devices: Devices) -> None:
+    b = GraphBuilder("embed")
+    ids = b.input("ids", ("T",), "i32")
+    table = b.weight("table", (case["vocabulary"], case["width"]), "table")
+    replaced = b.replace_ids(ids, (5, 7), 2)
+    graph = b.finish(y=b.embed(replaced, table, 3.5, case["columns"]))
+    tokens = case["tokens"]
+    run = GraphOnDevice.make(graph, Setting(weight_format=weight_format), tokens, tmp_path, devices(True))
+    ids_in = torch.tensor([5, *[(17 * i) % case["vocabulary"] for i in range(1, tokens)]])
+    found, expected = run.step({"ids": ids_in}, tokens)["y"]
+    assert_close(found, expected, "f32")
+
+
+def matmul_graph(rows: int, columns: int, epilogue: str) -> Graph:
+    b = GraphBuilder("matmul")
+    x = b.input("x", ("T", columns))
+    y = b.linear(x, b.weight("w", (rows, columns), "matrix"))
+    if epilogue == "scale":
+        y = b.scale(y, 0.25)
+    elif epilogue == "softcap":
+        y = b.softcap(y, 0.5)
+    elif epilogue == "glu":
+        y = b.glu(y)
+    elif epilogue == "gelu_mul":
+        operand = b.input("operand", ("T", 3, rows))
+        y = b.mul(b.gelu_tanh(y), b.pick(operand, 1))
+    return b.finish(y=y)
+
+
+def check_matmul(case: dict[str, int], epilogue: str, setting: Setting, folder: Path, device: Device) -> None:
+    rows, columns, tokens = case["rows"], case["columns"], case["tokens"]
+    run = GraphOnDevice.make(matmul_graph(rows, columns, epilogue), setting, tokens, folder, device)
+    inputs = {"x": random(tokens, columns), "operand": random(tokens, 3, rows)}
+    wide = () if epilogue in ("glu", "gelu_mul") else ("y",)
+    found, expected = run.step(inputs, tokens, wide)["y"]
+    assert_close(found, expected, setting.activation)
+
+
+@pytest.mark.parametrize("subgroups", [True, False], ids=["subgroups", "plain"])
+@pytest.mark.parametrize("weight_format", FORMATS)
+@pytest.mark.parametrize("case", cases("matmul"))
+def test_matmul_formats(
+    case: dict[str, int], weight_format: WeightFormat, subgroups: bool, tmp_path: Path, devices: Devices
+) -> None:
+    for fill in (False, True):
+        if fill or case["tokens"] <= 8:
+            folder = tmp_path / str(fill)
+            folder.mkdir()
+            setting = Setting("f32", weight_format, fill)
+            check_matmul(case, "none", setting, folder, devices(subgroups))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("fill", [False, True], ids=["decode", "fill"])
+@pytest.mark.parametrize("epilogue", ["scale", "softcap", "glu", "gelu_mul"])
+def test_matmul_epilogues(epilogue: str, fill: bool, activation: Activation, tmp_path: Path, devices: Devices) -> None:
+    case = {"rows": 104, "columns": 160, "tokens": 57 if fill else 5}
+    check_matmul(case, epilogue, Setting(activation, "q4", fill), tmp_path, devices(True))
+
+
+@pytest.mark.parametrize("fill", [False, True], ids=["decode", "fill"])
+@pytest.mark.parametrize("epilogue", ["none", "glu", "gelu_mul"])
+def test_matmul_of_a_weight_in_pieces(epilogue: str, fill: bool, tmp_path: Path, devices: Devices) -> None:
+    """A weight of 1,002 rows of 72 f32 takes 288 KiB: five pieces of at most 64 KiB."""
+    limits = Limits(maxStorageBufferBindingSize=65536)
+    case = {"rows": 1002, "columns": 72, "tokens": 5}
+    setting = Setting("f32", "f32", fill, limits=limits)
+    check_matmul(case, epilogue, setting, tmp_path, devices(True))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("case", cases("glu"))
+def test_glu(case: dict[str, int], activation: Activation, tmp_path: Path, devices: Devices) -> None:
+    """The kernel of its own, which runs where a weight is in pieces: here each of 2 rows at least."""
+    width, tokens = case["width"], case["tokens"]
+    limits = Limits(maxStorageBufferBindingSize=max(4 * 32 * 2, 64 * 4 * width))
+    setting = Setting(activation, "f32", fill=False, limits=limits)
+    run = GraphOnDevice.make(
+        matmul_graph(2 * width, 32 if width < 57 else 256, "glu"), setting, tokens, tmp_path, devices(True)
+    )
+    x = random(tokens, 32 if width < 57 else 256)
+    found, expected = run.step({"x": x}, tokens)["y"]
+    assert_close(found, expected, activation)
+
+
+@pytest.mark.parametrize("subgroups", [True, False], ids=["subgroups", "plain"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("case", cases("add_norm"))
+def test_add_norm(
+    case: dict[str, int], activation: Activation, subgroups: bool, tmp_path: Path, devices: Devices
+) -> None:
+    width, tokens = case["width"], case["tokens"]
+    b = GraphBuilder("add_norm")
+    x, y = b.input("x", ("T", width)), b.input("y", ("T", width))
+    normed_y = b.rms_norm(y, b.weight("norm", (width,), "vector"), EPS)
+    total = b.mul(b.add(x, normed_y), b.weight("scalar", (1,), "vector"))
+    graph = b.finish(sum=total, normed=b.rms_norm(total, b.weight("next", (width,), "vector"), EPS))
+    run = GraphOnDevice.make(graph, Setting(activation), tokens, tmp_path, devices(subgroups))
+    results = run.step({"x": 100 * random(tokens, width), "y": random(tokens, width)}, tokens, wide=("sum",))
+    for name in ("sum", "normed"):
+        assert_close(*results[name], "f32" if name == "sum" else activation)
+
+
+def test_norm_alone(tmp_path: Path, devices: Devices) -> None:
+    b = GraphBuilder("norm")
+    x = b.input("x", ("T", 160))
+    graph = b.finish(y=b.rms_norm(x, b.weight("norm", (160,), "vector"), EPS))
+    run = GraphOnDevice.make(graph, Setting(), 3, tmp_path, devices(True))
+    assert_close(*run.step({"x": random(3, 160)}, 3)["y"], "f32")
+
+
+def attention_graph(case: dict[str, Any]) -> Graph:
+    """From a row of q, k and v to the attended heads, as in the model, with an identity in front of the heads."""
+    heads, kv_heads, size = case["heads"], case["kv_heads"], case["size"]
+    v_is_k = case.get("v_is_k", False)
+    pairs = case.get("rotated_pairs", size // 4)
+    b = GraphBuilder("attention")
+    width = (heads + kv_heads * (1 if v_is_k else 2)) * size
+    qkv, positions = b.input("qkv", ("T", width)), b.input("positions", ("T",), "i32")
+
+    def part(start: int, count: int) -> Value:
+        return b.reshape(b.slice(qkv, start * size, (start + count) * size), "T", count, size)
+
+    def norm(name: str) -> Any:
+        return b.weight(name, (size,), "vector")
+
+    q = b.rope(b.rms_norm(part(0, heads), norm("q_norm"), EPS), positions, 1e4, pairs)
+    raw_k = part(heads, kv_heads)
+    v = raw_k if v_is_k else part(heads + kv_heads, kv_heads)
+    k = b.rope(b.rms_norm(raw_k, norm("k_norm"), EPS), positions, 1e4, pairs)
+    window = case.get("window")
+    cache = b.kv_write(k, b.rms_norm(v, None, EPS), "kv", window)
+    return b.finish(y=b.attention(q, cache, positions, 0.3, window))
+
+
+def check_attention(case: dict[str, Any], setting: Setting, folder: Path, device: Device) -> None:
+    graph = attention_graph(case)
+    steps = case.get("steps", [5, 1, 3])
+    run = GraphOnDevice.make(graph, setting, max(steps), folder, device)
+    (width,) = graph.inputs[0].shape[1:]
+    assert isinstance(width, int)
+    for index, tokens in enumerate(steps):
+        qkv = 2 * random(tokens, width + index)[:, :width].contiguous()
+        found, expected = run.step({"qkv": qkv}, tokens)["y"]
+        assert_close(found, expected, setting.activation)
+
+
+@pytest.mark.parametrize("subgroups", [True, False], ids=["subgroups", "plain"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("case", [*cases("qkv_heads"), *cases("attention")])
+def test_heads_and_attention(
+    case: dict[str, Any], activation: Activation, subgroups: bool, tmp_path: Path, devices: Devices
+) -> None:
+    check_attention(case, Setting(activation), tmp_path, devices(subgroups))
+
+
+def test_attention_over_a_cache_in_segments(tmp_path: Path, devices: Devices) -> None:
+    """A row takes 256 bytes of keys: segments of 64 positions where a binding holds 16 KiB."""
+    case = {"heads": 2, "kv_heads": 1, "size": 64, "window": None, "steps": [7, 64, 1, 64, 50, 1, 1]}
+    setting = Setting(limits=Limits(maxStorageBufferBindingSize=16384))
+    check_attention(case, setting, tmp_path, devices(True))
+
+
+def test_positions_are_exact_to_the_end_of_the_context() -> None:
+    from gemtab.backends.webgpu.rope_tables import angle_table, low_size
+
+    context, theta, size, pairs = 262_144, 1e4, 256, 128
+    table = angle_table(theta, size, pairs, context).astype("float64")
+    low = low_size(context)
+    for position in (1, 4_095, 131_071, 262_143):
+        a, b = table[position % low], table[low + position // low]
+        cos = a[:, 0] * b[:, 0] - a[:, 1] * b[:, 1]
+        exact = torch.cos(position * theta ** (-2 * torch.arange(pairs, dtype=torch.float64) / size))
+        assert abs(cos - exact.numpy()).max() < 2e-7
