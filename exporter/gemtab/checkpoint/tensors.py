@@ -53,13 +53,13 @@ class Checkpoint:
         the index promises."""
         listed = _read_index(folder)
         files = {name: _open_file(folder / name) for name in sorted(set(listed.values())) or [SINGLE_NAME]}
-        held = {tensor: name for name, file in files.items() for tensor in file.keys()}  # noqa: SIM118
+        held = {name: set(file.keys()) for name, file in files.items()}
         for tensor, name in listed.items():
-            if held.get(tensor) != name:
+            if tensor not in held[name]:
                 raise CheckpointError(
                     f"{folder / name} has no tensor {tensor}, which {INDEX_NAME} says it holds. Download both again."
                 )
-        return cls(folder, files, listed or held)
+        return cls(folder, files, listed or dict.fromkeys(held[SINGLE_NAME], SINGLE_NAME))
 
     def names(self) -> list[str]:
         """All tensor names, sorted."""
