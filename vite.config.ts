@@ -4,6 +4,7 @@ import { defineConfig } from "vite";
 
 const site = resolve(import.meta.dirname, "site");
 const api = resolve(import.meta.dirname, "webruntime/src/api");
+const engine = resolve(import.meta.dirname, "webruntime/src/engine");
 
 /** Every HTML page of site/ by its name. */
 const pages = Object.fromEntries(
@@ -13,8 +14,8 @@ const pages = Object.fromEntries(
 );
 
 /**
- * One build makes dist/site: the pages, and beside them the two modules that other pages import: gemtab.js (the
- * runtime) and gemtab-chat.js (the custom element). All addresses in it are relative, so that it can be served from
+ * One build makes dist/site: the pages, and beside them the modules that other pages import: gemtab.js (the
+ * runtime), gemtab-chat.js (the custom element) and gemtab-engine.js (plans and token ids alone). All addresses in it are relative, so that it can be served from
  * any folder.
  */
 export default defineConfig({
@@ -30,7 +31,12 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: { ...pages, gemtab: resolve(api, "index.ts"), "gemtab-chat": resolve(site, "gemtab-chat.ts") },
+      input: {
+        ...pages,
+        gemtab: resolve(api, "index.ts"),
+        "gemtab-chat": resolve(site, "gemtab-chat.ts"),
+        "gemtab-engine": resolve(engine, "text-engine.ts"),
+      },
       preserveEntrySignatures: "strict",
       output: {
         entryFileNames: ({ name }) => (name.startsWith("gemtab") ? "[name].js" : "assets/[name]-[hash].js"),

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 import gemtab
 from gemtab.backends.onnx import write_onnx
 from gemtab.backends.webgpu.compile import CompiledPlans, compile_plans
-from gemtab.bundle.digest import digest_file
+from gemtab.bundle.digest import SLICE_BYTES, digest_file
 from gemtab.bundle.folder import is_bundle, write_manifest
 from gemtab.bundle.manifest import Manifest, Source, WeightFormat
 from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, transformers_js_config
+from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import Location, write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import CheckpointError, OutputError, UsageError
@@ -47,12 +48,22 @@ class Progress(Protocol):
 
 
 def export_bundle(
-    source: Path, out: Path, weights: WeightFormat, context: int | None, force: bool, progress: Progress
+    source: Path,
+    out: Path,
+    weights: WeightFormat,
+    context: int | None,
+    force: bool,
+    progress: Progress,
+    *,
+    limits: Limits | None = None,
+    slice_bytes: int = SLICE_BYTES,
 ) -> Manifest:
     """Exports the checkpoint in the folder `source` to the bundle `out`, and returns its manifest.
 
     context: the most tokens a conversation may have; by default what the model takes, at most DEFAULT_CONTEXT.
     force: replaces a bundle that is there already; any other folder is left alone.
+    limits: what the plans may ask of a device, by default what every WebGPU device gives; slice_bytes: how much of a
+    file is downloaded and checked at a time.
     Raises CheckpointError for what is wrong with the source, OutputError where the output cannot be written; neither
     then nor when interrupted is there anything new at `out`.
     """
@@ -64,7 +75,7 @@ def export_bundle(
     context = choose_context(spec, context)
     check_output(out, force)
     with unfinished(out) as folder:
-        return _write_bundle(folder, source, spec, reader, weights, context, progress)
+        return _write_bundle(folder, source, spec, reader, weights, context, progress, limits or Limits(), slice_bytes)
 
 
 def choose_context(spec: ModelSpec, wanted: int | None) -> int:
@@ -162,12 +173,14 @@ def _write_bundle(
     weights: WeightFormat,
     context: int,
     progress: Progress,
+    limits: Limits,
+    slice_bytes: int,
 ) -> Manifest:
     locations = _write_graphs(folder, spec, reader, weights, progress)
     progress.begin("Compiling for WebGPU", 0)
-    plans = compile_plans(spec.text, weights, locations, reader, folder, context)
+    plans = compile_plans(spec.text, weights, locations, reader, folder, context, limits)
     _copy_files(source, folder, weights)
-    manifest = _manifest(folder, source, spec, weights, context, plans, progress)
+    manifest = _manifest(folder, source, spec, weights, context, plans, progress, slice_bytes)
     write_manifest(folder, manifest)
     return manifest
 
@@ -209,12 +222,13 @@ def _manifest(
     context: int,
     plans: CompiledPlans,
     progress: Progress,
+    slice_bytes: int,
 ) -> Manifest:
     files = _files(folder)
     progress.begin("Computing digests", sum((folder / name).stat().st_size for name in files))
     entries = {}
     for name in files:
-        entries[name] = digest_file(folder / name)
+        entries[name] = digest_file(folder / name, slice_bytes)
         progress.advance(entries[name].bytes)
     return Manifest(
         gemtab=gemtab.__version__,

@@ -150,7 +150,10 @@ class _Fusion:
             weight = node.weight(1) if len(node.inputs) == 2 else None
             eps = node.number("eps")
             x = self._resolve(node.value(0))
-            self._steps.append(AddNorm(x, None, None, 1.0, None, None, weight, node.output, eps, node.label))
+            # Elsewhere a norm rides on the step before it; this one stands alone, and belongs there all the same.
+            before = self._producer.get(x.name)
+            label = node.label if before is None else before.label
+            self._steps.append(AddNorm(x, None, None, 1.0, None, None, weight, node.output, eps, label))
 
     def _add_norm(self, norm: Node, add: Node) -> None:
         """norm -> add -> [scale or mul by a scalar] -> [the next norm]."""
