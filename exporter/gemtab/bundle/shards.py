@@ -4,9 +4,7 @@ Planes lie in the order of the weights, each at a multiple of 256 bytes and padd
 plane's end up to whole words. Little is in memory at a time, whatever a weight's size.
 """
 
-import errno
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -63,7 +61,7 @@ class ShardWriter:
         self._close()
 
     def write(self, plane_bytes: int, parts: Iterator[memoryview]) -> Location:
-        """Write a plane of `plane_bytes` bytes, given in parts. Raises OutputError where the disk does not take it."""
+        """Write a plane of `plane_bytes` bytes, given in parts. Raises OSError where the disk does not take it."""
         if self._file is None or (self._offset and self._offset + plane_bytes > self._file_bytes):
             self._next_file()
         location = Location(self._name, self._offset, plane_bytes)
@@ -76,8 +74,7 @@ class ShardWriter:
 
     def _append(self, part: memoryview) -> None:
         assert self._file is not None
-        with writing(self._out / self._name):
-            self._file.write(part)
+        self._file.write(part)
         self._offset += part.nbytes
 
     def _next_file(self) -> None:
@@ -91,15 +88,13 @@ class ShardWriter:
         self._name = data_file(self._stem, self._format, self._index)
         self._offset = 0
         path = self._out / self._name
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("wb")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb")
 
     def _close(self) -> None:
         if self._file is not None:
             file, self._file = self._file, None
-            with writing(self._out / self._name):
-                file.close()
+            file.close()
 
 
 def write_weights(
@@ -114,7 +109,8 @@ def write_weights(
 ) -> dict[tuple[str, str], Location]:
     """Write the weights as data files of the graph `stem` in the bundle folder `out`.
 
-    Returns where each plane lies, by (weight name, plane name). Raises OutputError where the disk does not take it.
+    Returns where each plane lies, by (weight name, plane name). Raises OSError where the disk does not take it, and
+    OutputError where the files would be too many.
     """
     locations: dict[tuple[str, str], Location] = {}
     with ShardWriter(out, stem, weight_format, file_bytes) as shards:
@@ -159,17 +155,3 @@ def _row_ranges(weight: Weight, chunk_bytes: int) -> Iterator[tuple[int, int]]:
         row_bytes *= dim
     step = max(1, chunk_bytes // row_bytes)
     return ((start, min(start + step, rows)) for start in range(0, rows, step))
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write `path` into an OutputError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise OutputError(
-                f"The disk is full: {path} could not be written to its end. Make room (an export takes about as much "
-                "as its weights), then export again with --force."
-            ) from error
-        raise OutputError(f"{path} could not be written: {error.strerror}. Choose another output folder.") from error

@@ -11,6 +11,8 @@ import onnx_ir as ir
 from gemtab.backends.onnx.emitter import BATCH, PAST, TOTAL, Emitter
 from gemtab.graph import Node
 
+PAST_NAME = "past_key_values"
+
 MASKED = -3.0e38
 """Score of a position that is not seen. Finite, so that a row of padding, which sees nothing, is not NaN."""
 
@@ -52,7 +54,7 @@ def kv_write(e: Emitter, node: Node) -> None:
     assert isinstance(cache, str)
     _, heads, size = node.output.shape
     key, value = (
-        _append(e, f"past_key_values.{cache.removeprefix('kv.')}.{part}", (heads, size), e.get(node.value(index)))
+        _append(e, f"{PAST_NAME}.{cache.removeprefix('kv.')}.{part}", (heads, size), e.get(node.value(index)))
         for index, part in enumerate(("key", "value"))
     )
     e.caches[node.output.name] = (key, value)

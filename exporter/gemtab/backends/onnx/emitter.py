@@ -37,7 +37,8 @@ class Emitter:
     def __init__(
         self, weight_format: WeightFormat, locations: Mapping[tuple[str, str], Location], data_folder: Path
     ) -> None:
-        self.nodes: list[ir.Node] = []
+        self._main: list[ir.Node] = []
+        self.nodes = self._main
         self.inputs: dict[str, ir.Value] = {}
         self.initializers: dict[str, ir.Value] = {}
         self.caches: dict[str, tuple[ir.Value, ir.Value]] = {}
@@ -95,9 +96,11 @@ class Emitter:
         return values
 
     def once(self, key: Hashable, make: Callable[[], ir.Value]) -> ir.Value:
-        """What `make` emits, emitted when the key is first asked for. Not for use inside `body`."""
+        """What `make` emits into the main graph when the key is first asked for, which subgraphs see too."""
         if key not in self._made:
+            inner, self.nodes = self.nodes, self._main
             self._made[key] = make()
+            self.nodes = inner
         return self._made[key]
 
     def constant(self, value: npt.ArrayLike | Attr, dtype: npt.DTypeLike) -> ir.Value:

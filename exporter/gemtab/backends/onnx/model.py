@@ -6,11 +6,12 @@ from pathlib import Path
 import onnx_ir as ir
 
 from gemtab import __version__
+from gemtab.backends.onnx.attention import PAST_NAME
 from gemtab.backends.onnx.emitter import BATCH, DTYPES, MICROSOFT, TOKENS, TOTAL, Emitter
 from gemtab.backends.onnx.ops import EMISSIONS
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import graph_file
-from gemtab.bundle.shards import Location, writing
+from gemtab.bundle.shards import Location
 from gemtab.errors import CheckpointError
 from gemtab.graph import CACHE, Graph, Node, Value
 
@@ -18,6 +19,9 @@ OPSET = 21
 """The first with everything used here (Gelu is of 20) that onnxruntime has known since 1.18."""
 
 IR_VERSION = 10
+
+PRESENT_NAME = "present"
+"""What caches are called as outputs; `past_key_values` as inputs."""
 
 
 def write_onnx(
@@ -29,15 +33,14 @@ def write_onnx(
 ) -> str:
     """Write `graph` as `onnx/<stem><suffix>.onnx` in the bundle folder `out`, where its weights already lie.
 
-    Returns the file's path in the bundle. Raises CheckpointError for an op that ONNX emission does not have,
-    OutputError where the file cannot be written.
+    Returns the file's path in the bundle. Raises CheckpointError for an op that has no ONNX form, OSError where the
+    disk does not take the file.
     """
     name = graph_file(stem, weight_format)
     path = out / name
     model = onnx_model(graph, weight_format, locations, path.parent)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ir.save(model, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ir.save(model, path)
     return name
 
 
@@ -52,7 +55,7 @@ def onnx_model(
         with e.at(node):
             _emit(e, node)
     emitted = ir.Graph(
-        list(e.inputs.values()),
+        sorted(e.inputs.values(), key=_is_past),
         _outputs(e, graph),
         nodes=e.nodes,
         initializers=list(e.initializers.values()),
@@ -78,13 +81,18 @@ def _batched(value: Value) -> tuple[int | str, ...]:
     return (BATCH, *(TOKENS if dim == "T" else dim for dim in value.shape))
 
 
+def _is_past(value: ir.Value) -> bool:
+    """Whether an input is a cache: those stand behind the others."""
+    return bool(value.name and value.name.startswith(PAST_NAME))
+
+
 def _outputs(e: Emitter, graph: Graph) -> list[ir.Value]:
     """The graph's outputs by their names; a cache gives two, `present.<layer>.key` and `.value`."""
     outputs: list[ir.Value] = []
     for name, value in graph.outputs.items():
         if value.dtype == CACHE:
             _, heads, size = value.shape
-            present = f"present.{name.removeprefix('kv.')}"
+            present = f"{PRESENT_NAME}.{name.removeprefix('kv.')}"
             for part, cache in zip(("key", "value"), e.caches[value.name], strict=True):
                 shape = (BATCH, heads, TOTAL, size)
                 outputs.append(_named(cache, f"{present}.{part}", shape))

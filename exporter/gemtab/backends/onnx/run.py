@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from gemtab.backends.onnx.attention import PAST_NAME
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, graph_file
 from gemtab.errors import BundleError, UsageError
@@ -14,27 +16,37 @@ from gemtab.errors import BundleError, UsageError
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-Array = npt.NDArray[np.float32]
-
 
 class OnnxText:
-    """One conversation with a bundle's text graphs; what it has seen stays in its caches.
+    """Takes token ids, keeps caches, gives logits: a conversation with the text graphs of the bundle at `folder`.
 
-    Raises UsageError where onnxruntime is not installed, BundleError where it refuses a graph.
+    Raises UsageError where onnxruntime is not installed, BundleError where a graph is missing or refused.
     """
 
     def __init__(self, folder: Path, weight_format: WeightFormat) -> None:
         self._embed = _session(folder / graph_file(EMBED_STEM, weight_format))
         self._decoder = _session(folder / graph_file(DECODER_STEM, weight_format))
-        self._past: dict[str, Array] = {
+        self._past: dict[str, npt.NDArray[np.float32]] = {
             declared.name: np.zeros([1, declared.shape[1], 0, declared.shape[3]], np.float32)
             for declared in self._decoder.get_inputs()
-            if declared.name.startswith("past_key_values.")
+            if declared.name.startswith(PAST_NAME)
         }
         self.position = 0
 
-    def step(self, ids: Sequence[int], keep: int = 0) -> Array:
-        """Process ids at the positions that follow. Logits [keep, vocabulary] of the last `keep`; 0 keeps all."""
+    def step(self, ids: Sequence[int]) -> torch.Tensor:
+        """Append at least one id to the conversation; logits [vocabulary] of what comes after the last."""
+        return self._run(ids, 1)[0]
+
+    def logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """Append ids to the conversation; logits [len(ids), vocabulary] after each of them."""
+        return self._run(ids, 0)
+
+    def rewind(self, position: int) -> None:
+        """Forget the token at `position` and all after it."""
+        self._past = {name: past[:, :, :position] for name, past in self._past.items()}
+        self.position = position
+
+    def _run(self, ids: Sequence[int], keep: int) -> torch.Tensor:
         outputs = self._embed.run(None, {"input_ids": np.array([ids], np.int64)})
         feeds = dict(zip((output.name for output in self._embed.get_outputs()), outputs, strict=True))
         stop = self.position + len(ids)
@@ -44,13 +56,7 @@ class OnnxText:
         logits, *present = self._decoder.run(None, feeds | self._past)
         self._past = dict(zip(self._past, present, strict=True))
         self.position = stop
-        result: Array = logits[0]
-        return result
-
-    def rewind(self, position: int) -> None:
-        """Forget the tokens from `position` on; 0 begins anew."""
-        self._past = {name: past[:, :, :position] for name, past in self._past.items()}
-        self.position = position
+        return torch.from_numpy(logits[0])
 
 
 def _session(path: Path) -> "InferenceSession":
@@ -62,7 +68,10 @@ def _session(path: Path) -> "InferenceSession":
         ) from None
     if not path.is_file():
         raise BundleError(f"{path} is missing. Export the checkpoint again.")
+    options = onnxruntime.SessionOptions()
+    # Idle threads would spin, and take the processor from whatever the graph is compared with.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise BundleError(f"onnxruntime refuses {path}: {error}. Copy or export the bundle again.") from error

@@ -38,7 +38,7 @@ def lookup(e: Emitter, weight: Weight, index: ir.Value, kept: int) -> ir.Value:
     if bits is None:
         return e.cast(e.op("Gather", e.plane(weight, "values"), index, axis=0), ir.DataType.FLOAT)
     codes = e.op("Gather", e.plane(weight, "codes"), index, axis=0)
-    scales = e.cast(e.op("Gather", e.plane(weight, "scales"), index, axis=0), ir.DataType.FLOAT)
+    scales = e.op("Gather", e.plane_f32(weight, "scales"), index, axis=0)
     if bits == 4:
         codes = _nibbles(e, codes, kept, padded_columns(columns) // BLOCK)
     centred = e.op("Sub", e.cast(codes, ir.DataType.FLOAT), e.f32(2 ** (bits - 1)))

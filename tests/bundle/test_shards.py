@@ -1,0 +1,116 @@
+"""The weights' data files: what lies where, in files of bounded size, written with bounded memory."""
+
+import hashlib
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+
+from gemtab.bundle.digest import digest_file
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.onnx_files import MOST_DATA_FILES
+from gemtab.bundle.shards import ALIGNMENT, Location, write_weights
+from gemtab.errors import OutputError
+from gemtab.graph import Weight
+from gemtab.quantize import pack, planes, storage_format
+
+FORMATS = get_args(WeightFormat)
+
+WEIGHTS = [
+    Weight("norm", (40,), "vector", ("norm",)),
+    # 130 rows of 70 columns: three blocks of 32, the last one part empty.
+    Weight("projection", (130, 70), "matrix", ("projection",)),
+    Weight("table", (1001, 96), "table", ("table",)),
+    Weight("experts", (5, 24, 64), "experts", ("experts",)),
+]
+
+
+class RandomWeights:
+    """Weights drawn by their names; keeps the largest number of elements that was read at once."""
+
+    largest = 0
+
+    def read(self, weight: Weight) -> torch.Tensor:
+        return self.read_rows(weight, 0, weight.shape[0])
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(len(weight.name))
+        rows = torch.randn(weight.shape, generator=generator)[start:stop]
+        self.largest = max(self.largest, rows.numel())
+        return rows
+
+
+def write(out: Path, weight_format: WeightFormat, **limits: int) -> dict[tuple[str, str], Location]:
+    return write_weights(out, "decoder", WEIGHTS, RandomWeights(), weight_format, lambda _: None, **limits)
+
+
+def data_files(out: Path) -> list[str]:
+    return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("weight_format", FORMATS)
+def test_each_plane_lies_aligned_at_its_location(weight_format: WeightFormat, tmp_path: Path) -> None:
+    locations = write(tmp_path, weight_format, file_bytes=60_000, chunk_bytes=5_000)
+    expected = [(weight, plane) for weight in WEIGHTS for plane in planes(weight, weight_format)]
+    assert list(locations) == [(weight.name, plane.name) for weight, plane in expected]
+    for weight, plane in expected:
+        at = locations[weight.name, plane.name]
+        packed = pack(RandomWeights().read(weight), storage_format(weight, weight_format))[plane.name]
+        content = (tmp_path / at.file).read_bytes()
+        assert at.offset % ALIGNMENT == 0 and at.bytes == plane.bytes
+        assert content[at.offset : at.offset + at.bytes] == packed.tobytes()
+        # A reader that rounds up to whole words stays inside the file.
+        assert len(content) % ALIGNMENT == 0
+
+
+def test_files_stay_below_the_limit_and_a_larger_plane_has_one_to_itself(tmp_path: Path) -> None:
+    locations = write(tmp_path, "f32", file_bytes=60_000)
+    assert data_files(tmp_path) == [f"onnx/decoder.onnx_data{end}" for end in ("", "_1", "_2")]
+    # 130 x 70 x 4 bytes fit after the norm; 1001 x 96 x 4 fit nowhere; 5 x 24 x 64 x 4 come after it.
+    assert [locations[weight.name, "values"].file[-7:] for weight in WEIGHTS] == [
+        "nx_data",
+        "nx_data",
+        "_data_1",
+        "_data_2",
+    ]
+    assert (tmp_path / "onnx/decoder.onnx_data_1").stat().st_size == 1001 * 96 * 4 + -(1001 * 96 * 4) % ALIGNMENT
+
+
+def test_a_plane_is_never_read_whole(tmp_path: Path) -> None:
+    reader = RandomWeights()
+    chunk = 4_000
+    write_weights(tmp_path, "decoder", WEIGHTS[:3], reader, "q4", lambda _: None, chunk_bytes=chunk)
+    assert 0 < reader.largest <= chunk // 4
+
+
+def test_progress_counts_every_byte_of_every_plane(tmp_path: Path) -> None:
+    told: list[int] = []
+    write_weights(tmp_path, "decoder", WEIGHTS, RandomWeights(), "q4", told.append, chunk_bytes=10_000)
+    assert sum(told) == sum(plane.bytes for weight in WEIGHTS for plane in planes(weight, "q4"))
+    assert len(told) > 2 * len(WEIGHTS)
+
+
+def test_files_are_named_by_their_format(tmp_path: Path) -> None:
+    for weight_format in FORMATS:
+        write(tmp_path, weight_format)
+    names = ("decoder", "decoder_fp16", "decoder_q4", "decoder_quantized")
+    assert data_files(tmp_path) == sorted(f"onnx/{name}.onnx_data" for name in names)
+
+
+def test_slices_of_64_kib_have_their_own_digests(tmp_path: Path) -> None:
+    slice_bytes = 64 << 10
+    write(tmp_path, "f32")
+    path = tmp_path / "onnx/decoder.onnx_data"
+    content = path.read_bytes()
+    entry = digest_file(path, slice_bytes)
+    starts = range(0, len(content), slice_bytes)
+    assert entry.bytes == len(content) and len(entry.sha256) == len(starts) > 4
+    assert list(entry.sha256) == [hashlib.sha256(content[at : at + slice_bytes]).hexdigest() for at in starts]
+
+
+def test_more_files_than_browsers_take_are_refused(tmp_path: Path) -> None:
+    weights = [Weight(f"norm.{n}", (64,), "vector", ("norm",)) for n in range(MOST_DATA_FILES + 1)]
+    with pytest.raises(OutputError, match="more than 100 data files of 256 bytes"):
+        write_weights(tmp_path, "decoder", weights, RandomWeights(), "f32", lambda _: None, file_bytes=256)
+    write_weights(tmp_path, "decoder", weights[1:], RandomWeights(), "f32", lambda _: None, file_bytes=256)
