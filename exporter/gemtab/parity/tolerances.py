@@ -28,9 +28,10 @@ ACTIVATIONS: Final[dict[Literal["f32", "f16"], Tolerance]] = {
 
 WEIGHTS: Final[dict[WeightFormat, Tolerance]] = {
     "f32": Tolerance(max=1e-5, rms=1e-6, kl=1e-9, top1=1.0, tie=1e-5),
-    "f16": Tolerance(max=0.1, rms=0.02, kl=1e-3, top1=0.98, tie=0.05),
-    "q8": Tolerance(max=1.0, rms=0.15, kl=2e-2, top1=0.95, tie=0.2),
-    "q4": Tolerance(max=12.0, rms=2.0, kl=0.6, top1=0.75, tie=1.0),
+    "f16": Tolerance(max=1e-3, rms=1e-4, kl=1e-7, top1=1.0, tie=1e-3),
+    "q8": Tolerance(max=0.5, rms=0.1, kl=1e-3, top1=0.97, tie=0.1),
+    "q4": Tolerance(max=5.0, rms=1.0, kl=0.1, top1=0.8, tie=1.0),
 }
-"""The reference on stored weights, against the reference on the checkpoint's own. models/tiny has few parameters
-and so the least slack for 4 bits; larger models stay well within."""
+"""The reference on stored weights, against the reference on the checkpoint's own, over text that models/tiny writes.
+f16 is nearly exact because checkpoints are bf16, whose 8 bits fit f16's 11 unless a weight is tiny. With few
+parameters models/tiny has the least slack for 4 bits; larger models stay well within."""
