@@ -50,6 +50,7 @@ export class Gate {
 
   showIdle(): void {
     this.#notice.textContent = "";
+    this.#load.textContent = "Load the model";
     this.#show("idle");
   }
 

@@ -1,0 +1,245 @@
+"""Real Chromium with WebGPU, a served site and a bundle of models/tiny."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, Response
+
+from gemtab import resources
+from gemtab.bundle.manifest import MANIFEST_NAME
+from gemtab.server.app import create_app
+from gemtab.server.serve import Server, address, bind
+
+REPOSITORY = Path(__file__).parents[1]
+TINY = REPOSITORY / "models" / "tiny"
+CONTEXT = 2048
+"""Of the test bundles; the window of models/tiny is 64, so the rings wrap many times."""
+
+COMPILE_MS = 240_000
+"""How long a software GPU may take to compile the model's kernels while others use the machine."""
+
+FLAGS = [
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+"""WebGPU on a CPU: the same adapter on every machine."""
+
+
+def find_chromium() -> str:
+    """The browser's path: $CHROMIUM, or the first on the path. Fails where there is none."""
+    names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("No Chromium was found. Install it (apt install chromium) or set CHROMIUM to its path.")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return {"executable_path": find_chromium(), "headless": True, "args": [*FLAGS, *sandbox]}
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Exports of models/tiny by name; `tiny` is what `gemtab demo` serves, `exact` keeps every bit of the weights."""
+    folder = tmp_path_factory.mktemp("bundles")
+    exports = {"tiny": "q4", "exact": "f32"}
+    gemtab = Path(sys.executable).with_name("gemtab")
+    for name, weights in exports.items():
+        options = ["--weights", weights, "--context", str(CONTEXT)]
+        subprocess.run([gemtab, "export", TINY, folder / name, *options], check=True, stdout=subprocess.PIPE)
+    return {name: folder / name for name in exports}
+
+
+@pytest.fixture(scope="session")
+def damaged(bundles: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Copies of `tiny` with something wrong in each."""
+    folder = tmp_path_factory.mktemp("damaged")
+    copies = {name: folder / name for name in ("altered", "short", "large")}
+    for copy in copies.values():
+        shutil.copytree(bundles["tiny"], copy)
+    weights = "onnx/decoder_model_merged_q4.onnx_data"
+    content = bytearray((copies["altered"] / weights).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copies["altered"] / weights).write_bytes(content)
+    (copies["short"] / weights).write_bytes(content[:-4096])
+    ask_for_a_large_gpu(copies["large"])
+    return copies
+
+
+def ask_for_a_large_gpu(bundle: Path) -> None:
+    """Makes the bundle's plans need more than any GPU has; digests are as they should be."""
+    manifest = json.loads((bundle / MANIFEST_NAME).read_text())
+    for entry in manifest["plans"]:
+        plan = json.loads((bundle / entry["file"]).read_text())
+        plan["limits"]["maxComputeInvocationsPerWorkgroup"] = 1 << 20
+        content = json.dumps(plan).encode()
+        (bundle / entry["file"]).write_bytes(content)
+        record = manifest["files"][entry["file"]]
+        record["bytes"] = record["slice_bytes"] = len(content)
+        record["sha256"] = [hashlib.sha256(content).hexdigest()]
+    (bundle / MANIFEST_NAME).write_text(json.dumps(manifest))
+
+
+@pytest.fixture(scope="session")
+def served(bundles: dict[str, Path], damaged: dict[str, Path]) -> Iterator[str]:
+    """The address of the development server with the built site and the bundles; ends with a slash."""
+    listener = bind("127.0.0.1", 0)
+    ready = threading.Event()
+    config = uvicorn.Config(
+        create_app(resources.site(), {**bundles, **damaged}), ws="websockets-sansio", lifespan="on", log_level="warning"
+    )
+    server = Server(config, ready.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    assert ready.wait(10), "the server did not start"
+    yield address(listener)
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def adapter(browser: Browser, served: str) -> str:
+    """The WebGPU adapter's architecture. Without one no test here means anything, so all fail."""
+    page = browser.new_page()
+    page.goto(served + "bundles/index.json")
+    found = page.evaluate(
+        """async () => {
+          const adapter = await navigator.gpu?.requestAdapter();
+          return adapter && `${adapter.info.vendor} ${adapter.info.architecture}`;
+        }"""
+    )
+    page.close()
+    if not found:
+        pytest.fail("Chromium has no WebGPU adapter. Is SwiftShader there, and the browser new enough (113)?")
+    return str(found)
+
+
+@dataclass
+class Watched:
+    """What a page complained about, and the addresses of the scripts it loaded, those of its workers included."""
+
+    errors: list[str] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
+
+
+def watch(page: Page) -> Watched:
+    """Listens to `page`, which must not have been opened yet. Violations of the CSP are among the errors."""
+    record = Watched()
+
+    def on_response(response: Response) -> None:
+        if "javascript" in response.headers.get("content-type", ""):
+            record.scripts.append(response.url)
+
+    page.on("console", lambda message: record.errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: record.errors.append(str(error)))
+    page.on("response", on_response)
+    return record
+
+
+class ChatPage:
+    """A page with the element as a visitor uses it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.watched = watch(page)
+        self.chat = page.locator("gemtab-chat")
+        self.load_button = page.get_by_role("button", name="Load the model")
+        self.field = page.get_by_role("textbox", name="Message")
+        self.log = page.get_by_role("log")
+        self.answers = self.log.locator("article.assistant")
+        self.questions = self.log.locator("article.user")
+        self.notice = self.chat.get_by_role("alert")
+
+    def open(self, address: str) -> None:
+        self.page.goto(address)
+
+    def load(self) -> None:
+        """Loads the model by the button and waits until it can be spoken to."""
+        self.load_button.click()
+        self.wait_for_state("ready")
+
+    def wait_for_state(self, state: str) -> None:
+        self.page.locator(f"gemtab-chat:state({state})").wait_for(timeout=COMPILE_MS)
+
+    def say(self, text: str, **options: Any) -> None:
+        """Sends `text` by the Enter key; `ended` waits for the end of the answer."""
+        self.set_options(**options)
+        self.field.fill(text)
+        self.field.press("Enter")
+
+    def ended(self) -> dict[str, Any]:
+        """The detail of the `message` event of the answer that is under way, or has just ended."""
+        self.wait_for_state("ready")
+        [message] = self.recorded("message")
+        return message
+
+    def set_options(self, **options: Any) -> None:
+        """Sampling and length of the answers to come, and a new record of what happens."""
+        self.page.evaluate(
+            """options => {
+              const chat = document.querySelector('gemtab-chat');
+              chat.options = { temperature: 0, maxTokens: 12, ...options };
+              window.record = [];
+              window.recorder ??= ['progress', 'ready', 'token', 'message', 'stop', 'error', 'statechange'].map(type =>
+                chat.addEventListener(type, ({ detail }) => window.record.push([type, type === 'error' ? {
+                  name: detail.error.name, message: detail.error.message } : detail])));
+            }""",
+            options,
+        )
+
+    def recorded(self, event: str) -> list[dict[str, Any]]:
+        """The details of all events of this name since `set_options`."""
+        events: list[tuple[str, dict[str, Any]]] = self.page.evaluate("window.record")
+        return [detail for name, detail in events if name == event]
+
+    def restart(self, messages: list[dict[str, Any]] | None = None) -> None:
+        """Another conversation, empty unless told otherwise."""
+        self.page.evaluate("m => { document.querySelector('gemtab-chat').messages = m }", messages or [])
+        self.wait_for_state("ready")
+
+
+@pytest.fixture
+def chat_page(browser: Browser) -> Iterator[ChatPage]:
+    """A new page, not opened yet, that shares nothing with others."""
+    page = browser.new_page()
+    yield ChatPage(page)
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def demo_page(browser: Browser, served: str) -> Iterator[ChatPage]:
+    """The demo page with the tiny model loaded: once for all tests, since compiling takes a software GPU long."""
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    demo = ChatPage(page)
+    demo.open(served)
+    page.locator("#bundle").select_option("bundles/tiny/")
+    demo.set_options()
+    demo.load()
+    yield demo
+    page.close()
+
+
+@pytest.fixture
+def demo(demo_page: ChatPage) -> ChatPage:
+    """The demo page with an empty conversation."""
+    demo_page.restart()
+    demo_page.set_options()
+    return demo_page

@@ -1,0 +1,67 @@
+"""The models of the identity table, and the conversations that they go through."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.plan import Limits
+from tests.variants import TINY, VARIANTS, variant
+
+SMALL_BINDINGS = 65536
+"""Bytes: bindings and slices so small that weights, tables and caches are split everywhere."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A checkpoint in a format. small: exported for bindings and slices of 64 KiB, and so with short chunks."""
+
+    model: str
+    weights: WeightFormat
+    context: int = 512
+    small: bool = True
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return f"{self.model.replace('_', '-')}-{self.weights}{'-small' if self.small else ''}"
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that the plans are made for."""
+        return Limits(maxStorageBufferBindingSize=SMALL_BINDINGS) if self.small else Limits()
+
+    def source(self, folder: Path) -> Path:
+        """The checkpoint's folder: models/tiny itself, or a variant written to `folder`."""
+        return TINY if self.model == "tiny" else variant(self.model, folder / self.model, with_tokenizer=True)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """New ids, then so many greedy steps."""
+
+    prompt: list[int]
+    steps: int
+
+
+WITHOUT_MOE = [name for name in VARIANTS if name not in ("moe", "mixed")]
+"""Experts have no WebGPU kernels yet."""
+
+CASES = [
+    Case("tiny", "q4", context=2048, small=False),
+    Case("tiny", "f32", context=1024),
+    Case("tiny", "q4", context=2048),
+    *(Case(name, "f32") for name in WITHOUT_MOE),
+    *(Case(name, weights) for name in ("everything", "ragged") for weights in ("f16", "q8", "q4")),
+]
+
+
+def conversation(chunk: int, window: int, ring: int, vocabulary: int) -> list[Turn]:
+    """Three turns of random ids: a first prompt longer than window and chunk together, and enough after it for the
+    ring to come round three times."""
+    draw = random.Random(chunk * window)
+    first = window + chunk + 11
+    rest = max(3 * ring - first, 40)
+    lengths = [(first, 12), (rest // 2, 12), (rest - rest // 2, 16)]
+    # Ids from 30 up are text: special tokens and media placeholders come before.
+    return [Turn([draw.randrange(30, vocabulary) for _ in range(length)], steps) for length, steps in lengths]

@@ -1,0 +1,81 @@
+"""From the open page to the first answer."""
+
+import gzip
+import urllib.request
+
+import pytest
+from playwright.sync_api import expect
+
+from playwright_tests.conftest import ChatPage
+
+BUDGET = 150_000
+"""Bytes of script, compressed, that a page may need before the first token."""
+
+
+def test_the_page_says_what_it_will_load_before_it_does(chat_page: ChatPage, served: str) -> None:
+    chat_page.open(served)
+    chat_page.page.locator("#bundle").select_option("bundles/tiny/")
+    facts = chat_page.chat.locator("[part=facts]")
+    expect(facts).to_contain_text("MB to download")
+    expect(facts).to_contain_text("nothing you write leaves this device")
+    expect(facts).to_contain_text("software, runs on the CPU")
+    assert chat_page.watched.errors == []
+
+
+def test_the_first_answer_streams(demo: ChatPage) -> None:
+    demo.say("Hello!")
+    demo.wait_for_state("answering")
+    answer = demo.ended()
+    tokens = demo.recorded("token")
+    assert len(tokens) > 1
+    assert "".join(token["text"] for token in tokens if token["type"] == "text") == answer["text"] != ""
+    assert [state["state"] for state in demo.recorded("statechange")] == ["answering", "ready"]
+    stats = demo.answers.last.locator("[part=stats]")
+    expect(stats).to_contain_text("tokens/s")
+    expect(stats).to_contain_text("first token after")
+    expect(stats).to_contain_text(f"context {answer['stats']['contextUsed']} of")
+    expect(demo.chat.locator("[part=gpu]")).to_contain_text("software")
+    expect(demo.field).to_be_focused()
+
+
+def test_nothing_was_reported_to_the_console(demo: ChatPage) -> None:
+    """No error, no violation of the content security policy, while the model was loaded and spoken to."""
+    demo.say("Hello!")
+    demo.ended()
+    assert [error for error in demo.watched.errors if "parity.json" not in error and "404" not in error] == []
+
+
+def test_the_script_needed_before_the_first_token_is_small(demo: ChatPage, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {}
+    for url in sorted(set(demo.watched.scripts)):
+        with urllib.request.urlopen(url) as response:
+            content = response.read()
+        assert b"\0asm" not in content and b"WebAssembly" not in content, f"{url} contains wasm"
+        sizes[url.rsplit("/", 1)[1]] = len(gzip.compress(content, 9))
+    assert any(name.startswith("worker") for name in sizes), "the worker's script was not seen"
+    with capsys.disabled():
+        total = f"{sum(sizes.values()):,} bytes gzip of {BUDGET:,} allowed"
+        print(f"\nscript before the first token: {total}: {sizes}")  # noqa: T201
+    assert sum(sizes.values()) <= BUDGET
+
+
+def test_the_example_page_embeds_by_one_script(chat_page: ChatPage, served: str) -> None:
+    chat_page.open(served + "example.html")
+    scripts = chat_page.page.locator("script")
+    assert scripts.count() == 1
+    assert scripts.get_attribute("src") == "./gemtab-chat.js"
+    expect(chat_page.load_button).to_be_visible()
+    expect(chat_page.chat.locator("[part=facts]")).to_contain_text("MB to download")
+    assert chat_page.watched.errors == []
+
+
+def test_loading_can_be_cancelled_and_begun_again(chat_page: ChatPage, served: str) -> None:
+    chat_page.open(served + "example.html")
+    chat_page.set_options()
+    chat_page.load_button.click()
+    chat_page.page.get_by_role("button", name="Cancel").click()
+    chat_page.wait_for_state("idle")
+    assert chat_page.recorded("error") == []
+    stages = {progress["stage"] for progress in chat_page.recorded("progress")}
+    assert "manifest" in stages and "ready" not in stages
+    expect(chat_page.load_button).to_be_enabled()
