@@ -57,7 +57,9 @@ async function validate(device, shader) {
   return error ? [`${name}: ${error.message}`] : [];
 }
 
-const adapter = await create(["backend=null"]).requestAdapter();
+// Held to the end: once it is collected, Dawn's threads find their instance gone and abort.
+const gpu = create(["backend=null"]);
+const adapter = await gpu.requestAdapter();
 const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16", "subgroups"] });
 for (const shader of readShaders()) {
   for (const error of await validate(device, shader)) {
@@ -66,3 +68,4 @@ for (const shader of readShaders()) {
   }
 }
 device.destroy();
+globalThis.gpu = gpu;
