@@ -1,4 +1,4 @@
-"""Variants written as ONNX, once a session."""
+"""The variants, and `tiny`, the trained checkpoint, written as ONNX once a session."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from gemtab.bundle.shards import Location, write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.model.spec import TextSpec
 from gemtab.model.text import decoder_graph, embed_graph
-from tests.variants import variant
+from tests.variants import TINY, variant
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ WrittenAs = Callable[[str, WeightFormat], Written]
 def written(tmp_path_factory: pytest.TempPathFactory) -> WrittenAs:
     @cache
     def checkpoint(name: str) -> Path:
-        return variant(name, tmp_path_factory.mktemp(name))
+        return TINY if name == "tiny" else variant(name, tmp_path_factory.mktemp(name))
 
     @cache
     def write(name: str, weight_format: WeightFormat) -> Written:

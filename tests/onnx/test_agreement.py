@@ -45,7 +45,7 @@ def agree(exported: Written) -> None:
 
 
 @pytest.mark.parametrize("weight_format", ["f32", "q4"])
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", [*VARIANTS, "tiny"])
 def test_prompt_and_cached_decoding_agree_with_the_reference(
     name: str, weight_format: WeightFormat, written: WrittenAs
 ) -> None:

@@ -28,10 +28,10 @@ def matmul(e: Emitter, x: ir.Value, weight: Weight) -> ir.Value:
 
 
 def lookup(e: Emitter, weight: Weight, index: ir.Value, kept: int) -> ir.Value:
-    """Entries `index` of the weight's first axis as f32, `kept` axes [kept axes, columns] in all before columns.
+    """Entries `index` of the weight's first axis, as f32; `kept` is the number of axes of the result before columns.
 
-    A table [rows, columns] by ids [B, T] gives [B, T, columns] (kept is 2); experts [experts, rows, columns] by a
-    scalar gives [rows, columns] (kept is 1).
+    A table [rows, columns] by ids [B, T] gives [B, T, columns], where kept is 2; experts [experts, rows, columns] by
+    a scalar give [rows, columns], where kept is 1.
     """
     columns = weight.shape[-1]
     bits = BITS.get(e.format_of(weight))
