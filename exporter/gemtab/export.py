@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import gemtab
 from gemtab.backends.onnx import write_onnx
-from gemtab.backends.webgpu.compile import CompiledPlans, compile_plans
+from gemtab.backends.webgpu.compile import CompiledPlans, check_kernels, compile_plans
 from gemtab.bundle.digest import SLICE_BYTES, digest_file
 from gemtab.bundle.folder import is_bundle, write_manifest
 from gemtab.bundle.manifest import Manifest, Source, WeightFormat
@@ -69,6 +69,7 @@ def export_bundle(
     """
     progress.begin("Reading the checkpoint", 0)
     spec = load_spec(source)
+    check_kernels(spec.text)
     reader = CheckpointWeights(Checkpoint.open(source), spec)
     reader.check(_all_weights(spec))
     check_needed_files(source)

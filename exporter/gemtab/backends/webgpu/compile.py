@@ -151,6 +151,11 @@ def _lifetimes(lowering: Lowering, outputs: Sequence[str], inputs: Sequence[str]
     return {name: (born, last if name in outputs else died) for name, (born, died) in lives.items()}
 
 
+def check_kernels(spec: TextSpec) -> None:
+    """Raises CheckpointError where the model has an op without a kernel: known before any weight is read."""
+    fuse(text_graph(spec))
+
+
 def lower_program(
     shared: Shared, graph: Graph, tokens: int, fill: bool, keep: Sequence[str] = ()
 ) -> tuple[Lowering, dict[str, str]]:

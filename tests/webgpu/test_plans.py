@@ -1,0 +1,161 @@
+"""What the compiler makes of whole models: which dispatches there are, how they fit the limits, what is refused."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemtab.backends.webgpu.compile import build_text_plan, check_kernels
+from gemtab.backends.webgpu.device import open_device
+from gemtab.backends.webgpu.place import place
+from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, StateBuffer, WeightBuffer, evaluate
+from gemtab.bundle.shards import Location
+from gemtab.checkpoint.config import parse_config
+from gemtab.errors import CheckpointError, DeviceError
+from gemtab.model.spec import TextSpec
+from gemtab.model.text import text_graph
+from gemtab.quantize import planes
+from tests.checkpoint.published import CONFIGS
+from tests.variants import VARIANTS, variant
+
+SMALL = Limits(maxStorageBufferBindingSize=65536)
+
+
+def plan_of(spec: TextSpec, weight_format: WeightFormat, limits: Limits, context: int) -> Plan:
+    """The f32 plan of a model whose weights are not there: plans need only know where they would lie."""
+    found = [(weight, plane) for weight in text_graph(spec).weights() for plane in planes(weight, weight_format)]
+    locations = {(weight.name, plane.name): Location("weights", 0, plane.bytes) for weight, plane in found}
+    stored = StoredWeights(weight_format, locations, lambda _: 1.0, limits.maxStorageBufferBindingSize)
+    builder, _ = build_text_plan(spec, stored, "f32", context, limits)
+    return builder.finish({})
+
+
+def spec_of(name: str) -> TextSpec:
+    return parse_config(CONFIGS[name], name).text
+
+
+def layers_of(plan: Plan, program: str, tokens: int, position: int) -> dict[int, int]:
+    """Dispatches that run, by layer."""
+    sizes = {"T": tokens, "P": position, "C": plan.context}
+    counts: dict[int, int] = {}
+    for dispatch in plan.programs[program].dispatches:
+        if dispatch.label.startswith("layers.") and 0 not in [evaluate(expr, sizes) for expr in dispatch.grid]:
+            layer = int(dispatch.label.split(".")[1])
+            counts[layer] = counts.get(layer, 0) + 1
+    return counts
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if "26B" not in name])
+def test_a_decode_layer_takes_at_most_eleven_dispatches(name: str) -> None:
+    spec = spec_of(name)
+    counts = layers_of(plan_of(spec, "q4", Limits(), context=4096), "decode", 1, 3000)
+    assert sorted(counts) == list(range(len(spec.layers)))
+    assert max(counts.values()) <= (11 if spec.per_layer_size else 8)
+
+
+def test_prompt_tokens_skip_the_layers_that_share_kv() -> None:
+    """E2B: layers 15 to 34 have no part in `fill`; of layer 14, the last to own KV, only K and V are computed."""
+    plan = plan_of(spec_of("E2B"), "q4", Limits(), context=4096)
+    counts = layers_of(plan, "fill", 256, 0)
+    assert sorted(counts) == list(range(15))
+    assert counts[14] == 2
+    last = [d for d in plan.programs["fill"].dispatches if d.label.startswith("layers.14.")]
+    rows = last[0].params
+    assert rows is not None
+    first_row, row_count = rows[0], rows[1]
+    assert (first_row, row_count) == (8 * 512, 2 * 512)
+
+
+@pytest.mark.parametrize("weight_format", ["f32", "q4"])
+def test_every_binding_fits_small_limits(weight_format: WeightFormat, tmp_path: Path) -> None:
+    from gemtab.checkpoint import load_spec
+
+    spec = load_spec(variant("everything", tmp_path)).text
+    plan = plan_of(spec, weight_format, SMALL, context=1024)
+    most = SMALL.maxStorageBufferBindingSize
+    at_end = {"T": 1, "P": 1024, "C": 1024}
+    for name, buffer in plan.buffers.items():
+        size = evaluate(buffer.bytes, at_end) if isinstance(buffer, StateBuffer) else buffer.bytes
+        assert size <= most, f"{name} takes {size}"
+    if weight_format == "f32":
+        pieces = [name for name in plan.buffers if name.startswith("embed_tokens_per_layer:values:")]
+        assert len(pieces) > 1
+
+
+def test_caches_grow_in_segments_that_double() -> None:
+    plan = plan_of(spec_of("E2B"), "q4", Limits(), context=131_072)
+    rows = {name: b for name, b in plan.buffers.items() if name.startswith("kv.14:keys")}
+    row_bytes = 512 * 4
+    sizes = [evaluate(b.bytes, {"T": 1, "P": 0, "C": 131_072}) // row_bytes for b in rows.values()]  # type: ignore[union-attr,arg-type]
+    assert sizes == [4096, 4096, 8192, 16384, 32768, 65536]
+
+
+def test_programs_do_not_run_what_the_context_has_not_reached() -> None:
+    plan = plan_of(spec_of("E2B"), "q4", Limits(), context=131_072)
+    near, far = layers_of(plan, "decode", 1, 100), layers_of(plan, "decode", 1, 131_000)
+    assert near[14] == 11
+    assert far[14] == 11 + 5
+
+
+def test_every_file_byte_of_a_weight_is_read_once() -> None:
+    """The pieces of a weight follow one another without gap or overlap."""
+    plan = plan_of(spec_of("E2B"), "q4", Limits(), context=4096)
+    pieces = [
+        buffer
+        for name, buffer in plan.buffers.items()
+        if name.startswith("embed_tokens_per_layer:codes") and isinstance(buffer, WeightBuffer)
+    ]
+    assert len(pieces) > 1
+    end = 0
+    for piece in sorted(pieces, key=lambda p: p.offset):
+        assert piece.offset == end
+        end += piece.bytes
+    assert end == 262_144 * 35 * 256 // 2
+
+
+@pytest.mark.parametrize("name", ["moe", "mixed"])
+def test_experts_are_refused_by_name(name: str, tmp_path: Path) -> None:
+    from gemtab.checkpoint import load_spec
+
+    assert VARIANTS[name].text["enable_moe_block"]
+    with pytest.raises(CheckpointError, match=r"experts.*no WebGPU kernel"):
+        check_kernels(load_spec(variant(name, tmp_path)).text)
+
+
+def test_limits_too_small_for_a_row_are_refused() -> None:
+    with pytest.raises(DeviceError, match="raise the limit"):
+        plan_of(spec_of("E2B"), "f32", Limits(maxStorageBufferBindingSize=4096), context=512)
+
+
+def test_an_adapter_with_too_small_limits_is_refused() -> None:
+    with pytest.raises(DeviceError, match=r"max-storage-buffer-binding-size = [\d,]+, but this plan needs"):
+        open_device(Limits(maxStorageBufferBindingSize=1 << 40))
+
+
+lifetimes = st.dictionaries(
+    st.text(min_size=1, max_size=4),
+    st.tuples(st.integers(0, 20), st.integers(0, 9), st.integers(1, 50)),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(lifetimes)
+def test_values_alive_together_never_share_a_slot(values: dict[str, tuple[int, int, int]]) -> None:
+    lives = {name: (born, born + length) for name, (born, length, _) in values.items()}
+    sizes = {name: 4 * size for name, (_, _, size) in values.items()}
+    chosen, slots = place(lives, sizes)
+    for name, (born, died) in lives.items():
+        assert sizes[name] <= slots[chosen[name]]
+        for other, (other_born, other_died) in lives.items():
+            if other != name and chosen[other] == chosen[name]:
+                assert died < other_born or other_died < born
+
+
+def test_slots_are_shared() -> None:
+    plan = plan_of(spec_of("E2B"), "q4", Limits(), context=4096)
+    scratch = [buffer for buffer in plan.buffers.values() if isinstance(buffer, ScratchBuffer)]
+    assert sum(plan.slots) < sum(buffer.bytes for buffer in scratch) / 10
