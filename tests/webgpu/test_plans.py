@@ -27,7 +27,7 @@ SMALL = Limits(maxStorageBufferBindingSize=65536)
 def plan_of(spec: TextSpec, weight_format: WeightFormat, limits: Limits, context: int) -> Plan:
     """The f32 plan of a model whose weights are not there: plans need only know where they would lie."""
     found = [(weight, plane) for weight in text_graph(spec).weights() for plane in planes(weight, weight_format)]
-    locations = {(weight.name, plane.name): Location("weights", 0, plane.bytes) for weight, plane in found}
+    locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
     stored = StoredWeights(weight_format, locations, lambda _: 1.0, limits.maxStorageBufferBindingSize)
     builder, _ = build_text_plan(spec, stored, "f32", context, limits)
     return builder.finish({})
@@ -87,9 +87,9 @@ def test_every_binding_fits_small_limits(weight_format: WeightFormat, tmp_path: 
 
 def test_caches_grow_in_segments_that_double() -> None:
     plan = plan_of(spec_of("E2B"), "q4", Limits(), context=131_072)
-    rows = {name: b for name, b in plan.buffers.items() if name.startswith("kv.14:keys")}
+    keys = [b for name, b in plan.buffers.items() if name.startswith("kv.14:keys") and isinstance(b, StateBuffer)]
     row_bytes = 512 * 4
-    sizes = [evaluate(b.bytes, {"T": 1, "P": 0, "C": 131_072}) // row_bytes for b in rows.values()]  # type: ignore[union-attr,arg-type]
+    sizes = [evaluate(buffer.bytes, {"T": 1, "P": 0, "C": 131_072}) // row_bytes for buffer in keys]
     assert sizes == [4096, 4096, 8192, 16384, 32768, 65536]
 
 
