@@ -10,6 +10,7 @@ import { download, request } from "./slices.ts";
 
 const MANIFEST_NAME = "gemtab.json";
 const PARITY_NAME = "parity.json";
+const MAX_SLICE_BYTES = 64 << 20;
 
 export class Bundle implements BundleFiles {
   private constructor(
@@ -24,14 +25,7 @@ export class Bundle implements BundleFiles {
     const response = await request(new URL(MANIFEST_NAME, folder).href, MANIFEST_NAME, { signal });
     const json = parseJson(await response.text(), MANIFEST_NAME);
     const manifest = parseVersioned<Manifest>(MANIFEST_SCHEMA, json, MANIFEST_NAME);
-    for (const [file, entry] of Object.entries(manifest.files)) {
-      const slices = Math.max(1, Math.ceil(entry.bytes / entry.slice_bytes));
-      if (entry.sha256.length === slices) continue;
-      throw new BundleError(
-        `${MANIFEST_NAME} has ${entry.sha256.length} digests for the ${slices} slices of ${file}.`,
-        file,
-      );
-    }
+    for (const [file, entry] of Object.entries(manifest.files)) checkSlices(file, entry);
     return new Bundle(folder, manifest);
   }
 
@@ -69,6 +63,18 @@ export class Bundle implements BundleFiles {
     if (!response?.ok) return null;
     return response.json().catch(() => null);
   }
+}
+
+/** A slice is held in memory as a whole, so a manifest must not make it larger than an export does. */
+function checkSlices(file: string, { bytes, slice_bytes, sha256 }: Manifest["files"][string]): void {
+  const slices = Math.max(1, Math.ceil(bytes / slice_bytes));
+  const expected = `${slices} slices of at most ${MAX_SLICE_BYTES} bytes`;
+  if (sha256.length === slices && Math.min(bytes, slice_bytes) <= MAX_SLICE_BYTES) return;
+  throw new BundleError(
+    `${MANIFEST_NAME} must have a digest for each of the ${expected} of ${file}, but has ${sha256.length} for slices of ` +
+      `${slice_bytes} bytes. Export the bundle again.`,
+    file,
+  );
 }
 
 function parseJson(text: string, file: string): unknown {

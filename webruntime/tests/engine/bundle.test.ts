@@ -43,9 +43,16 @@ test("a page instead of a manifest is no bundle", async () => {
   await expect(open(new Map([["gemtab.json", Buffer.from("<!doctype html>")]]))).rejects.toThrow(/is not JSON/);
 });
 
-test("a manifest whose digests do not cover a file is refused", async () => {
-  const files = { "config.json": { bytes: 300, slice_bytes: 256, sha256: ["0".repeat(64)] } };
-  await expect(open(withManifest({ files }))).rejects.toThrow(/1 digests for the 2 slices of config\.json/);
+test.each([
+  ["whose digests do not cover a file", { bytes: 300, slice_bytes: 256 }, /each of the 2 slices.* but has 1 for/],
+  [
+    "whose slices would fill the memory",
+    { bytes: 2 ** 40, slice_bytes: 2 ** 40 },
+    /1 slices of at most 67108864 bytes/,
+  ],
+])("a manifest %s is refused", async (_, size, message) => {
+  const files = { "config.json": { ...size, sha256: ["0".repeat(64)] } };
+  await expect(open(withManifest({ files }))).rejects.toThrow(message);
 });
 
 test("a small file is checked like a large one", async () => {

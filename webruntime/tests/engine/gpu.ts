@@ -8,8 +8,7 @@ Object.assign(globalThis, globals);
 /** Chromium brings a Vulkan driver that runs on the CPU; it makes these tests the same on every machine. */
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
-/** A GPU that runs shaders. */
-export function runningGpu(): GPU {
-  if (existsSync(SWIFTSHADER)) process.env.VK_ICD_FILENAMES = SWIFTSHADER;
-  return create([]);
-}
+if (existsSync(SWIFTSHADER)) process.env.VK_ICD_FILENAMES = SWIFTSHADER;
+
+/** A GPU that runs shaders. Held here to the end: Dawn aborts when it is collected while a device of it works. */
+export const gpu: GPU = create([]);

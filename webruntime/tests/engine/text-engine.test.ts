@@ -5,10 +5,9 @@ import type { DecodeOptions, LoadOptions, LoadProgress } from "../../src/engine/
 import { AbortError, ContextError, DeviceError, UsageError } from "../../src/engine/errors.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
 import { type FileServer, serveFiles } from "./file-server.ts";
-import { runningGpu } from "./gpu.ts";
+import { gpu } from "./gpu.ts";
 import { CONTEXT, type Files, oracleContinuation, SLICE, toyBundle, WEIGHTS_FILE } from "./toy-bundle.ts";
 
-const gpu = runningGpu();
 const PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7];
 
 let server: FileServer | undefined;
