@@ -128,6 +128,21 @@ def _write(name: str, wgsl: str) -> Binding:
     return Binding(name, "read_write", f"array<{wgsl}>")
 
 
+_MATMUL_PARAMS = tuple(
+    (name, "u32")
+    for name in (
+        "first_row",
+        "rows",
+        "out_column",
+        "out_width",
+        "operand_offset",
+        "operand_width",
+        "paired",
+        "factor",
+    )
+)
+"""Sizes that cost nothing at run time are parameters, so that matrices of one width share a pipeline."""
+
 _STEP = Binding("step", "read", "array<u32, 4>")
 
 
@@ -245,13 +260,14 @@ class Lowering:
         out = self._value(step.out, wide=step.wide)
         kernel = self._matmul_kernel(step)
         rows = (step.row_stop - step.row_start) // (2 if step.epilogue == "glu" else 1)
+        offset, width = (step.operand.index * rows, step.operand.count * rows) if step.operand else (0, 0)
+        fixed = (rows, offset, width, rows, _float_bits(step.factor))
         for piece in pieces:
             start = max(step.row_start, piece.first)
             stop = min(step.row_start + rows, piece.first + piece.rows)
             if start >= stop:
                 continue
             operand = () if step.operand is None else (step.operand.value.name,)
-            offset = step.operand.index * rows if step.operand else 0
             per_group = {"glu": 16}.get(step.epilogue, 32) if self._fill else 4
             groups = -(-(stop - start) // per_group)
             grid: tuple[Expr, Expr, Expr] = (groups, ("ceildiv", "T", 32), 1) if self._fill else _spread(groups)
@@ -259,7 +275,7 @@ class Lowering:
             self._launch(
                 kernel,
                 (step.x.name, *piece.buffers.values(), *operand, *step_binding, out),
-                (start - piece.first, stop - start, start - step.row_start, offset),
+                (start - piece.first, stop - start, start - step.row_start, *fixed),
                 grid,
                 step.label,
             )
@@ -268,8 +284,6 @@ class Lowering:
         form = self._shared.stored.format_of(step.weight)
         columns = step.weight.shape[1]
         blocks = -(-columns // BLOCK)
-        rows = step.row_stop - step.row_start
-        width = rows // 2 if step.epilogue == "glu" else rows
         structure: dict[str, str | int | bool] = {
             "format": form,
             "act": self._shared.activation,
@@ -284,18 +298,9 @@ class Lowering:
                 "rows": 4,
                 "wg": 32 if blocks <= 48 else 64 if blocks <= 128 else 128,
             }
-        constants: dict[str, int | float] = {
-            "K": columns,
-            "BLOCKS": blocks,
-            "OUT_WIDTH": width,
-            "FACTOR": float(step.factor),
-        }
-        if step.epilogue == "glu":
-            constants["PAIRED"] = width
+        constants: dict[str, int | float] = {"K": columns, "BLOCKS": blocks}
         if step.epilogue == "softcap":
             constants["CAP"] = float(step.cap)
-        if step.operand is not None:
-            constants["OPERAND_WIDTH"] = step.operand.count * width
         needs_step = self._fill or self._tokens > 1
         return KernelSource(
             "matmul/matmul-fill" if self._fill else "matmul/matmul-decode",
@@ -307,7 +312,7 @@ class Lowering:
                 *([_STEP] if needs_step else []),
                 _write("out", "f32" if step.wide else "Act"),
             ),
-            (("first_row", "u32"), ("rows", "u32"), ("out_column", "u32"), ("operand_offset", "u32")),
+            _MATMUL_PARAMS,
             tuple(constants.items()),
             reduces=not self._fill,
         )
