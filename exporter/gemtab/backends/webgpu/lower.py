@@ -139,9 +139,12 @@ _MATMUL_PARAMS = tuple(
         "operand_width",
         "paired",
         "factor",
+        "columns",
+        "blocks",
     )
 )
-"""Sizes that cost nothing at run time are parameters, so that matrices of one width share a pipeline."""
+"""Sizes whose place is not the innermost loop are parameters, so that matrices share a pipeline: a tile of many
+tokens takes all of them so, a vector's product has its columns compiled in."""
 
 _STEP = Binding("step", "read", "array<u32, 4>")
 
@@ -261,7 +264,8 @@ class Lowering:
         kernel = self._matmul_kernel(step)
         rows = (step.row_stop - step.row_start) // (2 if step.epilogue == "glu" else 1)
         offset, width = (step.operand.index * rows, step.operand.count * rows) if step.operand else (0, 0)
-        fixed = (rows, offset, width, rows, _float_bits(step.factor))
+        columns = step.weight.shape[1]
+        fixed = (rows, offset, width, rows, _float_bits(step.factor), columns, -(-columns // BLOCK))
         for piece in pieces:
             start = max(step.row_start, piece.first)
             stop = min(step.row_start + rows, piece.first + piece.rows)
@@ -298,7 +302,7 @@ class Lowering:
                 "rows": 4,
                 "wg": 32 if blocks <= 48 else 64 if blocks <= 128 else 128,
             }
-        constants: dict[str, int | float] = {"K": columns, "BLOCKS": blocks}
+        constants: dict[str, int | float] = {} if self._fill else {"K": columns, "BLOCKS": blocks}
         if step.epilogue == "softcap":
             constants["CAP"] = float(step.cap)
         needs_step = self._fill or self._tokens > 1
