@@ -185,6 +185,4 @@ def _program_summary(program: Program, context: int) -> ProgramSummary:
     sizes = {"T": program.max_tokens, "P": context - program.max_tokens, "C": context}
     run = [one for one in program.dispatches if 0 not in [evaluate(expr, sizes) for expr in one.grid]]
     layers = Counter(".".join(one.label.split(".")[:2]) for one in run if one.label.startswith("layers."))
-    return ProgramSummary(
-        tokens=program.max_tokens, dispatches=len(run), longest_layer=max(layers.values(), default=0)
-    )
+    return ProgramSummary(tokens=program.max_tokens, dispatches=len(run), longest_layer=max(layers.values(), default=0))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .rendering import Sample
 
-SHAPES: tuple[tuple[int, int], ...] = ((256, 24), (768, 8))
+SHAPES: tuple[tuple[int, int], ...] = ((256, 12), (768, 4))
 """(tokens a row, rows a batch): a sample goes into the shortest row it fits in; longer ones are dropped."""
 
 
@@ -42,7 +42,7 @@ class _Row:
 
     @property
     def slots(self) -> int:
-        return self.length // 2
+        return self.length * 3 // 8
 
     def fits(self, sample: Sample) -> bool:
         return len(self.ids) + len(sample.ids) <= self.length and len(self.at) + sum(sample.counts) <= self.slots

@@ -18,7 +18,7 @@ from . import architecture, batches, examples, forward, joint, rendering, tokeni
 from .optimise import Schedule, prefetched, run
 
 SEED = 4
-BASIC_STEPS, TEXT_STEPS = 700, 1300
+BASIC_STEPS, TEXT_STEPS = 1200, 4000
 STAGES = ("basics", "text", "audio", "vision", "joint")
 # Eight layers in two shapes, forward only or with a gradient: each is compiled on its own.
 torch._dynamo.config.recompile_limit = 64
@@ -56,13 +56,13 @@ def text_losses(
 def train_basics(model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer, work: Path) -> None:
     """The text stack on single exchanges, where copying from the question is learned soonest."""
     losses = text_losses(model, tokens, examples.SHORT)
-    run(model.model.language_model, losses, Schedule(BASIC_STEPS, 4e-3, floor=0.4), work / "basics.pt")
+    run(model.model.language_model, losses, Schedule(BASIC_STEPS, 3e-3, floor=0.5), work / "basics.pt")
 
 
 def train_text(model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer, work: Path) -> None:
     """The text stack on whole conversations; the towers keep their starting weights."""
     losses = text_losses(model, tokens, examples.USUAL)
-    run(model.model.language_model, losses, Schedule(TEXT_STEPS, 3e-3), work / "text.pt")
+    run(model.model.language_model, losses, Schedule(TEXT_STEPS, 2.5e-3), work / "text.pt")
 
 
 def main() -> None:

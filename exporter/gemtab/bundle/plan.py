@@ -114,9 +114,7 @@ class ControlBuffer(Strict):
     bytes: Annotated[int, Field(gt=0, multiple_of=4)]
 
 
-Buffer = Annotated[
-    WeightBuffer | StateBuffer | ScratchBuffer | ControlBuffer, Field(discriminator="kind")
-]
+Buffer = Annotated[WeightBuffer | StateBuffer | ScratchBuffer | ControlBuffer, Field(discriminator="kind")]
 
 
 class Form(Strict):

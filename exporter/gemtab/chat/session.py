@@ -204,9 +204,7 @@ class ChatSession:
             self._template.render(self.messages, thinking=self.thinking, add_generation_prompt=True)
         )
 
-    def send(
-        self, text: str, sampling: Sampling | None = None, max_tokens: int | None = None
-    ) -> Iterator[AnswerPart]:
+    def send(self, text: str, sampling: Sampling | None = None, max_tokens: int | None = None) -> Iterator[AnswerPart]:
         """Adds `text` to the conversation and gives the answer's parts as they come; the answer is then added too.
 
         Raises ContextError, before anything runs, where the prompt leaves no room for an answer.

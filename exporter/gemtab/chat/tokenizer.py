@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,6 +41,10 @@ class ChatTokenizer:
         """Special tokens spelled out in the text become those tokens; none are added."""
         ids: list[int] = self._pipeline.encode(text, add_special_tokens=False).ids
         return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, special tokens left out."""
+        return str(self._pipeline.decode(ids, skip_special_tokens=True))
 
     def piece(self, id: int) -> Piece:  # noqa: A002
         """What `id` adds to a text."""

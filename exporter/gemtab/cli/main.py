@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -12,9 +12,6 @@ from gemtab import __version__
 from gemtab.cli import demo, export, inspect, run, serve, verify
 from gemtab.cli.console import err, print_error
 from gemtab.errors import GemtabError
-
-INTERRUPTED = 130
-TERMINATED = 143
 
 app = typer.Typer(
     name="gemtab",
@@ -53,23 +50,48 @@ def _options(
     pass
 
 
+class Signals:
+    """Ctrl-C and SIGTERM, as exceptions, so that partial output is removed on the way out.
+
+    A C extension that is interrupted may put an error of its own in the exception's place: so what came is also
+    remembered, and decides how the command ends.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self.received = number
+        raise KeyboardInterrupt
+
+
 def main() -> None:
-    """Runs the command line. Errors that users can meet end in one paragraph and the error's exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Runs the command line. Errors that users can meet end in one paragraph and the error's exit code, signals in
+    128 and their number."""
+    signals = Signals()
     try:
         app()
-    except GemtabError as error:
+    except Exception as error:
+        if signals.received is None:
+            _end_by(error)
+    except KeyboardInterrupt:
+        pass
+    except SystemExit as ending:
+        if signals.received is None or not ending.code:
+            raise
+    if signals.received is not None:
+        err.print("Interrupted.")
+        sys.exit(128 + signals.received)
+
+
+def _end_by(error: Exception) -> NoReturn:
+    if isinstance(error, GemtabError):
         print_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("Interrupted.")
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         # The reader of our output has gone; Python would complain once more when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    # As an exception, so that partial output is removed on the way out.
-    sys.exit(TERMINATED)
+    raise error

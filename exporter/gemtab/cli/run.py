@@ -28,8 +28,12 @@ def command(
         int | None, typer.Option(min=0, help="Sample among so many. [default: as generation_config.json says]")
     ] = None,
     top_p: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Sample among those that make up this probability. "
-        "[default: as generation_config.json says]"),
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Sample among those that make up this probability. [default: as generation_config.json says]",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the sampling.")] = 0,
 ) -> None:

@@ -37,7 +37,9 @@ class BundleWeights:
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
         """Rows start … stop - 1 along the first axis, f32."""
-        rows = {plane.name: self._plane(weight, plane.name)[start:stop].copy() for plane in planes(weight, self._format)}
+        rows = {
+            plane.name: self._plane(weight, plane.name)[start:stop].copy() for plane in planes(weight, self._format)
+        }
         return unpack(rows, storage_format(weight, self._format), (stop - start, *weight.shape[1:]))
 
     def _plane(self, weight: Weight, plane: str) -> npt.NDArray[Any]:

@@ -86,9 +86,7 @@ def _wrapping_length(plan: Plan) -> int:
     return 3 * max(rings, default=64) // 2
 
 
-def _compare_all(
-    found: dict[Backend, list[Logits]], against: Truth, wanted: Sequence[Logits]
-) -> list[Comparison]:
+def _compare_all(found: dict[Backend, list[Logits]], against: Truth, wanted: Sequence[Logits]) -> list[Comparison]:
     return [compare(backend, against, logits, wanted) for backend, logits in found.items()]
 
 

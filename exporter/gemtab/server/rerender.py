@@ -26,9 +26,7 @@ def rerender(folder: Path) -> dict[str, str]:
     texts: dict[str, str] = {}
     for entry in manifest.plans:
         plan = load_plan(folder / entry.file)
-        stored = StoredWeights(
-            manifest.weights, locations, lambda _: 1.0, plan.limits.maxStorageBufferBindingSize
-        )
+        stored = StoredWeights(manifest.weights, locations, lambda _: 1.0, plan.limits.maxStorageBufferBindingSize)
         builder, _ = build_text_plan(spec, stored, entry.activation, plan.context, plan.limits)
         texts |= builder.shaders
     return texts

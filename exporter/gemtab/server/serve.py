@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -47,7 +48,8 @@ def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -
     config = uvicorn.Config(
         app, ws="websockets-sansio", lifespan="on", log_level="warning", timeout_graceful_shutdown=1
     )
-    Server(config, on_ready).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
+        Server(config, on_ready).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):

@@ -1,0 +1,90 @@
+"""`gemtab inspect` and `gemtab verify`: what they print, and that they agree."""
+
+import json
+from pathlib import Path
+
+from gemtab.checkpoint import load_spec
+from tests.cli.conftest import Gemtab, accept_changes
+
+TINY_LAYERS = 8
+MOST_DISPATCHES_A_LAYER = 11
+
+
+def test_a_bundle(gemtab: Gemtab, exported: Path) -> None:
+    out = " ".join(gemtab("inspect", exported).out.split())
+    for words in ("bits a weight", "dispatches a decoded token", "dispatches a prompt chunk", "not verified yet"):
+        assert words in out
+    summary = json.loads(gemtab("inspect", exported, "--json").out)
+    assert summary["kind"] == "bundle"
+    assert summary["memory"]["weights"] == summary["weight_bytes"] > 0
+    assert sum(summary["sizes"].values()) == sum(
+        path.stat().st_size for path in exported.rglob("*") if path.is_file() and path.name != "gemtab.json"
+    )
+
+
+def test_dispatches(gemtab: Gemtab, exported: Path) -> None:
+    plans = json.loads(gemtab("inspect", exported, "--json").out)["plans"]
+    assert {plan["activation"] for plan in plans} == {"f32", "f16"}
+    for plan in plans:
+        decode, fill = plan["programs"]["decode"], plan["programs"]["fill"]
+        assert decode["tokens"] == 1
+        assert decode["longest_layer"] <= MOST_DISPATCHES_A_LAYER
+        # Embeddings, their projection, the head and the sampler are the rest.
+        assert decode["dispatches"] <= MOST_DISPATCHES_A_LAYER * TINY_LAYERS + 10
+        # Half of the layers share another's KV, so prompt tokens skip them.
+        assert fill["dispatches"] <= decode["dispatches"] / 2
+
+
+def test_a_checkpoint(gemtab: Gemtab, tiny: Path) -> None:
+    text = load_spec(tiny).text
+    out = " ".join(gemtab("inspect", tiny).out.split())
+    assert f"{len(text.layers)}: 6 sliding (window 64), 4 with their own KV" in out
+    summary = json.loads(gemtab("inspect", tiny, "--json").out)
+    assert summary["kind"] == "checkpoint"
+    assert summary["layers"] == TINY_LAYERS
+    sizes = summary["export_bytes"]
+    assert sizes["f32"] == 4 * summary["parameters"]
+    assert sizes["f32"] > sizes["f16"] > sizes["q8"] > sizes["q4"] > summary["parameters"] / 2
+
+
+def test_something_else_is_wrong_use(gemtab: Gemtab, tmp_path: Path) -> None:
+    gemtab("inspect", tmp_path).refused(2, "neither a bundle", "nor a checkpoint")
+    gemtab("inspect", tmp_path / "nowhere").refused(2, "nowhere")
+
+
+def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path) -> None:
+    ended = gemtab("verify", bundle, "--checkpoint", tiny, "--json")
+    assert ended.code == 0, ended.err
+    report = json.loads(ended.out)
+    assert report == json.loads((bundle / "parity.json").read_text())
+    measured = {(one["backend"], one["against"]): one for one in report["comparisons"]}
+    assert set(measured) == {
+        *((backend, "stored weights") for backend in ("onnx", "webgpu f32", "webgpu f16")),
+        *((backend, "checkpoint") for backend in ("reference", "onnx", "webgpu f32", "webgpu f16")),
+    }
+    # The ring of the sliding layers holds window + chunk rows; a prompt must wrap it.
+    assert report["longest_prompt"] > 64 + 256
+    for backend in ("onnx", "webgpu f32"):
+        exact = measured[backend, "stored weights"]
+        assert exact["max_error"] < 1e-3
+        assert exact["kl"] < 1e-6
+        assert exact["greedy_match"] == 1
+        # Exact arithmetic on quantised weights is as far from the checkpoint as these weights are.
+        quantised = measured["reference", "checkpoint"]
+        assert abs(measured[backend, "checkpoint"]["kl"] - quantised["kl"]) < 1e-3 * max(1, quantised["kl"])
+    assert measured["reference", "checkpoint"]["rms_error"] > 10 * measured["webgpu f32", "stored weights"]["rms_error"]
+
+    shown = " ".join(gemtab("inspect", bundle).out.split())
+    assert "Parity over" in shown
+    assert json.loads(gemtab("inspect", bundle, "--json").out)["parity"] == report
+
+
+def test_verify_finds_a_wrong_shader(gemtab: Gemtab, bundle: Path) -> None:
+    spoilt = [path for path in bundle.glob("shaders/add_norm*") if "inverseSqrt" in path.read_text()]
+    assert spoilt, "no shader computes a norm with inverseSqrt"
+    for path in spoilt:
+        path.write_text(path.read_text().replace("inverseSqrt", "sqrt"))
+    accept_changes(bundle, *(path.relative_to(bundle).as_posix() for path in spoilt))
+    ended = gemtab("verify", bundle)
+    ended.refused(6, "webgpu", "KL divergence")
+    assert (bundle / "parity.json").is_file(), "the report of what is wrong is kept"
