@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from uvicorn import Config
+
 from gemtab.bundle.digest import digest_file
 from gemtab.bundle.folder import write_manifest
 from gemtab.bundle.manifest import Manifest, MemoryNeed, PlanEntry, Source
 from gemtab.server.app import create_app
 from gemtab.server.serve import Server, address, bind
 from gemtab.server.watch import Rerender
-from uvicorn import Config
 
 WEIGHTS = bytes(range(256)) * 1024
 """256 KiB in which every byte tells its place."""

@@ -9,10 +9,10 @@ from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
-from gemtab.bundle.folder import check_files, read_manifest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from gemtab.bundle.folder import check_files, read_manifest
 from tests.server.conftest import Served, write_bundle
 
 SOON = 8.0
