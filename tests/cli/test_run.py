@@ -13,10 +13,11 @@ from tests.cli.conftest import Gemtab, ended, start_gemtab
 QUESTION = "Hello! What is your name?"
 
 
-def greedy_text(bundle: Path, steps: int, **options: bool) -> str:
+def greedy_text(bundle: Path, steps: int, thinking: bool = False) -> str:
     """What the model says, got without the session: the ids after the rendered prompt, decoded at once."""
     tokenizer = ChatTokenizer(bundle)
-    prompt = tokenizer.encode(ChatTemplate(bundle).render([{"role": "user", "content": QUESTION}], **options))
+    question = [{"role": "user", "content": QUESTION}]
+    prompt = tokenizer.encode(ChatTemplate(bundle).render(question, thinking=thinking))
     ids = continue_greedily(Executor(bundle), prompt, steps).continuation
     stop = ChatSession(bundle, Executor(bundle)).generation.stop
     kept = ids[: next((i for i, id_ in enumerate(ids) if id_ in stop), len(ids))]

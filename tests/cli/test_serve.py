@@ -19,7 +19,7 @@ from tests.cli.conftest import Gemtab, ended, start_gemtab
 @contextmanager
 def running(*arguments: str | Path, **environment: str) -> Iterator[str]:
     """The address of a server that is stopped by Ctrl-C at the end, which is a good end."""
-    process = start_gemtab(*arguments, "--port", "0", **environment)
+    process = start_gemtab(*arguments, "--port", "0", environment=environment)
     try:
         yield printed_address(process)
         process.send_signal(signal.SIGINT)
