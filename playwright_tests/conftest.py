@@ -6,20 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, Response
 
-from gemtab import resources
 from gemtab.bundle.manifest import MANIFEST_NAME
-from gemtab.server.app import create_app
-from gemtab.server.serve import Server, address, bind
+from playwright_tests.serving import serving
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = REPOSITORY / "models" / "tiny"
@@ -101,18 +97,8 @@ def ask_for_a_large_gpu(bundle: Path) -> None:
 @pytest.fixture(scope="session")
 def served(bundles: dict[str, Path], damaged: dict[str, Path]) -> Iterator[str]:
     """The address of the development server with the built site and the bundles; ends with a slash."""
-    listener = bind("127.0.0.1", 0)
-    ready = threading.Event()
-    config = uvicorn.Config(
-        create_app(resources.site(), {**bundles, **damaged}), ws="websockets-sansio", lifespan="on", log_level="warning"
-    )
-    server = Server(config, ready.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    assert ready.wait(10), "the server did not start"
-    yield address(listener)
-    server.should_exit = True
-    thread.join()
+    with serving({**bundles, **damaged}) as site:
+        yield site
 
 
 @pytest.fixture(scope="session", autouse=True)

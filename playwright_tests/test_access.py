@@ -13,7 +13,7 @@ SCREENSHOTS = REPOSITORY / "test-results" / "screenshots"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTHS = {"wide": 1000, "narrow": 320}
 
-CONVERSATION = [
+CONVERSATION: list[dict[str, Any]] = [
     {"role": "user", "content": "What can you write? " + "Averylongwordwithoutanyplacetobreak" * 4},
     {
         "role": "assistant",

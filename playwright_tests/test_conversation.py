@@ -1,14 +1,26 @@
 """Talking: keys, stopping, reuse of the caches, and what is shown."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from playwright_tests.conftest import ChatPage
+from gemtab.chat.template import ChatTemplate
+from gemtab.chat.tokenizer import ChatTokenizer
+from playwright_tests.conftest import CONTEXT, ChatPage
 
-LONG = "Tell me about gemtab, about tabs, and about the model that runs in them, please. " * 8
+LONG = "Tell me about gemtab, about tabs, and about the model that runs in them, please. " * 16
 """More tokens than the window and a chunk of the prompt take."""
+
+OPENING = 4
+"""Ids, at most, of the empty thought block before an answer: <|channel> thought \\n <channel|>."""
+
+ALMOST_RANDOM = {"temperature": 100.0, "topK": 0, "topP": 1.0, "seed": 3}
+"""Sampling by which an answer goes on for as long as it may, whatever the model has learned."""
+
+IME_KEY_CODE = 229
+"""What browsers report for a key that an input method has taken."""
 
 
 def text_of(demo: ChatPage) -> str:
@@ -42,13 +54,15 @@ def test_enter_during_composition_does_not_send(demo: ChatPage) -> None:
     demo.field.focus()
     input_method = demo.page.context.new_cdp_session(demo.page)
     input_method.send("Input.imeSetComposition", {"selectionStart": 2, "selectionEnd": 2, "text": "にほ"})
-    keys = demo.page.evaluate(
-        """() => { window.composing = []; document.addEventListener('keydown',
-             event => window.composing.push(event.isComposing), { once: true, capture: true }); }"""
+    demo.page.evaluate(
+        """() => {
+          const note = ({ key, isComposing }) => { window.noted = `${key} ${isComposing}` };
+          document.addEventListener('keydown', note, { once: true, capture: true });
+        }"""
     )
-    assert keys is None
-    demo.field.press("Enter")
-    assert demo.page.evaluate("window.composing") == [True]
+    enter = {"type": "rawKeyDown", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": IME_KEY_CODE}
+    input_method.send("Input.dispatchKeyEvent", enter)
+    assert demo.page.evaluate("window.noted") == "Enter true"
     expect(demo.questions).to_have_count(0)
     input_method.send("Input.insertText", {"text": "日本"})
     assert text_of(demo) == "日本"
@@ -59,7 +73,7 @@ def test_enter_during_composition_does_not_send(demo: ChatPage) -> None:
 
 @pytest.mark.parametrize("how", ["Escape", "button"])
 def test_an_answer_can_be_stopped(demo: ChatPage, how: str) -> None:
-    demo.say("Tell me everything.", maxTokens=400)
+    demo.say("Tell me everything.", maxTokens=400, **ALMOST_RANDOM)
     demo.answers.last.locator("[part~=answer-text]:not(:empty)").wait_for()
     if how == "Escape":
         demo.page.keyboard.press("Escape")
@@ -82,25 +96,24 @@ def test_the_next_turn_processes_only_what_follows_the_common_prefix(demo: ChatP
     assert first["promptTokens"] > 200
     demo.say("And then?")
     second = demo.ended()["stats"]
-    opening = 4  # <|channel> thought \n <channel|>, or fewer ids
-    assert first["promptTokens"] - opening <= second["reusedTokens"] < first["promptTokens"]
+    assert first["promptTokens"] - OPENING <= second["reusedTokens"] < first["promptTokens"]
     assert second["promptTokens"] > second["reusedTokens"]
 
 
 def test_a_long_answer_is_followed_from_a_snapshot(demo: ChatPage) -> None:
     """The rings have wrapped since, so nothing but the snapshot can give them back."""
-    demo.say(LONG, maxTokens=100)
-    first = demo.ended()["stats"]
+    demo.say(LONG, maxTokens=100, **ALMOST_RANDOM)
+    first = demo.ended()
+    assert len(first["ids"]) == 100
     demo.say("And then?")
-    assert demo.ended()["stats"]["reusedTokens"] >= first["promptTokens"] - 4
+    assert demo.ended()["stats"]["reusedTokens"] >= first["stats"]["promptTokens"] - OPENING
 
 
 def test_the_same_seed_gives_the_same_answer(demo: ChatPage) -> None:
-    sampling = {"temperature": 1.0, "topK": 64, "topP": 0.95}
     answers = []
     for seed in (7, 7, 8):
         demo.restart()
-        demo.say("Say something.", seed=seed, **sampling)
+        demo.say("Say something.", maxTokens=6, **{**ALMOST_RANDOM, "seed": seed})
         answers.append(demo.ended()["ids"])
     assert answers[0] == answers[1] != answers[2]
 
@@ -118,7 +131,7 @@ def test_reset_starts_a_new_conversation(demo: ChatPage) -> None:
 def test_an_overlong_conversation_is_refused_and_given_back(demo: ChatPage) -> None:
     text = "far too long " * 1500
     demo.say(text)
-    expect(demo.log.get_by_role("alert")).to_contain_text("but the context holds 2048")
+    expect(demo.log.get_by_role("alert")).to_contain_text(f"but the context holds {CONTEXT}")
     demo.wait_for_state("ready")
     [error] = demo.recorded("error")
     assert error["name"] == "ContextError"
@@ -127,23 +140,22 @@ def test_an_overlong_conversation_is_refused_and_given_back(demo: ChatPage) -> N
     assert demo.ended()["finish"] in ("stop", "length")
 
 
-def test_an_answer_ends_where_the_context_does(demo: ChatPage) -> None:
-    room = 12
-    words = 60
-    while True:
-        text = "word " * words
-        demo.restart()
-        demo.say(text, maxTokens=1)
-        used = demo.ended()["stats"]["promptTokens"]
-        if used >= 2048 - room:
-            break
-        words += max(1, (2048 - room - used) // 2)
-    demo.restart()
-    demo.say(text, maxTokens=100)
+def test_an_answer_ends_where_the_context_does(demo: ChatPage, bundles: dict[str, Path]) -> None:
+    template, tokenizer = ChatTemplate(bundles["tiny"]), ChatTokenizer(bundles["tiny"])
+
+    def prompt(words: int) -> str:
+        return "word " * words
+
+    def tokens(words: int) -> int:
+        return len(tokenizer.encode(template.render([{"role": "user", "content": prompt(words).strip()}])))
+
+    words = next(words for words in range(CONTEXT, 0, -1) if tokens(words) <= CONTEXT - 8)
+    demo.say(prompt(words), maxTokens=100, **ALMOST_RANDOM)
     answer = demo.ended()
-    assert answer["finish"] in ("length", "stop")
-    assert answer["stats"]["contextUsed"] <= 2048
-    assert len(answer["ids"]) <= room
+    # The last id that comes out need not go into the caches.
+    assert len(answer["ids"]) == CONTEXT - tokens(words) + 1 and answer["finish"] == "length"
+    assert answer["stats"]["contextUsed"] == CONTEXT
+    expect(demo.answers.last.locator("[part=stats]")).to_contain_text("cut off")
 
 
 UNTRUSTED = [
@@ -208,7 +220,7 @@ def test_markdown_is_shown_as_such(demo: ChatPage) -> None:
     )
     demo.restart([{"role": "user", "content": "**not** markdown"}, {"role": "assistant", "content": content}])
     answer = demo.answers.last
-    for selector, text in {"strong": "bold", "p code": "code", "pre code": "let x;", "h4": "Title"}.items():
+    for selector, text in {"strong": "bold", "p code": "code", "pre code": "let x;", "h3": "Title"}.items():
         expect(answer.locator(selector)).to_have_text(text)
     expect(answer.locator("li")).to_have_text(["one", "two"])
     link = answer.get_by_role("link", name="a link")

@@ -15,13 +15,13 @@ import {
 const TAGS: Partial<Record<TokenType, keyof HTMLElementTagNameMap>> = {
   [Token.Blockquote]: "blockquote",
   [Token.Paragraph]: "p",
-  // An answer's headings lie below those of the page around it.
-  [Token.Heading_1]: "h4",
-  [Token.Heading_2]: "h5",
-  [Token.Heading_3]: "h6",
-  [Token.Heading_4]: "h6",
-  [Token.Heading_5]: "h6",
-  [Token.Heading_6]: "h6",
+  // All below the speaker's name (h2): a level that models leave out would be missed by those who listen.
+  [Token.Heading_1]: "h3",
+  [Token.Heading_2]: "h3",
+  [Token.Heading_3]: "h3",
+  [Token.Heading_4]: "h3",
+  [Token.Heading_5]: "h3",
+  [Token.Heading_6]: "h3",
   [Token.Code_Inline]: "code",
   [Token.Italic_Ast]: "em",
   [Token.Italic_Und]: "em",
@@ -79,7 +79,7 @@ export class MarkdownStream {
     return {
       data: undefined,
       add_token: (_, token) => {
-        if (token !== Token.Document) this.#open.push(this.#top.appendChild(this.#element(token)));
+        if (token !== Token.Document) this.#open.push(addElement(this.#top, token));
       },
       end_token: () => {
         if (this.#open.length > 1) this.#open.pop();
@@ -94,21 +94,22 @@ export class MarkdownStream {
   get #top(): Node {
     return this.#open.at(-1) ?? this.#root;
   }
+}
 
-  #element(token: TokenType): Node {
-    switch (token) {
-      case Token.Code_Block:
-      case Token.Code_Fence:
-        return codeBlock(this.#top);
-      case Token.Image:
-        return image();
-      case Token.Table:
-        return table(this.#top);
-      case Token.Checkbox:
-        return checkbox();
-      default:
-        return document.createElement(TAGS[token] ?? "span");
-    }
+/** Adds what shows a token to `parent`; what belongs to the token goes into the node that is returned. */
+function addElement(parent: Node, token: TokenType): Node {
+  switch (token) {
+    case Token.Code_Block:
+    case Token.Code_Fence:
+      return addScroller(parent, "pre").appendChild(document.createElement("code"));
+    case Token.Table:
+      return addScroller(parent, "div").appendChild(document.createElement("table")).createTBody();
+    case Token.Image:
+      return parent.appendChild(image());
+    case Token.Checkbox:
+      return parent.appendChild(checkbox());
+    default:
+      return parent.appendChild(document.createElement(TAGS[token] ?? "span"));
   }
 }
 
@@ -126,12 +127,13 @@ function setLink(anchor: HTMLAnchorElement, address: string): void {
   anchor.rel = "noopener noreferrer nofollow";
 }
 
-/** The code element of a new block below `parent`; it can be scrolled by keyboard too. */
-function codeBlock(parent: Node): Node {
-  const block = document.createElement("pre");
-  block.tabIndex = 0;
-  parent.appendChild(block);
-  return block.appendChild(document.createElement("code"));
+/** A box for what may be wider than the page; it can be scrolled by keyboard too. */
+function addScroller(parent: Node, tag: "pre" | "div"): HTMLElement {
+  const scroller = document.createElement(tag);
+  scroller.className = "scroller";
+  scroller.tabIndex = 0;
+  parent.appendChild(scroller);
+  return scroller;
 }
 
 /** A picture's description in its place: an address chosen by the model would tell its server what was said. */
@@ -139,15 +141,6 @@ function image(): Node {
   const description = document.createElement("span");
   description.className = "image";
   return description;
-}
-
-/** The body of a new table below `parent`, in a box that scrolls. */
-function table(parent: Node): Node {
-  const scroller = document.createElement("div");
-  scroller.className = "table";
-  scroller.tabIndex = 0;
-  parent.appendChild(scroller);
-  return scroller.appendChild(document.createElement("table")).createTBody();
 }
 
 function checkbox(): Node {

@@ -45,7 +45,7 @@ export class Transcript {
   }
 
   #add(role: "user" | "assistant", name: string, body: HTMLElement): void {
-    const speaker = make("h3", { className: "unseen" }, name);
+    const speaker = make("h2", { className: "unseen" }, name);
     this.log.append(make("article", { part: `message ${role}`, className: role }, speaker, body));
   }
 
