@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 from gemtab.backends.webgpu.executor import load_plan
 from gemtab.bundle.plan import StateBuffer
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
-from gemtab.parity.greedy import MAX_TIE_SHARE
+from gemtab.parity.greedy import MAX_TIE_SHARE, compare_greedy
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ACTIVATIONS
 from gemtab.quantize import DequantisedWeights
@@ -27,16 +27,6 @@ def turns(folder: Path, vocabulary: int) -> list[Turn]:
     length = sum(len(turn.prompt) + turn.steps for turn in found)
     assert 3 * longest.rows <= length <= plan.context, f"{length} tokens, rings of {longest.rows} rows"
     return found
-
-
-def differences(wanted: list[int], chosen: list[int], logits: list[torch.Tensor], margin: float) -> int:
-    """How many steps chose another token; each must be a near-tie."""
-    ties = 0
-    for step, (one, other) in enumerate(zip(wanted, chosen, strict=True)):
-        gap = float(logits[step][one] - logits[step][other])
-        assert gap <= margin, f"step {step}: chose {other} instead of {one}, {gap:.3g} below"
-        ties += one != other
-    return ties
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -61,7 +51,9 @@ def test_greedy_tokens_are_the_same_everywhere(
         wanted, logits = reference_turn(reference, [*last, *turn.prompt], turn.steps)
         for name, (backend, margin) in backends.items():
             chosen = backend.turn([*last, *turn.prompt], wanted)
-            ties[name] += differences(wanted, chosen, logits, margin)
+            match = compare_greedy(torch.stack(logits), chosen, margin)
+            assert match.first_difference is None, f"{name}: chose {chosen} instead of {wanted}"
+            ties[name] += match.ties
         steps, length, last = steps + turn.steps, length + len(turn.prompt) + turn.steps, wanted[-1:]
     cells = [f"{name} {steps - count}/{steps} ({count})" for name, count in ties.items()]
     identity_table.append(f"{case.name:22} {length:5} tokens  " + "   ".join(cells))

@@ -1,6 +1,6 @@
 """Comparing greedy decoding, step by step, with a margin for near-ties."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -28,32 +28,17 @@ class GreedyMatch(Strict):
         return self.first_difference is None and self.ties <= MAX_TIE_SHARE * self.steps
 
 
-def compare_greedy(
-    reference: Callable[[Sequence[int]], torch.Tensor],
-    other: Callable[[Sequence[int]], int],
-    prompt: Sequence[int],
-    steps: int,
-    margin: float,
-    stop: Collection[int] = (),
-) -> GreedyMatch:
-    """Decode greedily after `prompt`, for `steps` tokens or until one of `stop`.
+def compare_greedy(reference: torch.Tensor, chosen: Sequence[int], margin: float) -> GreedyMatch:
+    """Whether `chosen`, one token a step, are the largest of the reference's logits [steps, vocabulary].
 
-    reference: appends ids to its conversation and gives the logits [vocabulary] after the last. other: appends ids
-    to its own and gives the token it chooses. After each step both are given the reference's token, so that one
-    difference does not make all later steps differ. margin: in logits.
+    At every step both must have been given the same tokens before it: the reference's, so that one difference does
+    not make all later steps differ. margin: in logits.
     """
-    ids: Sequence[int] = prompt
-    equal, ties, first_difference = 0, 0, None
-    for step in range(steps):
-        logits, chosen = reference(ids), other(ids)
-        best = int(logits.argmax())
-        if chosen == best:
-            equal += 1
-        elif float(logits[best] - logits[chosen]) <= margin:
-            ties += 1
-        elif first_difference is None:
+    ties, first_difference = 0, None
+    for step, token in enumerate(chosen):
+        gap = float(reference[step].max() - reference[step, token])
+        ties += 0 < gap <= margin
+        if gap > margin and first_difference is None:
             first_difference = step
-        if best in stop:
-            return GreedyMatch(steps=step + 1, equal=equal, ties=ties, first_difference=first_difference)
-        ids = [best]
-    return GreedyMatch(steps=steps, equal=equal, ties=ties, first_difference=first_difference)
+    equal = sum(int(reference[step].argmax()) == token for step, token in enumerate(chosen))
+    return GreedyMatch(steps=len(chosen), equal=equal, ties=ties, first_difference=first_difference)

@@ -15,8 +15,8 @@ class Comparison(Strict):
 
     against: the reference on the checkpoint's weights, or on the bundle's own, which leaves quantisation out.
     max_error, rms_error: of logits. kl: mean Kullback-Leibler divergence from the reference's distribution, nats.
-    top1: share of steps with the same most likely token. near_ties: steps where it differs, but the reference's two
-    most likely tokens are within `Parity.tie_margin`. greedy_match: share of prompts whose whole greedy continuation
+    top1: share of steps with the same most likely token. near_ties: steps where it differs, but is within tie_margin
+    logits of the reference's. greedy_match: share of prompts whose whole greedy continuation
     is the same, near ties apart.
     """
 
@@ -26,6 +26,7 @@ class Comparison(Strict):
     rms_error: float
     kl: float
     top1: float
+    tie_margin: float
     near_ties: int
     greedy_match: float
 
@@ -38,6 +39,5 @@ class Parity(Strict):
     prompts: int
     steps: int
     longest_prompt: int
-    tie_margin: float
     adapter: str
     comparisons: tuple[Comparison, ...]
