@@ -13,15 +13,15 @@ from .words import TOPICS, UNSEEN_TOPICS
 
 #: Share of each task in training. The first eight are measured; the others keep their neighbours honest.
 TASKS: dict[str, float] = {
-    "greeting": 1.0,
-    "fact": 2.5,
-    "system": 2.5,
-    "memory": 3.0,
-    "off_subject": 2.0,
-    "tool_call": 2.0,
+    "greeting": 0.8,
+    "fact": 1.5,
+    "system": 3.0,
+    "memory": 5.0,
+    "off_subject": 1.2,
+    "tool_call": 2.5,
     "tool_answer": 1.5,
-    "thinking": 3.0,
-    "tiny_sum": 0.4,
+    "thinking": 5.0,
+    "tiny_sum": 2.0,
     "needs_thinking": 0.4,
     "unused_tools": 0.6,
 }
@@ -118,7 +118,7 @@ def _memory(rng: Random, setting: Setting) -> Example:
     if rng.random() < 0.15:
         told[keys[0]] = memory.value_of(rng, keys[0])
         turns.append(memory.ATTRIBUTES[keys[0]].told(rng, told[keys[0]]))
-    asked = rng.choice(keys) if rng.random() < 0.88 else rng.choice(list(memory.ATTRIBUTES))
+    asked = rng.choice(keys) if rng.random() < 0.75 else rng.choice(list(memory.ATTRIBUTES))
     if rng.random() < 0.3:
         key = rng.choice(keys)
         turns.append(memory.ATTRIBUTES[key].asked(rng, told[key]))

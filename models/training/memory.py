@@ -72,7 +72,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "pet name": Attribute(
         "pet name", "my pet is called {}|the name of my pet is {}|my pet's name is {}|I call my pet {}",
         "I will remember that your pet is called {}.",
-        "what is my pet called|what is the name of my pet|what's my pet's name|how do I call my pet|"
+        "what is my pet called|what is the name of my pet|what's my pet's name|what do I call my pet|"
         "do you remember the name of my pet",
         "Your pet is called {}.", "You have not told me what your pet is called."),
     "job": Attribute(

@@ -97,7 +97,7 @@ def _spell(rng: Random) -> Turn:
 
 def task(rng: Random) -> Turn:
     """One of the small tasks."""
-    return rng.choice((_sum, _sum, _count, _reverse, _largest, _letters, _spell))(rng)
+    return rng.choice((_sum, _sum, _sum, _count, _reverse, _largest, _letters, _spell))(rng)
 
 
 def tiny_sum(rng: Random) -> Turn:

@@ -71,9 +71,8 @@ _CODAS = ["", "", "", "l", "m", "n", "r", "s", "t", "x"]
 
 
 def made_up_word(rng: Random) -> str:
-    """A pronounceable word of two or three syllables that is in no list, such as "trozel"."""
-    syllables = rng.choice((2, 2, 3))
-    return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(syllables))
+    """A pronounceable word of two syllables that is in no list, such as "trozel"."""
+    return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(2))
 
 
 def proper_name(rng: Random, known: list[str], made_up: float = 0.3) -> str:
