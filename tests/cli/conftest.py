@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -43,8 +44,9 @@ Gemtab = Callable[..., Ended]
 
 
 @pytest.fixture
-def gemtab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Gemtab:
+def gemtab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Gemtab]:
     """Runs `gemtab` in this process, which saves the start of another."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments: str | Path) -> Ended:
         monkeypatch.setattr(sys, "argv", ["gemtab", *map(str, arguments)])
@@ -57,7 +59,9 @@ def gemtab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
-    return run
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def start_gemtab(
