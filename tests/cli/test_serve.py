@@ -17,7 +17,7 @@ from tests.cli.conftest import Gemtab, ended, start_gemtab
 
 
 @contextmanager
-def running(*arguments: str | Path, cache: Path | None = None) -> Iterator[str]:
+def running(*arguments: str | Path, **environment: str) -> Iterator[str]:
     """The address of a server that is stopped by Ctrl-C at the end, which is a good end."""
     process = start_gemtab(*arguments, "--port", "0", environment=environment)
     try:
@@ -48,14 +48,14 @@ def test_serve_offers_site_and_bundles(exported: Path) -> None:
 
 
 def test_the_demo_exports_once(tmp_path: Path) -> None:
-    with running("demo", "--no-browser", cache=tmp_path) as url:
+    with running("demo", "--no-browser", XDG_CACHE_HOME=str(tmp_path)) as url:
         assert httpx.get(f"{url}bundles/index.json").json() == ["tiny"]
     (bundle,) = tmp_path.glob("gemtab/demo-*/tiny")
     check_files(bundle, read_manifest(bundle))
     made = (bundle / "gemtab.json").stat().st_mtime_ns
 
     started = time.monotonic()
-    with running("demo", "--no-browser", cache=tmp_path) as url:
+    with running("demo", "--no-browser", XDG_CACHE_HOME=str(tmp_path)) as url:
         assert httpx.get(url).status_code == 200
         assert time.monotonic() - started < 20, "the second demo starts in seconds"
     assert (bundle / "gemtab.json").stat().st_mtime_ns == made
