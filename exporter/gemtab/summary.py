@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from gemtab.bundle.folder import PARITY_NAME, SHADERS, is_bundle, read_manifest
 from gemtab.bundle.manifest import MANIFEST_NAME, Manifest, MemoryNeed, PlanEntry, Source, WeightFormat
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
-from gemtab.bundle.plan import Plan, Program, Strict, evaluate
+from gemtab.bundle.plan import Dispatch, Plan, Program, Strict, evaluate
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import BundleError, UsageError
 from gemtab.graph import Weight
@@ -22,11 +22,14 @@ from gemtab.quantize import planes
 
 
 class ProgramSummary(Strict):
-    """tokens: the most in one step; dispatches: GPU dispatches of such a step, in all and in its longest layer."""
+    """tokens: the most in one step; dispatches: GPU dispatches of such a step, in all and in its longest layer, while
+    the conversation fits the first segment of every cache. dispatches_at_most: of a step at the end of the context,
+    where every full layer reads its cache in segments."""
 
     tokens: int
     dispatches: int
     longest_layer: int
+    dispatches_at_most: int
 
 
 class PlanSummary(Strict):
@@ -181,8 +184,17 @@ def _plan_summary(folder: Path, entry: PlanEntry) -> PlanSummary:
 
 
 def _program_summary(program: Program, context: int) -> ProgramSummary:
-    """Counts what runs for the most tokens at the end of the largest context."""
-    sizes = {"T": program.max_tokens, "P": context - program.max_tokens, "C": context}
-    run = [one for one in program.dispatches if 0 not in [evaluate(expr, sizes) for expr in one.grid]]
-    layers = Counter(".".join(one.label.split(".")[:2]) for one in run if one.label.startswith("layers."))
-    return ProgramSummary(tokens=program.max_tokens, dispatches=len(run), longest_layer=max(layers.values(), default=0))
+    start, end = (_running(program, position, context) for position in (0, context - program.max_tokens))
+    layers = Counter(".".join(one.label.split(".")[:2]) for one in start if one.label.startswith("layers."))
+    return ProgramSummary(
+        tokens=program.max_tokens,
+        dispatches=len(start),
+        longest_layer=max(layers.values(), default=0),
+        dispatches_at_most=len(end),
+    )
+
+
+def _running(program: Program, position: int, context: int) -> list[Dispatch]:
+    """The dispatches that run for the most tokens at `position`."""
+    sizes = {"T": program.max_tokens, "P": position, "C": context}
+    return [one for one in program.dispatches if 0 not in [evaluate(expr, sizes) for expr in one.grid]]

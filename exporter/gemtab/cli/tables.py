@@ -45,7 +45,9 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
 def _program(name: str, program: ProgramSummary) -> str:
     unit = {"fill": "prompt chunk", "decode": "decoded token"}.get(name, "step")
     tokens = f" of {program.tokens} tokens" if program.tokens > 1 else ""
-    return f"{program.dispatches} dispatches a {unit}{tokens}, at most {program.longest_layer} a layer"
+    grows = program.dispatches_at_most > program.dispatches
+    late = f"; {program.dispatches_at_most} at the end of the context" if grows else ""
+    return f"{program.dispatches} dispatches a {unit}{tokens}, at most {program.longest_layer} a layer{late}"
 
 
 def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
