@@ -3,9 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gemtab.bundle.folder import read_manifest, write_manifest
 from gemtab.cli import main
 from gemtab.export import export_bundle
 from gemtab.resources import tiny_checkpoint
+from tests.silent import Silent
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ Gemtab = Callable[..., Ended]
 
 
 @pytest.fixture
-def gemtab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Gemtab:
+def gemtab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Gemtab]:
     """Runs `gemtab` in this process, which saves the start of another."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments: str | Path) -> Ended:
         monkeypatch.setattr(sys, "argv", ["gemtab", *map(str, arguments)])
@@ -57,7 +60,9 @@ def gemtab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
-    return run
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def start_gemtab(
@@ -73,16 +78,6 @@ def start_gemtab(
 def ended(process: subprocess.Popen[str], seconds: float = 120) -> Ended:
     out, err = process.communicate(timeout=seconds)
     return Ended(process.returncode, out, err)
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, stage: str, total: int) -> None:
-        pass
-
-    def advance(self, amount: int) -> None:
-        pass
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +106,7 @@ def bundle(exported: Path, tmp_path: Path) -> Path:
 
 
 def edit_json(path: Path, **changes: object) -> None:
-    """Changes entries of a JSON file; a dotted name goes into nested objects, None removes."""
+    """Changes entries of a JSON file; `a__b` names b inside of a, None removes."""
     content = json.loads(path.read_text())
     for name, value in changes.items():
         *outer, last = name.split("__")

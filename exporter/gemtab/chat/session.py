@@ -207,22 +207,27 @@ class ChatSession:
     def send(self, text: str, sampling: Sampling | None = None, max_tokens: int | None = None) -> Iterator[AnswerPart]:
         """Adds `text` to the conversation and gives the answer's parts as they come; the answer is then added too.
 
-        Raises ContextError, before anything runs, where the prompt leaves no room for an answer.
+        Raises ContextError, before anything runs, where the prompt leaves no room for an answer; the conversation is
+        then as it was.
         """
+        before = list(self.messages)
         self.messages.append({"role": "user", "content": text})
         words: list[str] = []
         calls: list[ToolRequest] = []
         parser = AnswerParser(self._tokenizer)
-        for parts in self._answer(parser, sampling or Sampling(), max_tokens):
-            for part in parts:
+        try:
+            for part in self._answer(parser, sampling or Sampling(), max_tokens):
                 if part.kind == "text":
                     words.append(part.text)
                 elif part.kind == "tool_call":
                     calls.append(_tool_request(part.text))
                 yield part
+        except ContextError:
+            self.messages = before
+            raise
         self.messages.append(_assistant_message("".join(words), calls))
 
-    def _answer(self, parser: AnswerParser, sampling: Sampling, max_tokens: int | None) -> Iterator[list[AnswerPart]]:
+    def _answer(self, parser: AnswerParser, sampling: Sampling, max_tokens: int | None) -> Iterator[AnswerPart]:
         started = time.perf_counter()
         ids = self.prompt()
         room = self._backend.context - len(ids) + 1
@@ -242,8 +247,8 @@ class ChatSession:
             if id_ in self.generation.stop:
                 self.stats.finish = "stop"
                 break
-            yield parser.push(id_)
-        yield parser.end()
+            yield from parser.push(id_)
+        yield from parser.end()
 
     def _stable_prefix(self, ids: Sequence[int]) -> int:
         """How much of the prompt the next turn will begin with: the template is asked what it makes of an answer."""

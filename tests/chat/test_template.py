@@ -1,0 +1,47 @@
+"""Template and tokenizer give what transformers gives."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemtab.chat import ChatTemplate, ChatTokenizer
+from gemtab.errors import BundleError
+from gemtab.resources import REPOSITORY, tiny_checkpoint
+
+CONVERSATIONS = json.loads((REPOSITORY / "tests" / "models" / "conversations.json").read_text(encoding="utf-8"))
+TOKENS = json.loads((REPOSITORY / "tests" / "fixtures" / "tokens.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("one", CONVERSATIONS, ids=lambda one: one["name"])
+def test_conversations(one: dict[str, Any]) -> None:
+    rendered = ChatTemplate(tiny_checkpoint()).render(
+        one["messages"],
+        thinking=one["enable_thinking"],
+        add_generation_prompt=one["add_generation_prompt"],
+        tools=one["tools"],
+    )
+    assert rendered == one["rendered"]
+
+
+def test_tokens() -> None:
+    tokenizer = ChatTokenizer(tiny_checkpoint())
+    assert TOKENS["texts"]
+    for one in TOKENS["texts"]:
+        assert tokenizer.encode(one["text"]) == one["ids"], one["text"]
+
+
+def test_a_template_cannot_reach_into_python(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_text("{{ messages.__class__.__mro__ }}")
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"chat_template\.jinja"):
+        ChatTemplate(tmp_path).render([])
+
+
+@pytest.mark.parametrize("template", ["{% if %}", "{{ raise_exception('no system prompts') }}"])
+def test_a_template_that_fails_is_named(tmp_path: Path, template: str) -> None:
+    (tmp_path / "chat_template.jinja").write_text(template)
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"chat_template\.jinja"):
+        ChatTemplate(tmp_path).render([{"role": "system", "content": "x"}])
