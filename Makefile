@@ -6,7 +6,7 @@
 # make clean   remove what the above built; .venv and node_modules stay
 
 PYTHON = .venv/bin/python
-SITE_SOURCES := $(shell find site webruntime -type f) package.json
+SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.config.ts
 
 .PHONY: demo test build wheel tiny clean
 
