@@ -54,13 +54,15 @@ def browser_type_launch_args() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Exports of models/tiny by name; `tiny` is what `gemtab demo` serves, `exact` keeps every bit of the weights."""
+    """Exports of models/tiny by name; `tiny` is verified, `exact` keeps every bit of the weights."""
     folder = tmp_path_factory.mktemp("bundles")
     exports = {"tiny": "q4", "exact": "f32"}
     gemtab = Path(sys.executable).with_name("gemtab")
     for name, weights in exports.items():
         options = ["--weights", weights, "--context", str(CONTEXT)]
         subprocess.run([gemtab, "export", TINY, folder / name, *options], check=True, stdout=subprocess.PIPE)
+    verify = [gemtab, "verify", folder / "tiny", "--checkpoint", TINY]
+    subprocess.run(verify, check=True, stdout=subprocess.PIPE)
     return {name: folder / name for name in exports}
 
 

@@ -1,7 +1,10 @@
 """From the open page to the first answer."""
 
 import gzip
+import json
+import math
 import urllib.request
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -42,7 +45,19 @@ def test_nothing_was_reported_to_the_console(demo: ChatPage) -> None:
     """No error, no violation of the content security policy, while the model was loaded and spoken to."""
     demo.say("Hello!")
     demo.ended()
-    assert [error for error in demo.watched.errors if "parity.json" not in error and "404" not in error] == []
+    assert demo.watched.errors == []
+
+
+def test_the_page_says_how_exact_the_bundle_is(demo: ChatPage, bundles: dict[str, Path]) -> None:
+    """The plan that runs in this browser is the one in f32: it has no f16."""
+    parity = json.loads((bundles["tiny"] / "parity.json").read_text())
+    here = {c["against"]: c["top1"] for c in parity["comparisons"] if c["backend"] == "webgpu f32"}
+    assert here["stored weights"] == 1
+    sentence = demo.page.locator("#parity")
+    expect(sentence).to_contain_text(f"over {parity['steps']} tokens")
+    expect(sentence).to_contain_text("100 % of the tokens that the bundle's own weights would")
+    share = math.floor(here["checkpoint"] * 1000) / 10
+    expect(sentence).to_contain_text(f"{share:g} % of the tokens that the original checkpoint would")
 
 
 def test_the_script_needed_before_the_first_token_is_small(demo: ChatPage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import { GemtabChat } from "./gemtab-chat.ts";
 import { liveServer } from "./live-server.ts";
+import { paritySentence } from "./parity.ts";
 
 function find<Kind extends Element>(selector: string, kind: new () => Kind): Kind {
   const element = document.querySelector(selector);
@@ -12,6 +13,14 @@ function find<Kind extends Element>(selector: string, kind: new () => Kind): Kin
 const chat = find("gemtab-chat", GemtabChat);
 const choice = find("#choice", HTMLElement);
 const bundles = find("#bundle", HTMLSelectElement);
+const parity = find("#parity", HTMLElement);
+
+/** How exact the loaded bundle is; nothing while none is loaded. */
+function showParity(): void {
+  const sentence = chat.gemma ? paritySentence(chat.gemma.info) : "";
+  parity.textContent = sentence;
+  parity.hidden = sentence === "";
+}
 
 /** A development server offers the bundles it was started with; elsewhere they are those that the page lists. */
 async function listOffered(): Promise<void> {
@@ -34,4 +43,5 @@ async function start(): Promise<void> {
 bundles.addEventListener("change", () => {
   chat.src = bundles.value;
 });
+chat.addEventListener("statechange", showParity);
 await start();

@@ -1,0 +1,35 @@
+/** What parity.json says, in one sentence. */
+
+import type { ModelInfo } from "../webruntime/src/api/index.ts";
+
+/** Of gemtab/parity/report.py, what the sentence needs. */
+interface Comparison {
+  backend: string;
+  against: "checkpoint" | "stored weights";
+  top1: number;
+}
+
+interface Parity {
+  steps: number;
+  comparisons: Comparison[];
+}
+
+const TRUTHS = { "stored weights": "the bundle's own weights", checkpoint: "the original checkpoint" };
+
+/** "" where the bundle was not verified. Of several plans the one that runs here counts. */
+export function paritySentence({ parity, stats }: Pick<ModelInfo, "parity" | "stats">): string {
+  if (!isParity(parity)) return "";
+  const here = parity.comparisons.filter(({ backend }) => backend === `webgpu ${stats.activation}`);
+  if (here.length === 0) return "";
+  const shares = here.map(({ against, top1 }) => `${percent(top1)} of the tokens that ${TRUTHS[against]} would`);
+  return `Checked when it was exported, over ${parity.steps} tokens: it chooses ${shares.join(" and ")}.`;
+}
+
+function percent(share: number): string {
+  // Never rounded up to "all of them".
+  return `${Math.floor(share * 1000) / 10} %`;
+}
+
+function isParity(json: unknown): json is Parity {
+  return typeof json === "object" && json !== null && "format" in json && json.format === 1;
+}
