@@ -61,7 +61,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, weights in exports.items():
         options = ["--weights", weights, "--context", str(CONTEXT)]
         subprocess.run([gemtab, "export", TINY, folder / name, *options], check=True, stdout=subprocess.PIPE)
-    verify = [gemtab, "verify", folder / "tiny", "--checkpoint", TINY]
+    verify: list[str | Path] = [gemtab, "verify", folder / "tiny", "--checkpoint", TINY]
     subprocess.run(verify, check=True, stdout=subprocess.PIPE)
     return {name: folder / name for name in exports}
 

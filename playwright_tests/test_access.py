@@ -83,6 +83,27 @@ def test_an_error(chat_page: ChatPage, served: str, scheme: Literal["light", "da
     check(chat_page, "error", scheme)
 
 
+def test_the_end_stays_in_view_unless_the_reader_leaves_it(demo: ChatPage) -> None:
+    """Also when the window gets smaller, as by a keyboard on the screen."""
+
+    def below() -> int:
+        pixels: int = demo.log.evaluate("log => Math.round(log.scrollHeight - log.scrollTop - log.clientHeight)")
+        return pixels
+
+    demo.page.set_viewport_size({"width": 1000, "height": 800})
+    demo.restart(CONVERSATION)
+    demo.say("Hello!")
+    demo.ended()
+    assert below() <= 1
+    demo.page.set_viewport_size({"width": 320, "height": 700})
+    demo.page.wait_for_timeout(200)
+    assert below() <= 1
+    demo.log.evaluate("log => { log.scrollTop = 0 }")
+    demo.page.set_viewport_size({"width": 320, "height": 600})
+    demo.page.wait_for_timeout(200)
+    assert below() > 100
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_conversation(demo: ChatPage, scheme: Literal["light", "dark"]) -> None:
     demo.restart(CONVERSATION)

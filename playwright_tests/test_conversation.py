@@ -159,7 +159,7 @@ def test_an_answer_ends_where_the_context_does(demo: ChatPage, bundles: dict[str
     # The last id that comes out need not go into the caches.
     assert len(answer["ids"]) == CONTEXT - tokens(words) + 1 and answer["finish"] == "length"
     assert answer["stats"]["contextUsed"] == CONTEXT
-    expect(demo.answers.last.locator("[part=stats]")).to_contain_text("cut off")
+    expect(demo.answers.last.locator("[part=stats]")).to_contain_text("the context is full")
 
 
 UNTRUSTED = [

@@ -92,4 +92,5 @@ def test_a_page_that_is_not_secure(browser: Browser, served: str) -> None:
     chat_page.page.route("http://plain.example/**", from_server)
     chat_page.open("http://plain.example/example.html")
     expect(chat_page.notice).to_contain_text("https:// or localhost")
+    chat_page.page.unroute_all(behavior="ignoreErrors")
     chat_page.page.close()

@@ -12,12 +12,10 @@ import css from "./chat.css?inline";
 import { Composer } from "./composer.ts";
 import { make } from "./dom.ts";
 import { Gate } from "./gate.ts";
-import { answerStats, gpuName } from "./numbers.ts";
+import { answerNote, gpuName } from "./numbers.ts";
 import { type AnswerView, Transcript } from "./transcript.ts";
 
 export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
-
-const FINISHED = { stop: "", length: "cut off: no room is left · ", abort: "stopped · " };
 
 /**
  * Attributes: `src`, the bundle's folder; `reveal`, "interaction" (load on a click, the default) or "auto" (load when
@@ -260,7 +258,7 @@ export class GemtabChat extends HTMLElement {
         this.#emit("token", part);
         break;
       case "done":
-        view.end(FINISHED[part.finish] + answerStats(part.stats, this.#gemma?.info.context ?? 0));
+        view.end(answerNote(part, this.#gemma?.info.context ?? 0));
         this.#emit("message", part);
         if (part.finish === "abort") this.#emit("stop", part);
     }
@@ -287,6 +285,7 @@ export class GemtabChat extends HTMLElement {
     const previewing = new AbortController();
     this.#previewing = previewing;
     if (this.src === "") return;
+    this.#gate.showLooking();
     preview(this.src, previewing.signal).then(
       (found) => {
         if (!previewing.signal.aborted && this.#state === "idle") this.#gate.showPreview(found);

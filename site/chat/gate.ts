@@ -11,9 +11,11 @@ const STAGES: Record<LoadStage, string> = {
   ready: "Ready",
 };
 
+const LOOKING = "Looking at the model…";
+
 export class Gate {
   readonly element: HTMLElement;
-  readonly #facts = make("p", { part: "facts" }, "Looking at the model…");
+  readonly #facts = make("p", { part: "facts" });
   readonly #load = make("button", { part: "load", type: "button" }, "Load the model");
   readonly #stage = make("p", { part: "stage", role: "status" });
   readonly #bar = make("progress", { part: "bar", max: 1, value: 0, ariaLabel: "Loading" });
@@ -27,6 +29,10 @@ export class Gate {
     this.element = make("div", { part: "gate" }, poster, this.#notice, this.#load, this.#loading);
     this.#load.addEventListener("click", () => actions.load());
     this.#cancel.addEventListener("click", () => actions.cancel());
+  }
+
+  showLooking(): void {
+    this.#facts.textContent = LOOKING;
   }
 
   showPreview({ manifest, downloadBytes, gpu }: Preview): void {
@@ -56,6 +62,7 @@ export class Gate {
 
   /** message: what went wrong and what to do, which the errors of gemtab say themselves. */
   showError(error: Error): void {
+    if (this.#facts.textContent === LOOKING) this.#facts.textContent = "";
     this.#notice.textContent = error.message;
     this.#load.textContent = "Try again";
     this.#show("idle");

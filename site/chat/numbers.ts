@@ -1,6 +1,6 @@
 /** Numbers and names in words. */
 
-import type { AdapterSummary, ChatStats } from "../../webruntime/src/api/index.ts";
+import type { AdapterSummary, ChatResult } from "../../webruntime/src/api/index.ts";
 
 export function bytes(count: number): string {
   if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
@@ -14,8 +14,12 @@ export function gpuName({ vendor, architecture, description, software }: Adapter
   return software ? `${name} (software, runs on the CPU)` : name;
 }
 
-export function answerStats(stats: ChatStats, context: number): string {
+/** How an answer went; what is usual is left out. */
+export function answerNote({ finish, stats }: Pick<ChatResult, "finish" | "stats">, context: number): string {
   const parts = [];
+  if (finish === "abort") parts.push("stopped");
+  if (finish === "length")
+    parts.push(stats.contextUsed >= context ? "cut off: the context is full" : "cut off: as long as was allowed");
   if (stats.tokensPerSecond > 0) parts.push(`${stats.tokensPerSecond.toFixed(1)} tokens/s`);
   if (stats.firstTokenSeconds > 0) parts.push(`first token after ${stats.firstTokenSeconds.toFixed(2)} s`);
   parts.push(`context ${stats.contextUsed} of ${context}`);

@@ -5,7 +5,7 @@ import { make } from "./dom.ts";
 import { MarkdownStream } from "./markdown.ts";
 import { Sentences } from "./sentences.ts";
 
-/** Pixels from the end within which the log scrolls along. */
+/** Pixels from its end within which the log counts as being there. */
 const NEAR_END = 48;
 
 export class Transcript {
@@ -13,13 +13,24 @@ export class Transcript {
   /** Read out by sentence; the log itself would be read by token. */
   readonly announcer = make("div", { className: "unseen", ariaLive: "polite" });
 
+  /** Whether the reader is at the end, and so is taken along as the log grows or its window shrinks. */
+  #atEnd = true;
+
+  /** The log's layout when it was last looked at. */
+  #layout = "";
+
+  constructor() {
+    this.log.addEventListener("scroll", () => this.#scrolled());
+    new ResizeObserver(() => this.#follow()).observe(this.log);
+  }
+
   addUser(text: string): void {
     this.#add("user", "You", make("div", { part: "text user-text" }, text));
     this.#scrollToEnd();
   }
 
   addAnswer(): AnswerView {
-    const view = new AnswerView({ announce: (text) => this.#announce(text), grown: this.#follower() });
+    const view = new AnswerView({ announce: (text) => this.#announce(text), grown: () => this.#follow() });
     this.#add("assistant", "Model", view.element);
     this.#scrollToEnd();
     return view;
@@ -53,17 +64,26 @@ export class Transcript {
     if (text !== "") this.announcer.append(make("p", {}, text));
   }
 
-  /** Scrolls along with what grows, unless the reader has scrolled away from the end. */
-  #follower(): () => void {
-    return () => {
-      const { scrollHeight, scrollTop, clientHeight } = this.log;
-      if (scrollHeight - scrollTop - clientHeight < NEAR_END * 2) this.#scrollToEnd();
-    };
+  #scrolled(): void {
+    const { scrollHeight, scrollTop, clientHeight } = this.log;
+    // A new layout scrolls too, and says nothing about where the reader wants to be.
+    if (this.#layout !== layoutOf(this.log)) this.#follow();
+    else this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+  }
+
+  #follow(): void {
+    this.#layout = layoutOf(this.log);
+    if (this.#atEnd) this.#scrollToEnd();
   }
 
   #scrollToEnd(): void {
+    this.#atEnd = true;
     this.log.scrollTop = this.log.scrollHeight;
   }
+}
+
+function layoutOf({ scrollHeight, clientHeight, clientWidth }: HTMLElement): string {
+  return `${scrollHeight} ${clientHeight} ${clientWidth}`;
 }
 
 interface AnswerHost {
