@@ -6,7 +6,7 @@ import pytest
 import torch
 from playwright.sync_api import Page
 
-from gemtab.backends.webgpu.executor import load_plan
+from gemtab.bundle.folder import load_plan
 from gemtab.bundle.plan import StateBuffer
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.parity.greedy import MAX_TIE_SHARE, compare_greedy

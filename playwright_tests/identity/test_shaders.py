@@ -10,7 +10,7 @@ import pytest
 import wgpu
 
 from gemtab.backends.webgpu.device import open_device
-from gemtab.backends.webgpu.executor import load_plan
+from gemtab.bundle.folder import load_plan
 from gemtab.bundle.plan import Limits
 
 VALIDATOR = Path(__file__).parents[2] / "webruntime" / "scripts" / "validate-wgsl.mjs"

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from gemtab.bundle.digest import digest_file
 from gemtab.bundle.manifest import MANIFEST_FORMAT, MANIFEST_NAME, FileEntry, Manifest
+from gemtab.bundle.plan import Plan
 from gemtab.errors import BundleError
 
 SHADERS = "shaders"
@@ -90,3 +91,18 @@ def _first_line(error: Exception) -> str:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     return str(error).splitlines()[0]
+
+
+def load_plan(path: Path) -> Plan:
+    """The plan in a file; BundleError where there is none or it is not one this version can run."""
+    try:
+        return Plan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{path} could not be read ({error}). Export the bundle again.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BundleError(
+            f"{path} is not a plan that this version of gemtab can run: {place}: {first['msg']}. "
+            "Export the bundle again."
+        ) from error

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from gemtab import __version__
 from gemtab.backends.webgpu.device import open_device
-from gemtab.backends.webgpu.executor import Executor, load_plan
-from gemtab.bundle.folder import PARITY_NAME, read_manifest
+from gemtab.backends.webgpu.executor import Executor
+from gemtab.bundle.folder import PARITY_NAME, load_plan, read_manifest
 from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec

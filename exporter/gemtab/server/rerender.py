@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from gemtab.backends.webgpu.compile import build_text_plan
-from gemtab.backends.webgpu.executor import load_plan
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.folder import read_manifest
+from gemtab.bundle.folder import load_plan, read_manifest
 from gemtab.bundle.shards import Location
 from gemtab.checkpoint import load_spec
 from gemtab.model.text import text_graph

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import wgpu
-from pydantic import ValidationError
 
 from gemtab.backends.webgpu.device import Device, open_device
+from gemtab.bundle.folder import load_plan
 from gemtab.bundle.plan import (
     Buffer,
     ControlBuffer,
@@ -318,21 +318,6 @@ class Executor:
     def reset(self) -> None:
         """Start over with empty caches."""
         self._runner.reset()
-
-
-def load_plan(path: Path) -> Plan:
-    """The plan in a file; BundleError where there is none or it is not one this version can run."""
-    try:
-        return Plan.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleError(f"{path} could not be read ({error}). Export the bundle again.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BundleError(
-            f"{path} is not a plan that this version of gemtab can run: {place}: {first['msg']}. "
-            "Export the bundle again."
-        ) from error
 
 
 def _open(folder: Path, activation: str | None, context: int | None, device: Device | None) -> PlanRunner:
