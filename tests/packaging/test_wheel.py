@@ -18,6 +18,9 @@ import pytest
 
 from gemtab.resources import REPOSITORY
 
+EXTRAS = ("wgpu", "onnxruntime", "transformers", "pytest")
+"""Packages of the extras `parity` and `test`."""
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -67,7 +70,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
 
     What gemtab depends on (torch alone is hundreds of megabytes) is not downloaded again: a .pth file adds this
     environment's packages behind the new one's own. Python does not read the .pth files of a folder that is added so,
-    hence this environment's editable gemtab stays out of sight.
+    hence this environment's editable gemtab stays out of sight. What only the extras bring is hidden: exporting and
+    serving must work without it.
     """
     environment = tmp_path_factory.mktemp("environment")
     venv.create(environment, with_pip=False, symlinks=True)
@@ -76,7 +80,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
     (packages,) = environment.glob("lib/python*/site-packages")
     borrowed = dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
-    (packages / "dependencies.pth").write_text("".join(f"{folder}\n" for folder in borrowed))
+    hidden = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS}))\n"
+    (packages / "dependencies.pth").write_text("".join(f"{folder}\n" for folder in borrowed) + hidden)
     return Installed(environment, tmp_path_factory.mktemp("elsewhere"))
 
 
