@@ -1,6 +1,8 @@
 """Bundles of every case, and the table that is printed at the end."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -9,18 +11,26 @@ from _pytest.terminal import TerminalReporter
 from gemtab.export import export_bundle
 from playwright_tests.identity.models import CASES, SMALL_BINDINGS
 from playwright_tests.serving import serving
+from tests.silent import Silent
 
-TABLE = pytest.StashKey[list[str]]()
+
+@dataclass
+class IdentityTable:
+    """Lines to print after the last test, and near-ties and steps by backend over all of them."""
+
+    lines: list[str] = field(default_factory=list)
+    steps: int = 0
+    ties: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, length: int, steps: int, ties: Mapping[str, int]) -> None:
+        """A bundle's line: a conversation of `length` tokens with so many greedy steps."""
+        cells = [f"{backend} {steps - count}/{steps} ({count})" for backend, count in ties.items()]
+        self.lines.append(f"{name:22} {length:5} tokens  " + "   ".join(cells))
+        self.steps += steps
+        self.ties.update(ties)
 
 
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, stage: str, total: int) -> None:
-        pass
-
-    def advance(self, amount: int) -> None:
-        pass
+TABLE = pytest.StashKey[IdentityTable]()
 
 
 @pytest.fixture(scope="session")
@@ -42,14 +52,14 @@ def identity_site(identity_bundles: dict[str, Path]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def identity_table(pytestconfig: pytest.Config) -> list[str]:
-    """Lines of the table, printed after the last test."""
-    return pytestconfig.stash.setdefault(TABLE, [])
+def identity_table(pytestconfig: pytest.Config) -> IdentityTable:
+    """The table of all cases so far."""
+    return pytestconfig.stash.setdefault(TABLE, IdentityTable())
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash.get(TABLE, [])
-    if lines:
+    table = config.stash.get(TABLE, None)
+    if table is not None:
         terminalreporter.section("greedy tokens equal to the reference's, of those decoded (near-ties)")
-        for line in lines:
+        for line in table.lines:
             terminalreporter.write_line(line)
