@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from playwright_tests.conftest import ChatPage
 
@@ -82,6 +82,18 @@ def test_the_example_page_embeds_by_one_script(chat_page: ChatPage, served: str)
     expect(chat_page.load_button).to_be_visible()
     expect(chat_page.chat.locator("[part=facts]")).to_contain_text("MB to download")
     assert chat_page.watched.errors == []
+
+
+def test_nothing_can_be_loaded_before_a_bundle_is_named(chat_page: ChatPage, served: str) -> None:
+    """The demo page asks the server for its bundles first; a click before that would load nothing."""
+    held: list[Route] = []
+    chat_page.page.route("**/bundles/index.json", lambda route: held.append(route))
+    with chat_page.page.expect_request("**/bundles/index.json"):
+        chat_page.page.goto(served, wait_until="commit")
+    expect(chat_page.load_button).to_be_disabled()
+    held[0].continue_()
+    expect(chat_page.load_button).to_be_enabled()
+    expect(chat_page.chat.locator("[part=facts]")).to_contain_text("MB to download")
 
 
 def test_loading_can_be_cancelled_and_begun_again(chat_page: ChatPage, served: str) -> None:

@@ -284,6 +284,7 @@ export class GemtabChat extends HTMLElement {
     this.#previewing?.abort();
     const previewing = new AbortController();
     this.#previewing = previewing;
+    this.#gate.loadable = this.src !== "";
     if (this.src === "") return;
     this.#gate.showLooking();
     preview(this.src, previewing.signal).then(

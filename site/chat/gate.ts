@@ -31,6 +31,11 @@ export class Gate {
     this.#cancel.addEventListener("click", () => actions.cancel());
   }
 
+  /** Whether there is anything to load: pages may name the bundle later than they show the element. */
+  set loadable(loadable: boolean) {
+    this.#load.disabled = !loadable;
+  }
+
   showLooking(): void {
     this.#facts.textContent = LOOKING;
   }
