@@ -70,7 +70,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def damaged(bundles: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Copies of `tiny` with something wrong in each."""
     folder = tmp_path_factory.mktemp("damaged")
-    copies = {name: folder / name for name in ("altered", "short", "large")}
+    copies = {name: folder / name for name in ("altered", "short", "missing", "large")}
     for copy in copies.values():
         shutil.copytree(bundles["tiny"], copy)
     weights = "onnx/decoder_model_merged_q4.onnx_data"
@@ -78,6 +78,7 @@ def damaged(bundles: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     content[len(content) // 2] ^= 1
     (copies["altered"] / weights).write_bytes(content)
     (copies["short"] / weights).write_bytes(content[:-4096])
+    (copies["missing"] / weights).unlink()
     ask_for_a_large_gpu(copies["large"])
     return copies
 

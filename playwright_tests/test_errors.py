@@ -43,7 +43,7 @@ def test_a_bundle_of_another_format_version(chat_page: ChatPage, served: str) ->
     assert "2" in error["message"] and "1" in error["message"]
 
 
-@pytest.mark.parametrize("damage", ["altered", "short"])
+@pytest.mark.parametrize("damage", ["altered", "short", "missing"])
 def test_a_damaged_shard(chat_page: ChatPage, served: str, damage: str) -> None:
     embed(chat_page, served, damage)
     chat_page.load_button.click()
