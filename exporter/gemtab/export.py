@@ -23,7 +23,7 @@ from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Weight
 from gemtab.model.spec import ModelSpec
-from gemtab.model.text import decoder_graph, embed_graph
+from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.quantize import planes
 
 DEFAULT_CONTEXT = 32_768
@@ -69,7 +69,7 @@ def export_bundle(
     """
     progress.begin("Reading the checkpoint", 0)
     spec = load_spec(source)
-    check_kernels(spec.text)
+    check_kernels(text_graph(spec.text))
     reader = CheckpointWeights(Checkpoint.open(source), spec)
     reader.check(_all_weights(spec))
     check_needed_files(source)
@@ -179,7 +179,8 @@ def _write_bundle(
 ) -> Manifest:
     locations = _write_graphs(folder, spec, reader, weights, progress)
     progress.begin("Compiling for WebGPU", 0)
-    plans = compile_plans(spec.text, weights, locations, reader, folder, context, limits)
+    filling, whole = fill_graph(spec.text), text_graph(spec.text)
+    plans = compile_plans(filling, whole, weights, locations, reader, folder, context, limits)
     _copy_files(source, folder, weights)
     manifest = _manifest(folder, source, spec, weights, context, plans, progress, slice_bytes)
     write_manifest(folder, manifest)

@@ -16,7 +16,7 @@ from gemtab.bundle.shards import Location
 from gemtab.checkpoint.config import parse_config
 from gemtab.errors import CheckpointError, DeviceError
 from gemtab.model.spec import TextSpec
-from gemtab.model.text import text_graph
+from gemtab.model.text import fill_graph, text_graph
 from gemtab.quantize import planes
 from tests.checkpoint.published import CONFIGS
 from tests.variants import VARIANTS, variant
@@ -29,7 +29,7 @@ def plan_of(spec: TextSpec, weight_format: WeightFormat, limits: Limits, context
     found = [(weight, plane) for weight in text_graph(spec).weights() for plane in planes(weight, weight_format)]
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
     stored = StoredWeights(weight_format, locations, lambda _: 1.0, limits.maxStorageBufferBindingSize)
-    builder, _ = build_text_plan(spec, stored, "f32", context, limits)
+    builder, _ = build_text_plan(fill_graph(spec), text_graph(spec), stored, "f32", context, limits)
     return builder.finish({})
 
 
@@ -122,7 +122,7 @@ def test_experts_are_refused_by_name(name: str, tmp_path: Path) -> None:
 
     assert VARIANTS[name].text["enable_moe_block"]
     with pytest.raises(CheckpointError, match=r"experts.*no WebGPU kernel"):
-        check_kernels(load_spec(variant(name, tmp_path)).text)
+        check_kernels(text_graph(load_spec(variant(name, tmp_path)).text))
 
 
 def test_limits_too_small_for_a_row_are_refused() -> None:

@@ -77,8 +77,8 @@ def _check_slices(path: Path, expected: FileEntry) -> None:
             )
 
 
-def accept_shader(folder: Path, file: str) -> None:
-    """Brings the manifest up to date with a shader that its author has just edited."""
+def accept_file(folder: Path, file: str) -> None:
+    """Brings the manifest up to date with a file that was just written: a shader by its author, or parity.json."""
     manifest = read_manifest(folder)
     entry = digest_file(folder / file)
     if manifest.files.get(file) != entry:

@@ -6,7 +6,7 @@ from pathlib import Path
 from gemtab import __version__
 from gemtab.backends.webgpu.device import open_device
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.bundle.folder import PARITY_NAME, load_plan, read_manifest
+from gemtab.bundle.folder import PARITY_NAME, accept_file, load_plan, read_manifest
 from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
@@ -59,6 +59,7 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce) -> 
         comparisons=tuple(comparisons),
     )
     (folder / PARITY_NAME).write_text(parity.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    accept_file(folder, PARITY_NAME)
     _judge(parity)
     return parity
 

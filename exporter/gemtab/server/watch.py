@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import TemplateError
 from watchfiles import awatch
 
-from gemtab.bundle.folder import SHADERS, accept_shader, is_bundle, read_manifest
+from gemtab.bundle.folder import SHADERS, accept_file, is_bundle, read_manifest
 from gemtab.bundle.manifest import FileEntry, Manifest
 from gemtab.errors import GemtabError
 from gemtab.server.live import LiveMessage, ShaderChange
@@ -46,7 +46,7 @@ class WatchedBundle:
         changes: list[ShaderChange] = []
         for file, text in self._shaders.items():
             if file in before and before[file] != text:
-                accept_shader(self.folder, file)
+                accept_file(self.folder, file)
                 changes.append(ShaderChange(type="shader", bundle=self.name, file=file, text=text))
         return changes
 

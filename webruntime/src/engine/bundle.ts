@@ -57,11 +57,9 @@ export class Bundle implements BundleFiles {
     return plan;
   }
 
-  /** How far the export is from its checkpoint, or null where it was not verified. Not covered by digests. */
+  /** How far the export is from its checkpoint, or null where it was not verified. */
   async parity(signal?: AbortSignal): Promise<unknown> {
-    const response = await fetch(new URL(PARITY_NAME, this.url), { signal: signal ?? null }).catch(() => null);
-    if (!response?.ok) return null;
-    return response.json().catch(() => null);
+    return this.has(PARITY_NAME) ? this.json(PARITY_NAME, signal) : null;
   }
 }
 

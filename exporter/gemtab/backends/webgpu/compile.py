@@ -31,11 +31,9 @@ from gemtab.bundle.plan import (
     evaluate,
 )
 from gemtab.bundle.shards import Location
-from gemtab.checkpoint import CheckpointWeights
 from gemtab.errors import DeviceError
-from gemtab.graph import Graph
-from gemtab.model.spec import TextSpec
-from gemtab.model.text import fill_graph, text_graph
+from gemtab.graph import Graph, known
+from gemtab.quantize import WeightReader
 
 FILL_TOKENS = 256
 """Prompt tokens per `fill` step, where the limits allow so many."""
@@ -151,9 +149,9 @@ def _lifetimes(lowering: Lowering, outputs: Sequence[str], inputs: Sequence[str]
     return {name: (born, last if name in outputs else died) for name, (born, died) in lives.items()}
 
 
-def check_kernels(spec: TextSpec) -> None:
-    """Raises CheckpointError where the model has an op without a kernel: known before any weight is read."""
-    fuse(text_graph(spec))
+def check_kernels(graph: Graph) -> None:
+    """Raises CheckpointError where the graph has an op without a kernel: known before any weight is read."""
+    fuse(graph)
 
 
 def lower_program(
@@ -179,13 +177,14 @@ def _fill_tokens(shared: Shared, graph: Graph) -> int:
 
 
 def build_text_plan(
-    spec: TextSpec, stored: StoredWeights, activation: Activation, context: int, limits: Limits
+    filling: Graph, whole: Graph, stored: StoredWeights, activation: Activation, context: int, limits: Limits
 ) -> tuple[PlanBuilder, Shared]:
-    """The programs `fill`, `decode` and `verify` of a text model."""
-    filling, whole = fill_graph(spec), text_graph(spec)
+    """The programs `fill`, `decode` and `verify` of a text model: of the graph that only fills its caches, and of the
+    one that ends in `logits`, both from `input_ids` at `position_ids`."""
+    vocabulary = known(whole.outputs["logits"].shape[-1])
     shared = Shared(stored, activation, limits, context, fill_tokens=1)
     shared = replace(shared, fill_tokens=_fill_tokens(shared, filling), buffers={}, tables={})
-    builder = PlanBuilder(shared, spec.vocabulary)
+    builder = PlanBuilder(shared, vocabulary)
 
     lowering, _ = lower_program(shared, filling, shared.fill_tokens, fill=True)
     lowering.advance()
@@ -195,7 +194,7 @@ def build_text_plan(
     lowering.sample(whole.outputs["logits"])
     builder.add_program("decode", lowering, 1, outputs)
 
-    verify = max(1, min(VERIFY_TOKENS, shared.fill_tokens, limits.maxStorageBufferBindingSize // (4 * spec.vocabulary)))
+    verify = max(1, min(VERIFY_TOKENS, shared.fill_tokens, limits.maxStorageBufferBindingSize // (4 * vocabulary)))
     lowering, outputs = lower_program(shared, whole, verify, fill=False, keep=["logits"])
     lowering.advance()
     builder.add_program("verify", lowering, verify, outputs)
@@ -203,16 +202,18 @@ def build_text_plan(
 
 
 def compile_plans(
-    spec: TextSpec,
+    filling: Graph,
+    whole: Graph,
     weight_format: WeightFormat,
     locations: Mapping[tuple[str, str], Location],
-    weights: CheckpointWeights,
+    weights: WeightReader,
     out: Path,
     context: int,
     limits: Limits | None = None,
 ) -> CompiledPlans:
     """Write `plan/` and `shaders/` into the bundle folder `out`.
 
+    filling, whole: see build_text_plan.
     locations: where each plane of each weight lies, by (weight name, plane name); context: largest context in tokens.
     Raises CheckpointError where the model has an op without a kernel, DeviceError where it cannot fit the limits.
     """
@@ -224,7 +225,7 @@ def compile_plans(
     (out / "shaders").mkdir(exist_ok=True)
     plans: dict[Activation, Plan] = {}
     for activation in ("f16", "f32"):
-        builder, shared = build_text_plan(spec, stored, activation, context, limits)
+        builder, shared = build_text_plan(filling, whole, stored, activation, context, limits)
         plans[activation] = builder.finish(write_tables(out, shared.tables))
         (out / "plan" / f"{activation}.json").write_text(plans[activation].model_dump_json(exclude_none=True))
         for file, text in builder.shaders.items():

@@ -19,6 +19,7 @@ from gemtab.bundle.plan import (
     Limits,
     Plan,
     Program,
+    Ring,
     ScratchBuffer,
     StateBuffer,
     WeightBuffer,
@@ -33,22 +34,25 @@ _PARAMS_ALIGNMENT = 256
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Copies of the ring caches as they were at `position`."""
+    """Copies of the ring caches as they were at `position`. written: see PlanRunner."""
 
     position: int
+    written: int
     rings: Mapping[str, Any]
 
 
 class PlanRunner:
     """The buffers, pipelines and programs of one plan on one device.
 
-    context: tokens that the caches may hold, at most the plan's.
+    context: tokens that the caches may hold, at most the plan's. written: one more than the largest position that the
+    rings have taken since they were last empty; a rewind does not lower it, since what was overwritten stays so.
     """
 
     def __init__(self, folder: Path, plan: Plan, context: int | None = None, device: Device | None = None) -> None:
         self.plan = plan
         self.context = min(context or plan.context, plan.context)
         self.position = 0
+        self.written = 0
         self._folder = folder
         self._device = device or open_device(plan.limits)
         missing = set(plan.features) - self._device.features
@@ -165,6 +169,7 @@ class PlanRunner:
             self._device.gpu.queue.write_buffer(self._buffers["ids"], 0, np.array(ids, np.uint32))
         self._encode(program, tokens)
         self.position += tokens
+        self.written = max(self.written, self.position)
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         for token in ids:
@@ -200,7 +205,7 @@ class PlanRunner:
     def snapshot(self) -> Snapshot:
         """Copies of the ring caches, to which `restore` goes back."""
         rings = {name: self._buffers[name] for name in self._rings() if name in self._buffers}
-        return Snapshot(self.position, {name: self._copy(name, buffer) for name, buffer in rings.items()})
+        return Snapshot(self.position, self.written, {name: self._copy(name, buffer) for name, buffer in rings.items()})
 
     def restore(self, snapshot: Snapshot) -> None:
         """Be again where `snapshot` was taken. What the growing caches hold beyond it is not looked at."""
@@ -208,21 +213,25 @@ class PlanRunner:
         for name, copy in snapshot.rings.items():
             encoder.copy_buffer_to_buffer(copy, 0, self._buffers[name], 0, copy.size)
         self._device.gpu.queue.submit([encoder.finish()])
-        self.position = snapshot.position
+        self.position, self.written = snapshot.position, snapshot.written
 
     def rewind(self, position: int) -> bool:
         """Go back to `position` if the rings still hold what its tokens look back on; whether they did."""
-        back = self.position - position
-        if back < 0 or any(back > ring.rows - ring.window for ring in self._rings().values()):
+        if not 0 <= position <= self.position:
+            return False
+        if position == 0:
+            self.reset()
+            return True
+        if any(max(0, position - ring.window) < self.written - ring.rows for ring in self._rings().values()):
             return False
         self.position = position
         return True
 
     def reset(self) -> None:
         """Start over with empty caches."""
-        self.position = 0
+        self.position = self.written = 0
 
-    def _rings(self) -> dict[str, Any]:
+    def _rings(self) -> dict[str, Ring]:
         return {
             name: buffer.ring
             for name, buffer in self.plan.buffers.items()

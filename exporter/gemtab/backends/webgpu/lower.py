@@ -26,7 +26,9 @@ MOST_CANDIDATES = 1024
 """The sampler keeps at most this many candidates."""
 
 FIRST_SEGMENT = 4096
-"""Positions in a growing cache's first segment; each further one is as large as all before it together."""
+FIRST_SEGMENT_BYTES = 8 << 20
+"""A growing cache's first segment has so many positions, or so many bytes if those hold more; each further one is as
+large as all before it together."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Shared:
         segments: list[Segment] = []
         first = 0
         while first < self.context:
-            rows = min(max(first, FIRST_SEGMENT), self.limits.maxStorageBufferBindingSize // row_bytes)
+            rows = max(first, FIRST_SEGMENT, FIRST_SEGMENT_BYTES // row_bytes)
+            rows = min(rows, self.limits.maxStorageBufferBindingSize // row_bytes)
             rows = min(rows, self.context - first)
             segments.append(self._segment(cache, f":{first}", first, rows, row_bytes, None, is_ring=False))
             first += rows
