@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.checkpoint import load_spec
 from tests.cli.conftest import Gemtab, accept_changes
 
@@ -57,6 +58,8 @@ def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path)
     assert ended.code == 0, ended.err
     report = json.loads(ended.out)
     assert report == json.loads((bundle / "parity.json").read_text())
+    assert "parity.json" in read_manifest(bundle).files
+    check_files(bundle, read_manifest(bundle))
     measured = {(one["backend"], one["against"]): one for one in report["comparisons"]}
     assert set(measured) == {
         *((backend, "stored weights") for backend in ("onnx", "webgpu f32", "webgpu f16")),

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { Bundle } from "../../src/engine/bundle.ts";
 import { type FileServer, serveFiles } from "./file-server.ts";
-import { type Files, toyBundle } from "./toy-bundle.ts";
+import { type Files, fileEntry, toyBundle } from "./toy-bundle.ts";
 
 let server: FileServer;
 afterEach(() => server.close());
@@ -72,9 +72,17 @@ test("a file that the manifest does not list is not fetched", async () => {
   expect(server.requests.length).toBe(requests);
 });
 
-test("parity is there or null", async () => {
+test("parity is there where the manifest lists it, and else null without a request", async () => {
   const bundle = await open(toyBundle());
+  const requests = server.requests.length;
   expect(await bundle.parity()).toBeNull();
-  server.files.set("parity.json", Buffer.from('{"top_1": 1}'));
-  expect(await bundle.parity()).toEqual({ top_1: 1 });
+  expect(server.requests.length).toBe(requests);
+  await server.close();
+
+  const parity = Buffer.from('{"top_1": 1}');
+  const files = toyBundle().set("parity.json", parity);
+  const manifest = JSON.parse(String(files.get("gemtab.json")));
+  manifest.files["parity.json"] = fileEntry(parity);
+  const verified = await open(files.set("gemtab.json", Buffer.from(JSON.stringify(manifest))));
+  expect(await verified.parity()).toEqual({ top_1: 1 });
 });
