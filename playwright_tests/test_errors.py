@@ -1,9 +1,11 @@
 """What goes wrong ends in one plain paragraph, an error event and a way on."""
 
+import os
+import signal
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright, Route, expect
+from playwright.sync_api import Browser, BrowserType, Playwright, Route, expect
 
 from playwright_tests.conftest import ChatPage
 
@@ -94,3 +96,21 @@ def test_a_page_that_is_not_secure(browser: Browser, served: str) -> None:
     expect(chat_page.notice).to_contain_text("https:// or localhost")
     chat_page.page.unroute_all(behavior="ignoreErrors")
     chat_page.page.close()
+
+
+def test_a_lost_gpu_is_said_in_words(
+    browser_type: BrowserType, browser_type_launch_args: dict[str, Any], served: str
+) -> None:
+    """In a browser of its own, whose GPU process is killed."""
+    browser = browser_type.launch(**browser_type_launch_args)
+    chat_page = ChatPage(browser.new_page())
+    chat_page.open(served)
+    chat_page.set_options()
+    chat_page.load()
+    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    (gpu,) = (process["id"] for process in processes if process["type"] == "GPU")
+    os.kill(gpu, signal.SIGKILL)
+    error = fails(chat_page)
+    assert error["name"] == "DeviceError"
+    assert "Load the model again" in error["message"]
+    browser.close()
