@@ -64,13 +64,36 @@ E2B = {
 }
 
 
+# Small towers; their widths are those of no other part, so that a mix-up of shapes shows.
+VISION = {
+    "hidden_size": 64,
+    "intermediate_size": 112,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "position_embedding_size": 128,
+    "use_clipped_linears": True,
+}
+AUDIO = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "subsampling_conv_channels": [128, 8],
+    "output_proj_dims": 48,
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """kind: the class of checkpoint; text: what differs from BASE; scalars: whether layer scalars differ from 1."""
+    """kind: the class of checkpoint; text: what differs from BASE; scalars: whether layer scalars differ from 1;
+    vision, audio: the towers' configs, None for no tower."""
 
     text: dict[str, Any] = field(default_factory=dict)
     kind: str = "gemma4"
     scalars: bool = False
+    vision: dict[str, Any] | None = None
+    audio: dict[str, Any] | None = None
 
 
 VARIANTS: dict[str, Recipe] = {
@@ -94,13 +117,41 @@ VARIANTS: dict[str, Recipe] = {
 """everything: as E2B. mixed: as 26B-A4B. softcap_off: everything but the softcap. ragged: columns that fill no
 whole blocks of 32."""
 
+TOWERS: dict[str, Recipe] = {
+    "seeing": Recipe(vision=VISION),
+    "hearing": Recipe(audio=AUDIO),
+    # The widths, heads and head sizes of E2B and E4B.
+    "e2b_towers": Recipe(
+        {**PER_LAYER, **SHARED_KV},
+        vision={**VISION, "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12,
+                "num_key_value_heads": 12, "head_dim": 64, "num_hidden_layers": 1},
+        audio={**AUDIO, "hidden_size": 1024, "num_attention_heads": 8, "num_hidden_layers": 1,
+               "subsampling_conv_channels": [128, 32], "output_proj_dims": 1536},
+    ),
+    # Those of 26B-A4B and 31B: columns that fill no whole blocks, heads of 72, no clipping, standardised.
+    "large_tower": Recipe(
+        {**V_IS_K, **WINDOW, "use_bidirectional_attention": "vision"},
+        vision={**VISION, "hidden_size": 1152, "intermediate_size": 4304, "num_attention_heads": 16,
+                "num_key_value_heads": 16, "head_dim": 72, "num_hidden_layers": 1, "use_clipped_linears": False,
+                "standardize": True},
+    ),
+    "blocks": Recipe({**WINDOW, "use_bidirectional_attention": "vision"}, vision={**VISION, "standardize": True}),
+    "towerless": Recipe(
+        {**V_IS_K, **WINDOW, **SOFTCAP},
+        kind="gemma4_unified",
+        vision={"mm_embed_dim": 96, "output_proj_dims": 96, "mm_posemb_size": 64},
+        audio={"audio_embed_dim": 640},
+    ),
+}  # fmt: skip
+"""Checkpoints that see and hear. blocks: the tokens of a picture see each other, as in 26B-A4B and 31B."""
+
 
 def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
     """Write the variant into `folder` (made if need be) and return it; the same bytes every time.
 
     with_tokenizer: the vocabulary, special ids, tokenizer, template and generation config are those of models/tiny.
     """
-    recipe = VARIANTS[name]
+    recipe = {**VARIANTS, **TOWERS}[name]
     sizes = {**BASE, **recipe.text}
     media = {"image_token_id": IMAGE_ID, "audio_token_id": AUDIO_ID, "video_token_id": VIDEO_ID}
     if with_tokenizer:
@@ -110,7 +161,7 @@ def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
     if recipe.kind == "gemma4_unified":
         del sizes["hidden_size_per_layer_input"], sizes["vocab_size_per_layer_input"]
     sizes["num_hidden_layers"] = len(sizes["layer_types"])
-    model = _build(recipe.kind, sizes, media)
+    model = _build(recipe, sizes, media)
     randomise(model, zlib.crc32(name.encode()), recipe.scalars)
     model.to(torch.bfloat16).save_pretrained(folder)
     if with_tokenizer:
@@ -139,15 +190,15 @@ def transformers_logits(model: PreTrainedModel, ids: Sequence[int]) -> torch.Ten
     return logits
 
 
-def _build(kind: str, sizes: dict[str, Any], media: dict[str, int]) -> PreTrainedModel:
-    no_towers = {"vision_config": None, "audio_config": None}
-    if kind == "gemma4_text":
+def _build(recipe: Recipe, sizes: dict[str, Any], media: dict[str, int]) -> PreTrainedModel:
+    towers = {"vision_config": recipe.vision, "audio_config": recipe.audio}
+    if recipe.kind == "gemma4_text":
         return Gemma4ForCausalLM(Gemma4TextConfig(**sizes))
-    if kind == "gemma4_unified":
+    if recipe.kind == "gemma4_unified":
         unified = Gemma4UnifiedTextConfig(**sizes)
-        return Gemma4UnifiedForConditionalGeneration(Gemma4UnifiedConfig(text_config=unified, **no_towers, **media))
+        return Gemma4UnifiedForConditionalGeneration(Gemma4UnifiedConfig(text_config=unified, **towers, **media))
     text = Gemma4TextConfig(**sizes)
-    return Gemma4ForConditionalGeneration(Gemma4Config(text_config=text, **no_towers, **media))
+    return Gemma4ForConditionalGeneration(Gemma4Config(text_config=text, **towers, **media))
 
 
 @torch.no_grad()
@@ -170,12 +221,22 @@ def randomise(model: PreTrainedModel, seed: int, scalars: bool) -> None:
             tensor.copy_(torch.rand(tensor.shape, generator=generator) * 0.5 + 0.75)
         elif name.endswith(("q_norm.weight", "k_norm.weight")):
             tensor.copy_(normal(tensor.shape, 0.1, 0.6))
+        elif name.endswith(("input_min", "output_min")):
+            tensor.copy_(-1.0 - torch.rand((), generator=generator))
+        elif name.endswith(("input_max", "output_max")):
+            tensor.copy_(1.0 + torch.rand((), generator=generator))
+        elif name.endswith("std_scale"):
+            tensor.copy_(normal(tensor.shape, 0.02, 0.1))
+        elif name.endswith(("per_dim_scale", "bias", "std_bias")):
+            tensor.copy_(normal(tensor.shape, 0.5))
         elif name.endswith("language_model.norm.weight") or name == "model.norm.weight":
             tensor.copy_(normal(tensor.shape, 0.5, 3.0))
         elif tensor.dim() == 1:
             tensor.copy_(normal(tensor.shape, 0.2, 1.0))
         elif name.endswith("router.proj.weight"):
             tensor.copy_(normal(tensor.shape, 1.5))
+        elif "conv" in name and tensor.dim() > 2:
+            tensor.copy_(normal(tensor.shape, tensor[0].numel() ** -0.5))
         else:
             tensor.copy_(normal(tensor.shape, tensor.shape[-1] ** -0.5))
 

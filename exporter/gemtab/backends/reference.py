@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import gelu
+from torch.nn.functional import conv1d, conv2d, gelu, pad, softplus
 
 from gemtab.graph import Graph, Node, Shape, Weight
 from gemtab.quantize import WeightReader
@@ -109,6 +109,8 @@ def _context(node: Node, caches: Caches) -> dict[str, object]:
         return {"caches": caches}
     if node.op == "reshape":
         return {"shape": node.output.shape}
+    if node.op == "sinusoids":
+        return dict(zip(("count", "width"), node.output.shape, strict=True))
     return {}
 
 
@@ -176,6 +178,54 @@ def softcap(x: torch.Tensor, *, cap: float) -> torch.Tensor:
     return cap * torch.tanh(x / cap)
 
 
+def affine(x: torch.Tensor, *, factor: float, offset: float) -> torch.Tensor:
+    """A line."""
+    return x * factor + offset
+
+
+def add_vector(x: torch.Tensor, vector: StoredWeight) -> torch.Tensor:
+    """The sum with a bias."""
+    return x + vector.whole()
+
+
+def standardise(x: torch.Tensor, mean: StoredWeight, factor: StoredWeight) -> torch.Tensor:
+    """The distance from the mean, in units."""
+    return (x - mean.whole()) * factor.whole()
+
+
+def clamp(x: torch.Tensor, *, bound: float) -> torch.Tensor:
+    """Cuts off what is beyond the bound."""
+    return x.clamp(-bound, bound)
+
+
+def clip(x: torch.Tensor, low: StoredWeight, high: StoredWeight) -> torch.Tensor:
+    """Cuts off what is outside learned bounds."""
+    return x.clamp(low.whole(), high.whole())
+
+
+def layer_norm(x: torch.Tensor, weight: StoredWeight, bias: StoredWeight | None = None, *, eps: float) -> torch.Tensor:
+    """Takes off the mean and divides by the standard deviation."""
+    centred = x - x.mean(-1, keepdim=True)
+    normed = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps) * weight.whole()
+    return normed if bias is None else normed + bias.whole()
+
+
+def relu(x: torch.Tensor) -> torch.Tensor:
+    """What is positive."""
+    return x.clamp(min=0)
+
+
+def silu(x: torch.Tensor) -> torch.Tensor:
+    """Gates by its own sigmoid."""
+    return x * torch.sigmoid(x)
+
+
+def sigmoid_glu(x: torch.Tensor) -> torch.Tensor:
+    """Gates the first half by the sigmoid of the second."""
+    value, gate = x.chunk(2, dim=-1)
+    return value * torch.sigmoid(gate)
+
+
 # --- views ----------------------------------------------------------------------------------------------
 
 
@@ -233,6 +283,86 @@ def attention(q: torch.Tensor, cache: KV, positions: torch.Tensor, *, scale: flo
     return torch.einsum("hts,shd->thd", weights, v)
 
 
+# --- towers ---------------------------------------------------------------------------------------------
+
+
+def embed_positions(
+    positions: torch.Tensor, table: StoredWeight, *, position_step: int, axis_step: int
+) -> torch.Tensor:
+    """Looks up a row for x and one for y and adds them."""
+    rows = positions * position_step + torch.tensor([0, axis_step], dtype=positions.dtype)
+    return table.gather(rows).sum(1)
+
+
+def axial_rope(x: torch.Tensor, positions: torch.Tensor, *, theta: float) -> torch.Tensor:
+    """Turns the halves of each head by x and by y."""
+    turned = [
+        rope(half, positions[:, axis], theta=theta, rotated_pairs=half.shape[-1] // 2)
+        for axis, half in enumerate(x.chunk(2, dim=-1))
+    ]
+    return torch.cat(turned, dim=-1)
+
+
+def full_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scale: float) -> torch.Tensor:
+    """Softmax attention of every row over every row."""
+    shared = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
+    heads = [((q[:, h] @ k[:, h].T) * scale).softmax(-1) @ v[:, h] for h in range(q.shape[1])]
+    return torch.stack(heads, dim=1)
+
+
+def pool(x: torch.Tensor, positions: torch.Tensor, *, side: int) -> torch.Tensor:
+    """Averages the patches of each cell."""
+    cells = positions // side
+    columns = int(cells[:, 0].max()) + 1
+    sums = x.new_zeros(len(x) // side**2, x.shape[1])
+    return sums.index_add_(0, cells[:, 0] + columns * cells[:, 1], x) / side**2
+
+
+def subsample(x: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
+    """Convolves time and frequency, keeping every second place of each."""
+    return conv2d(x.permute(2, 0, 1)[None], weight.whole(), stride=2, padding=1)[0].permute(1, 2, 0)
+
+
+def causal_depthwise(x: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
+    """Convolves each channel with the past; before the beginning there are zeros."""
+    kernel = weight.whole()
+    padded = pad(x.T, (kernel.shape[-1] - 1, 0))
+    return conv1d(padded[None], kernel, groups=len(kernel))[0].T
+
+
+def sinusoids(*, count: int, width: int) -> torch.Tensor:
+    """Sines, then cosines, of each distance on timescales from 1 to 10,000."""
+    half = width // 2
+    rates = 1e4 ** (-torch.arange(half, dtype=torch.float64) / max(half - 1, 1))
+    angles = torch.arange(count, dtype=torch.float64)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
+
+
+def local_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    relative: torch.Tensor,
+    dim_scale: StoredWeight,
+    *,
+    window: int,
+    scale: float,
+    key_scale: float,
+    cap: float,
+) -> torch.Tensor:
+    """Softmax attention over the last rows, scored by content and by distance."""
+    q = q * (scale * softplus(dim_scale.whole()))
+    near = relative.reshape(len(relative), *q.shape[1:])
+    by_content = torch.einsum("thd,shd->hts", q, k * key_scale)
+    distance = torch.arange(len(q))[:, None] - torch.arange(len(q))
+    seen = (distance >= 0) & (distance < window)
+    by_distance = torch.einsum("thd,nhd->htn", q, near)
+    by_distance = by_distance.gather(2, distance.clamp(0, window - 1).expand(by_content.shape))
+    scores = softcap(by_content + by_distance, cap=cap).masked_fill(~seen, float("-inf"))
+    return torch.einsum("hts,shd->thd", scores.softmax(-1), v)
+
+
 # --- experts --------------------------------------------------------------------------------------------
 
 
@@ -269,6 +399,15 @@ OPS: dict[str, Callable[..., Result | tuple[Result, ...]]] = {
     "mul": mul,
     "scale": scale,
     "gelu_tanh": gelu_tanh,
+    "affine": affine,
+    "add_vector": add_vector,
+    "standardise": standardise,
+    "clamp": clamp,
+    "clip": clip,
+    "layer_norm": layer_norm,
+    "relu": relu,
+    "silu": silu,
+    "sigmoid_glu": sigmoid_glu,
     "glu": glu,
     "softcap": softcap,
     "slice": slice_columns,
@@ -277,6 +416,14 @@ OPS: dict[str, Callable[..., Result | tuple[Result, ...]]] = {
     "rope": rope,
     "kv_write": kv_write,
     "attention": attention,
+    "embed_positions": embed_positions,
+    "axial_rope": axial_rope,
+    "full_attention": full_attention,
+    "pool": pool,
+    "subsample": subsample,
+    "causal_depthwise": causal_depthwise,
+    "sinusoids": sinusoids,
+    "local_attention": local_attention,
     "route_top_k": route_top_k,
     "expert_linear": expert_linear,
     "weighted_sum": weighted_sum,

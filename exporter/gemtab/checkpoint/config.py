@@ -1,22 +1,41 @@
 """config.json -> `ModelSpec`, resolving what transformers resolves: per-layer sizes, KV sharing, rope."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gemtab.checkpoint.schema import (
     DEFAULT_ROPE,
+    AudioConfig,
+    AxialRope,
     LayerOverride,
     LayerType,
     RopeConfig,
     TextConfig,
+    UnifiedAudioConfig,
     UnifiedTextConfig,
+    UnifiedVisionConfig,
+    VisionConfig,
 )
 from gemtab.checkpoint.tensors import Checkpoint
 from gemtab.errors import CheckpointError
-from gemtab.model.spec import AttentionSpec, LayerSpec, ModelSpec, MoeSpec, RopeSpec, TextSpec
+from gemtab.model.spec import (
+    AttentionSpec,
+    AudioSpec,
+    FrameSpec,
+    LayerSpec,
+    ModelSpec,
+    MoeSpec,
+    PatchSpec,
+    RopeSpec,
+    TextSpec,
+    VisionSpec,
+)
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
 CONFIG_NAME = "config.json"
 
@@ -38,7 +57,7 @@ def load_spec(folder: Path) -> ModelSpec:
     if not Checkpoint.is_in(folder):
         return spec
     prefix = find_text_prefix(Checkpoint.open(folder).names(), folder)
-    return ModelSpec(spec.model_type, spec.text, prefix)
+    return replace(spec, text_prefix=prefix)
 
 
 def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
@@ -56,14 +75,91 @@ def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
         raise CheckpointError(f"{where}: text_config is missing; a {model_type} config describes its text stack there.")
     _refuse_quantised(config, text, where)
     schema = _NESTED[model_type] if nested else _BARE[model_type]
-    try:
-        parsed = schema.model_validate(text)
-    except ValidationError as error:
-        raise CheckpointError(_explain(error, where, "text_config." if nested else "")) from None
+    parsed = _parse(schema, text, where, "text_config." if nested else "")
     tied = config.get("tie_word_embeddings", True)
     media_ids = _media_ids(config, where) if nested else ()
     text_spec = _text_spec(parsed, media_ids, bool(tied), where)
-    return ModelSpec(model_type, text_spec, _NESTED_PREFIX if nested else _BARE_PREFIX)
+    if not nested:
+        return ModelSpec(model_type, text_spec, _BARE_PREFIX)
+    vision, audio = (_part(config, name, where) for name in ("vision_config", "audio_config"))
+    unified = model_type == "gemma4_unified"
+    return ModelSpec(
+        model_type,
+        text_spec,
+        _NESTED_PREFIX,
+        vision=None if vision is None else _patch_spec(vision, where) if unified else _vision_spec(vision, where),
+        audio=None if audio is None else _frame_spec(audio, where) if unified else _audio_spec(audio, where),
+    )
+
+
+def _part(config: dict[str, Any], name: str, where: str) -> dict[str, Any] | None:
+    found = config.get(name)
+    if found is not None and not isinstance(found, dict):
+        raise CheckpointError(f"{where}: {name} is {type(found).__name__}; expected an object, or null for none.")
+    return found
+
+
+def _parse(schema: type[Parsed], found: dict[str, Any], where: str, prefix: str) -> Parsed:
+    try:
+        return schema.model_validate(found)
+    except ValidationError as error:
+        raise CheckpointError(_explain(error, where, prefix)) from None
+
+
+def _vision_spec(found: dict[str, Any], where: str) -> VisionSpec:
+    config = _parse(VisionConfig, found, where, "vision_config.")
+    if config.num_attention_heads % config.num_key_value_heads:
+        raise CheckpointError(
+            f"{where}: vision_config has {config.num_attention_heads} heads and {config.num_key_value_heads} KV heads; "
+            "expected a multiple."
+        )
+    return VisionSpec(
+        hidden=config.hidden_size,
+        intermediate=config.intermediate_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_size=config.head_dim,
+        eps=config.rms_norm_eps,
+        theta=(config.rope_parameters or AxialRope()).rope_theta,
+        patch=config.patch_size,
+        pooling=config.pooling_kernel_size,
+        positions=config.position_embedding_size,
+        clipped=config.use_clipped_linears,
+        standardised=config.standardize,
+    )
+
+
+def _audio_spec(found: dict[str, Any], where: str) -> AudioSpec:
+    config = _parse(AudioConfig, found, where, "audio_config.")
+    return AudioSpec(
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        # The tower's first projection has as many columns as so many bins leave.
+        bins=config.subsampling_conv_channels[0],
+        channels=config.subsampling_conv_channels,
+        kernel=config.conv_kernel_size,
+        window=config.attention_context_left - 1,
+        distances=config.attention_context_left,
+        logit_cap=config.attention_logit_cap,
+        residual_weight=config.residual_weight,
+        bound=config.gradient_clipping,
+        eps=config.rms_norm_eps,
+        output=config.output_proj_dims,
+        clipped=config.use_clipped_linears,
+    )
+
+
+def _patch_spec(found: dict[str, Any], where: str) -> PatchSpec:
+    config = _parse(UnifiedVisionConfig, found, where, "vision_config.")
+    side = config.patch_size * config.pooling_kernel_size
+    return PatchSpec(side, config.mm_embed_dim, config.mm_posemb_size, config.rms_norm_eps)
+
+
+def _frame_spec(found: dict[str, Any], where: str) -> FrameSpec:
+    config = _parse(UnifiedAudioConfig, found, where, "audio_config.")
+    return FrameSpec(config.audio_embed_dim, config.rms_norm_eps)
 
 
 def find_text_prefix(names: list[str], folder: Path) -> str:
@@ -140,6 +236,7 @@ def _text_spec(config: TextConfig, media_ids: tuple[int, ...], tied: bool, where
         pad_id=config.pad_token_id or 0,
         media_ids=media_ids,
         tied=tied,
+        image_blocks=config.use_bidirectional_attention == "vision",
     )
 
 

@@ -127,3 +127,119 @@ class UnifiedTextConfig(TextConfig):
     use_bidirectional_attention: Literal["vision"] | None = "vision"
     hidden_size_per_layer_input: Literal[0] = 0
     enable_moe_block: Literal[False] = False
+
+
+class AxialRope(BaseModel):
+    """`rope_parameters` of the vision tower; published configs call its one kind `default`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rope_type: Literal["default", "axial"] = "axial"
+    rope_theta: PositiveFloat = 100.0
+
+
+class _TowerConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    rms_norm_eps: PositiveFloat = 1e-6
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_ignored(cls, data: dict[str, object]) -> dict[str, object]:
+        return {key: value for key, value in data.items() if key not in IGNORED_KEYS}
+
+
+class VisionConfig(_TowerConfig):
+    """`gemma4_vision`, as in Gemma4VisionConfig. How many soft tokens a picture gets is the processor's business."""
+
+    model_type: Literal["gemma4_vision"] = "gemma4_vision"
+    hidden_size: Count = 768
+    intermediate_size: Count = 3072
+    num_hidden_layers: Count = 16
+    num_attention_heads: Count = 12
+    num_key_value_heads: Count = 12
+    head_dim: Annotated[int, Field(gt=0, multiple_of=4)] = 64
+    hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
+    max_position_embeddings: Count = 131_072
+    attention_bias: Literal[False] | None = False
+    rope_parameters: AxialRope | None = None
+    pooling_kernel_size: Count = 3
+    patch_size: Count = 16
+    position_embedding_size: Count = 10_240
+    use_clipped_linears: bool = False
+    standardize: bool = False
+
+
+class AudioConfig(_TowerConfig):
+    """`gemma4_audio`, as in Gemma4AudioConfig."""
+
+    model_type: Literal["gemma4_audio"] = "gemma4_audio"
+    # Half of the tower's norms take transformers' default, so that no other value could be meant for all.
+    rms_norm_eps: Annotated[float, Field(ge=1e-6, le=1e-6)] = 1e-6
+    hidden_size: Annotated[int, Field(gt=0, multiple_of=2)] = 1024
+    num_hidden_layers: Count = 12
+    num_attention_heads: Count = 8
+    hidden_act: Literal["silu"] = "silu"
+    subsampling_conv_channels: tuple[Count, Count] = (128, 32)
+    conv_kernel_size: Count = 5
+    residual_weight: float = 0.5
+    attention_chunk_size: Count = 12
+    attention_context_left: Annotated[int, Field(gt=1)] = 13
+    attention_context_right: Literal[0] = 0
+    attention_logit_cap: PositiveFloat = 50.0
+    attention_invalid_logits_value: Annotated[float, Field(le=-1e8)] = -1e9
+    use_clipped_linears: bool = True
+    gradient_clipping: PositiveFloat = 1e10
+    output_proj_dims: Count = 1536
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> Self:
+        context = self.attention_chunk_size + self.attention_context_left - 1
+        if context // 2 != self.attention_context_left - 1:
+            raise ValueError(
+                f"attention_chunk_size {self.attention_chunk_size} with attention_context_left "
+                f"{self.attention_context_left} gives distances that are not counted from the frame itself"
+            )
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not divided by {self.num_attention_heads} heads")
+        if self.subsampling_conv_channels[0] % 4:
+            raise ValueError("the first of subsampling_conv_channels is the number of mel bins, a multiple of 4")
+        return self
+
+
+class UnifiedVisionConfig(_TowerConfig):
+    """`gemma4_unified_vision`: patches without a tower."""
+
+    model_type: Literal["gemma4_unified_vision"] = "gemma4_unified_vision"
+    patch_size: Count = 16
+    pooling_kernel_size: Count = 3
+    model_patch_size: Count | None = None
+    mm_embed_dim: Count = 3840
+    mm_posemb_size: Count = 1120
+    num_soft_tokens: Count | None = None
+    output_proj_dims: Count = 3840
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        side = self.patch_size * self.pooling_kernel_size
+        if self.model_patch_size not in (None, side):
+            raise ValueError(f"model_patch_size is {self.model_patch_size}, expected {side}")
+        if self.output_proj_dims != self.mm_embed_dim:
+            raise ValueError(f"output_proj_dims {self.output_proj_dims} differs from mm_embed_dim {self.mm_embed_dim}")
+        return self
+
+
+class UnifiedAudioConfig(_TowerConfig):
+    """`gemma4_unified_audio`: raw samples without a tower."""
+
+    model_type: Literal["gemma4_unified_audio"] = "gemma4_unified_audio"
+    audio_embed_dim: Count = 640
+    hidden_size: Count | None = None
+    output_proj_dims: Count | None = None
+    audio_samples_per_token: Count | None = None
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        for name in ("hidden_size", "output_proj_dims", "audio_samples_per_token"):
+            if getattr(self, name) not in (None, self.audio_embed_dim):
+                raise ValueError(f"{name} is {getattr(self, name)}, expected audio_embed_dim {self.audio_embed_dim}")
+        return self

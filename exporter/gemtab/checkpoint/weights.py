@@ -16,7 +16,7 @@ class CheckpointWeights:
 
     def __init__(self, checkpoint: Checkpoint, spec: ModelSpec) -> None:
         self._checkpoint = checkpoint
-        self._prefix = spec.text_prefix
+        self._name = spec.tensor_name
 
     def read(self, weight: Weight) -> torch.Tensor:
         """The whole weight, of its shape, f32."""
@@ -29,7 +29,8 @@ class CheckpointWeights:
         for source, rows in self._sources(weight):
             first, last = max(start - offset, 0), min(stop - offset, rows)
             if first < last:
-                parts.append(self._finite(source, self._checkpoint.read_rows(source, first, last)))
+                found = self._read(source, weight, first, last)
+                parts.append(found if weight.role == "bound" else self._finite(source, found).float())
             offset += rows
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -41,7 +42,7 @@ class CheckpointWeights:
     def _sources(self, weight: Weight) -> list[tuple[str, int]]:
         """Name in the checkpoint and number of rows of each source, shapes checked against the weight's."""
         names = [self._name(source) for source in weight.sources]
-        shapes = [self._checkpoint.shape(name) for name in names]
+        shapes = [_flattened(self._checkpoint.shape(name), weight) for name in names]
         if len(names) == 1 and shapes[0] != weight.shape:
             raise CheckpointError(_wrong_shape(names[0], weight.shape, shapes[0]))
         for name, shape in zip(names, shapes, strict=True):
@@ -52,9 +53,16 @@ class CheckpointWeights:
             raise CheckpointError(f"Tensors of the wrong shape: {found}; expected {weight.shape[0]} rows together.")
         return [(name, shape[0]) for name, shape in zip(names, shapes, strict=True)]
 
-    def _name(self, source: str) -> str:
-        # The head stands outside the text stack in every form.
-        return source if source.startswith("lm_head.") else self._prefix + source
+    def _read(self, source: str, weight: Weight, first: int, last: int) -> torch.Tensor:
+        """Rows first … last - 1 of a source as the weight sees it."""
+        shape = self._checkpoint.shape(source)
+        if len(shape) == len(weight.shape):
+            return self._checkpoint.read_rows(source, first, last)
+        if not shape:
+            return self._checkpoint.read(source).reshape(1)
+        inner = shape[1]
+        outer = self._checkpoint.read_rows(source, first // inner, -(-last // inner))
+        return outer.flatten(0, 1)[first - first // inner * inner :][: last - first]
 
     def _finite(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         low, high = torch.aminmax(tensor)
@@ -64,7 +72,16 @@ class CheckpointWeights:
                 f"{self._checkpoint.folder}: tensor {name} has {bad} values that are NaN or infinite; expected finite "
                 "numbers. The file is damaged or the training diverged; use another copy."
             )
-        return tensor.float()
+        return tensor
+
+
+def _flattened(shape: tuple[int, ...], weight: Weight) -> tuple[int, ...]:
+    """A source's shape as a weight sees it: a scalar as [1], a stack of tables [n, rows, width] as one table."""
+    if weight.role == "bound" and not shape:
+        return (1,)
+    if weight.role == "table" and len(shape) == 3:
+        return (shape[0] * shape[1], shape[2])
+    return shape
 
 
 def _wrong_shape(name: str, expected: tuple[int | str, ...], found: tuple[int, ...]) -> str:

@@ -1,12 +1,13 @@
 """The op set as a builder: one method an op, each with its shape rule.
 
-`T` is the number of tokens in this step. Shapes carry no batch: a browser tab has one conversation.
+`T` is the number of tokens in this step, in a tower of soft tokens; a size like `9T` is nine a token. Shapes carry no
+batch: a browser tab has one conversation.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gemtab.graph.ir import CACHE, Attr, Dim, Graph, Node, Role, Shape, Value, Weight
+from gemtab.graph.ir import CACHE, Attr, Dim, Graph, Node, Role, Shape, Value, Weight, known
 
 
 def element_count(shape: Shape) -> tuple[int, tuple[str, ...]]:
@@ -107,6 +108,45 @@ class GraphBuilder:
         """x * factor."""
         return self._one("scale", (x,), x.shape, factor=factor)
 
+    def affine(self, x: Value, factor: float, offset: float) -> Value:
+        """x * factor + offset."""
+        return self._one("affine", (x,), x.shape, factor=factor, offset=offset)
+
+    def add_vector(self, x: Value, vector: Weight) -> Value:
+        """x + vector [last size of x], a bias."""
+        assert vector.shape == x.shape[-1:], f"add_vector: {x.shape} and {vector.shape}"
+        return self._one("add_vector", (x, vector), x.shape)
+
+    def standardise(self, x: Value, mean: Weight, factor: Weight) -> Value:
+        """(x - mean) * factor, both vectors of x's last size."""
+        assert mean.shape == factor.shape == x.shape[-1:], f"standardise: {x.shape} and {mean.shape}"
+        return self._one("standardise", (x, mean, factor), x.shape)
+
+    def clamp(self, x: Value, bound: float) -> Value:
+        """x kept within -bound … bound."""
+        return self._one("clamp", (x,), x.shape, bound=bound)
+
+    def clip(self, x: Value, low: Weight, high: Weight) -> Value:
+        """x kept within low … high, scalars [1] of the checkpoint that may be infinite."""
+        return self._one("clip", (x, low, high), x.shape)
+
+    def layer_norm(self, x: Value, weight: Weight, bias: Weight | None, eps: float) -> Value:
+        """(x - mean) / sqrt(variance + eps) over the last axis, times weight, plus bias where there is one."""
+        inputs = (x, weight) if bias is None else (x, weight, bias)
+        return self._one("layer_norm", inputs, x.shape, eps=eps)
+
+    def relu(self, x: Value) -> Value:
+        """max(x, 0)."""
+        return self._one("relu", (x,), x.shape)
+
+    def silu(self, x: Value) -> Value:
+        """x * sigmoid(x)."""
+        return self._one("silu", (x,), x.shape)
+
+    def sigmoid_glu(self, x: Value) -> Value:
+        """first half of the last axis * sigmoid(second half): [..., 2n] -> [..., n]."""
+        return self._one("sigmoid_glu", (x,), (*x.shape[:-1], known(x.shape[-1]) // 2))
+
     def gelu_tanh(self, x: Value) -> Value:
         """The tanh approximation of gelu, elementwise."""
         return self._one("gelu_tanh", (x,), x.shape)
@@ -161,6 +201,74 @@ class GraphBuilder:
         """
         assert cache.dtype == CACHE and cache.shape[-1] == q.shape[-1]
         return self._one("attention", (q, cache, positions), q.shape, scale=scale, window=window)
+
+    # --- towers -----------------------------------------------------------------------------------------
+
+    def embed_positions(self, positions: Value, table: Weight, position_step: int, axis_step: int) -> Value:
+        """The sum over both axes of rows of a table: positions [N, 2] (x, y) i32, table [rows, width] -> [N, width].
+
+        The row of position p on axis a (0 for x, 1 for y) is p * position_step + a * axis_step.
+        """
+        shape: Shape = (positions.shape[0], table.shape[1])
+        return self._one("embed_positions", (positions, table), shape, position_step=position_step, axis_step=axis_step)
+
+    def axial_rope(self, x: Value, positions: Value, theta: float) -> Value:
+        """Rotary embedding in two dimensions: the first half of each head of x [N, heads, size] turns with the x of
+        positions [N, 2], the second half with the y, each half as `rope` turns a head of its size."""
+        assert known(x.shape[-1]) % 4 == 0, f"axial_rope: head size {x.shape[-1]}"
+        return self._one("axial_rope", (x, positions), x.shape, theta=theta)
+
+    def full_attention(self, q: Value, k: Value, v: Value, scale: float) -> Value:
+        """Every row sees every other: q [N, heads, size], k and v [N, kv_heads, size] -> [N, heads, size]."""
+        assert k.shape == v.shape and k.shape[-1] == q.shape[-1]
+        return self._one("full_attention", (q, k, v), q.shape, scale=scale)
+
+    def pool(self, x: Value, positions: Value, side: int, rows: Dim) -> Value:
+        """Means of the side * side patches of each cell: x [N, width] at positions [N, 2] -> [rows, width], cells row
+        by row. The patches fill a rectangle whose sides are multiples of `side`."""
+        return self._one("pool", (x, positions), (rows, x.shape[1]), side=side)
+
+    def subsample(self, x: Value, weight: Weight, rows: Dim) -> Value:
+        """Convolution in time and frequency, 3 by 3, stride 2, padded by 1: x [frames, bins, channels in], weight
+        [channels out, channels in, 3 (time), 3 (frequency)] -> [rows = ceil(frames / 2), ceil(bins / 2), channels
+        out]."""
+        bins = -(-known(x.shape[1]) // 2)
+        assert x.shape[2] == weight.shape[1], f"{weight.name}: {x.shape} and {weight.shape}"
+        return self._one("subsample", (x, weight), (rows, bins, weight.shape[0]))
+
+    def causal_depthwise(self, x: Value, weight: Weight) -> Value:
+        """Each channel's own convolution over the rows before and the row itself: x [T, channels], weight [channels,
+        1, size] -> [T, channels]."""
+        assert x.shape[1] == weight.shape[0], f"{weight.name}: {x.shape} and {weight.shape}"
+        return self._one("causal_depthwise", (x, weight), x.shape)
+
+    def sinusoids(self, count: int, width: int) -> Value:
+        """Encodings [count, width] of the distances 0 … count - 1: the sines of distance / timescale, then the cosines,
+        timescales from 1 to 10,000 in geometric steps."""
+        return self._one("sinusoids", (), (count, width))
+
+    def local_attention(
+        self,
+        q: Value,
+        k: Value,
+        v: Value,
+        relative: Value,
+        dim_scale: Weight,
+        *,
+        window: int,
+        scale: float,
+        key_scale: float,
+        cap: float,
+    ) -> Value:
+        """Attention of each row over itself and the window - 1 rows before it, q, k and v [T, heads, size].
+
+        With q' = scale * softplus(dim_scale [size]) * q, the score of the row at distance d before is
+        cap * tanh(q' . (key_scale * k + relative[d]) / cap), relative being [distances, heads * size].
+        Returns [T, heads, size].
+        """
+        assert q.shape == k.shape == v.shape and window <= known(relative.shape[0])
+        attrs: dict[str, Attr] = {"window": window, "scale": scale, "key_scale": key_scale, "cap": cap}
+        return self._one("local_attention", (q, k, v, relative, dim_scale), q.shape, **attrs)
 
     # --- experts ----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Dim = int | str
-"""A size: a number, or the name of a symbolic one (`T` tokens in this step)."""
+"""A size: a number, or the name of a symbolic one (`T` tokens in this step, `9T` nine times as many)."""
 
 Shape = tuple[Dim, ...]
 
@@ -19,10 +19,11 @@ def known(dim: Dim) -> int:
     return dim
 
 
-Role = Literal["matrix", "table", "vector", "experts"]
+Role = Literal["matrix", "table", "vector", "bound", "experts"]
 """What a weight is for, which decides how it may be stored: a `matrix` [rows, columns] multiplies activations,
 a `table` [rows, columns] is looked up by row (a tied head multiplies by it too), `experts` [experts, rows,
-columns] is a stack of matrices, and a `vector` (norm weights, scalars, biases) is always kept in f32."""
+columns] is a stack of matrices, a `vector` (norm weights, scalars, biases, small kernels) is always kept in f32, and so
+is a `bound`, a scalar [1] that may be infinite."""
 
 Attr = int | float | str | bool | None | tuple[int, ...]
 

@@ -63,6 +63,7 @@ class TextSpec:
     logit_cap: soft cap of the logits, None for none.
     media_ids: ids of image, audio and video placeholders, which look up the pad token's row.
     tied: the head multiplies by the embedding table.
+    image_blocks: on sliding layers the tokens of one picture, or of one frame of a clip, see each other.
     """
 
     vocabulary: int
@@ -76,6 +77,74 @@ class TextSpec:
     pad_id: int
     media_ids: tuple[int, ...]
     tied: bool
+    image_blocks: bool = False
+
+
+@dataclass(frozen=True)
+class VisionSpec:
+    """The vision tower.
+
+    patch: side of a patch in pixels; pooling: side in patches of the cell that becomes one soft token; positions:
+    rows of the position table an axis; clipped: linears clip their inputs and outputs; standardised: soft tokens are
+    brought to mean 0 and scale 1 before the projection.
+    """
+
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    eps: float
+    theta: float
+    patch: int
+    pooling: int
+    positions: int
+    clipped: bool
+    standardised: bool
+
+
+@dataclass(frozen=True)
+class PatchSpec:
+    """Pictures without a tower: each patch of side * side pixels is projected to one soft token of `hidden`."""
+
+    side: int
+    hidden: int
+    positions: int
+    eps: float
+
+
+@dataclass(frozen=True)
+class AudioSpec:
+    """The audio tower.
+
+    bins: of the log-mel spectrogram; channels: of the two convolutions; window: frames that a frame sees, itself
+    included; distances: that have an encoding; bound: of the guards against overflow; output: width before the
+    projection.
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    bins: int
+    channels: tuple[int, int]
+    kernel: int
+    window: int
+    distances: int
+    logit_cap: float
+    residual_weight: float
+    bound: float
+    eps: float
+    output: int
+    clipped: bool
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """Sound without a tower: each frame of so many samples is projected to one soft token."""
+
+    samples: int
+    eps: float
 
 
 @dataclass(frozen=True)
@@ -83,10 +152,21 @@ class ModelSpec:
     """A whole checkpoint.
 
     model_type: as in config.json, e.g. `gemma4` or `gemma4_unified`.
-    text_prefix: what stands before the text stack's tensor names in the checkpoint, e.g. `model.language_model.`;
-    the head's is `lm_head.weight` in every form.
+    text_prefix: what stands before the text stack's tensor names in the checkpoint, e.g. `model.language_model.`.
+    vision, audio: how pictures and sound come in; None where they do not.
     """
 
     model_type: str
     text: TextSpec
     text_prefix: str
+    vision: VisionSpec | PatchSpec | None = None
+    audio: AudioSpec | FrameSpec | None = None
+
+    def tensor_name(self, source: str) -> str:
+        """The name in the checkpoint of a weight's source: the head stands outside the text stack in every form, the
+        towers beside it."""
+        if source.startswith("lm_head."):
+            return source
+        if source.startswith(("vision_tower.", "vision_embedder.", "audio_tower.", "embed_vision.", "embed_audio.")):
+            return self.text_prefix.removesuffix("language_model.") + source
+        return self.text_prefix + source

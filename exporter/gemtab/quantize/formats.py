@@ -43,7 +43,7 @@ def storage_format(weight: Weight, weight_format: WeightFormat) -> WeightFormat:
 
     Vectors stay f32: they are small and scale everything. So do routers: an error there picks another expert.
     """
-    if weight.role == "vector" or weight.name.endswith(".router.proj"):
+    if weight.role in ("vector", "bound") or weight.name.endswith(".router.proj"):
         return "f32"
     return weight_format
 
