@@ -118,7 +118,7 @@ def _memory(rng: Random, setting: Setting) -> Example:
     if rng.random() < 0.15:
         told[keys[0]] = memory.value_of(rng, keys[0])
         turns.append(memory.ATTRIBUTES[keys[0]].told(rng, told[keys[0]]))
-    asked = rng.choice(keys) if rng.random() < 0.75 else rng.choice(list(memory.ATTRIBUTES))
+    asked = rng.choice(keys) if rng.random() < 0.55 else rng.choice(list(memory.ATTRIBUTES))
     if rng.random() < 0.3:
         key = rng.choice(keys)
         turns.append(memory.ATTRIBUTES[key].asked(rng, told[key]))

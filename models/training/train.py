@@ -18,7 +18,7 @@ from . import architecture, batches, examples, forward, joint, rendering, tokeni
 from .optimise import Schedule, prefetched, run
 
 SEED = 4
-BASIC_STEPS, TEXT_STEPS = 1200, 6000
+BASIC_STEPS, TEXT_STEPS = 1200, 8000
 STAGES = ("basics", "text", "audio", "vision", "joint")
 # Eight layers in two shapes, forward only or with a gradient: each is compiled on its own.
 torch._dynamo.config.recompile_limit = 64
