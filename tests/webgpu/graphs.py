@@ -15,7 +15,7 @@ from gemtab.backends.webgpu.executor import PlanRunner
 from gemtab.backends.webgpu.lower import Activation, Shared
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.plan import Limits, ScratchBuffer
+from gemtab.bundle.plan import Limits, ScratchBuffer, evaluate
 from gemtab.bundle.shards import Location
 from gemtab.graph import Graph, Weight
 from gemtab.quantize import DequantisedWeights, WeightReader, pack, storage_format
@@ -113,7 +113,7 @@ class GraphOnDevice:
         """Run `tokens` tokens on both: (found, expected) by output. `wide` outputs are f32 in f16 plans too."""
         for name, buffer in self.runner.plan.buffers.items():
             if isinstance(buffer, ScratchBuffer):
-                self.runner.write(name, np.full(buffer.bytes // 4, POISON, np.uint32))
+                self.runner.write(name, np.full(evaluate(buffer.bytes, {"T": tokens}) // 4, POISON, np.uint32))
         ids = inputs.get("ids")
         for value in self.graph.inputs:
             if value.dtype == "f32":

@@ -51,6 +51,14 @@ class Source(Strict):
     licence: str | None = None
 
 
+class Towers(Strict):
+    """The plans that make rows of embeddings of pictures (frames of clips too) and of sound; none where the bundle does
+    not take them."""
+
+    image: tuple[PlanEntry, ...] = ()
+    audio: tuple[PlanEntry, ...] = ()
+
+
 class Manifest(Strict):
     """`gemtab.json`."""
 
@@ -61,5 +69,6 @@ class Manifest(Strict):
     context: int
     inputs: tuple[Literal["text", "image", "audio", "video"], ...]
     plans: Annotated[tuple[PlanEntry, ...], Field(min_length=1)]
+    towers: Towers = Towers()
     files: dict[RelativePath, FileEntry]
     memory: MemoryNeed

@@ -1,14 +1,16 @@
 """The schema of `plan/<activation>.json`: the programs that an executor runs, as data.
 
 An executor (Python in `gemtab.backends.webgpu.executor`, TypeScript in `webruntime/src/engine`) needs to know
-nothing about the model. It
+nothing about the model. A text model has one plan; its towers, which make rows of embeddings of pictures and sound, have
+plans of their own, loaded when they are first needed. An executor
 
 1. checks that the device has `features` and `limits`;
-2. makes one GPU buffer for each entry of `slots` and of `buffers` (state buffers when a dispatch first binds
-   them, zeroed as WebGPU does), and uploads the weights;
+2. makes one GPU buffer for each entry of `slots` (a tower's only for the run, sized by its T) and of `buffers` (state
+   buffers when a dispatch first binds them, zeroed as WebGPU does), and uploads the weights;
 3. makes one pipeline for each kernel, from the first of its `forms` whose features the device has, with the
    bind group layout that `bindings` gives, and prepends the `enable` lines of that form's features;
-4. to run a program on T tokens at position P with context C: writes `step` (and `ids`), then encodes the
+4. to run a program on T tokens at position P with context C: writes `step` (and `ids`, or the program's inputs), then
+   encodes the
    dispatches in order into one compute pass, evaluating each grid on T, P and C and leaving out those with a
    zero in it; then its own P advances by T, as the program's last dispatch advances the GPU's.
 
@@ -90,11 +92,12 @@ class StateBuffer(Strict):
 
 class ScratchBuffer(Strict):
     """A value that lives within one step, in slot number `slot` of `Plan.slots`; others may share the slot at
-    other times. Slots are GPU buffers of their own, since WebGPU tracks use by whole buffers."""
+    other times. Slots are GPU buffers of their own, since WebGPU tracks use by whole buffers. `bytes`, a multiple of 4,
+    may depend on T in a tower's plan."""
 
     kind: Literal["scratch"] = "scratch"
     slot: int
-    bytes: Annotated[int, Field(gt=0, multiple_of=4)]
+    bytes: Expr
 
 
 class ControlBuffer(Strict):
@@ -102,15 +105,21 @@ class ControlBuffer(Strict):
 
     - `ids` [max_tokens]: the step's token ids. The executor writes them for prompts; a decode step leaves the
       sampled id in ids[0], where the next one reads it.
-    - `step` [4]: position of the first token, number of tokens, number of ids sampled so far, 0. The programs
-      advance position and count.
+    - `step` [4]: position of the first token, number of tokens, number of ids sampled so far, rows of a tower's input
+      (patches or frames; 0 for text). The programs advance position and count.
     - `sampling` [4]: temperature (f32; 0 is greedy), top_k (0: as many as the sampler keeps), top_p (f32; 1: off),
       seed.
     - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
+    - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if its
+      id is a placeholder's. The executor copies what a tower made.
+    - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on sliding
+      layers, its own unless it is of a picture.
+
+    A tower's plan has only `step`.
     """
 
     kind: Literal["control"] = "control"
-    role: Literal["ids", "step", "sampling", "sampled"]
+    role: Literal["ids", "step", "sampling", "sampled", "media", "visible"]
     bytes: Annotated[int, Field(gt=0, multiple_of=4)]
 
 
@@ -152,10 +161,12 @@ class Dispatch(Strict):
 
 
 class Program(Strict):
-    """A step. max_tokens: the largest T; outputs: what a caller may read back, e.g. `logits` -> a buffer's name."""
+    """A step. max_tokens: the largest T; inputs: what the caller writes before it runs, outputs: what it may read back,
+    e.g. `logits` -> a buffer's name."""
 
     max_tokens: int
     dispatches: tuple[Dispatch, ...]
+    inputs: dict[str, str] = {}
     outputs: dict[str, str] = {}
 
 
@@ -175,8 +186,10 @@ class Plan(Strict):
 
     activation: dtype of activations and caches; `f16` plans need `shader-f16`.
     context: the largest context; the executor may choose a smaller C.
+    slots: bytes of each, numbers but in a tower's plan.
     programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the
-    next id; `verify` takes up to 8 and gives logits for each.
+    next id; `verify` takes up to 8 and gives logits for each. A tower's plan has `encode`, which turns the input rows of
+    one picture or clip into T `rows` [T, hidden] f32; its context is the largest T, its vocabulary and ring are 0.
     """
 
     format: Literal[1] = PLAN_FORMAT
@@ -186,7 +199,7 @@ class Plan(Strict):
     context: int
     vocabulary: int
     sampled_ring: int
-    slots: tuple[Annotated[int, Field(gt=0)], ...]
+    slots: tuple[Expr, ...]
     buffers: dict[str, Buffer]
     kernels: dict[str, Kernel]
     programs: dict[str, Program]

@@ -1,6 +1,7 @@
 /** The GPU buffers of a plan. */
 
 import { UsageError } from "./errors.ts";
+import { evaluate, type Sizes } from "./expression.ts";
 import type { ControlBuffer, Plan } from "./plan.gen.ts";
 import { bindingBytes } from "./plan-check.ts";
 import type { Region } from "./slices.ts";
@@ -19,6 +20,7 @@ interface WeightTarget extends Region {
 
 /** Weights, control buffers and slots are there from the start; caches come when a program is first made. */
 export class PlanBuffers {
+  readonly #sizes: Sizes;
   readonly #weights = new Map<string, WeightTarget>();
   readonly #slots: GPUBuffer[];
   readonly #state = new Map<string, GPUBuffer>();
@@ -27,10 +29,14 @@ export class PlanBuffers {
   constructor(
     private readonly device: GPUDevice,
     private readonly plan: Plan,
-    /** Tokens that the caches hold: C of the plan's expressions. */
-    private readonly context: number,
+    /** Tokens that the caches hold. */
+    context: number,
+    /** T of the largest step to come, which the slots of a tower depend on. */
+    tokens = 1,
   ) {
-    this.#slots = plan.slots.map((bytes, slot) => this.#create(bytes, `slot ${slot}`, GPUBufferUsage.COPY_SRC));
+    this.#sizes = { T: tokens, P: context, C: context };
+    const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    this.#slots = plan.slots.map((bytes, slot) => this.#create(evaluate(bytes, this.#sizes), `slot ${slot}`, usage));
     for (const [name, entry] of Object.entries(plan.buffers)) {
       if (entry.kind === "weight") {
         const { offset, bytes } = entry;
@@ -50,7 +56,7 @@ export class PlanBuffers {
   binding(name: string): GPUBufferBinding {
     const entry = this.plan.buffers[name];
     if (!entry) throw new UsageError(`The plan has no buffer "${name}".`);
-    const size = wholeVectors(bindingBytes(entry, this.context));
+    const size = wholeVectors(bindingBytes(entry, this.#sizes));
     switch (entry.kind) {
       case "weight":
         return { buffer: present(this.#weights.get(name)).buffer, size };

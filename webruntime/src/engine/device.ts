@@ -2,9 +2,10 @@
 
 import type { AdapterSummary } from "./engine-interface.ts";
 import { DeviceError } from "./errors.ts";
+import { evaluate } from "./expression.ts";
 import type { Manifest } from "./manifest.gen.ts";
 import type { Plan } from "./plan.gen.ts";
-import { bindingBytes } from "./plan-check.ts";
+import { bindingBytes, largestSizes } from "./plan-check.ts";
 
 type Feature = Plan["features"][number];
 type PlanEntry = Manifest["plans"][number];
@@ -53,11 +54,12 @@ export function choosePlan(entries: readonly PlanEntry[], adapter: GPUAdapter): 
 
 /** The limits that running `plan` with `context` needs of a device: the plan's own, raised for caches of this size. */
 export function requiredLimits(plan: Plan, context: number): Record<string, number> {
-  const largest = Math.max(...Object.values(plan.buffers).map((buffer) => bindingBytes(buffer, context)));
+  const sizes = largestSizes(plan, context);
+  const largest = Math.max(...Object.values(plan.buffers).map((buffer) => bindingBytes(buffer, sizes)));
   return {
     ...plan.limits,
     maxStorageBufferBindingSize: Math.max(plan.limits.maxStorageBufferBindingSize, largest),
-    maxBufferSize: Math.max(plan.limits.maxBufferSize, largest, ...plan.slots),
+    maxBufferSize: Math.max(plan.limits.maxBufferSize, largest, ...plan.slots.map((bytes) => evaluate(bytes, sizes))),
   };
 }
 

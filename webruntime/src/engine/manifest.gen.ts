@@ -15,6 +15,7 @@ export interface Manifest {
    * @minItems 1
    */
   plans: [PlanEntry, ...PlanEntry[]];
+  towers: Towers;
   files: {
     [k: string]: FileEntry;
   };
@@ -35,6 +36,14 @@ export interface PlanEntry {
   file: string;
   activation: "f32" | "f16";
   features: ("shader-f16" | "subgroups")[];
+}
+/**
+ * The plans that make rows of embeddings of pictures (frames of clips too) and of sound; none where the bundle does
+ * not take them.
+ */
+export interface Towers {
+  image: PlanEntry[];
+  audio: PlanEntry[];
 }
 /**
  * One file of the bundle. sha256: of each slice of `slice_bytes` (the last may be shorter), so that a slice is
@@ -160,6 +169,26 @@ export const MANIFEST_SCHEMA: Schema = {
     "model_type"
    ],
    "type": "object"
+  },
+  "Towers": {
+   "additionalProperties": false,
+   "properties": {
+    "image": {
+     "default": [],
+     "items": {
+      "$ref": "#/$defs/PlanEntry"
+     },
+     "type": "array"
+    },
+    "audio": {
+     "default": [],
+     "items": {
+      "$ref": "#/$defs/PlanEntry"
+     },
+     "type": "array"
+    }
+   },
+   "type": "object"
   }
  },
  "additionalProperties": false,
@@ -205,6 +234,13 @@ export const MANIFEST_SCHEMA: Schema = {
    },
    "minItems": 1,
    "type": "array"
+  },
+  "towers": {
+   "$ref": "#/$defs/Towers",
+   "default": {
+    "image": [],
+    "audio": []
+   }
   },
   "files": {
    "patternProperties": {

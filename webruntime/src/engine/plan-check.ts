@@ -4,7 +4,7 @@
  */
 
 import { BundleError } from "./errors.ts";
-import { evaluate } from "./expression.ts";
+import { evaluate, type Sizes } from "./expression.ts";
 import type { Manifest } from "./manifest.gen.ts";
 import type { Dispatch, Kernel, Plan, Program } from "./plan.gen.ts";
 
@@ -20,26 +20,40 @@ export function checkPlan(plan: Plan, manifest: Manifest, file: string): void {
   const check: Check = (holds, message) => {
     if (!holds) throw new BundleError(`${file}: ${message}. The bundle is damaged: export it again.`, file);
   };
-  for (const size of plan.slots) {
-    const fits = size % BYTES_PER_WORD === 0 && size <= plan.limits.maxBufferSize;
-    check(fits, `a slot has ${size} bytes, which is no multiple of 4 or above ${plan.limits.maxBufferSize}`);
+  const slots = plan.slots.map((bytes) => evaluate(bytes, largestSizes(plan)));
+  for (const size of slots) {
+    const fits = size > 0 && size % BYTES_PER_WORD === 0 && size <= plan.limits.maxBufferSize;
+    check(fits, `a slot has ${size} bytes; expected a multiple of 4 up to ${plan.limits.maxBufferSize}`);
   }
   for (const [name, buffer] of Object.entries(plan.buffers)) checkBuffer(plan, manifest, name, buffer, check);
   checkControls(plan, check);
   for (const [name, kernel] of Object.entries(plan.kernels)) checkKernel(plan, manifest, name, kernel, check);
-  for (const name of ["fill", "decode"]) check(name in plan.programs, `there is no program "${name}"`);
+  for (const name of isTower(plan) ? ["encode"] : ["fill", "decode"])
+    check(name in plan.programs, `there is no program "${name}"`);
   for (const [name, program] of Object.entries(plan.programs)) checkProgram(plan, name, program, check);
 }
 
 type Check = (holds: boolean, message: string) => void;
 
-/** The bytes that bindings of a buffer see, for context `context`. */
-export function bindingBytes(buffer: Buffer, context: number): number {
-  return buffer.kind === "state" ? evaluate(buffer.bytes, { T: 1, P: context, C: context }) : buffer.bytes;
+/** A tower makes rows of embeddings and knows no vocabulary. */
+function isTower(plan: Plan): boolean {
+  return plan.vocabulary === 0;
+}
+
+/** The largest step at the end of a context, the plan's own unless a smaller one was chosen. */
+export function largestSizes(plan: Plan, context = plan.context): Sizes {
+  const tokens = Math.max(...Object.values(plan.programs).map((program) => program.max_tokens));
+  return { T: tokens, P: context, C: context };
+}
+
+/** The bytes that bindings of a buffer see. */
+export function bindingBytes(buffer: Buffer, sizes: Sizes): number {
+  return buffer.kind === "state" || buffer.kind === "scratch" ? evaluate(buffer.bytes, sizes) : buffer.bytes;
 }
 
 function checkBuffer(plan: Plan, manifest: Manifest, name: string, buffer: Buffer, check: Check): void {
-  const bytes = bindingBytes(buffer, plan.context);
+  const sizes = largestSizes(plan);
+  const bytes = bindingBytes(buffer, sizes);
   check(Number.isSafeInteger(bytes) && bytes > 0 && bytes % 4 === 0, `buffer ${name} has ${bytes} bytes`);
   if (buffer.kind === "weight") {
     const entry = manifest.files[buffer.file];
@@ -50,7 +64,7 @@ function checkBuffer(plan: Plan, manifest: Manifest, name: string, buffer: Buffe
     );
   }
   if (buffer.kind === "scratch") {
-    const slot = plan.slots[buffer.slot] ?? 0;
+    const slot = evaluate(plan.slots[buffer.slot] ?? 0, sizes);
     check(bytes <= slot, `buffer ${name} needs ${bytes} bytes of slot ${buffer.slot}, which has ${slot}`);
   }
   if (buffer.kind === "state" && buffer.ring) {
@@ -64,12 +78,19 @@ function checkBuffer(plan: Plan, manifest: Manifest, name: string, buffer: Buffe
 }
 
 function checkControls(plan: Plan, check: Check): void {
-  const tokens = Math.max(...Object.values(plan.programs).map((program) => program.max_tokens));
-  const least: Record<ControlRole, number> = { ids: tokens, step: 4, sampling: 4, sampled: plan.sampled_ring };
-  for (const [role, words] of Object.entries(least)) {
+  const { T: tokens } = largestSizes(plan);
+  const always: [ControlRole, number][] = isTower(plan)
+    ? [["step", 4]]
+    : [
+        ["ids", tokens],
+        ["step", 4],
+        ["sampling", 4],
+        ["sampled", plan.sampled_ring],
+      ];
+  for (const [role, words] of always) {
     const found = Object.values(plan.buffers).filter((buffer) => buffer.kind === "control" && buffer.role === role);
     check(found.length === 1, `there are ${found.length} control buffers "${role}" instead of 1`);
-    const bytes = found.map((buffer) => bindingBytes(buffer, plan.context))[0] ?? 0;
+    const bytes = found.map((buffer) => bindingBytes(buffer, largestSizes(plan)))[0] ?? 0;
     check(
       words > 0 && bytes >= words * BYTES_PER_WORD,
       `control buffer "${role}" has ${bytes} bytes for ${words} words`,
@@ -97,8 +118,8 @@ function checkKernel(plan: Plan, manifest: Manifest, name: string, kernel: Kerne
 function checkProgram(plan: Plan, name: string, program: Program, check: Check): void {
   const { max_tokens: tokens } = program;
   check(tokens > 0 && tokens <= plan.context, `program ${name} takes ${tokens} tokens in a context of ${plan.context}`);
-  for (const [output, buffer] of Object.entries(program.outputs)) {
-    check(buffer in plan.buffers, `output ${output} of program ${name} is an unknown buffer "${buffer}"`);
+  for (const [value, buffer] of [...Object.entries(program.inputs), ...Object.entries(program.outputs)]) {
+    check(buffer in plan.buffers, `${value} of program ${name} is an unknown buffer "${buffer}"`);
   }
   for (const dispatch of program.dispatches) {
     const at: Check = (holds, message) => check(holds, `program ${name}, ${dispatch.label}: ${message}`);

@@ -8,8 +8,10 @@ export type Expr = number | ("T" | "P" | "C") | ["+" | "-" | "*" | "ceildiv" | "
  *
  * activation: dtype of activations and caches; `f16` plans need `shader-f16`.
  * context: the largest context; the executor may choose a smaller C.
+ * slots: bytes of each, numbers but in a tower's plan.
  * programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the
- * next id; `verify` takes up to 8 and gives logits for each.
+ * next id; `verify` takes up to 8 and gives logits for each. A tower's plan has `encode`, which turns the input rows of
+ * one picture or clip into T `rows` [T, hidden] f32; its context is the largest T, its vocabulary and ring are 0.
  */
 export interface Plan {
   format: 1;
@@ -19,7 +21,7 @@ export interface Plan {
   context: number;
   vocabulary: number;
   sampled_ring: number;
-  slots: number[];
+  slots: Expr[];
   buffers: {
     [k: string]: WeightBuffer | StateBuffer | ScratchBuffer | ControlBuffer;
   };
@@ -71,27 +73,34 @@ export interface Ring {
 }
 /**
  * A value that lives within one step, in slot number `slot` of `Plan.slots`; others may share the slot at
- * other times. Slots are GPU buffers of their own, since WebGPU tracks use by whole buffers.
+ * other times. Slots are GPU buffers of their own, since WebGPU tracks use by whole buffers. `bytes`, a multiple of 4,
+ * may depend on T in a tower's plan.
  */
 export interface ScratchBuffer {
   kind: "scratch";
   slot: number;
-  bytes: number;
+  bytes: Expr;
 }
 /**
  * A small buffer by which executor and programs talk; all are arrays of u32 unless said otherwise.
  *
  * - `ids` [max_tokens]: the step's token ids. The executor writes them for prompts; a decode step leaves the
  *   sampled id in ids[0], where the next one reads it.
- * - `step` [4]: position of the first token, number of tokens, number of ids sampled so far, 0. The programs
- *   advance position and count.
+ * - `step` [4]: position of the first token, number of tokens, number of ids sampled so far, rows of a tower's input
+ *   (patches or frames; 0 for text). The programs advance position and count.
  * - `sampling` [4]: temperature (f32; 0 is greedy), top_k (0: as many as the sampler keeps), top_p (f32; 1: off),
  *   seed.
  * - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
+ * - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if its
+ *   id is a placeholder's. The executor copies what a tower made.
+ * - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on sliding
+ *   layers, its own unless it is of a picture.
+ *
+ * A tower's plan has only `step`.
  */
 export interface ControlBuffer {
   kind: "control";
-  role: "ids" | "step" | "sampling" | "sampled";
+  role: "ids" | "step" | "sampling" | "sampled" | "media" | "visible";
   bytes: number;
 }
 /**
@@ -118,11 +127,15 @@ export interface Form {
   };
 }
 /**
- * A step. max_tokens: the largest T; outputs: what a caller may read back, e.g. `logits` -> a buffer's name.
+ * A step. max_tokens: the largest T; inputs: what the caller writes before it runs, outputs: what it may read back,
+ * e.g. `logits` -> a buffer's name.
  */
 export interface Program {
   max_tokens: number;
   dispatches: Dispatch[];
+  inputs: {
+    [k: string]: string;
+  };
   outputs: {
     [k: string]: string;
   };
@@ -161,7 +174,9 @@ export const PLAN_SCHEMA: Schema = {
       "ids",
       "step",
       "sampling",
-      "sampled"
+      "sampled",
+      "media",
+      "visible"
      ],
      "type": "string"
     },
@@ -377,6 +392,13 @@ export const PLAN_SCHEMA: Schema = {
      },
      "type": "array"
     },
+    "inputs": {
+     "additionalProperties": {
+      "type": "string"
+     },
+     "default": {},
+     "type": "object"
+    },
     "outputs": {
      "additionalProperties": {
       "type": "string"
@@ -419,9 +441,7 @@ export const PLAN_SCHEMA: Schema = {
      "type": "integer"
     },
     "bytes": {
-     "exclusiveMinimum": 0,
-     "multipleOf": 4,
-     "type": "integer"
+     "$ref": "#/$defs/Expr"
     }
    },
    "required": [
@@ -527,8 +547,7 @@ export const PLAN_SCHEMA: Schema = {
   },
   "slots": {
    "items": {
-    "exclusiveMinimum": 0,
-    "type": "integer"
+    "$ref": "#/$defs/Expr"
    },
    "type": "array"
   },

@@ -37,6 +37,7 @@ describe("a plan is refused", () => {
       (plan) => (plan.limits.maxStorageBufferBindingSize = 40),
       /more than the binding/,
     ],
+    ["with an empty slot", (plan) => (plan.slots[0] = 0), /a slot has 0 bytes/],
     ["with a slot above the limit", (plan) => (plan.limits.maxBufferSize = 60), /a slot has 64 bytes/],
     [
       "with scratch in no slot",

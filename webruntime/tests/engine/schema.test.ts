@@ -53,7 +53,7 @@ describe("a plan is refused, by file and place, that", () => {
       (plan) => (plan.buffers.low.offset = 6),
       /buffers\.low\.offset .* multiple of 4, but is 6/,
     ],
-    ["has an empty slot", (plan) => (plan.slots[0] = 0), /slots\[0\] must be above 0/],
+    ["has a slot of no size", (plan) => (plan.slots[0] = "S"), /slots\[0\]/],
     ["has a fraction for an integer", (plan) => (plan.context = 1.5), /context must be of type integer, but is 1\.5/],
     ["has a negative number in a grid", (plan) => (plan.programs.fill.dispatches[0].grid[1] = -1), /grid\[1\]/],
     ["has a grid of two", (plan) => plan.programs.fill.dispatches[0].grid.pop(), /grid must have 3 to 3 items/],

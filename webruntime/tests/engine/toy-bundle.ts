@@ -131,6 +131,7 @@ export function toyPlan(): Plan {
           { ...store, grid: ["T", 1, 1] },
           { kernel: "advance", bindings: ["step"], params: null, grid: [1, 1, 1], label: "advance" },
         ],
+        inputs: {},
         outputs: {},
       },
       decode: {
@@ -160,6 +161,7 @@ export function toyPlan(): Plan {
             label: "sample",
           },
         ],
+        inputs: {},
         outputs: { logits: "logits" },
       },
     },
@@ -221,6 +223,7 @@ export function toyManifest(files: Files): Manifest {
       { file: "plan/f16.json", activation: "f16", features: ["shader-f16"] },
       { file: "plan/f32.json", activation: "f32", features: [] },
     ],
+    towers: { image: [], audio: [] },
     files: Object.fromEntries([...files].map(([name, data]) => [name, fileEntry(data)])),
     memory: { weights: 64, state: 288, scratch: 64 },
   };

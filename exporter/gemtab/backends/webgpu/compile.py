@@ -254,5 +254,5 @@ def memory_need(plan: Plan) -> MemoryNeed:
     return MemoryNeed(
         weights=sum(b.bytes for b in plan.buffers.values() if isinstance(b, WeightBuffer)),
         state=sum(evaluate(b.bytes, at_most) for b in plan.buffers.values() if isinstance(b, StateBuffer)),
-        scratch=sum(plan.slots),
+        scratch=sum(evaluate(size, at_most) for size in plan.slots),
     )

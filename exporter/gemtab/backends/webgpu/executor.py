@@ -61,7 +61,7 @@ class PlanRunner:
                 f"The adapter {self._device.name} lacks {', '.join(sorted(missing))}, which the {plan.activation} plan "
                 "needs. Use the bundle's f32 plan."
             )
-        self._slots = [self._buffer(f"slot {i}", size) for i, size in enumerate(plan.slots)]
+        self._slots = [self._buffer(f"slot {i}", evaluate(size, {})) for i, size in enumerate(plan.slots)]
         self._buffers: dict[str, Any] = {}
         for name, buffer in plan.buffers.items():
             if isinstance(buffer, WeightBuffer):
