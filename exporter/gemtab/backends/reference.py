@@ -127,6 +127,20 @@ def embed(ids: torch.Tensor, table: StoredWeight, *, scale: float, columns: int)
     return table.gather(ids)[..., :columns] * scale
 
 
+def insert_rows(
+    x: torch.Tensor, ids: torch.Tensor, rows: torch.Tensor, *, placeholders: tuple[int, ...]
+) -> torch.Tensor:
+    """Takes rows from elsewhere for tokens that only hold a place."""
+    held = torch.isin(ids, torch.tensor(placeholders, dtype=ids.dtype))
+    return torch.where(held[:, None], rows, x)
+
+
+def block_ends(blocks: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The last position of each token's block."""
+    same = (blocks[:, None] == blocks) & (blocks >= 0)
+    return torch.where(same, positions, positions[:, None]).amax(1)
+
+
 def keep_last(x: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
     """The last `count` rows; Python's x[-0:] is all of them, which is what 0 asks for."""
     return x[-int(count) :]
@@ -272,13 +286,23 @@ def kv_write(k: torch.Tensor, v: torch.Tensor, *, cache: str, window: int | None
     return caches[cache]
 
 
-def attention(q: torch.Tensor, cache: KV, positions: torch.Tensor, *, scale: float, window: int | None) -> torch.Tensor:
+def attention(
+    q: torch.Tensor,
+    cache: KV,
+    positions: torch.Tensor,
+    visible: torch.Tensor | None = None,
+    *,
+    scale: float,
+    window: int | None,
+) -> torch.Tensor:
     """Softmax attention over the positions that each token sees."""
     shared = q.shape[1] // cache.k.shape[1]
     k, v = cache.k.repeat_interleave(shared, dim=1), cache.v.repeat_interleave(shared, dim=1)
     scores = torch.einsum("thd,shd->hts", q, k) * scale
-    distance = positions[:, None] - torch.arange(len(k))[None, :]
-    hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
+    keys = torch.arange(len(k))
+    hidden = keys > (positions if visible is None else visible)[:, None]
+    if window is not None:
+        hidden = hidden | (keys <= positions[:, None] - window)
     weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
     return torch.einsum("hts,shd->thd", weights, v)
 
@@ -392,6 +416,8 @@ def weighted_sum(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 OPS: dict[str, Callable[..., Result | tuple[Result, ...]]] = {
     "replace_ids": replace_ids,
     "embed": embed,
+    "insert_rows": insert_rows,
+    "block_ends": block_ends,
     "keep_last": keep_last,
     "linear": linear,
     "rms_norm": rms_norm,

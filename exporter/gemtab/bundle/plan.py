@@ -1,8 +1,8 @@
 """The schema of `plan/<activation>.json`: the programs that an executor runs, as data.
 
 An executor (Python in `gemtab.backends.webgpu.executor`, TypeScript in `webruntime/src/engine`) needs to know
-nothing about the model. A text model has one plan; its towers, which make rows of embeddings of pictures and sound, have
-plans of their own, loaded when they are first needed. An executor
+nothing about the model. A text model has one plan; its towers, which make rows of embeddings of pictures and sound,
+have plans of their own, loaded when they are first needed. An executor
 
 1. checks that the device has `features` and `limits`;
 2. makes one GPU buffer for each entry of `slots` (a tower's only for the run, sized by its T) and of `buffers` (state
@@ -110,10 +110,10 @@ class ControlBuffer(Strict):
     - `sampling` [4]: temperature (f32; 0 is greedy), top_k (0: as many as the sampler keeps), top_p (f32; 1: off),
       seed.
     - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
-    - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if its
-      id is a placeholder's. The executor copies what a tower made.
-    - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on sliding
-      layers, its own unless it is of a picture.
+    - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if
+      its id is a placeholder's. The executor copies what a tower made.
+    - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on
+      sliding layers, its own unless it is of a picture.
 
     A tower's plan has only `step`.
     """
@@ -188,8 +188,8 @@ class Plan(Strict):
     context: the largest context; the executor may choose a smaller C.
     slots: bytes of each, numbers but in a tower's plan.
     programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the
-    next id; `verify` takes up to 8 and gives logits for each. A tower's plan has `encode`, which turns the input rows of
-    one picture or clip into T `rows` [T, hidden] f32; its context is the largest T, its vocabulary and ring are 0.
+    next id; `verify` takes up to 8 and gives logits for each. A tower's plan has `encode`, which turns the input rows
+    of one picture or clip into T `rows` [T, hidden] f32; its context is the largest T, its vocabulary and ring are 0.
     """
 
     format: Literal[1] = PLAN_FORMAT

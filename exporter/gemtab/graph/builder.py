@@ -78,6 +78,17 @@ class GraphBuilder:
         columns = columns or table.shape[1]
         return self._one("embed", (ids, table), (*ids.shape, columns), scale=scale, columns=columns)
 
+    def insert_rows(self, x: Value, ids: Value, rows: Value, placeholders: tuple[int, ...]) -> Value:
+        """x [T, width], with row t of `rows` [T, width] in the place of row t wherever the token's id (ids [T]) is one
+        of `placeholders`."""
+        assert rows.shape == x.shape
+        return self._one("insert_rows", (x, ids, rows), x.shape, placeholders=placeholders)
+
+    def block_ends(self, blocks: Value, positions: Value) -> Value:
+        """The last position that each token sees: blocks [T] i32 numbers the pictures of this step, whose tokens see
+        each other, and is -1 for other tokens, which see up to their own of positions [T]. [T] i32."""
+        return self._add("block_ends", (blocks, positions), (positions.shape, "i32"))[0]
+
     def keep_last(self, x: Value, count: Value) -> Value:
         """The last `count` (i32 scalar input) rows of x [T, width]; all of them where count is 0."""
         return self._one("keep_last", (x, count), ("kept", *x.shape[1:]))
@@ -194,13 +205,23 @@ class GraphBuilder:
         shape: Shape = ("P+T", *k.shape[1:])
         return self._add("kv_write", (k, v), (shape, CACHE), cache=cache, window=window)[0]
 
-    def attention(self, q: Value, cache: Value, positions: Value, scale: float, window: int | None) -> Value:
+    def attention(
+        self,
+        q: Value,
+        cache: Value,
+        positions: Value,
+        scale: float,
+        window: int | None,
+        visible: Value | None = None,
+    ) -> Value:
         """Causal attention of q [T, heads, size] over a cache with kv_heads (heads / kv_heads share one).
 
-        A token at position p sees positions p - window + 1 … p, or 0 … p without a window. [T, heads, size].
+        A token at position p sees positions p - window + 1 … p, or 0 … p without a window; where `visible` [T] i32 is
+        given, up to that position instead of its own. [T, heads, size].
         """
         assert cache.dtype == CACHE and cache.shape[-1] == q.shape[-1]
-        return self._one("attention", (q, cache, positions), q.shape, scale=scale, window=window)
+        inputs = (q, cache, positions) if visible is None else (q, cache, positions, visible)
+        return self._one("attention", inputs, q.shape, scale=scale, window=window)
 
     # --- towers -----------------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ def embed_graph(spec: TextSpec) -> Graph:
 
 
 def decoder_graph(spec: TextSpec) -> Graph:
-    """What `embed_graph` gives -> `logits` [kept, vocabulary] of the last `num_logits_to_keep` tokens."""
+    """What `embed_graph` gives, rows of media put in their places -> `logits` [kept, vocabulary] of the last
+    `num_logits_to_keep` tokens. Where the tokens of a picture see each other, `block_ids` [T] numbers the pictures."""
     b = GraphBuilder("decoder")
     x = b.input("inputs_embeds", ("T", spec.hidden))
     lookup = None
@@ -28,35 +29,47 @@ def decoder_graph(spec: TextSpec) -> Graph:
         lookup = b.input("per_layer_inputs", ("T", len(spec.layers), spec.per_layer_size))
     positions = b.input("position_ids", ("T",), "i32")
     kept = b.input("num_logits_to_keep", (), "i32")
-    hidden, caches = decoder_layers(b, spec, x, lookup, positions, len(spec.layers))
+    visible = b.block_ends(b.input("block_ids", ("T",), "i32"), positions) if spec.image_blocks else None
+    hidden, caches = decoder_layers(b, spec, x, lookup, positions, len(spec.layers), visible)
     return b.finish(logits=head(b, spec, b.keep_last(hidden, kept)), **caches)
 
 
-def text_graph(spec: TextSpec) -> Graph:
-    """Token ids [T] at positions [T] -> `logits` [T, vocabulary] of every token, caches appended."""
+def text_graph(spec: TextSpec, media: bool = False) -> Graph:
+    """Token ids [T] at positions [T] -> `logits` [T, vocabulary] of every token, caches appended.
+
+    media: some tokens may be placeholders, as in `fill_graph`.
+    """
     b = GraphBuilder("text")
-    hidden, caches = _from_ids(b, spec, len(spec.layers))
+    hidden, caches = _from_ids(b, spec, len(spec.layers), media)
     return b.finish(logits=head(b, spec, hidden), **caches)
 
 
-def fill_graph(spec: TextSpec) -> Graph:
+def fill_graph(spec: TextSpec, media: bool = False) -> Graph:
     """Token ids [T] at positions [T] -> caches appended, and nothing else.
+
+    media: the rows `media` [T, hidden] take the places of placeholders. Where the tokens of a picture see each other,
+    `visible` [T] is the last position that each token sees.
 
     Layers that share another layer's KV have no part in it, and of the last layer that owns KV only K and V are
     computed: what the caches do not depend on is not in the graph.
     """
     b = GraphBuilder("fill")
     owners = [layer.index for layer in spec.layers if layer.owns_kv]
-    _, caches = _from_ids(b, spec, owners[-1] + 1)
+    _, caches = _from_ids(b, spec, owners[-1] + 1, media)
     return b.finish(**caches)
 
 
-def _from_ids(b: GraphBuilder, spec: TextSpec, layers: int) -> tuple[Value, dict[str, Value]]:
+def _from_ids(b: GraphBuilder, spec: TextSpec, layers: int, media: bool) -> tuple[Value, dict[str, Value]]:
     ids = b.input("input_ids", ("T",), "i32")
     positions = b.input("position_ids", ("T",), "i32")
-    x = embed_tokens(b, spec, ids)
+    x, visible = embed_tokens(b, spec, ids), None
+    if media:
+        with b.at("media"):
+            x = b.insert_rows(x, ids, b.input("media", x.shape), spec.media_ids)
+    if media and spec.image_blocks:
+        visible = b.input("visible", ("T",), "i32")
     lookup = lookup_per_layer(b, spec, ids, layers) if spec.per_layer_size else None
-    return decoder_layers(b, spec, x, lookup, positions, layers)
+    return decoder_layers(b, spec, x, lookup, positions, layers, visible)
 
 
 def embedding_table(b: GraphBuilder, spec: TextSpec) -> Weight:
@@ -96,9 +109,16 @@ def project_per_layer(b: GraphBuilder, spec: TextSpec, x: Value, lookup: Value, 
 
 
 def decoder_layers(
-    b: GraphBuilder, spec: TextSpec, x: Value, lookup: Value | None, positions: Value, layers: int
+    b: GraphBuilder,
+    spec: TextSpec,
+    x: Value,
+    lookup: Value | None,
+    positions: Value,
+    layers: int,
+    visible: Value | None = None,
 ) -> tuple[Value, dict[str, Value]]:
-    """The first `layers` layers and the final norm on embeddings x [T, hidden].
+    """The first `layers` layers and the final norm on embeddings x [T, hidden]; `visible` [T], where it is given, is
+    the last position that each token sees on sliding layers.
 
     Returns the normed hidden states [T, hidden] and the caches by name.
     """
@@ -107,7 +127,7 @@ def decoder_layers(
     for layer in spec.layers[:layers]:
         with b.at(f"layers.{layer.index}"):
             per_layer_input = None if per_layer is None else b.pick(per_layer, layer.index)
-            x = decoder_layer(b, spec, layer, x, per_layer_input, positions, caches)
+            x = decoder_layer(b, spec, layer, x, per_layer_input, positions, caches, visible)
     with b.at("norm"):
         x = b.rms_norm(x, b.weight("norm", (spec.hidden,), "vector", "norm.weight"), spec.eps)
     return x, {f"kv.{index}": cache for index, cache in caches.items()}
@@ -121,6 +141,7 @@ def decoder_layer(
     per_layer_input: Value | None,
     positions: Value,
     caches: dict[int, Value],
+    visible: Value | None,
 ) -> Value:
     """One layer on the residual x [T, hidden]; adds its cache to `caches` where it owns one."""
 
@@ -129,7 +150,7 @@ def decoder_layer(
         return b.rms_norm(value, weight, spec.eps)
 
     with b.at("attention"):
-        y = attention_block(b, spec, layer, norm("input_layernorm", x), positions, caches)
+        y = attention_block(b, spec, layer, norm("input_layernorm", x), positions, caches, visible)
         x = b.add(x, norm("post_attention_layernorm", y))
     with b.at("mlp"):
         y = mlp_block(b, spec, layer, norm("pre_feedforward_layernorm", x))
@@ -147,7 +168,13 @@ def decoder_layer(
 
 
 def attention_block(
-    b: GraphBuilder, spec: TextSpec, layer: LayerSpec, x: Value, positions: Value, caches: dict[int, Value]
+    b: GraphBuilder,
+    spec: TextSpec,
+    layer: LayerSpec,
+    x: Value,
+    positions: Value,
+    caches: dict[int, Value],
+    visible: Value | None,
 ) -> Value:
     """Attention of normed x [T, hidden], output projection included: [T, hidden]."""
     a = layer.attention
@@ -166,7 +193,8 @@ def attention_block(
         k = b.rope(b.rms_norm(k, k_norm, spec.eps), positions, a.rope.theta, a.rope.rotated_pairs)
         v = b.rms_norm(v, None, spec.eps)
         caches[layer.index] = b.kv_write(k, v, f"kv.{layer.index}", a.window)
-    attended = b.attention(q, caches[a.kv_layer], positions, 1.0, a.window)
+    ahead = visible if a.kind == "sliding" else None
+    attended = b.attention(q, caches[a.kv_layer], positions, 1.0, a.window, ahead)
     out = _layer_weight(b, layer, "self_attn.o_proj.weight", (spec.hidden, q_width), "matrix")
     return b.linear(b.reshape(attended, "T", q_width), out)
 

@@ -1,6 +1,7 @@
 """The text stack on the reference backend, with a conversation's caches."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -10,6 +11,26 @@ from gemtab.model.text import fill_graph, text_graph
 from gemtab.quantize import WeightReader
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What a tower made of a picture, a frame or a clip, [tokens, hidden], for the placeholders from `position` on."""
+
+    position: int
+    rows: torch.Tensor
+    picture: bool
+
+
+def media_inputs(spec: TextSpec, ids: Sequence[int], media: Sequence[Rows]) -> dict[str, torch.Tensor]:
+    """The inputs `media` and `visible` (see `fill_graph`) of a prompt that begins at position 0."""
+    rows, visible = torch.zeros(len(ids), spec.hidden), torch.arange(len(ids), dtype=torch.int32)
+    for one in media:
+        end = one.position + len(one.rows)
+        rows[one.position : end] = one.rows
+        if one.picture:
+            visible[one.position : end] = end - 1
+    return {"media": rows, "visible": visible}
+
+
 class ReferenceText:
     """Takes token ids, keeps caches, gives logits.
 
@@ -17,6 +38,8 @@ class ReferenceText:
     """
 
     def __init__(self, spec: TextSpec, weights: WeightReader, layerwise: bool = False) -> None:
+        self._weights, self._layerwise = weights, layerwise
+        self._spec = spec
         self._fill = Reference(fill_graph(spec), weights, layerwise)
         self._text = Reference(text_graph(spec), weights, layerwise)
         self._caches: Caches = {}
@@ -34,6 +57,13 @@ class ReferenceText:
         logits = self._text.run(self._inputs(ids), self._caches)["logits"]
         self.position += len(ids)
         return logits
+
+    def see(self, ids: Sequence[int], media: Sequence[Rows]) -> torch.Tensor:
+        """As `logits`, of a first prompt whose placeholders stand for `media`."""
+        inputs = self._inputs(ids) | media_inputs(self._spec, ids, media)
+        logits = Reference(text_graph(self._spec, media=True), self._weights, self._layerwise).run(inputs, self._caches)
+        self.position += len(ids)
+        return logits["logits"]
 
     def rewind(self, position: int) -> None:
         """Forget the token at `position` and all after it."""

@@ -13,6 +13,7 @@ from gemtab.backends.webgpu.lower import (
     Lowering,
     Shared,
     control_buffers,
+    media_buffers,
 )
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.render import KernelSource
@@ -37,6 +38,9 @@ from gemtab.quantize import WeightReader
 
 FILL_TOKENS = 256
 """Prompt tokens per `fill` step, where the limits allow so many."""
+
+BLOCK_TOKENS = 1152
+"""The same where the tokens of a picture see each other: a picture of 1,120 tokens is put in at once."""
 
 VERIFY_TOKENS = 8
 """Drafted tokens that `verify` takes at once."""
@@ -165,7 +169,8 @@ def lower_program(
 
 
 def _fill_tokens(shared: Shared, graph: Graph) -> int:
-    """The largest power of two up to FILL_TOKENS for which every value of `fill` fits a binding."""
+    """The largest power of two up to FILL_TOKENS for which every value of `fill` fits a binding; up to BLOCK_TOKENS, in
+    steps of 32, where the tokens of a picture see each other."""
     lowering, _ = lower_program(replace(shared, buffers={}, tables={}), graph, 1, fill=True)
     most = shared.limits.maxStorageBufferBindingSize // max(lowering.sizes.values())
     if most < 1:
@@ -173,6 +178,8 @@ def _fill_tokens(shared: Shared, graph: Graph) -> int:
             f"One token's activations need a storage binding of {max(lowering.sizes.values()):,} bytes, more than the "
             f"limit of {shared.limits.maxStorageBufferBindingSize:,} that the plan is made for."
         )
+    if any(value.name == "visible" for value in graph.inputs):
+        return min(BLOCK_TOKENS, max(most // 32 * 32, 1), shared.context)
     return int(min(FILL_TOKENS, 1 << (most.bit_length() - 1), shared.context))
 
 
@@ -187,6 +194,7 @@ def build_text_plan(
     builder = PlanBuilder(shared, vocabulary)
 
     lowering, _ = lower_program(shared, filling, shared.fill_tokens, fill=True)
+    shared.buffers.update(media_buffers(filling, shared.fill_tokens))
     lowering.advance()
     builder.add_program("fill", lowering, shared.fill_tokens, {})
 

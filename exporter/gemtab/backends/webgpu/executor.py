@@ -1,6 +1,6 @@
 """Runs a bundle's plan on this machine: the same plan that the tab runs, through wgpu-native."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,30 @@ from gemtab.bundle.plan import (
     WeightBuffer,
     evaluate,
 )
-from gemtab.errors import BundleError, ContextError, DeviceError
+from gemtab.errors import BundleError, ContextError, DeviceError, UsageError
 
 _STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
 _BINDING_TYPES = {"read": "read-only-storage", "read_write": "storage", "uniform": "uniform"}
 _PARAMS_ALIGNMENT = 256
+
+
+@dataclass(frozen=True)
+class Media:
+    """Rows of embeddings for the placeholders at positions `position` … `position` + `tokens` - 1.
+
+    rows: a GPU buffer of this device, [tokens, hidden] f32. picture: one picture or frame, whose tokens see each other
+    where the model has it so.
+    """
+
+    position: int
+    tokens: int
+    rows: Any
+    picture: bool
+
+    @property
+    def end(self) -> int:
+        """The position after the last."""
+        return self.position + self.tokens
 
 
 @dataclass(frozen=True)
@@ -190,6 +209,25 @@ class PlanRunner:
         compute.end()
         self._device.gpu.queue.submit([encoder.finish()])
 
+    def put_media(self, tokens: int, media: Sequence[Media]) -> None:
+        """Make ready the media of the step to come, of so many tokens from the present position on."""
+        first, last = self.position, self.position + tokens
+        buffer, visible = self._buffers["media"], np.arange(first, last, dtype=np.uint32)
+        entry = self.plan.buffers["media"]
+        assert isinstance(entry, ControlBuffer)
+        row_bytes = entry.bytes // self.plan.programs["fill"].max_tokens
+        encoder = self._device.gpu.create_command_encoder(label="media")
+        for one in media:
+            begin, end = max(first, one.position), min(last, one.end)
+            if begin < end:
+                source, target = (begin - one.position) * row_bytes, (begin - first) * row_bytes
+                encoder.copy_buffer_to_buffer(one.rows, source, buffer, target, (end - begin) * row_bytes)
+                if one.picture:
+                    visible[begin - first : end - first] = one.end - 1
+        self._device.gpu.queue.submit([encoder.finish()])
+        if "visible" in self._buffers:
+            self._device.gpu.queue.write_buffer(self._buffers["visible"], 0, visible)
+
     def write(self, name: str, data: np.ndarray) -> None:
         """Write a value of a program before it runs."""
         self._device.gpu.queue.write_buffer(self._resolve(name), 0, np.ascontiguousarray(data))
@@ -284,17 +322,22 @@ class Executor:
         words[[0, 2]] = np.array([temperature, top_p], np.float32).view(np.uint32)
         self._runner.write("sampling", words)
 
-    def fill(self, ids: Sequence[int]) -> None:
-        """Put tokens into the caches, in chunks."""
-        if self.position + len(ids) > self.context:
+    def fill(self, ids: Sequence[int], media: Sequence[Media] = ()) -> None:
+        """Put tokens into the caches, in chunks; media: what stands in the places of placeholders among them."""
+        begin = self.position
+        if begin + len(ids) > self.context:
             raise ContextError(
-                f"The prompt ends at token {self.position + len(ids)}, beyond the context of {self.context}: shorten "
+                f"The prompt ends at token {begin + len(ids)}, beyond the context of {self.context}: shorten "
                 "it or start a new conversation."
             )
-        most = self._runner.plan.programs["fill"].max_tokens
-        for start in range(0, len(ids), most):
-            chunk = ids[start : start + most]
-            self._runner.run("fill", chunk, len(chunk))
+        plan = self._runner.plan
+        if media and "media" not in plan.buffers:
+            raise UsageError("This bundle takes text only: export the checkpoint with its towers.")
+        whole = [one for one in media if one.picture] if "visible" in plan.buffers else []
+        for start, stop in chunks(begin, begin + len(ids), plan.programs["fill"].max_tokens, whole):
+            if "media" in plan.buffers:
+                self._runner.put_media(stop - start, media)
+            self._runner.run("fill", ids[start - begin : stop - begin], stop - start)
 
     def decode(self, token: int | None = None) -> int:
         """Process one token (the one just sampled if None), sample the next and return its id."""
@@ -327,6 +370,22 @@ class Executor:
     def reset(self) -> None:
         """Start over with empty caches."""
         self._runner.reset()
+
+
+def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator[tuple[int, int]]:
+    """Positions start … stop - 1 in chunks of at most `most`, none of which divides one of `whole`."""
+    while start < stop:
+        end = min(start + most, stop)
+        cut = [one for one in whole if one.position < end < one.end]
+        if cut:
+            end = cut[0].position
+        if end <= start:
+            raise ContextError(
+                f"A picture takes {cut[0].tokens} tokens, which must be processed at once; this bundle processes "
+                f"{most} at most. Choose less detail."
+            )
+        yield start, end
+        start = end
 
 
 def _open(folder: Path, activation: str | None, context: int | None, device: Device | None) -> PlanRunner:

@@ -13,6 +13,7 @@ from gemtab.backends.webgpu.steps import (
     Attend,
     Cache,
     Embed,
+    InsertRows,
     Matmul,
     Picked,
     QkvHeads,
@@ -43,6 +44,7 @@ class _Fusion:
     def run(self) -> list[Step]:
         handlers: dict[str, Callable[[Node], None]] = {
             "embed": self._embed,
+            "insert_rows": self._insert_rows,
             "linear": self._linear,
             "rms_norm": self._rms_norm,
             "kv_write": self._kv_write,
@@ -103,6 +105,15 @@ class _Fusion:
             ids, replaced, by = source.value(0), masked, source.integer("by")
         scale, columns = node.number("scale"), node.integer("columns")
         self._steps.append(Embed(ids, node.weight(1), scale, columns, replaced, by, node.output, node.label))
+
+    def _insert_rows(self, node: Node) -> None:
+        placeholders = node.attrs["placeholders"]
+        assert isinstance(placeholders, tuple)
+        x, ids, rows = (self._resolve(node.value(i)) for i in range(3))
+        # What it is put into has no other reader, so that it is done in place.
+        assert self._only_consumer(node.value(0), "insert_rows"), f"{node.label}: another op reads the text's rows"
+        self._alias[node.output.name] = x
+        self._steps.append(InsertRows(x, ids, rows, placeholders, node.label))
 
     def _linear(self, node: Node) -> None:
         start, stop = self._rows_used(node)
@@ -240,4 +251,6 @@ class _Fusion:
             self._heads(q, q[0], q[-1].value(0), None, None, False, node.label)
         scale = node.number("scale")
         _, heads, _ = node.output.shape
-        self._steps.append(Attend(node.value(0), known(heads), self._cache(write), scale, node.output, node.label))
+        visible = node.value(3) if len(node.inputs) == 4 else None
+        cache = self._cache(write)
+        self._steps.append(Attend(node.value(0), known(heads), cache, scale, node.output, node.label, visible))

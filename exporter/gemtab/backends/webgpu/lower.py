@@ -14,10 +14,10 @@ import numpy as np
 
 from gemtab.backends.webgpu.render import Binding, KernelSource
 from gemtab.backends.webgpu.rope_tables import angle_table, low_size
-from gemtab.backends.webgpu.steps import AddNorm, Attend, Cache, Embed, Glu, Matmul, QkvHeads, Step
+from gemtab.backends.webgpu.steps import AddNorm, Attend, Cache, Embed, Glu, InsertRows, Matmul, QkvHeads, Step
 from gemtab.backends.webgpu.stored import BLOCK, StoredWeights
 from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer
-from gemtab.graph import Value, Weight
+from gemtab.graph import Graph, Value, Weight, known
 
 Activation = Literal["f32", "f16"]
 
@@ -169,11 +169,16 @@ class Lowering:
     def lower(self, steps: Sequence[Step], inputs: Sequence[Value] = ()) -> None:
         """Append the launches of `steps`; `inputs` are f32 values that the caller will write."""
         for value in inputs:
-            self._value(value, wide=True)
+            if value.name == "media":
+                self._wide.add(value.name)  # a control buffer
+            else:
+                self._value(value, wide=True)
         for step in steps:
             match step:
                 case Embed():
                     self._embed(step)
+                case InsertRows():
+                    self._insert_rows(step)
                 case Matmul():
                     self._matmul(step)
                 case Glu():
@@ -254,6 +259,20 @@ class Lowering:
                 (-(-step.columns // (BLOCK * 64)), "T", 1),
                 step.label,
             )
+
+    def _insert_rows(self, step: InsertRows) -> None:
+        width = known(step.x.shape[-1])
+        kernel = KernelSource(
+            "embed/insert_rows",
+            (),
+            (_read("ids", "u32"), _read("media", "f32"), _write("x", "f32")),
+            (("count", "u32"), ("placeholders", "array<vec4<u32>, 2>")),
+            (("WIDTH", width),),
+        )
+        # A uniform's array begins at a multiple of 16 bytes.
+        params = (len(step.placeholders), 0, 0, 0, *step.placeholders, *[0] * (8 - len(step.placeholders)))
+        names = ("ids", step.rows.name, step.x.name)
+        self._launch(kernel, names, params, (-(-width // 64), "T", 1), step.label)
 
     # --- matrices ---------------------------------------------------------------------------------------
 
@@ -438,6 +457,8 @@ class Lowering:
         carried = len(segments) > 1
         out = self._value(step.out, wide=False)
         bindings = [_read("q", "Act4"), _read("keys", "Act4"), _read("values", "Act"), _STEP]
+        if step.visible is not None:
+            bindings.append(_read("visible", "u32"))
         bindings.append(_write("out", "Act"))
         carry = f"{step.out.name}.carry"
         if carried:
@@ -456,6 +477,7 @@ class Lowering:
                 ("act", act),
                 ("size", size),
                 ("window", cache.window is not None),
+                ("visible", step.visible is not None),
                 ("ring", segments[0].ring),
                 ("carried", carried),
                 ("wg", 64),
@@ -469,7 +491,8 @@ class Lowering:
             # A segment that no token reaches yet has no workgroups, so the dispatch is left out.
             reached: Expr = ("min", 1, ("max", 0, ("-", ("+", "P", "T"), segment.first)))
             tokens: Expr = ("*", "T", reached) if carried else "T"
-            names = [step.q.name, segment.keys, segment.values, "step", out, *([carry] if carried else [])]
+            names = [step.q.name, segment.keys, segment.values, "step"]
+            names += [*([] if step.visible is None else ["visible"]), out, *([carry] if carried else [])]
             self._launch(kernel, names, (segment.first, segment.rows), (step.heads, tokens, 1), step.label)
 
     # --- the end of a program ---------------------------------------------------------------------------
@@ -520,6 +543,17 @@ def _plane_bindings(form: str) -> list[Binding]:
     if form == "q4" or form == "q8":
         return [_read("codes", "vec4<u32>"), _read("scales", "u32")]
     return [_read("values", "vec2<u32>" if form == "f16" else "vec4<f32>")]
+
+
+def media_buffers(graph: Graph, tokens: int) -> dict[str, Buffer]:
+    """The control buffers by which pictures and sound come into `graph`, in a step of so many tokens."""
+    width = {value.name: known(value.shape[-1]) for value in graph.inputs if value.name == "media"}
+    buffers: dict[str, Buffer] = {
+        name: ControlBuffer(role="media", bytes=4 * tokens * size) for name, size in width.items()
+    }
+    if any(value.name == "visible" for value in graph.inputs):
+        buffers["visible"] = ControlBuffer(role="visible", bytes=4 * tokens)
+    return buffers
 
 
 def control_buffers(max_tokens: int) -> dict[str, Buffer]:

@@ -36,6 +36,17 @@ class Embed:
 
 
 @dataclass(frozen=True)
+class InsertRows:
+    """x[t] = rows[t] where the id of t is one of `placeholders`, in place."""
+
+    x: Value
+    ids: Value
+    rows: Value
+    placeholders: tuple[int, ...]
+    label: str
+
+
+@dataclass(frozen=True)
 class Matmul:
     """out = epilogue(x . weight[row_start:row_stop]^T * factor).
 
@@ -117,7 +128,7 @@ class QkvHeads:
 
 @dataclass(frozen=True)
 class Attend:
-    """out[t] = attention of q[t] over the cache."""
+    """out[t] = attention of q[t] over the cache. visible: the last position that each token sees, its own if None."""
 
     q: Value
     heads: int
@@ -125,10 +136,12 @@ class Attend:
     scale: float
     out: Value
     label: str
+    visible: Value | None = None
 
 
-Step = Embed | Matmul | Glu | AddNorm | QkvHeads | Attend
+Step = Embed | InsertRows | Matmul | Glu | AddNorm | QkvHeads | Attend
 
 __all__ = [
-    "AddNorm", "Attend", "Cache", "Embed", "Epilogue", "Glu", "Matmul", "Picked", "QkvHeads", "Step", "replace",
+    "AddNorm", "Attend", "Cache", "Embed", "Epilogue", "Glu", "InsertRows", "Matmul", "Picked", "QkvHeads", "Step",
+    "replace",
 ]  # fmt: skip

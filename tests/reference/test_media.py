@@ -1,0 +1,144 @@
+"""Whole prompts with pictures and sound on the reference backend against transformers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gemtab.backends.reference import Reference
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.model.audio import audio_graph
+from gemtab.model.spec import PatchSpec
+from gemtab.model.text import decoder_graph, embed_graph
+from gemtab.model.vision import vision_graph
+from gemtab.parity.text import ReferenceText, Rows, media_inputs
+from gemtab.parity.tolerances import TRANSFORMERS_MAX
+from tests.reference.test_towers import grid
+from tests.variants import AUDIO_ID, IMAGE_ID, TOWERS, load_transformers
+
+Folder = Callable[[str], Path]
+
+
+class Prompt:
+    """Text, a picture, text, sound, text, another picture of the same size, text, as far as the model takes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spec = load_spec(folder)
+        weights = CheckpointWeights(Checkpoint.open(folder), self.spec)
+        self._random = torch.Generator().manual_seed(4)
+        self.ids: list[int] = []
+        self.kinds: list[int] = []
+        self.media: list[Rows] = []
+        self.inputs: dict[str, Any] = {}
+        pictures, sounds = [], []
+        self._text(9)
+        if self.spec.vision is not None:
+            pictures.append(self._picture(weights))
+        self._text(5)
+        if self.spec.audio is not None:
+            sounds.append(self._sound(weights))
+        self._text(3)
+        if self.spec.vision is not None:
+            pictures.append(self._picture(weights))
+        self._text(20)
+        if pictures:
+            self.inputs["pixel_values"] = torch.stack([pixels for pixels, _ in pictures])
+            self.inputs["image_position_ids"] = torch.stack([positions for _, positions in pictures])
+        if sounds:
+            self.inputs["input_features"] = torch.stack(sounds)
+            self.inputs["input_features_mask"] = torch.ones(1, len(sounds[0]), dtype=torch.bool)
+
+    def _text(self, count: int) -> None:
+        self.ids += torch.randint(3, IMAGE_ID, (count,), generator=self._random).tolist()
+        self.kinds += [0] * count
+
+    def _placed(self, rows: torch.Tensor, token: int, kind: int) -> None:
+        self.media.append(Rows(len(self.ids), rows, picture=token == IMAGE_ID))
+        self.ids += [token] * len(rows)
+        self.kinds += [kind] * len(rows)
+
+    def _picture(self, weights: CheckpointWeights) -> tuple[torch.Tensor, torch.Tensor]:
+        """Twelve soft tokens, more than the sliding window of those variants that have a short one."""
+        assert self.spec.vision is not None
+        graph = vision_graph(self.spec.vision, self.spec.text)
+        side = 1 if isinstance(self.spec.vision, PatchSpec) else 3
+        positions = grid(4 * side, 3 * side)
+        width = graph.inputs[0].shape[1]
+        assert isinstance(width, int)
+        pixels = torch.rand(len(positions), width, generator=self._random)
+        made = Reference(graph, weights).run({"pixel_values": pixels, "pixel_position_ids": positions}, {})
+        self._placed(made["image_features"], IMAGE_ID, 1)
+        return pixels, positions
+
+    def _sound(self, weights: CheckpointWeights) -> torch.Tensor:
+        assert self.spec.audio is not None
+        graph = audio_graph(self.spec.audio, self.spec.text)
+        width = graph.inputs[0].shape[1]
+        assert isinstance(width, int)
+        features = torch.randn(38, width, generator=self._random)
+        self._placed(Reference(graph, weights).run({"input_features": features}, {})["audio_features"], AUDIO_ID, 3)
+        return features
+
+    def expected(self, folder: Path) -> torch.Tensor:
+        """transformers' logits [T, vocabulary], with the masks of its `generate`: called without, the towerless model
+        makes others (pictures see ahead on full layers too)."""
+        model: Any = load_transformers(folder)
+        kinds, ids = torch.tensor([self.kinds]), torch.tensor([self.ids])
+        with torch.inference_mode():
+            masks = model.create_masks_for_generate(
+                config=model.config,
+                inputs_embeds=torch.zeros(1, len(self.ids), self.spec.text.hidden),
+                attention_mask=None,
+                past_key_values=None,
+                position_ids=torch.arange(len(self.ids))[None],
+                mm_token_type_ids=kinds,
+            )
+            out = model(
+                input_ids=ids, attention_mask=masks, mm_token_type_ids=kinds, output_hidden_states=True, **self.inputs
+            )
+        logits: torch.Tensor = out.logits[0]
+        return logits
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_prompts_with_media_are_as_in_transformers(name: str, checkpoint_folder: Folder) -> None:
+    folder = checkpoint_folder(name)
+    prompt = Prompt(folder)
+    weights = CheckpointWeights(Checkpoint.open(folder), prompt.spec)
+    expected = prompt.expected(folder)
+    found = ReferenceText(prompt.spec.text, weights).see(prompt.ids, prompt.media)
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().max()) < TRANSFORMERS_MAX
+
+
+@pytest.mark.parametrize("name", ["blocks", "towerless", "seeing"])
+def test_the_decoder_graph_says_the_same_of_rows_put_in_by_others(name: str, checkpoint_folder: Folder) -> None:
+    """The graph that becomes ONNX is given rows in their places, and the numbers of pictures where they matter."""
+    folder = checkpoint_folder(name)
+    prompt = Prompt(folder)
+    weights = CheckpointWeights(Checkpoint.open(folder), prompt.spec)
+    ids, text = torch.tensor(prompt.ids, dtype=torch.int32), prompt.spec.text
+    inputs = Reference(embed_graph(text), weights).run({"input_ids": ids}, {})
+    rows = media_inputs(text, prompt.ids, prompt.media)["media"]
+    held = torch.isin(ids, torch.tensor(text.media_ids, dtype=torch.int32))
+    inputs["inputs_embeds"] = torch.where(held[:, None], rows, inputs["inputs_embeds"])
+    inputs["position_ids"] = torch.arange(len(ids), dtype=torch.int32)
+    inputs["num_logits_to_keep"] = torch.tensor(0, dtype=torch.int32)
+    blocks = torch.full((len(ids),), -1, dtype=torch.int32)
+    for number, one in enumerate(one for one in prompt.media if one.picture):
+        blocks[one.position : one.position + len(one.rows)] = number
+    inputs["block_ids"] = blocks
+    found = Reference(decoder_graph(text), weights).run(inputs, {})["logits"]
+    assert float((found - prompt.expected(folder)).abs().max()) < TRANSFORMERS_MAX
+
+
+def test_tokens_of_a_picture_see_each_other(checkpoint_folder: Folder) -> None:
+    """Without it, the logits would be others: the test above would not hold by chance."""
+    folder = checkpoint_folder("blocks")
+    prompt = Prompt(folder)
+    weights = CheckpointWeights(Checkpoint.open(folder), prompt.spec)
+    blind = [Rows(one.position, one.rows, picture=False) for one in prompt.media]
+    found = ReferenceText(prompt.spec.text, weights).see(prompt.ids, blind)
+    assert float((found - prompt.expected(folder)).abs().max()) > 0.1
