@@ -179,7 +179,8 @@ def _write_bundle(
 ) -> Manifest:
     locations = _write_graphs(folder, spec, reader, weights, progress)
     progress.begin("Compiling for WebGPU", 0)
-    filling, whole = fill_graph(spec.text), text_graph(spec.text)
+    media = spec.vision is not None or spec.audio is not None
+    filling, whole = fill_graph(spec.text, media), text_graph(spec.text)
     plans = compile_plans(filling, whole, weights, locations, reader, folder, context, limits)
     _copy_files(source, folder, weights)
     manifest = _manifest(folder, source, spec, weights, context, plans, progress, slice_bytes)

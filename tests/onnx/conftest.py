@@ -9,11 +9,14 @@ import pytest
 
 from gemtab.backends.onnx import write_onnx
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM
+from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, VISION_STEM
 from gemtab.bundle.shards import Location, write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
-from gemtab.model.spec import TextSpec
+from gemtab.graph import Graph
+from gemtab.model.audio import audio_graph
+from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph
+from gemtab.model.vision import vision_graph
 from tests.variants import TINY, variant
 
 
@@ -23,10 +26,22 @@ class Written:
 
     folder: Path
     format: WeightFormat
-    spec: TextSpec
+    spec: ModelSpec
     weights: CheckpointWeights
     graphs: dict[str, Path]
     locations: dict[str, dict[tuple[str, str], Location]]
+
+
+def text_graphs(spec: ModelSpec) -> dict[str, Graph]:
+    """The graphs of the text stack by stem."""
+    return {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text)}
+
+
+def tower_graphs(spec: ModelSpec) -> dict[str, Graph]:
+    """The graphs of pictures and of sound by stem, where the model has them."""
+    vision = {VISION_STEM: vision_graph(spec.vision, spec.text)} if spec.vision else {}
+    audio = {AUDIO_STEM: audio_graph(spec.audio, spec.text)} if spec.audio else {}
+    return {**vision, **audio}
 
 
 WrittenAs = Callable[[str, WeightFormat], Written]
@@ -34,21 +49,36 @@ WrittenAs = Callable[[str, WeightFormat], Written]
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> WrittenAs:
+    """Text stacks as ONNX."""
+    # Small files, so that graphs have several.
+    return writer(tmp_path_factory, text_graphs, 200_000)
+
+
+@pytest.fixture(scope="session")
+def towers(tmp_path_factory: pytest.TempPathFactory) -> WrittenAs:
+    """Towers as ONNX."""
+    return writer(tmp_path_factory, tower_graphs, 2_000_000)
+
+
+def writer(
+    folders: pytest.TempPathFactory, graphs: Callable[[ModelSpec], dict[str, Graph]], file_bytes: int
+) -> WrittenAs:
+    """What writes a checkpoint's `graphs` once, in data files of about `file_bytes`."""
+
     @cache
     def checkpoint(name: str) -> Path:
-        return TINY if name == "tiny" else variant(name, tmp_path_factory.mktemp(name))
+        return TINY if name == "tiny" else variant(name, folders.mktemp(name))
 
     @cache
     def write(name: str, weight_format: WeightFormat) -> Written:
-        source, folder = checkpoint(name), tmp_path_factory.mktemp(f"{name}-{weight_format}")
+        source, folder = checkpoint(name), folders.mktemp(f"{name}-{weight_format}")
         spec = load_spec(source)
         weights = CheckpointWeights(Checkpoint.open(source), spec)
-        graphs, locations = {}, {}
-        for stem, graph in ((EMBED_STEM, embed_graph(spec.text)), (DECODER_STEM, decoder_graph(spec.text))):
-            # Small files, so that graphs have several.
-            at = write_weights(folder, stem, graph.weights(), weights, weight_format, lambda _: None, 200_000)
-            graphs[stem] = folder / write_onnx(folder, stem, graph, weight_format, at)
+        paths, locations = {}, {}
+        for stem, graph in graphs(spec).items():
+            at = write_weights(folder, stem, graph.weights(), weights, weight_format, lambda _: None, file_bytes)
+            paths[stem] = folder / write_onnx(folder, stem, graph, weight_format, at)
             locations[stem] = at
-        return Written(folder, weight_format, spec.text, weights, graphs, locations)
+        return Written(folder, weight_format, spec, weights, paths, locations)
 
     return write

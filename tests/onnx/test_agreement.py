@@ -27,7 +27,7 @@ def prompt(length: int = sum(STEPS)) -> list[int]:
 
 
 def reference(exported: Written) -> ReferenceText:
-    return ReferenceText(exported.spec, DequantisedWeights(exported.weights, exported.format))
+    return ReferenceText(exported.spec.text, DequantisedWeights(exported.weights, exported.format))
 
 
 def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:

@@ -138,7 +138,7 @@ def test_conversations_in_a_batch_do_not_see_each_other(name: str, written: Writ
 def test_media_placeholders_look_up_the_pad_tokens_row(written: WrittenAs) -> None:
     exported = written("everything", "q4")
     embed = session(exported.graphs[EMBED_STEM])
-    for output in embed.run(None, {"input_ids": np.array([[IMAGE_ID, VIDEO_ID, exported.spec.pad_id, 5]])}):
+    for output in embed.run(None, {"input_ids": np.array([[IMAGE_ID, VIDEO_ID, exported.spec.text.pad_id, 5]])}):
         np.testing.assert_array_equal(output[0, 0], output[0, 2])
         np.testing.assert_array_equal(output[0, 1], output[0, 2])
         assert np.abs(output[0, 3] - output[0, 2]).max() > 0

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from gemtab.backends.media import Rows, block_numbers, media_inputs
 from gemtab.backends.reference import Reference
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.model.audio import audio_graph
 from gemtab.model.spec import PatchSpec
 from gemtab.model.text import decoder_graph, embed_graph
 from gemtab.model.vision import vision_graph
-from gemtab.parity.text import ReferenceText, Rows, media_inputs
+from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import TRANSFORMERS_MAX
 from tests.reference.test_towers import grid
 from tests.variants import AUDIO_ID, IMAGE_ID, TOWERS, load_transformers
@@ -121,15 +122,12 @@ def test_the_decoder_graph_says_the_same_of_rows_put_in_by_others(name: str, che
     weights = CheckpointWeights(Checkpoint.open(folder), prompt.spec)
     ids, text = torch.tensor(prompt.ids, dtype=torch.int32), prompt.spec.text
     inputs = Reference(embed_graph(text), weights).run({"input_ids": ids}, {})
-    rows = media_inputs(text, prompt.ids, prompt.media)["media"]
+    rows = media_inputs(text.hidden, len(ids), prompt.media)["media"]
     held = torch.isin(ids, torch.tensor(text.media_ids, dtype=torch.int32))
     inputs["inputs_embeds"] = torch.where(held[:, None], rows, inputs["inputs_embeds"])
     inputs["position_ids"] = torch.arange(len(ids), dtype=torch.int32)
     inputs["num_logits_to_keep"] = torch.tensor(0, dtype=torch.int32)
-    blocks = torch.full((len(ids),), -1, dtype=torch.int32)
-    for number, one in enumerate(one for one in prompt.media if one.picture):
-        blocks[one.position : one.position + len(one.rows)] = number
-    inputs["block_ids"] = blocks
+    inputs["block_ids"] = block_numbers(len(ids), prompt.media)
     found = Reference(decoder_graph(text), weights).run(inputs, {})["logits"]
     assert float((found - prompt.expected(folder)).abs().max()) < TRANSFORMERS_MAX
 

@@ -11,6 +11,8 @@ from gemtab.bundle.manifest import WeightFormat
 FOLDER = "onnx"
 EMBED_STEM = "embed_tokens"
 DECODER_STEM = "decoder_model_merged"
+VISION_STEM = "vision_encoder"
+AUDIO_STEM = "audio_encoder"
 
 MOST_DATA_FILES = 100
 """transformers.js refuses more for one graph."""

@@ -85,7 +85,8 @@ def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
     unified = model_type == "gemma4_unified"
     return ModelSpec(
         model_type,
-        text_spec,
+        # What is said of pictures means nothing where there are none.
+        replace(text_spec, image_blocks=text_spec.image_blocks and vision is not None),
         _NESTED_PREFIX,
         vision=None if vision is None else _patch_spec(vision, where) if unified else _vision_spec(vision, where),
         audio=None if audio is None else _frame_spec(audio, where) if unified else _audio_spec(audio, where),

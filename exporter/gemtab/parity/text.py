@@ -1,34 +1,14 @@
 """The text stack on the reference backend, with a conversation's caches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
+from gemtab.backends.media import Rows, media_inputs
 from gemtab.backends.reference import Caches, Reference
 from gemtab.model.spec import TextSpec
 from gemtab.model.text import fill_graph, text_graph
 from gemtab.quantize import WeightReader
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What a tower made of a picture, a frame or a clip, [tokens, hidden], for the placeholders from `position` on."""
-
-    position: int
-    rows: torch.Tensor
-    picture: bool
-
-
-def media_inputs(spec: TextSpec, ids: Sequence[int], media: Sequence[Rows]) -> dict[str, torch.Tensor]:
-    """The inputs `media` and `visible` (see `fill_graph`) of a prompt that begins at position 0."""
-    rows, visible = torch.zeros(len(ids), spec.hidden), torch.arange(len(ids), dtype=torch.int32)
-    for one in media:
-        end = one.position + len(one.rows)
-        rows[one.position : end] = one.rows
-        if one.picture:
-            visible[one.position : end] = end - 1
-    return {"media": rows, "visible": visible}
 
 
 class ReferenceText:
@@ -60,7 +40,7 @@ class ReferenceText:
 
     def see(self, ids: Sequence[int], media: Sequence[Rows]) -> torch.Tensor:
         """As `logits`, of a first prompt whose placeholders stand for `media`."""
-        inputs = self._inputs(ids) | media_inputs(self._spec, ids, media)
+        inputs = self._inputs(ids) | media_inputs(self._spec.hidden, len(ids), media)
         logits = Reference(text_graph(self._spec, media=True), self._weights, self._layerwise).run(inputs, self._caches)
         self.position += len(ids)
         return logits["logits"]

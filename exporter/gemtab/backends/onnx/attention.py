@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from gemtab.backends.onnx.emitter import BATCH, PAST, TOTAL, Emitter
-from gemtab.graph import Node
+from gemtab.graph import Node, known
 
 PAST_NAME = "past_key_values"
 
@@ -19,24 +19,24 @@ MASKED = -3.0e38
 
 def rope(e: Emitter, node: Node) -> ir.Value:
     """x [B, T, heads, size] turned at positions [B, T]."""
-    x = e.get(node.value(0))
-    size = node.output.shape[-1]
-    assert isinstance(size, int)
-    cos, sin = (_angles(e, node, size, function) for function in ("Cos", "Sin"))
+    x, positions = e.get(node.value(0)), e.get(node.value(1))
+    return turn(e, x, known(node.output.shape[-1]), positions, node.number("theta"), node.integer("rotated_pairs"))
+
+
+def turn(e: Emitter, x: ir.Value, size: int, positions: ir.Value, theta: float, pairs: int) -> ir.Value:
+    """The first `pairs` of the size / 2 pairs of x [B, T, heads, size], turned at positions [B, T]."""
+    cos, sin = (_angles(e, positions, size, theta, pairs, function) for function in ("Cos", "Sin"))
     first, second = e.op_many("Split", 2, x, axis=-1, num_outputs=2)
     turned_first = e.op("Sub", e.op("Mul", first, cos), e.op("Mul", second, sin))
     turned_second = e.op("Add", e.op("Mul", second, cos), e.op("Mul", first, sin))
     return e.op("Concat", turned_first, turned_second, axis=-1)
 
 
-def _angles(e: Emitter, node: Node, size: int, function: str) -> ir.Value:
+def _angles(e: Emitter, positions: ir.Value, size: int, theta: float, turning: int, function: str) -> ir.Value:
     """Cosine or sine of the angles [B, T, 1, size / 2]; angle 0 for pairs that do not turn.
 
     Angles are f64: as f32, the angle of position 131,071 would be off by up to 0.008.
     """
-    theta, turning = node.attrs["theta"], node.attrs["rotated_pairs"]
-    assert isinstance(theta, float) and isinstance(turning, int)
-    positions = e.get(node.value(1))
 
     def make() -> ir.Value:
         pairs = np.arange(size // 2)
@@ -67,17 +67,22 @@ def _append(e: Emitter, name: str, head_shape: tuple[int | str, int | str], new:
 
 
 def attention(e: Emitter, node: Node) -> ir.Value:
-    """q [B, T, heads, size] over its cache: [B, T, heads, size]. Heads that share KV lie on an axis of their own."""
-    q, cache = e.get(node.value(0)), node.value(1)
-    heads, size = node.output.shape[1:]
-    kv_heads = cache.shape[1]
-    assert isinstance(heads, int) and isinstance(size, int) and isinstance(kv_heads, int)
-    keys, values = (e.unsqueeze(part, 2) for part in e.caches[cache.name])
-    q = e.op("Transpose", e.reshape(q, 0, 0, kv_heads, heads // kv_heads, size), perm=(0, 2, 3, 1, 4))
-    scores = e.op("MatMul", q, e.op("Transpose", keys, perm=(0, 1, 2, 4, 3)))
+    """q [B, T, heads, size] over its cache: [B, T, heads, size]."""
+    keys, values = e.caches[node.value(1).name]
+    return attend(e, node, keys, values, _seen(e, node))
+
+
+def attend(e: Emitter, node: Node, keys: ir.Value, values: ir.Value, seen: ir.Value) -> ir.Value:
+    """The node's first input q [B, T, heads, size] over keys and values [B, kv_heads, K, size] where `seen`
+    [B, 1, 1, T or 1, K] bool says so: [B, T, heads, size]. Heads that share KV lie on an axis of their own."""
+    heads, size = (known(dim) for dim in node.output.shape[1:])
+    kv_heads = known(node.value(1).shape[1])
+    keys, values = e.unsqueeze(keys, 2), e.unsqueeze(values, 2)
+    q = e.reshape(e.get(node.value(0)), 0, 0, kv_heads, heads // kv_heads, size)
+    scores = e.op("MatMul", e.op("Transpose", q, perm=(0, 2, 3, 1, 4)), e.op("Transpose", keys, perm=(0, 1, 2, 4, 3)))
     if node.attrs["scale"] != 1.0:
         scores = e.op("Mul", scores, e.f32(node.attrs["scale"]))
-    weights = e.op("Softmax", e.op("Where", _seen(e, node), scores, e.f32(MASKED)), axis=-1)
+    weights = e.op("Softmax", e.op("Where", seen, scores, e.f32(MASKED)), axis=-1)
     attended = e.op("Transpose", e.op("MatMul", weights, values), perm=(0, 3, 1, 2, 4))
     return e.reshape(attended, 0, 0, heads, size)
 
@@ -88,17 +93,30 @@ def _seen(e: Emitter, node: Node) -> ir.Value:
     Causality and window go by place in the cache, which padding takes too, as in transformers.
     """
     positions, cache = node.value(2), node.value(1)
-    window = node.attrs["window"]
+    window, ahead = node.attrs["window"], len(node.inputs) == 4
     assert window is None or isinstance(window, int)
 
     def make() -> ir.Value:
         tokens, total = e.size(e.get(positions), 1), e.size(e.caches[cache.name][0], 2)
         query = e.unsqueeze(e.op("Range", e.op("Sub", total, tokens), total, e.i64(1)), 1)
         key = e.op("Range", e.i64(0), total, e.i64(1))
-        seen = e.op("LessOrEqual", key, query)
+        last = query
+        if ahead:
+            ends = e.op("Add", e.get(node.value(3)), e.op("Sub", total, tokens))
+            last = e.unsqueeze(ends, 1, 2, -1)
+        seen = e.op("LessOrEqual", key, last)
         if window is not None:
             seen = e.op("And", seen, e.op("Greater", key, e.op("Sub", query, e.i64(window))))
         mask = e.input("attention_mask", (BATCH, TOTAL), ir.DataType.INT64)
         return e.op("And", seen, e.unsqueeze(e.cast(mask, ir.DataType.BOOL), 1, 2, 3))
 
-    return e.once(("seen", window), make)
+    return e.once(("seen", window, ahead), make)
+
+
+def block_ends(e: Emitter, node: Node) -> ir.Value:
+    """The place within the step [B, T] of the last token of each token's block, its own for tokens of none."""
+    blocks = e.get(node.value(0))
+    rows, columns = e.unsqueeze(blocks, -1), e.unsqueeze(blocks, 1)
+    same = e.op("And", e.op("Equal", rows, columns), e.op("GreaterOrEqual", rows, e.i64(0)))
+    places = e.op("Range", e.i64(0), e.size(blocks, 1), e.i64(1))
+    return e.op("ReduceMax", e.op("Where", same, places, e.unsqueeze(places, 1)), e.i64([-1]), keepdims=0)

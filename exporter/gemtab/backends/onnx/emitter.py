@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.shards import Location
-from gemtab.graph import Attr, Node, Value, Weight
+from gemtab.graph import Attr, Graph, Node, Value, Weight
 from gemtab.quantize import PlaneSpec, planes, storage_format
 
 MICROSOFT = "com.microsoft"
@@ -18,6 +18,9 @@ MICROSOFT = "com.microsoft"
 
 BATCH, TOKENS, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
 """Symbolic sizes. transformers.js makes empty caches from them: it knows `batch_size`, and takes 0 for others."""
+
+TO_END = np.iinfo(np.int64).max
+"""Where a slice stops that goes on to the end."""
 
 DTYPES = {"f32": ir.DataType.FLOAT, "i32": ir.DataType.INT64}
 """ONNX dtypes of graph values: ids and positions are 64-bit, as all ONNX language models have them."""
@@ -35,8 +38,13 @@ class Emitter:
     """
 
     def __init__(
-        self, weight_format: WeightFormat, locations: Mapping[tuple[str, str], Location], data_folder: Path
+        self,
+        graph: Graph,
+        weight_format: WeightFormat,
+        locations: Mapping[tuple[str, str], Location],
+        data_folder: Path,
     ) -> None:
+        self.graph = graph
         self._main: list[ir.Node] = []
         self.nodes = self._main
         self.inputs: dict[str, ir.Value] = {}
@@ -172,9 +180,9 @@ class Emitter:
         """x with axes of size 1 put in."""
         return self.op("Unsqueeze", x, self.i64(axes))
 
-    def slice(self, x: ir.Value, start: int, stop: int, axis: int) -> ir.Value:
-        """x[start:stop] along an axis."""
-        return self.op("Slice", x, self.i64([start]), self.i64([stop]), self.i64([axis]))
+    def slice(self, x: ir.Value, start: int, stop: int, axis: int, step: int = 1) -> ir.Value:
+        """x[start:stop:step] along an axis."""
+        return self.op("Slice", x, self.i64([start]), self.i64([stop]), self.i64([axis]), self.i64([step]))
 
     def size(self, x: ir.Value, axis: int) -> ir.Value:
         """x's size along an axis, a scalar i64."""

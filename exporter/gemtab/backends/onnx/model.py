@@ -9,6 +9,7 @@ from gemtab import __version__
 from gemtab.backends.onnx.attention import PAST_NAME
 from gemtab.backends.onnx.emitter import BATCH, DTYPES, MICROSOFT, TOKENS, TOTAL, Emitter
 from gemtab.backends.onnx.ops import EMISSIONS
+from gemtab.backends.onnx.towers import ROWS, SOFT_TOKENS, soft_tokens
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import graph_file
 from gemtab.bundle.shards import Location
@@ -48,15 +49,16 @@ def onnx_model(
     graph: Graph, weight_format: WeightFormat, locations: Mapping[tuple[str, str], Location], data_folder: Path
 ) -> ir.Model:
     """The graph as an ONNX model whose initializers lie in files of `data_folder`."""
-    e = Emitter(weight_format, locations, data_folder)
+    e = Emitter(graph, weight_format, locations, data_folder)
     for value in graph.inputs:
         e.define(value, e.input(value.name, _batched(value), DTYPES[value.dtype]))
     for node in graph.nodes:
         with e.at(node):
             _emit(e, node)
+    outputs = _outputs(e, graph)
     emitted = ir.Graph(
         sorted(e.inputs.values(), key=_is_past),
-        _outputs(e, graph),
+        outputs,
         nodes=e.nodes,
         initializers=list(e.initializers.values()),
         opset_imports={"": OPSET, MICROSOFT: 1},
@@ -75,9 +77,11 @@ def _emit(e: Emitter, node: Node) -> None:
 
 
 def _batched(value: Value) -> tuple[int | str, ...]:
-    """An input's shape in ONNX: a batch axis before the tokens, none on a scalar."""
+    """A value's shape in ONNX: a batch axis before the tokens or the tower's rows, none on a scalar."""
     if not value.shape:
         return ()
+    if value.name in ROWS:
+        return (BATCH, ROWS[value.name], *value.shape[1:])
     return (BATCH, *(TOKENS if dim == "T" else dim for dim in value.shape))
 
 
@@ -96,6 +100,9 @@ def _outputs(e: Emitter, graph: Graph) -> list[ir.Value]:
             for part, cache in zip(("key", "value"), e.caches[value.name], strict=True):
                 shape = (BATCH, heads, TOTAL, size)
                 outputs.append(_named(cache, f"{present}.{part}", shape))
+        elif name in SOFT_TOKENS:
+            with e.at(graph.nodes[-1]):
+                outputs.append(_named(soft_tokens(e, e.get(value)), name, ("soft_tokens", *value.shape[1:])))
         else:
             outputs.append(_named(e.get(value), name, _batched(value)))
     return outputs

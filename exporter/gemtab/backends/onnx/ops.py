@@ -2,19 +2,26 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import onnx_ir as ir
 
-from gemtab.backends.onnx.attention import attention, kv_write, rope
-from gemtab.backends.onnx.emitter import Emitter
+from gemtab.backends.onnx.attention import attention, block_ends, kv_write, rope
+from gemtab.backends.onnx.emitter import TO_END, Emitter
 from gemtab.backends.onnx.experts import expert_linear, route_top_k, weighted_sum
+from gemtab.backends.onnx.towers import (
+    axial_rope,
+    causal_depthwise,
+    embed_positions,
+    full_attention,
+    local_attention,
+    pool,
+    sinusoids,
+    subsample,
+)
 from gemtab.backends.onnx.weights import lookup, matmul
 from gemtab.graph import Node, Weight
 
 Emission = Callable[[Emitter, Node], ir.Value | None]
 """Gives what the node's only output becomes; None where the function has recorded the outputs itself."""
-
-TO_END = np.iinfo(np.int64).max
 
 
 def replace_ids(e: Emitter, node: Node) -> ir.Value:
@@ -79,6 +86,57 @@ def scale(e: Emitter, node: Node) -> ir.Value:
     return e.op("Mul", e.get(node.value(0)), e.f32(node.attrs["factor"]))
 
 
+def affine(e: Emitter, node: Node) -> ir.Value:
+    """x * factor + offset."""
+    return e.op("Add", scale(e, node), e.f32(node.attrs["offset"]))
+
+
+def add_vector(e: Emitter, node: Node) -> ir.Value:
+    """x + vector."""
+    return e.op("Add", e.get(node.value(0)), e.plane(node.weight(1), "values"))
+
+
+def standardise(e: Emitter, node: Node) -> ir.Value:
+    """(x - mean) * factor."""
+    mean, factor = (e.plane(node.weight(index), "values") for index in (1, 2))
+    return e.op("Mul", e.op("Sub", e.get(node.value(0)), mean), factor)
+
+
+def clamp(e: Emitter, node: Node) -> ir.Value:
+    """x within -bound … bound."""
+    bound = node.number("bound")
+    return e.op("Clip", e.get(node.value(0)), e.f32(-bound), e.f32(bound))
+
+
+def clip(e: Emitter, node: Node) -> ir.Value:
+    """x within bounds of the checkpoint [1], as scalars."""
+    low, high = (e.op("Squeeze", e.plane(node.weight(index), "values")) for index in (1, 2))
+    return e.op("Clip", e.get(node.value(0)), low, high)
+
+
+def layer_norm(e: Emitter, node: Node) -> ir.Value:
+    """The operator of that name."""
+    vectors = (e.plane(node.weight(index), "values") for index in range(1, len(node.inputs)))
+    return e.op("LayerNormalization", e.get(node.value(0)), *vectors, epsilon=node.number("eps"), axis=-1)
+
+
+def relu(e: Emitter, node: Node) -> ir.Value:
+    """max(x, 0)."""
+    return e.op("Relu", e.get(node.value(0)))
+
+
+def silu(e: Emitter, node: Node) -> ir.Value:
+    """x * sigmoid(x)."""
+    x = e.get(node.value(0))
+    return e.op("Mul", x, e.op("Sigmoid", x))
+
+
+def sigmoid_glu(e: Emitter, node: Node) -> ir.Value:
+    """The first half times the sigmoid of the second."""
+    value, gate = e.op_many("Split", 2, e.get(node.value(0)), axis=-1, num_outputs=2)
+    return e.op("Mul", value, e.op("Sigmoid", gate))
+
+
 def gelu_tanh(e: Emitter, node: Node) -> ir.Value:
     """gelu, approximated by tanh."""
     return e.op("Gelu", e.get(node.value(0)), approximate="tanh")
@@ -124,6 +182,15 @@ EMISSIONS: dict[str, Emission] = {
     "add": add,
     "mul": mul,
     "scale": scale,
+    "affine": affine,
+    "add_vector": add_vector,
+    "standardise": standardise,
+    "clamp": clamp,
+    "clip": clip,
+    "layer_norm": layer_norm,
+    "relu": relu,
+    "silu": silu,
+    "sigmoid_glu": sigmoid_glu,
     "gelu_tanh": gelu_tanh,
     "glu": glu,
     "softcap": softcap,
@@ -131,8 +198,17 @@ EMISSIONS: dict[str, Emission] = {
     "reshape": reshape,
     "pick": pick,
     "rope": rope,
+    "block_ends": block_ends,
     "kv_write": kv_write,
     "attention": attention,
+    "embed_positions": embed_positions,
+    "axial_rope": axial_rope,
+    "full_attention": full_attention,
+    "pool": pool,
+    "subsample": subsample,
+    "causal_depthwise": causal_depthwise,
+    "sinusoids": sinusoids,
+    "local_attention": local_attention,
     "route_top_k": route_top_k,
     "expert_linear": expert_linear,
     "weighted_sum": weighted_sum,

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from gemtab.backends.media import Rows, block_numbers
 from gemtab.backends.onnx.attention import PAST_NAME
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, graph_file
@@ -31,6 +32,7 @@ class OnnxText:
             for declared in self._decoder.get_inputs()
             if declared.name.startswith(PAST_NAME)
         }
+        self._sees_ahead = any(declared.name == "block_ids" for declared in self._decoder.get_inputs())
         self.position = 0
 
     def step(self, ids: Sequence[int]) -> torch.Tensor:
@@ -41,14 +43,22 @@ class OnnxText:
         """Append ids to the conversation; logits [len(ids), vocabulary] after each of them."""
         return self._run(ids, 0)
 
+    def see(self, ids: Sequence[int], media: Sequence[Rows]) -> torch.Tensor:
+        """As `logits`, of a first prompt whose placeholders stand for `media`."""
+        return self._run(ids, 0, media)
+
     def rewind(self, position: int) -> None:
         """Forget the token at `position` and all after it."""
         self._past = {name: past[:, :, :position] for name, past in self._past.items()}
         self.position = position
 
-    def _run(self, ids: Sequence[int], keep: int) -> torch.Tensor:
+    def _run(self, ids: Sequence[int], keep: int, media: Sequence[Rows] = ()) -> torch.Tensor:
         outputs = self._embed.run(None, {"input_ids": np.array([ids], np.int64)})
         feeds = dict(zip((output.name for output in self._embed.get_outputs()), outputs, strict=True))
+        for one in media:
+            feeds["inputs_embeds"][0, one.position : one.end] = one.rows.numpy()
+        if self._sees_ahead:
+            feeds["block_ids"] = block_numbers(len(ids), media).numpy()[None]
         stop = self.position + len(ids)
         feeds["position_ids"] = np.arange(self.position, stop, dtype=np.int64)[None]
         feeds["attention_mask"] = np.ones((1, stop), np.int64)
@@ -57,6 +67,18 @@ class OnnxText:
         self._past = dict(zip(self._past, present, strict=True))
         self.position = stop
         return torch.from_numpy(logits[0])
+
+
+class OnnxTower:
+    """The graph `stem` of the bundle at `folder`, of pictures or of sound. Raises as OnnxText does."""
+
+    def __init__(self, folder: Path, stem: str, weight_format: WeightFormat) -> None:
+        self._session = _session(folder / graph_file(stem, weight_format))
+
+    def run(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """The soft tokens [all of the batch, hidden] of `inputs` by name, padded to one length."""
+        (features,) = self._session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+        return torch.from_numpy(features)
 
 
 def _session(path: Path) -> "InferenceSession":

@@ -92,6 +92,11 @@ class PlanRunner:
         self._uniforms = {name: self._program_params(name, program) for name, program in plan.programs.items()}
         self._groups: dict[tuple[str, int], Any] = {}
 
+    @property
+    def device(self) -> Device:
+        """The device on which the plan runs."""
+        return self._device
+
     # --- making -----------------------------------------------------------------------------------------
 
     def _buffer(self, label: str, size: int) -> Any:

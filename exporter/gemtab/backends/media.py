@@ -1,0 +1,41 @@
+"""Rows of embeddings that stand in the places of placeholders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a tower made of a picture, a frame or a clip, [tokens, hidden], for the placeholders from `position` on.
+
+    picture: one picture or frame, whose tokens see each other where the model has it so.
+    """
+
+    position: int
+    rows: torch.Tensor
+    picture: bool
+
+    @property
+    def end(self) -> int:
+        """The position after the last placeholder."""
+        return self.position + len(self.rows)
+
+
+def media_inputs(hidden: int, tokens: int, media: Sequence[Rows]) -> dict[str, torch.Tensor]:
+    """The inputs `media` and `visible` of `gemtab.model.text.fill_graph`, for a prompt that begins at position 0."""
+    rows, visible = torch.zeros(tokens, hidden), torch.arange(tokens, dtype=torch.int32)
+    for one in media:
+        rows[one.position : one.end] = one.rows
+        if one.picture:
+            visible[one.position : one.end] = one.end - 1
+    return {"media": rows, "visible": visible}
+
+
+def block_numbers(tokens: int, media: Sequence[Rows]) -> torch.Tensor:
+    """The input `block_ids` [tokens] of `gemtab.model.text.decoder_graph`: which picture a token is of, -1 for none."""
+    blocks = torch.full((tokens,), -1, dtype=torch.int64)
+    for number, one in enumerate(one for one in media if one.picture):
+        blocks[one.position : one.end] = number
+    return blocks

@@ -1,0 +1,189 @@
+"""The towers' ops in plain operators, for several pictures or clips in one call.
+
+The graph speaks of one picture or clip of its own size. ONNX is called with a batch [B, N, …] padded to one length, as
+processors make it. So what concerns neighbours keeps to the rows that count: those at positions of at least 0, or those
+that `input_features_mask` [B, N] bool names. Padding stands at the end, so that causal ops see none of it. Features
+leave without it, [soft tokens of the whole batch, hidden], in the order in which they take the place of placeholders.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from gemtab.backends.onnx.attention import MASKED, attend, turn
+from gemtab.backends.onnx.emitter import BATCH, TO_END, Emitter
+from gemtab.backends.onnx.weights import lookup
+from gemtab.graph import Node, Value, known
+
+POSITIONS, FEATURES, FEATURES_MASK = "pixel_position_ids", "input_features", "input_features_mask"
+
+ROWS = {"pixel_values": "max_patches", POSITIONS: "max_patches", FEATURES: "frames"}
+"""What the axis behind the batch is called, by input."""
+
+SOFT_TOKENS = ("image_features", "audio_features")
+"""Outputs that leave without padding, and so without a batch."""
+
+
+# --- which rows count -----------------------------------------------------------------------------------
+
+
+def soft_tokens(e: Emitter, features: ir.Value) -> ir.Value:
+    """features [B, T, hidden] without padding: [soft tokens, hidden]."""
+    counted = _counted_frames(e, 1) if _input(e).name == FEATURES else _counted_cells(e)
+    kept = e.op("Squeeze", e.op("NonZero", e.reshape(counted, -1)), e.i64([0]))
+    (output,) = e.graph.outputs.values()
+    return e.op("Gather", e.reshape(features, -1, known(output.shape[-1])), kept, axis=0)
+
+
+def _input(e: Emitter) -> Value:
+    """The tower's first input: pixels or sound."""
+    return e.graph.inputs[0]
+
+
+def _rows_a_token(value: Value) -> int:
+    """Rows of a value for each soft token: 4 where its shape begins with `4T`."""
+    rows = value.shape[0]
+    assert isinstance(rows, str)
+    return int(rows.removesuffix("T") or 1)
+
+
+def _counted_frames(e: Emitter, rows_a_token: int) -> ir.Value:
+    """Which rows of sound count [B, rows] bool, where there are so many for each soft token: those whose first frame
+    does."""
+    stride = _rows_a_token(_input(e)) // rows_a_token
+
+    def make() -> ir.Value:
+        mask = e.input(FEATURES_MASK, (BATCH, ROWS[FEATURES]), ir.DataType.BOOL)
+        return mask if stride == 1 else e.slice(mask, 0, TO_END, 1, stride)
+
+    return e.once(("counted frames", stride), make)
+
+
+def _counted_patches(e: Emitter) -> ir.Value:
+    """Which patches count [B, N] bool."""
+    return e.once("counted patches", lambda: e.op("GreaterOrEqual", _axis(e, _positions(e), 0), e.i64(0)))
+
+
+def _counted_cells(e: Emitter) -> ir.Value:
+    """Which soft tokens count [B, T] bool: the first ones, as many as the patches fill."""
+    patches, share = _counted_patches(e), _rows_a_token(_input(e))
+    if share == 1:
+        return patches
+    filled = e.op("ReduceSum", e.cast(patches, ir.DataType.INT64), e.i64([-1]), keepdims=1)
+    return e.op("Less", _cells(e, share), e.op("Div", filled, e.i64(share)))
+
+
+def _cells(e: Emitter, share: int) -> ir.Value:
+    """The numbers [T] of all cells of `share` patches that there is room for."""
+
+    def make() -> ir.Value:
+        room = e.op("Div", e.size(_positions(e), 1), e.i64(share))
+        return e.op("Range", e.i64(0), room, e.i64(1))
+
+    return e.once("cells", make)
+
+
+def _positions(e: Emitter) -> ir.Value:
+    """The patches' positions (x, y) [B, N, 2]; -1 in padding."""
+    (positions,) = [value for value in e.graph.inputs if value.name == POSITIONS]
+    return e.get(positions)
+
+
+def _axis(e: Emitter, positions: ir.Value, axis: int) -> ir.Value:
+    """The x (0) or y (1) of positions [B, N, 2]: [B, N]."""
+    return e.once(("axis", positions.name, axis), lambda: e.op("Gather", positions, e.i64(axis), axis=2))
+
+
+# --- pictures -------------------------------------------------------------------------------------------
+
+
+def embed_positions(e: Emitter, node: Node) -> ir.Value:
+    """The rows for x and y, added. Padding looks up position 0, which no one reads."""
+    steps = np.array([0, node.integer("axis_step")])
+    positions = e.op("Max", e.get(node.value(0)), e.i64(0))
+    rows = e.op("Add", e.op("Mul", positions, e.i64(node.integer("position_step"))), e.i64(steps))
+    return e.op("ReduceSum", lookup(e, node.weight(1), rows, 3), e.i64([2]), keepdims=0)
+
+
+def axial_rope(e: Emitter, node: Node) -> ir.Value:
+    """The halves of each head of x [B, N, heads, size], turned by x and by y."""
+    half = known(node.output.shape[-1]) // 2
+    positions, theta = e.get(node.value(1)), node.number("theta")
+    halves = e.op_many("Split", 2, e.get(node.value(0)), axis=-1, num_outputs=2)
+    turned = [turn(e, x, half, _axis(e, positions, axis), theta, half // 2) for axis, x in enumerate(halves)]
+    return e.op("Concat", *turned, axis=-1)
+
+
+def full_attention(e: Emitter, node: Node) -> ir.Value:
+    """Every patch over all patches of its own picture."""
+    keys, values = (e.op("Transpose", e.get(node.value(index)), perm=(0, 2, 1, 3)) for index in (1, 2))
+    return attend(e, node, keys, values, e.unsqueeze(_counted_patches(e), 1, 2, 3))
+
+
+def pool(e: Emitter, node: Node) -> ir.Value:
+    """Means of the patches of each cell [B, T, width], by a matrix of zeros and ones; cells without patches are 0."""
+    x, positions, side = e.get(node.value(0)), e.get(node.value(1)), node.integer("side")
+    across, down = (e.op("Div", _axis(e, positions, axis), e.i64(side)) for axis in (0, 1))
+    columns = e.op("Add", e.op("ReduceMax", across, e.i64([-1]), keepdims=1), e.i64(1))
+    # Padding is put into no cell: integer division brings its -1 to 0.
+    cell = e.op("Where", _counted_patches(e), e.op("Add", across, e.op("Mul", columns, down)), e.i64(-1))
+    belongs = e.op("Equal", e.unsqueeze(_cells(e, side**2), 0, 2), e.unsqueeze(cell, 1))
+    return e.op("Mul", e.op("MatMul", e.cast(belongs, ir.DataType.FLOAT), x), e.f32(side**-2))
+
+
+# --- sound ----------------------------------------------------------------------------------------------
+
+
+def subsample(e: Emitter, node: Node) -> ir.Value:
+    """x [B, frames, bins, channels], convolved: what lies behind a clip's end is silence, whatever an earlier
+    convolution has put there."""
+    counted = _counted_frames(e, _rows_a_token(node.value(0)))
+    sound = e.op("Mul", e.get(node.value(0)), e.cast(e.unsqueeze(counted, 2, 3), ir.DataType.FLOAT))
+    image = e.op("Transpose", sound, perm=(0, 3, 1, 2))
+    convolved = e.op("Conv", image, e.plane(node.weight(1), "values"), strides=(2, 2), pads=(1, 1, 1, 1))
+    return e.op("Transpose", convolved, perm=(0, 2, 3, 1))
+
+
+def causal_depthwise(e: Emitter, node: Node) -> ir.Value:
+    """Each channel of x [B, T, channels], convolved with its past."""
+    channels, _, size = node.weight(1).shape
+    columns = e.op("Transpose", e.get(node.value(0)), perm=(0, 2, 1))
+    kernel = e.plane(node.weight(1), "values")
+    return e.op("Transpose", e.op("Conv", columns, kernel, group=channels, pads=(size - 1, 0)), perm=(0, 2, 1))
+
+
+def sinusoids(e: Emitter, node: Node) -> ir.Value:
+    """A table [1, count, width], the same for the whole batch."""
+    count, width = (known(dim) for dim in node.output.shape)
+    half = width // 2
+    angles = np.arange(count)[:, None] * 1e4 ** (-np.arange(half) / max(half - 1, 1))
+    return e.f32(np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[None])
+
+
+def local_attention(e: Emitter, node: Node) -> ir.Value:
+    """Each row of q [B, T, heads, size] over a window of rows of k and v, laid out as [B, T, window, heads, size]."""
+    q, k, v = (e.get(node.value(index)) for index in range(3))
+    heads, size = (known(dim) for dim in node.output.shape[1:])
+    window, cap = node.integer("window"), e.f32(node.number("cap"))
+    relative = e.slice(e.reshape(e.get(node.value(3)), 1, -1, heads, size), 0, window, 1)
+    dim_scale = e.op("Softplus", e.plane(node.weight(4), "values"))
+    q = e.op("Mul", e.op("Mul", q, dim_scale), e.f32(node.number("scale")))
+    before = _rows_before(e, q, window)
+    near = e.op("Max", before, e.i64(0))
+    keys = e.op("Mul", e.op("Gather", k, near, axis=1), e.f32(node.number("key_scale")))
+    products = e.op("Mul", e.unsqueeze(q, 2), e.op("Add", keys, e.unsqueeze(relative, 1)))
+    scores = e.op("ReduceSum", products, e.i64([-1]), keepdims=1)
+    scores = e.op("Mul", e.op("Tanh", e.op("Div", scores, cap)), cap)
+    seen = e.unsqueeze(e.op("GreaterOrEqual", before, e.i64(0)), 2, 3)
+    weights = e.op("Softmax", e.op("Where", seen, scores, e.f32(MASKED)), axis=2)
+    return e.op("ReduceSum", e.op("Mul", weights, e.op("Gather", v, near, axis=1)), e.i64([2]), keepdims=0)
+
+
+def _rows_before(e: Emitter, x: ir.Value, window: int) -> ir.Value:
+    """The numbers [T, window] of the rows at distances 0 … window - 1 before each row of x [B, T, …]; negative where
+    there is none."""
+
+    def make() -> ir.Value:
+        rows = e.op("Range", e.i64(0), e.size(x, 1), e.i64(1))
+        return e.op("Sub", e.unsqueeze(rows, 1), e.i64(np.arange(window)))
+
+    return e.once(("rows before", window), make)
