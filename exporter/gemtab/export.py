@@ -5,8 +5,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,15 +16,17 @@ from gemtab.backends.onnx import write_onnx
 from gemtab.backends.webgpu.compile import CompiledPlans, check_kernels, compile_plans
 from gemtab.bundle.digest import SLICE_BYTES, digest_file
 from gemtab.bundle.folder import is_bundle, write_manifest
-from gemtab.bundle.manifest import Manifest, Source, WeightFormat
-from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, transformers_js_config
+from gemtab.bundle.manifest import Input, Manifest, Source, WeightFormat
+from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, VISION_STEM, transformers_js_config
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import Location, write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import CheckpointError, OutputError, UsageError
-from gemtab.graph import Weight
+from gemtab.graph import Graph
+from gemtab.model.audio import audio_graph
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
+from gemtab.model.vision import vision_graph
 from gemtab.quantize import planes
 
 DEFAULT_CONTEXT = 32_768
@@ -32,7 +35,8 @@ DEFAULT_CONTEXT = 32_768
 NEEDED_FILES = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 """What a chat needs beside the weights, copied as it is."""
 
-OPTIONAL_FILES = ("processor_config.json",)
+PROCESSOR_FILE = "processor_config.json"
+"""What pictures and sound need beside that: how they become the towers' inputs."""
 
 Locations = dict[tuple[str, str], Location]
 
@@ -55,6 +59,7 @@ def export_bundle(
     force: bool,
     progress: Progress,
     *,
+    inputs: Sequence[str] | None = None,
     limits: Limits | None = None,
     slice_bytes: int = SLICE_BYTES,
 ) -> Manifest:
@@ -62,21 +67,27 @@ def export_bundle(
 
     context: the most tokens a conversation may have; by default what the model takes, at most DEFAULT_CONTEXT.
     force: replaces a bundle that is there already; any other folder is left alone.
+    inputs: what the bundle is to take beside text, by default all that the model does; towers of others are left out.
     limits: what the plans may ask of a device, by default what every WebGPU device gives; slice_bytes: how much of a
     file is downloaded and checked at a time.
-    Raises CheckpointError for what is wrong with the source, OutputError where the output cannot be written; neither
-    then nor when interrupted is there anything new at `out`.
+    Raises UsageError where context or inputs are not the model's, CheckpointError for what is wrong with the source,
+    OutputError where the output cannot be written; neither then nor when interrupted is there anything new at `out`.
     """
     progress.begin("Reading the checkpoint", 0)
     spec = load_spec(source)
+    taken = choose_inputs(spec, inputs)
+    spec = _limited_to(spec, taken)
     check_kernels(text_graph(spec.text))
     reader = CheckpointWeights(Checkpoint.open(source), spec)
-    reader.check(_all_weights(spec))
-    check_needed_files(source)
+    for graph in _graphs(spec).values():
+        reader.check(graph.weights())
+    check_needed_files(source, taken)
     context = choose_context(spec, context)
     check_output(out, force)
     with unfinished(out) as folder:
-        return _write_bundle(folder, source, spec, reader, weights, context, progress, limits or Limits(), slice_bytes)
+        return _write_bundle(
+            folder, source, spec, taken, reader, weights, context, progress, limits or Limits(), slice_bytes
+        )
 
 
 def choose_context(spec: ModelSpec, wanted: int | None) -> int:
@@ -89,9 +100,29 @@ def choose_context(spec: ModelSpec, wanted: int | None) -> int:
     return wanted
 
 
-def check_needed_files(source: Path) -> None:
-    """Raises CheckpointError where a file is missing or damaged that a chat needs."""
-    for name in NEEDED_FILES:
+def choose_inputs(spec: ModelSpec, wanted: Sequence[str] | None) -> tuple[Input, ...]:
+    """What the bundle takes, text always. Raises UsageError where the model does not take what is wanted."""
+    pictures: tuple[Input, ...] = ("image", "video") if spec.vision else ()
+    sound: tuple[Input, ...] = ("audio",) if spec.audio else ()
+    known: tuple[Input, ...] = ("text", *pictures, *sound)
+    if wanted is None:
+        return known
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"--inputs: this model takes {', '.join(known)}, not {name!r}.")
+    return tuple(name for name in known if name == "text" or name in wanted)
+
+
+def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
+    """The model without the towers that these inputs do not need."""
+    seen = "image" in inputs or "video" in inputs
+    return replace(spec, vision=spec.vision if seen else None, audio=spec.audio if "audio" in inputs else None)
+
+
+def check_needed_files(source: Path, inputs: Sequence[Input]) -> None:
+    """Raises CheckpointError where a file is missing or damaged that such a chat needs."""
+    needed = needed_files(inputs)
+    for name in needed:
         path = source / name
         try:
             text = path.read_text(encoding="utf-8")
@@ -99,11 +130,16 @@ def check_needed_files(source: Path) -> None:
                 json.loads(text)
         except FileNotFoundError:
             raise CheckpointError(
-                f"{path} is missing. A chat needs {', '.join(NEEDED_FILES)} beside the weights; download the "
-                "instruction-tuned checkpoint with all its files."
+                f"{path} is missing. A chat of {', '.join(inputs)} needs {', '.join(needed)} beside the weights; "
+                "download the instruction-tuned checkpoint with all its files."
             ) from None
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
+
+
+def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
+    """The checkpoint's files that a chat with these inputs needs beside config and weights."""
+    return NEEDED_FILES if tuple(inputs) == ("text",) else (*NEEDED_FILES, PROCESSOR_FILE)
 
 
 def check_output(out: Path, force: bool) -> None:
@@ -161,15 +197,21 @@ def _explained(out: Path) -> Iterator[None]:
         raise OutputError(f"{where} could not be written: {reason}. Nothing was left at {out}.") from error
 
 
-def _all_weights(spec: ModelSpec) -> list[Weight]:
-    both = [*embed_graph(spec.text).weights(), *decoder_graph(spec.text).weights()]
-    return list({weight.name: weight for weight in both}.values())
+def _graphs(spec: ModelSpec) -> dict[str, Graph]:
+    """The ONNX graphs by stem."""
+    graphs = {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text)}
+    if spec.vision:
+        graphs[VISION_STEM] = vision_graph(spec.vision, spec.text)
+    if spec.audio:
+        graphs[AUDIO_STEM] = audio_graph(spec.audio, spec.text)
+    return graphs
 
 
 def _write_bundle(
     folder: Path,
     source: Path,
     spec: ModelSpec,
+    inputs: tuple[Input, ...],
     reader: CheckpointWeights,
     weights: WeightFormat,
     context: int,
@@ -182,8 +224,8 @@ def _write_bundle(
     media = spec.vision is not None or spec.audio is not None
     filling, whole = fill_graph(spec.text, media), text_graph(spec.text)
     plans = compile_plans(filling, whole, weights, locations, reader, folder, context, limits)
-    _copy_files(source, folder, weights)
-    manifest = _manifest(folder, source, spec, weights, context, plans, progress, slice_bytes)
+    _copy_files(source, folder, inputs, weights)
+    manifest = _manifest(folder, source, spec, inputs, weights, context, plans, progress, slice_bytes)
     write_manifest(folder, manifest)
     return manifest
 
@@ -193,7 +235,7 @@ def _write_graphs(
 ) -> Locations:
     """Writes the ONNX graphs and their data. Returns where the weights lie: of the tied embedding, which both graphs
     need and have, in the file that comes first in a download."""
-    graphs = {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text)}
+    graphs = _graphs(spec)
     held = [weight for graph in graphs.values() for weight in graph.weights()]
     progress.begin("Packing the weights", sum(plane.bytes for weight in held for plane in planes(weight, weights)))
     locations: Locations = {}
@@ -204,10 +246,9 @@ def _write_graphs(
     return locations
 
 
-def _copy_files(source: Path, folder: Path, weights: WeightFormat) -> None:
-    for name in (*NEEDED_FILES, *OPTIONAL_FILES):
-        if (source / name).exists():
-            shutil.copyfile(source / name, folder / name)
+def _copy_files(source: Path, folder: Path, inputs: Sequence[Input], weights: WeightFormat) -> None:
+    for name in needed_files(inputs):
+        shutil.copyfile(source / name, folder / name)
     config: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
     config["transformers.js_config"] = transformers_js_config(weights, _files(folder))
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -221,6 +262,7 @@ def _manifest(
     folder: Path,
     source: Path,
     spec: ModelSpec,
+    inputs: tuple[Input, ...],
     weights: WeightFormat,
     context: int,
     plans: CompiledPlans,
@@ -239,7 +281,7 @@ def _manifest(
         source=Source(name=source.resolve().name, model_type=spec.model_type, licence=read_licence(source)),
         weights=weights,
         context=context,
-        inputs=("text",),
+        inputs=inputs,
         plans=tuple(plans.entries),
         files=entries,
         memory=plans.memory,

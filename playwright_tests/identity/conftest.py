@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from gemtab.bundle.digest import SLICE_BYTES
 from gemtab.export import export_bundle
 from playwright_tests.identity.models import CASES, SMALL_BINDINGS
 from playwright_tests.serving import serving
@@ -38,9 +39,10 @@ def identity_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
     """The bundle of every case, by its name."""
     folder = tmp_path_factory.mktemp("identity")
     for case in CASES:
-        slices = {"slice_bytes": SMALL_BINDINGS} if case.small else {}
+        slice_bytes = SMALL_BINDINGS if case.small else SLICE_BYTES
         source, out = case.source(folder / "checkpoints"), folder / case.name
-        export_bundle(source, out, case.weights, case.context, False, Silent(), limits=case.limits, **slices)
+        options = (case.weights, case.context, False, Silent())
+        export_bundle(source, out, *options, limits=case.limits, slice_bytes=slice_bytes)
     return {case.name: folder / case.name for case in CASES}
 
 

@@ -48,7 +48,49 @@ def test_config_json_tells_transformers_js_what_there_is(gemtab: Gemtab, tiny: P
     gemtab("export", tiny, tmp_path / "out")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["model_type"] == json.loads((tiny / "config.json").read_text())["model_type"]
-    assert config["transformers.js_config"]["dtype"] == {"embed_tokens": "q4", "decoder_model_merged": "q4"}
+    graphs = ("embed_tokens", "decoder_model_merged", "vision_encoder", "audio_encoder")
+    assert config["transformers.js_config"]["dtype"] == dict.fromkeys(graphs, "q4")
+    assert config["transformers.js_config"]["use_external_data_format"] == {f"{name}_q4.onnx": 1 for name in graphs}
+
+
+def onnx_graphs(bundle: Path) -> set[str]:
+    return {path.name.removesuffix("_q4.onnx") for path in bundle.glob("onnx/*.onnx")}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "inputs", "towers"),
+    [
+        ([], ("text", "image", "video", "audio"), {"vision_encoder", "audio_encoder"}),
+        (["--inputs", "text"], ("text",), set()),
+        (["--inputs", "text,image"], ("text", "image"), {"vision_encoder"}),
+        (["--inputs", "audio"], ("text", "audio"), {"audio_encoder"}),
+    ],
+)
+def test_towers_that_nobody_asked_for_are_left_out(
+    gemtab: Gemtab, tiny: Path, tmp_path: Path, wanted: list[str], inputs: tuple[str, ...], towers: set[str]
+) -> None:
+    assert gemtab("export", tiny, tmp_path / "out", *wanted).code == 0
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest.inputs == inputs
+    assert onnx_graphs(tmp_path / "out") == {"embed_tokens", "decoder_model_merged"} | towers
+    assert ("processor_config.json" in manifest.files) == bool(towers)
+
+
+@pytest.mark.parametrize("wanted", ["text,smell", "text, image", ""])
+def test_inputs_that_nothing_takes_are_wrong_use(gemtab: Gemtab, tiny: Path, tmp_path: Path, wanted: str) -> None:
+    gemtab("export", tiny, tmp_path / "out", "--inputs", wanted).refused(2, "--inputs", "text, image, video, audio")
+    assert not (tmp_path / "out").exists()
+
+
+def test_inputs_that_this_model_does_not_take_are_wrong_use(gemtab: Gemtab, checkpoint: Path, tmp_path: Path) -> None:
+    edit_json(checkpoint / "config.json", audio_config=None)
+    gemtab("export", checkpoint, tmp_path / "out", "--inputs", "audio").refused(2, "text, image, video", "'audio'")
+
+
+def test_a_model_that_sees_needs_its_processors_config(gemtab: Gemtab, checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "processor_config.json").unlink()
+    gemtab("export", checkpoint, tmp_path / "out").refused(3, "processor_config.json is missing")
+    assert gemtab("export", checkpoint, tmp_path / "out", "--inputs", "text").code == 0
 
 
 def test_the_context_is_what_was_asked_for(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:

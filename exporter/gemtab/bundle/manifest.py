@@ -13,6 +13,7 @@ MANIFEST_FORMAT: Final = 1
 MANIFEST_NAME = "gemtab.json"
 
 WeightFormat = Literal["f32", "f16", "q8", "q4"]
+Input = Literal["text", "image", "audio", "video"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
 """A file of the bundle; no part of the path begins with a dot, so that none leads out of the folder."""
@@ -67,7 +68,7 @@ class Manifest(Strict):
     source: Source
     weights: WeightFormat
     context: int
-    inputs: tuple[Literal["text", "image", "audio", "video"], ...]
+    inputs: tuple[Input, ...]
     plans: Annotated[tuple[PlanEntry, ...], Field(min_length=1)]
     towers: Towers = Towers()
     files: dict[RelativePath, FileEntry]

@@ -29,6 +29,12 @@ def command(
     context: Annotated[
         int | None, typer.Option(help="Most tokens of a conversation. [default: what the model takes, at most 32768]")
     ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="What the bundle takes: text and of image, video, audio. [default: all that the model takes]"
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is at OUT already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -42,7 +48,8 @@ def command(
         raise UsageError(f"There is no folder {source}. SOURCE is the folder of a checkpoint.")
     started = time.monotonic()
     with stage_progress(quiet=as_json) as progress:
-        export_bundle(source, out_folder, chosen, context, force, progress)
+        taken = None if inputs is None else inputs.split(",")
+        export_bundle(source, out_folder, chosen, context, force, progress, inputs=taken)
     summary = summarise_bundle(out_folder)
     if as_json:
         out.file.write(summary.model_dump_json(indent=1) + "\n")
