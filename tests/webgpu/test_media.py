@@ -6,9 +6,9 @@ import pytest
 import torch
 import wgpu
 
-from gemtab.backends.media import Rows
+from gemtab.backends.media import Media, Rows
 from gemtab.backends.onnx.run import OnnxText
-from gemtab.backends.webgpu.executor import Executor, Media, chunks
+from gemtab.backends.webgpu.executor import Executor, chunks
 from gemtab.bundle.plan import Limits
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import ContextError, UsageError

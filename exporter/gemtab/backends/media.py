@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -21,6 +22,24 @@ class Rows:
     def end(self) -> int:
         """The position after the last placeholder."""
         return self.position + len(self.rows)
+
+
+@dataclass(frozen=True)
+class Media:
+    """Rows of embeddings for the placeholders at positions `position` … `position` + `tokens` - 1.
+
+    rows: [tokens, hidden] f32 as the backend has them, a buffer of its GPU for instance. picture: as in Rows.
+    """
+
+    position: int
+    tokens: int
+    rows: Any
+    picture: bool
+
+    @property
+    def end(self) -> int:
+        """The position after the last."""
+        return self.position + self.tokens
 
 
 def media_inputs(hidden: int, tokens: int, media: Sequence[Rows]) -> dict[str, torch.Tensor]:

@@ -8,10 +8,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar
 
+from gemtab.backends.media import Media
 from gemtab.chat.answer import AnswerParser, AnswerPart
+from gemtab.chat.media import Encoder, Medium, PlacedItem, Placeholders, Prompt
 from gemtab.chat.template import ChatTemplate
 from gemtab.chat.tokenizer import ChatTokenizer
-from gemtab.errors import BundleError, ContextError
+from gemtab.errors import BundleError, ContextError, UsageError
 
 GENERATION_CONFIG_NAME = "generation_config.json"
 MOST_SNAPSHOTS = 8
@@ -45,8 +47,8 @@ class TextBackend(Protocol[Kept]):
     def set_sampling(self, temperature: float, top_k: int, top_p: float, seed: int) -> None:
         """How the next ids are chosen; temperature 0 is greedy."""
 
-    def fill(self, ids: Sequence[int]) -> None:
-        """Puts tokens into the caches."""
+    def fill(self, ids: Sequence[int], media: Sequence[Media] = ()) -> None:
+        """Puts tokens into the caches; media: what stands in the places of placeholders among them."""
 
     def decode(self, token: int | None) -> int:
         """Processes one token (the one just sampled if None), samples the next and returns its id."""
@@ -91,11 +93,28 @@ class ToolRequest(TypedDict):
     function: ToolFunction
 
 
+class TextPart(TypedDict):
+    """Words among media."""
+
+    type: Literal["text"]
+    text: str
+
+
+class MediumPart(TypedDict):
+    """A picture, sound or clip; `type` is its kind."""
+
+    type: Literal["image", "audio", "video"]
+    medium: Medium
+
+
+Content = str | list[TextPart | MediumPart]
+
+
 class Message(TypedDict):
     """A message as templates know it."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str
+    content: Content
     tool_calls: NotRequired[list[ToolRequest]]
 
 
@@ -138,25 +157,28 @@ class PromptCache:
     """What the backend's caches hold, and how the next prompt reuses it.
 
     A conversation is rendered anew each turn, and the template changes earlier turns when it is (thoughts and the
-    empty thought block go), so only the longest common prefix of the ids is kept. Caches that are rings cannot go back
-    far: a snapshot is kept where each prompt is expected to agree with the next one.
+    empty thought block go), so only the longest common prefix is kept, of ids and of what is in the media. Caches that
+    are rings cannot go back far: a snapshot is kept where each prompt is expected to agree with the next one.
     """
 
     def __init__(self, backend: TextBackend[Any]) -> None:
         self._backend = backend
-        self._ids: list[int] = []
+        self._keys: list[int | tuple[str, int]] = []
         self._snapshots: list[Snapshot] = []
 
-    def fill(self, ids: Sequence[int], stable: int) -> int:
-        """Brings the caches to all of `ids` but the last, which the first decode step takes; keeps a snapshot at
-        `stable`. Returns how many ids the caches already held."""
+    def fill(self, prompt: Prompt, stable: int, encoder: Encoder | None = None) -> int:
+        """Brings the caches to all of the prompt but its last id, which the first decode step takes; keeps a snapshot
+        at `stable`. Media that the caches do not hold yet are encoded. Returns how many ids they already held."""
+        ids, keys = prompt.ids, prompt.keys()
         last = len(ids) - 1
-        reused = self._go_back(min(common_prefix(self._ids, ids), last))
+        reused = self._go_back(min(common_prefix(self._keys, keys), last))
+        self._keys = keys[:reused]
+        media = _encoded([placed for placed in prompt.items if placed.end > reused], encoder)
         if reused <= stable <= last:
-            self._backend.fill(ids[reused:stable])
+            self._backend.fill(ids[reused:stable], media)
             self._take_snapshot()
-        self._backend.fill(ids[self._backend.position : last])
-        self._ids = list(ids[:last])
+        self._backend.fill(ids[self._backend.position : last], media)
+        self._keys = keys[:last]
         return reused
 
     def decode(self, ids: Sequence[int], most: int) -> Iterator[int]:
@@ -165,7 +187,7 @@ class PromptCache:
         following = ids[-1]
         for _ in range(most):
             sampled = self._backend.decode(token)
-            self._ids.append(following)
+            self._keys.append(following)
             token, following = None, sampled
             yield sampled
 
@@ -183,11 +205,26 @@ class PromptCache:
         self._snapshots = [*self._snapshots, self._backend.snapshot()][-MOST_SNAPSHOTS:]
 
 
+def _encoded(items: Sequence[PlacedItem], encoder: Encoder | None) -> list[Media]:
+    if items and encoder is None:
+        raise UsageError("This conversation has media, but the session was made without an encoder for them.")
+    return [
+        Media(placed.position, placed.item.tokens, encoder.rows(placed.item), placed.item.tower == "image")
+        for placed in items
+        if encoder is not None
+    ]
+
+
 class ChatSession:
-    """A conversation with the bundle in `folder` on a backend of its own."""
+    """A conversation with the bundle in `folder` on a backend of its own. encoder: makes rows of media for it."""
 
     def __init__(
-        self, folder: Path, backend: TextBackend[Any], messages: Sequence[Message] = (), thinking: bool = False
+        self,
+        folder: Path,
+        backend: TextBackend[Any],
+        messages: Sequence[Message] = (),
+        thinking: bool = False,
+        encoder: Encoder | None = None,
     ) -> None:
         self.messages: list[Message] = list(messages)
         self.thinking = thinking
@@ -195,23 +232,31 @@ class ChatSession:
         self.generation = read_generation_config(folder)
         self._tokenizer = ChatTokenizer(folder)
         self._template = ChatTemplate(folder)
+        self._placeholders = Placeholders(folder, self._tokenizer)
+        self._encoder = encoder
         self._backend = backend
         self._cache = PromptCache(backend)
 
-    def prompt(self) -> list[int]:
-        """The ids of the conversation so far, the opening of the model's turn included."""
-        return self._tokenizer.encode(
-            self._template.render(self.messages, thinking=self.thinking, add_generation_prompt=True)
-        )
+    def prompt(self) -> Prompt:
+        """The conversation so far, the opening of the model's turn included."""
+        return self._rendered(self.messages, add_generation_prompt=True)
 
-    def send(self, text: str, sampling: Sampling | None = None, max_tokens: int | None = None) -> Iterator[AnswerPart]:
-        """Adds `text` to the conversation and gives the answer's parts as they come; the answer is then added too.
+    def _rendered(self, messages: Sequence[Message], add_generation_prompt: bool) -> Prompt:
+        media = [part["medium"] for message in messages for part in _parts(message) if part["type"] != "text"]
+        text = self._template.render(messages, thinking=self.thinking, add_generation_prompt=add_generation_prompt)
+        return self._placeholders.place(self._tokenizer.encode(self._placeholders.expand(text, media)), media)
 
-        Raises ContextError, before anything runs, where the prompt leaves no room for an answer; the conversation is
-        then as it was.
+    def send(
+        self, content: Content, sampling: Sampling | None = None, max_tokens: int | None = None
+    ) -> Iterator[AnswerPart]:
+        """Adds what the user says to the conversation and gives the answer's parts as they come; the answer is then
+        added too.
+
+        Raises ContextError, before anything runs, where the prompt leaves no room for an answer, and UsageError where
+        media cannot be taken; the conversation is then as it was.
         """
         before = list(self.messages)
-        self.messages.append({"role": "user", "content": text})
+        self.messages.append({"role": "user", "content": content})
         words: list[str] = []
         calls: list[ToolRequest] = []
         parser = AnswerParser(self._tokenizer)
@@ -222,14 +267,15 @@ class ChatSession:
                 elif part.kind == "tool_call":
                     calls.append(_tool_request(part.text))
                 yield part
-        except ContextError:
+        except (ContextError, UsageError):
             self.messages = before
             raise
         self.messages.append(_assistant_message("".join(words), calls))
 
     def _answer(self, parser: AnswerParser, sampling: Sampling, max_tokens: int | None) -> Iterator[AnswerPart]:
         started = time.perf_counter()
-        ids = self.prompt()
+        prompt = self.prompt()
+        ids = prompt.ids
         room = self._backend.context - len(ids) + 1
         if room <= 1:
             raise ContextError(
@@ -237,7 +283,7 @@ class ChatSession:
                 "answer included. Shorten the prompt, or export again with a larger --context."
             )
         self._backend.set_sampling(sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed)
-        self.stats = TurnStats(len(ids), self._cache.fill(ids, self._stable_prefix(ids)))
+        self.stats = TurnStats(len(ids), self._cache.fill(prompt, self._stable_prefix(prompt), self._encoder))
         for id_ in self._cache.decode(ids, room if max_tokens is None else min(max_tokens, room)):
             now = time.perf_counter() - started
             if not self.stats.answer_tokens:
@@ -250,15 +296,20 @@ class ChatSession:
             yield from parser.push(id_)
         yield from parser.end()
 
-    def _stable_prefix(self, ids: Sequence[int]) -> int:
+    def _stable_prefix(self, prompt: Prompt) -> int:
         """How much of the prompt the next turn will begin with: the template is asked what it makes of an answer."""
         answered: list[Message] = [*self.messages, {"role": "assistant", "content": "…"}]
-        rendered = self._template.render(answered, thinking=self.thinking, add_generation_prompt=False)
-        return min(common_prefix(ids, self._tokenizer.encode(rendered)), len(ids) - 1)
+        next_time = self._rendered(answered, add_generation_prompt=False)
+        return min(common_prefix(prompt.keys(), next_time.keys()), len(prompt.ids) - 1)
 
 
-def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many ids two sequences have in common from the start."""
+def _parts(message: Message) -> Sequence[TextPart | MediumPart]:
+    content = message["content"]
+    return () if isinstance(content, str) else content
+
+
+def common_prefix(left: Sequence[Any], right: Sequence[Any]) -> int:
+    """How many elements two sequences have in common from the start."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
 
 

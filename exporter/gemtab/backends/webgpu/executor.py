@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import wgpu
 
+from gemtab.backends.media import Media
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.bundle.folder import load_plan
 from gemtab.bundle.plan import (
@@ -30,25 +31,6 @@ from gemtab.errors import BundleError, ContextError, DeviceError, UsageError
 _STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
 _BINDING_TYPES = {"read": "read-only-storage", "read_write": "storage", "uniform": "uniform"}
 _PARAMS_ALIGNMENT = 256
-
-
-@dataclass(frozen=True)
-class Media:
-    """Rows of embeddings for the placeholders at positions `position` … `position` + `tokens` - 1.
-
-    rows: a GPU buffer of this device, [tokens, hidden] f32. picture: one picture or frame, whose tokens see each other
-    where the model has it so.
-    """
-
-    position: int
-    tokens: int
-    rows: Any
-    picture: bool
-
-    @property
-    def end(self) -> int:
-        """The position after the last."""
-        return self.position + self.tokens
 
 
 @dataclass(frozen=True)
