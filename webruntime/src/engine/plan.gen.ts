@@ -10,8 +10,8 @@ export type Expr = number | ("T" | "P" | "C") | ["+" | "-" | "*" | "ceildiv" | "
  * context: the largest context; the executor may choose a smaller C.
  * slots: bytes of each, numbers but in a tower's plan.
  * programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the
- * next id; `verify` takes up to 8 and gives logits for each. A tower's plan has `encode`, which turns the input rows of
- * one picture or clip into T `rows` [T, hidden] f32; its context is the largest T, its vocabulary and ring are 0.
+ * next id; `verify` takes up to 8 and gives logits for each. A tower's plan has `encode`, which turns the input rows
+ * of one picture or clip into T `rows` [T, hidden] f32; its context is the largest T, its vocabulary and ring are 0.
  */
 export interface Plan {
   format: 1;
@@ -91,10 +91,10 @@ export interface ScratchBuffer {
  * - `sampling` [4]: temperature (f32; 0 is greedy), top_k (0: as many as the sampler keeps), top_p (f32; 1: off),
  *   seed.
  * - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
- * - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if its
- *   id is a placeholder's. The executor copies what a tower made.
- * - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on sliding
- *   layers, its own unless it is of a picture.
+ * - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if
+ *   its id is a placeholder's. The executor copies what a tower made.
+ * - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on
+ *   sliding layers, its own unless it is of a picture.
  *
  * A tower's plan has only `step`.
  */
