@@ -18,8 +18,8 @@ import pytest
 
 from gemtab.resources import REPOSITORY
 
-EXTRAS = ("wgpu", "onnxruntime", "transformers", "pytest")
-"""Packages of the extras `parity` and `test`."""
+EXTRAS = ("wgpu", "onnxruntime", "transformers", "pytest", "av", "PIL")
+"""Packages of the extras `parity`, `media` and `test`."""
 
 
 @dataclass(frozen=True)
