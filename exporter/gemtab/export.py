@@ -17,7 +17,15 @@ from gemtab.backends.webgpu.compile import CompiledPlans, check_kernels, compile
 from gemtab.bundle.digest import SLICE_BYTES, digest_file
 from gemtab.bundle.folder import is_bundle, write_manifest
 from gemtab.bundle.manifest import Input, Manifest, Source, WeightFormat
-from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, VISION_STEM, transformers_js_config
+from gemtab.bundle.onnx_files import (
+    AUDIO_STEM,
+    DECODER_STEM,
+    EMBED_STEM,
+    PREPROCESSOR_FILE,
+    VISION_STEM,
+    preprocessor_config,
+    transformers_js_config,
+)
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import Location, write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
@@ -249,9 +257,19 @@ def _write_graphs(
 def _copy_files(source: Path, folder: Path, inputs: Sequence[Input], weights: WeightFormat) -> None:
     for name in needed_files(inputs):
         shutil.copyfile(source / name, folder / name)
-    config: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    config["transformers.js_config"] = transformers_js_config(weights, _files(folder))
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    if PROCESSOR_FILE in needed_files(inputs):
+        _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(_read_json(source / PROCESSOR_FILE)))
+    told = transformers_js_config(weights, _files(folder))
+    _write_json(folder / "config.json", {**_read_json(source / "config.json"), "transformers.js_config": told})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _files(folder: Path) -> list[str]:

@@ -74,6 +74,7 @@ def test_towers_that_nobody_asked_for_are_left_out(
     assert manifest.inputs == inputs
     assert onnx_graphs(tmp_path / "out") == {"embed_tokens", "decoder_model_merged"} | towers
     assert ("processor_config.json" in manifest.files) == bool(towers)
+    assert ("preprocessor_config.json" in manifest.files) == bool(towers)
 
 
 @pytest.mark.parametrize("wanted", ["text,smell", "text, image", ""])

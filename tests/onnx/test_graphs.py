@@ -8,11 +8,15 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
+import torch
 
+from gemtab.backends.onnx import write_onnx
 from gemtab.backends.onnx.run import OnnxText
+from gemtab.backends.reference import rope
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, FOLDER
 from gemtab.errors import BundleError
+from gemtab.graph import GraphBuilder
 from tests.onnx.conftest import Written, WrittenAs
 from tests.variants import IMAGE_ID, VIDEO_ID
 
@@ -164,10 +168,10 @@ def test_every_initializer_of_the_checkpoint_lies_where_the_plan_looks(
 
 @pytest.mark.parametrize("weight_format", ["f32", "q8", "q4"])
 @pytest.mark.parametrize("stem", [EMBED_STEM, DECODER_STEM])
-def test_no_f16_is_left_once_an_engine_has_folded_constants(
+def test_no_f16_or_f64_is_left_once_an_engine_has_folded_constants(
     weight_format: WeightFormat, stem: str, written: WrittenAs, tmp_path: Path
 ) -> None:
-    """A GPU without f16 could not compute with it."""
+    """A GPU without f16 could not compute with it, and some builds of ONNX Runtime have no f64."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(tmp_path / "folded.onnx")
@@ -176,8 +180,24 @@ def test_no_f16_is_left_once_an_engine_has_folded_constants(
     )
     folded = onnx.load(tmp_path / "folded.onnx", load_external_data=False)
     assert folded.graph.initializer
-    left = [tensor.name for tensor in folded.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16]
+    unwanted = {onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
+    left = [tensor.name for tensor in folded.graph.initializer if tensor.data_type in unwanted]
     assert left == []
+
+
+@pytest.mark.parametrize(("theta", "size", "rotated_pairs"), [(1e4, 256, 128), (1e6, 512, 64), (100.0, 32, 16)])
+def test_rope_is_as_exact_at_the_last_position_as_at_the_first(
+    theta: float, size: int, rotated_pairs: int, tmp_path: Path
+) -> None:
+    b = GraphBuilder("rope")
+    positions = b.input("position_ids", ("T",), "i32")
+    graph = b.finish(turned=b.rope(b.input("x", ("T", 2, size)), positions, theta, rotated_pairs))
+    path = tmp_path / write_onnx(tmp_path, "rope", graph, "f32", {})
+    places = np.array([0, 1, 4095, 131_071, 262_143])
+    x = np.random.default_rng(6).standard_normal((len(places), 2, size), np.float32)
+    (found,) = session(path).run(None, {"x": x[None], "position_ids": places[None]})
+    expected = rope(torch.from_numpy(x), torch.from_numpy(places), theta=theta, rotated_pairs=rotated_pairs)
+    np.testing.assert_allclose(found[0], expected.numpy(), atol=4e-6)
 
 
 def test_a_missing_graph_is_named(tmp_path: Path) -> None:

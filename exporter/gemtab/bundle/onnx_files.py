@@ -1,4 +1,4 @@
-"""The names that transformers.js looks for in a bundle's `onnx/` folder, and what config.json tells it of them.
+"""The names that transformers.js looks for in a bundle, and what its config files tell it of the graphs.
 
 After transformers.js 4.3: `onnx/<stem><suffix>.onnx`, its data in `….onnx_data`, `….onnx_data_1`, …
 """
@@ -13,6 +13,9 @@ EMBED_STEM = "embed_tokens"
 DECODER_STEM = "decoder_model_merged"
 VISION_STEM = "vision_encoder"
 AUDIO_STEM = "audio_encoder"
+
+PREPROCESSOR_FILE = "preprocessor_config.json"
+"""Where transformers.js looks up which processor a model has, whose settings are in processor_config.json."""
 
 MOST_DATA_FILES = 100
 """transformers.js refuses more for one graph."""
@@ -47,3 +50,8 @@ def transformers_js_config(weight_format: WeightFormat, files: Iterable[str]) ->
             for name, graph in zip(names, graphs, strict=True)
         },
     }
+
+
+def preprocessor_config(processor_config: dict[str, Any]) -> dict[str, Any]:
+    """What PREPROCESSOR_FILE holds: the class that the content of processor_config.json is for."""
+    return {"processor_class": processor_config.get("processor_class", "Gemma4Processor")}

@@ -13,6 +13,10 @@ from gemtab.graph import Node, known
 
 PAST_NAME = "past_key_values"
 
+PARTS_OF_A_TURN = 1 << 44
+"""So fine that half a part a position, over a million of them, is no more than f32's own rounding; and so coarse that
+an angle of a million radians is below 2 ** 63 parts."""
+
 MASKED = -3.0e38
 """Score of a position that is not seen. Finite, so that a row of padding, which sees nothing, is not NaN."""
 
@@ -35,17 +39,20 @@ def turn(e: Emitter, x: ir.Value, size: int, positions: ir.Value, theta: float, 
 def _angles(e: Emitter, positions: ir.Value, size: int, theta: float, turning: int, function: str) -> ir.Value:
     """Cosine or sine of the angles [B, T, 1, size / 2]; angle 0 for pairs that do not turn.
 
-    Angles are f64: as f32, the angle of position 131,071 would be off by up to 0.008.
+    As f32, the angle of position 131,071 would be off by up to 0.008, and not every build of ONNX Runtime for browsers
+    computes in f64. So angles are integers, in parts of a turn, of which whole turns are taken off exactly.
     """
+    key = (positions.name, theta, turning, size)
 
     def make() -> ir.Value:
         pairs = np.arange(size // 2)
         frequencies = np.where(pairs < turning, theta ** (-2.0 * pairs / size), 0.0)
-        turns = e.unsqueeze(e.cast(positions, ir.DataType.DOUBLE), -1, -2)
-        angles = e.op("Mul", turns, e.constant(frequencies, np.float64))
-        return e.cast(e.op(function, angles), ir.DataType.FLOAT)
+        parts = np.rint(frequencies / (2 * np.pi) * PARTS_OF_A_TURN)
+        angle, turn = e.op("Mul", e.unsqueeze(positions, -1, -2), e.i64(parts)), e.i64(PARTS_OF_A_TURN)
+        rest = e.op("Sub", angle, e.op("Mul", e.op("Div", angle, turn), turn))
+        return e.op("Mul", e.cast(rest, ir.DataType.FLOAT), e.f32(2 * np.pi / PARTS_OF_A_TURN))
 
-    return e.once((function, positions.name, theta, turning, size), make)
+    return e.once((function, *key), lambda: e.op(function, e.once(("angles", *key), make)))
 
 
 def kv_write(e: Emitter, node: Node) -> None:

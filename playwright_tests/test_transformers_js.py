@@ -1,0 +1,158 @@
+"""Others can run our export: transformers.js loads the bundle as it is, and decodes what the reference does.
+
+Its processor lays out prompts with empty lines around media and resizes by the browser's canvas. So it makes the
+inputs, and the reference is given the same.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+
+from gemtab.backends.media import Rows
+from gemtab.backends.reference import Reference
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.graph import Graph
+from gemtab.model.audio import audio_graph
+from gemtab.model.vision import vision_graph
+from gemtab.parity.greedy import MAX_TIE_SHARE, compare_greedy
+from gemtab.parity.text import ReferenceText
+from gemtab.parity.tolerances import ACTIVATIONS
+from gemtab.quantize import DequantisedWeights
+from playwright_tests.conftest import TINY
+from playwright_tests.transformers_js import open_transformers_js
+
+STEPS = 12
+
+LOAD = """async name => {
+  const { AutoProcessor, Gemma4ForConditionalGeneration } = transformers;
+  globalThis.processor = await AutoProcessor.from_pretrained(name);
+  globalThis.model = await Gemma4ForConditionalGeneration.from_pretrained(name, { device: 'wasm' });
+}"""
+
+# Pictures are waves of colour, sounds a rising tone.
+ASK = """async ([question, sizes, samples, steps]) => {
+  const picture = ([width, height]) => new transformers.RawImage(
+    Uint8ClampedArray.from({ length: width * height * 3 }, (_, i) =>
+      127 * (1 + Math.sin((i % 3 + 1) * (i / 3 % width) / 19 + (i / 3 / width) / 7))), width, height, 3);
+  const sound = Float32Array.from({ length: samples }, (_, i) => 0.3 * Math.sin(i * (200 + i / 90) / 2500));
+  const content = [...sizes.map(() => ({ type: 'image' })), ...(samples ? [{ type: 'audio' }] : []),
+    { type: 'text', text: question }];
+  const prompt = processor.apply_chat_template([{ role: 'user', content }], { add_generation_prompt: true });
+  const inputs = await processor(prompt, sizes.length ? sizes.map(picture) : null, samples ? sound : null,
+    { add_special_tokens: false });
+  const all = await model.generate({ ...inputs, do_sample: false, max_new_tokens: steps });
+  const length = inputs.input_ids.dims[1];
+  const plain = tensor => tensor && { shape: tensor.dims, values: Array.from(tensor.data, Number) };
+  const { pixel_values, image_position_ids, input_features, input_features_mask } = inputs;
+  return {
+    ids: Array.from(inputs.input_ids.data, Number),
+    chosen: Array.from(all.data, Number).slice(length),
+    pixels: plain(pixel_values), positions: plain(image_position_ids),
+    sound: plain(input_features), mask: plain(input_features_mask),
+  };
+}"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """text: the question; pictures: sizes in pixels; samples: of a sound at 16 kHz, 0 for none."""
+
+    text: str
+    pictures: tuple[tuple[int, int], ...] = ()
+    samples: int = 0
+
+
+QUESTIONS = {
+    "text": Question("Hello! Who are you?"),
+    "picture": Question("What is this?", pictures=((200, 150),)),
+    "pictures of two sizes": Question("Which is larger?", pictures=((64, 300), (500, 210))),
+    "sound": Question("What do you hear?", samples=20_000),
+    "picture and sound": Question("Do they fit?", pictures=((96, 96),), samples=9_999),
+}
+
+
+@pytest.fixture(scope="module")
+def transformers_page(browser: Browser, served: str) -> Iterator[Page]:
+    """A page where the bundle `tiny` is loaded."""
+    page = browser.new_page()
+    open_transformers_js(page, served)
+    page.evaluate(LOAD, "tiny")
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def stored() -> DequantisedWeights:
+    """The checkpoint's weights as the bundle has them."""
+    return DequantisedWeights(CheckpointWeights(Checkpoint.open(TINY), load_spec(TINY)), "q4")
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_it_chooses_the_references_tokens(name: str, transformers_page: Page, stored: DequantisedWeights) -> None:
+    question = QUESTIONS[name]
+    answer = transformers_page.evaluate(ASK, [question.text, question.pictures, question.samples, STEPS])
+    ids, chosen = answer["ids"], answer["chosen"]
+    media = rows_of_pictures(answer, stored) + rows_of_sound(answer, stored)
+    assert len(media) == len(question.pictures) + bool(question.samples)
+    text = ReferenceText(load_spec(TINY).text, stored)
+    logits = [text.see(ids, media)[-1]]
+    for token in chosen[:-1]:
+        logits.append(text.step([token]))
+    match = compare_greedy(torch.stack(logits), chosen, ACTIVATIONS["f32"].tie)
+    assert match.first_difference is None, f"{chosen} instead of {[int(row.argmax()) for row in logits]}"
+    assert match.ties <= max(1, MAX_TIE_SHARE * len(chosen))
+
+
+def tensor(plain: dict[str, Any], dtype: torch.dtype) -> torch.Tensor:
+    return torch.tensor(plain["values"], dtype=dtype).reshape(plain["shape"])
+
+
+def rows(graph: Graph, stored: DequantisedWeights, **inputs: torch.Tensor) -> torch.Tensor:
+    """The reference's soft tokens of one picture or sound."""
+    (features,) = Reference(graph, stored).run(inputs, {}).values()
+    return features
+
+
+def runs(ids: list[int], placeholder: int) -> list[int]:
+    """Where each run of a placeholder begins."""
+    return [at for at, one in enumerate(ids) if one == placeholder and ids[at - 1] != placeholder]
+
+
+def rows_of_pictures(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
+    """What the reference makes of the processor's pictures, padding taken off."""
+    if answer["pixels"] is None:
+        return []
+    spec, made = load_spec(TINY), []
+    assert spec.vision
+    graph = vision_graph(spec.vision, spec.text)
+    pictures = zip(tensor(answer["pixels"], torch.float32), tensor(answer["positions"], torch.int64), strict=True)
+    starts = runs(answer["ids"], placeholder("image_token_id"))
+    for start, (pixels, positions) in zip(starts, pictures, strict=True):
+        counted = positions[:, 0] >= 0
+        assert not counted.all(), "padding is meant here"
+        features = rows(graph, stored, pixel_values=pixels[counted], pixel_position_ids=positions[counted])
+        made.append(Rows(start, features, picture=True))
+    return made
+
+
+def rows_of_sound(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
+    """What the reference makes of the processor's sound, padding taken off."""
+    if answer["sound"] is None:
+        return []
+    spec = load_spec(TINY)
+    assert spec.audio
+    (features,), (mask,) = tensor(answer["sound"], torch.float32), tensor(answer["mask"], torch.bool)
+    (start,) = runs(answer["ids"], placeholder("audio_token_id"))
+    made = rows(audio_graph(spec.audio, spec.text), stored, input_features=features[mask])
+    return [Rows(start, made, picture=False)]
+
+
+def placeholder(name: str) -> int:
+    """The id in config.json of the token that holds a place."""
+    found: int = json.loads((TINY / "config.json").read_text())[name]
+    return found

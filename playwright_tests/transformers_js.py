@@ -1,0 +1,51 @@
+"""transformers.js on a page of the development server, as anyone would load it, with all files from this machine."""
+
+import mimetypes
+from pathlib import Path
+
+from playwright.sync_api import Page, Route
+
+PACKAGE = Path(__file__).parents[1] / "node_modules" / "@huggingface" / "transformers"
+RUNTIME = PACKAGE / "node_modules" / "onnxruntime-web"
+"""The version that this one of transformers.js names, not our own."""
+
+PLACE = "transformers-js/"
+
+ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+"""Gives the page threads for wasm, as the server's own pages have them."""
+
+_IMPORT = """async place => {
+  const library = await import(place + 'package/transformers.min.js');
+  const { env } = library;
+  const runtime = place + 'runtime/ort-wasm-simd-threaded.asyncify';
+  Object.assign(env.backends.onnx.wasm, { wasmPaths: { mjs: runtime + '.mjs', wasm: runtime + '.wasm' } });
+  Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, useBrowserCache: false, useWasmCache: false });
+  // A path: an address with a scheme is looked for elsewhere.
+  env.localModelPath = new URL('../bundles/', place).pathname;
+  globalThis.transformers = library;
+}"""
+
+
+def open_transformers_js(page: Page, site: str) -> None:
+    """Opens a page at the server `site` (its address with a slash at the end) where the global `transformers` is the
+    library and the names of the server's bundles are those of models.
+
+    The page and the library's files are put in front of the server, whose own pages may not run wasm; the bundles come
+    from the server itself.
+    """
+    place = site + PLACE
+    folders = {"package": PACKAGE / "dist", "runtime": RUNTIME / "dist"}
+
+    def from_disk(route: Route) -> None:
+        folder, _, file = route.request.url.removeprefix(place).partition("/")
+        if folder == "":
+            body = "<!doctype html><title>transformers.js</title><link rel=icon href=data:>"
+            route.fulfill(content_type="text/html", headers=ISOLATED, body=body)
+            return
+        kind = "text/javascript" if file.endswith("js") else mimetypes.guess_type(file)[0]
+        headers = {**ISOLATED, "Content-Type": kind or "application/octet-stream"}
+        route.fulfill(path=folders[folder] / file, headers=headers)
+
+    page.route(f"{place}**", from_disk)
+    page.goto(place)
+    page.evaluate(_IMPORT, place)
