@@ -50,3 +50,9 @@ class OutputError(GemtabError):
     """The output could not be written: it exists, the disk is full, or a folder is not writable."""
 
     exit_code = 8
+
+
+class MediaError(GemtabError):
+    """A picture, sound or clip is damaged, of an unknown kind, or beyond a limit."""
+
+    exit_code = 9

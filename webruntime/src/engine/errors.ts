@@ -1,6 +1,6 @@
 /** Every error a user can meet. `code` is the name of the Python class (`gemtab.errors`) that says the same. */
 
-export type ErrorCode = "BundleError" | "DeviceError" | "ContextError" | "AbortError" | "UsageError";
+export type ErrorCode = "BundleError" | "DeviceError" | "ContextError" | "AbortError" | "UsageError" | "MediaError";
 
 /** Base of the errors that are shown to users as one paragraph: what, where, expected against found, what to do. */
 export abstract class GemtabError extends Error {
@@ -49,7 +49,13 @@ export class UsageError extends GemtabError {
   override readonly name = this.code;
 }
 
-const CLASSES = { DeviceError, ContextError, AbortError, UsageError };
+/** A picture, sound or clip is damaged, of an unknown kind, or beyond a limit. */
+export class MediaError extends GemtabError {
+  readonly code = "MediaError";
+  override readonly name = this.code;
+}
+
+const CLASSES = { DeviceError, ContextError, AbortError, UsageError, MediaError };
 
 /** An error as it crosses from the worker to the page. */
 export interface ErrorRecord {

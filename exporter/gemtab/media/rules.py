@@ -1,0 +1,123 @@
+"""How pictures and clips become patches: what processor_config.json says, and the sizes that follow from it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gemtab.errors import CheckpointError, UsageError
+
+BUDGETS = (70, 140, 280, 560, 1120)
+"""Soft tokens that a picture may take at most: the choices Gemma 4 was trained with."""
+
+MAX_PIXELS = 8192 * 8192
+"""A picture or frame with more is refused before it is decoded. webruntime/src/input/image/limits.ts says the same."""
+
+BICUBIC = 3
+"""Pillow's number for the only filter that is implemented."""
+
+EXPECTED: dict[str, Any] = {
+    "do_convert_rgb": True,
+    "do_resize": True,
+    "do_rescale": True,
+    "image_mean": [0.0, 0.0, 0.0],
+    "image_std": [1.0, 1.0, 1.0],
+    "resample": BICUBIC,
+    "rescale_factor": 1 / 255,
+}
+"""Settings of transformers' processors that every Gemma 4 has alike; another value is refused."""
+
+
+@dataclass(frozen=True)
+class ImageRules:
+    """How a picture is cut.
+
+    patch: pixels on a side of a patch. pooling: patches on a side of the square that becomes one soft token.
+    max_soft_tokens: one of BUDGETS. merged: that square itself is the patch (models without a vision tower).
+    """
+
+    patch: int
+    pooling: int
+    max_soft_tokens: int
+    merged: bool
+
+    @property
+    def side(self) -> int:
+        """Pixels on a side of one soft token."""
+        return self.patch * self.pooling
+
+    @property
+    def cut(self) -> int:
+        """Pixels on a side of what the model is given as one row."""
+        return self.side if self.merged else self.patch
+
+    def within(self, soft_tokens: int) -> "ImageRules":
+        """The same with another budget. Raises UsageError when it is none of BUDGETS."""
+        if soft_tokens not in BUDGETS:
+            allowed = ", ".join(map(str, BUDGETS))
+            raise UsageError(f"A picture can have at most {allowed} tokens, not {soft_tokens}. Choose one of these.")
+        return replace(self, max_soft_tokens=soft_tokens)
+
+
+@dataclass(frozen=True)
+class VideoRules:
+    """How a clip is cut: `frames` of them at most, each a picture under `image`."""
+
+    image: ImageRules
+    frames: int
+
+
+def image_rules(processor: Mapping[str, Any]) -> ImageRules:
+    """The rules for pictures in a parsed processor_config.json. Raises CheckpointError for what is not known."""
+    return _rules(processor, "image_processor", max_soft_tokens=280)
+
+
+def video_rules(processor: Mapping[str, Any]) -> VideoRules:
+    """The rules for clips in a parsed processor_config.json. Raises CheckpointError for what is not known."""
+    rules = _rules(processor, "video_processor", max_soft_tokens=70)
+    return VideoRules(rules, processor["video_processor"].get("num_frames", 32))
+
+
+def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> ImageRules:
+    """Settings left out have transformers' defaults, `max_soft_tokens` among them."""
+    settings = processor.get(section)
+    if settings is None:
+        raise CheckpointError(f"processor_config.json has no {section}: the model was saved without its processor.")
+    for name, expected in EXPECTED.items():
+        if (found := settings.get(name, expected)) != expected:
+            raise CheckpointError(
+                f"processor_config.json sets {name} of {section} to {found}; only {expected} is known."
+            )
+    budget = settings.get("max_soft_tokens", max_soft_tokens)
+    if budget not in BUDGETS:
+        raise CheckpointError(
+            f"processor_config.json sets max_soft_tokens of {section} to {budget}, not one of {BUDGETS}."
+        )
+    return ImageRules(
+        patch=settings.get("patch_size", 16),
+        pooling=settings.get("pooling_kernel_size", 3),
+        max_soft_tokens=budget,
+        merged="Unified" in settings.get(f"{section}_type", processor.get("processor_class", "")),
+    )
+
+
+def _unknown(section: str, name: str, found: object, expected: object) -> CheckpointError:
+    return CheckpointError(
+        f"processor_config.json sets {name} of {section} to {found}; gemtab knows {expected}. "
+        "Such a model's pictures cannot be prepared."
+    )
+
+
+def target_size(height: int, width: int, rules: ImageRules) -> tuple[int, int]:
+    """(height, width) in pixels that a picture is resized to: the aspect ratio is kept as far as both sides are
+    multiples of `rules.side` and the budget holds.
+    """
+    scale = math.sqrt(rules.max_soft_tokens * rules.side**2 / (height * width))
+    rows = math.floor(scale * height / rules.side)
+    columns = math.floor(scale * width / rules.side)
+    # Sides that would vanish belong to pictures longer than the whole budget laid in one line.
+    if rows == 0:
+        rows, columns = 1, rules.max_soft_tokens
+    elif columns == 0:
+        rows, columns = rules.max_soft_tokens, 1
+    return rows * rules.side, columns * rules.side
