@@ -1,13 +1,8 @@
-"""Fusion: the graph's nodes, gathered into the steps that have kernels.
+"""Fusion of a text stack: its nodes, gathered into the steps that have kernels."""
 
-Every node is either the head of a step or absorbed into one. What fits no pattern is refused by name: an op
-without a kernel must not disappear.
-"""
-
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
 
+from gemtab.backends.webgpu.fusion import Fusion, Handler
 from gemtab.backends.webgpu.steps import (
     AddNorm,
     Attend,
@@ -25,24 +20,12 @@ from gemtab.graph import Graph, Node, Value, Weight, known
 
 def fuse(graph: Graph) -> list[Step]:
     """The steps of `graph` in execution order."""
-    return _Fusion(graph).run()
+    return _TextFusion(graph).run()
 
 
-class _Fusion:
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._steps: list[Step] = []
-        self._absorbed: set[int] = set()
-        self._alias: dict[str, Value] = {}
-        self._producer = {out.name: node for node in graph.nodes for out in node.outputs}
-        self._consumers: dict[str, list[Node]] = defaultdict(list)
-        for node in graph.nodes:
-            for item in node.inputs:
-                if isinstance(item, Value):
-                    self._consumers[item.name].append(node)
-
-    def run(self) -> list[Step]:
-        handlers: dict[str, Callable[[Node], None]] = {
+class _TextFusion(Fusion):
+    def handlers(self) -> dict[str, Handler]:
+        return {
             "embed": self._embed,
             "insert_rows": self._insert_rows,
             "linear": self._linear,
@@ -52,29 +35,6 @@ class _Fusion:
             "reshape": self._reshape,
             **dict.fromkeys(("replace_ids", "slice", "pick", "rope"), self._read_by_consumer),
         }
-        for node in self._graph.nodes:
-            if id(node) in self._absorbed:
-                continue
-            handler = handlers.get(node.op)
-            if handler is None:
-                raise CheckpointError(
-                    f"The op {node.op} at {node.label} has no WebGPU kernel where it stands: this model cannot be "
-                    "compiled for a browser tab by this version of gemtab."
-                )
-            handler(node)
-        return self._steps
-
-    # --- looking around ---------------------------------------------------------------------------------
-
-    def _resolve(self, value: Value) -> Value:
-        return self._alias.get(value.name, value)
-
-    def _only_consumer(self, value: Value, op: str) -> Node | None:
-        consumers = self._consumers[value.name]
-        return consumers[0] if len(consumers) == 1 and consumers[0].op == op else None
-
-    def _absorb(self, *nodes: Node) -> None:
-        self._absorbed.update(id(node) for node in nodes)
 
     def _back(self, value: Value, *ops: str) -> list[Node]:
         """The chain of producers of `value` with these ops, nearest first."""
@@ -88,12 +48,6 @@ class _Fusion:
         return chain
 
     # --- steps ------------------------------------------------------------------------------------------
-
-    def _read_by_consumer(self, node: Node) -> None:
-        """The step that consumes the node takes it in."""
-
-    def _reshape(self, node: Node) -> None:
-        self._alias[node.output.name] = self._resolve(node.value(0))
 
     def _embed(self, node: Node) -> None:
         ids, by = node.value(0), 0

@@ -14,7 +14,19 @@ import numpy as np
 
 from gemtab.backends.webgpu.render import Binding, KernelSource
 from gemtab.backends.webgpu.rope_tables import angle_table, low_size
-from gemtab.backends.webgpu.steps import AddNorm, Attend, Cache, Embed, Glu, InsertRows, Matmul, QkvHeads, Step
+from gemtab.backends.webgpu.steps import (
+    INFINITE,
+    AddNorm,
+    Attend,
+    Bounds,
+    Cache,
+    Embed,
+    Glu,
+    InsertRows,
+    Matmul,
+    QkvHeads,
+    Step,
+)
 from gemtab.backends.webgpu.stored import BLOCK, StoredWeights
 from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer
 from gemtab.graph import Graph, Value, Weight, known
@@ -113,8 +125,20 @@ class Shared:
         return name
 
 
-def _float_bits(value: float) -> int:
-    (bits,) = struct.unpack("<I", struct.pack("<f", value))
+def row_counts(value: Value) -> tuple[int, int]:
+    """How many rows a value has for each token, and how many whatever the tokens: one of the two is 0."""
+    rows = value.shape[0]
+    return (0, rows) if isinstance(rows, int) else (int(rows.removesuffix("T") or 1), 0)
+
+
+def times(factor: int, expr: Expr) -> Expr:
+    """The product."""
+    return expr if factor == 1 else ("*", factor, expr)
+
+
+def float_bits(value: float) -> int:
+    """The bits of an f32, as which a parameter that is one is passed; what is beyond f32 counts as its end."""
+    (bits,) = struct.unpack("<I", struct.pack("<f", min(max(value, -INFINITE), INFINITE)))
     return int(bits)
 
 
@@ -123,11 +147,13 @@ def _spread(count: int) -> tuple[Expr, Expr, Expr]:
     return (min(count, 65535), -(-count // 65535), 1)
 
 
-def _read(name: str, wgsl: str) -> Binding:
+def read(name: str, wgsl: str) -> Binding:
+    """A binding that is only read: an array of that WGSL type."""
     return Binding(name, "read", f"array<{wgsl}>")
 
 
-def _write(name: str, wgsl: str) -> Binding:
+def write(name: str, wgsl: str) -> Binding:
+    """A binding that is written, and may be read."""
     return Binding(name, "read_write", f"array<{wgsl}>")
 
 
@@ -149,7 +175,16 @@ _MATMUL_PARAMS = tuple(
 """Sizes whose place is not the innermost loop are parameters, so that matrices share a pipeline: a tile of many
 tokens takes all of them so, a vector's product has its columns compiled in."""
 
-_STEP = Binding("step", "read", "array<u32, 4>")
+_FILL_PARAMS = (*_MATMUL_PARAMS, ("rows_per_token", "u32"), ("fixed_rows", "u32"))
+"""A tile of many tokens also takes how many rows there are: so many a token, and so many besides."""
+
+_GATED = ("glu", "sigmoid_glu")
+"""Epilogues for which rows have partners."""
+
+_GUARDS = ("y_factor", "y_bound", "sum_bound")
+
+STEP = Binding("step", "read", "array<u32, 4>")
+"""See ControlBuffer."""
 
 
 class Lowering:
@@ -174,29 +209,35 @@ class Lowering:
             else:
                 self._value(value, wide=True)
         for step in steps:
-            match step:
-                case Embed():
-                    self._embed(step)
-                case InsertRows():
-                    self._insert_rows(step)
-                case Matmul():
-                    self._matmul(step)
-                case Glu():
-                    self._glu(step)
-                case AddNorm():
-                    self._add_norm(step)
-                case QkvHeads():
-                    self._qkv_heads(step)
-                case Attend():
-                    self._attend(step)
+            self._lower_step(step)
+
+    def _lower_step(self, step: Step) -> None:
+        match step:
+            case Embed():
+                self._embed(step)
+            case InsertRows():
+                self._insert_rows(step)
+            case Matmul():
+                self._matmul(step)
+            case Glu():
+                self._glu(step)
+            case AddNorm():
+                self._add_norm(step)
+            case QkvHeads():
+                self._qkv_heads(step)
+            case Attend():
+                self._attend(step)
+            case _:
+                raise AssertionError(f"{type(step).__name__} is a tower's")
 
     # --- values -----------------------------------------------------------------------------------------
 
     def _value(self, value: Value, wide: bool) -> str:
         """Declare a value of this program; `wide` values are f32 whatever the activation dtype."""
-        elements = prod(dim for dim in value.shape if isinstance(dim, int))
+        elements = prod(known(dim) for dim in value.shape[1:])
         itemsize = 4 if wide else self._shared.itemsize
-        self.sizes[value.name] = -(-self._tokens * elements * itemsize // 4) * 4
+        per_token, fixed = row_counts(value)
+        self.sizes[value.name] = -(-(per_token * self._tokens + fixed) * elements * itemsize // 4) * 4
         if wide:
             self._wide.add(value.name)
         return value.name
@@ -235,7 +276,7 @@ class Lowering:
         kernel = KernelSource(
             "embed/embed",
             (("format", form), ("ragged", width % BLOCK != 0)),
-            (_read("ids", "u32"), *_plane_bindings(form), _write("out", "vec4<f32>")),
+            (read("ids", "u32"), *plane_bindings(form), write("out", "vec4<f32>")),
             (
                 ("first_row", "u32"),
                 ("rows", "u32"),
@@ -265,7 +306,7 @@ class Lowering:
         kernel = KernelSource(
             "embed/insert_rows",
             (),
-            (_read("ids", "u32"), _read("media", "f32"), _write("x", "f32")),
+            (read("ids", "u32"), read("media", "f32"), write("x", "f32")),
             (("count", "u32"), ("placeholders", "array<vec4<u32>, 2>")),
             (("WIDTH", width),),
         )
@@ -278,33 +319,47 @@ class Lowering:
 
     def _matmul(self, step: Matmul) -> None:
         pieces, buffers = self._shared.stored.pieces(step.weight)
-        if step.epilogue == "glu" and len(pieces) > 1:
+        if step.epilogue in _GATED and len(pieces) > 1:
             self._matmul_then_glu(step)
             return
         self._shared.buffers.update(buffers)
         out = self._value(step.out, wide=step.wide)
         kernel = self._matmul_kernel(step)
-        rows = (step.row_stop - step.row_start) // (2 if step.epilogue == "glu" else 1)
+        rows = (step.row_stop - step.row_start) // (2 if step.epilogue in _GATED else 1)
         offset, width = (step.operand.index * rows, step.operand.count * rows) if step.operand else (0, 0)
         columns = step.weight.shape[1]
-        fixed = (rows, offset, width, rows, _float_bits(step.factor), columns, -(-columns // BLOCK))
+        common = (rows, offset, width, rows, float_bits(step.factor), columns, -(-columns // BLOCK))
+        per_token, fixed = row_counts(step.out)
+        filling = (per_token, fixed, *self._ends(step)) if self._fill else ()
+        bias = () if step.bias is None else (self._weight(step.bias),)
         for piece in pieces:
             start = max(step.row_start, piece.first)
             stop = min(step.row_start + rows, piece.first + piece.rows)
             if start >= stop:
                 continue
             operand = () if step.operand is None else (step.operand.value.name,)
-            per_group = {"glu": 16}.get(step.epilogue, 32) if self._fill else 4
+            per_group = 4 if not self._fill else 16 if step.epilogue in _GATED else 32
             groups = -(-(stop - start) // per_group)
-            grid: tuple[Expr, Expr, Expr] = (groups, ("ceildiv", "T", 32), 1) if self._fill else _spread(groups)
+            tiles: Expr = ("ceildiv", times(per_token, "T"), 32) if per_token else -(-fixed // 32)
+            grid: tuple[Expr, Expr, Expr] = (groups, tiles, 1) if self._fill else _spread(groups)
             step_binding = ("step",) if self._fill or self._tokens > 1 else ()
             self._launch(
                 kernel,
-                (step.x.name, *piece.buffers.values(), *operand, *step_binding, out),
-                (start - piece.first, stop - start, start - step.row_start, *fixed),
+                (step.x.name, *piece.buffers.values(), *operand, *bias, *step_binding, out),
+                (start - piece.first, stop - start, start - step.row_start, *common, *filling),
                 grid,
                 step.label,
             )
+
+    def _ends(self, step: Matmul) -> tuple[int, ...]:
+        """The parameters of what a tower's matrix does to its input and output."""
+        line = () if step.affine is None else tuple(float_bits(value) for value in step.affine)
+        bounds = (*self._bounds(step.x_bounds), *self._bounds(step.bounds)) if step.x_bounds or step.bounds else ()
+        return (*line, *bounds)
+
+    def _bounds(self, bounds: Bounds | None) -> tuple[int, int]:
+        low, high = (-INFINITE, INFINITE) if bounds is None else map(self._shared.stored.scalar, bounds)
+        return float_bits(low), float_bits(high)
 
     def _matmul_kernel(self, step: Matmul) -> KernelSource:
         form = self._shared.stored.format_of(step.weight)
@@ -318,7 +373,14 @@ class Lowering:
             "epilogue": step.epilogue,
             "ragged": columns % BLOCK != 0,
         }
-        if not self._fill:
+        affine, clipped = step.affine is not None, step.x_bounds is not None or step.bounds is not None
+        params = _FILL_PARAMS if self._fill else _MATMUL_PARAMS
+        narrow = step.operand is not None and self._type(step.operand.value) == "Act"
+        if self._fill:
+            structure |= {"affine": affine, "clipped": clipped, "bias": step.bias is not None, "narrow": narrow}
+            params += tuple((name, "u32") for name in ("x_factor", "x_offset") if affine)
+            params += tuple((name, "u32") for name in ("x_low", "x_high", "low", "high") if clipped)
+        else:
             structure |= {
                 "tokens": self._tokens,
                 "rows": 4,
@@ -332,13 +394,14 @@ class Lowering:
             "matmul/matmul-fill" if self._fill else "matmul/matmul-decode",
             tuple(structure.items()),
             (
-                _read("x", self._type4(step.x)),
-                *_plane_bindings(form),
-                *([_read("operand", "f32")] if step.operand else []),
-                *([_STEP] if needs_step else []),
-                _write("out", "f32" if step.wide else "Act"),
+                read("x", self._type4(step.x)),
+                *plane_bindings(form),
+                *([read("operand", "Act" if narrow else "f32")] if step.operand else []),
+                *([read("bias", "f32")] if step.bias else []),
+                *([STEP] if needs_step else []),
+                write("out", "f32" if step.wide else "Act"),
             ),
-            _MATMUL_PARAMS,
+            params,
             tuple(constants.items()),
             reduces=not self._fill,
         )
@@ -347,19 +410,19 @@ class Lowering:
         """Partners may lie in different pieces: multiply first, then combine."""
         both = Value(f"{step.out.name}.both", (*step.out.shape[:-1], step.row_stop - step.row_start))
         self._matmul(replace(step, out=both, epilogue="none", wide=True))
-        self._glu(Glu(both, step.out, step.label))
+        self._glu(Glu(both, step.out, step.label, step.epilogue))
 
     def _glu(self, step: Glu) -> None:
-        width = step.out.shape[-1]
-        assert isinstance(width, int)
+        width = known(step.out.shape[-1])
+        per_token, _ = row_counts(step.out)
         out = self._value(step.out, wide=False)
         kernel = KernelSource(
             "glu/glu",
-            (("act", self._shared.activation),),
-            (_read("x", "f32"), _write("out", "Act")),
+            (("act", self._shared.activation), ("sigmoid", step.epilogue == "sigmoid_glu")),
+            (read("x", "f32"), write("out", "Act")),
             constants=(("WIDTH", width),),
         )
-        self._launch(kernel, (step.x.name, out), (), (-(-width // 64), "T", 1), step.label)
+        self._launch(kernel, (step.x.name, out), (), (-(-width // 64), times(per_token, "T"), 1), step.label)
 
     # --- norms ------------------------------------------------------------------------------------------
 
@@ -367,19 +430,22 @@ class Lowering:
         shape = (step.normed or step.sum or step.x).shape
         width = shape[-1]
         assert isinstance(width, int) and width % 4 == 0, f"{step.label}: width {width}"
-        rows_per_token = prod(dim for dim in shape[:-1] if isinstance(dim, int))
+        rows_per_token = row_counts(step.x)[0] * prod(known(dim) for dim in shape[1:-1])
+        guarded = (step.y_factor, step.y_bound, step.sum_bound) != (1.0, INFINITE, INFINITE)
         factor = step.factor * (1.0 if step.scalar is None else self._shared.stored.scalar(step.scalar))
-        bindings: list[tuple[Binding, str]] = [(_read("x", "vec4<f32>"), step.x.name)]
-        if step.y is not None and step.norm is not None:
-            bindings.append((_read("y", "vec4<f32>"), step.y.name))
-            bindings.append((_read("norm", "vec4<f32>"), self._weight(step.norm)))
+        bindings: list[tuple[Binding, str]] = [(read("x", "vec4<f32>"), step.x.name)]
+        if step.y is not None:
+            bindings.append((read("y", "vec4<f32>"), step.y.name))
+        if step.norm is not None:
+            bindings.append((read("norm", "vec4<f32>"), self._weight(step.norm)))
         if step.next_norm is not None:
-            bindings.append((_read("next_norm", "vec4<f32>"), self._weight(step.next_norm)))
-        bindings.append((_STEP, "step"))
+            bindings.append((read("next_norm", "vec4<f32>"), self._weight(step.next_norm)))
+        bindings.append((STEP, "step"))
         if step.sum is not None:
-            bindings.append((_write("sum", "vec4<f32>"), self._value(step.sum, wide=True)))
+            bindings.append((write("sum", "vec4<f32>"), self._value(step.sum, wide=True)))
         if step.normed is not None:
-            bindings.append((_write("normed", "Act4"), self._value(step.normed, wide=False)))
+            normed_type = "vec4<f32>" if step.wide else "Act4"
+            bindings.append((write("normed", normed_type), self._value(step.normed, wide=step.wide)))
         kernel = KernelSource(
             "add_norm/add_norm",
             (
@@ -387,17 +453,23 @@ class Lowering:
                 ("has_y", step.y is not None),
                 ("has_sum", step.sum is not None),
                 ("has_normed", step.normed is not None),
+                ("plain_y", step.y is not None and step.norm is None),
+                ("unweighted", step.normed is not None and step.next_norm is None),
+                ("guarded", guarded),
+                ("wide", step.wide),
                 ("wg", 32 if width <= 256 else 128 if width < 2048 else 256),
             ),
             tuple(binding for binding, _ in bindings),
-            (("rows_per_token", "u32"), ("scalar", "u32")),
+            tuple((name, "u32") for name in ("rows_per_token", "scalar", *(_GUARDS if guarded else ()))),
             (("WIDTH", width), ("EPS", float(step.eps))),
             reduces=True,
         )
-        rows: Expr = "T" if rows_per_token == 1 else ("*", rows_per_token, "T")
+        guards = (step.y_factor, step.y_bound, step.sum_bound) if guarded else ()
+        params = (rows_per_token, float_bits(factor), *map(float_bits, guards))
+        rows = times(rows_per_token, "T")
         grid: tuple[Expr, Expr, Expr] = (("min", rows, 65535), ("ceildiv", rows, 65535), 1)
         names = [name for _, name in bindings]
-        self._launch(kernel, names, (rows_per_token, _float_bits(factor)), grid, step.label)
+        self._launch(kernel, names, params, grid, step.label)
 
     # --- attention --------------------------------------------------------------------------------------
 
@@ -416,14 +488,14 @@ class Lowering:
             "LOW": low_size(self._shared.context),
             "EPS": float(step.eps),
         }
-        bindings = [_read("qkv", "f32"), _read("angles", "vec2<f32>"), _STEP]
+        bindings = [read("qkv", "f32"), read("angles", "vec2<f32>"), STEP]
         names = [step.qkv.name, self._shared.angles(step.theta, size, step.rotated_pairs), "step"]
         if step.q is not None and step.q_norm is not None:
-            bindings += [_read("q_norm", "f32"), _write("q", "Act")]
+            bindings += [read("q_norm", "f32"), write("q", "Act")]
             names += [self._weight(step.q_norm), step.q.name]
             constants["HEADS"] = step.heads
         if step.k_norm is not None:
-            bindings += [_read("k_norm", "f32"), _write("keys", "Act"), _write("values", "Act")]
+            bindings += [read("k_norm", "f32"), write("keys", "Act"), write("values", "Act")]
             names += [self._weight(step.k_norm)]
             constants["KV_HEADS"] = kv_heads
         for segment in segments:
@@ -456,13 +528,13 @@ class Lowering:
         segments = self._shared.segments(cache)
         carried = len(segments) > 1
         out = self._value(step.out, wide=False)
-        bindings = [_read("q", "Act4"), _read("keys", "Act4"), _read("values", "Act"), _STEP]
+        bindings = [read("q", "Act4"), read("keys", "Act4"), read("values", "Act"), STEP]
         if step.visible is not None:
-            bindings.append(_read("visible", "u32"))
-        bindings.append(_write("out", "Act"))
+            bindings.append(read("visible", "u32"))
+        bindings.append(write("out", "Act"))
         carry = f"{step.out.name}.carry"
         if carried:
-            bindings.append(_write("carry", "f32"))
+            bindings.append(write("carry", "f32"))
             self.sizes[carry] = self._tokens * step.heads * (size + 2) * 4
         constants: dict[str, int | float] = {
             "HEADS": step.heads,
@@ -499,7 +571,7 @@ class Lowering:
 
     def advance(self) -> None:
         """Move the position past this step's tokens."""
-        kernel = KernelSource("sample/advance", (), (_write("step", "u32"),))
+        kernel = KernelSource("sample/advance", (), (write("step", "u32"),))
         self._launch(kernel, ("step",), (), (1, 1, 1), "advance")
 
     def sample(self, logits: Value) -> None:
@@ -511,7 +583,7 @@ class Lowering:
         argmax = KernelSource(
             "sample/argmax",
             (),
-            (_read("logits", "f32"), _write("best", "vec2<u32>")),
+            (read("logits", "f32"), write("best", "vec2<u32>")),
             constants=(("VOCABULARY", vocabulary),),
         )
         self._launch(argmax, (logits.name, "best"), (), (groups, 1, 1), "sample")
@@ -519,12 +591,12 @@ class Lowering:
             "sample/sample",
             (("limit", MOST_CANDIDATES),),
             (
-                _read("logits", "f32"),
-                _read("best", "vec2<u32>"),
-                _read("sampling", "u32"),
-                _write("ids", "u32"),
-                _write("step", "u32"),
-                _write("sampled", "u32"),
+                read("logits", "f32"),
+                read("best", "vec2<u32>"),
+                read("sampling", "u32"),
+                write("ids", "u32"),
+                write("step", "u32"),
+                write("sampled", "u32"),
             ),
             constants=(("VOCABULARY", vocabulary), ("SAMPLED", SAMPLED_RING)),
         )
@@ -539,10 +611,11 @@ def _touches(segment: Segment) -> Expr:
     return ("min", 1, ("min", before_end, past_start))
 
 
-def _plane_bindings(form: str) -> list[Binding]:
+def plane_bindings(form: str) -> list[Binding]:
+    """The bindings of a weight's planes in a format."""
     if form == "q4" or form == "q8":
-        return [_read("codes", "vec4<u32>"), _read("scales", "u32")]
-    return [_read("values", "vec2<u32>" if form == "f16" else "vec4<f32>")]
+        return [read("codes", "vec4<u32>"), read("scales", "u32")]
+    return [read("values", "vec2<u32>" if form == "f16" else "vec4<f32>")]
 
 
 def media_buffers(graph: Graph, tokens: int) -> dict[str, Buffer]:

@@ -9,7 +9,13 @@ from typing import Literal
 
 from gemtab.graph import Value, Weight
 
-Epilogue = Literal["none", "glu", "gelu_mul", "softcap"]
+Epilogue = Literal["none", "glu", "sigmoid_glu", "gelu_mul", "softcap", "silu"]
+
+INFINITE = 3.4028234663852886e38
+"""The largest f32, which bounds nothing."""
+
+Bounds = tuple[Weight, Weight]
+"""Learned bounds, low and high."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,12 @@ class InsertRows:
 class Matmul:
     """out = epilogue(x . weight[row_start:row_stop]^T * factor).
 
-    glu: gelu(first half of the rows) * second half. gelu_mul: gelu(.) * operand. softcap: cap * tanh(. / cap).
+    glu: gelu(first half of the rows) * second half; sigmoid_glu: first half * sigmoid(second). gelu_mul: gelu(.) *
+    operand. softcap: cap * tanh(. / cap). silu: . * sigmoid(.).
     wide: the output is kept in f32, since it is a residual's addend, a head's input or the logits.
+
+    In a tower: x is x * affine[0] + affine[1], or kept within `x_bounds`; to the product `bias` is added or it is kept
+    within `bounds`, before the epilogue.
     """
 
     x: Value
@@ -65,22 +75,29 @@ class Matmul:
     cap: float = 0.0
     operand: Picked | None = None
     wide: bool = True
+    affine: tuple[float, float] | None = None
+    x_bounds: Bounds | None = None
+    bounds: Bounds | None = None
+    bias: Weight | None = None
 
 
 @dataclass(frozen=True)
 class Glu:
-    """out = gelu(first half of x's last axis) * second half: what a Matmul whose weight is in pieces leaves undone."""
+    """Gates one half of x's last axis by the other, as the epilogue of that name: what a Matmul whose weight is in
+    pieces leaves undone."""
 
     x: Value
     out: Value
     label: str
+    epilogue: Epilogue = "glu"
 
 
 @dataclass(frozen=True)
 class AddNorm:
-    """sum = (x + rms_norm(y) * norm) * factor * scalar, and normed = rms_norm(sum) * next_norm.
+    """sum = (x + rms_norm(y) * norm * y_factor) * factor * scalar, and normed = rms_norm(sum) * next_norm.
 
-    Without y, sum is x; without next_norm there is no `normed`. Rows are the last axis.
+    Without y, sum is x; without `norm`, y is added as it is; without `next_norm`, `normed` has no weight. Rows are the
+    last axis. y_bound, sum_bound: what a norm's input is kept within. wide: `normed` is a residual and kept in f32.
     """
 
     x: Value
@@ -93,6 +110,10 @@ class AddNorm:
     normed: Value | None
     eps: float
     label: str
+    y_factor: float = 1.0
+    y_bound: float = INFINITE
+    sum_bound: float = INFINITE
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,9 +160,129 @@ class Attend:
     visible: Value | None = None
 
 
-Step = Embed | InsertRows | Matmul | Glu | AddNorm | QkvHeads | Attend
+@dataclass(frozen=True)
+class AddPositions:
+    """x[n] += the table's rows for the position of n on either axis, in place: see GraphBuilder.embed_positions."""
+
+    x: Value
+    positions: Value
+    table: Weight
+    position_step: int
+    axis_step: int
+    label: str
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """out = (x - mean) / deviation * weight + bias. wide: kept in f32."""
+
+    x: Value
+    weight: Weight
+    bias: Weight
+    out: Value
+    eps: float
+    wide: bool
+    label: str
+
+
+@dataclass(frozen=True)
+class TurnHeads:
+    """out = the heads of x [N, heads, size], normed (times `norm` where there is one) and, where `positions` are given,
+    turned by them: see GraphBuilder.axial_rope."""
+
+    x: Value
+    norm: Weight | None
+    positions: Value | None
+    theta: float
+    out: Value
+    eps: float
+    label: str
+
+
+@dataclass(frozen=True)
+class FullAttend:
+    """out = attention of every row of q [N, heads, size] over every row of k and v [N, kv_heads, size]."""
+
+    q: Value
+    k: Value
+    v: Value
+    scale: float
+    out: Value
+    label: str
+
+
+@dataclass(frozen=True)
+class Pool:
+    """out = (mean of the side * side patches of each cell * factor - mean) * deviation, the last two where they are."""
+
+    x: Value
+    positions: Value
+    side: int
+    factor: float
+    mean: Weight | None
+    deviation: Weight | None
+    out: Value
+    label: str
+
+
+@dataclass(frozen=True)
+class Subsample:
+    """out = relu(layer_norm over the channels of a convolution that halves time and frequency): see
+    GraphBuilder.subsample. halvings: how often the input's rows were halved before, which tells how many there are."""
+
+    x: Value
+    kernel: Weight
+    norm: Weight
+    eps: float
+    halvings: int
+    out: Value
+    label: str
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    """out = silu(rms_norm(causal_depthwise(x), kept within bound) * norm)."""
+
+    x: Value
+    kernel: Weight
+    bound: float
+    norm: Weight
+    eps: float
+    out: Value
+    label: str
+
+
+@dataclass(frozen=True)
+class Sinusoids:
+    """out = the table of GraphBuilder.sinusoids, made at export."""
+
+    out: Value
+
+
+@dataclass(frozen=True)
+class LocalAttend:
+    """out = attention over the rows just before: see GraphBuilder.local_attention."""
+
+    q: Value
+    k: Value
+    v: Value
+    relative: Value
+    dim_scale: Weight
+    window: int
+    scale: float
+    key_scale: float
+    cap: float
+    out: Value
+    label: str
+
+
+Step = (
+    Embed | InsertRows | Matmul | Glu | AddNorm | QkvHeads | Attend
+    | AddPositions | LayerNorm | TurnHeads | FullAttend | Pool | Subsample | Depthwise | Sinusoids | LocalAttend
+)  # fmt: skip
 
 __all__ = [
-    "AddNorm", "Attend", "Cache", "Embed", "Epilogue", "Glu", "InsertRows", "Matmul", "Picked", "QkvHeads", "Step",
-    "replace",
+    "INFINITE", "AddNorm", "AddPositions", "Attend", "Bounds", "Cache", "Depthwise", "Embed", "Epilogue", "FullAttend",
+    "Glu", "InsertRows", "LayerNorm", "LocalAttend", "Matmul", "Picked", "Pool", "QkvHeads", "Sinusoids", "Step",
+    "Subsample", "TurnHeads", "replace",
 ]  # fmt: skip

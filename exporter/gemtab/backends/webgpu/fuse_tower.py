@@ -1,0 +1,255 @@
+"""Fusion of a tower: its nodes, gathered into the steps that have kernels."""
+
+from dataclasses import replace
+
+from gemtab.backends.webgpu.fusion import Fusion, Handler, refusal
+from gemtab.backends.webgpu.steps import (
+    INFINITE,
+    AddNorm,
+    AddPositions,
+    Depthwise,
+    FullAttend,
+    LayerNorm,
+    LocalAttend,
+    Matmul,
+    Picked,
+    Pool,
+    Sinusoids,
+    Step,
+    Subsample,
+    TurnHeads,
+)
+from gemtab.graph import Graph, Node, Value, Weight
+
+
+def fuse_tower(graph: Graph) -> list[Step]:
+    """The steps of a tower's graph in execution order."""
+    return _TowerFusion(graph).run()
+
+
+class _TowerFusion(Fusion):
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "affine": self._read_by("linear"),
+            "clip": self._read_by("linear"),
+            "clamp": self._read_by("rms_norm"),
+            "axial_rope": self._read_by("full_attention"),
+            "linear": self._linear,
+            "rms_norm": self._rms_norm,
+            "layer_norm": self._layer_norm,
+            "add": self._add,
+            "embed_positions": self._embed_positions,
+            "full_attention": self._full_attention,
+            "pool": self._pool,
+            "subsample": self._subsample,
+            "causal_depthwise": self._causal_depthwise,
+            "sinusoids": lambda node: self._steps.append(Sinusoids(node.output)),
+            "local_attention": self._local_attention,
+            "reshape": self._reshape,
+        }
+
+    # --- looking around ---------------------------------------------------------------------------------
+
+    def _read_by(self, op: str) -> Handler:
+        """Leaves a node to the steps that consume it, if they are all of this op."""
+
+        def check(node: Node) -> None:
+            consumers = self._consumers[node.output.name]
+            if not consumers or any(consumer.op != op for consumer in consumers):
+                raise refusal(node)
+
+        return check
+
+    def _needed(self, value: Value, op: str, node: Node) -> Node:
+        """The only consumer of `value`, which must be of this op for `node` to have a kernel."""
+        consumer = self._only_consumer(value, op)
+        if consumer is None:
+            raise refusal(node)
+        self._absorb(consumer)
+        return consumer
+
+    def _multiplied(self, value: Value) -> bool:
+        """Whether matrices are all that reads the value, so that it may be narrow."""
+        consumers = self._consumers[value.name]
+        return bool(consumers) and all(consumer.op in ("linear", "clip") for consumer in consumers)
+
+    def _guarded(self, value: Value) -> tuple[Value, float]:
+        """A norm's input before its clamp, and the clamp's bound."""
+        clamp = self._producer.get(value.name)
+        if clamp is None or clamp.op != "clamp":
+            return self._resolve(value), INFINITE
+        return self._resolve(clamp.value(0)), clamp.number("bound")
+
+    # --- matrices ---------------------------------------------------------------------------------------
+
+    def _linear(self, node: Node) -> None:
+        x = node.value(0)
+        step = Matmul(self._resolve(x), node.weight(1), 0, node.integer("rows"), node.output, node.label)
+        source = self._producer.get(x.name)
+        if source is not None and source.op == "affine":
+            affine = source.number("factor"), source.number("offset")
+            step = replace(step, x=self._resolve(source.value(0)), affine=affine)
+        elif source is not None and source.op == "clip" and id(source) not in self._absorbed:
+            bounds = source.weight(1), source.weight(2)
+            step = replace(step, x=self._resolve(source.value(0)), x_bounds=bounds)
+        self._steps.append(self._with_epilogue(self._with_end(step)))
+
+    def _with_end(self, step: Matmul) -> Matmul:
+        if clip := self._only_consumer(step.out, "clip"):
+            self._absorb(clip)
+            return replace(step, out=clip.output, bounds=(clip.weight(1), clip.weight(2)))
+        if bias := self._only_consumer(step.out, "add_vector"):
+            self._absorb(bias)
+            return replace(step, out=bias.output, bias=bias.weight(1))
+        return step
+
+    def _with_epilogue(self, step: Matmul) -> Matmul:
+        if (gelu := self._only_consumer(step.out, "gelu_tanh")) and (mul := self._only_consumer(gelu.output, "mul")):
+            self._absorb(gelu, mul)
+            operand = Picked(self._resolve(mul.value(1)), 0, 1)
+            return replace(step, out=mul.output, epilogue="gelu_mul", operand=operand, wide=False)
+        if gated := self._only_consumer(step.out, "sigmoid_glu"):
+            self._absorb(gated)
+            return replace(step, out=gated.output, epilogue="sigmoid_glu", wide=False)
+        if silu := self._only_consumer(step.out, "silu"):
+            self._absorb(silu)
+            return replace(step, out=silu.output, epilogue="silu", wide=False)
+        return replace(step, wide=self._only_consumer(step.out, "mul") is None)
+
+    # --- norms ------------------------------------------------------------------------------------------
+
+    def _rms_norm(self, node: Node) -> None:
+        readers = {consumer.op for consumer in self._consumers[node.output.name]}
+        if readers and readers <= {"axial_rope", "full_attention"}:
+            return  # a head's norm, which TurnHeads does
+        scaled = self._only_consumer(node.output, "scale")
+        if add := self._only_consumer((scaled or node).output, "add"):
+            y, bound = self._guarded(node.value(0))
+            if scaled:
+                self._absorb(scaled)
+            self._absorb(add)
+            factor = scaled.number("factor") if scaled else 1.0
+            other = add.value(0) if add.value(1) == (scaled or node).output else add.value(1)
+            step = AddNorm(
+                x=self._resolve(other), y=y, norm=node.weight(1), factor=1.0, scalar=None, sum=None, next_norm=None,
+                normed=None, eps=node.number("eps"), label=node.label, y_factor=factor, y_bound=bound,
+            )  # fmt: skip
+            self._steps.append(self._with_next_norm(step, add.output))
+        else:
+            self._steps.append(self._norm_alone(node))
+
+    def _norm_alone(self, node: Node) -> AddNorm:
+        x, bound = self._guarded(node.value(0))
+        return AddNorm(
+            x=x, y=None, norm=None, factor=1.0, scalar=None, sum=None, next_norm=_optional_weight(node),
+            normed=node.output, eps=node.number("eps"), label=node.label, sum_bound=bound,
+            wide=not self._multiplied(node.output),
+        )  # fmt: skip
+
+    def _add(self, node: Node) -> None:
+        """A sum of which no part is normed first."""
+        step = AddNorm(
+            x=self._resolve(node.value(0)), y=self._resolve(node.value(1)), norm=None, factor=1.0, scalar=None,
+            sum=None, next_norm=None, normed=None, eps=0.0, label=node.label,
+        )  # fmt: skip
+        self._steps.append(self._with_next_norm(step, node.output))
+
+    def _with_next_norm(self, step: AddNorm, out: Value) -> AddNorm:
+        """The step with the norm that follows on its sum `out`, if there is one and no more."""
+        following = []
+        for consumer in self._consumers[out.name]:
+            norm = self._only_consumer(consumer.output, "rms_norm") if consumer.op == "clamp" else consumer
+            if norm is not None and norm.op == "rms_norm":
+                following.append((consumer, norm))
+        kept = len(self._consumers[out.name]) > 1 or out in self._graph.outputs.values()
+        if len(following) != 1:
+            return replace(step, sum=out)
+        first, norm = following[0]
+        alone = self._norm_alone(norm)
+        self._absorb(first, norm)
+        return replace(
+            step, sum=out if kept else None, next_norm=alone.next_norm, normed=alone.normed, eps=alone.eps,
+            sum_bound=alone.sum_bound, wide=alone.wide,
+        )  # fmt: skip
+
+    def _layer_norm(self, node: Node) -> None:
+        if len(node.inputs) != 3:
+            raise refusal(node)
+        x, wide = self._resolve(node.value(0)), not self._multiplied(node.output)
+        step = LayerNorm(x, node.weight(1), node.weight(2), node.output, node.number("eps"), wide, node.label)
+        self._steps.append(step)
+
+    # --- pictures ---------------------------------------------------------------------------------------
+
+    def _embed_positions(self, node: Node) -> None:
+        add = self._needed(node.output, "add", node)
+        other = add.value(0) if add.value(1) == node.output else add.value(1)
+        # What it is added to has no other reader, so that it is done in place.
+        assert self._only_consumer(other, "add"), f"{node.label}: another op reads the patches"
+        x = self._alias[add.output.name] = self._resolve(other)
+        position_step, axis_step = node.integer("position_step"), node.integer("axis_step")
+        step = AddPositions(x, node.value(0), node.weight(1), position_step, axis_step, node.label)
+        self._steps.append(step)
+
+    def _full_attention(self, node: Node) -> None:
+        q, k, v = (node.value(index) for index in range(3))
+        self._steps += [self._heads(value, node) for value in (q, k, v)]
+        self._steps.append(FullAttend(q, k, v, node.number("scale"), node.output, node.label))
+
+    def _heads(self, value: Value, attention: Node) -> TurnHeads:
+        node, positions, theta = self._producer.get(value.name), None, 1.0
+        if node is not None and node.op == "axial_rope":
+            positions, theta = node.value(1), node.number("theta")
+            node = self._producer.get(node.value(0).name)
+        if node is None or node.op != "rms_norm":
+            raise refusal(attention)
+        x, norm = self._resolve(node.value(0)), _optional_weight(node)
+        return TurnHeads(x, norm, positions, theta, value, node.number("eps"), attention.label)
+
+    def _pool(self, node: Node) -> None:
+        out, factor = node.output, 1.0
+        if scaled := self._only_consumer(out, "scale"):
+            self._absorb(scaled)
+            out, factor = scaled.output, scaled.number("factor")
+        step = Pool(
+            self._resolve(node.value(0)), node.value(1), node.integer("side"), factor, None, None, out, node.label
+        )
+        if standard := self._only_consumer(out, "standardise"):
+            self._absorb(standard)
+            step = replace(step, mean=standard.weight(1), deviation=standard.weight(2), out=standard.output)
+        self._steps.append(step)
+
+    # --- sound ------------------------------------------------------------------------------------------
+
+    def _subsample(self, node: Node) -> None:
+        norm = self._needed(node.output, "layer_norm", node)
+        relu = self._needed(norm.output, "relu", node)
+        if len(norm.inputs) != 2:
+            raise refusal(norm)
+        x = self._resolve(node.value(0))
+        halvings = sum(isinstance(step, Subsample) for step in self._steps)
+        self._steps.append(
+            Subsample(x, node.weight(1), norm.weight(1), norm.number("eps"), halvings, relu.output, node.label)
+        )
+
+    def _causal_depthwise(self, node: Node) -> None:
+        clamp = self._needed(node.output, "clamp", node)
+        norm = self._needed(clamp.output, "rms_norm", node)
+        silu = self._needed(norm.output, "silu", node)
+        x, bound = self._resolve(node.value(0)), clamp.number("bound")
+        self._steps.append(
+            Depthwise(x, node.weight(1), bound, norm.weight(1), norm.number("eps"), silu.output, node.label)
+        )
+
+    def _local_attention(self, node: Node) -> None:
+        q, k, v, relative = (self._resolve(node.value(index)) for index in range(4))
+        self._steps.append(
+            LocalAttend(
+                q, k, v, relative, node.weight(4), node.integer("window"), node.number("scale"),
+                node.number("key_scale"), node.number("cap"), node.output, node.label,
+            )
+        )  # fmt: skip
+
+
+def _optional_weight(norm: Node) -> Weight | None:
+    return norm.weight(1) if len(norm.inputs) == 2 else None

@@ -1,0 +1,70 @@
+"""Walking a graph and gathering its nodes into steps: what fusing a text stack and fusing a tower have in common.
+
+Every node is either the head of a step or absorbed into one. What fits no pattern is refused by name: an op
+without a kernel must not disappear.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from gemtab.backends.webgpu.steps import Step
+from gemtab.errors import CheckpointError
+from gemtab.graph import Graph, Node, Value
+
+Handler = Callable[[Node], None]
+
+
+class Fusion:
+    """Makes the steps of a graph. A subclass has the handlers, by op, that append to `_steps`."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._steps: list[Step] = []
+        self._absorbed: set[int] = set()
+        self._alias: dict[str, Value] = {}
+        self._producer = {out.name: node for node in graph.nodes for out in node.outputs}
+        self._consumers: dict[str, list[Node]] = defaultdict(list)
+        for node in graph.nodes:
+            for item in node.inputs:
+                if isinstance(item, Value):
+                    self._consumers[item.name].append(node)
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """What to do with a node of each op."""
+        raise NotImplementedError
+
+    def run(self) -> list[Step]:
+        """The steps in execution order."""
+        handlers = self.handlers()
+        for node in self._graph.nodes:
+            if id(node) in self._absorbed:
+                continue
+            handler = handlers.get(node.op)
+            if handler is None:
+                raise refusal(node)
+            handler(node)
+        return self._steps
+
+    def _resolve(self, value: Value) -> Value:
+        return self._alias.get(value.name, value)
+
+    def _only_consumer(self, value: Value, op: str) -> Node | None:
+        consumers = self._consumers[value.name]
+        return consumers[0] if len(consumers) == 1 and consumers[0].op == op else None
+
+    def _absorb(self, *nodes: Node) -> None:
+        self._absorbed.update(id(node) for node in nodes)
+
+    def _read_by_consumer(self, node: Node) -> None:
+        """The step that consumes the node takes it in."""
+
+    def _reshape(self, node: Node) -> None:
+        self._alias[node.output.name] = self._resolve(node.value(0))
+
+
+def refusal(node: Node) -> CheckpointError:
+    """The error for a node that fits no pattern."""
+    return CheckpointError(
+        f"The op {node.op} at {node.label} has no WebGPU kernel where it stands: this model cannot be "
+        "compiled for a browser tab by this version of gemtab."
+    )
