@@ -1,0 +1,159 @@
+"""Sounds: from a file to samples, and from samples to what a model hears. Importing this needs the extra `media`.
+
+Samples that are loaded have a rate of their own: `gemtab.media.resample` brings them to the model's, `segments` cuts
+them, and `audio_inputs` makes the inputs of each segment.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gemtab.errors import MediaError, UsageError
+from gemtab.media.audio_rules import AudioRules
+from gemtab.media.mel import MelRules, Samples, log_mel
+from gemtab.media.source import media_extra, named_content
+from gemtab.media.whole import is_whole
+
+with media_extra():
+    import av
+
+LOWEST_RATE = 8_000
+HIGHEST_RATE = 192_000
+"""Rates in Hz of sounds that are read. webruntime/src/input/audio/limits.ts says the same, as for MOST_SAMPLES."""
+
+MOST_SAMPLES = 1 << 27
+"""A sound with more is refused while it is decoded: 512 MiB, 46 minutes at 48 kHz."""
+
+ENOUGH = 0.5
+"""A file may be so many seconds shorter than it declares: encoders round, and pad."""
+
+FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63, "flt": 1, "dbl": 1}
+"""The value that becomes 1, by ffmpeg's name of the sample format."""
+
+
+@dataclass(frozen=True)
+class AudioInputs:
+    """What the part of a model that hears takes for one segment.
+
+    features: [frames, bins] f32, four frames a soft token, or [soft_tokens, samples] for models without a tower.
+
+    Frames are exactly those that transformers does not mask. It pads and zeroes more of them, and zeroes again what
+    the first convolution makes of them, so that the tower hears nothing behind the last frame. The towers here do the
+    same by themselves: the frames must come without padding, or with their true number.
+    """
+
+    features: NDArray[np.float32]
+    soft_tokens: int
+
+
+def load_audio(source: Path | bytes) -> tuple[Samples, int]:
+    """The first sound track of a file or its bytes, mono, full scale ±1, and its samples per second.
+
+    Channels are averaged with equal weights, as librosa does for transformers; a mix cannot clip. Raises MediaError
+    for what cannot be read.
+    """
+    name, content = named_content(source, "The sound")
+    if not is_whole(content):
+        raise MediaError(f"{name} is incomplete: its end is missing. Try to save or download it again.")
+    try:
+        with av.open(io.BytesIO(content), "r") as container:
+            if not container.streams.audio:
+                raise MediaError(f"{name} has no sound track.")
+            return _decode(container, name)
+    except av.FFmpegError as error:
+        raise MediaError(
+            f"{name} cannot be read as sound ({error.strerror}): it is damaged, incomplete, or of another kind than "
+            "WAV, MP3, OGG, FLAC, MP4 and WebM. Try to save or download it again."
+        ) from error
+
+
+def segments(samples: Samples, rules: AudioRules, long: Literal["segments", "refuse"] = "segments") -> list[Samples]:
+    """`samples`, at the rate of `rules`, in parts that the model can hear: each is `rules.longest`, but for the last.
+
+    If the last would be too short to be heard, the one before it gives it what it needs. Raises MediaError where
+    `long` is `refuse` and one segment is not enough.
+    """
+    if long == "refuse" and len(samples) > rules.longest:
+        raise MediaError(
+            f"The sound lasts {len(samples) / rules.rate:.1f} seconds; the model hears {rules.longest / rules.rate:g} "
+            "at once. Cut it, or let it be heard in segments."
+        )
+    cuts = list(range(rules.longest, len(samples), rules.longest))
+    if cuts:
+        cuts[-1] = min(cuts[-1], len(samples) - rules.least)
+    return np.split(samples, cuts)
+
+
+def audio_inputs(samples: Samples, rules: AudioRules) -> AudioInputs:
+    """The inputs of one segment at the rate of `rules`. Raises MediaError where it is too short, or no number."""
+    if len(samples) > rules.longest:
+        raise UsageError(f"A segment has at most {rules.longest} samples, not {len(samples)}: use `segments` first.")
+    if len(samples) < rules.least:
+        raise MediaError(
+            f"The sound is too short: {len(samples) * 1000 / rules.rate:.1f} ms, and at least "
+            f"{rules.least * 1000 / rules.rate:.1f} ms are needed."
+        )
+    finite = np.isfinite(samples)
+    if not finite.all():
+        raise MediaError(
+            f"The sound is damaged: after {int(finite.argmin()) / rules.rate:.3f} seconds there are values that are no "
+            "numbers. Save it again."
+        )
+    features = log_mel(samples, rules.frames) if isinstance(rules.frames, MelRules) else _raw(samples, rules.frames)
+    return AudioInputs(features, rules.soft_tokens(len(samples)))
+
+
+def _decode(container: av.container.InputContainer, name: str) -> tuple[Samples, int]:
+    parts: list[Samples] = []
+    track, total = container.streams.audio[0], 0
+    rate = track.codec_context.sample_rate
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise MediaError(f"{name} has {rate} samples a second; from {LOWEST_RATE} to {HIGHEST_RATE} are read.")
+    for frame in container.decode(track):
+        parts.append(_mono(frame))
+        total += len(parts[-1])
+        if total > MOST_SAMPLES:
+            raise MediaError(f"{name} is longer than {MOST_SAMPLES / rate / 60:.0f} minutes. Cut it first.")
+    if not total:
+        raise MediaError(f"{name} has a sound track without any sound in it.")
+    _check_length(_declared_seconds(container, track), name, total / rate)
+    return np.concatenate(parts), rate
+
+
+def _mono(frame: av.AudioFrame) -> Samples:
+    """The mean of the channels of a decoded frame."""
+    values = frame.to_ndarray()
+    if frame.format.is_packed:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    kind = frame.format.packed.name
+    middle = FULL_SCALE["u8"] if kind == "u8" else 0
+    mean = (values.mean(axis=0, dtype=np.float64) - middle) / FULL_SCALE[kind]
+    return np.asarray(mean, np.float32)
+
+
+def _declared_seconds(container: av.container.InputContainer, track: av.AudioStream) -> float | None:
+    """How long the sound should be, where that is known: the length of an MP3 or AAC stream is only guessed, and that
+    of a whole file may be its picture's."""
+    if container.format.name in ("mp3", "aac"):
+        return None
+    if track.duration is not None and track.time_base is not None:
+        return float(track.duration * track.time_base)
+    return container.duration / 1e6 if container.duration is not None and len(container.streams) == 1 else None
+
+
+def _check_length(declared: float | None, name: str, seconds: float) -> None:
+    """Raises MediaError where a file has less than it declares."""
+    if declared is not None and seconds < declared - ENOUGH:
+        raise MediaError(
+            f"{name} is incomplete: it declares {declared:.1f} seconds of sound, but has {seconds:.1f}. "
+            "Try to save or download it again."
+        )
+
+
+def _raw(samples: Samples, size: int) -> NDArray[np.float32]:
+    """[tokens, size], the last row filled up with silence."""
+    return np.pad(samples, (0, -len(samples) % size)).reshape(-1, size).astype(np.float32)

@@ -1,0 +1,107 @@
+"""How a model hears: what processor_config.json decides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gemtab.errors import CheckpointError
+from gemtab.media.mel import MelRules
+
+EXPECTED: dict[str, Any] = {
+    "dither": 0.0,
+    "fft_overdrive": False,
+    "input_scale_factor": 1.0,
+    "padding_side": "right",
+    "padding_value": 0.0,
+    "per_bin_mean": None,
+    "per_bin_stddev": None,
+    "preemphasis": 0.0,
+}
+"""Settings of transformers' feature extractor that every Gemma 4 has alike; another value is refused."""
+
+READ = {
+    "audio_samples_per_token",
+    "feature_extractor_type",
+    "feature_size",
+    "fft_length",
+    "frame_length",
+    "hop_length",
+    "max_frequency",
+    "mel_floor",
+    "min_frequency",
+    "sampling_rate",
+}
+"""Settings that the rules are made of."""
+
+WITHOUT_EFFECT = {"preemphasis_htk_flavor", "processor_class", "return_attention_mask"}
+
+
+@dataclass(frozen=True)
+class AudioRules:
+    """How a model hears.
+
+    rate: samples per second. longest: samples in one segment at most. frames: how a tower's spectrogram is made, or,
+    for models without a tower, how many raw samples are one soft token.
+    """
+
+    rate: int
+    longest: int
+    frames: MelRules | int
+
+    @property
+    def least(self) -> int:
+        """The fewest samples that make a soft token."""
+        return self.frames.least if isinstance(self.frames, MelRules) else 1
+
+    def soft_tokens(self, samples: int) -> int:
+        """Soft tokens of a segment of so many samples, as `Gemma4Processor` counts them."""
+        if isinstance(self.frames, MelRules):
+            return -(-self.frames.frames(samples) // 4)
+        return -(-samples // self.frames)
+
+
+def audio_rules(processor: Mapping[str, Any]) -> AudioRules:
+    """The rules for sounds in a parsed processor_config.json. Raises CheckpointError for what is not known."""
+    settings = processor.get("feature_extractor")
+    if settings is None:
+        raise CheckpointError("processor_config.json has no feature_extractor: the model was saved without it.")
+    _check(settings)
+    rate: int = settings.get("sampling_rate", 16_000)
+    milliseconds = processor.get("audio_seq_length", 750) * processor.get("audio_ms_per_token", 40)
+    unified = "Unified" in settings.get("feature_extractor_type", processor.get("processor_class", ""))
+    return AudioRules(
+        rate=rate,
+        longest=milliseconds * rate // 1000,
+        frames=settings.get("audio_samples_per_token", 640) if unified else _mel_rules(settings, rate),
+    )
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    for name, found in settings.items():
+        if name in EXPECTED and found != EXPECTED[name]:
+            raise CheckpointError(
+                f"processor_config.json sets {name} of feature_extractor to {found}; only {EXPECTED[name]} is known."
+            )
+        if name not in EXPECTED and name not in READ and name not in WITHOUT_EFFECT:
+            raise CheckpointError(
+                f"processor_config.json sets {name} of feature_extractor to {found}, which is unknown."
+            )
+
+
+def _mel_rules(settings: Mapping[str, Any], rate: int) -> MelRules:
+    rules = MelRules(
+        rate=rate,
+        frame=settings.get("frame_length", rate // 50),
+        hop=settings.get("hop_length", rate // 100),
+        transform=settings.get("fft_length", 512),
+        bins=settings.get("feature_size", 128),
+        lowest=settings.get("min_frequency", 0.0),
+        highest=settings.get("max_frequency", 8000.0),
+        floor=settings.get("mel_floor", 1e-3),
+    )
+    if rules.transform & (rules.transform - 1) or rules.transform < rules.frame:
+        raise CheckpointError(
+            f"processor_config.json sets fft_length of feature_extractor to {rules.transform}; it must be a power of "
+            f"two of at least frame_length, {rules.frame}."
+        )
+    return rules
