@@ -40,18 +40,18 @@ class ProcessorText:
 
     def image(self, tokens: int) -> str:
         counts = {"num_soft_tokens_per_image": [tokens]}
-        return str(Gemma4Processor.replace_image_token(self, counts, 0))  # type: ignore[arg-type]
+        return str(Gemma4Processor.replace_image_token(self, counts, 0))
 
     def audio(self, frames: int) -> str:
         mask = {"input_features_mask": torch.ones(1, frames)}
-        return str(Gemma4Processor.replace_audio_token(self, mask, 0))  # type: ignore[arg-type]
+        return str(Gemma4Processor.replace_audio_token(self, mask, 0))
 
     def video(self, seconds: Sequence[float], tokens: int) -> str:
         class Metadata:
             fps, timestamps = 24, seconds
 
         inputs = {"num_soft_tokens_per_video": [tokens], "video_metadata": [Metadata]}
-        return str(Gemma4Processor.replace_video_token(self, inputs, 0))  # type: ignore[arg-type]
+        return str(Gemma4Processor.replace_video_token(self, inputs, 0))
 
 
 def test_placeholders_become_what_the_processor_makes_of_them() -> None:
