@@ -5,6 +5,7 @@ import { defineConfig } from "vite";
 const site = resolve(import.meta.dirname, "site");
 const api = resolve(import.meta.dirname, "webruntime/src/api");
 const engine = resolve(import.meta.dirname, "webruntime/src/engine");
+const input = resolve(import.meta.dirname, "webruntime/src/input");
 
 /** Every HTML page of site/ by its name. */
 const pages = Object.fromEntries(
@@ -15,8 +16,9 @@ const pages = Object.fromEntries(
 
 /**
  * One build makes dist/site: the pages, and beside them the modules that other pages import: gemtab.js (the
- * runtime), gemtab-chat.js (the custom element) and gemtab-engine.js (plans and token ids alone). All addresses in it are relative, so that it can be served from
- * any folder.
+ * runtime), gemtab-chat.js (the custom element), gemtab-engine.js (plans and token ids alone) and gemtab-media.js
+ * (pictures, sounds and clips to what models take; loaded when the first one comes). All addresses in it are relative,
+ * so that it can be served from any folder.
  */
 export default defineConfig({
   root: site,
@@ -36,6 +38,7 @@ export default defineConfig({
         gemtab: resolve(api, "index.ts"),
         "gemtab-chat": resolve(site, "gemtab-chat.ts"),
         "gemtab-engine": resolve(engine, "text-engine.ts"),
+        "gemtab-media": resolve(input, "media.ts"),
       },
       preserveEntrySignatures: "strict",
       output: {

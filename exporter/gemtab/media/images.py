@@ -45,7 +45,7 @@ def load_image(source: Path | bytes) -> Pixels:
     """
     name, content = named_content(source, "The picture")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
+        warnings.simplefilter("ignore")  # Pillow's: of sizes, to which MAX_PIXELS is stricter, and of dropped alpha
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 check_size(picture.width, picture.height, name)

@@ -1,0 +1,100 @@
+/** What the first bytes of a picture tell before anything is decoded. */
+
+import type { Size } from "./rules.ts";
+
+export interface ImageHeader extends Size {
+  /** The MIME type by the content, whatever the file is called. */
+  type: string;
+}
+
+type Reader = (bytes: Uint8Array, view: DataView) => Size | undefined;
+
+const FORMATS: { type: string; offset: number; magic: string; size: Reader }[] = [
+  { type: "image/jpeg", offset: 0, magic: "\xff\xd8\xff", size: jpegSize },
+  { type: "image/png", offset: 0, magic: "\x89PNG\r\n\x1a\n", size: (_, view) => sizeAt(view, 16, 20, false) },
+  { type: "image/webp", offset: 8, magic: "WEBP", size: webpSize },
+  { type: "image/gif", offset: 0, magic: "GIF8", size: (_, view) => words(view, 6, 8) },
+  { type: "image/bmp", offset: 0, magic: "BM", size: bmpSize },
+  { type: "image/avif", offset: 4, magic: "ftypavi", size: avifSize },
+];
+
+/** The formats in words, for messages. */
+export const FORMAT_NAMES = FORMATS.map(({ type }) => type.slice("image/".length).toUpperCase()).join(", ");
+
+/** The header of a picture; undefined where the bytes are none that is known, or end within the header. */
+export function readHeader(bytes: Uint8Array): ImageHeader | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const format = FORMATS.find(({ offset, magic }) => has(bytes, offset, magic));
+  try {
+    const size = format?.size(bytes, view);
+    return format && size && { type: format.type, ...size };
+  } catch (error) {
+    if (error instanceof RangeError) return undefined; // DataView's word for reading past the end
+    throw error;
+  }
+}
+
+/** Where the four characters stand in `bytes`, from `start` on; -1 where they do not. */
+function find(bytes: Uint8Array, fourcc: string, start: number, end: number): number {
+  for (let at = start; at < Math.min(end, bytes.length); at++) if (has(bytes, at, fourcc)) return at;
+  return -1;
+}
+
+/** Whether the characters of `text`, each one byte, stand at `offset`. */
+export function has(bytes: Uint8Array, offset: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[offset + i] !== text.charCodeAt(i)) return false;
+  return true;
+}
+
+/** Two 32-bit numbers. */
+function sizeAt(view: DataView, width: number, height: number, littleEndian: boolean): Size {
+  return { width: view.getUint32(width, littleEndian), height: view.getUint32(height, littleEndian) };
+}
+
+/** Two 16-bit little-endian numbers. */
+function words(view: DataView, width: number, height: number): Size {
+  return { width: view.getUint16(width, true), height: view.getUint16(height, true) };
+}
+
+/** Walks the segments to the frame header: SOF0 to SOF15 but DHT, JPG and DAC, which share the range. */
+function jpegSize(_: Uint8Array, view: DataView): Size {
+  let at = 2;
+  for (;;) {
+    while (view.getUint8(at + 1) === 0xff) at++; // fill bytes
+    const marker = view.getUint8(at + 1);
+    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+      return { height: view.getUint16(at + 5), width: view.getUint16(at + 7) };
+    }
+    at += 2 + view.getUint16(at + 2);
+  }
+}
+
+function webpSize(bytes: Uint8Array, view: DataView): Size | undefined {
+  if (has(bytes, 12, "VP8X")) {
+    const minusOne = (at: number) => view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
+    return { width: minusOne(24) + 1, height: minusOne(27) + 1 };
+  }
+  if (has(bytes, 12, "VP8L")) {
+    const packed = view.getUint32(21, true);
+    return { width: (packed & 0x3fff) + 1, height: ((packed >> 14) & 0x3fff) + 1 };
+  }
+  if (!has(bytes, 12, "VP8 ")) return undefined;
+  return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
+}
+
+/** The height is negative where rows go from the top down; the oldest kind of header has 16-bit numbers. */
+function bmpSize(_: Uint8Array, view: DataView): Size {
+  if (view.getUint32(14, true) === 12) return words(view, 18, 20);
+  return { width: view.getInt32(18, true), height: Math.abs(view.getInt32(22, true)) };
+}
+
+/** The largest of the extents given: a thumbnail or the tiles of a grid have their own. */
+function avifSize(bytes: Uint8Array, view: DataView): Size | undefined {
+  const end = 1 << 16; // of the part that can hold the boxes of properties
+  let largest: Size | undefined;
+  for (let at = find(bytes, "ispe", 0, end); at >= 0; at = find(bytes, "ispe", at + 4, end)) {
+    const size = sizeAt(view, at + 8, at + 12, false);
+    if (!largest || size.width * size.height > largest.width * largest.height) largest = size;
+  }
+  return largest;
+}

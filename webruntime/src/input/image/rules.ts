@@ -1,0 +1,120 @@
+/**
+ * How pictures and clips become patches: what processor_config.json says, and the sizes that follow from it. Mirrors
+ * gemtab/media/rules.py.
+ */
+
+import { BundleError, UsageError } from "../../engine/errors.ts";
+
+/** Soft tokens that a picture may take at most: the choices Gemma 4 was trained with. */
+export const BUDGETS = [70, 140, 280, 560, 1120] as const;
+
+/** A picture or frame with more is refused before it is decoded. gemtab/media/rules.py says the same. */
+export const MAX_PIXELS = 8192 * 8192;
+
+/** How a picture is cut. */
+export interface ImageRules {
+  /** Pixels on a side of a patch. */
+  patch: number;
+  /** Patches on a side of the square that becomes one soft token. */
+  pooling: number;
+  /** One of BUDGETS. */
+  maxSoftTokens: number;
+  /** Whether that square itself is the patch: models without a vision tower. */
+  merged: boolean;
+}
+
+/** How a clip is cut: at most so many frames, each a picture under `image`. */
+export interface VideoRules {
+  image: ImageRules;
+  frames: number;
+}
+
+export interface MediaRules {
+  image: ImageRules;
+  video: VideoRules;
+}
+
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** Settings that every Gemma 4 has alike (3: bicubic); another value is refused. */
+const EXPECTED = {
+  do_convert_rgb: true,
+  do_resize: true,
+  do_rescale: true,
+  image_mean: [0, 0, 0],
+  image_std: [1, 1, 1],
+  resample: 3,
+  rescale_factor: 1 / 255,
+};
+
+type Settings = Record<string, unknown>;
+
+/** The rules in a parsed processor_config.json. Throws BundleError for what is not known. */
+export function readRules(processor: object): MediaRules {
+  const sections = processor as Settings;
+  const video = sections.video_processor as Settings | undefined;
+  return {
+    image: imageRules(sections, "image_processor", 280),
+    video: { image: imageRules(sections, "video_processor", 70), frames: Number(video?.num_frames ?? 32) },
+  };
+}
+
+/** The same rules with another budget; throws UsageError when it is none of BUDGETS. */
+export function withBudget(rules: ImageRules, softTokens: number): ImageRules {
+  if (!isBudget(softTokens)) {
+    throw new UsageError(`A picture can have at most ${BUDGETS.join(", ")} tokens, not ${softTokens}. Choose one.`);
+  }
+  return { ...rules, maxSoftTokens: softTokens };
+}
+
+/** Pixels on a side of one soft token. */
+export function softTokenSide(rules: ImageRules): number {
+  return rules.patch * rules.pooling;
+}
+
+/** The size that a picture is resized to: the aspect ratio is kept as far as both sides are whole soft tokens. */
+export function targetSize({ width, height }: Size, rules: ImageRules): Size {
+  const side = softTokenSide(rules);
+  const scale = Math.sqrt((rules.maxSoftTokens * side ** 2) / (height * width));
+  const rows = Math.floor((scale * height) / side);
+  const columns = Math.floor((scale * width) / side);
+  // Sides that would vanish belong to pictures longer than the whole budget laid in one line.
+  if (rows === 0) return { width: rules.maxSoftTokens * side, height: side };
+  if (columns === 0) return { width: side, height: rules.maxSoftTokens * side };
+  return { width: columns * side, height: rows * side };
+}
+
+function imageRules(processor: Settings, section: string, defaultBudget: number): ImageRules {
+  const settings = processor[section] as Settings | undefined;
+  if (!settings) throw refuse(`has no ${section}`);
+  for (const [name, expected] of Object.entries(EXPECTED)) {
+    const found = settings[name] ?? expected;
+    if (JSON.stringify(found) !== JSON.stringify(expected)) {
+      throw refuse(`sets ${name} of ${section} to ${JSON.stringify(found)}, not ${JSON.stringify(expected)}`);
+    }
+  }
+  const maxSoftTokens = Number(settings.max_soft_tokens ?? defaultBudget);
+  if (!isBudget(maxSoftTokens)) {
+    throw refuse(`sets max_soft_tokens of ${section} to ${maxSoftTokens}, not one of ${BUDGETS.join(", ")}`);
+  }
+  return {
+    patch: Number(settings.patch_size ?? 16),
+    pooling: Number(settings.pooling_kernel_size ?? 3),
+    maxSoftTokens,
+    merged: String(settings[`${section}_type`] ?? processor.processor_class).includes("Unified"),
+  };
+}
+
+function isBudget(softTokens: number): boolean {
+  return BUDGETS.some((budget) => budget === softTokens);
+}
+
+function refuse(reason: string): BundleError {
+  return new BundleError(
+    `processor_config.json ${reason}: this model's pictures cannot be prepared. Export the bundle again.`,
+    "processor_config.json",
+  );
+}

@@ -1,0 +1,17 @@
+/** Everything that reads media. Imported dynamically, when the first picture, sound or clip comes. */
+
+export { decodeImage } from "./image/decode.ts";
+export { type ImageInputs, imageInputs } from "./image/inputs.ts";
+export { type RgbImage, resize } from "./image/resample.ts";
+export {
+  BUDGETS,
+  type ImageRules,
+  MAX_PIXELS,
+  type MediaRules,
+  readRules,
+  type Size,
+  softTokenSide,
+  targetSize,
+  type VideoRules,
+  withBudget,
+} from "./image/rules.ts";
