@@ -56,12 +56,13 @@ def _whole_mp3(content: bytes) -> bool:
 
 def _after_id3(content: bytes) -> int:
     """Where the tags at the beginning of an MP3 end."""
-    if content[:3] != b"ID3" or len(content) < 10:
-        return 0
-    size = 0
-    for byte in content[6:10]:
-        size = size << 7 | byte & 0x7F
-    return 10 + size
+    start = 0
+    while content[start : start + 3] == b"ID3" and len(content) >= start + 10:
+        size = 0
+        for byte in content[start + 6 : start + 10]:
+            size = size << 7 | byte & 0x7F
+        start += 10 + size
+    return start
 
 
 _CHECKS: tuple[Callable[[bytes], bool], ...] = (_whole_wave, _whole_ogg, _whole_mp3)

@@ -1,0 +1,104 @@
+"""A corpus of sounds, made when tests run: seeded, in every format and rate that is read."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+Channels = NDArray[np.float32]
+"""[channels, samples], full scale ±1."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One file of the corpus.
+
+    lossless: decodes to its samples, rounded to `bits` (0: exactly). delay: samples that a browser's decoder may be
+    off, at the file's rate.
+    """
+
+    container: str
+    codec: str
+    rate: int
+    channels: int = 1
+    seconds: float = 1.0
+    silent: bool = False
+    bits: int | None = None
+
+    @property
+    def lossless(self) -> bool:
+        return self.bits is not None
+
+    def samples(self) -> Channels:
+        """What is in it: a rising tone and a little noise, other in each channel."""
+        count = round(self.rate * self.seconds)
+        if self.silent:
+            return np.zeros((self.channels, count), np.float32)
+        noise = np.random.default_rng(self.rate + self.channels).standard_normal((self.channels, count))
+        return (speechlike(count, self.rate) * np.arange(1, 0, -0.3)[: self.channels, None] + 0.02 * noise).astype("f4")
+
+    def content(self) -> bytes:
+        return encode(self.samples(), self.rate, self.container, self.codec)
+
+
+SOUNDS = {
+    "wav 8 bit": Sound("wav", "pcm_u8", 16_000, bits=8),
+    "wav 16 bit": Sound("wav", "pcm_s16le", 16_000, bits=16),
+    "wav 16 bit stereo 44.1": Sound("wav", "pcm_s16le", 44_100, 2, bits=16),
+    "wav 24 bit 48": Sound("wav", "pcm_s24le", 48_000, bits=24),
+    "wav 32 bit 11.025": Sound("wav", "pcm_s32le", 11_025, bits=32),
+    "wav float 22.05": Sound("wav", "pcm_f32le", 22_050, bits=0),
+    "wav float stereo 96": Sound("wav", "pcm_f32le", 96_000, 2, bits=0),
+    "wav 8 kHz": Sound("wav", "pcm_s16le", 8_000, bits=16),
+    "wav silence": Sound("wav", "pcm_s16le", 16_000, silent=True, bits=16),
+    "wav 0.1 s": Sound("wav", "pcm_s16le", 16_000, seconds=0.1, bits=16),
+    "wav 65 s": Sound("wav", "pcm_s16le", 16_000, seconds=65, bits=16),
+    "flac stereo 48": Sound("flac", "flac", 48_000, 2, bits=16),
+    "flac 8 kHz": Sound("flac", "flac", 8_000, bits=16),
+    "mp3 44.1": Sound("mp3", "libmp3lame", 44_100),
+    "mp3 stereo 48": Sound("mp3", "libmp3lame", 48_000, 2),
+    "mp3 16 kHz": Sound("mp3", "libmp3lame", 16_000),
+    "ogg opus": Sound("ogg", "libopus", 48_000),
+    "ogg opus stereo": Sound("ogg", "libopus", 48_000, 2),
+    "ogg vorbis stereo": Sound("ogg", "vorbis", 44_100, 2),
+    "webm opus": Sound("webm", "libopus", 48_000),
+    "mp4 opus": Sound("mp4", "libopus", 48_000),
+    "mp4 flac 44.1": Sound("mp4", "flac", 44_100, bits=16),
+}
+
+
+def speechlike(count: int, rate: int) -> NDArray[np.float64]:
+    """A tone that rises from 150 to 3,000 Hz and swells four times a second; the same sound at every rate."""
+    t = np.arange(count) / rate
+    swell = 0.3 + 0.2 * np.sin(2 * np.pi * 4 * t)
+    return np.asarray(swell * np.sin(2 * np.pi * (150 * t + 1425 * t**2 / max(1, count / rate))))
+
+
+def encode(samples: Channels, rate: int, container: str, codec: str) -> bytes:
+    """The bytes of a file."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        track = output.add_stream(codec, rate=rate)
+        assert isinstance(track, av.AudioStream)
+        track.layout = "mono" if len(samples) == 1 else "stereo"
+        if codec == "flac":
+            track.format = "s16"
+        if codec == "vorbis":  # ffmpeg's own encoder, which it calls experimental, and only for stereo
+            track.options = {"strict": "experimental"}
+        for frame in _frames(samples, rate, track):
+            output.mux(track.encode(frame))
+        output.mux(track.encode(None))
+    return file.getvalue()
+
+
+def _frames(samples: Channels, rate: int, track: av.AudioStream) -> Iterator[av.AudioFrame]:
+    """`samples` in frames of the size and format that the encoder takes."""
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", track.layout.name)
+    frame.sample_rate = rate
+    frame.pts = 0
+    converter = av.AudioResampler(track.format, track.layout, rate, track.codec_context.frame_size or None)
+    yield from converter.resample(frame)
+    yield from converter.resample(None)
