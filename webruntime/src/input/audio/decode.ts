@@ -1,0 +1,157 @@
+/** Sounds from files to mono samples, by the browser's decoders, in a worker. */
+
+import type { AudioSample, Input, InputAudioTrack } from "mediabunny";
+import { GemtabError, MediaError, throwIfAborted } from "../../engine/errors.ts";
+import { blobName } from "../image/decode.ts";
+import { type Mp3Table, readMp3Table } from "./mp3.ts";
+import { isWhole } from "./whole.ts";
+
+/** Rates in Hz of sounds that are read, and the most samples. gemtab/media/audio.py says the same. */
+const LOWEST_RATE = 8_000;
+const HIGHEST_RATE = 192_000;
+const MOST_SAMPLES = 1 << 27;
+
+/** A file may be so many seconds shorter than it declares: encoders round, and pad. */
+const ENOUGH = 0.5;
+
+/** Mono, full scale ±1, and samples a second. */
+export interface Sound {
+  samples: Float32Array;
+  rate: number;
+}
+
+/**
+ * The first sound track in a file. Channels are averaged with equal weights, so that a mix cannot clip. Throws
+ * MediaError for what cannot be read, and AbortError when the signal fires.
+ */
+export async function decodeAudio(blob: Blob, { signal }: { signal?: AbortSignal } = {}): Promise<Sound> {
+  const name = blobName(blob, "The sound");
+  if (blob.size === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
+  const table = await readMp3Table(blob);
+  if (!(await isWhole(blob, table))) {
+    throw new MediaError(`${name} is incomplete: its end is missing. Try to save or download it again.`);
+  }
+  const input = await open(blob);
+  try {
+    return await decode(input, name, table, signal);
+  } catch (error) {
+    throw error instanceof GemtabError ? error : unreadable(name, error);
+  } finally {
+    input.dispose();
+  }
+}
+
+/** The mean of channels of equal length, as of a microphone. */
+export function mixToMono(channels: readonly Float32Array[]): Float32Array {
+  const [first, ...others] = channels;
+  if (!first) return new Float32Array();
+  return first.map((value, i) => others.reduce((sum, channel) => sum + (channel[i] ?? 0), value) / channels.length);
+}
+
+async function open(blob: Blob): Promise<Input> {
+  const { ADTS, BlobSource, FLAC, Input, MATROSKA, MP3, MP4, OGG, QTFF, WAVE, WEBM } = await import("mediabunny");
+  return new Input({
+    source: new BlobSource(blob),
+    formats: [WAVE, MP3, OGG, FLAC, MP4, QTFF, WEBM, MATROSKA, ADTS],
+  });
+}
+
+async function decode(
+  input: Input,
+  name: string,
+  table: Mp3Table | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Sound> {
+  const [track] = await input.getAudioTracks();
+  if (!track) throw new MediaError(`${name} has no sound track.`);
+  await checkCodec(track, name);
+  const rate = await track.getSampleRate();
+  if (rate < LOWEST_RATE || rate > HIGHEST_RATE) {
+    throw new MediaError(`${name} has ${rate} samples a second; from ${LOWEST_RATE} to ${HIGHEST_RATE} are read.`);
+  }
+  const parts = await decodeParts(track, rate, name, signal);
+  const samples = join(parts)
+    .subarray(table?.delay ?? 0)
+    .subarray(0, table?.samples);
+  if (samples.length === 0) throw new MediaError(`${name} has a sound track without any sound in it.`);
+  if (!(await isGuessed(input))) {
+    checkLength(await track.getDurationFromMetadata(), samples.length / rate, name);
+  }
+  return { samples, rate };
+}
+
+async function checkCodec(track: InputAudioTrack, name: string): Promise<void> {
+  if (await track.canDecode()) return;
+  const codec = (await track.getCodec()) ?? (await track.getInternalCodecId()) ?? "unknown";
+  throw new MediaError(
+    `${name} has sound in the codec ${codec}, which this browser does not decode. Save it as WAV, MP3, FLAC or Opus.`,
+  );
+}
+
+async function decodeParts(
+  track: InputAudioTrack,
+  rate: number,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array[]> {
+  const { AudioSampleSink } = await import("mediabunny");
+  const parts: Float32Array[] = [];
+  let total = 0;
+  for await (const sample of new AudioSampleSink(track).samples()) {
+    try {
+      throwIfAborted(signal);
+      const part = readMono(sample);
+      parts.push(part);
+      total += part.length;
+    } finally {
+      sample.close();
+    }
+    if (total > MOST_SAMPLES) {
+      throw new MediaError(`${name} is longer than ${Math.round(MOST_SAMPLES / rate / 60)} minutes. Cut it first.`);
+    }
+  }
+  return parts;
+}
+
+/** The channels of a decoded sample, averaged; what comes before time 0 is the codec's own. */
+function readMono(sample: AudioSample): Float32Array {
+  const channels = Array.from({ length: sample.numberOfChannels }, (_, planeIndex) => {
+    const plane = new Float32Array(sample.numberOfFrames);
+    sample.copyTo(plane, { planeIndex, format: "f32-planar" });
+    return plane;
+  });
+  return mixToMono(channels).subarray(Math.max(0, Math.round(-sample.timestamp * sample.sampleRate)));
+}
+
+function join(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Whether a file's length is only guessed from its size: that of an MP3 or AAC stream. */
+async function isGuessed(input: Input): Promise<boolean> {
+  const { ADTS, MP3 } = await import("mediabunny");
+  const format = await input.getFormat();
+  return format === MP3 || format === ADTS;
+}
+
+function checkLength(declared: number | null, seconds: number, name: string): void {
+  if (declared === null || seconds >= declared - ENOUGH) return;
+  throw new MediaError(
+    `${name} is incomplete: it declares ${declared.toFixed(1)} seconds of sound, but has ${seconds.toFixed(1)}. Try ` +
+      "to save or download it again.",
+  );
+}
+
+function unreadable(name: string, error: unknown): MediaError {
+  const reason = error instanceof Error ? error.message.replace(/\.$/, "") : String(error);
+  return new MediaError(
+    `${name} cannot be read as sound (${reason}): it is damaged, incomplete, or of another kind than WAV, MP3, OGG, ` +
+      "FLAC, MP4 and WebM. Try to save or download it again.",
+  );
+}

@@ -1,0 +1,104 @@
+/** How a model hears: what processor_config.json decides. Mirrors gemtab/media/audio_rules.py. */
+
+import { BundleError } from "../../engine/errors.ts";
+import { fewestSamples, frameCount, type MelRules } from "./mel.ts";
+
+/** How sound becomes rows of numbers: a spectrogram, or so many raw samples a soft token where there is no tower. */
+export interface AudioRules {
+  /** Samples a second. */
+  rate: number;
+  /** Samples in one segment at most. */
+  longest: number;
+  frames: MelRules | number;
+}
+
+type Settings = Record<string, unknown>;
+
+/** Settings that every Gemma 4 has alike; another value is refused. */
+const EXPECTED: Settings = {
+  dither: 0,
+  fft_overdrive: false,
+  input_scale_factor: 1,
+  padding_side: "right",
+  padding_value: 0,
+  per_bin_mean: null,
+  per_bin_stddev: null,
+  preemphasis: 0,
+};
+
+/** Settings that the rules are made of, and those without effect. */
+const KNOWN = new Set([
+  "audio_samples_per_token",
+  "feature_extractor_type",
+  "feature_size",
+  "fft_length",
+  "frame_length",
+  "hop_length",
+  "max_frequency",
+  "mel_floor",
+  "min_frequency",
+  "preemphasis_htk_flavor",
+  "processor_class",
+  "return_attention_mask",
+  "sampling_rate",
+]);
+
+/** The rules for sounds in a parsed processor_config.json. Throws BundleError for what is not known. */
+export function audioRules(processor: object): AudioRules {
+  const sections = processor as Settings;
+  const settings = sections.feature_extractor as Settings | undefined;
+  if (!settings) throw refuse("has no feature_extractor");
+  for (const [name, found] of Object.entries(settings)) check(name, found);
+  const rate = Number(settings.sampling_rate ?? 16_000);
+  const milliseconds = Number(sections.audio_seq_length ?? 750) * Number(sections.audio_ms_per_token ?? 40);
+  const unified = String(settings.feature_extractor_type ?? sections.processor_class).includes("Unified");
+  return {
+    rate,
+    longest: Math.floor((milliseconds * rate) / 1000),
+    frames: unified ? Number(settings.audio_samples_per_token ?? 640) : melRules(settings, rate),
+  };
+}
+
+/** Soft tokens of a segment of so many samples, as `Gemma4Processor` counts them. */
+export function audioTokens(samples: number, { frames }: AudioRules): number {
+  return typeof frames === "number" ? Math.ceil(samples / frames) : Math.ceil(frameCount(samples, frames) / 4);
+}
+
+/** The fewest samples that make a soft token. */
+export function shortest({ frames }: AudioRules): number {
+  return typeof frames === "number" ? 1 : fewestSamples(frames);
+}
+
+function check(name: string, found: unknown): void {
+  if (name in EXPECTED) {
+    const expected = EXPECTED[name];
+    if (found !== expected) throw refuse(`sets ${name} of feature_extractor to ${found}, not ${expected}`);
+  } else if (!KNOWN.has(name)) {
+    throw refuse(`sets ${name} of feature_extractor, an unknown setting, to ${found}`);
+  }
+}
+
+function melRules(settings: Settings, rate: number): MelRules {
+  const frame = Number(settings.frame_length ?? Math.floor(rate / 50));
+  const transform = Number(settings.fft_length ?? 512);
+  if (!Number.isInteger(Math.log2(transform)) || transform < frame) {
+    throw refuse(`sets fft_length of feature_extractor to ${transform}, not a power of two of at least ${frame}`);
+  }
+  return {
+    rate,
+    frame,
+    hop: Number(settings.hop_length ?? Math.floor(rate / 100)),
+    transform,
+    bins: Number(settings.feature_size ?? 128),
+    lowest: Number(settings.min_frequency ?? 0),
+    highest: Number(settings.max_frequency ?? 8000),
+    floor: Number(settings.mel_floor ?? 1e-3),
+  };
+}
+
+function refuse(reason: string): BundleError {
+  return new BundleError(
+    `processor_config.json ${reason}: this model's sounds cannot be prepared. Export the bundle again.`,
+    "processor_config.json",
+  );
+}
