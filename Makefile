@@ -1,6 +1,7 @@
 # make demo    everything from nothing to the page with the tiny model, in one command
 # make test    every test: Python, TypeScript, browser
 # make build   the page, the element and the runtime, into dist/site
+# make bench   our speed and transformers.js' on the tiny model, or on BUNDLE=folder
 # make wheel   the Python package with all of that inside, into dist
 # make tiny    train models/tiny again from nothing (hours)
 # make clean   remove what the above built; .venv and node_modules stay
@@ -8,7 +9,7 @@
 PYTHON = .venv/bin/python
 SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.config.ts
 
-.PHONY: demo test build wheel tiny clean
+.PHONY: demo test build bench wheel tiny clean
 
 demo: .venv/.ready-core dist/.site
 	.venv/bin/gemtab demo
@@ -18,6 +19,9 @@ test: .venv/.ready-test dist/.site
 	status=0; npm test || status=1; $(PYTHON) -m pytest || status=1; exit $$status
 
 build: dist/.site
+
+bench: .venv/.ready-test dist/.site
+	$(PYTHON) -m benchmarks.engines $(BUNDLE)
 
 wheel: .venv/.ready-test dist/.site
 	$(PYTHON) -m build --wheel --outdir dist

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Response
 
 from gemtab.bundle.manifest import MANIFEST_NAME
+from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, find_chromium, launch_options
 from playwright_tests.serving import serving
 
 REPOSITORY = Path(__file__).parents[1]
@@ -25,31 +25,13 @@ CONTEXT = 2048
 COMPILE_MS = 240_000
 """How long a software GPU may take to compile the model's kernels while others use the machine."""
 
-FLAGS = [
-    "--enable-unsafe-webgpu",
-    "--use-webgpu-adapter=swiftshader",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-"""WebGPU on a CPU: the same adapter on every machine."""
-
-
-def find_chromium() -> str:
-    """The browser's path: $CHROMIUM, or the first on the path. Fails where there is none."""
-    names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
-    found = next((path for name in names if name and (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail("No Chromium was found. Install it (apt install chromium) or set CHROMIUM to its path.")
-    return found
-
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return {"executable_path": find_chromium(), "headless": True, "args": [*FLAGS, *sandbox]}
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.fail(NOT_FOUND)
+    return launch_options(chromium, SOFTWARE_GPU)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ inputs, and the reference is given the same.
 """
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ ASK = """async ([question, sizes, samples, steps]) => {
     { add_special_tokens: false });
   const all = await model.generate({ ...inputs, do_sample: false, max_new_tokens: steps });
   const length = inputs.input_ids.dims[1];
-  const plain = tensor => tensor && { shape: tensor.dims, values: Array.from(tensor.data, Number) };
+  const plain = tensor => tensor && { shape: tensor.dims, bytes: new Uint8Array(tensor.data.buffer).toBase64() };
   const { pixel_values, image_position_ids, input_features, input_features_mask } = inputs;
   return {
     ids: Array.from(inputs.input_ids.data, Number),
@@ -109,7 +110,7 @@ def test_it_chooses_the_references_tokens(name: str, transformers_page: Page, st
 
 
 def tensor(plain: dict[str, Any], dtype: torch.dtype) -> torch.Tensor:
-    return torch.tensor(plain["values"], dtype=dtype).reshape(plain["shape"])
+    return torch.frombuffer(bytearray(b64decode(plain["bytes"])), dtype=dtype).reshape(plain["shape"])
 
 
 def rows(graph: Graph, stored: DequantisedWeights, **inputs: torch.Tensor) -> torch.Tensor:
