@@ -11,7 +11,7 @@ OPTIONS = ["--prompt", "9", "--steps", "4", "--runs", "1", "--devices", "wasm"]
 
 
 def test_engines_are_compared(bundles: dict[str, Path]) -> None:
-    command = [sys.executable, "-m", "benchmarks.engines", bundles["tiny"], *OPTIONS]
+    command: list[str | Path] = [sys.executable, "-m", "benchmarks.engines", bundles["tiny"], *OPTIONS]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     for engine in ("gemtab", "transformers.js wasm"):
