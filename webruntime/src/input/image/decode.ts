@@ -1,11 +1,12 @@
 /** Pictures from files to upright RGB, by the browser's decoders, in a worker. */
 
 import { MediaError } from "../../engine/errors.ts";
-import { FORMAT_NAMES, type ImageHeader, readHeader } from "./header.ts";
+import { decodeDeepPng, isDeepPng } from "./deep-png.ts";
+import { FORMAT_NAMES, readHeader } from "./header.ts";
+import { hideWebpOrientation, turn } from "./orientation.ts";
 import { readPixels } from "./pixels.ts";
 import type { RgbImage } from "./resample.ts";
 import { MAX_PIXELS } from "./rules.ts";
-import { hideOrientation, turn } from "./webp-orientation.ts";
 
 /**
  * The picture in a file, its EXIF orientation applied; transparency is dropped and colour profiles are ignored. Throws
@@ -23,12 +24,14 @@ export async function decodeImage(blob: Blob): Promise<RgbImage> {
     );
   }
   checkSize(header.width, header.height, name);
-  const orientation = header.type === "image/webp" ? hideOrientation(bytes) : 1;
-  const bitmap = await decode(bytes, header, name);
   try {
-    return turn(readPixels(bitmap), orientation);
-  } finally {
-    bitmap.close();
+    return await (isDeepPng(bytes) ? decodeDeepPng(bytes) : decode(bytes, header.type));
+  } catch {
+    const kind = header.type.slice("image/".length).toUpperCase();
+    throw new MediaError(
+      `${name} is a ${kind} file that is damaged or incomplete, or this browser does not read ${kind}. Save or ` +
+        "download it again, or as another kind.",
+    );
   }
 }
 
@@ -46,17 +49,15 @@ export function blobName(blob: Blob, otherwise: string): string {
   return blob instanceof File ? blob.name : otherwise;
 }
 
-async function decode(bytes: Uint8Array<ArrayBuffer>, { type }: ImageHeader, name: string): Promise<ImageBitmap> {
+async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<RgbImage> {
+  const orientation = type === "image/webp" ? hideWebpOrientation(bytes) : 1;
+  const bitmap = await createImageBitmap(new Blob([bytes], { type }), {
+    premultiplyAlpha: "none",
+    colorSpaceConversion: "none",
+  });
   try {
-    return await createImageBitmap(new Blob([bytes], { type }), {
-      premultiplyAlpha: "none",
-      colorSpaceConversion: "none",
-    });
-  } catch {
-    const kind = type.slice("image/".length).toUpperCase();
-    throw new MediaError(
-      `${name} is a ${kind} file that is damaged or incomplete, or this browser does not read ${kind}. Save or ` +
-        "download it again, or as another kind.",
-    );
+    return turn(readPixels(bitmap), orientation);
+  } finally {
+    bitmap.close();
   }
 }

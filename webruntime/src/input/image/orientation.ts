@@ -1,4 +1,4 @@
-/** The EXIF orientation of WebP files, which browsers heed or not, each as it likes. */
+/** The EXIF orientation, where a browser's decoder does not see to it. */
 
 import { has } from "./header.ts";
 import type { RgbImage } from "./resample.ts";
@@ -6,10 +6,10 @@ import type { RgbImage } from "./resample.ts";
 const ORIENTATION_TAG = 0x0112;
 
 /**
- * The orientation (1 to 8) of a WebP file. Where it is not 1, the chunk that says so is renamed in `bytes`, so that no
- * decoder turns the picture as well.
+ * The orientation (1 to 8) of a WebP file, which some browsers heed and some do not: where it is not 1, the chunk that
+ * says so is renamed in `bytes`, so that none does.
  */
-export function hideOrientation(bytes: Uint8Array): number {
+export function hideWebpOrientation(bytes: Uint8Array): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 12; at + 8 <= bytes.length; at += 8 + evenAbove(view.getUint32(at + 4, true))) {
     if (!has(bytes, at, "EXIF")) continue;
@@ -40,8 +40,8 @@ export function turn(image: RgbImage, orientation: number): RgbImage {
   return turned;
 }
 
-/** 1 where the block of EXIF is damaged, as where there is none. */
-function tiffOrientation(exif: Uint8Array): number {
+/** The orientation (1 to 8) in a block of EXIF: 1 where it is damaged, as where it says nothing. */
+export function tiffOrientation(exif: Uint8Array): number {
   const start = has(exif, 0, "Exif\0\0") ? 6 : 0;
   const view = new DataView(exif.buffer, exif.byteOffset + start, exif.byteLength - start);
   try {

@@ -1,0 +1,107 @@
+"""gemtab-media.js in a worker of real Chromium."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page
+
+from playwright_tests.serving import serving
+
+WORKER = """
+import * as media from "./gemtab-media.js";
+
+function packed(value) {
+  if (Array.isArray(value)) return value.map(packed);
+  if (value === null || typeof value !== "object") return value;
+  if (!ArrayBuffer.isView(value)) {
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, packed(each)]));
+  }
+  const raw = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  let text = "";
+  for (let i = 0; i < raw.length; i += 32768) text += String.fromCharCode(...raw.subarray(i, i + 32768));
+  return { array: value.constructor.name, base64: btoa(text) };
+}
+
+onmessage = async ({ data: { body, args, file } }) => {
+  try {
+    const run = (0, eval)(body);
+    postMessage({ value: packed(await run(media, args, file)) });
+  } catch (error) {
+    postMessage({ error: error.name, message: error.message });
+  }
+};
+"""
+"""Runs what it is sent. Served without the site's content security policy, which forbids that."""
+
+HEADERS = {"Content-Type": "text/javascript", "Cross-Origin-Embedder-Policy": "require-corp"}
+"""What a page that isolates itself takes workers with."""
+
+PAGE = """
+async ({ body, args, bytes }) => {
+  const worker = new Worker("media-test-worker.js", { type: "module" });
+  const file = new File([Uint8Array.from(atob(bytes), (each) => each.charCodeAt(0))], args.name ?? "file");
+  const answer = await new Promise((resolve, reject) => {
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = ({ message }) => reject(new Error(message));
+    worker.postMessage({ body, args, file });
+  });
+  worker.terminate();
+  return answer;
+}
+"""
+
+ARRAYS = {"Float32Array": np.float32, "Uint32Array": np.uint32, "Int32Array": np.int32, "Uint8Array": np.uint8}
+
+
+class MediaFault(Exception):
+    """An error of the script: `name` is its class."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class Media:
+    """Calls functions of gemtab-media.js, each in a worker of its own."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def call(self, body: str, content: bytes = b"", **args: Any) -> Any:
+        """What `body`, a function of the module, `args` and a file with this content, returns; typed arrays as numpy's.
+
+        The file is called `args["name"]`. Raises MediaFault for what it throws.
+        """
+        options = {"body": f"({body})", "args": args, "bytes": base64.b64encode(content).decode()}
+        answer = self._page.evaluate(PAGE, options)
+        if "error" in answer:
+            raise MediaFault(answer["error"], answer["message"])
+        return unpacked(answer["value"])
+
+
+def unpacked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [unpacked(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return np.frombuffer(base64.b64decode(value["base64"]), ARRAYS[value["array"]])
+    return {key: unpacked(each) for key, each in value.items()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def adapter() -> None:
+    """Nothing here touches WebGPU: neither an adapter nor a bundle is needed."""
+
+
+@pytest.fixture(scope="session")
+def media(browser: Browser) -> Iterator[Media]:
+    with serving({}) as site:
+        page = browser.new_page()
+        page.route("**/media-test-worker.js", lambda route: route.fulfill(headers=HEADERS, body=WORKER))
+        page.goto(site)
+        yield Media(page)
+        page.close()

@@ -1,0 +1,162 @@
+"""Pictures in Chromium become what transformers' Gemma 4 processor makes of them."""
+
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
+
+from gemtab.media.images import load_image, resize
+from gemtab.media.rules import BUDGETS, MAX_PIXELS, ImageRules, target_size
+from playwright_tests.media.conftest import Media, MediaFault
+from tests.media import oracle
+from tests.media.pictures import chunk, pictures, png, scene
+
+STEP = 1 / 255 + 1e-6
+"""As near as pixel values must be."""
+
+SHARE = 0.999
+"""On at least so much of them."""
+
+RULES = {"patch": 16, "pooling": 3, "maxSoftTokens": 280, "merged": False}
+PREPARE = "async (media, { rules }, file) => media.imageInputs(await media.decodeImage(file), rules)"
+DECODE = "async (media, _, file) => media.decodeImage(file)"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> dict[str, bytes]:
+    return pictures()
+
+
+def prepared(media: Media, name: str, content: bytes, **rules: Any) -> dict[str, Any]:
+    """What the page makes of a picture; patches and positions with their rows."""
+    inputs = media.call(PREPARE, content, name=name, rules={**RULES, **rules})
+    rows = inputs["positions"].size // 2
+    return {**inputs, "patches": inputs["patches"].reshape(rows, -1), "positions": inputs["positions"].reshape(rows, 2)}
+
+
+def processed(pixels: Any) -> tuple[Any, Any, int]:
+    """Patches, positions and soft tokens by transformers, without padding."""
+    out = Gemma4ImageProcessorPil()(pixels, input_data_format="channels_last", return_tensors="np")
+    real = out["image_position_ids"][0][:, 0] >= 0
+    return out["pixel_values"][0][real], out["image_position_ids"][0][real], out["num_soft_tokens_per_image"][0]
+
+
+def test_every_picture_of_the_corpus_equals_transformers(media: Media, corpus: dict[str, bytes]) -> None:
+    table, failed = [], []
+    for name, content in corpus.items():
+        patches, positions, soft_tokens = processed(load_image(content))
+        found = prepared(media, name, content)
+        same = np.array_equal(found["positions"], positions) and found["softTokens"] == soft_tokens
+        errors = np.abs(found["patches"] - patches) if same else np.ones(1)
+        share = np.mean(errors <= STEP)
+        size = f"{found['width']} × {found['height']}"
+        table.append(
+            f"{name:24} {size:>11} {soft_tokens:4} tokens  within 1/255 {share:8.3%}  most {errors.max() * 255:.0f}"
+        )
+        if share < SHARE:
+            failed.append(name)
+    print("\n" + "\n".join(table))
+    assert not failed
+
+
+def test_decoding_alone_is_exact(media: Media, corpus: dict[str, bytes]) -> None:
+    for name, content in corpus.items():
+        found = media.call(DECODE, content, name=name)
+        expected = load_image(content)
+        assert (found["height"], found["width"]) == expected.shape[:2], name
+        assert np.array_equal(found["data"], expected.ravel()), name
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "to_height", "to_width"),
+    [(217, 333, 48, 96), (217, 333, 480, 720), (7, 1000, 96, 48), (1, 1, 336, 336), (90, 90, 90, 48), (64, 31, 96, 31)],
+)
+def test_resizing_is_pillows_to_the_bit(media: Media, height: int, width: int, to_height: int, to_width: int) -> None:
+    pixels = scene(height, width)
+    found = media.call(
+        """async (media, { width, height, toWidth, toHeight }, file) => {
+          const data = new Uint8Array(await file.arrayBuffer());
+          return media.resize({ width, height, data }, toWidth, toHeight).data;
+        }""",
+        pixels.tobytes(),
+        width=width,
+        height=height,
+        toWidth=to_width,
+        toHeight=to_height,
+    )
+    assert np.array_equal(found, resize(pixels, to_height, to_width).ravel())
+
+
+def test_a_thousand_sizes_have_the_same_target_for_every_budget(media: Media) -> None:
+    choice = random.Random(5)
+    sizes = [(round(10 ** choice.uniform(0, 4)), round(10 ** choice.uniform(0, 4))) for _ in range(1000)]
+    found = media.call(
+        """(media, { sizes, budgets, rules }) => sizes.map(([height, width]) => budgets.map((maxSoftTokens) => {
+          const size = media.targetSize({ width, height }, { ...rules, maxSoftTokens });
+          return [size.height, size.width];
+        }))""",
+        sizes=sizes,
+        budgets=BUDGETS,
+        rules=RULES,
+    )
+    expected = [[list(target_size(*size, ImageRules(16, 3, budget, False))) for budget in BUDGETS] for size in sizes]
+    assert found == expected
+
+
+def test_the_towerless_size_gets_its_large_patches(media: Media, tmp_path: Path) -> None:
+    pixels = scene(217, 333)
+    np.save(tmp_path / "picture.npy", pixels)
+    expected = oracle.processed(tmp_path, budget=140, frames=1)["picture.gemma4_unified"]
+    found = prepared(media, "picture.png", png(pixels, 2), merged=True, maxSoftTokens=140)
+    assert np.array_equal(found["positions"], expected["positions"])
+    assert found["softTokens"] == expected["soft_tokens"]
+    assert np.mean(np.abs(found["patches"] - expected["patches"]) <= STEP) >= SHARE
+
+
+def refusal(media: Media, name: str, content: bytes) -> str:
+    """What the page says about a file that cannot be read as a picture."""
+    with pytest.raises(MediaFault) as caught:
+        media.call(DECODE, content, name=name)
+    assert caught.value.name == "MediaError"
+    assert str(caught.value).startswith(name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "4:2:0.jpg",
+        "progressive.jpg",
+        "rgb.png",
+        "deep-rgb.png",
+        "lossy.webp",
+        "lossless.webp",
+        "still.gif",
+        "rgb.bmp",
+        "rgb.avif",
+    ],
+)
+@pytest.mark.parametrize("kept", [0.05, 0.6, 0.99])
+def test_half_a_file_is_called_damaged(media: Media, corpus: dict[str, bytes], name: str, kept: float) -> None:
+    assert "damaged" in refusal(media, name, corpus[name][: int(len(corpus[name]) * kept)])
+
+
+def test_other_files_are_no_pictures_whatever_they_are_called(media: Media) -> None:
+    message = refusal(media, "notes.png", b"Not a picture, but a shopping list.")
+    assert "JPEG, PNG, WEBP" in message
+
+
+def test_an_empty_file_is_called_empty(media: Media) -> None:
+    assert "0 bytes" in refusal(media, "nothing.jpg", b"")
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(media: Media) -> None:
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    message = refusal(media, "bomb.png", bomb)
+    assert "60000 × 60000" in message and f"{MAX_PIXELS:,}" in message

@@ -1,0 +1,147 @@
+/** PNGs with 16 bits a channel, of which browsers drop half. */
+
+import { has } from "./header.ts";
+import { tiffOrientation, turn } from "./orientation.ts";
+import type { RgbImage } from "./resample.ts";
+
+/** Channels by colour type: grey, RGB, grey and alpha, RGBA. (Palettes have at most 8 bits.) */
+const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 4: 2, 6: 4 };
+
+interface Pass {
+  left: number;
+  top: number;
+  stepX: number;
+  stepY: number;
+}
+
+/** Which pixels come in which pass of an interlaced picture. */
+const ADAM7: Pass[] = [
+  { left: 0, top: 0, stepX: 8, stepY: 8 },
+  { left: 4, top: 0, stepX: 8, stepY: 8 },
+  { left: 0, top: 4, stepX: 4, stepY: 8 },
+  { left: 2, top: 0, stepX: 4, stepY: 4 },
+  { left: 0, top: 2, stepX: 2, stepY: 4 },
+  { left: 1, top: 0, stepX: 2, stepY: 2 },
+  { left: 0, top: 1, stepX: 1, stepY: 2 },
+];
+const PLAIN: Pass[] = [{ left: 0, top: 0, stepX: 1, stepY: 1 }];
+
+export function isDeepPng(bytes: Uint8Array): boolean {
+  return has(bytes, 12, "IHDR") && bytes[24] === 16;
+}
+
+/** Upright RGB, scaled by 257 to 8 bits; alpha is dropped. Throws an Error where the file is damaged. */
+export async function decodeDeepPng(bytes: Uint8Array<ArrayBuffer>): Promise<RgbImage> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const image = { width: view.getUint32(16), height: view.getUint32(20), data: new Uint8Array() };
+  const channels = CHANNELS[view.getUint8(25)];
+  if (!channels) throw new Error("unknown colour type");
+  const passes = (view.getUint8(28) === 0 ? PLAIN : ADAM7).filter(
+    ({ left, top }) => left < image.width && top < image.height,
+  );
+  const lines = passes.reduce((sum, pass) => sum + scanlineBytes(image.width, pass, channels) * rowsOf(image, pass), 0);
+  const { compressed, exif } = chunks(bytes, view);
+  const raw = await inflate(compressed, lines);
+  image.data = new Uint8Array(image.width * image.height * 3);
+  let at = 0;
+  for (const pass of passes) {
+    const stride = scanlineBytes(image.width, pass, channels);
+    const rows = rowsOf(image, pass);
+    unfilter(raw.subarray(at, at + stride * rows), stride, channels * 2);
+    place(image, pass, raw.subarray(at, at + stride * rows), stride, channels);
+    at += stride * rows;
+  }
+  return turn(image, exif ? tiffOrientation(exif) : 1);
+}
+
+/** Of one row of a pass, the byte that names its filter included. */
+function scanlineBytes(width: number, { left, stepX }: Pass, channels: number): number {
+  return 1 + Math.ceil((width - left) / stepX) * channels * 2;
+}
+
+function rowsOf({ height }: RgbImage, { top, stepY }: Pass): number {
+  return Math.ceil((height - top) / stepY);
+}
+
+function chunks(bytes: Uint8Array<ArrayBuffer>, view: DataView): { compressed: Blob; exif?: Uint8Array } {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let exif: Uint8Array | undefined;
+  for (let at = 8; !has(bytes, at + 4, "IEND"); ) {
+    const length = view.getUint32(at);
+    const content = bytes.subarray(at + 8, at + 8 + length);
+    if (has(bytes, at + 4, "IDAT")) parts.push(content);
+    if (has(bytes, at + 4, "eXIf")) exif = content;
+    at += 12 + length;
+  }
+  return { compressed: new Blob(parts), ...(exif && { exif }) };
+}
+
+/** So many bytes, however many more there may be. */
+async function inflate(compressed: Blob, length: number): Promise<Uint8Array> {
+  const raw = new Uint8Array(length);
+  const reader = compressed.stream().pipeThrough(new DecompressionStream("deflate")).getReader();
+  let filled = 0;
+  while (filled < length) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error("incomplete");
+    raw.set(value.subarray(0, length - filled), filled);
+    filled += value.length;
+  }
+  await reader.cancel();
+  return raw;
+}
+
+/** Undoes the filters of rows in place: each byte was replaced by its difference from a guess from its neighbours. */
+function unfilter(raw: Uint8Array, stride: number, pixel: number): void {
+  for (let start = 0; start < raw.length; start += stride) {
+    const filter = raw[start] as number;
+    for (let i = 1; i < stride; i++) {
+      const at = start + i;
+      const left = i > pixel ? (raw[at - pixel] as number) : 0;
+      const above = start > 0 ? (raw[at - stride] as number) : 0;
+      const corner = start > 0 && i > pixel ? (raw[at - stride - pixel] as number) : 0;
+      raw[at] = (raw[at] as number) + guess(filter, left, above, corner);
+    }
+  }
+}
+
+function guess(filter: number, left: number, above: number, corner: number): number {
+  switch (filter) {
+    case 0:
+      return 0;
+    case 1:
+      return left;
+    case 2:
+      return above;
+    case 3:
+      return (left + above) >> 1;
+    case 4:
+      return paeth(left, above, corner);
+    default:
+      throw new Error("unknown filter");
+  }
+}
+
+/** Of the three, the nearest to left + above - corner. */
+function paeth(left: number, above: number, corner: number): number {
+  const byLeft = Math.abs(above - corner);
+  const byAbove = Math.abs(left - corner);
+  const byCorner = Math.abs(left + above - 2 * corner);
+  if (byLeft <= byAbove && byLeft <= byCorner) return left;
+  return byAbove <= byCorner ? above : corner;
+}
+
+function place(image: RgbImage, pass: Pass, raw: Uint8Array, stride: number, channels: number): void {
+  const colours = channels >= 3 ? [0, 2, 4] : [0, 0, 0];
+  let start = 1;
+  for (let y = pass.top; y < image.height; y += pass.stepY, start += stride) {
+    let from = start;
+    for (let x = pass.left; x < image.width; x += pass.stepX, from += channels * 2) {
+      const to = (y * image.width + x) * 3;
+      colours.forEach((offset, channel) => {
+        const deep = ((raw[from + offset] as number) << 8) | (raw[from + offset + 1] as number);
+        image.data[to + channel] = (deep + 128) / 257; // typed arrays round down
+      });
+    }
+  }
+}
