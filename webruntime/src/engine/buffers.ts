@@ -18,11 +18,14 @@ interface WeightTarget extends Region {
   buffer: GPUBuffer;
 }
 
-/** Weights, control buffers and slots are there from the start; caches come when a program is first made. */
+/**
+ * Weights and control buffers are there from the start, slots when they are asked for; caches come when a program is
+ * first made.
+ */
 export class PlanBuffers {
-  readonly #sizes: Sizes;
+  #sizes: Sizes;
+  #slots: GPUBuffer[] = [];
   readonly #weights = new Map<string, WeightTarget>();
-  readonly #slots: GPUBuffer[];
   readonly #state = new Map<string, GPUBuffer>();
   readonly #controls = new Map<ControlBuffer["role"], GPUBuffer>();
 
@@ -31,12 +34,8 @@ export class PlanBuffers {
     private readonly plan: Plan,
     /** Tokens that the caches hold. */
     context: number,
-    /** T of the largest step to come, which the slots of a tower depend on. */
-    tokens = 1,
   ) {
-    this.#sizes = { T: tokens, P: context, C: context };
-    const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    this.#slots = plan.slots.map((bytes, slot) => this.#create(evaluate(bytes, this.#sizes), `slot ${slot}`, usage));
+    this.#sizes = { T: 1, P: context, C: context };
     for (const [name, entry] of Object.entries(plan.buffers)) {
       if (entry.kind === "weight") {
         const { offset, bytes } = entry;
@@ -46,6 +45,28 @@ export class PlanBuffers {
         this.#controls.set(entry.role, this.#create(entry.bytes, name, usage));
       }
     }
+  }
+
+  /** Makes the slots, zeroed, for a step of so many tokens (of which only the slots of towers depend on). */
+  allocateSlots(tokens = 1): void {
+    this.#sizes = { ...this.#sizes, T: tokens };
+    const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    this.#slots = this.plan.slots.map((bytes, slot) =>
+      this.#create(evaluate(bytes, this.#sizes), `slot ${slot}`, usage),
+    );
+  }
+
+  /** Gives the slots' memory back, once what was submitted is done with them. */
+  releaseSlots(): void {
+    for (const slot of this.#slots) slot.destroy();
+    this.#slots = [];
+  }
+
+  /** Gives all memory back. */
+  dispose(): void {
+    this.releaseSlots();
+    for (const { buffer } of this.#weights.values()) buffer.destroy();
+    for (const buffer of [...this.#state.values(), ...this.#controls.values()]) buffer.destroy();
   }
 
   #create(bytes: number, label: string, usage: number): GPUBuffer {
@@ -71,6 +92,10 @@ export class PlanBuffers {
         return { buffer, size };
       }
     }
+  }
+
+  has(role: ControlBuffer["role"]): boolean {
+    return this.#controls.has(role);
   }
 
   control(role: ControlBuffer["role"]): GPUBuffer {

@@ -52,8 +52,11 @@ export function choosePlan(entries: readonly PlanEntry[], adapter: GPUAdapter): 
   throw new DeviceError(`This bundle needs a GPU with ${needed}, which this one lacks. Use a bundle with an f32 plan.`);
 }
 
+/** Limits by name. */
+export type Needed = Readonly<Record<string, number>>;
+
 /** The limits that running `plan` with `context` needs of a device: the plan's own, raised for caches of this size. */
-export function requiredLimits(plan: Plan, context: number): Record<string, number> {
+export function requiredLimits(plan: Plan, context: number): Needed {
   const sizes = largestSizes(plan, context);
   const largest = Math.max(...Object.values(plan.buffers).map((buffer) => bindingBytes(buffer, sizes)));
   return {
@@ -63,23 +66,41 @@ export function requiredLimits(plan: Plan, context: number): Record<string, numb
   };
 }
 
-/** A device with the plan's limits and all of `FEATURES` that the adapter has. */
-export async function openDevice(adapter: GPUAdapter, plan: Plan, context: number): Promise<GPUDevice> {
-  const limits = requiredLimits(plan, context);
-  for (const [name, needed] of Object.entries(limits)) {
-    const found = adapter.limits[name as keyof GPUSupportedLimits] as number;
-    if (found >= needed) continue;
+/** Says which limit is below what is needed, where one is. */
+export function tooSmall(limits: GPUSupportedLimits, needed: Needed): string | undefined {
+  for (const [name, least] of Object.entries(needed)) {
+    const found = limits[name as keyof GPUSupportedLimits] as number;
+    if (found < least) return `its ${name} is ${found}, but ${least} is needed`;
+  }
+  return undefined;
+}
+
+/**
+ * A device with the limits `needed`, those of `wished` that the adapter has all of, and all of `FEATURES` that it has.
+ */
+export async function openDevice(
+  adapter: GPUAdapter,
+  needed: Needed,
+  wished: readonly Needed[] = [],
+): Promise<GPUDevice> {
+  const lacking = tooSmall(adapter.limits, needed);
+  if (lacking) {
     throw new DeviceError(
-      `This GPU is too small for the model: its ${name} is ${found}, but ${needed} is needed. Choose a smaller ` +
-        "context or a smaller model.",
+      `This GPU is too small for the model: ${lacking}. Choose a smaller context or a smaller model.`,
     );
   }
+  const limits = [needed, ...wished.filter((more) => !tooSmall(adapter.limits, more))].reduce(largest);
   const requiredFeatures = FEATURES.filter((feature) => adapter.features.has(feature));
   return adapter
     .requestDevice({ label: "gemtab", requiredFeatures, requiredLimits: limits })
     .catch((error: unknown) => {
       throw new DeviceError(`The GPU could not be opened: ${String(error)}. Close other tabs that use it and reload.`);
     });
+}
+
+function largest(left: Needed, right: Needed): Needed {
+  const names = Object.keys({ ...left, ...right });
+  return Object.fromEntries(names.map((name) => [name, Math.max(left[name] ?? 0, right[name] ?? 0)]));
 }
 
 /** The reason a device was lost; never settles for one that was destroyed on purpose. */

@@ -66,6 +66,46 @@ export interface DecodeOptions {
   depth?: number | undefined;
 }
 
+/** The parts of a model that make rows of embeddings: of pictures and frames of clips, and of sound. */
+export type TowerName = "image" | "audio";
+
+/** What a tower made, on the engine's GPU: [tokens, hidden] f32. Whoever asked for it disposes of it. */
+export interface MediaRows {
+  readonly tokens: number;
+  readonly bytes: number;
+  dispose(): void;
+}
+
+/** Rows for the placeholders at `position` and after; a picture (or frame) may be one whose tokens see each other. */
+export interface PlacedRows {
+  position: number;
+  rows: MediaRows;
+  picture: boolean;
+}
+
+export interface FillOptions {
+  /** What stands in the places of placeholders, by positions in the caches and in their order. */
+  media?: readonly PlacedRows[];
+  signal?: AbortSignal | undefined;
+  /** Called with the ids done so far. */
+  onChunk?: ((done: number) => void) | undefined;
+}
+
+/** tokens: soft tokens, of which there will be as many rows; rows: patches or frames of the input. */
+export interface InputShape {
+  tokens: number;
+  rows: number;
+}
+
+export interface Tower {
+  /**
+   * The rows of one picture, frame or stretch of sound. inputs: by the names of the plan, without padding. Throws
+   * UsageError for inputs that do not fit the plan, ContextError for more tokens than it takes, and DeviceError when the
+   * GPU has no room for it, after which everything else goes on.
+   */
+  encode(inputs: Readonly<Record<string, Float32Array | Uint32Array>>, shape: InputShape): Promise<MediaRows>;
+}
+
 /** The files of a loaded bundle, each checked against the manifest before it is given out. */
 export interface BundleFiles {
   readonly url: string;
@@ -87,6 +127,10 @@ export interface TextEngine {
   /** Ids in the caches, as the caller sees it: run-ahead steps do not count. */
   readonly position: number;
   readonly stats: EngineStats;
+  /** By the towers that the bundle has: how many tokens each encodes at once. */
+  readonly towerTokens: Readonly<Partial<Record<TowerName, number>>>;
+  /** The most tokens of a picture, where a picture's tokens see each other and are filled at once. */
+  readonly blockTokens: number | undefined;
   /** Resolves, and never rejects, when the GPU device is lost other than by dispose(). */
   readonly lost: Promise<DeviceError>;
 
@@ -94,11 +138,17 @@ export interface TextEngine {
   setSampling(sampling: Sampling): void;
 
   /**
-   * Puts `ids` into the caches at `position`, in chunks of the fill program. onChunk gets the ids done so far.
-   * Throws ContextError, before anything runs, when they do not fit the context. On AbortError `position` tells how
-   * many went in.
+   * Puts `ids` into the caches at `position`, in chunks of the fill program. Throws, before anything runs, ContextError
+   * when they do not fit the context or a picture does not fit a chunk, and UsageError for media that the plan does not
+   * take. On AbortError `position` tells how many went in.
    */
-  fill(ids: Uint32Array, options?: { signal?: AbortSignal; onChunk?: (done: number) => void }): Promise<void>;
+  fill(ids: Uint32Array, options?: FillOptions): Promise<void>;
+
+  /**
+   * The tower of that name; its weights and shaders are loaded when it is first asked for. Throws UsageError where the
+   * bundle has none, DeviceError where the GPU is too small for it, BundleError and AbortError; the rest goes on.
+   */
+  tower(name: TowerName, options?: Omit<LoadOptions, "context">): Promise<Tower>;
 
   /**
    * Puts `id` into the cache, samples the next id, yields it, puts that into the cache, and so on; ends at maxTokens or

@@ -27,10 +27,12 @@ export function checkPlan(plan: Plan, manifest: Manifest, file: string): void {
   }
   for (const [name, buffer] of Object.entries(plan.buffers)) checkBuffer(plan, manifest, name, buffer, check);
   checkControls(plan, check);
+  checkMediaControls(plan, check);
   for (const [name, kernel] of Object.entries(plan.kernels)) checkKernel(plan, manifest, name, kernel, check);
   for (const name of isTower(plan) ? ["encode"] : ["fill", "decode"])
     check(name in plan.programs, `there is no program "${name}"`);
   for (const [name, program] of Object.entries(plan.programs)) checkProgram(plan, name, program, check);
+  if (isTower(plan)) checkTower(plan, check);
 }
 
 type Check = (holds: boolean, message: string) => void;
@@ -64,8 +66,11 @@ function checkBuffer(plan: Plan, manifest: Manifest, name: string, buffer: Buffe
     );
   }
   if (buffer.kind === "scratch") {
-    const slot = evaluate(plan.slots[buffer.slot] ?? 0, sizes);
-    check(bytes <= slot, `buffer ${name} needs ${bytes} bytes of slot ${buffer.slot}, which has ${slot}`);
+    for (const at of [{ ...sizes, T: 1 }, sizes]) {
+      const needed = evaluate(buffer.bytes, at);
+      const slot = evaluate(plan.slots[buffer.slot] ?? 0, at);
+      check(needed <= slot, `buffer ${name} needs ${needed} bytes of slot ${buffer.slot}, which has ${slot}`);
+    }
   }
   if (buffer.kind === "state" && buffer.ring) {
     const { rows, window } = buffer.ring;
@@ -95,6 +100,30 @@ function checkControls(plan: Plan, check: Check): void {
       words > 0 && bytes >= words * BYTES_PER_WORD,
       `control buffer "${role}" has ${bytes} bytes for ${words} words`,
     );
+  }
+}
+
+/** What only models have that take media: rows for the tokens of a chunk, and how far each of them sees. */
+function checkMediaControls(plan: Plan, check: Check): void {
+  const tokens = plan.programs.fill?.max_tokens ?? 0;
+  for (const [name, buffer] of Object.entries(plan.buffers)) {
+    if (buffer.kind !== "control" || (buffer.role !== "media" && buffer.role !== "visible")) continue;
+    const others = Object.values(plan.buffers).filter((one) => one.kind === "control" && one.role === buffer.role);
+    check(others.length === 1, `there are ${others.length} control buffers "${buffer.role}" instead of 1`);
+    const row = tokens * BYTES_PER_WORD;
+    check(
+      tokens > 0 && buffer.bytes >= row && buffer.bytes % row === 0,
+      `control buffer ${name} has ${buffer.bytes} bytes for the ${tokens} tokens of a chunk`,
+    );
+  }
+}
+
+/** Input and output of a tower are values of its program. */
+function checkTower(plan: Plan, check: Check): void {
+  const { inputs = {}, outputs = {} } = plan.programs.encode ?? {};
+  check("rows" in outputs && Object.keys(inputs).length > 0, "the tower has no inputs, or no rows that it makes");
+  for (const [value, buffer] of [...Object.entries(inputs), ...Object.entries(outputs)]) {
+    check(plan.buffers[buffer]?.kind === "scratch", `${value} of a tower is ${buffer}, which is no scratch`);
   }
 }
 

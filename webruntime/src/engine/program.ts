@@ -17,6 +17,7 @@ interface Step {
 
 export class ReadyProgram {
   readonly #steps: Step[];
+  readonly #uniforms: GPUBuffer | undefined;
 
   /** Issues WebGPU calls that may fail: make it within an error scope. */
   constructor(
@@ -27,6 +28,7 @@ export class ReadyProgram {
     buffers: PlanBuffers,
   ) {
     const uniforms = createUniforms(device, name, program.dispatches);
+    this.#uniforms = uniforms.find((uniform) => uniform !== undefined)?.buffer;
     this.#steps = program.dispatches.map((dispatch, index) => ({
       dispatch,
       bindGroup: this.#bindGroup(dispatch, buffers, uniforms[index]),
@@ -43,11 +45,19 @@ export class ReadyProgram {
     });
   }
 
-  /** Encodes one step into one compute pass. Dispatches with a zero in their grid are left out. */
-  encode(encoder: GPUCommandEncoder, sizes: Sizes): void {
+  /** Gives the memory of the params back; the program is of no more use. */
+  dispose(): void {
+    this.#uniforms?.destroy();
+  }
+
+  /**
+   * Encodes one step, or its dispatches from `first` to before `end`, into one compute pass. Dispatches with a zero in
+   * their grid are left out.
+   */
+  encode(encoder: GPUCommandEncoder, sizes: Sizes, first = 0, end = this.#steps.length): void {
     const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
     const pass = encoder.beginComputePass({ label: this.name });
-    for (const { dispatch, bindGroup } of this.#steps) {
+    for (const { dispatch, bindGroup } of this.#steps.slice(first, end)) {
       const [x, y, z] = dispatch.grid.map((expression) => evaluate(expression, sizes)) as [number, number, number];
       for (const size of [x, y, z]) {
         if (!isGridSize(size, limit)) {

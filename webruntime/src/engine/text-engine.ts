@@ -1,25 +1,31 @@
 /** The engine: a plan loaded onto the GPU, with its caches, run step by step. */
 
-import { PlanBuffers } from "./buffers.ts";
+import type { PlanBuffers } from "./buffers.ts";
 import { Bundle } from "./bundle.ts";
 import { CachePosition, type Mark } from "./cache-position.ts";
-import { checked, choosePlan, describeAdapter, deviceLost, openAdapter, openDevice } from "./device.ts";
+import { checked, choosePlan, describeAdapter, deviceLost, openAdapter, openDevice, requiredLimits } from "./device.ts";
 import type {
   AdapterSummary,
   DecodeOptions,
   EngineStats,
+  FillOptions,
   LoadOptions,
   LoadProgress,
+  PlacedRows,
   Sampling,
   Snapshot,
   TextEngine as TextEngineInterface,
+  Tower,
+  TowerName,
 } from "./engine-interface.ts";
-import { AbortError, ContextError, DeviceError, throwIfAborted, UsageError } from "./errors.ts";
-import { Pipelines } from "./pipelines.ts";
+import { ContextError, DeviceError, throwIfAborted, UsageError } from "./errors.ts";
+import { loadPlan } from "./load-plan.ts";
+import { chunks, lastVisible, RowsBuffer, type Span, spanOf } from "./media.ts";
+import type { Pipelines } from "./pipelines.ts";
 import type { Plan } from "./plan.gen.ts";
 import { ReadyProgram } from "./program.ts";
 import { readFloats, WordReadback } from "./readback.ts";
-import { uploadWeights } from "./weights.ts";
+import { checkRows, readTowerPlans, type TowerPlans, Towers } from "./towers.ts";
 
 /** Steps in flight: the default hides the way of an id back from the GPU; more only adds work to take back. */
 const DEFAULT_DEPTH = 3;
@@ -35,6 +41,7 @@ interface Parts {
   adapter: AdapterSummary;
   device: GPUDevice;
   plan: Plan;
+  towers: TowerPlans;
   context: number;
   buffers: PlanBuffers;
   pipelines: Pipelines;
@@ -47,6 +54,7 @@ export class TextEngine implements TextEngineInterface {
   readonly #device: GPUDevice;
   readonly #cache: CachePosition;
   readonly #readback: WordReadback;
+  readonly #towers: Towers;
   /** Ids sampled so far: the GPU counts along, and draws its random numbers by it. */
   #sampled = 0;
   #failure: DeviceError | undefined;
@@ -59,6 +67,11 @@ export class TextEngine implements TextEngineInterface {
     const buffers = Object.values(parts.plan.buffers);
     this.#cache = new CachePosition(buffers.flatMap((buffer) => (buffer.kind === "state" && buffer.ring) || []));
     this.#readback = new WordReadback(parts.device, Math.min(MAX_DEPTH, this.#cache.slack + 1));
+    this.#towers = new Towers(parts.bundle, parts.towers, {
+      device: parts.device,
+      acquire: (call) => this.#acquire(call),
+      settled: (work) => this.#settled(work),
+    });
     this.lost = deviceLost(parts.device);
     void this.lost.then((error) => {
       this.#failure = error;
@@ -77,11 +90,16 @@ export class TextEngine implements TextEngineInterface {
     throwIfAborted(signal);
     const bundle = await Bundle.open(url, signal);
     const adapter = await openAdapter(options.gpu ?? globalThis.navigator?.gpu);
-    const plan = await bundle.plan(choosePlan(bundle.manifest.plans, adapter).file, signal);
+    const [plan, towers] = await Promise.all([
+      bundle.plan(choosePlan(bundle.manifest.plans, adapter).file, signal),
+      readTowerPlans(bundle, adapter, signal),
+    ]);
+    checkRows(towers, plan);
     const context = chooseContext(plan, options.context);
-    const device = await openDevice(adapter, plan, context);
+    const wished = Object.values(towers).map((tower) => requiredLimits(tower, tower.context));
+    const device = await openDevice(adapter, requiredLimits(plan, context), wished);
     try {
-      const engine = { bundle, adapter: describeAdapter(adapter), device, plan, context };
+      const engine = { bundle, adapter: describeAdapter(adapter), device, plan, towers, context };
       return new TextEngine({ ...engine, ...(await fillDevice(engine, signal, onProgress)) });
     } catch (error) {
       device.destroy();
@@ -103,6 +121,15 @@ export class TextEngine implements TextEngineInterface {
 
   get vocabulary(): number {
     return this.#parts.plan.vocabulary;
+  }
+
+  get towerTokens(): Partial<Record<TowerName, number>> {
+    return this.#towers.tokens;
+  }
+
+  get blockTokens(): number | undefined {
+    const { buffers, programs } = this.#parts;
+    return buffers.has("visible") ? programs.fill.program.max_tokens : undefined;
   }
 
   get position(): number {
@@ -128,31 +155,66 @@ export class TextEngine implements TextEngineInterface {
     this.#device.queue.writeBuffer(this.#parts.buffers.control("sampling"), 0, words);
   }
 
-  async fill(
-    ids: Uint32Array,
-    { signal, onChunk }: { signal?: AbortSignal; onChunk?: (done: number) => void } = {},
-  ): Promise<void> {
-    if (this.position + ids.length > this.context) throw contextFull(this.position + ids.length, this.context);
+  async fill(ids: Uint32Array, { media = [], signal, onChunk }: FillOptions = {}): Promise<void> {
+    const start = this.position;
+    const whole = { start, end: start + ids.length };
+    if (whole.end > this.context) throw contextFull(whole.end, this.context);
+    const { fill } = this.#parts.programs;
+    const cut = chunks(whole, fill.program.max_tokens, this.#blocks(media));
+    this.#checkMedia(media);
     const release = this.#acquire("fill");
     try {
-      const { fill } = this.#parts.programs;
       const inFlight: Promise<void>[] = [];
-      for (let done = 0; done < ids.length; ) {
+      for (const chunk of cut) {
         throwIfAborted(signal);
-        const chunk = ids.subarray(done, done + fill.program.max_tokens);
-        this.#writeStep(chunk);
-        this.#submit(fill, chunk.length, this.position);
-        this.#cache.wrote(chunk.length);
-        this.#cache.position += chunk.length;
-        done += chunk.length;
+        const tokens = chunk.end - chunk.start;
+        this.#writeStep(ids.subarray(chunk.start - start, chunk.end - start));
+        this.#putMedia(chunk, media);
+        this.#submit(fill, tokens, chunk.start);
+        this.#cache.wrote(tokens);
+        this.#cache.position += tokens;
         inFlight.push(this.#device.queue.onSubmittedWorkDone());
         if (inFlight.length === CHUNKS_IN_FLIGHT) await this.#settled(inFlight.shift());
-        onChunk?.(done);
+        onChunk?.(chunk.end - start);
       }
       await this.#settled(Promise.all(inFlight));
     } finally {
       release();
     }
+  }
+
+  /** Where pictures are whose tokens see each other. */
+  #blocks(media: readonly PlacedRows[]): Span[] {
+    return this.blockTokens === undefined ? [] : media.filter(({ picture }) => picture).map(spanOf);
+  }
+
+  #checkMedia(media: readonly PlacedRows[]): void {
+    if (media.length > 0 && !this.#parts.buffers.has("media")) {
+      throw new UsageError("This bundle takes text only. Export the checkpoint with the parts that see and hear.");
+    }
+    if (media.every(({ rows }) => rows instanceof RowsBuffer)) return;
+    throw new UsageError("These rows were not made by a tower of this engine.");
+  }
+
+  /** Makes ready what stands in the places of a chunk's placeholders, and how far its tokens see. */
+  #putMedia(chunk: Span, media: readonly PlacedRows[]): void {
+    const { buffers } = this.#parts;
+    const encoder = this.#device.createCommandEncoder({ label: "media" });
+    for (const { position, rows } of media as readonly (PlacedRows & { rows: RowsBuffer })[]) {
+      const begin = Math.max(position, chunk.start);
+      const count = Math.min(position + rows.tokens, chunk.end) - begin;
+      if (count <= 0) continue;
+      const [from, to] = [(begin - position) * rows.rowBytes, (begin - chunk.start) * rows.rowBytes];
+      encoder.copyBufferToBuffer(rows.buffer, from, buffers.control("media"), to, count * rows.rowBytes);
+    }
+    this.#device.queue.submit([encoder.finish()]);
+    if (!buffers.has("visible")) return;
+    this.#device.queue.writeBuffer(buffers.control("visible"), 0, lastVisible(chunk, this.#blocks(media)));
+  }
+
+  async tower(name: TowerName, options: Omit<LoadOptions, "context"> = {}): Promise<Tower> {
+    this.#refuseWhileBusy("tower");
+    return this.#towers.get(name, options);
   }
 
   async *decode(
@@ -235,8 +297,9 @@ export class TextEngine implements TextEngineInterface {
     this.#sampled = 0;
   }
 
-  swapShader(file: string, text: string): Promise<void> {
-    return this.#parts.pipelines.swap(file, text);
+  async swapShader(file: string, text: string): Promise<void> {
+    await this.#parts.pipelines.swap(file, text);
+    await this.#towers.swapShader(file, text);
   }
 
   dispose(): void {
@@ -343,39 +406,22 @@ function contextFull(tokens: number, context: number): ContextError {
   );
 }
 
-/** Compiles the pipelines while the weights come in; the first that fails stops the other. */
+/** Puts the text model onto the device. */
 async function fillDevice(
   { bundle, device, plan, context }: Pick<Parts, "bundle" | "device" | "plan" | "context">,
   signal: AbortSignal | undefined,
   onProgress: (progress: LoadProgress) => void,
 ): Promise<Pick<Parts, "buffers" | "pipelines" | "programs">> {
-  const stop = new AbortController();
-  const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-  let last: LoadProgress = { stage: "download", loaded: 0, total: 0, bytesPerSecond: 0 };
-  const tell = (progress: LoadProgress) => {
-    last = progress;
-    onProgress(progress);
-  };
-  const weights = async () => {
-    const buffers = await checked(device, "the model's buffers", () => new PlanBuffers(device, plan, context));
-    await uploadWeights(device, bundle, buffers, { signal: both, onProgress: tell });
-    tell({ ...last, stage: "compile" });
-    return buffers;
-  };
-  const compiling = Pipelines.create(device, plan, PROGRAMS, (file) => bundle.text(file, both));
-  try {
-    const [buffers, pipelines] = await Promise.all([weights(), compiling]);
-    throwIfAborted(signal);
-    const programs = await checked(device, "the model's caches", () => ({
+  const options = { name: "the model", context, programs: PROGRAMS, signal, onProgress };
+  const { buffers, pipelines } = await loadPlan(device, bundle, plan, options);
+  const programs = await checked(device, "the model's caches", () => {
+    buffers.allocateSlots();
+    return {
       fill: new ReadyProgram(device, "fill", programOf(plan, "fill"), pipelines, buffers),
       decode: new ReadyProgram(device, "decode", programOf(plan, "decode"), pipelines, buffers),
-    }));
-    tell({ ...last, stage: "ready" });
-    return { buffers, pipelines, programs };
-  } catch (error) {
-    stop.abort(new AbortError("Loading failed."));
-    throw error;
-  }
+    };
+  });
+  return { buffers, pipelines, programs };
 }
 
 function programOf(plan: Plan, name: string): Plan["programs"][string] {

@@ -1,0 +1,62 @@
+/** Putting a plan onto the GPU. */
+
+import { PlanBuffers } from "./buffers.ts";
+import type { Bundle } from "./bundle.ts";
+import { checked } from "./device.ts";
+import type { LoadProgress } from "./engine-interface.ts";
+import { AbortError, throwIfAborted } from "./errors.ts";
+import { Pipelines } from "./pipelines.ts";
+import type { Plan } from "./plan.gen.ts";
+import { uploadWeights } from "./weights.ts";
+
+export interface LoadedPlan {
+  buffers: PlanBuffers;
+  pipelines: Pipelines;
+}
+
+export interface PlanLoadOptions {
+  /** What is loaded, for messages: "the model". */
+  name: string;
+  /** Tokens that the caches hold. */
+  context: number;
+  /** The programs that will run; kernels of others are not compiled. */
+  programs: readonly string[];
+  signal: AbortSignal | undefined;
+  onProgress(progress: LoadProgress): void;
+}
+
+/**
+ * Compiles the pipelines while the weights come in; the first that fails stops the other, and gives the memory back.
+ * Slots are not allocated yet.
+ */
+export async function loadPlan(
+  device: GPUDevice,
+  bundle: Bundle,
+  plan: Plan,
+  { name, context, programs, signal, onProgress }: PlanLoadOptions,
+): Promise<LoadedPlan> {
+  throwIfAborted(signal);
+  const stop = new AbortController();
+  const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  const buffers = await checked(device, `${name}'s buffers`, () => new PlanBuffers(device, plan, context));
+  let last: LoadProgress = { stage: "download", loaded: 0, total: 0, bytesPerSecond: 0 };
+  const tell = (progress: LoadProgress) => {
+    last = progress;
+    onProgress(progress);
+  };
+  const upload = async () => {
+    await uploadWeights(device, bundle, buffers, { signal: both, onProgress: tell });
+    tell({ ...last, stage: "compile" });
+  };
+  try {
+    const compiling = Pipelines.create(device, plan, programs, (file) => bundle.text(file, both));
+    const [pipelines] = await Promise.all([compiling, upload()]);
+    throwIfAborted(signal);
+    tell({ ...last, stage: "ready" });
+    return { buffers, pipelines };
+  } catch (error) {
+    stop.abort(new AbortError("Loading failed."));
+    buffers.dispose();
+    throw error;
+  }
+}

@@ -1,0 +1,90 @@
+/** The towers of a bundle: their plans are read with the text model's, the rest when they are first needed. */
+
+import type { Bundle } from "./bundle.ts";
+import { choosePlan, requiredLimits, tooSmall } from "./device.ts";
+import type { LoadOptions, TowerName } from "./engine-interface.ts";
+import { BundleError, DeviceError, UsageError } from "./errors.ts";
+import { loadPlan } from "./load-plan.ts";
+import type { Plan } from "./plan.gen.ts";
+import { ENCODE, rowBytesOf, TOWER_NAMES, Tower, type TowerHost } from "./tower.ts";
+
+const NAMES: readonly TowerName[] = ["image", "audio"];
+
+export type TowerPlans = Partial<Record<TowerName, Plan>>;
+
+/** The first plan of each tower that the adapter has the features for. */
+export async function readTowerPlans(
+  bundle: Bundle,
+  adapter: GPUAdapter,
+  signal: AbortSignal | undefined,
+): Promise<TowerPlans> {
+  const plans: TowerPlans = {};
+  const read = async (name: TowerName) => {
+    const entries = bundle.manifest.towers[name];
+    if (entries.length > 0) plans[name] = await bundle.plan(choosePlan(entries, adapter).file, signal);
+  };
+  await Promise.all(NAMES.map(read));
+  return plans;
+}
+
+/** Throws BundleError where a tower's rows are not what the text model takes. */
+export function checkRows(plans: TowerPlans, text: Plan): void {
+  const media = Object.values(text.buffers).find((buffer) => buffer.kind === "control" && buffer.role === "media");
+  const taken = media?.kind === "control" ? media.bytes / (text.programs.fill?.max_tokens ?? 1) : 0;
+  for (const plan of Object.values(plans)) {
+    const made = rowBytesOf(plan);
+    if (made === taken) continue;
+    throw new BundleError(
+      `A tower of this bundle makes rows of ${made} bytes, but its text model takes ${taken}. Export it again.`,
+    );
+  }
+}
+
+export class Towers {
+  readonly #bundle: Bundle;
+  readonly #plans: TowerPlans;
+  readonly #host: TowerHost;
+  readonly #loaded = new Map<TowerName, Promise<Tower>>();
+
+  constructor(bundle: Bundle, plans: TowerPlans, host: TowerHost) {
+    this.#bundle = bundle;
+    this.#plans = plans;
+    this.#host = host;
+  }
+
+  /** How many tokens each encodes at once. */
+  get tokens(): Partial<Record<TowerName, number>> {
+    return Object.fromEntries(Object.entries(this.#plans).map(([name, plan]) => [name, plan.context]));
+  }
+
+  /** Loads a tower, or gives the one that is loaded. After an error the next call tries again. */
+  get(name: TowerName, options: Omit<LoadOptions, "context"> = {}): Promise<Tower> {
+    const loaded = this.#loaded.get(name) ?? this.#load(name, options);
+    this.#loaded.set(name, loaded);
+    loaded.catch(() => this.#loaded.delete(name));
+    return loaded;
+  }
+
+  /** Recompiles the kernels of one WGSL file in the towers that are loaded. */
+  async swapShader(file: string, text: string): Promise<void> {
+    for (const tower of this.#loaded.values()) await (await tower).swapShader(file, text);
+  }
+
+  async #load(name: TowerName, { signal, onProgress }: Omit<LoadOptions, "context">): Promise<Tower> {
+    const plan = this.#plans[name];
+    if (!plan) throw new UsageError(`This bundle was exported without ${TOWER_NAMES[name]}.`);
+    const { device } = this.#host;
+    const lacking = tooSmall(device.limits, requiredLimits(plan, plan.context));
+    if (lacking) {
+      throw new DeviceError(`This GPU is too small for ${TOWER_NAMES[name]}: ${lacking}. Text goes on working.`);
+    }
+    const loaded = await loadPlan(device, this.#bundle, plan, {
+      name: TOWER_NAMES[name],
+      context: plan.context,
+      programs: [ENCODE],
+      signal,
+      onProgress: onProgress ?? (() => undefined),
+    });
+    return new Tower(this.#host, name, plan, loaded);
+  }
+}
