@@ -16,8 +16,7 @@ Channels = NDArray[np.float32]
 class Sound:
     """One file of the corpus.
 
-    lossless: decodes to its samples, rounded to `bits` (0: exactly). delay: samples that a browser's decoder may be
-    off, at the file's rate.
+    bits: of a lossless file, which decodes to its samples rounded to so many (0: exactly); None of others.
     """
 
     container: str
@@ -27,10 +26,6 @@ class Sound:
     seconds: float = 1.0
     silent: bool = False
     bits: int | None = None
-
-    @property
-    def lossless(self) -> bool:
-        return self.bits is not None
 
     def samples(self) -> Channels:
         """What is in it: a rising tone and a little noise, other in each channel."""
@@ -66,6 +61,7 @@ SOUNDS = {
     "ogg vorbis stereo": Sound("ogg", "vorbis", 44_100, 2),
     "webm opus": Sound("webm", "libopus", 48_000),
     "mp4 opus": Sound("mp4", "libopus", 48_000),
+    "mp4 aac 44.1": Sound("mp4", "aac", 44_100),
     "mp4 flac 44.1": Sound("mp4", "flac", 44_100, bits=16),
 }
 

@@ -25,7 +25,7 @@ def response(rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         filters[np.arange(1, 2 * before + 1) * up - phase] = coefficients(up, down, phase) / up
     length = 1 << (len(filters) * 16).bit_length()
     gains = np.abs(np.fft.rfft(filters, length))
-    hertz = np.arange(len(gains)) * (rate * up / length)
+    hertz = np.asarray(np.arange(len(gains)) * (rate * up / length))
     return hertz, np.asarray(20 * np.log10(np.maximum(gains, 1e-12)))
 
 

@@ -28,7 +28,7 @@ HIGHEST_RATE = 192_000
 MOST_SAMPLES = 1 << 27
 """A sound with more is refused while it is decoded: 512 MiB, 46 minutes at 48 kHz."""
 
-ENOUGH = 0.5
+ENOUGH = 0.1
 """A file may be so many seconds shorter than it declares: encoders round, and pad."""
 
 FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63, "flt": 1, "dbl": 1}
@@ -65,10 +65,7 @@ def load_audio(source: Path | bytes) -> tuple[Samples, int]:
                 raise MediaError(f"{name} has no sound track.")
             return _decode(container, name)
     except av.FFmpegError as error:
-        raise MediaError(
-            f"{name} cannot be read as sound ({error.strerror}): it is damaged, incomplete, or of another kind than "
-            "WAV, MP3, OGG, FLAC, MP4 and WebM. Try to save or download it again."
-        ) from error
+        raise _unreadable(name, error.strerror or type(error).__name__) from error
 
 
 def segments(samples: Samples, rules: AudioRules, long: Literal["segments", "refuse"] = "segments") -> list[Samples]:
@@ -107,6 +104,14 @@ def audio_inputs(samples: Samples, rules: AudioRules) -> AudioInputs:
     return AudioInputs(features, rules.soft_tokens(len(samples)))
 
 
+def _unreadable(name: str, reason: str) -> MediaError:
+    """What to say of a file that holds no sound that is known."""
+    return MediaError(
+        f"{name} cannot be read as sound ({reason}): it is damaged, incomplete, or of another kind than WAV, MP3, OGG, "
+        "FLAC, MP4 and WebM. Try to save or download it again."
+    )
+
+
 def _decode(container: av.container.InputContainer, name: str) -> tuple[Samples, int]:
     parts: list[Samples] = []
     track, total = container.streams.audio[0], 0
@@ -119,9 +124,12 @@ def _decode(container: av.container.InputContainer, name: str) -> tuple[Samples,
         if total > MOST_SAMPLES:
             raise MediaError(f"{name} is longer than {MOST_SAMPLES / rate / 60:.0f} minutes. Cut it first.")
     if not total:
-        raise MediaError(f"{name} has a sound track without any sound in it.")
-    _check_length(_declared_seconds(container, track), name, total / rate)
-    return np.concatenate(parts), rate
+        raise _unreadable(name, "no sound is in it")
+    declared = _declared_seconds(container, track)
+    _check_length(declared, name, total / rate)
+    # Of sound in MP4, ffmpeg leaves what an encoder has put behind the end. It is not played.
+    end = round(declared * rate) if declared is not None and "mp4" in container.format.name else total
+    return np.concatenate(parts)[:end], rate
 
 
 def _mono(frame: av.AudioFrame) -> Samples:

@@ -11,8 +11,8 @@ const LOWEST_RATE = 8_000;
 const HIGHEST_RATE = 192_000;
 const MOST_SAMPLES = 1 << 27;
 
-/** A file may be so many seconds shorter than it declares: encoders round, and pad. */
-const ENOUGH = 0.5;
+/** A file may be so many seconds shorter than it declares: encoders round, and pad. gemtab/media/audio.py says the same. */
+const ENOUGH = 0.1;
 
 /** Mono, full scale ±1, and samples a second. */
 export interface Sound {
@@ -35,7 +35,8 @@ export async function decodeAudio(blob: Blob, { signal }: { signal?: AbortSignal
   try {
     return await decode(input, name, table, signal);
   } catch (error) {
-    throw error instanceof GemtabError ? error : unreadable(name, error);
+    if (error instanceof GemtabError) throw error;
+    throw unreadable(name, error instanceof Error ? error.message.replace(/\.$/, "") : String(error));
   } finally {
     input.dispose();
   }
@@ -62,22 +63,31 @@ async function decode(
   table: Mp3Table | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Sound> {
-  const [track] = await input.getAudioTracks();
+  const tracks = await input.getTracks();
+  const track = tracks.find((each) => each.isAudioTrack());
+  if (tracks.length === 0) throw unreadable(name, "nothing is in it");
   if (!track) throw new MediaError(`${name} has no sound track.`);
   await checkCodec(track, name);
   const rate = await track.getSampleRate();
   if (rate < LOWEST_RATE || rate > HIGHEST_RATE) {
     throw new MediaError(`${name} has ${rate} samples a second; from ${LOWEST_RATE} to ${HIGHEST_RATE} are read.`);
   }
-  const parts = await decodeParts(track, rate, name, signal);
-  const samples = join(parts)
-    .subarray(table?.delay ?? 0)
-    .subarray(0, table?.samples);
-  if (samples.length === 0) throw new MediaError(`${name} has a sound track without any sound in it.`);
-  if (!(await isGuessed(input))) {
+  const decoded = join(await decodeParts(track, rate, name, signal));
+  if (decoded.length === 0) throw unreadable(name, "no sound is in it");
+  const samples = table ? decoded.subarray(table.delay).subarray(0, table.samples) : await trim(decoded, track, rate);
+  if (tracks.length === 1 && !(await isGuessed(input))) {
     checkLength(await track.getDurationFromMetadata(), samples.length / rate, name);
   }
   return { samples, rate };
+}
+
+/** `samples` without what a codec has put before time 0 and after the last packet's end. */
+async function trim(samples: Float32Array, track: InputAudioTrack, rate: number): Promise<Float32Array> {
+  const first = await track.getFirstTimestamp();
+  // An Opus decoder leaves out by itself what is before time 0.
+  const before = (await track.getCodec()) === "opus" ? 0 : Math.max(0, Math.round(-first * rate));
+  const length = Math.round(((await track.computeDuration()) - Math.max(0, first)) * rate);
+  return samples.subarray(before, before + length);
 }
 
 async function checkCodec(track: InputAudioTrack, name: string): Promise<void> {
@@ -113,14 +123,14 @@ async function decodeParts(
   return parts;
 }
 
-/** The channels of a decoded sample, averaged; what comes before time 0 is the codec's own. */
+/** The channels of a decoded sample, averaged. */
 function readMono(sample: AudioSample): Float32Array {
   const channels = Array.from({ length: sample.numberOfChannels }, (_, planeIndex) => {
     const plane = new Float32Array(sample.numberOfFrames);
     sample.copyTo(plane, { planeIndex, format: "f32-planar" });
     return plane;
   });
-  return mixToMono(channels).subarray(Math.max(0, Math.round(-sample.timestamp * sample.sampleRate)));
+  return mixToMono(channels);
 }
 
 function join(parts: readonly Float32Array[]): Float32Array {
@@ -148,8 +158,7 @@ function checkLength(declared: number | null, seconds: number, name: string): vo
   );
 }
 
-function unreadable(name: string, error: unknown): MediaError {
-  const reason = error instanceof Error ? error.message.replace(/\.$/, "") : String(error);
+function unreadable(name: string, reason: string): MediaError {
   return new MediaError(
     `${name} cannot be read as sound (${reason}): it is damaged, incomplete, or of another kind than WAV, MP3, OGG, ` +
       "FLAC, MP4 and WebM. Try to save or download it again.",

@@ -1,0 +1,181 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { BundleError, MediaError, UsageError } from "../../src/engine/errors.ts";
+import { mixToMono } from "../../src/input/audio/decode.ts";
+import { audioInputs, segments } from "../../src/input/audio/inputs.ts";
+import { Fourier, logMel, type MelRules } from "../../src/input/audio/mel.ts";
+import { readMp3Table } from "../../src/input/audio/mp3.ts";
+import { resample } from "../../src/input/audio/resample.ts";
+import { audioRules, audioTokens } from "../../src/input/audio/rules.ts";
+import { isWhole } from "../../src/input/audio/whole.ts";
+
+interface Fixture {
+  resampled: Record<string, number[]>;
+  frames: number;
+  spectrogram: number[];
+  tokens: Record<string, number>;
+  shown: number;
+}
+
+/** Made by tests/media/sound_fixture.py, from the same noise. */
+const fixture: Fixture = read("tests/fixtures/sounds.json");
+const processor: { feature_extractor: object } = read("models/tiny/processor_config.json");
+const RULES = audioRules(processor);
+const UNIFIED = audioRules({ feature_extractor: { feature_extractor_type: "Gemma4UnifiedAudioFeatureExtractor" } });
+const LONGEST = 480_000;
+
+function read<T>(file: string): T {
+  return JSON.parse(readFileSync(new URL(`../../../${file}`, import.meta.url), "utf8"));
+}
+
+function noise(count: number): Float32Array {
+  let state = 1n;
+  return Float32Array.from({ length: count }, () => {
+    state = (state * 1_103_515_245n + 12_345n) % (1n << 31n);
+    return (Number(state >> 15n) - 32_768) / 32_768;
+  });
+}
+
+function largestDifference(found: Float32Array, expected: number[]): number {
+  const shown = found.filter((_, index) => index % fixture.shown === 0);
+  expect(shown.length).toBe(expected.length);
+  return Math.max(...expected.map((value, index) => Math.abs(value - (shown[index] ?? Number.NaN))));
+}
+
+describe("the resampler", () => {
+  it.each(Object.entries(fixture.resampled))("makes of %s Hz what Python makes", (rate, expected) => {
+    const found = resample(noise(Math.trunc(Number(rate) * 0.02)), Number(rate), 16_000);
+    expect(largestDifference(found, expected)).toBeLessThan(1e-6);
+  });
+
+  it("changes nothing at the same rate, and makes nothing of nothing", () => {
+    const sound = noise(100);
+    expect(resample(sound, 16_000, 16_000)).toBe(sound);
+    expect(resample(new Float32Array(), 48_000, 16_000)).toHaveLength(0);
+    expect(resample(noise(1), 192_000, 16_000)).toHaveLength(1);
+  });
+});
+
+describe("the spectrogram", () => {
+  it("is that of transformers", () => {
+    const { features, rows, width } = audioInputs(noise(1000), RULES);
+    expect([rows, width]).toEqual([fixture.frames, 128]);
+    expect(largestDifference(features, fixture.spectrogram)).toBeLessThan(1e-5);
+  });
+
+  it("rests on a Fourier transform", () => {
+    const values = noise(64);
+    const expected = Array.from({ length: 33 }, (_, k) => {
+      const part = (wave: (angle: number) => number) =>
+        values.reduce((sum, value, n) => sum + value * wave((2 * Math.PI * k * n) / 64), 0);
+      return Math.hypot(part(Math.cos), part(Math.sin));
+    });
+    const found = new Fourier(64).magnitudes((index) => values[index] ?? 0);
+    for (const [k, value] of expected.entries()) expect(found[k]).toBeCloseTo(value, 10);
+  });
+
+  it("is the floor's logarithm in silence", () => {
+    const features = logMel(new Float32Array(1600), RULES.frames as MelRules);
+    expect(new Set(features)).toEqual(new Set([Math.fround(Math.log(1e-3))]));
+  });
+});
+
+describe("soft tokens", () => {
+  it.each(Object.entries(fixture.tokens))("of %s samples are as many as in Python", (samples, tokens) => {
+    expect(audioTokens(Number(samples), RULES)).toBe(tokens);
+  });
+
+  it("have 640 raw samples each where there is no tower", () => {
+    const { features, rows, width, softTokens } = audioInputs(noise(641), UNIFIED);
+    expect([rows, width, softTokens]).toEqual([2, 640, 2]);
+    expect(features.subarray(0, 641)).toEqual(noise(641));
+    expect(features.subarray(641).every((value) => value === 0)).toBe(true);
+  });
+});
+
+describe("a long sound", () => {
+  it.each([0, 1, LONGEST, LONGEST + 1, LONGEST + 160, LONGEST + 161, 1_040_000])("of %i samples is cut", (count) => {
+    const sound = noise(count);
+    const parts = segments(sound, RULES);
+    expect(parts.map((part) => part.length).reduce((sum, length) => sum + length)).toBe(count);
+    expect(parts).toHaveLength(Math.max(1, Math.ceil(count / LONGEST)));
+    if (count > 160) for (const part of parts) expect(audioTokens(part.length, RULES)).toBeGreaterThan(0);
+    for (const part of parts) expect(part.length).toBeLessThanOrEqual(LONGEST);
+  });
+
+  it("is refused where the caller says so", () => {
+    expect(() => segments(new Float32Array(LONGEST + 1600), RULES, "refuse")).toThrow(
+      "lasts 30.1 seconds; the model hears 30 at once",
+    );
+    expect(segments(new Float32Array(LONGEST), RULES, "refuse")).toHaveLength(1);
+    expect(() => audioInputs(new Float32Array(LONGEST + 1), RULES)).toThrow(UsageError);
+  });
+});
+
+describe("a sound is refused", () => {
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])("with %d in it", (value) => {
+    const sound = noise(16_000);
+    sound[8000] = value;
+    for (const rules of [RULES, UNIFIED]) expect(() => audioInputs(sound, rules)).toThrow("after 0.500 seconds");
+  });
+
+  it("that is too short", () => {
+    expect(audioInputs(noise(161), RULES).softTokens).toBe(1);
+    expect(() => audioInputs(noise(160), RULES)).toThrow("10.0 ms, and at least 10.1 ms are needed");
+    expect(() => audioInputs(noise(0), UNIFIED)).toThrow(MediaError);
+  });
+
+  it.each([
+    ["dither", 0.1],
+    ["fft_overdrive", true],
+    ["input_scale_factor", 2],
+    ["per_bin_mean", [0]],
+    ["preemphasis", 0.97],
+    ["fft_length", 500],
+    ["fft_length", 256],
+    ["chunk_length", 30],
+  ])("whose model sets %s", (name, value) => {
+    const changed = { feature_extractor: { ...processor.feature_extractor, [name]: value } };
+    expect(() => audioRules(changed)).toThrow(name);
+    expect(() => audioRules({})).toThrow(BundleError);
+  });
+});
+
+describe("a file", () => {
+  const blob = (...parts: (string | Uint8Array<ArrayBuffer>)[]) => new Blob(parts);
+  const little = (value: number) => new Uint8Array(new Uint32Array([value]).buffer);
+  const whole = async (file: Blob) => isWhole(file, await readMp3Table(file));
+
+  it("is a whole WAVE file if it is as long as it says", async () => {
+    const wave = (declared: number) => blob("RIFF", little(declared), "WAVE", new Uint8Array(100));
+    expect(await whole(wave(104))).toBe(true);
+    expect(await whole(wave(105))).toBe(false);
+    for (const streamed of [0, 0xffffffff]) expect(await whole(wave(streamed))).toBe(true);
+    expect(await whole(blob("RIFF"))).toBe(false);
+  });
+
+  it("is a whole Ogg file if its last page is complete and marked", async () => {
+    const page = (flags: number, length: number, there = length) => {
+      const bytes = new Uint8Array(28 + there);
+      bytes.set([79, 103, 103, 83, 0, flags]);
+      bytes[26] = 1;
+      bytes[27] = length;
+      return bytes;
+    };
+    expect(await whole(blob(page(2, 30), page(4, 200)))).toBe(true);
+    expect(await whole(blob(page(2, 30), page(4, 200, 199)))).toBe(false);
+    expect(await whole(blob(page(2, 30), page(0, 200)))).toBe(false);
+    expect(await whole(blob("OggS"))).toBe(false);
+  });
+
+  it("of another kind says nothing", async () => {
+    expect(await whole(blob("fLaC", new Uint8Array(100)))).toBe(true);
+    expect(await readMp3Table(blob("ID3"))).toBeUndefined();
+  });
+});
+
+it("a microphone's channels are averaged", () => {
+  const channels = [Float32Array.of(1, 0.5, 0), Float32Array.of(0, 0.5, -1)];
+  expect(mixToMono(channels)).toEqual(Float32Array.of(0.5, 0.5, -0.5));
+  expect(mixToMono([])).toHaveLength(0);
+});
