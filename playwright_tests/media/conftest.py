@@ -56,7 +56,7 @@ async ({ body, args, bytes }) => {
 ARRAYS = {"Float32Array": np.float32, "Uint32Array": np.uint32, "Int32Array": np.int32, "Uint8Array": np.uint8}
 
 
-class MediaFault(Exception):
+class ScriptError(Exception):
     """An error of the script: `name` is its class."""
 
     def __init__(self, name: str, message: str) -> None:
@@ -73,12 +73,12 @@ class Media:
     def call(self, body: str, content: bytes = b"", **args: Any) -> Any:
         """What `body`, a function of the module, `args` and a file with this content, returns; typed arrays as numpy's.
 
-        The file is called `args["name"]`. Raises MediaFault for what it throws.
+        The file is called `args["name"]`. Raises ScriptError for what it throws.
         """
         options = {"body": f"({body})", "args": args, "bytes": base64.b64encode(content).decode()}
         answer = self._page.evaluate(PAGE, options)
         if "error" in answer:
-            raise MediaFault(answer["error"], answer["message"])
+            raise ScriptError(answer["error"], answer["message"])
         return unpacked(answer["value"])
 
 

@@ -2,17 +2,17 @@
 
 import random
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 
 from gemtab.media.images import load_image, resize
 from gemtab.media.rules import BUDGETS, MAX_PIXELS, ImageRules, target_size
-from playwright_tests.media.conftest import Media, MediaFault
+from playwright_tests.media.conftest import Media, ScriptError
 from tests.media import oracle
 from tests.media.pictures import chunk, pictures, png, scene
 
@@ -46,7 +46,9 @@ def processed(pixels: Any) -> tuple[Any, Any, int]:
     return out["pixel_values"][0][real], out["image_position_ids"][0][real], out["num_soft_tokens_per_image"][0]
 
 
-def test_every_picture_of_the_corpus_equals_transformers(media: Media, corpus: dict[str, bytes]) -> None:
+def test_every_picture_of_the_corpus_equals_transformers(
+    media: Media, corpus: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
     table, failed = [], []
     for name, content in corpus.items():
         patches, positions, soft_tokens = processed(load_image(content))
@@ -60,7 +62,8 @@ def test_every_picture_of_the_corpus_equals_transformers(media: Media, corpus: d
         )
         if share < SHARE:
             failed.append(name)
-    print("\n" + "\n".join(table))
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(table) + "\n")
     assert not failed
 
 
@@ -120,7 +123,7 @@ def test_the_towerless_size_gets_its_large_patches(media: Media, tmp_path: Path)
 
 def refusal(media: Media, name: str, content: bytes) -> str:
     """What the page says about a file that cannot be read as a picture."""
-    with pytest.raises(MediaFault) as caught:
+    with pytest.raises(ScriptError) as caught:
         media.call(DECODE, content, name=name)
     assert caught.value.name == "MediaError"
     assert str(caught.value).startswith(name)

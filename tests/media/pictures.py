@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-Array = NDArray[np.integer[Any]]
+Array = NDArray[Any]
 
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 """Of each pass of an interlaced PNG: the first column and row, and the steps between columns and rows."""
 
 
-def scene(height: int, width: int, channels: int = 3, seed: int = 1) -> NDArray[np.uint8]:
+def scene(height: int, width: int, channels: int = 3, seed: int = 1) -> Array:
     """[height, width, channels]: slopes, discs with hard edges, and noise."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
@@ -28,7 +28,8 @@ def scene(height: int, width: int, channels: int = 3, seed: int = 1) -> NDArray[
             radius = random.random() * max(height, width) / 5 + 1
             plane[(y - centre_y) ** 2 + (x - centre_x) ** 2 < radius**2] = random.integers(0, 256)
         planes.append(plane + random.normal(0, 6, plane.shape))
-    return np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8)
+    pixels: Array = np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def png(pixels: Array, kind: int, bits: int = 8, chunks: bytes = b"", interlaced: bool = False) -> bytes:
@@ -57,7 +58,8 @@ def paeth(left: Array, above: Array, corner: Array) -> Array:
     """Of the three, the nearest to left + above - corner; the first of equally near ones."""
     candidates = np.stack([left, above, corner])
     nearest = np.abs(candidates - (left + above - corner)).argmin(0)
-    return np.take_along_axis(candidates, nearest[None], 0)[0]
+    chosen: Array = np.take_along_axis(candidates, nearest[None], 0)[0]
+    return chosen
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -82,9 +84,10 @@ def red_for_blue() -> bytes:
     return profile.replace(b"rXYZ", b"tmp ").replace(b"bXYZ", b"rXYZ").replace(b"tmp ", b"bXYZ")
 
 
-def deep(height: int, width: int, channels: int) -> NDArray[np.uint16]:
+def deep(height: int, width: int, channels: int) -> Array:
     low = np.random.default_rng(2).integers(0, 256, (height, width, channels), np.uint16)
-    return scene(height, width, channels).astype(np.uint16) * 256 + low
+    pixels: Array = scene(height, width, channels).astype(np.uint16) * 256 + low
+    return pixels
 
 
 def pictures() -> dict[str, bytes]:

@@ -49,7 +49,7 @@ def stand_in_for_torchvision() -> None:
         if child:
             setattr(modules[parent], child, module)
     modes = SimpleNamespace(**{name: name for name in FILTERS})
-    functions = dict(resize=resize, normalize=normalize, grayscale_to_rgb=colour, InterpolationMode=modes)
+    functions = {"resize": resize, "normalize": normalize, "grayscale_to_rgb": colour, "InterpolationMode": modes}
     modules[".transforms.v2.functional"].__dict__.update(functions)
     modules[".transforms"].__dict__.update(InterpolationMode=modes)
     modules[".transforms.functional"].__dict__.update(pil_to_tensor=None)

@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from gemtab.media.rules import MAX_PIXELS, ImageRules, target_size
 from gemtab.media.source import media_extra, named_content
 
 with media_extra():
-    import av
     from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 """What browsers read too. Pillow knows more, for some of which it starts other programs."""
+
+GREY, RGB, GREY_ALPHA = 0, 2, 4
+"""Colour types of PNG."""
 
 Pixels = NDArray[np.uint8]
 """[height, width, 3], RGB."""
@@ -95,22 +98,43 @@ def check_size(width: int, height: int, name: str) -> None:
 
 def _upright_rgb(picture: Image.Image, content: bytes) -> Pixels:
     if picture.format == "PNG" and content[24] == 16:
-        deep = Image.fromarray(_eight_bits(_read_deep_png(content)))
+        deep = Image.fromarray(_deep_png(picture.size, content))
         deep.info["exif"] = picture.getexif().tobytes()
         picture = deep
     return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
 
 
-def _read_deep_png(content: bytes) -> NDArray[np.uint16]:
-    """[height, width, 3] of a PNG with 16 bits a channel, of which Pillow drops half where there is colour."""
-    try:
-        with av.open(io.BytesIO(content), "r", format="png_pipe") as container:
-            frame = next(container.decode(video=0))
-    except (av.FFmpegError, StopIteration) as error:
-        raise OSError(str(error)) from error
-    return np.asarray(frame.to_ndarray(format="rgb48le"), np.uint16)
+def _deep_png(size: tuple[int, int], content: bytes) -> Pixels:
+    """A PNG with 16 bits a channel, without its alpha: where there is colour, Pillow keeps 8 of the bits alone.
+
+    So its decoder is asked for each half: where a pixel has at most 4 bytes they are read as so many channels.
+    """
+    kind, interlaced = content[25], content[28]
+    data = b"".join(_png_data(content))
+
+    def read(mode: str, raw: str) -> NDArray[np.uint32]:
+        return np.asarray(Image.frombytes(mode, size, data, "zip", raw, interlaced), np.uint32)
+
+    if kind in (GREY, GREY_ALPHA):
+        halves = read("LA", "LA") if kind == GREY else read("RGBA", "RGBA")
+        high, low = halves[..., :1].repeat(3, -1), halves[..., 1:2]
+    else:
+        mode = "RGB" if kind == RGB else "RGBA"
+        high, low = read(mode, f"{mode};16B")[..., :3], read(mode, f"{mode};16L")[..., :3]
+    # The nearest of 256 steps, which are 257 apart.
+    return ((high * 256 + low + 128) // 257).astype(np.uint8)
 
 
-def _eight_bits(deep: NDArray[np.uint16]) -> Pixels:
-    """The nearest of 256 steps, 257 apart."""
-    return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _png_data(content: bytes) -> Iterator[bytes]:
+    """The compressed pixels, as they are spread over chunks. Raises OSError where the file ends too early."""
+    start = 8
+    while (kind := content[start + 4 : start + 8]) != b"IEND":
+        if len(kind) < 4:
+            raise OSError("it ends too early")
+        if kind == b"IDAT":
+            yield content[start + 8 : start + 8 + _length(content, start)]
+        start += _length(content, start) + 12
+
+
+def _length(content: bytes, start: int) -> int:
+    return int.from_bytes(content[start : start + 4], "big")
