@@ -14,9 +14,10 @@ from typing import Any, Protocol
 import gemtab
 from gemtab.backends.onnx import write_onnx
 from gemtab.backends.webgpu.compile import CompiledPlans, check_kernels, compile_plans
+from gemtab.backends.webgpu.compile_tower import Tower, check_tower, compile_tower
 from gemtab.bundle.digest import SLICE_BYTES, digest_file
 from gemtab.bundle.folder import is_bundle, write_manifest
-from gemtab.bundle.manifest import Input, Manifest, Source, WeightFormat
+from gemtab.bundle.manifest import Input, Manifest, PlanEntry, Source, Towers, WeightFormat
 from gemtab.bundle.onnx_files import (
     AUDIO_STEM,
     DECODER_STEM,
@@ -86,6 +87,8 @@ def export_bundle(
     taken = choose_inputs(spec, inputs)
     spec = _limited_to(spec, taken)
     check_kernels(text_graph(spec.text))
+    for tower in _towers(spec).values():
+        check_tower(tower)
     reader = CheckpointWeights(Checkpoint.open(source), spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
@@ -207,7 +210,12 @@ def _explained(out: Path) -> Iterator[None]:
 
 def _graphs(spec: ModelSpec) -> dict[str, Graph]:
     """The ONNX graphs by stem."""
-    graphs = {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text)}
+    return {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text), **_towers(spec)}
+
+
+def _towers(spec: ModelSpec) -> dict[str, Graph]:
+    """The towers' graphs by stem."""
+    graphs = {}
     if spec.vision:
         graphs[VISION_STEM] = vision_graph(spec.vision, spec.text)
     if spec.audio:
@@ -232,10 +240,30 @@ def _write_bundle(
     media = spec.vision is not None or spec.audio is not None
     filling, whole = fill_graph(spec.text, media), text_graph(spec.text)
     plans = compile_plans(filling, whole, weights, locations, reader, folder, context, limits)
+    towers = _compile_towers(folder, spec, reader, weights, locations, limits)
     _copy_files(source, folder, inputs, weights)
-    manifest = _manifest(folder, source, spec, inputs, weights, context, plans, progress, slice_bytes)
+    manifest = _manifest(folder, source, spec, inputs, weights, context, plans, towers, progress, slice_bytes)
     write_manifest(folder, manifest)
     return manifest
+
+
+def _compile_towers(
+    folder: Path,
+    spec: ModelSpec,
+    reader: CheckpointWeights,
+    weights: WeightFormat,
+    locations: Locations,
+    limits: Limits,
+) -> Towers:
+    """Writes the plans of the model's towers."""
+    graphs = _towers(spec)
+
+    def plans(tower: Tower, stem: str) -> tuple[PlanEntry, ...]:
+        if stem not in graphs:
+            return ()
+        return compile_tower(tower, graphs[stem], weights, locations, reader, folder, limits)
+
+    return Towers(image=plans("image", VISION_STEM), audio=plans("audio", AUDIO_STEM))
 
 
 def _write_graphs(
@@ -284,6 +312,7 @@ def _manifest(
     weights: WeightFormat,
     context: int,
     plans: CompiledPlans,
+    towers: Towers,
     progress: Progress,
     slice_bytes: int,
 ) -> Manifest:
@@ -301,6 +330,7 @@ def _manifest(
         context=context,
         inputs=inputs,
         plans=tuple(plans.entries),
+        towers=towers,
         files=entries,
         memory=plans.memory,
     )

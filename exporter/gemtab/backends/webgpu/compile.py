@@ -97,6 +97,7 @@ class PlanBuilder:
         self.programs[name] = Program(
             max_tokens=tokens,
             dispatches=dispatches,
+            inputs={value: buffer(value) for value in inputs},
             outputs={key: buffer(value) for key, value in outputs.items()},
         )
 
@@ -172,15 +173,21 @@ def _fill_tokens(shared: Shared, graph: Graph) -> int:
     """The largest power of two up to FILL_TOKENS for which every value of `fill` fits a binding; up to BLOCK_TOKENS, in
     steps of 32, where the tokens of a picture see each other."""
     lowering, _ = lower_program(replace(shared, buffers={}, tables={}), graph, 1, fill=True)
-    most = shared.limits.maxStorageBufferBindingSize // max(lowering.sizes.values())
-    if most < 1:
-        raise DeviceError(
-            f"One token's activations need a storage binding of {max(lowering.sizes.values()):,} bytes, more than the "
-            f"limit of {shared.limits.maxStorageBufferBindingSize:,} that the plan is made for."
-        )
+    most = tokens_that_fit(max(lowering.sizes.values()), shared.limits)
     if any(value.name == "visible" for value in graph.inputs):
         return min(BLOCK_TOKENS, max(most // 32 * 32, 1), shared.context)
     return int(min(FILL_TOKENS, 1 << (most.bit_length() - 1), shared.context))
+
+
+def tokens_that_fit(bytes_per_token: int, limits: Limits) -> int:
+    """How many tokens a binding holds. Raises DeviceError where it does not hold one."""
+    most = limits.maxStorageBufferBindingSize // bytes_per_token
+    if most < 1:
+        raise DeviceError(
+            f"One token's activations need a storage binding of {bytes_per_token:,} bytes, more than the "
+            f"limit of {limits.maxStorageBufferBindingSize:,} that the plan is made for."
+        )
+    return most
 
 
 def build_text_plan(
@@ -236,8 +243,7 @@ def compile_plans(
         builder, shared = build_text_plan(filling, whole, stored, activation, context, limits)
         plans[activation] = builder.finish(write_tables(out, shared.tables))
         (out / "plan" / f"{activation}.json").write_text(plans[activation].model_dump_json(exclude_none=True))
-        for file, text in builder.shaders.items():
-            (out / file).write_text(text)
+        write_shaders(out, builder.shaders)
     entries = [
         PlanEntry(file=f"plan/{activation}.json", activation=activation, features=plan.features)
         for activation, plan in plans.items()
@@ -245,14 +251,22 @@ def compile_plans(
     return CompiledPlans(entries, memory_need(plans["f32"]))
 
 
-def write_tables(out: Path, tables: Mapping[str, np.ndarray]) -> dict[str, WeightBuffer]:
-    """Write the angle tables one after another, each at a multiple of 256 bytes."""
+def write_shaders(out: Path, shaders: Mapping[str, str]) -> None:
+    """Write shaders by file; plans share those of the same name, which have the same text."""
+    for file, text in shaders.items():
+        path = out / file
+        assert not path.exists() or path.read_text() == text, f"two kernels are called {file}"
+        path.write_text(text)
+
+
+def write_tables(out: Path, tables: Mapping[str, np.ndarray], file: str = TABLES) -> dict[str, WeightBuffer]:
+    """Write tables made at export into `file`, one after another, each at a multiple of 256 bytes."""
     buffers, content = {}, bytearray()
     for name, table in tables.items():
         content.extend(b"\0" * (-len(content) % 256))
-        buffers[name] = WeightBuffer(file=TABLES, offset=len(content), bytes=table.nbytes)
+        buffers[name] = WeightBuffer(file=file, offset=len(content), bytes=table.nbytes)
         content.extend(table.tobytes())
-    (out / TABLES).write_bytes(content)
+    (out / file).write_bytes(content)
     return buffers
 
 

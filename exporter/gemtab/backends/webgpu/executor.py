@@ -62,7 +62,7 @@ class PlanRunner:
                 f"The adapter {self._device.name} lacks {', '.join(sorted(missing))}, which the {plan.activation} plan "
                 "needs. Use the bundle's f32 plan."
             )
-        self._slots = [self._buffer(f"slot {i}", evaluate(size, {})) for i, size in enumerate(plan.slots)]
+        self._slots = self._make_slots()
         self._buffers: dict[str, Any] = {}
         for name, buffer in plan.buffers.items():
             if isinstance(buffer, WeightBuffer):
@@ -80,6 +80,9 @@ class PlanRunner:
         return self._device
 
     # --- making -----------------------------------------------------------------------------------------
+
+    def _make_slots(self) -> list[Any]:
+        return [self._buffer(f"slot {i}", evaluate(size, {})) for i, size in enumerate(self.plan.slots)]
 
     def _buffer(self, label: str, size: int) -> Any:
         return self._device.gpu.create_buffer(label=label, size=-(-size // 16) * 16, usage=_STORAGE)

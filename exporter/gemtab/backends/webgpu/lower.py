@@ -117,11 +117,11 @@ class Shared:
             self.buffers[name] = StateBuffer(bytes=size, ring=ring)
         return Segment(names[0], names[1], first, rows, is_ring)
 
-    def angles(self, theta: float, head_size: int, pairs: int) -> str:
-        """The name of the angle table for this rotation."""
+    def angles(self, theta: float, head_size: int, pairs: int, positions: int) -> str:
+        """The name of the angle table for this rotation of so many positions."""
         name = f"angles:{theta:g}:{head_size}:{pairs}"
         if name not in self.tables:
-            self.tables[name] = angle_table(theta, head_size, pairs, self.context)
+            self.tables[name] = angle_table(theta, head_size, pairs, positions)
         return name
 
 
@@ -489,7 +489,7 @@ class Lowering:
             "EPS": float(step.eps),
         }
         bindings = [read("qkv", "f32"), read("angles", "vec2<f32>"), STEP]
-        names = [step.qkv.name, self._shared.angles(step.theta, size, step.rotated_pairs), "step"]
+        names = [step.qkv.name, self._shared.angles(step.theta, size, step.rotated_pairs, self._shared.context), "step"]
         if step.q is not None and step.q_norm is not None:
             bindings += [read("q_norm", "f32"), write("q", "Act")]
             names += [self._weight(step.q_norm), step.q.name]

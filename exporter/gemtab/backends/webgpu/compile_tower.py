@@ -1,0 +1,124 @@
+"""From a tower's graph to `plan/<tower>.<activation>.json`, its tables and the shaders that it adds."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal
+
+from gemtab.backends.webgpu.compile import PlanBuilder, tokens_that_fit, write_shaders, write_tables
+from gemtab.backends.webgpu.fuse_tower import fuse_tower
+from gemtab.backends.webgpu.lower import Activation, Shared
+from gemtab.backends.webgpu.lower_tower import TowerLowering
+from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.bundle.manifest import PlanEntry, WeightFormat
+from gemtab.bundle.plan import Expr, Limits, Plan, ScratchBuffer, WeightBuffer
+from gemtab.bundle.shards import Location
+from gemtab.graph import Graph
+from gemtab.quantize import WeightReader
+
+Tower = Literal["image", "audio"]
+
+MOST_TOKENS: dict[Tower, int] = {"image": 1120, "audio": 750}
+"""The most soft tokens of a picture, and of a clip of 30 s; fewer where a value would not fit the limits."""
+
+PROGRAM = "encode"
+ROWS = "rows"
+
+
+def tower_plan_file(tower: Tower, activation: Activation) -> str:
+    """Where a tower's plan lies in the bundle."""
+    return f"plan/{tower}.{activation}.json"
+
+
+def check_tower(graph: Graph) -> None:
+    """Raises CheckpointError where the graph has an op without a kernel: known before any weight is read."""
+    fuse_tower(graph)
+
+
+def compile_tower(
+    tower: Tower,
+    graph: Graph,
+    weight_format: WeightFormat,
+    locations: Mapping[tuple[str, str], Location],
+    weights: WeightReader,
+    out: Path,
+    limits: Limits | None = None,
+) -> tuple[PlanEntry, ...]:
+    """Write a tower's plans and shaders into the bundle folder `out`, and return them in order of preference.
+
+    locations: where each plane of each weight lies, by (weight name, plane name).
+    Raises CheckpointError where the tower has an op without a kernel, DeviceError where it cannot fit the limits.
+    """
+    limits = limits or Limits()
+    stored = StoredWeights(
+        weight_format, locations, lambda weight: float(weights.read(weight).item()), limits.maxStorageBufferBindingSize
+    )
+    (out / "plan").mkdir(parents=True, exist_ok=True)
+    (out / "shaders").mkdir(exist_ok=True)
+    entries = []
+    for activation in ("f16", "f32"):
+        builder, lowering = build_tower(graph, stored, activation, limits, MOST_TOKENS[tower])
+        tables = write_tables(out, builder.shared.tables, f"plan/{tower}.bin")
+        plan = tower_plan(builder, lowering, tables)
+        file = tower_plan_file(tower, activation)
+        (out / file).write_text(plan.model_dump_json(exclude_none=True))
+        write_shaders(out, builder.shaders)
+        entries.append(PlanEntry(file=file, activation=activation, features=plan.features))
+    return tuple(entries)
+
+
+def build_tower(
+    graph: Graph, stored: StoredWeights, activation: Activation, limits: Limits, most_tokens: int
+) -> tuple[PlanBuilder, TowerLowering]:
+    """The program `encode` of a tower, for at most so many soft tokens, and the lowering that it is of."""
+    steps = fuse_tower(graph)
+    trial = TowerLowering(Shared(stored, activation, limits, 1, 1), tokens=1)
+    trial.lower(steps, graph.inputs)
+    largest = max(size for name, size in trial.sizes.items() if name not in trial.fixed)
+    tokens = min(most_tokens, tokens_that_fit(largest, limits))
+
+    shared = Shared(stored, activation, limits, context=tokens, fill_tokens=tokens)
+    lowering = TowerLowering(shared, tokens)
+    lowering.lower(steps, graph.inputs)
+    (output,) = graph.outputs.values()
+    builder = PlanBuilder(shared, vocabulary=0)
+    inputs = [value.name for value in graph.inputs]
+    builder.add_program(PROGRAM, lowering, tokens, {ROWS: output.name}, inputs)
+    return builder, lowering
+
+
+def tower_plan(builder: PlanBuilder, lowering: TowerLowering, tables: Mapping[str, WeightBuffer]) -> Plan:
+    """The plan of a built tower: its scratch is sized by T, and of the controls it has only `step`."""
+    plan = builder.finish(tables)
+    fixed = {f"{PROGRAM}/{name}" for name in lowering.fixed}
+    scratch = {
+        name: buffer.model_copy(update={"bytes": _by_tokens(buffer, plan.context, name in fixed)})
+        for name, buffer in plan.buffers.items()
+        if isinstance(buffer, ScratchBuffer)
+    }
+    others = {name: buffer for name, buffer in plan.buffers.items() if isinstance(buffer, WeightBuffer)}
+    slots = [[b.bytes for b in scratch.values() if b.slot == slot] for slot in range(len(plan.slots))]
+    return plan.model_copy(
+        update={
+            "sampled_ring": 0,
+            "slots": tuple(_largest(sizes) for sizes in slots),
+            "buffers": {**others, "step": plan.buffers["step"], **scratch},
+        }
+    )
+
+
+def _by_tokens(buffer: ScratchBuffer, tokens: int, fixed: bool) -> Expr:
+    assert isinstance(buffer.bytes, int)
+    if fixed:
+        return buffer.bytes
+    assert buffer.bytes % (4 * tokens) == 0, f"{buffer.bytes} bytes for {tokens} tokens are no whole words a token"
+    return ("*", buffer.bytes // tokens, "T")
+
+
+def _largest(sizes: Collection[Expr]) -> Expr:
+    """The largest of sizes that are numbers or multiples of T."""
+    factors = [size[1] for size in sizes if isinstance(size, tuple) and isinstance(size[1], int)]
+    numbers = [size for size in sizes if isinstance(size, int)]
+    if not factors:
+        return max(numbers)
+    most: Expr = ("*", max(factors), "T")
+    return ("max", max(numbers), most) if numbers else most

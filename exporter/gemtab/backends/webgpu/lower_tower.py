@@ -1,0 +1,269 @@
+"""Lowering of a tower: the steps that only towers have -> launches of kernels.
+
+A tower takes any number of patches or frames at once: its matrices are those of `fill`, and what it makes on the way
+is sized by T.
+"""
+
+from collections.abc import Sequence
+
+from gemtab.backends.reference import sinusoids
+from gemtab.backends.webgpu.lower import STEP, Lowering, Shared, plane_bindings, read, row_counts, times, write
+from gemtab.backends.webgpu.render import Binding, KernelSource
+from gemtab.backends.webgpu.rope_tables import low_size
+from gemtab.backends.webgpu.steps import (
+    AddPositions,
+    Depthwise,
+    FullAttend,
+    LayerNorm,
+    LocalAttend,
+    Pool,
+    Sinusoids,
+    Step,
+    Subsample,
+    TurnHeads,
+)
+from gemtab.backends.webgpu.stored import BLOCK
+from gemtab.bundle.plan import Expr
+from gemtab.graph import Value, known
+
+MOST_POSITIONS = 16_384
+"""Positions on an axis that the angle tables reach: more than the patches of any picture, were they all in a row."""
+
+_QUERIES = 64
+"""Queries that one workgroup of full_attention takes."""
+
+_KEYS = 16
+"""Keys that lie in workgroup memory at a time: with their values, heads of 128 fit in 16 KiB."""
+
+
+class TowerLowering(Lowering):
+    """Lowers the steps of a tower's only program. tokens: the most soft tokens."""
+
+    def __init__(self, shared: Shared, tokens: int) -> None:
+        super().__init__(shared, tokens, fill=True)
+        self.fixed: set[str] = set()
+
+    def lower(self, steps: Sequence[Step], inputs: Sequence[Value] = ()) -> None:
+        """Append the launches of `steps`; the caller will write `inputs`, f32 or i32."""
+        for value in inputs:
+            self._value(value, wide=True)
+        for step in steps:
+            self._lower_step(step)
+
+    def _lower_step(self, step: Step) -> None:
+        match step:
+            case AddPositions():
+                self._add_positions(step)
+            case LayerNorm():
+                self._layer_norm(step)
+            case TurnHeads():
+                self._turn_heads(step)
+            case FullAttend():
+                self._full_attend(step)
+            case Pool():
+                self._pool(step)
+            case Subsample():
+                self._subsample(step)
+            case Depthwise():
+                self._depthwise(step)
+            case Sinusoids():
+                self._sinusoids(step)
+            case LocalAttend():
+                self._local_attend(step)
+            case _:
+                super()._lower_step(step)
+
+    def _value(self, value: Value, wide: bool) -> str:
+        if not row_counts(value)[0]:
+            self.fixed.add(value.name)
+        return super()._value(value, wide)
+
+    def _launch(
+        self,
+        kernel: KernelSource,
+        bindings: Sequence[str],
+        params: Sequence[int],
+        grid: tuple[Expr, Expr, Expr],
+        label: str,
+    ) -> None:
+        for name in bindings:
+            made = name in self.sizes or name in self._shared.buffers or name in self._shared.tables or name == "step"
+            assert made, f"{kernel.name} at {label} reads {name} before it is made"
+        super()._launch(kernel, bindings, params, grid, label)
+
+    # --- pictures ---------------------------------------------------------------------------------------
+
+    def _add_positions(self, step: AddPositions) -> None:
+        stored = self._shared.stored
+        form, width = stored.format_of(step.table), step.table.shape[1]
+        pieces, buffers = stored.pieces(step.table)
+        self._shared.buffers.update(buffers)
+        kernel = KernelSource(
+            "embed_positions/embed_positions",
+            (("format", form), ("ragged", width % BLOCK != 0)),
+            (read("positions", "vec2<u32>"), *plane_bindings(form), write("x", "vec4<f32>")),
+            tuple((name, "u32") for name in ("first_row", "rows", "position_step", "axis_step")),
+            (("K", width), ("BLOCKS", -(-width // BLOCK))),
+        )
+        grid: tuple[Expr, Expr, Expr] = (-(-width // (BLOCK * 64)), _rows(step.x), 1)
+        for piece in pieces:
+            params = (piece.first, piece.rows, step.position_step, step.axis_step)
+            names = (step.positions.name, *piece.buffers.values(), step.x.name)
+            self._launch(kernel, names, params, grid, step.label)
+
+    def _layer_norm(self, step: LayerNorm) -> None:
+        width = known(step.x.shape[-1])
+        assert width % 4 == 0, f"{step.label}: width {width}"
+        weights = (self._weight(step.weight), self._weight(step.bias))
+        kernel = KernelSource(
+            "layer_norm/layer_norm",
+            (("act", self._shared.activation), ("wide", step.wide), ("wg", 64 if width <= 1024 else 256)),
+            (
+                read("x", "vec4<f32>"),
+                read("weight", "vec4<f32>"),
+                read("bias", "vec4<f32>"),
+                write("out", "vec4<f32>" if step.wide else "Act4"),
+            ),
+            constants=(("WIDTH", width), ("EPS", float(step.eps))),
+            reduces=True,
+        )
+        names = (step.x.name, *weights, self._value(step.out, wide=step.wide))
+        self._launch(kernel, names, (), (1, _rows(step.out), 1), step.label)
+
+    def _turn_heads(self, step: TurnHeads) -> None:
+        heads, size = map(known, step.out.shape[1:])
+        bindings: list[tuple[Binding, str]] = [(read("x", "f32"), step.x.name)]
+        constants: dict[str, int | float] = {"HEADS": heads, "EPS": float(step.eps)}
+        if step.norm is not None:
+            bindings.append((read("norm", "f32"), self._weight(step.norm)))
+        if step.positions is not None:
+            angles = self._shared.angles(step.theta, size // 2, size // 4, MOST_POSITIONS)
+            bindings.append((read("positions", "vec2<u32>"), step.positions.name))
+            bindings.append((read("angles", "vec2<f32>"), angles))
+            constants["LOW"] = low_size(MOST_POSITIONS)
+        bindings.append((write("out", "Act"), self._value(step.out, wide=False)))
+        kernel = KernelSource(
+            "turn_heads/turn_heads",
+            (
+                ("act", self._shared.activation),
+                ("size", size),
+                ("weighted", step.norm is not None),
+                ("turned", step.positions is not None),
+                ("wg", 32 if size <= 32 else 64),
+            ),
+            tuple(binding for binding, _ in bindings),
+            constants=tuple(constants.items()),
+            reduces=True,
+        )
+        names = [name for _, name in bindings]
+        self._launch(kernel, names, (), (heads, _rows(step.out), 1), step.label)
+
+    def _full_attend(self, step: FullAttend) -> None:
+        per_token, _ = row_counts(step.out)
+        heads, size = map(known, step.out.shape[1:])
+        kernel = KernelSource(
+            "full_attention/full_attention",
+            (("act", self._shared.activation), ("size", size), ("tile", _KEYS)),
+            (read("q", "Act4"), read("k", "Act4"), read("v", "Act4"), STEP, write("out", "Act4")),
+            constants=(
+                ("ROWS", per_token),
+                ("HEADS", heads),
+                ("KV_HEADS", known(step.k.shape[1])),
+                ("SCALE", float(step.scale)),
+            ),
+        )
+        names = (step.q.name, step.k.name, step.v.name, "step", self._value(step.out, wide=False))
+        grid: tuple[Expr, Expr, Expr] = (("ceildiv", _rows(step.out), _QUERIES), heads, 1)
+        self._launch(kernel, names, (), grid, step.label)
+
+    def _pool(self, step: Pool) -> None:
+        width = known(step.out.shape[-1])
+        assert width % 4 == 0, f"{step.label}: width {width}"
+        vectors = [] if step.mean is None or step.deviation is None else [step.mean, step.deviation]
+        standard = [read(name, "vec4<f32>") for name in ("centre", "deviation")] if vectors else []
+        kernel = KernelSource(
+            "pool/pool",
+            (("standardised", bool(vectors)),),
+            (
+                read("x", "vec4<f32>"),
+                read("positions", "vec2<u32>"),
+                STEP,
+                *standard,
+                write("out", "vec4<f32>"),
+            ),
+            constants=(("WIDTH", width), ("SIDE", step.side), ("FACTOR", float(step.factor))),
+        )
+        weights = [self._weight(vector) for vector in vectors]
+        names = (step.x.name, step.positions.name, "step", *weights, self._value(step.out, wide=True))
+        self._launch(kernel, names, (), (-(-width // 256), "T", 1), step.label)
+
+    # --- sound ------------------------------------------------------------------------------------------
+
+    def _subsample(self, step: Subsample) -> None:
+        channels, inputs = step.kernel.shape[:2]
+        bins = known(step.x.shape[1])
+        kernel = KernelSource(
+            "subsample/subsample",
+            (
+                ("act", self._shared.activation),
+                ("x_type", self._type(step.x)),
+                ("inputs", inputs),
+                ("channels", channels),
+                ("wg", 32 if channels <= 32 else 64),
+            ),
+            (read("x", self._type(step.x)), read("kernel", "f32"), read("norm", "f32"), STEP, write("out", "Act")),
+            constants=(("BINS", bins), ("HALVINGS", step.halvings), ("EPS", float(step.eps))),
+            reduces=True,
+        )
+        weights = (self._weight(step.kernel), self._weight(step.norm))
+        names = (step.x.name, *weights, "step", self._value(step.out, wide=False))
+        self._launch(kernel, names, (), (known(step.out.shape[1]), _rows(step.out), 1), step.label)
+
+    def _depthwise(self, step: Depthwise) -> None:
+        width = known(step.out.shape[-1])
+        kernel = KernelSource(
+            "depthwise/depthwise",
+            (
+                ("act", self._shared.activation),
+                ("x_type", self._type(step.x)),
+                ("wg", 64 if width <= 256 else 256),
+            ),
+            (read("x", self._type(step.x)), read("kernel", "f32"), read("norm", "f32"), write("out", "Act")),
+            constants=(
+                ("WIDTH", width),
+                ("TAPS", step.kernel.shape[-1]),
+                ("BOUND", float(step.bound)),
+                ("EPS", float(step.eps)),
+            ),
+            reduces=True,
+        )
+        weights = (self._weight(step.kernel), self._weight(step.norm))
+        names = (step.x.name, *weights, self._value(step.out, wide=False))
+        self._launch(kernel, names, (), (1, _rows(step.out), 1), step.label)
+
+    def _sinusoids(self, step: Sinusoids) -> None:
+        count, width = map(known, step.out.shape)
+        self._shared.tables[step.out.name] = sinusoids(count=count, width=width).numpy()
+        self._wide.add(step.out.name)
+
+    def _local_attend(self, step: LocalAttend) -> None:
+        heads, size = map(known, step.out.shape[1:])
+        kernel = KernelSource(
+            "local_attention/local_attention",
+            (("act", self._shared.activation), ("size", size), ("window", step.window), ("wg", 32)),
+            (*(read(name, "f32") for name in ("q", "k", "v", "relative", "dim_scale")), write("out", "Act")),
+            constants=(
+                ("HEADS", heads),
+                ("SCALE", float(step.scale)),
+                ("KEY_SCALE", float(step.key_scale)),
+                ("CAP", float(step.cap)),
+            ),
+        )
+        values = (step.q.name, step.k.name, step.v.name, step.relative.name)
+        names = (*values, self._weight(step.dim_scale), self._value(step.out, wide=False))
+        self._launch(kernel, names, (), (heads, _rows(step.out), 1), step.label)
+
+
+def _rows(value: Value) -> Expr:
+    """How many rows a value has."""
+    return times(row_counts(value)[0], "T")

@@ -1,0 +1,84 @@
+"""Runs a small graph of a tower's ops through the whole WebGPU backend, beside the reference."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gemtab.backends.reference import Reference
+from gemtab.backends.webgpu.compile import write_tables
+from gemtab.backends.webgpu.compile_tower import build_tower, tower_plan
+from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.lower import Activation
+from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.backends.webgpu.tower import TowerRunner
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.plan import Limits, ScratchBuffer, evaluate
+from gemtab.graph import Graph
+from gemtab.quantize import DequantisedWeights, WeightReader
+from tests.webgpu.graphs import POISON, Tensors, store, write_files
+
+
+class Poisoned(TowerRunner):
+    """What a kernel leaves unwritten, and what it reads beyond its input, shows."""
+
+    def _buffer(self, label: str, size: int) -> Any:
+        buffer = super()._buffer(label, size)
+        if label.startswith("slot"):
+            self._device.gpu.queue.write_buffer(buffer, 0, np.full(buffer.size // 4, POISON, np.uint32))
+        return buffer
+
+
+@dataclass
+class TowerOnDevice:
+    """A graph as a tower's plan, beside the reference on the weights that the stored format stands for."""
+
+    graph: Graph
+    runner: TowerRunner
+    reference: Reference
+
+    @classmethod
+    def make(
+        cls,
+        graph: Graph,
+        folder: Path,
+        device: Device,
+        activation: Activation = "f32",
+        weight_format: WeightFormat = "f32",
+        limits: Limits | None = None,
+        weights: WeightReader | None = None,
+        most_tokens: int = 1120,
+    ) -> "TowerOnDevice":
+        limits, weights = limits or Limits(), weights or Tensors()
+        locations = store(graph, weights, weight_format, folder)
+        most = limits.maxStorageBufferBindingSize
+        stored = StoredWeights(weight_format, locations, lambda weight: float(weights.read(weight).item()), most)
+        builder, lowering = build_tower(graph, stored, activation, limits, most_tokens)
+        write_files(builder, folder)
+        plan = tower_plan(builder, lowering, write_tables(folder, builder.shared.tables))
+        runner = Poisoned(folder, plan, device=device)
+        return cls(graph, runner, Reference(graph, DequantisedWeights(weights, weight_format)))
+
+    def run(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The only output: (found, expected)."""
+        (expected,) = self.reference.run(inputs, {}).values()
+        rows, tokens = self.runner.encode(as_arrays(inputs))
+        data = self.runner.device.gpu.queue.read_buffer(rows)
+        output = self.runner.plan.buffers[self.runner.plan.programs["encode"].outputs["rows"]]
+        assert isinstance(output, ScratchBuffer)
+        narrow = evaluate(output.bytes, {"T": tokens}) < 4 * expected.numel()
+        found = np.frombuffer(data, np.float16 if narrow else np.float32)[: expected.numel()].astype(np.float32)
+        return torch.from_numpy(found).reshape(expected.shape), expected
+
+
+def as_arrays(inputs: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """As the executor takes them: f32, and i32 for positions."""
+    return {name: (x if x.is_floating_point() else x.int()).numpy() for name, x in inputs.items()}
+
+
+def patch_grid(across: int, down: int) -> torch.Tensor:
+    """Positions (x, y) row by row: [across * down, 2]."""
+    return torch.stack(torch.meshgrid(torch.arange(across), torch.arange(down), indexing="xy"), -1).reshape(-1, 2)
