@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 from gemtab.bundle.folder import check_files, read_manifest
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.model.audio import audio_graph
+from gemtab.model.vision import vision_graph
+from gemtab.parity.stored import BundleWeights
+from gemtab.quantize import DequantisedWeights
 from tests.cli.conftest import Gemtab, edit_json
 
 BITS = {"f32": (32.0, 32.1), "f16": (16.0, 16.3), "q8": (8.5, 9.2), "q4": (4.5, 5.2)}
@@ -75,6 +80,16 @@ def test_towers_that_nobody_asked_for_are_left_out(
     assert onnx_graphs(tmp_path / "out") == {"embed_tokens", "decoder_model_merged"} | towers
     assert ("processor_config.json" in manifest.files) == bool(towers)
     assert ("preprocessor_config.json" in manifest.files) == bool(towers)
+
+
+def test_the_towers_weights_are_read_back_as_they_are_stored(tiny: Path, exported: Path) -> None:
+    spec = load_spec(tiny)
+    assert spec.vision and spec.audio
+    stored = DequantisedWeights(CheckpointWeights(Checkpoint.open(tiny), spec), "q4")
+    found = BundleWeights(exported, "q4")
+    for graph in (vision_graph(spec.vision, spec.text), audio_graph(spec.audio, spec.text)):
+        for weight in graph.weights():
+            assert found.read(weight).equal(stored.read(weight)), weight.name
 
 
 @pytest.mark.parametrize("wanted", ["text,smell", "text, image", ""])

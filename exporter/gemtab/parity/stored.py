@@ -9,7 +9,7 @@ import onnx_ir as ir
 import torch
 
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, graph_file
+from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, VISION_STEM, graph_file
 from gemtab.errors import BundleError
 from gemtab.graph import Weight
 from gemtab.quantize import planes, storage_format, unpack
@@ -21,8 +21,9 @@ class BundleWeights:
     def __init__(self, folder: Path, weight_format: WeightFormat) -> None:
         self._format = weight_format
         self._tensors: dict[str, ir.TensorProtocol] = {}
-        for stem in (EMBED_STEM, DECODER_STEM):
-            path = folder / graph_file(stem, weight_format)
+        text = [folder / graph_file(stem, weight_format) for stem in (EMBED_STEM, DECODER_STEM)]
+        towers = [folder / graph_file(stem, weight_format) for stem in (VISION_STEM, AUDIO_STEM)]
+        for path in (*text, *(tower for tower in towers if tower.exists())):
             try:
                 model = ir.load(path)
             except Exception as error:  # protobuf and onnx-ir raise their own kinds
