@@ -114,22 +114,33 @@ def _unreadable(name: str, reason: str) -> MediaError:
 
 def _decode(container: av.container.InputContainer, name: str) -> tuple[Samples, int]:
     parts: list[Samples] = []
+    rates: set[int] = set()
     track, total = container.streams.audio[0], 0
-    rate = track.codec_context.sample_rate
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise MediaError(f"{name} has {rate} samples a second; from {LOWEST_RATE} to {HIGHEST_RATE} are read.")
     for frame in container.decode(track):
         parts.append(_mono(frame))
-        total += len(parts[-1])
+        rates.add(frame.sample_rate)
+        total += frame.samples
         if total > MOST_SAMPLES:
-            raise MediaError(f"{name} is longer than {MOST_SAMPLES / rate / 60:.0f} minutes. Cut it first.")
-    if not total:
-        raise _unreadable(name, "no sound is in it")
+            raise MediaError(
+                f"{name} is longer than {MOST_SAMPLES / frame.sample_rate / 60:.0f} minutes. Cut it first."
+            )
+    rate = _only_rate(rates, name)
     declared = _declared_seconds(container, track)
     _check_length(declared, name, total / rate)
     # Of sound in MP4, ffmpeg leaves what an encoder has put behind the end. It is not played.
     end = round(declared * rate) if declared is not None and "mp4" in container.format.name else total
     return np.concatenate(parts)[:end], rate
+
+
+def _only_rate(rates: set[int], name: str) -> int:
+    if not rates:
+        raise _unreadable(name, "no sound is in it")
+    rate, *others = sorted(rates)
+    if others:
+        raise MediaError(f"{name} has now {rate}, now {others[0]} samples a second. Save it at one rate.")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise MediaError(f"{name} has {rate} samples a second; from {LOWEST_RATE} to {HIGHEST_RATE} are read.")
+    return rate
 
 
 def _mono(frame: av.AudioFrame) -> Samples:

@@ -14,6 +14,12 @@ const MOST_SAMPLES = 1 << 27;
 /** A file may be so many seconds shorter than it declares: encoders round, and pad. gemtab/media/audio.py says the same. */
 const ENOUGH = 0.1;
 
+/** Containers, by mediabunny's names, whose last packet has no known end. */
+const UNENDED = ["WebM", "Matroska"];
+
+/** Containers whose length is only guessed, from their size. */
+const GUESSED = ["MP3", "ADTS"];
+
 /** Mono, full scale ±1, and samples a second. */
 export interface Sound {
   samples: Float32Array;
@@ -68,26 +74,29 @@ async function decode(
   if (tracks.length === 0) throw unreadable(name, "nothing is in it");
   if (!track) throw new MediaError(`${name} has no sound track.`);
   await checkCodec(track, name);
-  const rate = await track.getSampleRate();
-  if (rate < LOWEST_RATE || rate > HIGHEST_RATE) {
-    throw new MediaError(`${name} has ${rate} samples a second; from ${LOWEST_RATE} to ${HIGHEST_RATE} are read.`);
-  }
-  const decoded = join(await decodeParts(track, rate, name, signal));
-  if (decoded.length === 0) throw unreadable(name, "no sound is in it");
-  const samples = table ? decoded.subarray(table.delay).subarray(0, table.samples) : await trim(decoded, track, rate);
-  if (tracks.length === 1 && !(await isGuessed(input))) {
+  const { samples: decoded, rate } = await decodeTrack(track, name, signal);
+  const format = (await input.getFormat()).name;
+  const samples = table
+    ? decoded.subarray(table.delay).subarray(0, table.samples)
+    : await trim(decoded, track, rate, !UNENDED.includes(format));
+  if (tracks.length === 1 && !GUESSED.includes(format)) {
     checkLength(await track.getDurationFromMetadata(), samples.length / rate, name);
   }
   return { samples, rate };
 }
 
-/** `samples` without what a codec has put before time 0 and after the last packet's end. */
-async function trim(samples: Float32Array, track: InputAudioTrack, rate: number): Promise<Float32Array> {
+/** `samples` without what a codec has put before time 0 and, if that is known, after the last packet's end. */
+async function trim(
+  samples: Float32Array,
+  track: InputAudioTrack,
+  rate: number,
+  ended: boolean,
+): Promise<Float32Array> {
   const first = await track.getFirstTimestamp();
   // An Opus decoder leaves out by itself what is before time 0.
   const before = (await track.getCodec()) === "opus" ? 0 : Math.max(0, Math.round(-first * rate));
-  const length = Math.round(((await track.computeDuration()) - Math.max(0, first)) * rate);
-  return samples.subarray(before, before + length);
+  const seconds = ended ? (await track.computeDuration()) - Math.max(0, first) : Number.POSITIVE_INFINITY;
+  return samples.subarray(before, before + Math.round(seconds * rate));
 }
 
 async function checkCodec(track: InputAudioTrack, name: string): Promise<void> {
@@ -98,29 +107,31 @@ async function checkCodec(track: InputAudioTrack, name: string): Promise<void> {
   );
 }
 
-async function decodeParts(
-  track: InputAudioTrack,
-  rate: number,
-  name: string,
-  signal: AbortSignal | undefined,
-): Promise<Float32Array[]> {
+async function decodeTrack(track: InputAudioTrack, name: string, signal: AbortSignal | undefined): Promise<Sound> {
   const { AudioSampleSink } = await import("mediabunny");
   const parts: Float32Array[] = [];
+  const rates = new Set<number>();
   let total = 0;
   for await (const sample of new AudioSampleSink(track).samples()) {
-    try {
-      throwIfAborted(signal);
-      const part = readMono(sample);
-      parts.push(part);
-      total += part.length;
-    } finally {
-      sample.close();
-    }
-    if (total > MOST_SAMPLES) {
-      throw new MediaError(`${name} is longer than ${Math.round(MOST_SAMPLES / rate / 60)} minutes. Cut it first.`);
-    }
+    parts.push(readMono(sample));
+    rates.add(sample.sampleRate);
+    total += sample.numberOfFrames;
+    sample.close();
+    throwIfAborted(signal);
+    if (total > MOST_SAMPLES) throw tooLong(name, sample.sampleRate);
   }
-  return parts;
+  return { samples: join(parts, total), rate: onlyRate([...rates], name) };
+}
+
+function onlyRate([rate, ...others]: number[], name: string): number {
+  if (rate === undefined) throw unreadable(name, "no sound is in it");
+  if (others.length > 0) {
+    throw new MediaError(`${name} has now ${rate}, now ${others[0]} samples a second. Save it at one rate.`);
+  }
+  if (rate < LOWEST_RATE || rate > HIGHEST_RATE) {
+    throw new MediaError(`${name} has ${rate} samples a second; from ${LOWEST_RATE} to ${HIGHEST_RATE} are read.`);
+  }
+  return rate;
 }
 
 /** The channels of a decoded sample, averaged. */
@@ -133,8 +144,8 @@ function readMono(sample: AudioSample): Float32Array {
   return mixToMono(channels);
 }
 
-function join(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+function join(parts: readonly Float32Array[], length: number): Float32Array {
+  const whole = new Float32Array(length);
   let at = 0;
   for (const part of parts) {
     whole.set(part, at);
@@ -143,11 +154,8 @@ function join(parts: readonly Float32Array[]): Float32Array {
   return whole;
 }
 
-/** Whether a file's length is only guessed from its size: that of an MP3 or AAC stream. */
-async function isGuessed(input: Input): Promise<boolean> {
-  const { ADTS, MP3 } = await import("mediabunny");
-  const format = await input.getFormat();
-  return format === MP3 || format === ADTS;
+function tooLong(name: string, rate: number): MediaError {
+  return new MediaError(`${name} is longer than ${Math.round(MOST_SAMPLES / rate / 60)} minutes. Cut it first.`);
 }
 
 function checkLength(declared: number | null, seconds: number, name: string): void {

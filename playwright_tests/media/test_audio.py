@@ -1,0 +1,233 @@
+"""Sounds in Chromium become what they become in Python, which transformers agrees with."""
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Browser
+
+from gemtab.media.audio import AudioInputs, audio_inputs, load_audio, segments
+from gemtab.media.audio_rules import audio_rules
+from gemtab.media.resample import resample
+from gemtab.resources import REPOSITORY
+from playwright_tests.media.conftest import Media, ScriptError
+from playwright_tests.serving import serving
+from tests.media.sounds import SOUNDS, encode
+
+PROCESSOR: dict[str, Any] = json.loads((REPOSITORY / "models" / "tiny" / "processor_config.json").read_text())
+UNIFIED: dict[str, Any] = {"feature_extractor": {"feature_extractor_type": "Gemma4UnifiedAudioFeatureExtractor"}}
+
+HEAR = """
+async (media, { processor }, file) => {
+  const rules = media.audioRules(processor);
+  const { samples, rate } = await media.decodeAudio(file);
+  const heard = media.resampleAudio(samples, rate, rules.rate);
+  return { samples, rate, segments: media.segments(heard, rules).map((each) => media.audioInputs(each, rules)) };
+}
+"""
+
+DECODE = "(media, args, file) => media.decodeAudio(file)"
+
+CODEC = 1e-5
+"""How far samples of lossy codecs may be off: decoders compute in f32, in any order."""
+
+LOG_MEL = 1e-3
+LOG_MEL_MP3 = 0.1
+"""Two builds of ffmpeg's MP3 decoder differ most, by up to 3e-6. In bands that the encoder has left empty, that is a
+few hundredths of what is there: next to nothing, and the floor under the logarithm."""
+
+
+def heard(samples: NDArray[np.float32], rate: int, processor: dict[str, Any]) -> list[AudioInputs]:
+    rules = audio_rules(processor)
+    return [audio_inputs(each, rules) for each in segments(resample(samples, rate, rules.rate), rules)]
+
+
+def tail(name: str) -> int:
+    """Samples that Chromium may leave at the end: ffmpeg cuts off what fills an Opus packet in WebM, mediabunny does
+    not know how much it is."""
+    return 960 if name.startswith("webm opus") else 0
+
+
+def test_sounds_are_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = []
+    for name, sound in SOUNDS.items():
+        content = sound.content()
+        expected, rate = load_audio(content)
+        found = media.call(HEAR, content, processor=PROCESSOR)
+        assert found["rate"] == rate, name
+        assert 0 <= len(found["samples"]) - len(expected) <= tail(name), name
+        wave = np.abs(found["samples"][: len(expected)] - expected).max()
+        assert wave <= (0 if sound.bits is not None else CODEC), name
+        worst, tokens = compare(name, found["segments"], heard(expected, rate, PROCESSOR))
+        samples = f"{len(expected):>9,} at {rate:>6,} Hz"
+        lines.append(f"{name:<24} {samples}  wave {wave:.0e}  log-mel {worst:.1e}  {tokens:>4} tokens")
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(lines) + "\n")
+
+
+def compare(name: str, found: list[dict[str, Any]], expected: list[AudioInputs]) -> tuple[float, int]:
+    """The largest difference of the frames, and the number of tokens."""
+    worst = 0.0
+    for segment, inputs in zip(found, expected, strict=True):
+        rows = len(inputs.features)
+        assert 0 <= segment["rows"] - rows <= tail(name) / 480, name
+        assert 0 <= segment["softTokens"] - inputs.soft_tokens <= tail(name) / 960, name
+        features = segment["features"].reshape(segment["rows"], segment["width"])
+        # The last frames are where a tail may begin.
+        compared = rows - 1 if tail(name) else rows
+        worst = max(worst, float(np.abs(features[:compared] - inputs.features[:compared]).max()))
+    assert worst < (LOG_MEL_MP3 if name.startswith("mp3") else LOG_MEL), name
+    return worst, sum(inputs.soft_tokens for inputs in expected)
+
+
+def test_sounds_for_models_without_a_tower(media: Media) -> None:
+    for name in ("wav 16 bit stereo 44.1", "wav 0.1 s", "wav 65 s"):
+        content = SOUNDS[name].content()
+        found = media.call(HEAR, content, processor=UNIFIED)["segments"]
+        expected = heard(*load_audio(content), UNIFIED)
+        for segment, inputs in zip(found, expected, strict=True):
+            assert segment["softTokens"] == inputs.soft_tokens
+            assert np.abs(segment["features"].reshape(-1, 640) - inputs.features).max() <= 1e-6
+
+
+@pytest.mark.parametrize("rate", [8_000, 8_001, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000, 191_999, 192_000])
+def test_resamplers_agree(media: Media, rate: int) -> None:
+    sound = np.random.default_rng(rate).standard_normal(rate // 4).astype(np.float32)
+    body = """
+    async (media, { rate }, file) => media.resampleAudio(new Float32Array(await file.arrayBuffer()), rate, 16000)
+    """
+    found = media.call(body, sound.tobytes(), rate=rate)
+    expected = resample(sound, rate, 16_000)
+    assert len(found) == len(expected)
+    assert np.abs(found - expected).max() <= 1e-6
+
+
+def test_every_length_has_as_many_tokens(media: Media) -> None:
+    lengths = [*range(2001), *map(int, np.random.default_rng(6).integers(2001, 480_001, 500))]
+    body = """
+    (media, { processor, lengths }) => lengths.map((length) => media.audioTokens(length, media.audioRules(processor)))
+    """
+    for processor in (PROCESSOR, UNIFIED):
+        rules = audio_rules(processor)
+        found = media.call(body, processor=processor, lengths=lengths)
+        assert found == [rules.soft_tokens(length) for length in lengths]
+
+
+def test_what_the_browser_records(media: Media, browser: Browser) -> None:
+    """A tone, recorded as the page records a microphone: a WebM that does not say how long it is."""
+    with serving({}) as site:
+        page = browser.new_page()
+        page.goto(site)
+        text = page.evaluate(
+            """async () => {
+              const context = new AudioContext();
+              const tone = new OscillatorNode(context, { frequency: 440 });
+              const target = new MediaStreamAudioDestinationNode(context);
+              tone.connect(target);
+              tone.start();
+              const recorder = new MediaRecorder(target.stream);
+              const chunks = [];
+              recorder.ondataavailable = ({ data }) => chunks.push(data);
+              recorder.start();
+              await new Promise((resolve) => setTimeout(resolve, 1500));
+              recorder.stop();
+              await new Promise((resolve) => { recorder.onstop = resolve; });
+              const bytes = new Uint8Array(await new Blob(chunks).arrayBuffer());
+              return btoa(Array.from(bytes, (each) => String.fromCharCode(each)).join(""));
+            }"""
+        )
+        page.close()
+    content = base64.b64decode(text)
+    found = media.call(DECODE, content)
+    expected, rate = load_audio(content)
+    assert found["rate"] == rate
+    assert len(expected) > rate / 2
+    assert 0 <= len(found["samples"]) - len(expected) <= 960
+    assert np.abs(found["samples"][: len(expected)] - expected).max() <= CODEC
+    assert np.abs(expected).max() > 0.1
+
+
+def refused(media: Media, content: bytes, name: str = "sound.wav", body: str = DECODE) -> str:
+    with pytest.raises(ScriptError) as caught:
+        media.call(body, content, name=name)
+    assert caught.value.name == "MediaError"
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["wav 16 bit", "mp3 44.1", "flac stereo 48", "ogg opus", "ogg vorbis stereo", "mp4 opus"]
+)
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.89])
+def test_files_that_were_cut_off(media: Media, name: str, part: float) -> None:
+    content = SOUNDS[name].content()
+    message = refused(media, content[: int(len(content) * part)])
+    assert "sound.wav is incomplete" in message or "sound.wav cannot be read as sound" in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"This is a letter.\n" * 200, b"RIFF\x04\0\0\0WAVE", bytes(5000), b"ID3" + bytes(40)],
+    ids=["text", "header only", "zeros", "tags only"],
+)
+def test_files_that_are_no_sounds(media: Media, content: bytes) -> None:
+    assert "sound.wav cannot be read as sound" in refused(media, content)
+
+
+def test_an_empty_file(media: Media) -> None:
+    assert "sound.wav is empty: it has 0 bytes" in refused(media, b"")
+
+
+def test_a_codec_that_the_browser_does_not_have(media: Media) -> None:
+    content = encode(SOUNDS["wav 16 bit"].samples(), 16_000, "mp4", "alac")
+    assert "clip.m4a has sound in the codec alac, which this browser does not decode" in refused(
+        media, content, "clip.m4a"
+    )
+
+
+def test_a_clip_without_a_sound_track(media: Media, tmp_path: Path) -> None:
+    file = tmp_path / "clip.mp4"
+    with av.open(str(file), "w") as output:
+        track = output.add_stream("mpeg4", rate=10)
+        track.width = track.height = 32
+        for _ in range(5):
+            output.mux(track.encode(av.VideoFrame(32, 32, "yuv420p")))
+        output.mux(track.encode(None))
+    assert "clip.mp4 has no sound track" in refused(media, file.read_bytes(), "clip.mp4")
+
+
+def test_rates_that_are_refused(media: Media) -> None:
+    content = encode(np.zeros((1, 4000), np.float32), 4_000, "wav", "pcm_s16le")
+    assert "has 4000 samples a second; from 8000 to 192000 are read" in refused(media, content)
+
+
+def test_values_that_are_no_numbers(media: Media) -> None:
+    sound = SOUNDS["wav float 22.05"].samples()
+    sound[0, 11_025] = np.nan
+    body = """
+    async (media, args, file) => {
+      const rules = media.audioRules({ feature_extractor: {} });
+      const { samples, rate } = await media.decodeAudio(file);
+      return media.audioInputs(media.resampleAudio(samples, rate, rules.rate), rules);
+    }
+    """
+    assert "values that are no numbers" in refused(media, encode(sound, 22_050, "wav", "pcm_f32le"), body=body)
+
+
+def test_decoding_can_be_stopped(media: Media) -> None:
+    body = """
+    (media, args, file) => {
+      const controller = new AbortController();
+      const decoded = media.decodeAudio(file, { signal: controller.signal });
+      setTimeout(() => controller.abort());
+      return decoded;
+    }
+    """
+    with pytest.raises(ScriptError) as caught:
+        media.call(body, SOUNDS["wav 65 s"].content())
+    assert caught.value.name == "AbortError"
