@@ -3,10 +3,8 @@
 import base64
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -18,7 +16,7 @@ from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
 from playwright_tests.media.conftest import Media, ScriptError
 from playwright_tests.serving import serving
-from tests.media.sounds import SOUNDS, encode
+from tests.media.sounds import SOUNDS, Sound, clip, encode
 
 PROCESSOR: dict[str, Any] = json.loads((REPOSITORY / "models" / "tiny" / "processor_config.json").read_text())
 UNIFIED: dict[str, Any] = {"feature_extractor": {"feature_extractor_type": "Gemma4UnifiedAudioFeatureExtractor"}}
@@ -190,15 +188,19 @@ def test_a_codec_that_the_browser_does_not_have(media: Media) -> None:
     )
 
 
-def test_a_clip_without_a_sound_track(media: Media, tmp_path: Path) -> None:
-    file = tmp_path / "clip.mp4"
-    with av.open(str(file), "w") as output:
-        track = output.add_stream("mpeg4", rate=10)
-        track.width = track.height = 32
-        for _ in range(5):
-            output.mux(track.encode(av.VideoFrame(32, 32, "yuv420p")))
-        output.mux(track.encode(None))
-    assert "clip.mp4 has no sound track" in refused(media, file.read_bytes(), "clip.mp4")
+def test_clips(media: Media) -> None:
+    content = clip(Sound("mp4", "libopus", 48_000, seconds=0.7).samples())
+    expected, _ = load_audio(content)
+    found = media.call(DECODE, content)["samples"]
+    assert len(found) == len(expected)
+    assert np.abs(found - expected).max() <= CODEC
+    assert "clip.mp4 has no sound track" in refused(media, clip(None), "clip.mp4")
+
+
+def test_bare_streams_of_aac(media: Media) -> None:
+    first, second = (encode(SOUNDS["mp3 44.1"].samples(), rate, "adts", "aac") for rate in (44_100, 48_000))
+    assert np.array_equal(media.call(DECODE, first)["samples"], load_audio(first)[0])
+    refused(media, first + second)
 
 
 def test_rates_that_are_refused(media: Media) -> None:

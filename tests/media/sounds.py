@@ -90,6 +90,23 @@ def encode(samples: Channels, rate: int, container: str, codec: str) -> bytes:
     return file.getvalue()
 
 
+def clip(sound: Channels | None) -> bytes:
+    """An MP4 of half a second of grey, with a sound track at 48 kHz or without."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as output:
+        picture = output.add_stream("mpeg4", rate=10)
+        picture.width = picture.height = 32
+        track = None if sound is None else output.add_stream("libopus", rate=48_000, layout="mono")
+        for _ in range(5):
+            output.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
+        output.mux(picture.encode(None))
+        if sound is not None and track is not None:
+            for frame in _frames(sound, 48_000, track):
+                output.mux(track.encode(frame))
+            output.mux(track.encode(None))
+    return file.getvalue()
+
+
 def _frames(samples: Channels, rate: int, track: av.AudioStream) -> Iterator[av.AudioFrame]:
     """`samples` in frames of the size and format that the encoder takes."""
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", track.layout.name)

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from gemtab.errors import CheckpointError, MediaError, UsageError
 from gemtab.media.audio import MOST_SAMPLES, audio_inputs, load_audio, segments
 from gemtab.media.audio_rules import AudioRules, audio_rules
 from gemtab.resources import REPOSITORY
-from tests.media.sounds import SOUNDS, Sound, encode, speechlike
+from tests.media.sounds import SOUNDS, Sound, clip, encode, speechlike
 
 TINY = REPOSITORY / "models" / "tiny"
 PROCESSOR: dict[str, Any] = json.loads((TINY / "processor_config.json").read_text())
@@ -240,16 +239,20 @@ def test_empty_and_missing_files(tmp_path: Path) -> None:
         load_audio(wave_of_declared_size(0)[: wave_of_declared_size(0).index(b"data") + 8])
 
 
-def test_a_clip_without_a_sound_track(tmp_path: Path) -> None:
-    file = tmp_path / "clip.mp4"
-    with av.open(str(file), "w") as output:
-        track = output.add_stream("mpeg4", rate=10)
-        track.width = track.height = 32
-        for _ in range(5):
-            output.mux(track.encode(av.VideoFrame(32, 32, "yuv420p")))
-        output.mux(track.encode(None))
-    with pytest.raises(MediaError, match=r"clip\.mp4 has no sound track"):
-        load_audio(file)
+def test_clips() -> None:
+    sound = Sound("mp4", "libopus", 48_000, seconds=0.7).samples()
+    found, rate = load_audio(clip(sound))
+    assert (len(found), rate) == (33_600, 48_000)
+    assert lag(found, sound[0]) == 0
+    with pytest.raises(MediaError, match=r"The sound has no sound track"):
+        load_audio(clip(None))
+
+
+def test_a_stream_that_changes_its_rate() -> None:
+    sound = noise(20_000)[None]
+    parts = [encode(sound, rate, "adts", "aac") for rate in (44_100, 48_000)]
+    with pytest.raises(MediaError, match="has now 44100, now 48000 samples a second"):
+        load_audio(b"".join(parts))
 
 
 def test_rates_and_lengths_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
