@@ -74,24 +74,22 @@ def _append(e: Emitter, name: str, head_shape: tuple[int | str, int | str], new:
 
 
 def attention(e: Emitter, node: Node) -> ir.Value:
-    """q [B, T, heads, size] over its cache: [B, T, heads, size]."""
-    keys, values = e.caches[node.value(1).name]
-    return attend(e, node, keys, values, _seen(e, node))
-
-
-def attend(e: Emitter, node: Node, keys: ir.Value, values: ir.Value, seen: ir.Value) -> ir.Value:
-    """The node's first input q [B, T, heads, size] over keys and values [B, kv_heads, K, size] where `seen`
-    [B, 1, 1, T or 1, K] bool says so: [B, T, heads, size]. Heads that share KV lie on an axis of their own."""
+    """q [B, T, heads, size] over its cache: [B, T, heads, size]. Heads that share KV lie on an axis of their own."""
     heads, size = (known(dim) for dim in node.output.shape[1:])
     kv_heads = known(node.value(1).shape[1])
-    keys, values = e.unsqueeze(keys, 2), e.unsqueeze(values, 2)
+    keys, values = (e.unsqueeze(part, 2) for part in e.caches[node.value(1).name])
     q = e.reshape(e.get(node.value(0)), 0, 0, kv_heads, heads // kv_heads, size)
     scores = e.op("MatMul", e.op("Transpose", q, perm=(0, 2, 3, 1, 4)), e.op("Transpose", keys, perm=(0, 1, 2, 4, 3)))
-    if node.attrs["scale"] != 1.0:
-        scores = e.op("Mul", scores, e.f32(node.attrs["scale"]))
-    weights = e.op("Softmax", e.op("Where", seen, scores, e.f32(MASKED)), axis=-1)
+    weights = attention_weights(e, scores, node.number("scale"), _seen(e, node))
     attended = e.op("Transpose", e.op("MatMul", weights, values), perm=(0, 3, 1, 2, 4))
     return e.reshape(attended, 0, 0, heads, size)
+
+
+def attention_weights(e: Emitter, scores: ir.Value, scale: float, seen: ir.Value) -> ir.Value:
+    """Softmax over the last axis of scores times `scale`, where `seen` bool, which broadcasts, says so."""
+    if scale != 1.0:
+        scores = e.op("Mul", scores, e.f32(scale))
+    return e.op("Softmax", e.op("Where", seen, scores, e.f32(MASKED)), axis=-1)
 
 
 def _seen(e: Emitter, node: Node) -> ir.Value:

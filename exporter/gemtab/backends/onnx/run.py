@@ -44,7 +44,7 @@ class OnnxText:
         return self._run(ids, 0)
 
     def see(self, ids: Sequence[int], media: Sequence[Rows]) -> torch.Tensor:
-        """As `logits`, of a first prompt whose placeholders stand for `media`."""
+        """As `logits`, of a prompt whose placeholders stand for `media`."""
         return self._run(ids, 0, media)
 
     def rewind(self, position: int) -> None:
@@ -55,11 +55,12 @@ class OnnxText:
     def _run(self, ids: Sequence[int], keep: int, media: Sequence[Rows] = ()) -> torch.Tensor:
         outputs = self._embed.run(None, {"input_ids": np.array([ids], np.int64)})
         feeds = dict(zip((output.name for output in self._embed.get_outputs()), outputs, strict=True))
-        for one in media:
-            feeds["inputs_embeds"][0, one.position : one.end] = one.rows.numpy()
-        if self._sees_ahead:
-            feeds["block_ids"] = block_numbers(len(ids), media).numpy()[None]
         stop = self.position + len(ids)
+        for one in media:
+            begin, end = one.position - self.position, one.end - self.position
+            feeds["inputs_embeds"][0, begin:end] = one.rows.numpy()
+        if self._sees_ahead:
+            feeds["block_ids"] = block_numbers(range(self.position, stop), media).numpy()[None]
         feeds["position_ids"] = np.arange(self.position, stop, dtype=np.int64)[None]
         feeds["attention_mask"] = np.ones((1, stop), np.int64)
         feeds["num_logits_to_keep"] = np.array(keep, np.int64)

@@ -9,7 +9,7 @@ leave without it, [soft tokens of the whole batch, hidden], in the order in whic
 import numpy as np
 import onnx_ir as ir
 
-from gemtab.backends.onnx.attention import MASKED, attend, turn
+from gemtab.backends.onnx.attention import MASKED, attention_weights, turn
 from gemtab.backends.onnx.emitter import BATCH, TO_END, Emitter
 from gemtab.backends.onnx.weights import lookup
 from gemtab.graph import Node, Value, known
@@ -114,9 +114,29 @@ def axial_rope(e: Emitter, node: Node) -> ir.Value:
 
 
 def full_attention(e: Emitter, node: Node) -> ir.Value:
-    """Every patch over all patches of its own picture."""
-    keys, values = (e.op("Transpose", e.get(node.value(index)), perm=(0, 2, 1, 3)) for index in (1, 2))
-    return attend(e, node, keys, values, e.unsqueeze(_counted_patches(e), 1, 2, 3))
+    """Every patch over all patches of its own picture, those heads at a time that share keys: the scores of all heads
+    at once would not fit a browser's memory, where each head's are 25 MB a picture of 2,520 patches."""
+    heads, size = (known(dim) for dim in node.output.shape[1:])
+    kv_heads = known(node.value(1).shape[1])
+    q, k, v = (e.get(node.value(index)) for index in range(3))
+    q = e.reshape(q, 0, 0, kv_heads, heads // kv_heads, size)
+    body = _shared_heads(e, node)
+    attended = e.op("Scan", q, k, v, body=body, num_scan_inputs=3, scan_input_axes=(2, 2, 2), scan_output_axes=(2,))
+    return e.reshape(attended, 0, 0, heads, size)
+
+
+def _shared_heads(e: Emitter, node: Node) -> ir.Graph:
+    """The scan's body: q [B, N, heads that share keys, size] over k and v [B, N, size], of q's shape."""
+    name = f"{node.label}.heads"
+    q, k, v = (ir.val(f"{name}.{part}", ir.DataType.FLOAT) for part in "qkv")
+    with e.body() as nodes:
+        keys, values = e.unsqueeze(e.op("Transpose", k, perm=(0, 2, 1)), 1), e.unsqueeze(v, 1)
+        scores = e.op("MatMul", e.op("Transpose", q, perm=(0, 2, 1, 3)), keys)
+        seen = e.once("seen patches", lambda: e.unsqueeze(_counted_patches(e), 1, 2))
+        weights = attention_weights(e, scores, node.number("scale"), seen)
+        attended = e.op("Transpose", e.op("MatMul", weights, values), perm=(0, 2, 1, 3))
+        attended.dtype = ir.DataType.FLOAT
+    return ir.Graph([q, k, v], [attended], nodes=nodes, name=f"{name}.body")
 
 
 def pool(e: Emitter, node: Node) -> ir.Value:
