@@ -1,0 +1,141 @@
+"""Clips: a few frames of them, each a picture with its time. Importing this needs the extra `media`."""
+
+import io
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from gemtab.errors import MediaError, UsageError
+from gemtab.media.images import ImageInputs, Pixels, check_size, image_inputs
+from gemtab.media.rules import VideoRules
+from gemtab.media.source import media_extra
+
+with media_extra():
+    import av
+    from av.container import InputContainer
+    from av.stream import Disposition
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+
+@dataclass(frozen=True)
+class VideoInputs:
+    """The frames chosen from a clip, when each is shown in seconds from the first, and that as "mm:ss"."""
+
+    frames: list[ImageInputs]
+    seconds: list[float]
+    stamps: list[str]
+    has_sound: bool
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When a clip's frames are shown, in ticks and in order: all, and those that can be decoded without any other."""
+
+    shown: list[int]
+    keys: list[int]
+
+
+def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = None) -> VideoInputs:
+    """`frames` of the clip in a file or its bytes (by default as the model has it), or all where there are fewer.
+
+    They are spread evenly over the clip's frames, as transformers' Gemma4VideoProcessor spreads them; unlike there,
+    times are those in the file, also where the rate varies, and clips recorded sideways are turned upright.
+    Raises MediaError for what cannot be read, UsageError for less than one frame.
+    """
+    count = rules.frames if frames is None else frames
+    if count < 1:
+        raise UsageError(f"At least one frame of a clip must be looked at, not {count}.")
+    with _opened(source) as (name, container):
+        stream = _picture_track(container, name)
+        timeline = _timeline(container, stream, name)
+        chosen = [timeline.shown[index] for index in sample(len(timeline.shown), count)]
+        inputs = [image_inputs(pixels, rules.image) for pixels in _decoded(container, stream, timeline, chosen)]
+        if len(inputs) < len(chosen):
+            raise MediaError(_damaged(name, f"{len(inputs)} of {len(chosen)} frames could be decoded"))
+        seconds = [float((ticks - timeline.shown[0]) * (stream.time_base or 0)) for ticks in chosen]
+        return VideoInputs(inputs, seconds, [stamp(second) for second in seconds], bool(container.streams.audio))
+
+
+def sample(total: int, count: int) -> list[int]:
+    """Which of `total` frames are looked at: `count` in equal steps from the first, or all."""
+    count = min(count, total)
+    return [step * total // count for step in range(count)]
+
+
+def stamp(seconds: float) -> str:
+    """The time of a frame as it stands in prompts, "mm:ss"."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes:02d}:{rest:02d}"
+
+
+@contextmanager
+def _opened(source: Path | bytes) -> Iterator[tuple[str, InputContainer]]:
+    """The clip with a name for messages. What FFmpeg finds wrong, here and while it is read, becomes a MediaError."""
+    name = "The clip" if isinstance(source, bytes) else str(source)
+    try:
+        with _file(source) as file:
+            if not file.read(1):
+                raise MediaError(f"{name} is empty: it has 0 bytes. Choose another file.")
+            file.seek(0)
+            with av.open(file, "r") as container:
+                yield name, container
+    except av.DecoderNotFoundError as error:
+        raise MediaError(f"{name} is coded in a way that this FFmpeg cannot read. Save it as MP4 or WebM.") from error
+    except av.FFmpegError as error:
+        raise MediaError(_damaged(name, str(error.strerror))) from error
+    except OSError as error:
+        raise MediaError(f"{name} cannot be read: {error.strerror}.") from error
+
+
+def _file(source: Path | bytes) -> BinaryIO:
+    # Opened here, since FFmpeg would take a name for an address.
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def _damaged(name: str, reason: str) -> str:
+    return (
+        f"{name} cannot be read as a clip ({reason}): it is damaged, incomplete or no clip, whatever its name says. "
+        "Save or download it again."
+    )
+
+
+def _picture_track(container: InputContainer, name: str) -> VideoStream:
+    # The cover of a song is a video stream to FFmpeg.
+    tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
+    if not tracks:
+        raise MediaError(f"{name} has no pictures: there is no video track in it. Attach it as a sound instead.")
+    check_size(tracks[0].width, tracks[0].height, name)
+    return tracks[0]
+
+
+def _timeline(container: InputContainer, stream: VideoStream, name: str) -> Timeline:
+    """Read from the packets, without decoding: some files do not say how many frames they have."""
+    packets = [(packet.pts, packet.is_keyframe) for packet in container.demux(stream) if packet.pts is not None]
+    if len(packets) < max(stream.frames, 1):
+        raise MediaError(_damaged(name, f"{len(packets)} of {max(stream.frames, 1)} frames are there"))
+    packets.sort()
+    shown, keys = [pts for pts, _ in packets], [pts for pts, is_key in packets if is_key]
+    return Timeline(shown, keys or shown[:1])
+
+
+def _decoded(container: InputContainer, stream: VideoStream, timeline: Timeline, chosen: list[int]) -> Iterator[Pixels]:
+    """The frames shown at the `chosen` ticks. What lies between them is skipped from key to key."""
+    stream.thread_type = "AUTO"
+    reached = timeline.shown[0] - 1
+    frames: Iterator[VideoFrame] = iter(())
+    for ticks in chosen:
+        key = timeline.keys[max(bisect_right(timeline.keys, ticks) - 1, 0)]
+        if key > reached:
+            container.seek(key, stream=stream)
+            frames = container.decode(stream)
+        for frame in frames:
+            reached = reached if frame.pts is None else frame.pts
+            if reached >= ticks:
+                yield np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                break

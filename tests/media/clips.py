@@ -1,0 +1,84 @@
+"""Clips in the containers and codecs people have, made anew by every test run from one seed."""
+
+import io
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange
+
+from tests.media.pictures import Array, scene
+
+
+def clip(
+    container: str,
+    codec: str,
+    frames: int = 60,
+    rate: Fraction | int = 24,
+    size: tuple[int, int] = (144, 192),
+    sound: bool = False,
+    colours: int | None = None,
+    full_range: bool = False,
+    **options: str,
+) -> bytes:
+    """A scene that moves to the right by four pixels a frame, and changes its colours at half time."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=Fraction(rate), options=options)
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        if colours is not None:
+            context = stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = colours
+        if full_range:
+            stream.codec_context.color_range = ColorRange.JPEG
+        audio = output.add_stream("libopus", rate=48_000) if sound else None
+        for index in range(frames):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index, frames, size), format="rgb24")))
+        output.mux(stream.encode())
+        if audio is not None:
+            add_tone(output, audio, frames / rate)
+    return file.getvalue()
+
+
+def picture(index: int, frames: int, size: tuple[int, int]) -> Array:
+    pixels = scene(*size, seed=2 + (2 * index >= frames))
+    shifted: Array = np.roll(pixels, 4 * index, 1)
+    return shifted
+
+
+def add_tone(output: Any, stream: Any, seconds: float | Fraction) -> None:
+    times = np.arange(round(48_000 * seconds)) / 48_000
+    samples = np.sin(2 * np.pi * 440 * times).astype(np.float32)[None] / 4
+    frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+    frame.sample_rate = 48_000
+    output.mux(stream.encode(frame))
+    output.mux(stream.encode())
+
+
+def sideways(mp4: bytes) -> bytes:
+    """The clip with the note in its track header that it is to be turned by 90 degrees clockwise."""
+    matrix = mp4.index(b"tkhd") + 4 + 40
+    turn = b"".join(value.to_bytes(4, "big", signed=True) for value in (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30))
+    return mp4[:matrix] + turn + mp4[matrix + 36 :]
+
+
+def clips() -> dict[str, bytes]:
+    """File contents by file name, all of one scene but for what their names say."""
+    h264 = clip("mp4", "libx264", crf="20")
+    return {
+        "h264.mp4": h264,
+        "sideways.mp4": sideways(h264),
+        "av1.mp4": clip("mp4", "libsvtav1", crf="30"),
+        "vp9.webm": clip("webm", "libvpx-vp9", crf="20"),
+        "vp8.webm": clip("webm", "libvpx", b="1M"),
+        "sound.mp4": clip("mp4", "libx264", sound=True),
+        "ntsc.mp4": clip("mp4", "libx264", frames=200, rate=Fraction(30_000, 1001)),
+        "short.mp4": clip("mp4", "libx264", frames=3),
+        "bt709.mp4": clip("mp4", "libx264", frames=9, colours=1),
+        "bt2020.mp4": clip("mp4", "libx264", frames=9, colours=9),
+        "full-range.mp4": clip("mp4", "libx264", frames=9, full_range=True),
+        "odd.webm": clip("webm", "libvpx-vp9", frames=9, size=(145, 193)),
+        "keys.mp4": clip("mp4", "libx264", frames=200, rate=10, g="8"),
+    }
