@@ -60,14 +60,14 @@ class WgpuBackend:
         return chosen
 
 
-_LOAD = """async ([site, bundle]) => {
+LOAD = """async ([site, bundle]) => {
     const { TextEngine } = await import(`${site}gemtab-engine.js`);
     globalThis.engine = await TextEngine.load(`${site}bundles/${bundle}/`);
     globalThis.engine.setSampling({ temperature: 0, topK: 0, topP: 1, seed: 0 });
 }"""
 
-_TURN = """async ([prompt, wanted]) => {
-    await engine.fill(Uint32Array.from(prompt.slice(0, -1)));
+TURN = """async ([prompt, wanted]) => {
+    await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: globalThis.placed ?? [] });
     const chosen = [];
     let next = prompt.at(-1);
     while (chosen.length < wanted.length) {
@@ -87,8 +87,8 @@ class ChromiumBackend:
     def __init__(self, page: Page, site: str, bundle: str) -> None:
         self._page = page
         page.goto(site + "example.html")
-        page.evaluate(_LOAD, [site, bundle])
+        page.evaluate(LOAD, [site, bundle])
 
     def turn(self, prompt: Sequence[int], wanted: Sequence[int]) -> list[int]:
-        chosen: list[int] = self._page.evaluate(_TURN, [list(prompt), list(wanted)])
+        chosen: list[int] = self._page.evaluate(TURN, [list(prompt), list(wanted)])
         return chosen

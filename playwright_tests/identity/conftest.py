@@ -10,7 +10,7 @@ from _pytest.terminal import TerminalReporter
 
 from gemtab.bundle.digest import SLICE_BYTES
 from gemtab.export import export_bundle
-from playwright_tests.identity.models import CASES, SMALL_BINDINGS
+from playwright_tests.identity.models import CASES, MEDIA_CASES, SMALL_BINDINGS
 from playwright_tests.serving import serving
 from tests.silent import Silent
 
@@ -38,12 +38,12 @@ TABLE = pytest.StashKey[IdentityTable]()
 def identity_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The bundle of every case, by its name."""
     folder = tmp_path_factory.mktemp("identity")
-    for case in CASES:
+    for case in {case.name: case for case in (*CASES, *MEDIA_CASES)}.values():
         slice_bytes = SMALL_BINDINGS if case.small else SLICE_BYTES
         source, out = case.source(folder / "checkpoints"), folder / case.name
         options = (case.weights, case.context, False, Silent())
         export_bundle(source, out, *options, limits=case.limits, slice_bytes=slice_bytes)
-    return {case.name: folder / case.name for case in CASES}
+    return {case.name: folder / case.name for case in (*CASES, *MEDIA_CASES)}
 
 
 @pytest.fixture(scope="session")

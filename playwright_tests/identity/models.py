@@ -55,6 +55,14 @@ CASES = [
     *(Case(name, weights) for name in ("everything", "ragged") for weights in ("f16", "q8", "q4")),
 ]
 
+MEDIA_CASES = [
+    Case("tiny", "q4", context=2048, small=False),
+    *(Case(name, "f32", small=False) for name in ("seeing", "hearing", "blocks", "towerless")),
+    *(Case(name, "q4", small=False) for name in ("blocks", "e2b_towers", "large_tower")),
+    Case("blocks", "q8", small=False),
+]
+"""Those that go through conversations with media. A tower cannot have its input in pieces, so none is small."""
+
 
 def conversation(chunk: int, window: int, ring: int, vocabulary: int) -> list[Turn]:
     """Three turns of random ids: a first prompt longer than window and chunk together, and enough after it for the

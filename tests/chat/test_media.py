@@ -10,14 +10,14 @@ from transformers import AutoTokenizer, Gemma4Processor
 
 from gemtab.backends.media import Media
 from gemtab.chat import ChatSession, ChatTokenizer, Message
-from gemtab.chat.media import Item, Medium, Placeholders, TowerInputs
+from gemtab.chat.media import Item, Medium, Placeholders
 from gemtab.chat.session import Content, PromptCache, Snapshot, read_generation_config
 from gemtab.errors import ContextError, UsageError
 from tests.variants import TINY
 
 
 def item(tower: Any, tokens: int, key: str = "a") -> Item:
-    return Item(tower, key, tokens, lambda: TowerInputs({}, 0))
+    return Item(tower, key, tokens, dict)
 
 
 def picture(tokens: int, key: str = "a") -> Medium:

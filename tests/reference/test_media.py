@@ -122,12 +122,12 @@ def test_the_decoder_graph_says_the_same_of_rows_put_in_by_others(name: str, che
     weights = CheckpointWeights(Checkpoint.open(folder), prompt.spec)
     ids, text = torch.tensor(prompt.ids, dtype=torch.int32), prompt.spec.text
     inputs = Reference(embed_graph(text), weights).run({"input_ids": ids}, {})
-    rows = media_inputs(text.hidden, len(ids), prompt.media)["media"]
+    rows = media_inputs(text.hidden, range(len(ids)), prompt.media)["media"]
     held = torch.isin(ids, torch.tensor(text.media_ids, dtype=torch.int32))
     inputs["inputs_embeds"] = torch.where(held[:, None], rows, inputs["inputs_embeds"])
     inputs["position_ids"] = torch.arange(len(ids), dtype=torch.int32)
     inputs["num_logits_to_keep"] = torch.tensor(0, dtype=torch.int32)
-    inputs["block_ids"] = block_numbers(len(ids), prompt.media)
+    inputs["block_ids"] = block_numbers(range(len(ids)), prompt.media)
     found = Reference(decoder_graph(text), weights).run(inputs, {})["logits"]
     assert float((found - prompt.expected(folder)).abs().max()) < TRANSFORMERS_MAX
 

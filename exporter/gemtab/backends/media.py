@@ -42,19 +42,26 @@ class Media:
         return self.position + self.tokens
 
 
-def media_inputs(hidden: int, tokens: int, media: Sequence[Rows]) -> dict[str, torch.Tensor]:
-    """The inputs `media` and `visible` of `gemtab.model.text.fill_graph`, for a prompt that begins at position 0."""
-    rows, visible = torch.zeros(tokens, hidden), torch.arange(tokens, dtype=torch.int32)
-    for one in media:
-        rows[one.position : one.end] = one.rows
+def media_inputs(hidden: int, step: range, media: Sequence[Rows]) -> dict[str, torch.Tensor]:
+    """The inputs `media` and `visible` of `gemtab.model.text.fill_graph`, for tokens at the positions of `step`, which
+    divides no picture."""
+    rows, visible = torch.zeros(len(step), hidden), torch.arange(step.start, step.stop, dtype=torch.int32)
+    for one in _within(step, media):
+        begin, end = one.position - step.start, one.end - step.start
+        rows[begin:end] = one.rows
         if one.picture:
-            visible[one.position : one.end] = one.end - 1
+            visible[begin:end] = one.end - 1
     return {"media": rows, "visible": visible}
 
 
-def block_numbers(tokens: int, media: Sequence[Rows]) -> torch.Tensor:
-    """The input `block_ids` [tokens] of `gemtab.model.text.decoder_graph`: which picture a token is of, -1 for none."""
-    blocks = torch.full((tokens,), -1, dtype=torch.int64)
-    for number, one in enumerate(one for one in media if one.picture):
-        blocks[one.position : one.end] = number
+def block_numbers(step: range, media: Sequence[Rows]) -> torch.Tensor:
+    """The input `block_ids` of `gemtab.model.text.decoder_graph`, for tokens at the positions of `step`: which picture
+    a token is of, -1 for none."""
+    blocks = torch.full((len(step),), -1, dtype=torch.int64)
+    for number, one in enumerate(one for one in _within(step, media) if one.picture):
+        blocks[one.position - step.start : one.end - step.start] = number
     return blocks
+
+
+def _within(step: range, media: Sequence[Rows]) -> list[Rows]:
+    return [one for one in media if step.start <= one.position < step.stop]

@@ -28,22 +28,13 @@ VIDEO_TOKEN = "<|video|>"
 class Item:
     """One picture, frame, or stretch of sound, which a tower makes `tokens` rows of.
 
-    key: says what is in it, and how it was prepared; inputs: makes the tower's inputs, and `rows`, how many of the
-    input's rows are not padding.
+    key: says what is in it, and how it was prepared; inputs: makes the tower's inputs, arrays by name.
     """
 
     tower: Literal["image", "audio"]
     key: str
     tokens: int
-    inputs: Callable[[], "TowerInputs"]
-
-
-@dataclass(frozen=True)
-class TowerInputs:
-    """Arrays by the names of the tower's inputs; rows: patches or frames."""
-
-    arrays: Mapping[str, np.ndarray]
-    rows: int
+    inputs: Callable[[], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)

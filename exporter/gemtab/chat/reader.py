@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gemtab.bundle.manifest import Manifest
-from gemtab.chat.media import Item, Medium, TowerInputs
+from gemtab.chat.media import Item, Medium
 from gemtab.errors import BundleError, UsageError
 from gemtab.media.audio import AudioInputs, audio_inputs, load_audio, segments
 from gemtab.media.audio_rules import AudioRules, audio_rules
@@ -17,9 +17,6 @@ from gemtab.media.resample import resample
 from gemtab.media.rules import ImageRules, image_rules, target_size
 
 PROCESSOR_CONFIG_NAME = "processor_config.json"
-FRAMES_A_TOKEN = 4
-"""Rows of a spectrogram that become one soft token."""
-
 Source = Path | bytes
 
 
@@ -63,10 +60,9 @@ class MediaReader:
 def _picture(pixels: Pixels, rules: ImageRules) -> Item:
     height, width = target_size(pixels.shape[0], pixels.shape[1], rules)
 
-    def inputs() -> TowerInputs:
+    def inputs() -> dict[str, np.ndarray]:
         made: ImageInputs = image_inputs(pixels, rules)
-        arrays = {"pixel_values": made.patches, "pixel_position_ids": made.positions}
-        return TowerInputs(arrays, len(made.patches))
+        return {"pixel_values": made.patches, "pixel_position_ids": made.positions}
 
     key = _key(pixels, pixels.shape, rules)
     return Item("image", key, height * width // rules.side**2, inputs)
@@ -75,10 +71,7 @@ def _picture(pixels: Pixels, rules: ImageRules) -> Item:
 def _sound(samples: np.ndarray, rules: AudioRules) -> Item:
     # At once, since a sound that cannot be used is to be refused before anything is processed.
     made: AudioInputs = audio_inputs(samples, rules)
-    rows = len(made.features)
-    whole = made.soft_tokens * FRAMES_A_TOKEN if not isinstance(rules.frames, int) else rows
-    padded = np.pad(made.features, ((0, whole - rows), (0, 0)))
-    return Item("audio", _key(samples, rules), made.soft_tokens, lambda: TowerInputs({"input_features": padded}, rows))
+    return Item("audio", _key(samples, rules), made.soft_tokens, lambda: {"input_features": made.features})
 
 
 def _key(content: np.ndarray, *settings: object) -> str:

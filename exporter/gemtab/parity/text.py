@@ -39,8 +39,9 @@ class ReferenceText:
         return logits
 
     def see(self, ids: Sequence[int], media: Sequence[Rows]) -> torch.Tensor:
-        """As `logits`, of a first prompt whose placeholders stand for `media`."""
-        inputs = self._inputs(ids) | media_inputs(self._spec.hidden, len(ids), media)
+        """As `logits`, of a prompt whose placeholders stand for `media`."""
+        step = range(self.position, self.position + len(ids))
+        inputs = self._inputs(ids) | media_inputs(self._spec.hidden, step, media)
         logits = Reference(text_graph(self._spec, media=True), self._weights, self._layerwise).run(inputs, self._caches)
         self.position += len(ids)
         return logits["logits"]

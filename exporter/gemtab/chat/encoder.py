@@ -1,0 +1,46 @@
+"""Media to rows of embeddings by a bundle's towers, each picture and sound once."""
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.tower import TowerExecutor
+from gemtab.chat.media import Item
+
+MOST_BYTES = 256 << 20
+"""Rows that are kept on the GPU for the next time; those used longest ago go first."""
+
+
+class TowerEncoder:
+    """Encodes for the text model `executor` of the bundle in `folder`, on its device and in its activations.
+
+    encoded: how many items went through a tower.
+    """
+
+    def __init__(self, folder: Path, executor: Executor) -> None:
+        self._folder = folder
+        self._runner = executor.runner
+        self._towers: dict[str, TowerExecutor] = {}
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self.encoded = 0
+
+    def rows(self, item: Item) -> object:
+        """The item's rows as a buffer on the GPU."""
+        if item.key not in self._kept:
+            self._kept[item.key], _ = self._tower(item).encode_to_buffer(item.inputs())
+            self.encoded += 1
+        self._kept.move_to_end(item.key)
+        self._forget()
+        return self._kept[item.key]
+
+    def _tower(self, item: Item) -> TowerExecutor:
+        if item.tower not in self._towers:
+            activation, device = self._runner.plan.activation, self._runner.device
+            self._towers[item.tower] = TowerExecutor(self._folder, item.tower, activation, device)
+        return self._towers[item.tower]
+
+    def _forget(self) -> None:
+        """Buffers are given up, not destroyed: a step that was given one may not have run yet."""
+        while len(self._kept) > 1 and sum(buffer.size for buffer in self._kept.values()) > MOST_BYTES:
+            self._kept.popitem(last=False)
