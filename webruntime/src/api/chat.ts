@@ -1,7 +1,7 @@
 /** A conversation as a page sees it. */
 
 import type { Sampling } from "../engine/engine-interface.ts";
-import type { ChatEvent, ChatMessage, ChatResult, SessionOptions } from "../worker/protocol.ts";
+import type { ChatEvent, ChatMessage, ChatResult, Content, SessionOptions } from "../worker/protocol.ts";
 import { eventStream } from "./event-stream.ts";
 import type { WorkerThread } from "./worker.ts";
 
@@ -46,16 +46,17 @@ export class Chat {
   }
 
   /**
-   * Says `text` and gives the parts of the answer as they come; without `text` it answers the conversation as it is.
-   * Leaving the loop stops the answer.
+   * Says `content`, words or words and media, and gives the parts of the answer as they come; without it the conversation
+   * is answered as it is. Leaving the loop stops the answer. After an error the conversation is as it was before.
    *
-   * @throws ContextError when the conversation does not fit, DeviceError when the GPU is lost
+   * @throws ContextError when the conversation does not fit, MediaError for files that cannot be used, UsageError for
+   *   media that the bundle does not take, DeviceError when the GPU is lost or too small
    */
-  send(text?: string, options: SendOptions = {}): AsyncGenerator<Part, void, void> {
+  send(content?: Content, options: SendOptions = {}): AsyncGenerator<Part, void, void> {
     const { signal, maxTokens, ...sampling } = { ...this.#defaults, ...options };
     return eventStream<Part>(signal, async (emit, stop) => {
       const request = { session: await this.#session, sampling };
-      const rest = { ...(text !== undefined && { text }), ...(maxTokens !== undefined && { maxTokens }) };
+      const rest = { ...(content !== undefined && { content }), ...(maxTokens !== undefined && { maxTokens }) };
       const result = await this.#worker.call("send", { ...request, ...rest }, { signal: stop, onEvent: emit });
       emit({ type: "done", ...result });
     });

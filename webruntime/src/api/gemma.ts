@@ -2,7 +2,7 @@
 
 import type { LoadProgress } from "../engine/engine-interface.ts";
 import { fromRecord } from "../engine/errors.ts";
-import type { ModelInfo } from "../worker/protocol.ts";
+import type { ImageDetail, ModelInfo } from "../worker/protocol.ts";
 import { Chat, type ChatOptions } from "./chat.ts";
 import { acquireWorker, type WorkerThread } from "./worker.ts";
 
@@ -48,6 +48,16 @@ export class Gemma {
       release();
       throw error;
     }
+  }
+
+  /** What messages may hold: "text" always, and "image", "audio" and "video" where the bundle takes them. */
+  get inputs(): ModelInfo["inputs"] {
+    return this.info.inputs;
+  }
+
+  /** The choices for `detail` of pictures and clips, ascending; none where the model does not see. */
+  get details(): readonly ImageDetail[] {
+    return this.info.details;
   }
 
   /** Opens a conversation. Several may be open; they answer one after another. */

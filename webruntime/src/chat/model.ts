@@ -2,25 +2,77 @@
 
 import type { TextEngine } from "../engine/engine-interface.ts";
 import { loadChatTemplate } from "../input/chat-template.ts";
+import { BUDGETS } from "../input/image/rules.ts";
 import { loadTokenizer } from "../input/tokenizer.ts";
-import type { ChatModel } from "../worker/protocol.ts";
+import type { ChatModel, ImageDetail, ModelInfo } from "../worker/protocol.ts";
+import { checkTaken, type ReadMedium } from "./conversation-media.ts";
+import { Encoder } from "./encoder.ts";
 import { readGenerationConfig } from "./generation-config.ts";
+import { Placeholders } from "./placeholders.ts";
 import { PromptCache } from "./prompt-cache.ts";
 import { type ChatParts, Session } from "./session.ts";
 
-export async function openChat(engine: TextEngine): Promise<ChatModel> {
+/** @param openReader loads what reads media; called when the first picture, sound or clip comes */
+export async function openChat(engine: TextEngine, openReader = lazyReader(engine)): Promise<ChatModel> {
   const { files } = engine;
-  const [tokenizer, template, config] = await Promise.all([
+  const [tokenizer, template, tokenizerConfig, config] = await Promise.all([
     loadTokenizer(files),
     loadChatTemplate(files),
+    files.json("tokenizer_config.json"),
     files.json("generation_config.json"),
   ]);
   const generation = readGenerationConfig(config);
-  const cache = new PromptCache(engine);
-  const parts: ChatParts = { engine, cache, tokenizer, template, generation, exclusively: oneAtATime() };
+  const inputs = takenInputs(engine);
+  const details = takenDetails(engine);
+  const parts: ChatParts = {
+    engine,
+    tokenizer,
+    template,
+    generation,
+    cache: new PromptCache(engine),
+    placeholders: new Placeholders(tokenizerConfig as object, tokenizer),
+    encoder: new Encoder(engine, details),
+    readMedium: async (part, signal) => {
+      checkTaken(part, inputs);
+      return (await openReader())(part, signal);
+    },
+    exclusively: oneAtATime(),
+  };
   return {
     sampling: { ...generation.sampling, seed: 0 },
+    inputs,
+    details,
     open: (options) => new Session(parts, options),
+  };
+}
+
+/** What the bundle says it takes, as far as it has the towers for it. */
+function takenInputs({ files, towerTokens }: TextEngine): ModelInfo["inputs"] {
+  return files.manifest.inputs.filter(
+    (input) => input === "text" || towerTokens[input === "audio" ? "audio" : "image"] !== undefined,
+  );
+}
+
+/** The budgets for pictures that the engine can take. */
+function takenDetails({ towerTokens, blockTokens }: TextEngine): ImageDetail[] {
+  const most = Math.min(towerTokens.image ?? 0, blockTokens ?? Number.POSITIVE_INFINITY);
+  return BUDGETS.filter((budget) => budget <= most);
+}
+
+/** The code that reads media is a large part of all, and is loaded when it is needed. */
+function lazyReader({ files }: TextEngine): () => Promise<ReadMedium> {
+  let reader: Promise<ReadMedium> | undefined;
+  const load = async (): Promise<ReadMedium> => {
+    const { openMediaReader } = await import("../input/media-reader.ts");
+    const opened = await openMediaReader(files);
+    return (part, signal) => opened.read(part, signal);
+  };
+  return () => {
+    reader ??= load().catch((error: unknown) => {
+      reader = undefined;
+      throw error;
+    });
+    return reader;
   };
 }
 

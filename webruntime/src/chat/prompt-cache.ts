@@ -1,13 +1,17 @@
 /** What the engine's caches hold, and how the next prompt reuses it. Shared by all conversations with one engine. */
 
-import type { DecodeOptions, Snapshot, TextEngine } from "../engine/engine-interface.ts";
+import type { DecodeOptions, PlacedRows, Snapshot, TextEngine } from "../engine/engine-interface.ts";
+import { endOf, keysOf, type PlacedItem, type PlacedPrompt } from "./placeholders.ts";
 
 /** GPU bytes that snapshots may take together, and how many there are at most. */
 const SNAPSHOT_BYTES = 64 << 20;
 const SNAPSHOTS = 16;
 
-/** How many ids two sequences have in common from the start. */
-export function commonPrefix(left: readonly number[], right: readonly number[]): number {
+/** An id, or what the token is of: see `keysOf`. */
+type Key = number | string;
+
+/** How many keys two sequences have in common from the start. */
+export function commonPrefix(left: readonly Key[], right: readonly Key[]): number {
   const end = Math.min(left.length, right.length);
   let length = 0;
   while (length < end && left[length] === right[length]) length++;
@@ -46,15 +50,17 @@ export function wayBack(
 
 export interface FillOptions {
   signal?: AbortSignal | undefined;
+  /** Makes the rows of media that the caches do not hold yet. */
+  encode?: ((items: readonly PlacedItem[]) => Promise<PlacedRows[]>) | undefined;
   /** done: ids in the caches so far, those that they already held (reused) included; first called before any work. */
   onProgress?: ((done: number, reused: number) => void) | undefined;
 }
 
 export class PromptCache {
   readonly #engine: TextEngine;
-  /** The ids in the caches; as many as engine.position. */
-  #ids: readonly number[] = [];
-  /** By position, ascending. Each was taken with the ids that #ids begins with. */
+  /** What is in the caches; as many as engine.position. */
+  #keys: readonly Key[] = [];
+  /** By position, ascending. Each was taken with what #keys begins with. */
   #snapshots: Snapshot[] = [];
 
   constructor(engine: TextEngine) {
@@ -62,40 +68,54 @@ export class PromptCache {
   }
 
   /**
-   * Brings the caches to all of `ids` but the last, which the first decode step takes, and keeps a snapshot at
-   * `stable`: the place up to which the next turn is expected to begin with the same ids.
+   * Brings the caches to all of a prompt but its last id, which the first decode step takes, and keeps a snapshot at
+   * `stable`: the place up to which the next turn is expected to begin with the same.
    */
-  async fill(ids: readonly number[], stable: number, { signal, onProgress }: FillOptions = {}): Promise<void> {
-    const last = ids.length - 1;
-    const reused = this.#goBack(commonPrefix(this.#ids, ids.slice(0, last)));
-    const tell = (done: number) => onProgress?.(done, reused);
+  async fill(prompt: PlacedPrompt, stable: number, options: FillOptions = {}): Promise<void> {
+    const keys = keysOf(prompt);
+    const last = keys.length - 1;
+    const reused = this.#goBack(this.#wholeBlocks(commonPrefix(this.#keys, keys.slice(0, last)), prompt));
+    const tell = (done: number) => options.onProgress?.(done, reused);
     tell(reused);
     try {
-      if (stable >= reused && stable <= last) {
-        await this.#fillTo(stable, ids, tell, signal);
+      const missing = prompt.items.filter((placed) => endOf(placed) > reused);
+      const media = missing.length > 0 ? await options.encode?.(missing) : [];
+      const fillTo = (end: number) => this.#fillTo(end, prompt.ids, { media, tell, signal: options.signal });
+      const snapshotAt = this.#wholeBlocks(stable, prompt);
+      if (snapshotAt >= reused && snapshotAt <= last) {
+        await fillTo(snapshotAt);
         this.#takeSnapshot();
       }
-      await this.#fillTo(last, ids, tell, signal);
+      await fillTo(last);
     } finally {
-      this.#ids = ids.slice(0, this.#engine.position);
+      this.#keys = keys.slice(0, this.#engine.position);
     }
   }
 
-  /** Decodes from `ids`, which were filled: the ids that the model goes on with. End the loop at a stop id. */
-  async *decode(ids: readonly number[], options: DecodeOptions): AsyncGenerator<number, void, void> {
-    const all = [...ids];
+  /** Decodes from a prompt that was filled: the ids that the model goes on with. End the loop at a stop id. */
+  async *decode(prompt: PlacedPrompt, options: DecodeOptions): AsyncGenerator<number, void, void> {
+    const all = keysOf(prompt);
     try {
-      for await (const id of this.#engine.decode(all[all.length - 1] as number, options)) {
+      for await (const id of this.#engine.decode(prompt.ids.at(-1) as number, options)) {
         all.push(id);
         yield id;
       }
     } finally {
-      this.#ids = all.slice(0, this.#engine.position);
+      this.#keys = all.slice(0, this.#engine.position);
     }
   }
 
   dispose(): void {
     this.#dropSnapshots(-1);
+  }
+
+  /** The place, or the beginning of the picture around it where pictures are processed as wholes. */
+  #wholeBlocks(place: number, { items }: PlacedPrompt): number {
+    if (this.#engine.blockTokens === undefined) return place;
+    const around = items.find(
+      (placed) => placed.item.tower === "image" && placed.position < place && place < endOf(placed),
+    );
+    return around?.position ?? place;
   }
 
   #goBack(prefix: number): number {
@@ -114,13 +134,16 @@ export class PromptCache {
   async #fillTo(
     end: number,
     ids: readonly number[],
-    tell: (done: number) => void,
-    signal: AbortSignal | undefined,
+    {
+      media = [],
+      tell,
+      signal,
+    }: { media: PlacedRows[] | undefined; tell(done: number): void; signal: AbortSignal | undefined },
   ): Promise<void> {
     const start = this.#engine.position;
     if (start === end) return;
     const onChunk = (done: number) => tell(start + done);
-    await this.#engine.fill(Uint32Array.from(ids.slice(start, end)), { onChunk, ...(signal && { signal }) });
+    await this.#engine.fill(Uint32Array.from(ids.slice(start, end)), { media, onChunk, signal });
   }
 
   #takeSnapshot(): void {

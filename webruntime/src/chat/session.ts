@@ -3,6 +3,7 @@
 import type { Sampling, TextEngine } from "../engine/engine-interface.ts";
 import { AbortError, ContextError, throwIfAborted, UsageError } from "../engine/errors.ts";
 import type { ChatTemplate, TemplateMessage } from "../input/chat-template.ts";
+import type { Medium } from "../input/medium.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
 import type {
   ChatEvent,
@@ -13,7 +14,10 @@ import type {
   SessionOptions,
 } from "../worker/protocol.ts";
 import { AnswerParser } from "./answer.ts";
+import { ConversationMedia, type ReadMedium } from "./conversation-media.ts";
+import type { EncodeCall, Encoder } from "./encoder.ts";
 import type { GenerationConfig } from "./generation-config.ts";
+import { keysOf, type PlacedPrompt, type Placeholders } from "./placeholders.ts";
 import { commonPrefix, type PromptCache } from "./prompt-cache.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
@@ -23,30 +27,30 @@ export interface ChatParts {
   cache: PromptCache;
   tokenizer: Tokenizer;
   template: ChatTemplate;
+  placeholders: Placeholders;
+  encoder: Encoder;
+  /** Reads media; loads what it needs for that when it is first called. */
+  readMedium: ReadMedium;
   generation: GenerationConfig;
   /** Runs `task` when the engine is free: conversations take turns. */
   exclusively<Result>(task: () => Promise<Result>): Promise<Result>;
 }
 
-interface SendCall {
-  signal: AbortSignal;
-  emit(event: ChatEvent): void;
-}
-
 /** stable: up to where the next turn's prompt is expected to be the same. */
-interface Prompt {
-  ids: number[];
+interface Prompt extends PlacedPrompt {
   stable: number;
 }
 
 export class Session implements ChatSession {
   readonly #parts: ChatParts;
+  readonly #media: ConversationMedia;
   #messages: ChatMessage[];
   #thinking: boolean;
   #answering = false;
 
   constructor(parts: ChatParts, options: Omit<SessionOptions, "model">) {
     this.#parts = parts;
+    this.#media = new ConversationMedia(parts.readMedium);
     this.#messages = [...(options.messages ?? [])];
     this.#thinking = options.thinking ?? false;
   }
@@ -62,13 +66,14 @@ export class Session implements ChatSession {
   }
 
   /**
-   * Answers the conversation, `text` added to it. What was written when it is stopped stays in the conversation; after
+   * Answers the conversation, `content` added to it. What was written when it is stopped stays in the conversation; after
    * any other error the conversation is as it was before.
    */
-  async send(options: Omit<SendOptions, "session">, call: SendCall): Promise<ChatResult> {
+  async send(options: Omit<SendOptions, "session">, call: EncodeCall): Promise<ChatResult> {
     this.#refuseWhileAnswering();
     const before = this.#messages;
-    if (options.text !== undefined) this.#messages = [...before, { role: "user", content: options.text }];
+    const { content } = options;
+    if (content !== undefined) this.#messages = [...before, { role: "user", content }];
     this.#answering = true;
     try {
       const result = await this.#parts.exclusively(() => this.#answer(options, call));
@@ -86,22 +91,24 @@ export class Session implements ChatSession {
     this.#messages = [];
   }
 
-  async #answer(options: Omit<SendOptions, "session">, { signal, emit }: SendCall): Promise<ChatResult> {
+  async #answer(options: Omit<SendOptions, "session">, call: EncodeCall): Promise<ChatResult> {
     const { engine, cache } = this.#parts;
+    const { signal, emit } = call;
     const watch = new Stopwatch();
-    const { ids, stable } = this.#prompt();
     const answer = new Answer(this.#parts, emit);
+    let length = 0;
     let reused = 0;
     let finish: ChatResult["finish"] = "length";
     try {
       throwIfAborted(signal);
+      const prompt = await this.#prompt(call);
+      length = prompt.ids.length;
       engine.setSampling(this.#sampling(options.sampling));
-      const onProgress = (done: number, held: number) => {
-        reused = held;
-        emit({ type: "prompt", reused, done, total: ids.length });
-      };
-      await cache.fill(ids, stable, { signal, onProgress });
-      for await (const id of cache.decode(ids, { signal, maxTokens: options.maxTokens })) {
+      await this.#fill(prompt, call, (event) => {
+        reused = event.reused;
+        emit(event);
+      });
+      for await (const id of cache.decode(prompt, { signal, maxTokens: options.maxTokens })) {
         watch.id();
         answer.ids.push(id);
         if (this.#parts.generation.stop.has(id)) {
@@ -115,32 +122,51 @@ export class Session implements ChatSession {
       finish = "abort";
     }
     answer.end();
-    const stats = watch.stats(ids.length, reused, engine.position);
+    const stats = watch.stats(length, reused, engine.position);
     const { text, thought, toolCalls } = answer;
     return { ids: answer.ids, text, thought: thought.trim(), toolCalls, finish, stats };
   }
 
-  #prompt(): Prompt {
-    const { engine, tokenizer } = this.#parts;
-    const rendered = this.#render(this.#messages, true);
-    const ids = tokenizer.encode(rendered);
-    if (ids.length >= engine.context) {
+  /** Puts the prompt into the caches. What was decoded for it is let go of, and rows beyond their limit are. */
+  async #fill(prompt: Prompt, call: EncodeCall, emit: (event: PromptEvent) => void): Promise<void> {
+    const { cache, encoder } = this.#parts;
+    const total = prompt.ids.length;
+    try {
+      await cache.fill(prompt, prompt.stable, {
+        signal: call.signal,
+        encode: (items) => encoder.rows(items, call),
+        onProgress: (done, reused) => emit({ type: "prompt", reused, done, total }),
+      });
+    } finally {
+      encoder.trim();
+      this.#media.release();
+    }
+  }
+
+  /** Throws, before anything is encoded, what makes the conversation one that cannot be answered. */
+  async #prompt(call: EncodeCall): Promise<Prompt> {
+    const { engine, encoder, placeholders } = this.#parts;
+    const media = await this.#media.read(this.#messages, call);
+    const prompt = placeholders.prompt(this.#render(this.#messages, true), media);
+    encoder.check(prompt.items);
+    const { length } = prompt.ids;
+    if (length >= engine.context) {
       throw new ContextError(
-        `The conversation is ${ids.length} tokens long, but the context holds ${engine.context}, the answer included. ` +
-          "Shorten the message, start a new conversation, or load the model with a larger context.",
+        `The conversation is ${length} tokens long, but the context holds ${engine.context}, the answer included. ` +
+          "Shorten the message, attach less or with less detail, start a new conversation, or load the model with a " +
+          "larger context.",
       );
     }
-    return { ids, stable: Math.min(this.#stablePrefix(ids), ids.length - 1) };
+    return { ...prompt, stable: Math.min(this.#stablePrefix(prompt, media), length - 1) };
   }
 
   /**
    * How much of the prompt the next turn will begin with. The template changes earlier turns when it is rendered
    * again (the empty thought block that opens an answer goes), so it is asked what it makes of an answered turn.
    */
-  #stablePrefix(ids: readonly number[]): number {
-    const { tokenizer } = this.#parts;
+  #stablePrefix(prompt: PlacedPrompt, media: readonly Medium[]): number {
     const answered = this.#render([...this.#messages, { role: "assistant", content: "…" }], false);
-    return commonPrefix(ids, tokenizer.encode(answered));
+    return commonPrefix(keysOf(prompt), keysOf(this.#parts.placeholders.prompt(answered, media)));
   }
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): string {
@@ -165,6 +191,8 @@ export class Session implements ChatSession {
     if (this.#answering) throw new UsageError("The model is still answering. Stop it or wait for it first.");
   }
 }
+
+type PromptEvent = Extract<ChatEvent, { type: "prompt" }>;
 
 /** Collects an answer and passes its parts on as they come. */
 class Answer {
@@ -198,7 +226,10 @@ class Answer {
 }
 
 /** The names by which templates know a message's parts. */
-function templateMessage({ role, content, toolCalls = [] }: ChatMessage): TemplateMessage {
+function templateMessage({ role, content: said, toolCalls = [] }: ChatMessage): TemplateMessage {
+  // Of media the template sees only that they are there.
+  const content =
+    typeof said === "string" ? said : said.map((part) => (part.type === "text" ? part : { type: part.type }));
   if (toolCalls.length === 0) return { role, content };
   return { role, content, tool_calls: toolCalls.map((call) => ({ type: "function", function: { ...call } })) };
 }

@@ -70,7 +70,8 @@ export class Towers {
     for (const tower of this.#loaded.values()) await (await tower).swapShader(file, text);
   }
 
-  async #load(name: TowerName, { signal, onProgress }: Omit<LoadOptions, "context">): Promise<Tower> {
+  async #load(name: TowerName, options: Omit<LoadOptions, "context">): Promise<Tower> {
+    const { signal, onProgress = () => undefined } = options;
     const plan = this.#plans[name];
     if (!plan) throw new UsageError(`This bundle was exported without ${TOWER_NAMES[name]}.`);
     const { device } = this.#host;
@@ -78,12 +79,13 @@ export class Towers {
     if (lacking) {
       throw new DeviceError(`This GPU is too small for ${TOWER_NAMES[name]}: ${lacking}. Text goes on working.`);
     }
+    onProgress({ stage: "download", loaded: 0, total: 0, bytesPerSecond: 0 });
     const loaded = await loadPlan(device, this.#bundle, plan, {
       name: TOWER_NAMES[name],
       context: plan.context,
       programs: [ENCODE],
       signal,
-      onProgress: onProgress ?? (() => undefined),
+      onProgress,
     });
     return new Tower(this.#host, name, plan, loaded);
   }

@@ -80,8 +80,9 @@ export class Host {
     const [chat, parity] = await Promise.all([openChat(engine), engine.files.parity(signal)]);
     const { url, manifest } = engine.files;
     const { context, adapter, stats } = engine;
+    const { sampling, inputs, details } = chat;
     const model = this.#numbers++;
-    const info = { model, url, manifest, parity, context, adapter, stats, sampling: chat.sampling };
+    const info = { model, url, manifest, parity, context, adapter, stats, sampling, inputs, details };
     this.#models.set(model, { info, engine, chat, users: 1 });
     // A model whose GPU is gone must not be joined by the next load of its address. Its sessions stay: they answer with
     // the engine's own error.

@@ -3,9 +3,10 @@
  * of events and then one result or error. The page may abort a call. `transport.ts` carries it.
  */
 
-import type { AdapterSummary, EngineStats, LoadProgress, Sampling } from "../engine/engine-interface.ts";
+import type { AdapterSummary, EngineStats, LoadProgress, Sampling, TowerName } from "../engine/engine-interface.ts";
 import type { ErrorRecord } from "../engine/errors.ts";
 import type { Manifest } from "../engine/manifest.gen.ts";
+import type { BUDGETS } from "../input/image/rules.ts";
 
 export interface Method {
   request: unknown;
@@ -25,7 +26,56 @@ export interface ModelInfo {
   stats: EngineStats;
   /** Sampling of generation_config.json. */
   sampling: Sampling;
+  /** What messages may hold. */
+  inputs: Manifest["inputs"];
+  /** How many tokens a picture may be given: the choices, ascending; none where the model does not see. */
+  details: ImageDetail[];
 }
+
+/** Tokens that a picture takes at most; the more, the smaller the things that are seen. */
+export type ImageDetail = (typeof BUDGETS)[number];
+
+/** Sound as it comes from a microphone: one channel, full scale ±1; rate: samples a second, a whole number. */
+export interface Samples {
+  samples: Float32Array;
+  rate: number;
+}
+
+export interface TextPart {
+  type: "text";
+  text: string;
+}
+
+export interface ImagePart {
+  type: "image";
+  image: Blob;
+  /** As the model has it by default. */
+  detail?: ImageDetail | undefined;
+}
+
+export interface AudioPart {
+  type: "audio";
+  audio: Blob | Samples;
+  /** Whether sound that is longer than the model hears at once is cut into segments, as by default, or refused. */
+  long?: "segments" | "refuse" | undefined;
+}
+
+export interface VideoPart {
+  type: "video";
+  video: Blob;
+  /** How many frames are seen at most, evenly taken; and the tokens of each. As the model has them by default. */
+  frames?: number | undefined;
+  detail?: ImageDetail | undefined;
+  /** Whether its sound is heard. By default it is where the model hears and the clip has sound. */
+  sound?: boolean | undefined;
+}
+
+export type MediaPart = ImagePart | AudioPart | VideoPart;
+export type MediaKind = MediaPart["type"];
+export type ContentPart = TextPart | MediaPart;
+
+/** What is said: words, or words and media in any order. */
+export type Content = string | ContentPart[];
 
 /** A function the model asks for; arguments are kept as the model wrote them, between the braces of its call. */
 export interface ToolCall {
@@ -35,7 +85,7 @@ export interface ToolCall {
 
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
-  content: string;
+  content: Content;
   toolCalls?: ToolCall[];
 }
 
@@ -49,13 +99,27 @@ export interface SessionOptions {
 export interface SendOptions {
   session: number;
   /** Added to the conversation; absent to answer the conversation as it is (after edit or retry). */
-  text?: string;
+  content?: Content;
   sampling?: Partial<Sampling>;
   maxTokens?: number;
 }
 
+/**
+ * What happens to media before a prompt is processed. number and of count media of this kind: "reading picture 2 of 3".
+ *
+ * - read: a file is being read
+ * - load: the part of the model that sees or hears is being loaded, as it is once; loaded and total are bytes
+ * - encode: that part looks or listens; part and parts count the frames of a clip and the segments of a sound
+ */
+export type MediaEvent = { type: "media" } & (
+  | { stage: "read"; kind: MediaKind; number: number; of: number }
+  | { stage: "load"; tower: TowerName; loaded: number; total: number }
+  | { stage: "encode"; kind: MediaKind; number: number; of: number; part: number; parts: number }
+);
+
 /** prompt: prompt ids reused from the caches, done (those included) and in all; thought and text: what was added. */
 export type ChatEvent =
+  | MediaEvent
   | { type: "prompt"; reused: number; done: number; total: number }
   | { type: "thought"; text: string }
   | { type: "text"; text: string }
@@ -105,6 +169,8 @@ export type Methods = {
 /** What the worker's host needs of the chat side (`webruntime/src/chat/model.ts` implements it as `openChat`). */
 export interface ChatModel {
   readonly sampling: Sampling;
+  readonly inputs: ModelInfo["inputs"];
+  readonly details: ImageDetail[];
   open(options: Omit<SessionOptions, "model">): ChatSession;
 }
 

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { commonPrefix, snapshotCapacity, wayBack } from "../../src/chat/prompt-cache.ts";
+import type { PlacedPrompt } from "../../src/chat/placeholders.ts";
+import { commonPrefix, PromptCache, snapshotCapacity, wayBack } from "../../src/chat/prompt-cache.ts";
+import { item, medium, NotingEngine } from "./tiny.ts";
 
 describe("commonPrefix", () => {
   it.each([
@@ -43,5 +45,29 @@ describe("snapshotCapacity", () => {
     [100 << 20, 1],
   ])("of snapshots of %d bytes is %d", (bytes, count) => {
     expect(snapshotCapacity(bytes)).toBe(count);
+  });
+});
+
+describe("a prompt that has another end of a picture than the caches", () => {
+  /** 7, a picture, 8, 9. */
+  const prompt = (tokens: number): PlacedPrompt => {
+    const picture = item("image", tokens);
+    const items = [{ medium: medium("image", [picture]), item: picture, position: 1 }];
+    return { ids: [7, ...Array(tokens).fill(18), 8, 9], items };
+  };
+
+  it.each([
+    [undefined, 5, [3, 3, 3]],
+    [100, 1, [1, 5, 7]],
+  ])("where a picture's tokens see each other up to %j, reuses %d", async (blockTokens, expected, fills) => {
+    const engine = new NotingEngine();
+    engine.blockTokens = blockTokens;
+    const cache = new PromptCache(engine);
+    const reuses: number[] = [];
+    for (const tokens of [4, 6]) {
+      await cache.fill(prompt(tokens), 3, { encode: async () => [], onProgress: (_, reused) => reuses.push(reused) });
+    }
+    expect(Math.max(...reuses)).toBe(expected);
+    expect(engine.fills.map(({ ids }) => ids.length)).toEqual(fills);
   });
 });

@@ -1,0 +1,123 @@
+/**
+ * What the placeholders of a rendered conversation become, and where the tokens of media stand then. Mirrors
+ * gemtab/chat/media.py.
+ *
+ * The template writes one placeholder for each medium. As in transformers' Gemma4Processor it becomes as many
+ * placeholder tokens as a tower makes rows, between tokens that mark beginning and end; each frame of a clip has its time
+ * before it.
+ */
+
+import { BundleError, UsageError } from "../engine/errors.ts";
+import type { Item, Medium } from "../input/medium.ts";
+import type { Tokenizer } from "../input/tokenizer.ts";
+
+/** transformers' processor adds it by this name; tokenizer_config.json has no key for it. */
+const VIDEO_TOKEN = "<|video|>";
+
+const KINDS = ["image", "audio", "video"] as const;
+
+/** An item whose tokens begin at index `position` of a prompt. */
+export interface PlacedItem {
+  medium: Medium;
+  item: Item;
+  position: number;
+}
+
+export function endOf({ item, position }: PlacedItem): number {
+  return position + item.tokens;
+}
+
+/** Ids, and the items whose placeholders are among them, in order. */
+export interface PlacedPrompt {
+  ids: readonly number[];
+  items: readonly PlacedItem[];
+}
+
+/** What each token is: its id, but equal placeholders of different media differ. */
+export function keysOf({ ids, items }: PlacedPrompt): (number | string)[] {
+  const keys: (number | string)[] = [...ids];
+  // One key does for all tokens of an item: where two prompts have it at the same place, they have its tokens in step.
+  for (const placed of items) keys.fill(placed.item.key, placed.position, endOf(placed));
+  return keys;
+}
+
+export class Placeholders {
+  readonly #tokens: Record<string, unknown>;
+  readonly #tokenizer: Tokenizer;
+
+  /** @param config tokenizer_config.json, which names the tokens */
+  constructor(config: object, tokenizer: Tokenizer) {
+    this.#tokens = { video_token: VIDEO_TOKEN, ...config };
+    this.#tokenizer = tokenizer;
+  }
+
+  /**
+   * The prompt of a rendered conversation, each placeholder written out. Throws UsageError where the text has other
+   * placeholders than those of `media`.
+   */
+  prompt(text: string, media: readonly Medium[]): PlacedPrompt {
+    return this.#place(this.#tokenizer.encode(this.expand(text, media)), media);
+  }
+
+  expand(text: string, media: readonly Medium[]): string {
+    const kinds = new Map(KINDS.flatMap((kind) => this.#placeholder(kind)));
+    if (kinds.size === 0) return text;
+    const pattern = new RegExp([...kinds.keys()].map((token) => token.replace(/\W/g, "\\$&")).join("|"), "g");
+    const found = Array.from(text.matchAll(pattern), ([token]) => kinds.get(token));
+    if (found.join() !== media.map(({ kind }) => kind).join()) {
+      throw new UsageError(
+        `The conversation's text has the placeholders ${found.join(", ") || "none"}, but its media are ` +
+          `${media.map(({ kind }) => kind).join(", ") || "none"}: leave ${[...kinds.keys()].join(", ")} out of what ` +
+          "you write.",
+      );
+    }
+    let next = 0;
+    return text.replace(pattern, () => this.#written(media[next++] as Medium));
+  }
+
+  #placeholder(kind: Medium["kind"]): [string, Medium["kind"]][] {
+    const token = this.#tokens[`${kind}_token`];
+    return typeof token === "string" ? [[token, kind]] : [];
+  }
+
+  #written(medium: Medium): string {
+    const pictures = medium.items.filter(({ tower }) => tower === "image");
+    const sounds = medium.items.filter(({ tower }) => tower === "audio");
+    const seen = pictures.map((item, index) => {
+      const stamp = medium.stamps[index];
+      const between = this.#token(tokenOf(medium, item)).repeat(item.tokens);
+      return `${stamp ? `${stamp} ` : ""}${this.#token("boi_token")}${between}${this.#token("eoi_token")}`;
+    });
+    const heard = sounds.map(
+      ({ tokens }) => this.#token("boa_token") + this.#token("audio_token").repeat(tokens) + this.#token("eoa_token"),
+    );
+    return seen.join(" ") + heard.join("");
+  }
+
+  #place(ids: readonly number[], media: readonly Medium[]): PlacedPrompt {
+    const items: PlacedItem[] = [];
+    let end = 0;
+    for (const medium of media) {
+      for (const item of medium.items) {
+        const position = ids.indexOf(this.#tokenizer.id(this.#token(tokenOf(medium, item))), end);
+        items.push({ medium, item, position });
+        end = position + item.tokens;
+      }
+    }
+    return { ids, items };
+  }
+
+  #token(name: string): string {
+    const token = this.#tokens[name];
+    if (typeof token === "string") return token;
+    throw new BundleError(
+      `tokenizer_config.json names no ${name}, which media need. Export again.`,
+      "tokenizer_config.json",
+    );
+  }
+}
+
+function tokenOf(medium: Medium, { tower }: Item): string {
+  if (tower === "audio") return "audio_token";
+  return medium.kind === "video" ? "video_token" : "image_token";
+}

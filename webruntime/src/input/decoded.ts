@@ -1,0 +1,22 @@
+/** Something that takes long to decode and much room: made when it is needed, kept until it is let go of. */
+
+export class Decoded<Value> {
+  readonly #decode: (signal: AbortSignal | undefined) => Promise<Value>;
+  #value: Promise<Value> | undefined;
+
+  constructor(decode: (signal: AbortSignal | undefined) => Promise<Value>) {
+    this.#decode = decode;
+  }
+
+  get(signal: AbortSignal | undefined): Promise<Value> {
+    this.#value ??= this.#decode(signal).catch((error: unknown) => {
+      this.#value = undefined;
+      throw error;
+    });
+    return this.#value;
+  }
+
+  release(): void {
+    this.#value = undefined;
+  }
+}

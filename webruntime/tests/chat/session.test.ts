@@ -1,0 +1,270 @@
+/** Conversations with media, on an engine that only notes what it is asked for. */
+
+import { beforeEach, describe, expect, test } from "vitest";
+import type { ReadMedium } from "../../src/chat/conversation-media.ts";
+import { openChat } from "../../src/chat/model.ts";
+import { ContextError, DeviceError, MediaError, UsageError } from "../../src/engine/errors.ts";
+import type { Item } from "../../src/input/medium.ts";
+import type {
+  ChatEvent,
+  ChatMessage,
+  ChatModel,
+  ChatResult,
+  ChatSession,
+  Content,
+  ContentPart,
+  MediaPart,
+} from "../../src/worker/protocol.ts";
+import { item, medium, NotingEngine } from "./tiny.ts";
+
+let engine: NotingEngine;
+let chat: ChatModel;
+/** Names of the media that were read, and of those that were let go of. */
+let reads: string[];
+let released: string[];
+let events: ChatEvent[];
+
+beforeEach(async () => {
+  engine = new NotingEngine();
+  reads = [];
+  released = [];
+  events = [];
+  chat = await openChat(engine, async () => readMedium);
+});
+
+/** A file is "name:tokens" or, with several frames or segments, "name:tokens,tokens". */
+const file = (name: string) => new Blob([name]);
+
+function blobOf(part: MediaPart): unknown {
+  if (part.type === "image") return part.image;
+  return part.type === "audio" ? part.audio : part.video;
+}
+
+const readMedium: ReadMedium = async (part) => {
+  const name = await (blobOf(part) as Blob).text();
+  const [key = "", counts = ""] = name.split(":");
+  reads.push(key);
+  if (key === "broken") throw new MediaError("It is broken.");
+  const tower = part.type === "audio" ? "audio" : "image";
+  const items = counts.split(",").map((count, index): Item => item(tower, Number(count), `${key} ${index}`));
+  const stamps = part.type === "video" ? items.map((_, index) => `00:0${index}`) : [];
+  return { ...medium(part.type, items, stamps), release: () => released.push(key) };
+};
+
+const picture = (name: string): ContentPart => ({ type: "image", image: file(name) });
+const sound = (name: string): ContentPart => ({ type: "audio", audio: file(name) });
+const clip = (name: string): ContentPart => ({ type: "video", video: file(name) });
+const words = (text: string): ContentPart => ({ type: "text", text });
+
+function send(session: ChatSession, content?: Content, signal = new AbortController().signal): Promise<ChatResult> {
+  return session.send(content === undefined ? {} : { content }, { signal, emit: (event) => events.push(event) });
+}
+
+const mediaEvents = () => events.filter(({ type }) => type === "media");
+const encodings = () => engine.encoded.map(({ tower, shape }) => `${tower} ${shape.tokens}`);
+
+test("tells what the bundle takes", async () => {
+  expect(chat.inputs).toEqual(["text", "image", "audio", "video"]);
+  expect(chat.details).toEqual([70, 140, 280]);
+  engine.towerTokens = { image: 1120 };
+  engine.blockTokens = 600;
+  const other = await openChat(engine, async () => readMedium);
+  expect(other.inputs).toEqual(["text", "image", "video"]);
+  expect(other.details).toEqual([70, 140, 280, 560]);
+  engine.towerTokens = {};
+  expect(await openChat(engine)).toMatchObject({ inputs: ["text"], details: [] });
+});
+
+describe("media", () => {
+  test("are encoded, and their rows are filled in at their places", async () => {
+    const session = chat.open({});
+    await send(session, [picture("cat:9"), words("What is this?"), sound("bark:3,2"), clip("run:2,2")]);
+    expect(encodings()).toEqual(["image 9", "audio 3", "audio 2", "image 2", "image 2"]);
+    const { ids, media } = engine.fills.at(-1) ?? { ids: [], media: [] };
+    const all = engine.fills.flatMap(({ ids }) => ids);
+    expect(ids.length).toBeGreaterThan(0);
+    expect(media.map(({ rows, picture }) => [rows.tokens, picture])).toEqual([
+      [9, true],
+      [3, false],
+      [2, false],
+      [2, true],
+      [2, true],
+    ]);
+    for (const { position, rows } of media) {
+      expect(new Set(all.slice(position, position + rows.tokens)).size).toBe(1);
+      expect(all[position - 1]).not.toBe(all[position]);
+      expect(all[position + rows.tokens]).not.toBe(all[position]);
+    }
+  });
+
+  test("are told of as they are read, loaded for and encoded", async () => {
+    await send(chat.open({}), [picture("cat:9"), sound("bark:3,2"), picture("dog:9")]);
+    expect(mediaEvents().map(({ type, ...event }) => event)).toEqual([
+      { stage: "read", kind: "image", number: 1, of: 2 },
+      { stage: "read", kind: "audio", number: 1, of: 1 },
+      { stage: "read", kind: "image", number: 2, of: 2 },
+      { stage: "load", tower: "image", loaded: 1, total: 2 },
+      { stage: "encode", kind: "image", number: 1, of: 2, part: 1, parts: 1 },
+      { stage: "load", tower: "audio", loaded: 1, total: 2 },
+      { stage: "encode", kind: "audio", number: 1, of: 1, part: 1, parts: 2 },
+      { stage: "encode", kind: "audio", number: 1, of: 1, part: 2, parts: 2 },
+      { stage: "encode", kind: "image", number: 2, of: 2, part: 1, parts: 1 },
+    ]);
+  });
+
+  test("stay in the conversation, files and all", async () => {
+    const session = chat.open({});
+    const content = [picture("cat:9"), words("What is this?")];
+    await send(session, content);
+    expect(session.messages).toEqual([{ role: "user", content }]);
+  });
+
+  test("are let go of, decoded, once their rows are in the caches", async () => {
+    await send(chat.open({}), [picture("cat:9")]);
+    expect(released).toEqual(["cat"]);
+  });
+});
+
+describe("nothing is encoded twice", () => {
+  test("when the conversation goes on", async () => {
+    const session = chat.open({});
+    await send(session, [picture("cat:9"), words("What is this?")]);
+    const result = await send(session, "Are you sure?");
+    expect(encodings()).toEqual(["image 9"]);
+    expect(reads).toEqual(["cat"]);
+    expect(result.stats.reusedTokens).toBeGreaterThan(9);
+  });
+
+  test("when a question about a picture is edited", async () => {
+    const session = chat.open({});
+    await send(session, [picture("cat:9"), words("What is this?")]);
+    session.setMessages([]);
+    const result = await send(session, [picture("cat:9"), words("Which colour has it?")]);
+    expect(encodings()).toEqual(["image 9"]);
+    expect(result.stats.reusedTokens).toBeGreaterThan(9);
+  });
+
+  test("when the caches have forgotten a picture", async () => {
+    await send(chat.open({}), [picture("cat:9"), words("What is this?")]);
+    await send(chat.open({}), [picture("dog:9"), words("What is this?")]);
+    await send(chat.open({}), [words("And this?"), picture("cat:9")]);
+    expect(encodings()).toEqual(["image 9", "image 9"]);
+    expect(engine.fills.at(-1)?.media.map(({ rows }) => rows)).toContain(engine.encoded[0]?.rows);
+  });
+
+  test("but rows beyond their limit are given back, and made again", async () => {
+    engine.bytesPerToken = 20 << 20;
+    await send(chat.open({}), [picture("cat:9")]);
+    await send(chat.open({}), [picture("dog:9")]);
+    expect(engine.encoded.map(({ rows }) => rows.disposed)).toEqual([true, false]);
+    await send(chat.open({}), [words("Again:"), picture("cat:9")]);
+    expect(engine.encoded.length).toBe(3);
+  });
+});
+
+describe("the caches", () => {
+  test("do not take one picture for another of the same size", async () => {
+    const first = await send(chat.open({}), [picture("cat:9"), words("What is this?")]);
+    const second = await send(chat.open({}), [picture("dog:9"), words("What is this?")]);
+    expect(second.stats.promptTokens).toBe(first.stats.promptTokens);
+    expect(second.stats.reusedTokens).toBeLessThan(first.stats.promptTokens / 2);
+    expect(encodings()).toEqual(["image 9", "image 9"]);
+  });
+
+  test("hold media of earlier turns, which are not filled in again", async () => {
+    const session = chat.open({});
+    await send(session, [picture("cat:9"), words("What is this?")]);
+    await send(session, [picture("dog:4"), words("And this?")]);
+    expect(engine.fills.at(-1)?.media.map(({ rows }) => rows.tokens)).toEqual([4]);
+  });
+});
+
+describe("is refused, and the conversation is as it was:", () => {
+  const before: ChatMessage[] = [
+    { role: "user", content: "Hello!" },
+    { role: "assistant", content: "Hello." },
+  ];
+
+  async function refused(content: Content): Promise<Error> {
+    const session = chat.open({ messages: [...before] });
+    const error = await send(session, content).then(
+      () => new Error("was not refused"),
+      (error: Error) => error,
+    );
+    expect(session.messages).toEqual(before);
+    await expect(send(session, "And now?")).resolves.toMatchObject({ finish: "stop" });
+    return error;
+  }
+
+  test("a file that cannot be read", async () => {
+    expect(await refused([picture("cat:9"), picture("broken:1")])).toBeInstanceOf(MediaError);
+    expect(engine.encoded).toEqual([]);
+  });
+
+  test("forty pictures that do not fit, before anything is encoded", async () => {
+    const error = await refused(Array.from({ length: 40 }, (_, index) => picture(`${index}:70`)));
+    expect(error).toBeInstanceOf(ContextError);
+    expect(error.message).toMatch(
+      /is 2\d\d\d tokens long, but the context holds 1024.*attach less or with less detail/,
+    );
+    expect(engine.encoded).toEqual([]);
+  });
+
+  test("a picture that is too large for the tower", async () => {
+    const error = await refused([picture("cat:301")]);
+    expect(error).toBeInstanceOf(ContextError);
+    expect(error.message).toMatch(/takes 301 tokens, but this bundle takes 300.*less detail: 280 tokens or fewer/);
+  });
+
+  test("a picture that is too large to be processed at once", async () => {
+    engine.blockTokens = 100;
+    chat = await openChat(engine, async () => readMedium);
+    expect((await refused([picture("cat:101")])).message).toMatch(/takes 100 at once.*less detail: 70 tokens/);
+    expect(await refused([picture("cat:101")])).toBeInstanceOf(ContextError);
+  });
+
+  test("media for a bundle without that tower", async () => {
+    engine.towerTokens = { image: 300 };
+    chat = await openChat(engine, async () => readMedium);
+    const error = await refused([sound("bark:3")]);
+    expect(error).toBeInstanceOf(UsageError);
+    expect(error.message).toMatch(/takes text, image, video, and no audio/);
+    expect(reads).toEqual([]);
+  });
+
+  test("the sound of a clip, asked for where the bundle does not hear", async () => {
+    engine.towerTokens = { image: 300 };
+    chat = await openChat(engine, async () => readMedium);
+    expect((await refused([{ type: "video", video: file("run:2"), sound: true }])).message).toMatch(/no audio/);
+  });
+
+  test("words that hold a placeholder", async () => {
+    expect(await refused("What is <|image|>?")).toBeInstanceOf(UsageError);
+    expect((await refused([picture("cat:9"), words("and <|audio|>?")])).message).toMatch(/leave <\|image\|>/);
+    expect(engine.encoded).toEqual([]);
+  });
+
+  test("a picture that the GPU has no room for", async () => {
+    engine.failure = new DeviceError("The GPU has too little memory.");
+    expect(await refused([picture("cat:9")])).toBeInstanceOf(DeviceError);
+    expect(released).toContain("cat");
+  });
+});
+
+test("stopped while it looks, the question stays, and what was encoded is kept", async () => {
+  const session = chat.open({});
+  const stopper = new AbortController();
+  const sending = session.send(
+    { content: [picture("cat:9"), picture("dog:9")] },
+    {
+      signal: stopper.signal,
+      emit: (event) => {
+        if (event.type === "media" && event.stage === "encode") stopper.abort();
+      },
+    },
+  );
+  await expect(sending).resolves.toMatchObject({ finish: "abort", text: "" });
+  expect(session.messages.length).toBe(1);
+  await expect(send(session)).resolves.toMatchObject({ finish: "stop" });
+  expect(engine.encoded.length).toBe(2);
+});
