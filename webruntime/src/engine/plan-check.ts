@@ -20,6 +20,8 @@ export function checkPlan(plan: Plan, manifest: Manifest, file: string): void {
   const check: Check = (holds, message) => {
     if (!holds) throw new BundleError(`${file}: ${message}. The bundle is damaged: export it again.`, file);
   };
+  for (const name of isTower(plan) ? ["encode"] : ["fill", "decode"])
+    check(name in plan.programs, `there is no program "${name}"`);
   const slots = plan.slots.map((bytes) => evaluate(bytes, largestSizes(plan)));
   for (const size of slots) {
     const fits = size > 0 && size % BYTES_PER_WORD === 0 && size <= plan.limits.maxBufferSize;
@@ -29,8 +31,6 @@ export function checkPlan(plan: Plan, manifest: Manifest, file: string): void {
   checkControls(plan, check);
   checkMediaControls(plan, check);
   for (const [name, kernel] of Object.entries(plan.kernels)) checkKernel(plan, manifest, name, kernel, check);
-  for (const name of isTower(plan) ? ["encode"] : ["fill", "decode"])
-    check(name in plan.programs, `there is no program "${name}"`);
   for (const [name, program] of Object.entries(plan.programs)) checkProgram(plan, name, program, check);
   if (isTower(plan)) checkTower(plan, check);
 }
