@@ -1,0 +1,323 @@
+"""Whole towers on the GPU against the reference; what their plans hold; what they refuse."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gemtab.backends.reference import Reference
+from gemtab.backends.webgpu.compile_tower import MOST_TOKENS, Tower, build_tower, tower_plan
+from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.lower import Activation
+from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.backends.webgpu.tower import TowerExecutor
+from gemtab.bundle.folder import load_plan, read_manifest
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, evaluate
+from gemtab.bundle.shards import Location
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.errors import ContextError, DeviceError, UsageError
+from gemtab.export import export_bundle
+from gemtab.graph import Graph, Weight
+from gemtab.model.audio import audio_graph
+from gemtab.model.spec import AudioSpec, ModelSpec, PatchSpec, TextSpec, VisionSpec
+from gemtab.model.vision import vision_graph
+from gemtab.parity.tolerances import TOWERS as TOLERANCES
+from gemtab.quantize import WeightReader, planes
+from tests.silent import Silent
+from tests.variants import TOWERS, variant
+from tests.webgpu.towers import TowerOnDevice, as_arrays, patch_grid
+
+Devices = Callable[[bool], Device]
+Opened = Callable[[str], tuple[ModelSpec, CheckpointWeights]]
+
+ALL: list[tuple[str, Tower]] = [
+    *((name, "image") for name, recipe in TOWERS.items() if recipe.vision),
+    *((name, "audio") for name, recipe in TOWERS.items() if recipe.audio),
+]
+WIDE = ("e2b_towers", "large_tower")
+STORED: list[tuple[WeightFormat, Activation]] = [
+    ("f32", "f32"), ("q8", "f16"), ("q4", "f16"),
+    ("f32", "f16"), ("f16", "f32"), ("q4", "f32"),
+]  # fmt: skip
+"""Wide towers, which take long here, are run in the first three only."""
+SMALL = Limits(maxStorageBufferBindingSize=65536)
+VALIDATOR = Path(__file__).parents[2] / "webruntime" / "scripts" / "validate-wgsl.mjs"
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """A variant's spec and weights, written once."""
+
+    @cache
+    def open_variant(name: str) -> tuple[ModelSpec, CheckpointWeights]:
+        folder = variant(name, tmp_path_factory.mktemp(name))
+        spec = load_spec(folder)
+        return spec, CheckpointWeights(Checkpoint.open(folder), spec)
+
+    return open_variant
+
+
+def tower_graph(spec: ModelSpec, tower: Tower) -> Graph:
+    if tower == "image":
+        assert spec.vision is not None
+        return vision_graph(spec.vision, spec.text)
+    assert spec.audio is not None
+    return audio_graph(spec.audio, spec.text)
+
+
+def picture(spec: ModelSpec, across: int, down: int) -> dict[str, torch.Tensor]:
+    """A random picture of so many soft tokens."""
+    towerless = isinstance(spec.vision, PatchSpec)
+    side, width = (1, 3 * 48**2) if towerless else (3, 3 * 16**2)
+    positions = patch_grid(across * side, down * side)
+    pixels = torch.rand(len(positions), width, generator=torch.Generator().manual_seed(2))
+    return {"pixel_values": pixels, "pixel_position_ids": positions}
+
+
+def sound(spec: ModelSpec, frames: int) -> dict[str, torch.Tensor]:
+    """Random features of a clip."""
+    width = spec.audio.bins if isinstance(spec.audio, AudioSpec) else 640
+    return {"input_features": torch.randn(frames, width, generator=torch.Generator().manual_seed(3))}
+
+
+def media(spec: ModelSpec, tower: Tower, small: bool = False) -> Iterator[dict[str, torch.Tensor]]:
+    """Pictures square, as a strip and alone; sounds that end within a token, and longer than a window."""
+    if tower == "image":
+        yield from (picture(spec, *cells) for cells in ([(2, 1), (1, 1)] if small else [(3, 2), (5, 1), (1, 1)]))
+    else:
+        yield from (sound(spec, frames) for frames in ([1] if small else [57, 1, 4, 130, 131, 133]))
+
+
+def assert_rows(found: torch.Tensor, expected: torch.Tensor, activation: Activation) -> None:
+    tolerance, size = TOLERANCES[activation], float(expected.square().mean().sqrt())
+    error = found - expected
+    assert float(error.abs().max()) <= tolerance.max * size
+    assert float(error.square().mean().sqrt()) <= tolerance.rms * size
+
+
+@pytest.mark.parametrize(
+    ("name", "tower", "stored"), [(*one, s) for one in ALL for s in STORED[: 3 if one[0] in WIDE else None]]
+)
+def test_rows(
+    name: str,
+    tower: Tower,
+    stored: tuple[WeightFormat, Activation],
+    opened: Opened,
+    devices: Devices,
+    tmp_path: Path,
+) -> None:
+    (spec, weights), (weight_format, activation) = opened(name), stored
+    graph = tower_graph(spec, tower)
+    run = TowerOnDevice.make(graph, tmp_path, devices(True), activation, weight_format, weights=weights)
+    for index, inputs in enumerate(media(spec, tower)):
+        if index == 0 or name not in WIDE:
+            assert_rows(*run.run(**inputs), activation)
+
+
+@pytest.mark.parametrize("weight_format", ["f32", "q4"])
+@pytest.mark.parametrize(("name", "tower"), [one for one in ALL if one[0] not in (*WIDE, "towerless")])
+def test_rows_within_small_limits(
+    name: str, tower: Tower, weight_format: WeightFormat, opened: Opened, devices: Devices, tmp_path: Path
+) -> None:
+    """Bindings of 64 KiB: matrices and position tables in pieces, and two soft tokens of a picture, one of a sound."""
+    spec, weights = opened(name)
+    graph = tower_graph(spec, tower)
+    run = TowerOnDevice.make(graph, tmp_path, devices(True), "f32", weight_format, SMALL, weights)
+    assert run.runner.plan.context == {"image": 2, "audio": 1}[tower]
+    for inputs in media(spec, tower, small=True):
+        assert_rows(*run.run(**inputs), "f32")
+
+
+def test_rows_without_subgroups(opened: Opened, devices: Devices, tmp_path: Path) -> None:
+    both: list[tuple[str, Tower]] = [("seeing", "image"), ("hearing", "audio")]
+    for name, tower in both:
+        folder = tmp_path / name
+        folder.mkdir()
+        spec, weights = opened(name)
+        run = TowerOnDevice.make(tower_graph(spec, tower), folder, devices(False), weights=weights)
+        for inputs in media(spec, tower):
+            assert_rows(*run.run(**inputs), "f32")
+
+
+@dataclass(frozen=True)
+class Loud:
+    """Weights whose patch embedding is so large that all residuals are."""
+
+    weights: WeightReader
+
+    def read(self, weight: Weight) -> torch.Tensor:
+        return self.weights.read(weight) * (1e6 if weight.name.endswith("input_proj") else 1.0)
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        return self.read(weight)[start:stop]
+
+
+def test_features_beyond_f16_stay_exact(opened: Opened, devices: Devices, tmp_path: Path) -> None:
+    spec, weights = opened("seeing")
+    graph, inputs = tower_graph(spec, "image"), picture(spec, 3, 2)
+    pooled = next(node for node in graph.nodes if node.op == "pool").output
+    (features,) = Reference(graph.needed_for({"x": pooled}, "pooled"), Loud(weights)).run(inputs, {}).values()
+    assert float(features.abs().max()) > 65_504
+    run = TowerOnDevice.make(graph, tmp_path, devices(True), "f16", weights=Loud(weights))
+    assert_rows(*run.run(**inputs), "f16")
+
+
+# --- plans ------------------------------------------------------------------------------------------------
+
+TEXT = load_spec(Path(__file__).parents[2] / "models" / "tiny").text
+E2B_VISION = VisionSpec(
+    hidden=768, intermediate=3072, layers=16, heads=12, kv_heads=12, head_size=64, eps=1e-6, theta=100.0, patch=16,
+    pooling=3, positions=10_240, clipped=True, standardised=False,
+)  # fmt: skip
+LARGE_VISION = replace(
+    E2B_VISION, hidden=1152, intermediate=4304, layers=27, heads=16, kv_heads=16, head_size=72, clipped=False,
+    standardised=True,
+)  # fmt: skip
+E2B_AUDIO = AudioSpec(
+    hidden=1024, layers=12, heads=8, bins=128, channels=(128, 32), kernel=5, window=12, distances=13, logit_cap=50.0,
+    residual_weight=0.5, bound=1e10, eps=1e-6, output=1536, clipped=True,
+)  # fmt: skip
+
+
+def plan_of(spec: VisionSpec | PatchSpec | AudioSpec, activation: Activation, text: TextSpec = TEXT) -> Plan:
+    """The plan of a tower in q4 whose weights are not there."""
+    graph = audio_graph(spec, text) if isinstance(spec, AudioSpec) else vision_graph(spec, text)
+    found = [(weight, plane) for weight in graph.weights() for plane in planes(weight, "q4")]
+    locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
+    stored = StoredWeights("q4", locations, lambda _: 1.0, Limits().maxStorageBufferBindingSize)
+    most = MOST_TOKENS["audio" if isinstance(spec, AudioSpec) else "image"]
+    return tower_plan(*build_tower(graph, stored, activation, Limits(), most), {})
+
+
+@pytest.mark.parametrize("activation", ["f32", "f16"])
+@pytest.mark.parametrize(
+    ("spec", "tokens", "dispatches"),
+    [
+        (E2B_VISION, {"f32": 1120, "f16": 1120}, 16 * 13 + 6),
+        # 4,304 f32 for each of 9 patches a token; in f16 all of 1,120 tokens fit.
+        (LARGE_VISION, {"f32": 866, "f16": 1120}, 27 * 13 + 6),
+        (E2B_AUDIO, {"f32": 750, "f16": 750}, 12 * 18 + 6),
+    ],
+    ids=["E2B image", "31B image", "E2B audio"],
+)
+def test_published_towers_fit(
+    spec: VisionSpec | AudioSpec, tokens: dict[str, int], dispatches: int, activation: Activation
+) -> None:
+    plan = plan_of(spec, activation)
+    assert plan.context == tokens[activation]
+    assert len(plan.programs["encode"].dispatches) == dispatches
+    sizes = {"T": plan.context, "P": 0, "C": plan.context}
+    for name, buffer in plan.buffers.items():
+        size = evaluate(buffer.bytes, sizes) if isinstance(buffer, ScratchBuffer) else buffer.bytes
+        assert isinstance(size, int) and size <= plan.limits.maxStorageBufferBindingSize, name
+    for dispatch in plan.programs["encode"].dispatches:
+        storage = [access for access in plan.kernels[dispatch.kernel].bindings if access != "uniform"]
+        assert len(storage) <= plan.limits.maxStorageBuffersPerShaderStage
+        assert max(evaluate(expr, sizes) for expr in dispatch.grid) <= plan.limits.maxComputeWorkgroupsPerDimension
+
+
+def test_slots_hold_their_values_at_every_size() -> None:
+    for spec in (E2B_VISION, E2B_AUDIO):
+        plan = plan_of(spec, "f16")
+        for tokens in (1, 70, plan.context):
+            for buffer in plan.buffers.values():
+                if isinstance(buffer, ScratchBuffer):
+                    held = evaluate(plan.slots[buffer.slot], {"T": tokens})
+                    assert evaluate(buffer.bytes, {"T": tokens}) <= held
+
+
+def test_a_patch_that_does_not_fit_is_refused(opened: Opened, devices: Devices, tmp_path: Path) -> None:
+    spec, weights = opened("seeing")
+    limits = Limits(maxStorageBufferBindingSize=16384)
+    with pytest.raises(DeviceError, match=r"One token's activations need a storage binding of 27,648 bytes"):
+        TowerOnDevice.make(tower_graph(spec, "image"), tmp_path, devices(True), limits=limits, weights=weights)
+
+
+# --- bundles ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A variant's bundle in q4, exported once."""
+
+    @cache
+    def bundle(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        source = variant(name, folder / "source", with_tokenizer=True)
+        export_bundle(source, folder / "bundle", "q4", 512, False, Silent())
+        return folder / "bundle"
+
+    return bundle
+
+
+def test_bundles_name_their_towers(bundles: Callable[[str], Path]) -> None:
+    towers = {name: read_manifest(bundles(name)).towers for name in ("seeing", "hearing")}
+    assert [entry.file for entry in towers["seeing"].image] == ["plan/image.f16.json", "plan/image.f32.json"]
+    assert [entry.features for entry in towers["hearing"].audio] == [("shader-f16",), ()]
+    assert towers["seeing"].audio == towers["hearing"].image == ()
+    assert "plan/image.bin" in read_manifest(bundles("seeing")).files
+
+
+def test_rows_stay_on_the_device_of_the_text(bundles: Callable[[str], Path]) -> None:
+    folder = bundles("seeing")
+    text = Executor(folder, "f32")
+    tower = TowerExecutor(folder, "image", "f32", text.runner.device)
+    assert tower.runner.device is text.runner.device
+    inputs = as_arrays(picture(load_spec(folder), 3, 2))
+    rows, tokens = tower.encode_to_buffer(inputs)
+    data = text.runner.device.gpu.queue.read_buffer(rows)
+    assert tokens == 6
+    assert np.array_equal(np.frombuffer(data, np.float32).reshape(6, -1), tower.encode(inputs))
+
+
+def test_a_picture_is_encoded_the_same_after_another(bundles: Callable[[str], Path]) -> None:
+    """Nothing of a larger picture is left in a smaller one's scratch."""
+    folder = bundles("seeing")
+    spec, tower = load_spec(folder), TowerExecutor(folder, "image")
+    first = tower.encode(as_arrays(picture(spec, 2, 1)))
+    tower.encode(as_arrays(picture(spec, 5, 4)))
+    assert np.array_equal(tower.encode(as_arrays(picture(spec, 2, 1))), first)
+
+
+def test_media_that_do_not_fit_are_refused(bundles: Callable[[str], Path]) -> None:
+    seeing = TowerExecutor(bundles("seeing"), "image", "f32")
+    hearing = TowerExecutor(bundles("hearing"), "audio", "f32")
+    inputs = as_arrays(picture(load_spec(bundles("seeing")), 2, 1))
+    with pytest.raises(UsageError, match="pixel_position_ids is missing"):
+        seeing.encode({"pixel_values": inputs["pixel_values"]})
+    with pytest.raises(UsageError, match="17 patches do not fill whole cells"):
+        seeing.encode({name: array[:-1] for name, array in inputs.items()})
+    with pytest.raises(UsageError, match="not of the same number of rows"):
+        seeing.encode({**inputs, "pixel_values": inputs["pixel_values"][:9]})
+    with pytest.raises(UsageError, match=r"pixel_values float64\[18, 768\] does not fit"):
+        seeing.encode({**inputs, "pixel_values": inputs["pixel_values"].astype(np.float64)})
+    with pytest.raises(UsageError, match=r"input_features float32\[0, 128\] does not fit"):
+        hearing.encode({"input_features": np.zeros((0, 128), np.float32)})
+    with pytest.raises(ContextError, match="751 soft tokens are more than the 750"):
+        hearing.encode({"input_features": np.zeros((3001, 128), np.float32)})
+    assert hearing.encode({"input_features": np.zeros((5, 128), np.float32)}).shape == (2, 96)
+
+
+def test_tint_accepts_every_shader_of_towers(bundles: Callable[[str], Path]) -> None:
+    """naga has taken them all where they ran; Chrome's compiler is another."""
+    shaders: list[dict[str, Any]] = []
+    for name in ("seeing", "hearing", "blocks", "towerless"):
+        for path in sorted((bundles(name) / "plan").glob("*.f*.json")):
+            for kernel in load_plan(path).kernels.values():
+                for form in kernel.forms:
+                    code = (bundles(name) / form.file).read_text()
+                    assert "enable " not in code
+                    shader = {"name": form.file, "code": code, "features": form.features, "entry": form.entry_point}
+                    shaders.append({**shader, "constants": form.constants, "bindings": kernel.bindings})
+    assert len(shaders) > 100
+    done = subprocess.run(["node", VALIDATOR], input=json.dumps(shaders), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
