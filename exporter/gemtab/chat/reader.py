@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +16,8 @@ from gemtab.media.audio import AudioInputs, audio_inputs, load_audio, segments
 from gemtab.media.audio_rules import AudioRules, audio_rules
 from gemtab.media.images import ImageInputs, Pixels, image_inputs, load_image
 from gemtab.media.resample import resample
-from gemtab.media.rules import ImageRules, image_rules, target_size
+from gemtab.media.rules import ImageRules, image_rules, target_size, video_rules
+from gemtab.media.video import load_video
 
 PROCESSOR_CONFIG_NAME = "processor_config.json"
 Source = Path | bytes
@@ -28,11 +31,17 @@ class MediaReader:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._inputs = manifest.inputs
-        path = folder / PROCESSOR_CONFIG_NAME
+        self._path = folder / PROCESSOR_CONFIG_NAME
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
         try:
-            self._config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            config: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+            return config
         except (OSError, ValueError) as error:
-            raise BundleError(f"{path} cannot be read: {error}. Media need it: export the checkpoint again.") from error
+            raise BundleError(
+                f"{self._path} cannot be read: {error}. Media need it: export the checkpoint again."
+            ) from error
 
     def image(self, source: Source, detail: int | None = None) -> Medium:
         """A picture; detail: the most soft tokens it may take, by default as the model has it."""
@@ -48,6 +57,19 @@ class MediaReader:
         samples, rate = load_audio(source)
         heard = resample(samples, rate, rules.rate)
         return Medium("audio", tuple(_sound(part, rules) for part in segments(heard, rules, long)))
+
+    def video(self, source: Source, detail: int | None = None, frames: int | None = None) -> Medium:
+        """A clip: some of its frames, and its sound where it has any and the bundle takes sound. detail: the most soft
+        tokens of a frame; frames: how many are looked at; by default both as the model has them."""
+        self._takes("video")
+        rules = video_rules(self._config)
+        if detail is not None:
+            rules = replace(rules, image=rules.image.within(detail))
+        clip = load_video(source, rules, frames)
+        items = [_seen(frame, rules.image) for frame in clip.frames]
+        if clip.has_sound and "audio" in self._inputs:
+            items += self.audio(source).items
+        return Medium("video", tuple(items), tuple(clip.stamps))
 
     def _takes(self, kind: Literal["image", "audio", "video"]) -> None:
         if kind not in self._inputs:
@@ -66,6 +88,11 @@ def _picture(pixels: Pixels, rules: ImageRules) -> Item:
 
     key = _key(pixels, pixels.shape, rules)
     return Item("image", key, height * width // rules.side**2, inputs)
+
+
+def _seen(frame: ImageInputs, rules: ImageRules) -> Item:
+    inputs = {"pixel_values": frame.patches, "pixel_position_ids": frame.positions}
+    return Item("image", _key(frame.patches, frame.positions.max(0), rules), frame.soft_tokens, lambda: inputs)
 
 
 def _sound(samples: np.ndarray, rules: AudioRules) -> Item:

@@ -10,12 +10,20 @@ from gemtab.cli.console import err
 from gemtab.cli.extras import require
 
 if TYPE_CHECKING:
-    from gemtab.chat.session import Message, TurnStats
+    from gemtab.bundle.manifest import Manifest
+    from gemtab.chat.session import Content, MediumPart, Message, TextPart, TurnStats
 
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to say to the model; - reads it from stdin.")],
+    image: Annotated[list[Path] | None, typer.Option(help="A picture to look at; may be given several times.")] = None,
+    audio: Annotated[list[Path] | None, typer.Option(help="A sound to listen to; may be given several times.")] = None,
+    video: Annotated[list[Path] | None, typer.Option(help="A clip to watch; may be given several times.")] = None,
+    detail: Annotated[
+        int | None,
+        typer.Option(help="Most tokens of a picture: 70, 140, 280, 560 or 1120. [default: as the model has it]"),
+    ] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     thinking: Annotated[
         bool, typer.Option("--thinking", help="Let the model think first; its thoughts go to stderr.")
@@ -39,16 +47,23 @@ def command(
 ) -> None:
     """Answer a prompt on this machine's GPU, by the same plan that a tab runs.
 
+    Pictures, sounds and clips come before the prompt's text, each kind in the order given.
+
     The answer alone goes to stdout, as it comes; thoughts and statistics go to stderr.
     """
     require("wgpu")
     from gemtab.backends.webgpu.executor import Executor
     from gemtab.bundle.folder import check_files, read_manifest
     from gemtab.chat import ChatSession, Sampling
+    from gemtab.chat.encoder import TowerEncoder
 
-    check_files(bundle, read_manifest(bundle))
+    manifest = read_manifest(bundle)
+    check_files(bundle, manifest)
+    text = sys.stdin.read() if prompt == "-" else prompt
+    content = _content(bundle, manifest, text, image or [], audio or [], video or [], detail)
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
-    session = ChatSession(bundle, Executor(bundle), messages, thinking)
+    executor = Executor(bundle)
+    session = ChatSession(bundle, executor, messages, thinking, TowerEncoder(bundle, executor))
     defaults = session.generation
     sampling = Sampling(
         temperature,
@@ -56,8 +71,7 @@ def command(
         defaults.top_p if top_p is None else top_p,
         seed,
     )
-    text = sys.stdin.read() if prompt == "-" else prompt
-    for part in session.send(text, sampling, max_tokens):
+    for part in session.send(content, sampling, max_tokens):
         if part.kind == "thought":
             err.print(part.text, end="", style="dim", markup=False, soft_wrap=True)
         else:
@@ -65,6 +79,30 @@ def command(
             sys.stdout.flush()
     sys.stdout.write("\n")
     _print_stats(session.stats)
+
+
+def _content(
+    bundle: Path,
+    manifest: "Manifest",
+    text: str,
+    images: list[Path],
+    sounds: list[Path],
+    clips: list[Path],
+    detail: int | None,
+) -> "Content":
+    """The message: media first, so that the question is read with them in mind."""
+    if not (images or sounds or clips):
+        return text
+    from gemtab.chat.reader import MediaReader
+
+    reader = MediaReader(bundle, manifest)
+    media = [
+        *(reader.image(path, detail) for path in images),
+        *(reader.audio(path) for path in sounds),
+        *(reader.video(path, detail) for path in clips),
+    ]
+    parts: list[TextPart | MediumPart] = [{"type": medium.kind, "medium": medium} for medium in media]
+    return [*parts, {"type": "text", "text": text}]
 
 
 def _print_stats(stats: "TurnStats") -> None:

@@ -1,0 +1,109 @@
+"""`gemtab run` with pictures, sounds and clips."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gemtab.backends.webgpu.executor import Executor
+from gemtab.bundle.folder import read_manifest
+from gemtab.chat import ChatSession
+from gemtab.chat.encoder import TowerEncoder
+from gemtab.chat.reader import MediaReader
+from tests.cli.conftest import Gemtab
+from tests.media.clips import clip
+
+QUESTION = "What is this?"
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("media") / "picture.png"
+    Image.linear_gradient("L").resize((300, 200)).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("media") / "sound.wav"
+    samples = np.sin(np.arange(16_000) / 20) * 8000
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("media") / "film.webm"
+    path.write_bytes(clip("webm", "libvpx", frames=3, sound=True, b="1M"))
+    return path
+
+
+def prompt_tokens(err: str) -> int:
+    return int(err.rpartition("prompt ")[2].split()[0])
+
+
+def test_media_are_part_of_the_prompt(gemtab: Gemtab, exported: Path, picture: Path, sound: Path, film: Path) -> None:
+    def tokens(*options: str | Path) -> int:
+        result = gemtab("run", exported, "-p", QUESTION, "--max-tokens", "1", *options)
+        assert result.code == 0, result.err
+        return prompt_tokens(result.err)
+
+    plain, reader = tokens(), MediaReader(exported, read_manifest(exported))
+    seen, heard = reader.image(picture), reader.audio(sound)
+    # Each stands between two tokens that mark its beginning and its end.
+    assert tokens("--image", picture) == plain + seen.items[0].tokens + 2
+    assert tokens("--audio", sound) == plain + heard.items[0].tokens + 2
+    both = seen.items[0].tokens + heard.items[0].tokens + 4
+    assert tokens("--audio", sound, "--image", picture) == plain + both
+    clip_items = reader.video(film).items
+    assert [one.tower for one in clip_items] == ["image"] * 3 + ["audio"]
+    assert tokens("--video", film) > plain + sum(one.tokens for one in clip_items)
+
+
+def test_detail_is_the_most_tokens_of_a_picture(exported: Path, picture: Path) -> None:
+    reader = MediaReader(exported, read_manifest(exported))
+    assert reader.image(picture, 70).items[0].tokens <= 70
+    assert 70 < reader.image(picture, 280).items[0].tokens <= 280
+
+
+def test_a_picture_is_encoded_once(exported: Path, picture: Path) -> None:
+    """Also where the caches are gone: its rows are kept."""
+    executor = Executor(exported)
+    encoder = TowerEncoder(exported, executor)
+    session = ChatSession(exported, executor, encoder=encoder)
+    medium = MediaReader(exported, read_manifest(exported)).image(picture)
+    for question in (QUESTION, "And what else?"):
+        session.messages = []
+        executor.reset()
+        asked = [{"type": "image", "medium": medium}, {"type": "text", "text": question}]
+        list(session.send(asked, max_tokens=2))  # type: ignore[arg-type]
+    assert encoder.encoded == 1
+
+
+def test_a_damaged_picture_is_said_in_words(gemtab: Gemtab, exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("This is no picture.")
+    result = gemtab("run", exported, "-p", QUESTION, "--image", tmp_path / "text.png")
+    assert result.code == 9
+    assert "text.png cannot be read as a picture" in result.err.replace("\n", " ")
+    assert result.out == ""
+
+
+def test_a_bundle_without_the_tower_says_so(gemtab: Gemtab, tiny: Path, tmp_path: Path, picture: Path) -> None:
+    exported = gemtab("export", tiny, tmp_path / "text", "--inputs", "text", "--context", "512")
+    assert exported.code == 0, exported.err
+    result = gemtab("run", tmp_path / "text", "-p", QUESTION, "--image", picture)
+    assert result.code == 2
+    assert "This bundle takes text, and no image" in result.err.replace("\n", " ")
+
+
+def test_media_beyond_the_context_are_refused(gemtab: Gemtab, exported: Path, picture: Path) -> None:
+    many = [option for _ in range(40) for option in ("--image", picture)]
+    result = gemtab("run", exported, "-p", QUESTION, *many)
+    assert result.code == 7
+    assert "the context holds" in result.err.replace("\n", " ")
