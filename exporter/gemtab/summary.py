@@ -1,5 +1,6 @@
 """What `gemtab inspect` tells of a bundle or of a checkpoint."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from math import prod
@@ -40,7 +41,8 @@ class PlanSummary(Strict):
 
 
 class BundleSummary(Strict):
-    """sizes: bytes by kind of file; weight_bytes: what a tab downloads of the weights (the plans' part)."""
+    """sizes: bytes by kind of file; weight_bytes: what a tab downloads of the weights (the plans' part); towers: those
+    of pictures (`image`) and sound (`audio`), where there are any."""
 
     kind: Literal["bundle"] = "bundle"
     gemtab: str
@@ -54,6 +56,7 @@ class BundleSummary(Strict):
     bits_per_weight: float
     memory: MemoryNeed
     plans: tuple[PlanSummary, ...]
+    towers: dict[str, tuple[PlanSummary, ...]]
     parity: Parity | None
 
 
@@ -74,6 +77,10 @@ class CheckpointSummary(Strict):
     experts: int
     context: int
     export_bytes: dict[WeightFormat, int]
+
+
+_LAYER = re.compile(r"(\w+\.)?layers\.\d+")
+"""The layer in a dispatch's label, a tower's after its name."""
 
 
 def summarise(path: Path) -> BundleSummary | CheckpointSummary:
@@ -108,6 +115,11 @@ def summarise_bundle(folder: Path) -> BundleSummary:
         bits_per_weight=8 * manifest.memory.weights / parameters,
         memory=manifest.memory,
         plans=tuple(_plan_summary(folder, entry) for entry in manifest.plans),
+        towers={
+            name: tuple(_plan_summary(folder, entry) for entry in entries)
+            for name, entries in (("image", manifest.towers.image), ("audio", manifest.towers.audio))
+            if entries
+        },
         parity=read_parity(folder),
     )
 
@@ -185,7 +197,7 @@ def _plan_summary(folder: Path, entry: PlanEntry) -> PlanSummary:
 
 def _program_summary(program: Program, context: int) -> ProgramSummary:
     start, end = (_running(program, position, context) for position in (0, context - program.max_tokens))
-    layers = Counter(".".join(one.label.split(".")[:2]) for one in start if one.label.startswith("layers."))
+    layers = Counter(layer.group() for one in start if (layer := _LAYER.match(one.label)))
     return ProgramSummary(
         tokens=program.max_tokens,
         dispatches=len(start),

@@ -6,6 +6,7 @@ from pathlib import Path
 from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.checkpoint import load_spec
 from tests.cli.conftest import Gemtab, accept_changes
+from tests.variants import variant
 
 TINY_LAYERS = 8
 MOST_DISPATCHES_A_LAYER = 11
@@ -34,6 +35,16 @@ def test_dispatches(gemtab: Gemtab, exported: Path) -> None:
         assert decode["dispatches"] <= MOST_DISPATCHES_A_LAYER * TINY_LAYERS + 10
         # Half of the layers share another's KV, so prompt tokens skip them.
         assert fill["dispatches"] <= decode["dispatches"] / 2
+
+
+def test_towers(gemtab: Gemtab, tmp_path: Path) -> None:
+    source = variant("hearing", tmp_path / "hearing", with_tokenizer=True)
+    assert gemtab("export", source, tmp_path / "bundle", "--weights", "q4", "--context", "512").code == 0
+    out = " ".join(gemtab("inspect", tmp_path / "bundle").out.split())
+    # Two layers of 18, two convolutions and four matrices and norms around them.
+    assert "f16 audio 42 dispatches a clip of 750 tokens, at most 18 a layer" in out
+    (f16, _) = json.loads(gemtab("inspect", tmp_path / "bundle", "--json").out)["towers"]["audio"]
+    assert f16["programs"]["encode"]["dispatches"] == 42
 
 
 def test_a_checkpoint(gemtab: Gemtab, tiny: Path) -> None:

@@ -185,7 +185,7 @@ def test_heads_and_full_attention(
     q = b.axial_rope(b.rms_norm(q, vector(b, "q_norm", size), EPS), at, 100.0)
     k = b.axial_rope(b.rms_norm(k, vector(b, "k_norm", size), EPS), at, 100.0)
     graph = b.finish(y=b.full_attention(q, k, b.rms_norm(v, None, EPS), 0.3))
-    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), activation)
+    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), activation, most_tokens=len(positions))
     shapes = {"q": (heads, size), "k": (kv_heads, size), "v": (kv_heads + 1, size)}
     inputs = {name: 2 * random(len(positions), *shape) for name, shape in shapes.items()}
     inputs["v"] = inputs["v"][:, 1:].contiguous()

@@ -6,6 +6,9 @@ from gemtab.cli.console import out, size
 from gemtab.parity.report import Parity
 from gemtab.summary import BundleSummary, CheckpointSummary, ProgramSummary
 
+_UNITS = {"fill": "prompt chunk", "decode": "decoded token", "image": "picture", "audio": "clip"}
+"""What one step of a program, or one run of a tower, is about."""
+
 
 def _facts(title: str) -> Table:
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -31,6 +34,9 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
     for plan in summary.plans:
         for name, program in plan.programs.items():
             table.add_row(f"{plan.activation} {name}", _program(name, program))
+    for tower, plans in summary.towers.items():
+        for plan in plans:
+            table.add_row(f"{plan.activation} {tower}", _program(tower, plan.programs["encode"]))
     memory = summary.memory
     total = memory.weights + memory.state + memory.scratch
     parts = f"weights {size(memory.weights)}, caches {size(memory.state)}, scratch {size(memory.scratch)}"
@@ -43,7 +49,7 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
 
 
 def _program(name: str, program: ProgramSummary) -> str:
-    unit = {"fill": "prompt chunk", "decode": "decoded token"}.get(name, "step")
+    unit = _UNITS.get(name, "step")
     tokens = f" of {program.tokens} tokens" if program.tokens > 1 else ""
     grows = program.dispatches_at_most > program.dispatches
     late = f"; {program.dispatches_at_most} at the end of the context" if grows else ""

@@ -26,6 +26,7 @@ ACTIVATIONS: Final[dict[Literal["f32", "f16"], Tolerance]] = {
 }
 """A backend that computes in these activations, against the reference on the same stored weights."""
 
+
 @dataclass(frozen=True)
 class RowTolerance:
     """Limits of the differences of a tower's rows, in units of the rows' root mean square: the largest, and theirs."""

@@ -3,11 +3,17 @@
 from pathlib import Path
 
 from gemtab.backends.webgpu.compile import build_text_plan
+from gemtab.backends.webgpu.compile_tower import build_tower
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.folder import load_plan, read_manifest
+from gemtab.bundle.manifest import PlanEntry, WeightFormat
+from gemtab.bundle.plan import Plan
 from gemtab.bundle.shards import Location
 from gemtab.checkpoint import load_spec
+from gemtab.graph import Graph
+from gemtab.model.audio import audio_graph
 from gemtab.model.text import fill_graph, text_graph
+from gemtab.model.vision import vision_graph
 from gemtab.quantize import planes
 
 
@@ -16,17 +22,29 @@ def rerender(folder: Path) -> dict[str, str]:
 
     Neither where weights lie nor what they are has a part in a shader's text, so none are read.
     """
-    manifest, spec = read_manifest(folder), load_spec(folder).text
-    filling, whole = fill_graph(spec), text_graph(spec)
-    locations: dict[tuple[str, str], Location] = {
-        (weight.name, plane.name): Location("", 0, plane.bytes)
-        for weight in whole.weights()
-        for plane in planes(weight, manifest.weights)
-    }
+    manifest, spec = read_manifest(folder), load_spec(folder)
+    towers = manifest.towers
+    filling, whole = fill_graph(spec.text, media=bool(towers.image or towers.audio)), text_graph(spec.text)
     texts: dict[str, str] = {}
     for entry in manifest.plans:
-        plan = load_plan(folder / entry.file)
-        stored = StoredWeights(manifest.weights, locations, lambda _: 1.0, plan.limits.maxStorageBufferBindingSize)
+        plan, stored = _opened(folder, entry, whole, manifest.weights)
         builder, _ = build_text_plan(filling, whole, stored, entry.activation, plan.context, plan.limits)
         texts |= builder.shaders
+    images = [(vision_graph(spec.vision, spec.text), entry) for entry in towers.image if spec.vision]
+    sounds = [(audio_graph(spec.audio, spec.text), entry) for entry in towers.audio if spec.audio]
+    for graph, entry in [*images, *sounds]:
+        plan, stored = _opened(folder, entry, graph, manifest.weights)
+        builder, _ = build_tower(graph, stored, entry.activation, plan.limits, plan.context)
+        texts |= builder.shaders
     return texts
+
+
+def _opened(folder: Path, entry: PlanEntry, graph: Graph, weights: WeightFormat) -> tuple[Plan, StoredWeights]:
+    """A plan of the bundle, and its graph's weights as if they lay nowhere."""
+    plan = load_plan(folder / entry.file)
+    locations: dict[tuple[str, str], Location] = {
+        (weight.name, plane.name): Location("", 0, plane.bytes)
+        for weight in graph.weights()
+        for plane in planes(weight, weights)
+    }
+    return plan, StoredWeights(weights, locations, lambda _: 1.0, plan.limits.maxStorageBufferBindingSize)

@@ -32,6 +32,10 @@ MOST_POSITIONS = 16_384
 _QUERIES = 64
 """Queries that one workgroup of full_attention takes."""
 
+_TILES = 40
+"""Workgroups a head of one dispatch of it: attention is quadratic in the patches, and that of the largest pictures
+would keep a slow GPU busy for longer than Windows allows."""
+
 _KEYS = 16
 """Keys that lie in workgroup memory at a time: with their values, heads of 128 fit in 16 KiB."""
 
@@ -165,7 +169,8 @@ class TowerLowering(Lowering):
             "full_attention/full_attention",
             (("act", self._shared.activation), ("size", size), ("tile", _KEYS)),
             (read("q", "Act4"), read("k", "Act4"), read("v", "Act4"), STEP, write("out", "Act4")),
-            constants=(
+            (("first_tile", "u32"),),
+            (
                 ("ROWS", per_token),
                 ("HEADS", heads),
                 ("KV_HEADS", known(step.k.shape[1])),
@@ -173,8 +178,11 @@ class TowerLowering(Lowering):
             ),
         )
         names = (step.q.name, step.k.name, step.v.name, "step", self._value(step.out, wide=False))
-        grid: tuple[Expr, Expr, Expr] = (("ceildiv", _rows(step.out), _QUERIES), heads, 1)
-        self._launch(kernel, names, (), grid, step.label)
+        tiles: Expr = ("ceildiv", _rows(step.out), _QUERIES)
+        for first in range(0, -(-per_token * self._tokens // _QUERIES), _TILES):
+            # A picture that is not so large has no workgroups here, so the dispatch is left out.
+            reached: Expr = ("min", _TILES, ("max", 0, ("-", tiles, first)))
+            self._launch(kernel, names, (first,), (reached, heads, 1), step.label)
 
     def _pool(self, step: Pool) -> None:
         width = known(step.out.shape[-1])

@@ -113,9 +113,12 @@ class TowerRunner(PlanRunner):
             encoder = self._device.gpu.create_command_encoder(label=PROGRAM)
             compute = encoder.begin_compute_pass(label=PROGRAM)
             for index, dispatch in enumerate(dispatches[first : first + _DISPATCHES_A_SUBMIT], first):
+                grid = [evaluate(expr, sizes) for expr in dispatch.grid]
+                if 0 in grid:
+                    continue
                 compute.set_pipeline(self._pipelines[dispatch.kernel])
                 compute.set_bind_group(0, self._group(PROGRAM, index, dispatch))
-                compute.dispatch_workgroups(*(evaluate(expr, sizes) for expr in dispatch.grid))
+                compute.dispatch_workgroups(*grid)
             compute.end()
             self._device.gpu.queue.submit([encoder.finish()])
 
