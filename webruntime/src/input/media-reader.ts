@@ -6,6 +6,7 @@
 import type { BundleFiles } from "../engine/engine-interface.ts";
 import { MediaError, UsageError } from "../engine/errors.ts";
 import type { AudioPart, ImagePart, MediaPart, Samples, VideoPart } from "../worker/protocol.ts";
+import { HIGHEST_RATE, LOWEST_RATE, MOST_SAMPLES } from "./audio/decode.ts";
 import { Decoded } from "./decoded.ts";
 import { digestBlob } from "./digest.ts";
 import { blobName, checkSize } from "./image/decode.ts";
@@ -192,12 +193,23 @@ async function samplesOf(audio: AudioPart["audio"], signal: Signal): Promise<Sam
   return audio instanceof Blob ? decodeAudio(audio, signal ? { signal } : {}) : audio;
 }
 
-function digestSound(audio: AudioPart["audio"]): Promise<string> {
+async function digestSound(audio: AudioPart["audio"]): Promise<string> {
   if (audio instanceof Blob) return digestBlob(audio);
-  if (!(audio?.samples instanceof Float32Array)) {
+  checkSamples(audio);
+  return digestBlob(new Blob([Uint32Array.of(audio.rate), audio.samples as BlobPart]));
+}
+
+function checkSamples(audio: Partial<Samples> | undefined): void {
+  const { samples, rate = 0 } = audio ?? {};
+  if (!(samples instanceof Float32Array)) {
     throw new UsageError('A part of type "audio" needs a Blob, or { samples: Float32Array, rate }, in "audio".');
   }
-  return digestBlob(new Blob([Uint32Array.of(audio.rate), audio.samples as BlobPart]));
+  if (!Number.isInteger(rate) || rate < LOWEST_RATE || rate > HIGHEST_RATE || samples.length > MOST_SAMPLES) {
+    throw new UsageError(
+      `Sound can have ${LOWEST_RATE} to ${HIGHEST_RATE} samples a second, a whole number, and ${MOST_SAMPLES} in all; ` +
+        `these are ${samples.length} at a rate of ${rate}.`,
+    );
+  }
 }
 
 function checkBlob(blob: unknown, kind: MediaPart["type"]): void {

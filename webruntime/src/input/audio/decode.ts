@@ -7,9 +7,9 @@ import { type Mp3Table, readMp3Table } from "./mp3.ts";
 import { isWhole } from "./whole.ts";
 
 /** Rates in Hz of sounds that are read, and the most samples. gemtab/media/audio.py says the same. */
-const LOWEST_RATE = 8_000;
-const HIGHEST_RATE = 192_000;
-const MOST_SAMPLES = 1 << 27;
+export const LOWEST_RATE = 8_000;
+export const HIGHEST_RATE = 192_000;
+export const MOST_SAMPLES = 1 << 27;
 
 /** A file may be so many seconds shorter than it declares: encoders round, and pad. gemtab/media/audio.py says the same. */
 const ENOUGH = 0.1;
