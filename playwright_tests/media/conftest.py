@@ -68,7 +68,7 @@ class Media:
     """Calls functions of gemtab-media.js, each in a worker of its own."""
 
     def __init__(self, page: Page) -> None:
-        self._page = page
+        self.page = page
 
     def call(self, body: str, content: bytes = b"", **args: Any) -> Any:
         """What `body`, a function of the module, `args` and a file with this content, returns; typed arrays as numpy's.
@@ -76,7 +76,7 @@ class Media:
         The file is called `args["name"]`. Raises ScriptError for what it throws.
         """
         options = {"body": f"({body})", "args": args, "bytes": base64.b64encode(content).decode()}
-        answer = self._page.evaluate(PAGE, options)
+        answer = self.page.evaluate(PAGE, options)
         if "error" in answer:
             raise ScriptError(answer["error"], answer["message"])
         return unpacked(answer["value"])

@@ -25,7 +25,7 @@ def clip(
     """A scene that moves to the right by four pixels a frame, and changes its colours at half time."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=Fraction(rate), options=options)
+        stream: Any = output.add_stream(codec, rate=Fraction(rate), options=options)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
         if colours is not None:
@@ -64,6 +64,18 @@ def sideways(mp4: bytes) -> bytes:
     return mp4[:matrix] + turn + mp4[matrix + 36 :]
 
 
+def sound_alone() -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as output:
+        add_tone(output, output.add_stream("libopus", rate=48_000), 1)
+    return file.getvalue()
+
+
+def in_unknown_codec(mp4: bytes) -> bytes:
+    """The clip with other names for its codec and the codec's settings."""
+    return mp4.replace(b"avc1", b"zzz1").replace(b"avcC", b"zzzC")
+
+
 def clips() -> dict[str, bytes]:
     """File contents by file name, all of one scene but for what their names say."""
     h264 = clip("mp4", "libx264", crf="20")
@@ -79,6 +91,6 @@ def clips() -> dict[str, bytes]:
         "bt709.mp4": clip("mp4", "libx264", frames=9, colours=1),
         "bt2020.mp4": clip("mp4", "libx264", frames=9, colours=9),
         "full-range.mp4": clip("mp4", "libx264", frames=9, full_range=True),
-        "odd.webm": clip("webm", "libvpx-vp9", frames=9, size=(145, 193)),
+        "odd-width.webm": clip("webm", "libvpx-vp9", frames=9, size=(144, 193)),
         "keys.mp4": clip("mp4", "libx264", frames=200, rate=10, g="8"),
     }

@@ -14,6 +14,7 @@ from gemtab.errors import MediaError, UsageError
 from gemtab.media.images import ImageInputs, Pixels, check_size, image_inputs
 from gemtab.media.rules import VideoRules
 from gemtab.media.source import media_extra
+from gemtab.media.whole_clip import is_whole_clip
 
 with media_extra():
     import av
@@ -21,6 +22,10 @@ with media_extra():
     from av.stream import Disposition
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+
+
+UNSPECIFIED = 2
+"""FFmpeg's number for a matrix of colours that is not named."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = Non
     """`frames` of the clip in a file or its bytes (by default as the model has it), or all where there are fewer.
 
     They are spread evenly over the clip's frames, as transformers' Gemma4VideoProcessor spreads them; unlike there,
-    times are those in the file, also where the rate varies, and clips recorded sideways are turned upright.
+    times and colours are those the file names, also where the rate varies, and clips recorded sideways are turned.
     Raises MediaError for what cannot be read, UsageError for less than one frame.
     """
     count = rules.frames if frames is None else frames
@@ -55,7 +60,7 @@ def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = Non
         stream = _picture_track(container, name)
         timeline = _timeline(container, stream, name)
         chosen = [timeline.shown[index] for index in sample(len(timeline.shown), count)]
-        inputs = [image_inputs(pixels, rules.image) for pixels in _decoded(container, stream, timeline, chosen)]
+        inputs = [image_inputs(pixels, rules.image) for pixels in _decoded(container, stream, name, timeline, chosen)]
         if len(inputs) < len(chosen):
             raise MediaError(_damaged(name, f"{len(inputs)} of {len(chosen)} frames could be decoded"))
         seconds = [float((ticks - timeline.shown[0]) * (stream.time_base or 0)) for ticks in chosen]
@@ -82,11 +87,11 @@ def _opened(source: Path | bytes) -> Iterator[tuple[str, InputContainer]]:
         with _file(source) as file:
             if not file.read(1):
                 raise MediaError(f"{name} is empty: it has 0 bytes. Choose another file.")
+            if not is_whole_clip(file):
+                raise MediaError(f"{name} is incomplete: its end is missing. Save or download it again.")
             file.seek(0)
             with av.open(file, "r") as container:
                 yield name, container
-    except av.DecoderNotFoundError as error:
-        raise MediaError(f"{name} is coded in a way that this FFmpeg cannot read. Save it as MP4 or WebM.") from error
     except av.FFmpegError as error:
         raise MediaError(_damaged(name, str(error.strerror))) from error
     except OSError as error:
@@ -110,8 +115,11 @@ def _picture_track(container: InputContainer, name: str) -> VideoStream:
     tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
     if not tracks:
         raise MediaError(f"{name} has no pictures: there is no video track in it. Attach it as a sound instead.")
-    check_size(tracks[0].width, tracks[0].height, name)
-    return tracks[0]
+    track = tracks[0]
+    if track.codec_context is None:
+        raise MediaError(f"{name} has pictures in a codec that FFmpeg does not know. Save it as MP4 with H.264.")
+    check_size(track.width, track.height, name)
+    return track
 
 
 def _timeline(container: InputContainer, stream: VideoStream, name: str) -> Timeline:
@@ -124,9 +132,13 @@ def _timeline(container: InputContainer, stream: VideoStream, name: str) -> Time
     return Timeline(shown, keys or shown[:1])
 
 
-def _decoded(container: InputContainer, stream: VideoStream, timeline: Timeline, chosen: list[int]) -> Iterator[Pixels]:
+def _decoded(
+    container: InputContainer, stream: VideoStream, name: str, timeline: Timeline, chosen: list[int]
+) -> Iterator[Pixels]:
     """The frames shown at the `chosen` ticks. What lies between them is skipped from key to key."""
     stream.thread_type = "AUTO"
+    # Of VP8, FFmpeg's decoder says that it is BT.601, also where a browser recorded other and the file says so.
+    matrix, levels = stream.codec_context.colorspace, stream.codec_context.color_range
     reached = timeline.shown[0] - 1
     frames: Iterator[VideoFrame] = iter(())
     for ticks in chosen:
@@ -137,5 +149,8 @@ def _decoded(container: InputContainer, stream: VideoStream, timeline: Timeline,
         for frame in frames:
             reached = reached if frame.pts is None else frame.pts
             if reached >= ticks:
+                frame.colorspace = frame.colorspace if matrix == UNSPECIFIED else matrix
+                frame.color_range = levels or frame.color_range
+                check_size(frame.width, frame.height, name)  # which may change within a clip
                 yield np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
                 break

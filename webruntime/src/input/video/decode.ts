@@ -7,6 +7,7 @@ import { type ImageInputs, imageInputs } from "../image/inputs.ts";
 import { turn } from "../image/orientation.ts";
 import type { RgbImage } from "../image/resample.ts";
 import type { VideoRules } from "../image/rules.ts";
+import { isWholeClip } from "./whole.ts";
 import { isKnown, type Planes, toRgb, USUAL_MATRIX } from "./yuv.ts";
 
 export interface VideoInputs {
@@ -24,6 +25,9 @@ export interface VideoOptions {
   signal?: AbortSignal;
 }
 
+/** Formats with 8 bits and half the chroma, which nearly all clips are decoded to. */
+const PLAIN: VideoSample["format"][] = ["I420", "I420A", "NV12"];
+
 /** EXIF orientations that do what the degrees of a clip's rotation, clockwise, say. */
 const ORIENTATIONS: Record<number, number> = { 0: 1, 90: 6, 180: 3, 270: 8 };
 
@@ -36,13 +40,20 @@ export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoO
   if (frames < 1) throw new UsageError(`At least one frame of a clip must be looked at, not ${frames}.`);
   const name = blobName(blob, "The clip");
   if (blob.size === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
+  if (!(await isWholeClip(blob))) {
+    throw new MediaError(`${name} is incomplete: its end is missing. Save or download it again.`);
+  }
   const input = await open(blob);
   try {
     const track = await pictureTrack(input, name);
     const shown = await timeline(track, signal);
     const chosen = sample(shown.length, frames).map((index) => shown[index] as number);
     const seconds = chosen.map((time) => time - (shown[0] as number));
-    const inputs = await decodeFrames(track, chosen, rules, signal);
+    const inputs: ImageInputs[] = [];
+    for await (const frame of decodeFrames(track, chosen, name)) {
+      inputs.push(imageInputs(frame, rules.image));
+      throwIfAborted(signal);
+    }
     const hasSound = (await input.getPrimaryAudioTrack()) !== null;
     return { frames: inputs, seconds, stamps: seconds.map(stamp), hasSound };
   } catch (error) {
@@ -71,6 +82,7 @@ async function open(blob: Blob): Promise<Input> {
 }
 
 async function pictureTrack(input: Input, name: string): Promise<InputVideoTrack> {
+  if ((await input.getTracks()).length === 0) throw new Error("nothing is in it");
   const track = await input.getPrimaryVideoTrack();
   if (!track) {
     throw new MediaError(`${name} has no pictures: there is no video track in it. Attach it as a sound instead.`);
@@ -98,33 +110,30 @@ async function timeline(track: InputVideoTrack, signal: AbortSignal | undefined)
   return times.sort((one, other) => one - other);
 }
 
-async function decodeFrames(
-  track: InputVideoTrack,
-  times: number[],
-  { image }: VideoRules,
-  signal: AbortSignal | undefined,
-): Promise<ImageInputs[]> {
+async function* decodeFrames(track: InputVideoTrack, times: number[], name: string): AsyncGenerator<RgbImage> {
   const { VideoSampleSink } = await import("mediabunny");
-  const { matrix } = await track.getColorSpace();
-  const frames: ImageInputs[] = [];
+  const named = await track.getColorSpace();
   for await (const decoded of new VideoSampleSink(track).samplesAtTimestamps(times)) {
-    if (!decoded) throw new Error(`${frames.length} of ${times.length} frames could be decoded`);
+    if (!decoded) throw new Error("not every frame could be decoded");
     try {
-      frames.push(imageInputs(await readRgb(decoded, matrix), image));
+      checkSize(decoded.visibleRect.width, decoded.visibleRect.height, name); // which may change within a clip
+      yield await readRgb(decoded, named);
     } finally {
       decoded.close();
     }
-    throwIfAborted(signal);
   }
-  return frames;
 }
 
-async function readRgb(decoded: VideoSample, tagged: string | null | undefined): Promise<RgbImage> {
+/** @param named the colours that the file names */
+async function readRgb(decoded: VideoSample, named: VideoColorSpaceInit): Promise<RgbImage> {
   const { format, rotation, colorSpace } = decoded;
-  // Where the file names no matrix, browsers say "bt709" whatever it is.
-  const own = colorSpace.matrix === "bt709" ? USUAL_MATRIX : colorSpace.matrix;
-  const coding = { matrix: tagged ?? own ?? USUAL_MATRIX, fullRange: colorSpace.fullRange ?? false };
-  const plain = (format === "I420" || format === "NV12") && isKnown(coding.matrix);
+  // Where nothing names a matrix, browsers say "bt709" whatever it is.
+  const coded = colorSpace.matrix === "bt709" ? undefined : colorSpace.matrix;
+  const coding = {
+    matrix: named.matrix ?? coded ?? USUAL_MATRIX,
+    fullRange: named.fullRange ?? colorSpace.fullRange ?? false,
+  };
+  const plain = PLAIN.includes(format) && isKnown(coding.matrix);
   return turn(plain ? toRgb(await copyPlanes(decoded), coding) : await copyRgb(decoded), ORIENTATIONS[rotation] ?? 1);
 }
 

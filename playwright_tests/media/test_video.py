@@ -1,0 +1,149 @@
+"""Clips in Chromium become what Python, and so transformers, makes of them."""
+
+import base64
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gemtab.media.rules import MAX_PIXELS, ImageRules, VideoRules
+from gemtab.media.video import load_video
+from playwright_tests.media.conftest import Media, ScriptError
+from tests.media.clips import clip, clips, in_unknown_codec, sound_alone
+
+FRAMES = 8
+RULES = {"image": {"patch": 16, "pooling": 3, "maxSoftTokens": 70, "merged": False}, "frames": FRAMES}
+PYTHON_RULES = VideoRules(ImageRules(patch=16, pooling=3, max_soft_tokens=70, merged=False), FRAMES)
+PREPARE = "async (media, { rules, options }, file) => media.decodeVideo(file, rules, options)"
+
+RECORD = """async () => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [160, 120];
+  const pen = canvas.getContext("2d");
+  const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: "video/webm;codecs=vp8" });
+  const parts = [];
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
+  recorder.start(200);
+  for (let step = 0; step < 20; step++) {
+    pen.fillStyle = `hsl(${step * 18} 80% 50%)`;
+    pen.fillRect(0, 0, 160, 120);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+  }
+  recorder.stop();
+  await stopped;
+  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+  return btoa(String.fromCharCode(...bytes));
+}"""
+"""A clip as a camera's recorder writes it: in pieces, without its length, at a rate that varies."""
+
+
+@pytest.fixture(scope="session")
+def corpus() -> dict[str, bytes]:
+    return clips()
+
+
+def prepared(media: Media, name: str, content: bytes, **options: Any) -> dict[str, Any]:
+    found: dict[str, Any] = media.call(PREPARE, content, name=name, rules=RULES, options=options)
+    return found
+
+
+def test_every_clip_of_the_corpus_equals_pythons(
+    media: Media, corpus: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = []
+    for name, content in corpus.items():
+        expected, found = load_video(content, PYTHON_RULES), prepared(media, name, content)
+        assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6), name
+        assert found["stamps"] == expected.stamps, name
+        assert found["hasSound"] == expected.has_sound, name
+        most = 0.0
+        for one, other in zip(found["frames"], expected.frames, strict=True):
+            assert one["softTokens"] == other.soft_tokens, name
+            assert np.array_equal(one["positions"], other.positions.ravel()), name
+            most = max(most, float(np.abs(one["patches"] - other.patches.ravel()).max()))
+        table.append(
+            f"{name:16} {len(expected.frames)} frames  {' '.join(expected.stamps)}  most {most * 255:.0f} of 255"
+        )
+        assert most <= 1 / 255 + 1e-6, name
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(table) + "\n")
+
+
+def test_a_clip_that_a_browser_recorded_has_its_times(media: Media) -> None:
+    content = base64.b64decode(media.page.evaluate(RECORD))
+    expected, found = load_video(content, PYTHON_RULES), prepared(media, "recorded.webm", content)
+    assert len(expected.frames) == FRAMES
+    assert 0.7 < expected.seconds[-1] < 5
+    assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-3)
+    for one, other in zip(found["frames"], expected.frames, strict=True):
+        assert np.abs(one["patches"] - other.patches.ravel()).max() <= 1 / 255 + 1e-6
+
+
+def test_a_short_clip_gives_all_its_frames(media: Media, corpus: dict[str, bytes]) -> None:
+    assert len(prepared(media, "short.mp4", corpus["short.mp4"], frames=32)["frames"]) == 3
+
+
+def refusal(media: Media, name: str, content: bytes) -> str:
+    """What the page says about a file that cannot be read as a clip."""
+    with pytest.raises(ScriptError) as caught:
+        prepared(media, name, content)
+    assert caught.value.name == "MediaError"
+    assert str(caught.value).startswith(name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "sound.mp4"])
+@pytest.mark.parametrize("kept", [0.05, 0.6, 0.99])
+def test_half_a_file_is_called_incomplete(media: Media, corpus: dict[str, bytes], name: str, kept: float) -> None:
+    assert "incomplete" in refusal(media, name, corpus[name][: int(len(corpus[name]) * kept)])
+
+
+def test_a_file_that_is_damaged_within_is_called_so(media: Media, corpus: dict[str, bytes]) -> None:
+    content = bytearray(corpus["h264.mp4"])
+    start = content.index(b"mdat") + 2000
+    content[start : start + 8000] = np.random.default_rng(1).bytes(8000)
+    assert "damaged" in refusal(media, "noise.mp4", bytes(content))
+
+
+def test_other_files_are_no_clips_whatever_they_are_called(media: Media) -> None:
+    assert "cannot be read as a clip" in refusal(media, "notes.mp4", b"Not a clip, but a shopping list.")
+
+
+def test_an_empty_file_is_called_empty(media: Media) -> None:
+    assert "0 bytes" in refusal(media, "nothing.mp4", b"")
+
+
+def test_a_file_with_sound_alone_has_no_pictures(media: Media) -> None:
+    assert "there is no video track" in refusal(media, "sound.mp4", sound_alone())
+
+
+def test_a_codec_that_the_browser_lacks_is_named(media: Media, corpus: dict[str, bytes]) -> None:
+    message = refusal(media, "odd.mp4", in_unknown_codec(corpus["h264.mp4"]))
+    assert "the codec zzz1, which this browser does not decode" in message
+
+
+def test_a_clip_of_huge_frames_is_refused_by_its_header(media: Media) -> None:
+    content = clip("webm", "libvpx-vp9", frames=1, size=(512, 512))
+    for tag in (b"\xb0\x82", b"\xba\x82"):  # Matroska's width and height, in two bytes
+        assert content.count(tag + b"\x02\x00") == 1
+        content = content.replace(tag + b"\x02\x00", tag + b"\xf0\x00")
+    message = refusal(media, "bomb.webm", content)
+    assert "61440 × 61440" in message and f"{MAX_PIXELS:,}" in message
+
+
+def test_at_least_one_frame_is_looked_at(media: Media, corpus: dict[str, bytes]) -> None:
+    with pytest.raises(ScriptError, match="not 0") as caught:
+        prepared(media, "short.mp4", corpus["short.mp4"], frames=0)
+    assert caught.value.name == "UsageError"
+
+
+def test_decoding_stops_when_it_is_told_to(media: Media, corpus: dict[str, bytes]) -> None:
+    with pytest.raises(ScriptError) as caught:
+        media.call(
+            "(media, { rules }, file) => media.decodeVideo(file, rules, { signal: AbortSignal.abort() })",
+            corpus["h264.mp4"],
+            rules=RULES,
+        )
+    assert caught.value.name == "AbortError"
