@@ -11,16 +11,15 @@ export type ReadMedium = (part: MediaPart, signal: AbortSignal) => Promise<Mediu
 
 export class ConversationMedia {
   readonly #readMedium: ReadMedium;
-  #media = new Map<MediaPart, Medium>();
+  readonly #media = new Map<MediaPart, Medium>();
 
   constructor(readMedium: ReadMedium) {
     this.#readMedium = readMedium;
   }
 
-  /** The media of a conversation in their order. Those that are in it no longer are forgotten. */
+  /** The media of a conversation in their order. */
   async read(messages: readonly ChatMessage[], { signal, emit }: EncodeCall): Promise<Medium[]> {
     const parts = messages.flatMap(mediaParts);
-    this.#media = new Map([...this.#media].filter(([part]) => parts.includes(part)));
     const unread = [...new Set(parts)].filter((part) => !this.#media.has(part));
     for (const part of unread) {
       const alike = unread.filter(({ type }) => type === part.type);
@@ -33,6 +32,13 @@ export class ConversationMedia {
   /** Lets go of what was decoded. */
   release(): void {
     for (const medium of this.#media.values()) medium.release();
+  }
+
+  /** Lets go of what was decoded, and forgets media that are not in these messages. */
+  keepOnly(messages: readonly ChatMessage[]): void {
+    this.release();
+    const parts = new Set(messages.flatMap(mediaParts));
+    for (const part of this.#media.keys()) if (!parts.has(part)) this.#media.delete(part);
   }
 }
 

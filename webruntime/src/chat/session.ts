@@ -63,6 +63,7 @@ export class Session implements ChatSession {
     this.#refuseWhileAnswering();
     this.#messages = [...messages];
     this.#thinking = thinking;
+    this.#media.keepOnly(messages);
   }
 
   /**
@@ -84,11 +85,13 @@ export class Session implements ChatSession {
       throw error;
     } finally {
       this.#answering = false;
+      this.#media.keepOnly(this.#messages);
     }
   }
 
   dispose(): void {
     this.#messages = [];
+    this.#media.keepOnly([]);
   }
 
   async #answer(options: Omit<SendOptions, "session">, call: EncodeCall): Promise<ChatResult> {

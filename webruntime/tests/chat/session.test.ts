@@ -119,9 +119,14 @@ describe("media", () => {
     expect(session.messages).toEqual([{ role: "user", content }]);
   });
 
-  test("are let go of, decoded, once their rows are in the caches", async () => {
+  test("are let go of, decoded, once their rows are in the caches, before the answer begins", async () => {
+    const seen: string[][] = [];
+    engine.decode = async function* () {
+      seen.push([...released]);
+      yield 1;
+    };
     await send(chat.open({}), [picture("cat:9")]);
-    expect(released).toEqual(["cat"]);
+    expect(seen).toEqual([["cat"]]);
   });
 });
 
@@ -199,10 +204,12 @@ describe("is refused, and the conversation is as it was:", () => {
   test("a file that cannot be read", async () => {
     expect(await refused([picture("cat:9"), picture("broken:1")])).toBeInstanceOf(MediaError);
     expect(engine.encoded).toEqual([]);
+    expect(released).toEqual(["cat"]);
   });
 
   test("forty pictures that do not fit, before anything is encoded", async () => {
     const error = await refused(Array.from({ length: 40 }, (_, index) => picture(`${index}:70`)));
+    expect(released.length).toBe(40);
     expect(error).toBeInstanceOf(ContextError);
     expect(error.message).toMatch(
       /is 2\d\d\d tokens long, but the context holds 1024.*attach less or with less detail/,

@@ -246,6 +246,85 @@ describe("a tower", () => {
   });
 });
 
+describe("memory", () => {
+  /** Bytes of the buffers of the engine's device that were made and not destroyed. */
+  const live = new Map<GPUBuffer, number>();
+  /** Label of a buffer that the GPU has no room for. */
+  let refused: string | undefined;
+  const bytes = () => [...live.values()].reduce((sum, size) => sum + size, 0);
+
+  const counted = {
+    requestAdapter: async () => {
+      const adapter = (await gpu.requestAdapter()) as GPUAdapter;
+      const requestDevice = adapter.requestDevice.bind(adapter);
+      adapter.requestDevice = async (descriptor) => count(await requestDevice(descriptor));
+      return adapter;
+    },
+  } as unknown as GPU;
+
+  function count(device: GPUDevice): GPUDevice {
+    const create = device.createBuffer.bind(device);
+    device.createBuffer = (descriptor) => {
+      const size = descriptor.label === refused ? 2 ** 40 : descriptor.size;
+      const buffer = create({ ...descriptor, size });
+      live.set(buffer, descriptor.size);
+      const destroy = buffer.destroy.bind(buffer);
+      buffer.destroy = () => {
+        live.delete(buffer);
+        return destroy();
+      };
+      return buffer;
+    };
+    return device;
+  }
+
+  async function loadCounted(files: Files = mediaBundle()): Promise<TextEngine> {
+    live.clear();
+    refused = undefined;
+    server = await serveFiles(files);
+    engine = await TextEngine.load(server.url, { gpu: counted });
+    return engine;
+  }
+
+  test("for scratch is taken only while a tower encodes, that for rows until they are disposed of", async () => {
+    const tower = await (await loadCounted()).tower("image");
+    const before = bytes();
+    expect(before).toBeGreaterThan(0);
+    const rows = await encode(tower, [1, 2, 3]);
+    expect(bytes()).toBe(before + 3 * 8);
+    rows.dispose();
+    expect(bytes()).toBe(before);
+  });
+
+  test.each(["slot 1", "rows of image"])(
+    "that the GPU does not have for %s is told, and text goes on",
+    async (label) => {
+      const toy = await loadCounted();
+      const tower = await toy.tower("image");
+      const before = bytes();
+      refused = label;
+      await expect(encode(tower, [1, 2])).rejects.toThrow(DeviceError);
+      expect(bytes()).toBe(before);
+      refused = undefined;
+      expect(await encode(tower, [1, 2])).toMatchObject({ tokens: 2 });
+      await toy.fill(Uint32Array.of(3, 1, 4));
+      expect(await decode(toy, 1, 4)).toEqual(oracleContinuation([3, 1, 4, 1], 4));
+    },
+  );
+
+  test.each([
+    [TOWER_WEIGHTS, 9],
+    ["shaders/lay.wgsl", 0],
+  ])("for a tower whose %s was altered is given back", async (file, offset) => {
+    const files = mediaBundle();
+    const toy = await loadCounted(files);
+    const before = bytes();
+    files.get(file)?.writeUInt8(7, offset);
+    await expect(toy.tower("image")).rejects.toThrow(BundleError);
+    expect(bytes()).toBe(before);
+  });
+});
+
 describe("filling with media", () => {
   const SAID = [3, 1, [5, 6, 7, 8, 9], 2, [4], 11, 12, [1, 2, 3], 10];
 
