@@ -46,8 +46,8 @@ export class Chat {
   }
 
   /**
-   * Says `content`, words or words and media, and gives the parts of the answer as they come; without it the conversation
-   * is answered as it is. Leaving the loop stops the answer. After an error the conversation is as it was before.
+   * Says `content`, words or words and media, and gives the parts of the answer as they come; without it the
+   * conversation is answered as it is. Leaving the loop stops the answer. After an error the conversation is as it was.
    *
    * @throws ContextError when the conversation does not fit, MediaError for files that cannot be used, UsageError for
    *   media that the bundle does not take, DeviceError when the GPU is lost or too small

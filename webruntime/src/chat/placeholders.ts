@@ -3,8 +3,8 @@
  * gemtab/chat/media.py.
  *
  * The template writes one placeholder for each medium. As in transformers' Gemma4Processor it becomes as many
- * placeholder tokens as a tower makes rows, between tokens that mark beginning and end; each frame of a clip has its time
- * before it.
+ * placeholder tokens as a tower makes rows, between tokens that mark beginning and end; each frame of a clip has its
+ * time before it.
  */
 
 import { BundleError, UsageError } from "../engine/errors.ts";

@@ -100,8 +100,8 @@ export interface InputShape {
 export interface Tower {
   /**
    * The rows of one picture, frame or stretch of sound. inputs: by the names of the plan, without padding. Throws
-   * UsageError for inputs that do not fit the plan, ContextError for more tokens than it takes, and DeviceError when the
-   * GPU has no room for it, after which everything else goes on.
+   * UsageError for inputs that do not fit the plan, ContextError for more tokens than it takes, and DeviceError when
+   * the GPU has no room for it, after which everything else goes on.
    */
   encode(inputs: Readonly<Record<string, Float32Array | Uint32Array>>, shape: InputShape): Promise<MediaRows>;
 }
