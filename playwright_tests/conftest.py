@@ -22,6 +22,9 @@ TINY = REPOSITORY / "models" / "tiny"
 CONTEXT = 2048
 """Of the test bundles; the window of models/tiny is 64, so the rings wrap many times."""
 
+FAKE_DEVICES = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+"""A camera that shows a clock and a microphone that beeps, allowed without being asked for."""
+
 COMPILE_MS = 240_000
 """How long a software GPU may take to compile the model's kernels while others use the machine."""
 
@@ -31,7 +34,7 @@ def browser_type_launch_args() -> dict[str, Any]:
     chromium = find_chromium()
     if chromium is None:
         pytest.fail(NOT_FOUND)
-    return launch_options(chromium, SOFTWARE_GPU)
+    return launch_options(chromium, SOFTWARE_GPU, *FAKE_DEVICES)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ async function start(): Promise<void> {
   chat.src = bundles.value;
 }
 
+chat.examples = [{ text: "Who are you?" }, { text: "What is gemtab?" }, { text: "How do I export a model?" }];
 bundles.addEventListener("change", () => {
   chat.src = bundles.value;
 });

@@ -1,6 +1,9 @@
-/** The field in which the visitor writes, and the button beside it. */
+/** Where the visitor writes, attaches, records, and sends. */
 
+import { type Attachment, Attachments, type Kind } from "./attachments.ts";
+import { Camera } from "./camera.ts";
 import { make } from "./dom.ts";
+import { Recorder } from "./recorder.ts";
 
 /** Lines up to which the field grows where the style sheet cannot make it (no `field-sizing`). */
 const MOST_ROWS = 8;
@@ -8,31 +11,71 @@ const MOST_ROWS = 8;
 /** IME input that browsers report without `isComposing`. */
 const IME_KEY_CODE = 229;
 
+/** What the visitor says at once. */
+export interface Draft {
+  text: string;
+  attachments: Attachment[];
+}
+
 export class Composer {
-  readonly form: HTMLFormElement;
+  readonly element: HTMLElement;
   readonly #field: HTMLTextAreaElement;
   readonly #button: HTMLButtonElement;
+  readonly #form: HTMLFormElement;
+  readonly #attachments: Attachments;
+  readonly #recorder: Recorder;
+  readonly #camera: Camera;
+  readonly #notice = make("p", { part: "notice", role: "alert" });
   #answering = false;
 
-  constructor(actions: { send(text: string): void; stop(): void }) {
+  constructor(actions: { send(draft: Draft): void; stop(): void }) {
+    const refuse = (reason: string) => this.#refuse(reason);
+    this.#attachments = new Attachments({ refuse });
+    this.#recorder = new Recorder({ refuse, recorded: (sound) => this.#added([sound]) });
+    this.#camera = new Camera({ refuse, taken: (picture) => this.#added([picture]) });
     this.#field = make("textarea", { part: "input", rows: 1, placeholder: "Write a message", enterKeyHint: "send" });
     this.#field.ariaLabel = "Message";
     this.#button = make("button", { part: "send", type: "submit" });
-    this.form = make("form", { part: "composer" }, this.#field, this.#button);
+    const tools = make("div", { part: "tools" }, this.#attachments.button, this.#camera.button, this.#recorder.button);
+    this.#form = make("form", { part: "composer" }, tools, this.#field, this.#button);
+    const { panel: recording } = this.#recorder;
+    const { panel: camera } = this.#camera;
+    this.element = make(
+      "div",
+      { part: "writing" },
+      this.#notice,
+      camera,
+      recording,
+      this.#attachments.tray,
+      this.#form,
+    );
     this.answering = false;
 
-    this.form.addEventListener("submit", (event) => {
+    this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.#answering) actions.stop();
-      else if (this.#field.value.trim() !== "") actions.send(this.take());
+      else if (!this.empty) actions.send(this.take());
     });
     if (!CSS.supports("field-sizing", "content")) this.#field.addEventListener("input", () => this.#grow());
     this.#field.addEventListener("keydown", (event) => {
       const composing = event.isComposing || event.keyCode === IME_KEY_CODE;
       if (event.key !== "Enter" || event.shiftKey || composing) return;
       event.preventDefault();
-      if (!this.#answering) this.form.requestSubmit();
+      if (!this.#answering) this.#form.requestSubmit();
     });
+    this.#field.addEventListener("paste", (event) => {
+      const files = event.clipboardData?.files ?? [];
+      if (files.length === 0) return;
+      event.preventDefault();
+      this.#added(files);
+    });
+  }
+
+  /** What the model takes beside text. */
+  set kinds(kinds: readonly Kind[]) {
+    this.#attachments.kinds = kinds;
+    this.#recorder.button.hidden = !kinds.includes("audio");
+    this.#camera.button.hidden = !kinds.includes("image");
   }
 
   /** While the model answers, Send is Stop. */
@@ -42,18 +85,55 @@ export class Composer {
     this.#button.ariaKeyShortcuts = answering ? "Escape" : "Enter";
   }
 
-  get text(): string {
-    return this.#field.value;
+  get empty(): boolean {
+    return this.#field.value.trim() === "" && this.#attachments.empty;
   }
 
-  set text(text: string) {
+  /** Takes files that are dropped on `target`, wherever in it. */
+  takeDrops(target: HTMLElement): void {
+    const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
+    target.addEventListener("dragover", (event) => {
+      if (!carriesFiles(event) || this.#attachments.kinds.length === 0) return;
+      event.preventDefault();
+      this.element.part.add("dropping");
+    });
+    target.addEventListener("dragleave", () => this.element.part.remove("dropping"));
+    target.addEventListener("drop", (event) => {
+      this.element.part.remove("dropping");
+      if (!carriesFiles(event) || this.#attachments.kinds.length === 0) return;
+      event.preventDefault();
+      this.#added(event.dataTransfer?.files ?? []);
+    });
+  }
+
+  /** Puts a draft back that could not be sent, unless another one was begun. */
+  put({ text, attachments }: Draft): void {
+    if (!this.empty) return;
     this.#field.value = text;
+    this.#attachments.put(attachments);
   }
 
-  take(): string {
+  take(): Draft {
     const text = this.#field.value.trim();
     this.#field.value = "";
-    return text;
+    this.#notice.textContent = "";
+    return { text, attachments: this.#attachments.take() };
+  }
+
+  /** Microphone and camera off: the room is left. */
+  rest(): void {
+    this.#recorder.stop();
+    this.#camera.stop();
+  }
+
+  #added(files: Iterable<File>): void {
+    this.#notice.textContent = "";
+    this.#attachments.add(files);
+    this.focus();
+  }
+
+  #refuse(reason: string): void {
+    this.#notice.textContent = [this.#notice.textContent, reason].filter(Boolean).join(" ");
   }
 
   #grow(): void {

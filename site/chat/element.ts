@@ -4,15 +4,21 @@ import {
   type AnswerOptions,
   type Chat,
   type ChatMessage,
+  type Content,
+  type ContentPart,
   Gemma,
+  type ImageDetail,
   type Part,
   preview,
 } from "../../webruntime/src/api/index.ts";
+import type { Attachment, Kind } from "./attachments.ts";
 import css from "./chat.css?inline";
-import { Composer } from "./composer.ts";
+import { Composer, type Draft } from "./composer.ts";
+import { DetailChoice } from "./detail.ts";
 import { make } from "./dom.ts";
+import { type Example, Examples } from "./examples.ts";
 import { Gate } from "./gate.ts";
-import { answerNote, gpuName } from "./numbers.ts";
+import { answerNote, gpuName, mediaNote } from "./numbers.ts";
 import { type AnswerView, Transcript } from "./transcript.ts";
 
 export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
@@ -30,7 +36,9 @@ export class GemtabChat extends HTMLElement {
   options: AnswerOptions = {};
 
   readonly #gate = new Gate({ load: () => this.#try(this.load()), cancel: () => this.#loading?.abort() });
-  readonly #composer = new Composer({ send: (text) => this.#try(this.send(text)), stop: () => this.stop() });
+  readonly #composer = new Composer({ send: (draft) => this.#try(this.#say(draft)), stop: () => this.stop() });
+  readonly #detail = new DetailChoice();
+  readonly #examples = new Examples({ choose: (draft) => this.#try(this.#say(draft)) });
   readonly #transcript = new Transcript();
   readonly #gpu = make("span", { part: "gpu" });
   readonly #new = make("button", { part: "new", type: "button" }, "New conversation");
@@ -49,9 +57,11 @@ export class GemtabChat extends HTMLElement {
 
   constructor() {
     super();
-    const foot = make("div", { part: "foot" }, this.#gpu, this.#new);
+    const foot = make("div", { part: "foot" }, this.#gpu, this.#detail.element, this.#new);
     const { log, announcer } = this.#transcript;
-    this.#room = make("div", { part: "room", hidden: true }, log, announcer, this.#composer.form, foot);
+    const parts = [log, announcer, this.#examples.element, this.#composer.element, foot];
+    this.#room = make("div", { part: "room", hidden: true }, ...parts);
+    this.#composer.takeDrops(this.#room);
     const shadow = this.attachShadow({ mode: "open", delegatesFocus: true });
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
@@ -112,9 +122,19 @@ export class GemtabChat extends HTMLElement {
 
   set messages(messages: readonly ChatMessage[]) {
     this.stop();
-    this.#messages = [...messages];
+    this.#setMessages(messages);
     this.#transcript.show(messages);
     this.#closeChat();
+  }
+
+  /** Questions to begin with, each with a picture, a sound or a clip if it is about one; shown before the first message. */
+  set examples(examples: readonly Example[]) {
+    this.#examples.all = examples;
+  }
+
+  #setMessages(messages: readonly ChatMessage[]): void {
+    this.#messages = [...messages];
+    this.#examples.hidden = messages.length > 0;
   }
 
   connectedCallback(): void {
@@ -147,25 +167,39 @@ export class GemtabChat extends HTMLElement {
     return this.#loaded;
   }
 
-  /** Says `text`, loading the model first where it is not loaded; resolves when the answer has ended. */
-  async send(text: string): Promise<void> {
+  /**
+   * Says `content`, words or words and media, loading the model first where it is not loaded; resolves when the answer has
+   * ended.
+   */
+  async send(content: Content): Promise<void> {
     await this.load();
     if (this.#answering) return;
     const stopper = new AbortController();
     this.#answering = stopper;
     this.#setState("answering");
-    this.#transcript.addUser(text);
+    this.#examples.hidden = true;
+    this.#transcript.addUser(content);
     const view = this.#transcript.addAnswer();
     try {
       const chat = this.#openChat();
-      for await (const part of chat.send(text, { ...this.options, signal: stopper.signal })) this.#show(part, view);
-      this.#messages = await chat.messages();
+      for await (const part of chat.send(content, { ...this.options, signal: stopper.signal })) this.#show(part, view);
+      this.#setMessages(await chat.messages());
     } catch (error) {
-      this.#refuse(text, error as Error, view);
+      this.#refuse(error as Error, view);
       throw error;
     } finally {
       if (this.#answering === stopper) this.#answering = undefined;
       if (this.#state === "answering") this.#setState("ready");
+    }
+  }
+
+  /** Says what was written and attached; after an error the visitor gets it back. */
+  async #say(draft: Draft): Promise<void> {
+    try {
+      await this.send(contentOf(draft, this.#detail.chosen));
+    } catch (error) {
+      this.#composer.put(draft);
+      throw error;
     }
   }
 
@@ -184,6 +218,7 @@ export class GemtabChat extends HTMLElement {
   async dispose(): Promise<void> {
     this.#loading?.abort();
     this.stop();
+    this.#composer.rest();
     const gemma = this.#gemma;
     this.#gemma = undefined;
     this.#chat = undefined;
@@ -219,6 +254,10 @@ export class GemtabChat extends HTMLElement {
   #welcome(gemma: Gemma): void {
     this.#gemma = gemma;
     this.#gpu.textContent = gpuName(gemma.info.adapter);
+    const kinds = gemma.inputs.filter((input): input is Kind => input !== "text");
+    this.#composer.kinds = kinds;
+    this.#examples.kinds = kinds;
+    this.#detail.choices = gemma.details;
     this.#enter("room");
     this.#setState("ready");
     this.#emit("ready", gemma.info);
@@ -245,8 +284,11 @@ export class GemtabChat extends HTMLElement {
 
   #show(part: Part, view: AnswerView): void {
     switch (part.type) {
+      case "media":
+        view.waitingFor(mediaNote(part));
+        break;
       case "prompt":
-        view.reading(part.done, part.total);
+        view.waitingFor(`Reading… ${part.done} of ${part.total} tokens`);
         break;
       case "thought":
       case "text":
@@ -264,12 +306,12 @@ export class GemtabChat extends HTMLElement {
     }
   }
 
-  /** An answer that could not be given: the visitor gets the text back. */
-  #refuse(text: string, error: Error, view: AnswerView): void {
+  /** An answer that could not be given: the conversation is as it was before. */
+  #refuse(error: Error, view: AnswerView): void {
     view.end("");
     this.#transcript.show(this.#messages);
     this.#transcript.addNotice(error.message);
-    if (this.#composer.text === "") this.#composer.text = text;
+    this.#examples.hidden = this.#messages.length > 0;
     this.#emit("error", { error });
   }
 
@@ -323,5 +365,23 @@ export class GemtabChat extends HTMLElement {
   /** What went wrong is shown and told by event already; nobody waits for the promise. */
   #try(work: Promise<unknown>): void {
     work.catch(() => undefined);
+  }
+}
+
+/** Media first, as the model is used to; a draft of text alone is a string. */
+function contentOf({ text, attachments }: Draft, detail: ImageDetail | undefined): Content {
+  if (attachments.length === 0) return text;
+  const media = attachments.map((attachment) => partOf(attachment, detail));
+  return text === "" ? media : [...media, { type: "text", text }];
+}
+
+function partOf({ kind, blob }: Attachment, detail: ImageDetail | undefined): ContentPart {
+  switch (kind) {
+    case "image":
+      return { type: "image", image: blob, detail };
+    case "audio":
+      return { type: "audio", audio: blob };
+    case "video":
+      return { type: "video", video: blob };
   }
 }

@@ -1,6 +1,6 @@
 /** Numbers and names in words. */
 
-import type { AdapterSummary, ChatResult } from "../../webruntime/src/api/index.ts";
+import type { AdapterSummary, ChatResult, MediaEvent, MediaKind } from "../../webruntime/src/api/index.ts";
 
 export function bytes(count: number): string {
   if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
@@ -24,4 +24,20 @@ export function answerNote({ finish, stats }: Pick<ChatResult, "finish" | "stats
   if (stats.firstTokenSeconds > 0) parts.push(`first token after ${stats.firstTokenSeconds.toFixed(2)} s`);
   parts.push(`context ${stats.contextUsed} of ${context}`);
   return parts.join(" · ");
+}
+
+const KINDS: Record<MediaKind, string> = { image: "picture", audio: "sound", video: "clip" };
+const DOING: Record<MediaKind, string> = { image: "Looking at", audio: "Listening to", video: "Watching" };
+
+/** What is being done with media before the prompt is read. */
+export function mediaNote(event: MediaEvent): string {
+  if (event.stage === "load") {
+    const part = event.tower === "image" ? "sees" : "hears";
+    const share = event.total > 0 ? ` ${bytes(event.loaded)} of ${bytes(event.total)}` : "";
+    return `Loading the part that ${part}…${share}`;
+  }
+  const which = event.of > 1 ? `${KINDS[event.kind]} ${event.number} of ${event.of}` : `the ${KINDS[event.kind]}`;
+  if (event.stage === "read") return `Opening ${which}…`;
+  const part = event.parts > 1 ? `, ${event.part} of ${event.parts}` : "";
+  return `${DOING[event.kind]} ${which}${part}…`;
 }

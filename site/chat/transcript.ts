@@ -1,9 +1,13 @@
 /** The conversation as it is shown. */
 
-import type { ChatMessage, ToolCall } from "../../webruntime/src/api/index.ts";
+import type { ChatMessage, Content, ContentPart, ToolCall } from "../../webruntime/src/api/index.ts";
+import { type Kind, viewOf } from "./attachments.ts";
 import { make } from "./dom.ts";
 import { MarkdownStream } from "./markdown.ts";
 import { Sentences } from "./sentences.ts";
+
+/** What media of a message are called where they have no name. */
+const NAMES: Record<Kind, string> = { image: "Picture", audio: "Sound", video: "Clip" };
 
 /** Pixels from its end within which the log counts as being there. */
 const NEAR_END = 48;
@@ -16,6 +20,9 @@ export class Transcript {
   /** Whether the reader is at the end, and so is taken along as the log grows or its window shrinks. */
   #atEnd = true;
 
+  /** Of the media that are shown. */
+  readonly #urls: string[] = [];
+
   /** The log's layout when it was last looked at. */
   #layout = "";
 
@@ -24,9 +31,25 @@ export class Transcript {
     new ResizeObserver(() => this.#follow()).observe(this.log);
   }
 
-  addUser(text: string): void {
-    this.#add("user", "You", make("div", { part: "text user-text" }, text));
+  addUser(content: Content): void {
+    const parts = typeof content === "string" ? [{ type: "text" as const, text: content }] : content;
+    const media = parts.flatMap((part) => this.#mediaView(part));
+    const text = parts.map((part) => (part.type === "text" ? part.text : "")).join("");
+    const body = make("div", { part: "text user-text" });
+    if (media.length > 0) body.append(make("div", { className: "media" }, ...media));
+    body.append(text);
+    this.#add("user", "You", body);
     this.#scrollToEnd();
+  }
+
+  /** A picture, sound or clip of a message. Samples from a microphone have no player. */
+  #mediaView(part: ContentPart): HTMLElement[] {
+    if (part.type === "text") return [];
+    const content = part.type === "image" ? part.image : part.type === "audio" ? part.audio : part.video;
+    if (!(content instanceof Blob)) return [make("span", {}, "Sound")];
+    const url = URL.createObjectURL(content);
+    this.#urls.push(url);
+    return [viewOf({ kind: part.type, name: NAMES[part.type] }, url)];
   }
 
   addAnswer(): AnswerView {
@@ -44,12 +67,13 @@ export class Transcript {
 
   show(messages: readonly ChatMessage[]): void {
     this.log.replaceChildren();
+    for (const url of this.#urls.splice(0)) URL.revokeObjectURL(url);
     for (const { role, content, toolCalls = [] } of messages) {
       if (role === "user") this.addUser(content);
       if (role !== "assistant") continue;
       const view = this.addAnswer();
       for (const call of toolCalls) view.toolCall(call);
-      view.text(content);
+      view.text(typeof content === "string" ? content : "");
       view.end("");
     }
     this.announcer.replaceChildren();
@@ -106,9 +130,9 @@ export class AnswerView {
     this.element.append(this.#waiting, this.#text);
   }
 
-  /** done of total prompt tokens are read. */
-  reading(done: number, total: number): void {
-    this.#waiting.textContent = `Reading… ${done} of ${total} tokens`;
+  /** words: what is going on before the answer begins. */
+  waitingFor(words: string): void {
+    this.#waiting.textContent = words;
   }
 
   thought(text: string): void {

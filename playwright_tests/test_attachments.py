@@ -1,0 +1,223 @@
+"""Pictures, sounds and clips in the page: attached, dropped, pasted, recorded, and what is said where that fails."""
+
+import base64
+import io
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from playwright_tests.conftest import ChatPage
+from tests.media.clips import clip
+
+
+def picture_bytes() -> bytes:
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((300, 200)).convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file of each kind, and some that cannot be used."""
+    folder = tmp_path_factory.mktemp("media")
+    (folder / "picture.png").write_bytes(picture_bytes())
+    with wave.open(str(folder / "sound.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes((np.sin(np.arange(16_000) / 20) * 8000).astype("<i2").tobytes())
+    (folder / "film.webm").write_bytes(clip("webm", "libvpx", frames=3, sound=True, b="1M"))
+    (folder / "notes.txt").write_text("Nothing to see.")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "broken.png").write_bytes(picture_bytes()[:200])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A context in which microphone and camera may be used; the browser has fake ones."""
+    context = browser.new_context(permissions=["microphone", "camera"])
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def loaded(context: BrowserContext, served: str) -> ChatPage:
+    chat_page = ChatPage(context.new_page())
+    chat_page.open(served)
+    chat_page.set_options()
+    chat_page.load()
+    return chat_page
+
+
+@pytest.fixture
+def chat_page(loaded: ChatPage) -> ChatPage:
+    """A new conversation."""
+    loaded.page.get_by_role("button", name="New conversation").click()
+    return loaded
+
+
+def attach(chat_page: ChatPage, *files: Path) -> None:
+    with chat_page.page.expect_file_chooser() as chooser:
+        chat_page.page.get_by_role("button", name="Attach a file").click()
+    chooser.value.set_files(list(files))
+
+
+def ask(chat_page: ChatPage, text: str) -> None:
+    """Says it and waits for the end of the answer."""
+    chat_page.say(text)
+    chat_page.ended()
+
+
+def user_messages(page: Page) -> list[list[str]]:
+    """The kinds of parts of what the user said."""
+    found: list[list[str]] = page.evaluate(
+        """() => document.querySelector('gemtab-chat').messages.filter(({ role }) => role === 'user')
+            .map(({ content }) => typeof content === 'string' ? ['text'] : content.map(({ type }) => type))"""
+    )
+    return found
+
+
+def test_every_kind_is_sent_with_the_words(chat_page: ChatPage, media: Path) -> None:
+    page = chat_page.page
+    attach(chat_page, media / "picture.png", media / "sound.wav", media / "film.webm")
+    tray = page.get_by_role("list", name="Attached")
+    expect(tray.get_by_role("listitem")).to_have_count(3)
+    expect(tray.get_by_role("img", name="picture.png")).to_be_visible()
+    ask(chat_page, "What is this?")
+    expect(tray).to_be_hidden()
+    assert user_messages(page) == [["image", "audio", "video", "text"]]
+    log = page.get_by_role("log")
+    expect(log.get_by_role("img", name="Picture")).to_be_visible()
+    expect(log.locator("audio[aria-label=Sound]")).to_be_visible()
+    expect(log.locator("video[aria-label=Clip]")).to_be_visible()
+    ask(chat_page, "And now?")
+    assert user_messages(page) == [["image", "audio", "video", "text"], ["text"]]
+
+
+def test_what_is_attached_can_be_taken_away(chat_page: ChatPage, media: Path) -> None:
+    page = chat_page.page
+    attach(chat_page, media / "picture.png", media / "sound.wav")
+    page.get_by_role("button", name="Remove picture.png").click()
+    expect(page.get_by_role("list", name="Attached").get_by_role("listitem")).to_have_count(1)
+    expect(page.get_by_role("button", name="Attach a file")).to_be_focused()
+    page.get_by_role("button", name="Remove sound.wav").press("Enter")
+    expect(page.get_by_role("list", name="Attached")).to_be_hidden()
+
+
+def files_event(page: Page, selector: str, kind: str) -> None:
+    """Drops or pastes a picture."""
+    page.evaluate(
+        """([selector, kind, data]) => {
+            const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], 'held.png', { type: 'image/png' }));
+            const target = document.querySelector('gemtab-chat').shadowRoot.querySelector(selector);
+            const options = { bubbles: true, composed: true, cancelable: true };
+            target.dispatchEvent(kind === 'paste'
+                ? new ClipboardEvent('paste', { ...options, clipboardData: transfer })
+                : new DragEvent(kind, { ...options, dataTransfer: transfer }));
+        }""",
+        [selector, kind, base64.b64encode(picture_bytes()).decode()],
+    )
+
+
+@pytest.mark.parametrize(("selector", "kind"), [("[part~=log]", "drop"), ("textarea", "paste")])
+def test_dropped_and_pasted(chat_page: ChatPage, selector: str, kind: str) -> None:
+    page = chat_page.page
+    files_event(page, selector, kind)
+    expect(page.get_by_role("img", name="held.png")).to_be_visible()
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    page.get_by_role("button", name="Remove held.png").click()
+
+
+def test_files_that_cannot_be_taken_are_named(chat_page: ChatPage, media: Path) -> None:
+    attach(chat_page, media / "notes.txt", media / "empty.png")
+    notice = chat_page.page.get_by_role("alert").filter(has_text="notes.txt")
+    expect(notice).to_contain_text("notes.txt is text/plain; this model takes a picture, a sound, a clip.")
+    expect(notice).to_contain_text("empty.png is empty")
+    expect(chat_page.page.get_by_role("list", name="Attached")).to_be_hidden()
+
+
+def test_a_damaged_picture_leaves_conversation_and_draft(chat_page: ChatPage, media: Path) -> None:
+    page = chat_page.page
+    ask(chat_page, "Hello!")
+    before = page.evaluate("document.querySelector('gemtab-chat').messages.length")
+    attach(chat_page, media / "broken.png")
+    field = page.get_by_label("Message", exact=True)
+    field.fill("What is this?")
+    field.press("Enter")
+    expect(page.get_by_role("log").get_by_role("alert")).to_contain_text("damaged or incomplete")
+    assert page.evaluate("document.querySelector('gemtab-chat').messages.length") == before
+    expect(field).to_have_value("What is this?")
+    page.get_by_role("button", name="Remove broken.png").click()
+    field.fill("")
+
+
+def test_a_recording_is_attached(chat_page: ChatPage) -> None:
+    page = chat_page.page
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_text("1 of 30 s")).to_be_visible()
+    expect(page.get_by_label("Sound level")).to_be_visible()
+    page.get_by_role("button", name="Stop recording").click()
+    expect(page.locator("audio[aria-label=Recording]")).to_be_visible()
+    expect(page.get_by_label("Sound level")).to_be_hidden()
+    ask(chat_page, "What do I say?")
+    assert user_messages(page) == [["audio", "text"]]
+
+
+def test_a_picture_from_the_camera_is_attached(chat_page: ChatPage) -> None:
+    page = chat_page.page
+    page.get_by_role("button", name="Camera").click()
+    take = page.get_by_role("button", name="Take the picture")
+    expect(take).to_be_focused()
+    take.click()
+    expect(page.get_by_role("img", name="Picture")).to_be_visible()
+    expect(take).to_be_hidden()
+    ask(chat_page, "What is this?")
+    assert user_messages(page) == [["image", "text"]]
+
+
+def test_picture_detail_is_a_choice(chat_page: ChatPage, media: Path) -> None:
+    page = chat_page.page
+    page.get_by_label("Picture detail").select_option("280 tokens")
+    attach(chat_page, media / "picture.png")
+    ask(chat_page, "What is this?")
+    detail = page.evaluate("document.querySelector('gemtab-chat').messages[0].content[0].detail")
+    assert detail == 280
+    page.get_by_label("Picture detail").select_option("default")
+
+
+@pytest.mark.parametrize(("button", "device"), [("Record", "microphone"), ("Camera", "camera")])
+def test_permission_denied_is_said_in_words(chat_page: ChatPage, button: str, device: str) -> None:
+    """What browsers throw when the visitor says no; there is no way to say no to Chromium's fake devices."""
+    page = chat_page.page
+    page.evaluate(
+        """() => {
+            globalThis.asked = navigator.mediaDevices.getUserMedia;
+            navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'));
+        }"""
+    )
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_role("alert").filter(has_text="may not be used")).to_contain_text(
+        f"The {device} may not be used"
+    )
+    page.evaluate("() => { navigator.mediaDevices.getUserMedia = globalThis.asked; }")
+
+
+def test_no_camera_is_said_in_words(chat_page: ChatPage) -> None:
+    page = chat_page.page
+    page.evaluate(
+        """() => {
+            globalThis.asked = navigator.mediaDevices.getUserMedia;
+            navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError'));
+        }"""
+    )
+    page.get_by_role("button", name="Camera").click()
+    expect(page.get_by_role("alert").filter(has_text="was found")).to_contain_text("No camera was found. Connect one")
+    page.evaluate("() => { navigator.mediaDevices.getUserMedia = globalThis.asked; }")

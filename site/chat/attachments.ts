@@ -1,0 +1,128 @@
+/** Pictures, sound and clips that wait to be sent: chosen, dropped, pasted or recorded, shown, and taken away again. */
+
+import { make } from "./dom.ts";
+
+export type Kind = "image" | "audio" | "video";
+
+export interface Attachment {
+  kind: Kind;
+  blob: Blob;
+  name: string;
+}
+
+/** Larger files are refused before they are read: a tab would run out of memory on them. */
+const MOST_BYTES = 512e6;
+
+const KINDS: Record<Kind, string> = { image: "a picture", audio: "a sound", video: "a clip" };
+
+interface Waiting extends Attachment {
+  url: string;
+  item: HTMLElement;
+}
+
+export class Attachments {
+  /** What waits; empty and hidden where nothing does. */
+  readonly tray = make("ul", { part: "tray", hidden: true, ariaLabel: "Attached" });
+  readonly button = make("button", { part: "attach", type: "button", hidden: true, ariaLabel: "Attach a file" }, "+");
+  readonly #input = make("input", { type: "file", multiple: true, hidden: true });
+  readonly #refuse: (reason: string) => void;
+  #kinds: readonly Kind[] = [];
+  #waiting: Waiting[] = [];
+
+  constructor(actions: { refuse(reason: string): void }) {
+    this.#refuse = (reason) => actions.refuse(reason);
+    this.button.append(this.#input);
+    this.button.addEventListener("click", () => this.#input.click());
+    // The click that opens the chooser would come back to the button around it.
+    this.#input.addEventListener("click", (event) => event.stopPropagation());
+    this.#input.addEventListener("change", () => {
+      this.add(this.#input.files ?? []);
+      this.#input.value = "";
+    });
+  }
+
+  /** What the model takes. */
+  set kinds(kinds: readonly Kind[]) {
+    this.#kinds = kinds;
+    this.button.hidden = kinds.length === 0;
+    this.#input.accept = kinds.map((kind) => `${kind}/*`).join(",");
+  }
+
+  get kinds(): readonly Kind[] {
+    return this.#kinds;
+  }
+
+  get empty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  add(files: Iterable<File>): void {
+    for (const file of files) {
+      const kind = kindOf(file);
+      if (kind === undefined || !this.#kinds.includes(kind)) this.#refuse(this.#notTaken(file, kind));
+      else if (file.size === 0) this.#refuse(`${file.name} is empty: it has no bytes. Choose another file.`);
+      else if (file.size > MOST_BYTES) {
+        const size = `${Math.round(file.size / 1e6)} MB`;
+        this.#refuse(
+          `${file.name} has ${size}; at most ${MOST_BYTES / 1e6} MB can be attached. Cut or shrink it first.`,
+        );
+      } else this.#show({ kind, blob: file, name: file.name });
+    }
+  }
+
+  put(attachments: readonly Attachment[]): void {
+    for (const attachment of attachments) this.#show(attachment);
+  }
+
+  /** What waits, which then waits no more. */
+  take(): Attachment[] {
+    const taken = this.#waiting.map(({ kind, blob, name }) => ({ kind, blob, name }));
+    for (const waiting of [...this.#waiting]) this.#remove(waiting);
+    return taken;
+  }
+
+  #show(attachment: Attachment): void {
+    const url = URL.createObjectURL(attachment.blob);
+    const label = `Remove ${attachment.name}`;
+    const remove = make("button", { part: "remove", type: "button", ariaLabel: label, title: label }, "×");
+    const item = make("li", { part: "attachment" }, viewOf(attachment, url), remove);
+    const waiting = { ...attachment, url, item };
+    remove.addEventListener("click", () => {
+      this.#remove(waiting);
+      this.button.focus();
+    });
+    this.#waiting.push(waiting);
+    this.tray.append(item);
+    this.tray.hidden = false;
+  }
+
+  #remove(waiting: Waiting): void {
+    this.#waiting = this.#waiting.filter((other) => other !== waiting);
+    URL.revokeObjectURL(waiting.url);
+    waiting.item.remove();
+    this.tray.hidden = this.empty;
+  }
+
+  #notTaken(file: File, kind: Kind | undefined): string {
+    const taken = this.#kinds.map((one) => KINDS[one]).join(", ") || "text only";
+    const found = kind === undefined ? (file.type === "" ? "of an unknown kind" : file.type) : KINDS[kind];
+    return `${file.name} is ${found}; this model takes ${taken}.`;
+  }
+}
+
+/** How an attachment is shown, in the tray and in the conversation. `url` is an object URL of its bytes. */
+export function viewOf({ kind, name }: Pick<Attachment, "kind" | "name">, url: string): HTMLElement {
+  switch (kind) {
+    case "image":
+      return make("img", { part: "thumbnail", src: url, alt: name });
+    case "audio":
+      return make("audio", { part: "player", src: url, controls: true, ariaLabel: name });
+    case "video":
+      return make("video", { part: "thumbnail", src: url, controls: true, muted: true, ariaLabel: name });
+  }
+}
+
+function kindOf(file: File): Kind | undefined {
+  const kind = file.type.split("/")[0];
+  return kind === "image" || kind === "audio" || kind === "video" ? kind : undefined;
+}

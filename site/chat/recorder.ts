@@ -1,0 +1,102 @@
+/** Recording sound: a button, a level meter, and an end after the longest sound that the model takes. */
+
+import { make } from "./dom.ts";
+import { whyNot } from "./permission.ts";
+
+/** The model hears this many seconds at once. */
+export const MOST_SECONDS = 30;
+
+const TICK_MS = 100;
+
+interface Running {
+  recorder: MediaRecorder;
+  stream: MediaStream;
+  context: AudioContext;
+  timer: ReturnType<typeof setInterval>;
+}
+
+export class Recorder {
+  readonly button = make("button", { part: "record", type: "button", hidden: true }, "Record");
+  readonly #level = make("meter", { part: "level", max: 1, value: 0, ariaLabel: "Sound level" });
+  readonly #time = make("span", { part: "time" });
+  /** Shown while it records. */
+  readonly panel = make("div", { part: "recording", hidden: true }, this.#level, this.#time);
+  readonly #actions: { recorded(sound: File): void; refuse(reason: string): void };
+  #running: Running | undefined;
+  #starting = false;
+
+  constructor(actions: { recorded(sound: File): void; refuse(reason: string): void }) {
+    this.#actions = actions;
+    this.button.addEventListener("click", () => {
+      if (this.#running) this.stop();
+      else void this.#start();
+    });
+  }
+
+  /** Ends the recording, and attaches what was recorded. */
+  stop(): void {
+    if (this.#running?.recorder.state === "recording") this.#running.recorder.stop();
+  }
+
+  async #start(): Promise<void> {
+    if (this.#starting) return;
+    this.#starting = true;
+    try {
+      const stream = await askForMicrophone();
+      this.#record(stream);
+    } catch (error) {
+      this.#actions.refuse(whyNot(error, "microphone"));
+    } finally {
+      this.#starting = false;
+    }
+  }
+
+  #record(stream: MediaStream): void {
+    const context = new AudioContext();
+    const analyser = new AnalyserNode(context, { fftSize: 1024 });
+    context.createMediaStreamSource(stream).connect(analyser);
+    const recorder = new MediaRecorder(stream);
+    const chunks: Blob[] = [];
+    recorder.addEventListener("dataavailable", ({ data }) => chunks.push(data));
+    recorder.addEventListener("stop", () => this.#ended(chunks, recorder.mimeType));
+    const started = performance.now();
+    const timer = setInterval(() => {
+      const seconds = (performance.now() - started) / 1000;
+      this.#level.value = loudness(analyser);
+      this.#time.textContent = `${Math.floor(seconds)} of ${MOST_SECONDS} s`;
+      if (seconds >= MOST_SECONDS) this.stop();
+    }, TICK_MS);
+    this.#running = { recorder, stream, context, timer };
+    this.button.textContent = "Stop recording";
+    this.panel.hidden = false;
+    recorder.start();
+  }
+
+  #ended(chunks: Blob[], type: string): void {
+    const running = this.#running;
+    this.#running = undefined;
+    this.button.textContent = "Record";
+    this.panel.hidden = true;
+    if (!running) return;
+    clearInterval(running.timer);
+    for (const track of running.stream.getTracks()) track.stop();
+    void running.context.close();
+    const sound = new File(chunks, "Recording", { type });
+    if (sound.size === 0) this.#actions.refuse("Nothing was recorded. Try again, and speak a little longer.");
+    else this.#actions.recorded(sound);
+  }
+}
+
+function askForMicrophone(): Promise<MediaStream> {
+  // What makes a call pleasant, such as levelling, changes what the model hears.
+  const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  return navigator.mediaDevices.getUserMedia({ audio: plain });
+}
+
+/** The root mean square of the last samples, drawn out so that speech moves the meter. */
+function loudness(analyser: AnalyserNode): number {
+  const samples = new Float32Array(analyser.fftSize);
+  analyser.getFloatTimeDomainData(samples);
+  const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
+  return Math.min(1, Math.sqrt(power) * 4);
+}
