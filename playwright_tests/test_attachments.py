@@ -139,7 +139,7 @@ def test_dropped_and_pasted(chat_page: ChatPage, selector: str, kind: str) -> No
 def test_files_that_cannot_be_taken_are_named(chat_page: ChatPage, media: Path) -> None:
     attach(chat_page, media / "notes.txt", media / "empty.png")
     notice = chat_page.page.get_by_role("alert").filter(has_text="notes.txt")
-    expect(notice).to_contain_text("notes.txt is text/plain; this model takes a picture, a sound, a clip.")
+    expect(notice).to_contain_text("notes.txt is text/plain; this model takes a picture, a clip, a sound.")
     expect(notice).to_contain_text("empty.png is empty")
     expect(chat_page.page.get_by_role("list", name="Attached")).to_be_hidden()
 
