@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from playwright_tests.serving import serving
 
 WORKER = """
-import * as media from "./gemtab-media.js";
+import * as media from "/gemtab-media.js";
 
 function packed(value) {
   if (Array.isArray(value)) return value.map(packed);
@@ -36,12 +36,9 @@ onmessage = async ({ data: { body, args, file } }) => {
 """
 """Runs what it is sent. Served without the site's content security policy, which forbids that."""
 
-HEADERS = {"Content-Type": "text/javascript", "Cross-Origin-Embedder-Policy": "require-corp"}
-"""What a page that isolates itself takes workers with."""
-
 PAGE = """
 async ({ body, args, bytes }) => {
-  const worker = new Worker("media-test-worker.js", { type: "module" });
+  const worker = new Worker("/media-test-worker.js", { type: "module" });
   const file = new File([Uint8Array.from(atob(bytes), (each) => each.charCodeAt(0))], args.name ?? "file");
   const answer = await new Promise((resolve, reject) => {
     worker.onmessage = ({ data }) => resolve(data);
@@ -101,7 +98,9 @@ def adapter() -> None:
 def media(browser: Browser) -> Iterator[Media]:
     with serving({}) as site:
         page = browser.new_page()
-        page.route("**/media-test-worker.js", lambda route: route.fulfill(headers=HEADERS, body=WORKER))
-        page.goto(site)
+        page.route("**/media-test-worker.js", lambda route: route.fulfill(content_type="text/javascript", body=WORKER))
+        # An empty page: the site's own would load itself anew whenever the site is built.
+        page.route("**/media-test.html", lambda route: route.fulfill(content_type="text/html", body=""))
+        page.goto(site + "media-test.html")
         yield Media(page)
         page.close()

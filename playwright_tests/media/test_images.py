@@ -22,7 +22,7 @@ STEP = 1 / 255 + 1e-6
 SHARE = 0.999
 """On at least so much of them."""
 
-RULES = {"patch": 16, "pooling": 3, "maxSoftTokens": 280, "merged": False}
+RULES = {"patch": 16, "pooling": 3, "maxSoftTokens": BUDGETS[0], "merged": False}
 PREPARE = "async (media, { rules }, file) => media.imageInputs(await media.decodeImage(file), rules)"
 DECODE = "async (media, _, file) => media.decodeImage(file)"
 
@@ -41,7 +41,9 @@ def prepared(media: Media, name: str, content: bytes, **rules: Any) -> dict[str,
 
 def processed(pixels: Any) -> tuple[Any, Any, int]:
     """Patches, positions and soft tokens by transformers, without padding."""
-    out = Gemma4ImageProcessorPil()(pixels, input_data_format="channels_last", return_tensors="np")
+    out = Gemma4ImageProcessorPil(max_soft_tokens=BUDGETS[0])(
+        pixels, input_data_format="channels_last", return_tensors="np"
+    )
     real = out["image_position_ids"][0][:, 0] >= 0
     return out["pixel_values"][0][real], out["image_position_ids"][0][real], out["num_soft_tokens_per_image"][0]
 
@@ -73,6 +75,21 @@ def test_decoding_alone_is_exact(media: Media, corpus: dict[str, bytes]) -> None
         expected = load_image(content)
         assert (found["height"], found["width"]) == expected.shape[:2], name
         assert np.array_equal(found["data"], expected.ravel()), name
+
+
+def test_without_webgl_opaque_pictures_are_exact_all_the_same(media: Media) -> None:
+    pixels = scene(2100, 30)  # longer than what is copied at a time
+    found = media.call(
+        """async (media, _, file) => {
+          const { getContext } = OffscreenCanvas.prototype;
+          OffscreenCanvas.prototype.getContext = function (kind, options) {
+            return kind === "webgl2" ? null : getContext.call(this, kind, options);
+          };
+          return media.decodeImage(file);
+        }""",
+        png(pixels, 2),
+    )
+    assert np.array_equal(found["data"], pixels.ravel())
 
 
 @pytest.mark.parametrize(
