@@ -275,16 +275,19 @@ def test_local_attention(case: dict[str, int], activation: Activation, tmp_path:
 
 def lonely(b: GraphBuilder, op: str) -> Value:
     x: Any = b.input("x", ("T", 8))
+    heads = b.rms_norm(b.input("heads", ("T", 1, 132)), None, EPS)
     return {
         "clamp": lambda: b.clamp(x, 1.0),
         "clip": lambda: clip(b, x, "in"),
         "relu": lambda: b.relu(x),
         "causal_depthwise": lambda: b.causal_depthwise(x, vector(b, "kernel", 8, 1, 3)),
         "layer_norm": lambda: b.layer_norm(x, vector(b, "weight", 8), None, EPS),
+        # A tile of such keys and values does not fit workgroup memory.
+        "full_attention": lambda: b.full_attention(heads, heads, heads, 1.0),
     }[op]()
 
 
-@pytest.mark.parametrize("op", ["clamp", "clip", "relu", "causal_depthwise", "layer_norm"])
+@pytest.mark.parametrize("op", ["clamp", "clip", "relu", "causal_depthwise", "layer_norm", "full_attention"])
 def test_ops_that_fit_no_pattern_are_refused_by_name(op: str) -> None:
     b = GraphBuilder("lonely")
     with b.at("here"):

@@ -19,7 +19,10 @@ from gemtab.backends.webgpu.steps import (
     Subsample,
     TurnHeads,
 )
-from gemtab.graph import Graph, Node, Value, Weight
+from gemtab.graph import Graph, Node, Value, Weight, known
+
+MOST_HEAD = 128
+"""The largest heads of which a tile of keys and values fits workgroup memory."""
 
 
 def fuse_tower(graph: Graph) -> list[Step]:
@@ -192,6 +195,8 @@ class _TowerFusion(Fusion):
         self._steps.append(step)
 
     def _full_attention(self, node: Node) -> None:
+        if known(node.output.shape[2]) > MOST_HEAD:
+            raise refusal(node)
         q, k, v = (node.value(index) for index in range(3))
         self._steps += [self._heads(value, node) for value in (q, k, v)]
         self._steps.append(FullAttend(q, k, v, node.number("scale"), node.output, node.label))

@@ -29,15 +29,9 @@ from gemtab.graph import Value, known
 MOST_POSITIONS = 16_384
 """Positions on an axis that the angle tables reach: more than the patches of any picture, were they all in a row."""
 
-_QUERIES = 64
-"""Queries that one workgroup of full_attention takes."""
-
-_TILES = 40
-"""Workgroups a head of one dispatch of it: attention is quadratic in the patches, and that of the largest pictures
+_QUERIES = 2560
+"""Queries of one dispatch of full_attention: it is quadratic in the patches, and all of the largest pictures' at once
 would keep a slow GPU busy for longer than Windows allows."""
-
-_KEYS = 16
-"""Keys that lie in workgroup memory at a time: with their values, heads of 128 fit in 16 KiB."""
 
 
 class TowerLowering(Lowering):
@@ -165,9 +159,11 @@ class TowerLowering(Lowering):
     def _full_attend(self, step: FullAttend) -> None:
         per_token, _ = row_counts(step.out)
         heads, size = map(known, step.out.shape[1:])
+        split = _invocations_a_query(size)
+        queries = 64 // split
         kernel = KernelSource(
             "full_attention/full_attention",
-            (("act", self._shared.activation), ("size", size), ("tile", _KEYS)),
+            (("act", self._shared.activation), ("size", size), ("split", split), ("tile", 16 if size <= 72 else 8)),
             (read("q", "Act4"), read("k", "Act4"), read("v", "Act4"), STEP, write("out", "Act4")),
             (("first_tile", "u32"),),
             (
@@ -178,10 +174,10 @@ class TowerLowering(Lowering):
             ),
         )
         names = (step.q.name, step.k.name, step.v.name, "step", self._value(step.out, wide=False))
-        tiles: Expr = ("ceildiv", _rows(step.out), _QUERIES)
-        for first in range(0, -(-per_token * self._tokens // _QUERIES), _TILES):
+        tiles: Expr = ("ceildiv", _rows(step.out), queries)
+        for first in range(0, -(-per_token * self._tokens // queries), _QUERIES // queries):
             # A picture that is not so large has no workgroups here, so the dispatch is left out.
-            reached: Expr = ("min", _TILES, ("max", 0, ("-", tiles, first)))
+            reached: Expr = ("min", _QUERIES // queries, ("max", 0, ("-", tiles, first)))
             self._launch(kernel, names, (first,), (reached, heads, 1), step.label)
 
     def _pool(self, step: Pool) -> None:
@@ -270,6 +266,11 @@ class TowerLowering(Lowering):
         values = (step.q.name, step.k.name, step.v.name, step.relative.name)
         names = (*values, self._weight(step.dim_scale), self._value(step.out, wide=False))
         self._launch(kernel, names, (), (heads, _rows(step.out), 1), step.label)
+
+
+def _invocations_a_query(size: int) -> int:
+    """How many invocations of full_attention share a query, so that none holds more than 9 vectors of 4 of it."""
+    return next((split for split in (1, 2, 4) if size % (4 * split) == 0 and size <= 36 * split), 1)
 
 
 def _rows(value: Value) -> Expr:
