@@ -15,6 +15,7 @@ from gemtab.errors import BundleError, UsageError
 from gemtab.media.audio import AudioInputs, audio_inputs, load_audio, segments
 from gemtab.media.audio_rules import AudioRules, audio_rules
 from gemtab.media.images import ImageInputs, Pixels, image_inputs, load_image
+from gemtab.media.mel import Samples
 from gemtab.media.resample import resample
 from gemtab.media.rules import ImageRules, image_rules, target_size, video_rules
 from gemtab.media.video import load_video
@@ -46,15 +47,22 @@ class MediaReader:
     def image(self, source: Source, detail: int | None = None) -> Medium:
         """A picture; detail: the most soft tokens it may take, by default as the model has it."""
         self._takes("image")
+        return self.picture(load_image(source), detail)
+
+    def picture(self, pixels: Pixels, detail: int | None = None) -> Medium:
+        """As `image`, of pixels [height, width, 3]."""
         rules = image_rules(self._config)
         rules = rules if detail is None else rules.within(detail)
-        return Medium("image", (_picture(load_image(source), rules),))
+        return Medium("image", (_picture(pixels, rules),))
 
     def audio(self, source: Source, long: Literal["segments", "refuse"] = "segments") -> Medium:
         """A sound; long: whether one that is longer than the model hears at once is cut or refused."""
         self._takes("audio")
+        return self.sound(*load_audio(source), long)
+
+    def sound(self, samples: Samples, rate: int, long: Literal["segments", "refuse"] = "segments") -> Medium:
+        """As `audio`, of samples, mono and full scale ±1, at `rate` a second."""
         rules = audio_rules(self._config)
-        samples, rate = load_audio(source)
         heard = resample(samples, rate, rules.rate)
         return Medium("audio", tuple(_sound(part, rules) for part in segments(heard, rules, long)))
 

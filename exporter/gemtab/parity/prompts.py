@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from gemtab.bundle.manifest import Manifest
+from gemtab.chat.media import Medium, Placeholders, Prompt
 from gemtab.chat.session import Message
 from gemtab.chat.template import ChatTemplate
 from gemtab.chat.tokenizer import ChatTokenizer
@@ -19,16 +23,39 @@ STORY = (
 )
 
 
-def prompts(folder: Path, long: int, most: int) -> list[list[int]]:
-    """Token ids of a few prompts, as the bundle's template renders them: short ones, and one of about `long` tokens
-    that makes ring caches wrap. None is longer than `most`."""
+def prompts(folder: Path, manifest: Manifest, long: int, most: int) -> list[Prompt]:
+    """A few prompts, as the bundle's template renders them: short ones, one of about `long` tokens that makes ring
+    caches wrap, and one with a picture and a sound as far as the bundle takes them. None is longer than `most`."""
     tokenizer, template = ChatTokenizer(folder), ChatTemplate(folder)
+    placeholders = Placeholders(folder, tokenizer)
 
-    def render(text: str) -> list[int]:
-        messages: Sequence[Message] = [{"role": "user", "content": text}]
-        return tokenizer.encode(template.render(messages))
+    def render(text: str, *media: Medium) -> Prompt:
+        parts = [*({"type": one.kind, "medium": one} for one in media), {"type": "text", "text": text}]
+        messages: Sequence[Message] = [{"role": "user", "content": parts if media else text}]  # type: ignore[typeddict-item]
+        ids = tokenizer.encode(placeholders.expand(template.render(messages), media))
+        return placeholders.place(ids, media)
 
     story_tokens = len(tokenizer.encode(STORY))
     repeats = max(1, min(-(-long // story_tokens), (most - 40) // story_tokens))
     rendered = [render(question) for question in QUESTIONS] + [render(STORY * repeats + "What did the keeper do?")]
-    return [ids for ids in rendered if len(ids) <= most]
+    if media := _media(folder, manifest):
+        rendered.append(render("What do you see, and what do you hear?", *media))
+    return [prompt for prompt in rendered if len(prompt.ids) <= most]
+
+
+def _media(folder: Path, manifest: Manifest) -> list[Medium]:
+    """A picture of overlapping waves of colour and a rising tone, for which no file is needed."""
+    if manifest.inputs == ("text",):
+        return []
+    from gemtab.chat.reader import MediaReader  # needs Pillow and PyAV
+
+    reader, media = MediaReader(folder, manifest), []
+    if "image" in manifest.inputs:
+        y, x = np.mgrid[:240, :320]
+        waves = [np.sin(x / 17 + y / 41), np.sin(x / 29 - y / 13), np.sin(x * y / 2000)]
+        media.append(reader.picture((np.stack(waves, -1) * 120 + 128).astype(np.uint8)))
+    if "audio" in manifest.inputs:
+        seconds = np.arange(20_000) / 16_000
+        tone = 0.3 * np.sin(2 * np.pi * (200 + 600 * seconds) * seconds)
+        media.append(reader.sound(tone.astype(np.float32), 16_000))
+    return media

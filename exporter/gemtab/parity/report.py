@@ -32,12 +32,14 @@ class Comparison(Strict):
 
 
 class Parity(Strict):
-    """`parity.json`. steps: tokens compared, over all prompts; adapter: what ran the WebGPU plans."""
+    """`parity.json`. steps: tokens compared, over all prompts; media_tokens: of the prompts' pictures and sound, of
+    which every backend made its own rows; adapter: what ran the WebGPU plans."""
 
     format: Literal[1] = PARITY_FORMAT
     gemtab: str
     prompts: int
     steps: int
     longest_prompt: int
+    media_tokens: int = 0
     adapter: str
     comparisons: tuple[Comparison, ...]

@@ -9,6 +9,7 @@ from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.folder import PARITY_NAME, accept_file, load_plan, read_manifest
 from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan, StateBuffer
+from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import ParityError
 from gemtab.parity.backends import (
@@ -43,18 +44,19 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce) -> 
     found["onnx"] = onnx_logits(folder, manifest.weights, texts)
     announce("Running the reference on the bundle's weights")
     spec = load_spec(folder)
-    stored = reference_logits(spec.text, BundleWeights(folder, manifest.weights), texts)
+    stored = reference_logits(spec, BundleWeights(folder, manifest.weights), texts)
     comparisons = _compare_all(found, "stored weights", stored)
     if checkpoint is not None:
         announce("Running the reference on the checkpoint")
         source = load_spec(checkpoint)
-        wanted = reference_logits(source.text, CheckpointWeights(Checkpoint.open(checkpoint), source), texts)
+        wanted = reference_logits(source, CheckpointWeights(Checkpoint.open(checkpoint), source), texts)
         comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted)
     parity = Parity(
         gemtab=__version__,
         prompts=len(texts),
         steps=sum(len(text.continuation) for text in texts),
         longest_prompt=max(len(text.prompt) for text in texts),
+        media_tokens=sum(placed.item.tokens for text in texts for placed in text.items),
         adapter=adapter,
         comparisons=tuple(comparisons),
     )
@@ -70,10 +72,15 @@ def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits
     device = open_device(plan.limits)
     executor = Executor(folder, "f32", device=device)
     most = executor.context - STEPS
-    texts = [continue_greedily(executor, ids, STEPS) for ids in prompts(folder, _wrapping_length(plan), most)]
-    found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts)}
+    encoder = TowerEncoder(folder, executor)
+    texts = [
+        continue_greedily(executor, prompt.ids, STEPS, prompt.items, encoder)
+        for prompt in prompts(folder, manifest, _wrapping_length(plan), most)
+    ]
+    found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts, encoder)}
     if any(entry.activation == "f16" for entry in manifest.plans) and "shader-f16" in device.features:
-        found["webgpu f16"] = webgpu_logits(Executor(folder, "f16", device=device), texts)
+        half = Executor(folder, "f16", device=device)
+        found["webgpu f16"] = webgpu_logits(half, texts, TowerEncoder(folder, half))
     return found, texts, device.name
 
 
