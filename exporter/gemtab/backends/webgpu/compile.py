@@ -260,13 +260,14 @@ def write_shaders(out: Path, shaders: Mapping[str, str]) -> None:
 
 
 def write_tables(out: Path, tables: Mapping[str, np.ndarray], file: str = TABLES) -> dict[str, WeightBuffer]:
-    """Write tables made at export into `file`, one after another, each at a multiple of 256 bytes."""
+    """Write tables made at export into `file`, one after another, each at a multiple of 256 bytes; no file for none."""
     buffers, content = {}, bytearray()
     for name, table in tables.items():
         content.extend(b"\0" * (-len(content) % 256))
         buffers[name] = WeightBuffer(file=file, offset=len(content), bytes=table.nbytes)
         content.extend(table.tobytes())
-    (out / file).write_bytes(content)
+    if tables:
+        (out / file).write_bytes(content)
     return buffers
 
 
