@@ -4,6 +4,7 @@ All are told the reference's ids. They decode freely while they agree; after a s
 reference's id, so that one near-tie does not make all later steps differ.
 """
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,22 +12,32 @@ from typing import Protocol
 import torch
 from playwright.sync_api import Page
 
-from gemtab.backends.onnx.run import OnnxText
+from gemtab.backends.media import Media, Rows
+from gemtab.backends.onnx.run import OnnxText, OnnxTower
 from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.lower import Activation
+from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.onnx_files import AUDIO_STEM, VISION_STEM
 from gemtab.parity.text import ReferenceText
+from playwright_tests.identity.media import Placed, rows_of
 
 
 class Backend(Protocol):
     """Keeps the conversation from turn to turn."""
 
-    def turn(self, prompt: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
         """Appends the prompt, then chooses as many ids as are wanted: the id it chooses at each step. The last
-        one is not in its caches yet: it comes first in the next prompt."""
+        one is not in its caches yet: it comes first in the next prompt. Rows of the media are its own."""
 
 
-def reference_turn(model: ReferenceText, prompt: Sequence[int], steps: int) -> tuple[list[int], list[torch.Tensor]]:
+def reference_turn(
+    model: ReferenceText, prompt: Sequence[int], media: Sequence[Rows], steps: int
+) -> tuple[list[int], list[torch.Tensor]]:
     """The reference's greedy ids after `prompt`, and the logits they were chosen from."""
+    if media:
+        model.see(prompt[:-1], media)
+        prompt = prompt[-1:]
     ids, logits = [], [model.step(prompt)]
     for _ in range(steps - 1):
         ids.append(int(logits[-1].argmax()))
@@ -38,36 +49,62 @@ class OnnxBackend:
     """onnxruntime on the CPU."""
 
     def __init__(self, folder: Path, weights: WeightFormat) -> None:
+        self._folder, self._weights = folder, weights
         self._model = OnnxText(folder, weights)
 
-    def turn(self, prompt: Sequence[int], wanted: Sequence[int]) -> list[int]:
-        inputs = [list(prompt), *[[token] for token in wanted[:-1]]]
-        return [int(self._model.step(ids).argmax()) for ids in inputs]
+    def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
+        chosen = [int(self._model.see(prompt, rows_of(media, self._encode))[-1].argmax())]
+        return chosen + [int(self._model.step([token]).argmax()) for token in wanted[:-1]]
+
+    def _encode(self, one: Placed) -> torch.Tensor:
+        """A batch of one, without padding."""
+        batch = {name: tensor[None] for name, tensor in one.tensors().items()}
+        if one.tower == "audio":
+            batch["input_features_mask"] = torch.ones(batch["input_features"].shape[:2], dtype=torch.bool)
+        else:
+            batch["pixel_position_ids"] = batch["pixel_position_ids"].to(torch.int64)
+        stem = {"image": VISION_STEM, "audio": AUDIO_STEM}[one.tower]
+        return OnnxTower(self._folder, stem, self._weights).run(**batch)
 
 
 class WgpuBackend:
-    """The Python executor."""
+    """The Python executors."""
 
-    def __init__(self, folder: Path, activation: str) -> None:
+    def __init__(self, folder: Path, activation: Activation) -> None:
+        self._folder, self._activation = folder, activation
         self._executor = Executor(folder, activation)
 
-    def turn(self, prompt: Sequence[int], wanted: Sequence[int]) -> list[int]:
-        self._executor.fill(prompt[:-1])
+    def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
+        self._executor.fill(prompt[:-1], [self._encode(one) for one in media])
         chosen = [self._executor.decode(prompt[-1])]
         for token in wanted[:-1]:
             # None: the id stays where the sampler left it, on the GPU.
             chosen.append(self._executor.decode(None if chosen[-1] == token else token))
         return chosen
 
+    def _encode(self, one: Placed) -> Media:
+        tower = TowerExecutor(self._folder, one.tower, self._activation, self._executor.runner.device)
+        rows, tokens = tower.encode_to_buffer(one.inputs)
+        return Media(one.position, tokens, rows, picture=one.tower == "image")
 
-LOAD = """async ([site, bundle]) => {
+
+_LOAD = """async ([site, bundle]) => {
     const { TextEngine } = await import(`${site}gemtab-engine.js`);
     globalThis.engine = await TextEngine.load(`${site}bundles/${bundle}/`);
     globalThis.engine.setSampling({ temperature: 0, topK: 0, topP: 1, seed: 0 });
 }"""
 
-TURN = """async ([prompt, wanted]) => {
-    await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: globalThis.placed ?? [] });
+_TURN = """async ([prompt, media, wanted]) => {
+    const placed = [];
+    for (const { tower, position, tokens, rows, inputs } of media) {
+        const arrays = Object.entries(inputs).map(([name, { type, data }]) => {
+            const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0)).buffer;
+            return [name, type === "f" ? new Float32Array(bytes) : new Uint32Array(bytes)];
+        });
+        const made = await (await engine.tower(tower)).encode(Object.fromEntries(arrays), { tokens, rows });
+        placed.push({ position, rows: made, picture: tower === "image" });
+    }
+    await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: placed });
     const chosen = [];
     let next = prompt.at(-1);
     while (chosen.length < wanted.length) {
@@ -87,8 +124,19 @@ class ChromiumBackend:
     def __init__(self, page: Page, site: str, bundle: str) -> None:
         self._page = page
         page.goto(site + "example.html")
-        page.evaluate(LOAD, [site, bundle])
+        page.evaluate(_LOAD, [site, bundle])
 
-    def turn(self, prompt: Sequence[int], wanted: Sequence[int]) -> list[int]:
-        chosen: list[int] = self._page.evaluate(TURN, [list(prompt), list(wanted)])
+    def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
+        arguments = [list(prompt), [_message(one) for one in media], list(wanted)]
+        chosen: list[int] = self._page.evaluate(_TURN, arguments)
         return chosen
+
+
+def _message(one: Placed) -> dict[str, object]:
+    """A medium as the page is given it."""
+    inputs = {
+        name: {"type": array.dtype.kind, "data": base64.b64encode(array.tobytes()).decode()}
+        for name, array in one.inputs.items()
+    }
+    rows = len(next(iter(one.inputs.values())))
+    return {"tower": one.tower, "position": one.position, "tokens": one.tokens, "rows": rows, "inputs": inputs}

@@ -26,7 +26,7 @@ class IdentityTable:
     def add(self, name: str, length: int, steps: int, ties: Mapping[str, int]) -> None:
         """A bundle's line: a conversation of `length` tokens with so many greedy steps."""
         cells = [f"{backend} {steps - count}/{steps} ({count})" for backend, count in ties.items()]
-        self.lines.append(f"{name:22} {length:5} tokens  " + "   ".join(cells))
+        self.lines.append(f"{name:26} {length:5} tokens  " + "   ".join(cells))
         self.steps += steps
         self.ties.update(ties)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits
+from playwright_tests.identity.media import Turn
 from tests.variants import TINY, VARIANTS, variant
 
 SMALL_BINDINGS = 65536
@@ -34,14 +35,6 @@ class Case:
     def source(self, folder: Path) -> Path:
         """The checkpoint's folder: models/tiny itself, or a variant written to `folder`."""
         return TINY if self.model == "tiny" else variant(self.model, folder / self.model, with_tokenizer=True)
-
-
-@dataclass(frozen=True)
-class Turn:
-    """New ids, then so many greedy steps."""
-
-    prompt: list[int]
-    steps: int
 
 
 WITHOUT_MOE = [name for name in VARIANTS if name not in ("moe", "mixed")]

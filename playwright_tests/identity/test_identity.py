@@ -15,10 +15,11 @@ from gemtab.parity.tolerances import ACTIVATIONS
 from gemtab.quantize import DequantisedWeights
 from playwright_tests.identity.backends import Backend, ChromiumBackend, OnnxBackend, WgpuBackend, reference_turn
 from playwright_tests.identity.conftest import IdentityTable
-from playwright_tests.identity.models import CASES, Case, Turn, conversation
+from playwright_tests.identity.media import Turn, Writer, reference_rows
+from playwright_tests.identity.models import CASES, MEDIA_CASES, Case, conversation
 
 
-def turns(folder: Path, vocabulary: int) -> list[Turn]:
+def long_turns(folder: Path, vocabulary: int) -> list[Turn]:
     """A conversation as long as the bundle's rings ask for."""
     plan = load_plan(folder / "plan" / "f32.json")
     rings = [buffer.ring for buffer in plan.buffers.values() if isinstance(buffer, StateBuffer) and buffer.ring]
@@ -30,10 +31,22 @@ def turns(folder: Path, vocabulary: int) -> list[Turn]:
     return found
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    ("case", "media"),
+    [
+        *(pytest.param(case, False, id=case.name) for case in CASES),
+        *(pytest.param(case, True, id=f"{case.name}-media") for case in MEDIA_CASES),
+    ],
+)
 def test_greedy_tokens_are_the_same_everywhere(
-    case: Case, identity_bundles: dict[str, Path], identity_site: str, identity_table: IdentityTable, page: Page
+    case: Case,
+    media: bool,
+    identity_bundles: dict[str, Path],
+    identity_site: str,
+    identity_table: IdentityTable,
+    page: Page,
 ) -> None:
+    """Every backend makes its own rows of the same pictures and sound."""
     folder = identity_bundles[case.name]
     source = case.source(folder.parent / "checkpoints")
     spec = load_spec(source)
@@ -48,15 +61,17 @@ def test_greedy_tokens_are_the_same_everywhere(
     ties = dict.fromkeys(backends, 0)
     steps, length = 0, 0
     last: list[int] = []
-    for turn in turns(folder, spec.text.vocabulary):
-        wanted, logits = reference_turn(reference, [*last, *turn.prompt], turn.steps)
+    for turn in Writer(spec).turns() if media else long_turns(folder, spec.text.vocabulary):
+        prompt = [*last, *turn.prompt]
+        rows = reference_rows(spec, weights, turn.media)
+        wanted, logits = reference_turn(reference, prompt, rows, turn.steps)
         for name, (backend, margin) in backends.items():
-            chosen = backend.turn([*last, *turn.prompt], wanted)
+            chosen = backend.turn(prompt, turn.media, wanted)
             match = compare_greedy(torch.stack(logits), chosen, margin)
             assert match.first_difference is None, f"{name}: chose {chosen} instead of {wanted}"
             ties[name] += match.ties
         steps, length, last = steps + turn.steps, length + len(turn.prompt) + turn.steps, wanted[-1:]
-    identity_table.add(case.name, length, steps, ties)
+    identity_table.add(f"{case.name}{' media' if media else ''}", length, steps, ties)
     for name, count in ties.items():
         # f16 rounds at every step and so meets more near-ties: they are judged over all cases, below.
         assert count <= MAX_TIE_SHARE * steps or name == "wgpu f16", f"{name}: {count} near-ties in {steps} steps"
