@@ -16,7 +16,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Executor:
     """models/tiny with short chunks: rings of 96 positions for a window of 64, so 32 may be taken back."""
     out = tmp_path_factory.mktemp("bundle") / "tiny"
     small = Limits(maxStorageBufferBindingSize=65536)
-    export_bundle(TINY, out, "q4", 1024, False, Silent(), limits=small)
+    export_bundle(TINY, out, "q4", 1024, False, Silent(), limits=small, inputs=["text"])
     return Executor(out, "f32")
 
 

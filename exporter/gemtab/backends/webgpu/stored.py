@@ -41,9 +41,15 @@ class StoredWeights:
         return storage_format(weight, self.format)
 
     def whole(self, weight: Weight) -> tuple[str, WeightBuffer]:
-        """A vector's one buffer."""
+        """A vector's one buffer. Raises DeviceError where it does not fit a binding: only matrices are split."""
         name = f"{weight.name}:values"
-        return name, self._buffer(weight, "values", 0, None)
+        buffer = self._buffer(weight, "values", 0, None)
+        if buffer.bytes > self.max_binding:
+            raise DeviceError(
+                f"{weight.name} takes {buffer.bytes:,} bytes, but a storage binding may have only "
+                f"{self.max_binding:,}: raise the limit that the plan is made for, or leave this part out (`--inputs`)."
+            )
+        return name, buffer
 
     def pieces(self, weight: Weight) -> tuple[list[Piece], dict[str, WeightBuffer]]:
         """The weight's rows in pieces of at most `max_binding` bytes a plane, and the pieces' buffers by name."""
