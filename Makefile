@@ -16,7 +16,7 @@ demo: .venv/.ready-core dist/.site
 
 test: .venv/.ready-test dist/.site
 	tools/system-packages.sh
-	status=0; npm test || status=1; $(PYTHON) -m pytest || status=1; exit $$status
+	status=0; npm test || status=1; $(PYTHON) -m pytest -n auto --dist loadfile || status=1; exit $$status
 
 build: dist/.site
 

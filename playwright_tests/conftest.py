@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.terminal import TerminalReporter
 from playwright.sync_api import Browser, Page, Response
 
 from gemtab.bundle.manifest import MANIFEST_NAME
@@ -24,6 +25,9 @@ CONTEXT = 2048
 
 FAKE_DEVICES = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 """A camera that shows a clock and a microphone that beeps, allowed without being asked for."""
+
+IDENTITY_LINE = "greedy tokens equal to the reference's, of those decoded (near-ties)"
+"""The property in which a test of `identity` leaves its line of the table that is printed at the end."""
 
 COMPILE_MS = 240_000
 """How long a software GPU may take to compile the model's kernels while others use the machine."""
@@ -217,3 +221,13 @@ def demo(demo_page: ChatPage) -> ChatPage:
     demo_page.restart()
     demo_page.set_options()
     return demo_page
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Prints the identity table, from the reports, since tests may have run in other processes."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    lines = [line for report in reports for name, line in report.user_properties if name == IDENTITY_LINE]
+    if lines:
+        terminalreporter.section(IDENTITY_LINE)
+        for line in lines:
+            terminalreporter.write_line(str(line))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from _pytest.terminal import TerminalReporter
 
 from gemtab.bundle.digest import SLICE_BYTES
 from gemtab.export import export_bundle
@@ -17,21 +16,17 @@ from tests.silent import Silent
 
 @dataclass
 class IdentityTable:
-    """Lines to print after the last test, and near-ties and steps by backend over all of them."""
+    """Near-ties and steps by backend over all cases."""
 
-    lines: list[str] = field(default_factory=list)
     steps: int = 0
     ties: Counter[str] = field(default_factory=Counter)
 
-    def add(self, name: str, length: int, steps: int, ties: Mapping[str, int]) -> None:
-        """A bundle's line: a conversation of `length` tokens with so many greedy steps."""
-        cells = [f"{backend} {steps - count}/{steps} ({count})" for backend, count in ties.items()]
-        self.lines.append(f"{name:26} {length:5} tokens  " + "   ".join(cells))
+    def add(self, name: str, length: int, steps: int, ties: Mapping[str, int]) -> str:
+        """Counts a conversation of `length` tokens with so many greedy steps, and gives its line."""
         self.steps += steps
         self.ties.update(ties)
-
-
-TABLE = pytest.StashKey[IdentityTable]()
+        cells = [f"{backend} {steps - count}/{steps} ({count})" for backend, count in ties.items()]
+        return f"{name:26} {length:5} tokens  " + "   ".join(cells)
 
 
 @pytest.fixture(scope="session")
@@ -56,14 +51,6 @@ def identity_site(identity_bundles: dict[str, Path]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def identity_table(pytestconfig: pytest.Config) -> IdentityTable:
+def identity_table() -> IdentityTable:
     """The table of all cases so far."""
-    return pytestconfig.stash.setdefault(TABLE, IdentityTable())
-
-
-def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
-    table = config.stash.get(TABLE, None)
-    if table is not None:
-        terminalreporter.section("greedy tokens equal to the reference's, of those decoded (near-ties)")
-        for line in table.lines:
-            terminalreporter.write_line(line)
+    return IdentityTable()

@@ -1,5 +1,6 @@
 """Greedy tokens are the same in the reference, ONNX, the Python executor and Chromium."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from gemtab.parity.greedy import MAX_TIE_SHARE, compare_greedy
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ACTIVATIONS
 from gemtab.quantize import DequantisedWeights
+from playwright_tests.conftest import IDENTITY_LINE
 from playwright_tests.identity.backends import Backend, ChromiumBackend, OnnxBackend, WgpuBackend, reference_turn
 from playwright_tests.identity.conftest import IdentityTable
 from playwright_tests.identity.media import Turn, Writer, reference_rows
@@ -45,6 +47,7 @@ def test_greedy_tokens_are_the_same_everywhere(
     identity_site: str,
     identity_table: IdentityTable,
     page: Page,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Every backend makes its own rows of the same pictures and sound."""
     folder = identity_bundles[case.name]
@@ -71,7 +74,7 @@ def test_greedy_tokens_are_the_same_everywhere(
             assert match.first_difference is None, f"{name}: chose {chosen} instead of {wanted}"
             ties[name] += match.ties
         steps, length, last = steps + turn.steps, length + len(turn.prompt) + turn.steps, wanted[-1:]
-    identity_table.add(f"{case.name}{' media' if media else ''}", length, steps, ties)
+    record_property(IDENTITY_LINE, identity_table.add(f"{case.name}{' media' if media else ''}", length, steps, ties))
     for name, count in ties.items():
         # f16 rounds at every step and so meets more near-ties: they are judged over all cases, below.
         assert count <= MAX_TIE_SHARE * steps or name == "wgpu f16", f"{name}: {count} near-ties in {steps} steps"
