@@ -1,15 +1,16 @@
 """Bundles of every case, and the table that is printed at the end."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from gemtab.bundle.digest import SLICE_BYTES
 from gemtab.export import export_bundle
-from playwright_tests.identity.models import CASES, MEDIA_CASES, SMALL_BINDINGS
+from playwright_tests.identity.models import SMALL_BINDINGS, Case
 from playwright_tests.serving import serving
 from tests.silent import Silent
 
@@ -30,27 +31,37 @@ class IdentityTable:
 
 
 @pytest.fixture(scope="session")
-def identity_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The bundle of every case, by its name."""
+def bundle_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Path]:
+    """The bundle of a case, exported once."""
     folder = tmp_path_factory.mktemp("identity")
-    for case in {case.name: case for case in (*CASES, *MEDIA_CASES)}.values():
+
+    @cache
+    def export(case: Case) -> Path:
         slice_bytes = SMALL_BINDINGS if case.small else SLICE_BYTES
         source, out = case.source(folder / "checkpoints"), folder / case.name
         options = (case.weights, case.context, False, Silent())
         # Towers have values that cannot be in pieces so small.
         inputs = ["text"] if case.small else None
         export_bundle(source, out, *options, inputs=inputs, limits=case.limits, slice_bytes=slice_bytes)
-    return {case.name: folder / case.name for case in (*CASES, *MEDIA_CASES)}
+        return out
+
+    return export
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def identity_bundles(request: pytest.FixtureRequest, bundle_of: Callable[[Case], Path]) -> dict[str, Path]:
+    """The bundles of the module's CASES, by name."""
+    return {case.name: bundle_of(case) for case in request.module.CASES}
+
+
+@pytest.fixture(scope="module")
 def identity_site(identity_bundles: dict[str, Path]) -> Iterator[str]:
     """The address of a server with all of them."""
     with serving(identity_bundles) as site:
         yield site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def identity_table() -> IdentityTable:
-    """The table of all cases so far."""
+    """The table of the module's cases so far."""
     return IdentityTable()

@@ -50,9 +50,11 @@ CASES = [
 
 MEDIA_CASES = [
     Case("tiny", "q4", context=2048, small=False),
-    *(Case(name, "f32", small=False) for name in ("seeing", "hearing", "blocks", "towerless")),
+    Case("seeing", "q8", small=False),
+    Case("hearing", "f16", small=False),
+    Case("blocks", "f32", small=False),
+    Case("towerless", "f32", small=False),
     *(Case(name, "q4", small=False) for name in ("blocks", "e2b_towers", "large_tower")),
-    Case("blocks", "q8", small=False),
 ]
 """Those that go through conversations with media. A tower cannot have its input in pieces, so none is small."""
 

@@ -12,11 +12,13 @@ import wgpu
 from gemtab.backends.webgpu.device import open_device
 from gemtab.bundle.folder import load_plan
 from gemtab.bundle.plan import Limits
+from playwright_tests.identity import models
 
+CASES = [*models.CASES, *models.MEDIA_CASES]
 VALIDATOR = Path(__file__).parents[2] / "webruntime" / "scripts" / "validate-wgsl.mjs"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shaders(identity_bundles: dict[str, Path]) -> list[dict[str, Any]]:
     """Each distinct text with its constants, features and bindings, as the validator takes them."""
     distinct: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,56 @@
+"""Playing a conversation on every backend, and comparing what each would choose."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from playwright.sync_api import Page
+
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.parity.greedy import MAX_TIE_SHARE, compare_greedy
+from gemtab.parity.text import ReferenceText
+from gemtab.parity.tolerances import ACTIVATIONS
+from gemtab.quantize import DequantisedWeights
+from playwright_tests.identity.backends import Backend, ChromiumBackend, OnnxBackend, WgpuBackend, reference_turn
+from playwright_tests.identity.conftest import IdentityTable
+from playwright_tests.identity.media import Turn, reference_rows
+from playwright_tests.identity.models import Case
+
+
+def play(case: Case, turns: Sequence[Turn], folder: Path, site: str, page: Page, table: IdentityTable) -> str:
+    """Plays `turns` on the bundle of `case` in `folder`, which `site` offers; every backend makes its own rows of the
+    same pictures and sound. Gives the line of the table. Fails at a token that differs and is no near-tie."""
+    source = case.source(folder.parent / "checkpoints")
+    spec = load_spec(source)
+    weights = DequantisedWeights(CheckpointWeights(Checkpoint.open(source), spec), case.weights)
+    reference = ReferenceText(spec.text, weights)
+    backends: dict[str, tuple[Backend, float]] = {
+        "ONNX": (OnnxBackend(folder, case.weights), ACTIVATIONS["f32"].tie),
+        "wgpu f32": (WgpuBackend(folder, "f32"), ACTIVATIONS["f32"].tie),
+        "wgpu f16": (WgpuBackend(folder, "f16"), ACTIVATIONS["f16"].tie),
+        "Chromium": (ChromiumBackend(page, site, case.name), ACTIVATIONS["f32"].tie),
+    }
+    ties = dict.fromkeys(backends, 0)
+    steps, length = 0, 0
+    last: list[int] = []
+    for turn in turns:
+        prompt = [*last, *turn.prompt]
+        rows = reference_rows(spec, weights, turn.media)
+        wanted, logits = reference_turn(reference, prompt, rows, turn.steps)
+        for name, (backend, margin) in backends.items():
+            chosen = backend.turn(prompt, turn.media, wanted)
+            match = compare_greedy(torch.stack(logits), chosen, margin)
+            assert match.first_difference is None, f"{name}: chose {chosen} instead of {wanted}"
+            ties[name] += match.ties
+        steps, length, last = steps + turn.steps, length + len(turn.prompt) + turn.steps, wanted[-1:]
+    for name, count in ties.items():
+        # f16 rounds at every step and so meets more near-ties: they are judged over all cases.
+        assert count <= MAX_TIE_SHARE * steps or name == "wgpu f16", f"{name}: {count} near-ties in {steps} steps"
+    return table.add(case.name, length, steps, ties)
+
+
+def check_ties(table: IdentityTable) -> None:
+    """Fails where there are too many near-ties over all cases, or where none ran."""
+    assert table.steps, "no case ran"
+    for name, count in table.ties.items():
+        assert count <= MAX_TIE_SHARE * table.steps, f"{name}: {count} in {table.steps} steps"

@@ -1,0 +1,34 @@
+"""So they are after pictures and sound."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from gemtab.checkpoint import load_spec
+from playwright_tests.conftest import IDENTITY_LINE
+from playwright_tests.identity.conftest import IdentityTable
+from playwright_tests.identity.media import Writer
+from playwright_tests.identity.models import MEDIA_CASES as CASES
+from playwright_tests.identity.models import Case
+from playwright_tests.identity.playing import check_ties, play
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_greedy_tokens_after_media_are_the_same_everywhere(
+    case: Case,
+    identity_bundles: dict[str, Path],
+    identity_site: str,
+    identity_table: IdentityTable,
+    page: Page,
+    record_property: Callable[[str, object], None],
+) -> None:
+    folder = identity_bundles[case.name]
+    turns = Writer(load_spec(folder)).turns()
+    line = play(case, turns, folder, identity_site, page, identity_table)
+    record_property(IDENTITY_LINE, f"{line}  (with media)")
+
+
+def test_near_ties_are_rare(identity_table: IdentityTable) -> None:
+    check_ties(identity_table)
