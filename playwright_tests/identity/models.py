@@ -54,7 +54,7 @@ MEDIA_CASES = [
     Case("hearing", "f16", small=False),
     Case("blocks", "f32", small=False),
     Case("towerless", "f32", small=False),
-    *(Case(name, "q4", small=False) for name in ("blocks", "e2b_towers", "large_tower")),
+    *(Case(name, "q4", small=False) for name in ("e2b_towers", "large_tower")),
 ]
 """Those that go through conversations with media. A tower cannot have its input in pieces, so none is small."""
 

@@ -185,3 +185,10 @@ def test_a_config_that_is_not_there_or_not_json(text: str | None, named: str, tm
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=named):
         load_spec(tmp_path)
+
+
+def test_what_an_export_adds_to_a_config_is_no_part_of_the_model(tmp_path: Path) -> None:
+    """Bundles of bare text models are read back too, as by `verify`."""
+    bare = {**published("E2B")["text_config"], "model_type": "gemma4_text"}
+    added = {**bare, "transformers.js_config": {"dtype": {}}}
+    assert load_spec(write(tmp_path / "added", added)) == load_spec(write(tmp_path / "bare", bare))

@@ -28,7 +28,8 @@ IGNORED_KEYS = frozenset({
     "output_hidden_states", "output_router_logits", "output_scores", "prefix", "problem_type",
     "remove_invalid_values", "repetition_penalty", "return_dict", "return_dict_in_generate", "sep_token_id",
     "suppress_tokens", "task_specific_params", "temperature", "tie_last_hidden_states", "tokenizer_class", "top_k",
-    "top_p", "torch_dtype", "torchscript", "transformers_version", "typical_p", "use_cache",
+    "top_p", "torch_dtype", "torchscript", "transformers.js_config",
+    "transformers_version", "typical_p", "use_cache",
 })
 # fmt: on
 
