@@ -14,16 +14,15 @@ from typing import Any, Protocol
 import gemtab
 from gemtab.backends.onnx import write_onnx
 from gemtab.backends.webgpu.compile import CompiledPlans, check_kernels, compile_plans
-from gemtab.backends.webgpu.compile_tower import Tower, check_tower, compile_tower
+from gemtab.backends.webgpu.compile_tower import check_tower, compile_tower
 from gemtab.bundle.digest import SLICE_BYTES, digest_file
 from gemtab.bundle.folder import is_bundle, write_manifest
-from gemtab.bundle.manifest import Input, Manifest, PlanEntry, Source, Towers, WeightFormat
+from gemtab.bundle.manifest import Input, Manifest, Source, Towers, WeightFormat
 from gemtab.bundle.onnx_files import (
-    AUDIO_STEM,
     DECODER_STEM,
     EMBED_STEM,
     PREPROCESSOR_FILE,
-    VISION_STEM,
+    TOWER_STEMS,
     preprocessor_config,
     transformers_js_config,
 )
@@ -32,10 +31,10 @@ from gemtab.bundle.shards import Location, write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
-from gemtab.model.audio import audio_graph
+from gemtab.media.rules import PROCESSOR_CONFIG_NAME
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
-from gemtab.model.vision import vision_graph
+from gemtab.model.towers import tower_graphs
 from gemtab.quantize import planes
 
 DEFAULT_CONTEXT = 32_768
@@ -43,9 +42,6 @@ DEFAULT_CONTEXT = 32_768
 
 NEEDED_FILES = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 """What a chat needs beside the weights, copied as it is."""
-
-PROCESSOR_FILE = "processor_config.json"
-"""What pictures and sound need beside that: how they become the towers' inputs."""
 
 Locations = dict[tuple[str, str], Location]
 
@@ -87,7 +83,7 @@ def export_bundle(
     taken = choose_inputs(spec, inputs)
     spec = _limited_to(spec, taken)
     check_kernels(text_graph(spec.text))
-    for tower in _towers(spec).values():
+    for tower in tower_graphs(spec).values():
         check_tower(tower)
     reader = CheckpointWeights(Checkpoint.open(source), spec)
     for graph in _graphs(spec).values():
@@ -127,7 +123,10 @@ def choose_inputs(spec: ModelSpec, wanted: Sequence[str] | None) -> tuple[Input,
 def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
     """The model without the towers that these inputs do not need."""
     seen = "image" in inputs or "video" in inputs
-    return replace(spec, vision=spec.vision if seen else None, audio=spec.audio if "audio" in inputs else None)
+    text = replace(spec.text, image_blocks=spec.text.image_blocks and seen)
+    return replace(
+        spec, text=text, vision=spec.vision if seen else None, audio=spec.audio if "audio" in inputs else None
+    )
 
 
 def check_needed_files(source: Path, inputs: Sequence[Input]) -> None:
@@ -150,7 +149,7 @@ def check_needed_files(source: Path, inputs: Sequence[Input]) -> None:
 
 def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
     """The checkpoint's files that a chat with these inputs needs beside config and weights."""
-    return NEEDED_FILES if tuple(inputs) == ("text",) else (*NEEDED_FILES, PROCESSOR_FILE)
+    return NEEDED_FILES if tuple(inputs) == ("text",) else (*NEEDED_FILES, PROCESSOR_CONFIG_NAME)
 
 
 def check_output(out: Path, force: bool) -> None:
@@ -210,17 +209,8 @@ def _explained(out: Path) -> Iterator[None]:
 
 def _graphs(spec: ModelSpec) -> dict[str, Graph]:
     """The ONNX graphs by stem."""
-    return {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text), **_towers(spec)}
-
-
-def _towers(spec: ModelSpec) -> dict[str, Graph]:
-    """The towers' graphs by stem."""
-    graphs = {}
-    if spec.vision:
-        graphs[VISION_STEM] = vision_graph(spec.vision, spec.text)
-    if spec.audio:
-        graphs[AUDIO_STEM] = audio_graph(spec.audio, spec.text)
-    return graphs
+    towers = {TOWER_STEMS[tower]: graph for tower, graph in tower_graphs(spec).items()}
+    return {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text), **towers}
 
 
 def _write_bundle(
@@ -256,14 +246,11 @@ def _compile_towers(
     limits: Limits,
 ) -> Towers:
     """Writes the plans of the model's towers."""
-    graphs = _towers(spec)
-
-    def plans(tower: Tower, stem: str) -> tuple[PlanEntry, ...]:
-        if stem not in graphs:
-            return ()
-        return compile_tower(tower, graphs[stem], weights, locations, reader, folder, limits)
-
-    return Towers(image=plans("image", VISION_STEM), audio=plans("audio", AUDIO_STEM))
+    entries = {
+        tower: compile_tower(tower, graph, weights, locations, reader, folder, limits)
+        for tower, graph in tower_graphs(spec).items()
+    }
+    return Towers(image=entries.get("image", ()), audio=entries.get("audio", ()))
 
 
 def _write_graphs(
@@ -285,8 +272,8 @@ def _write_graphs(
 def _copy_files(source: Path, folder: Path, inputs: Sequence[Input], weights: WeightFormat) -> None:
     for name in needed_files(inputs):
         shutil.copyfile(source / name, folder / name)
-    if PROCESSOR_FILE in needed_files(inputs):
-        _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(_read_json(source / PROCESSOR_FILE)))
+    if PROCESSOR_CONFIG_NAME in needed_files(inputs):
+        _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(_read_json(source / PROCESSOR_CONFIG_NAME)))
     told = transformers_js_config(weights, _files(folder))
     _write_json(folder / "config.json", {**_read_json(source / "config.json"), "transformers.js_config": told})
 

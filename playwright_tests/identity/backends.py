@@ -6,6 +6,7 @@ reference's id, so that one near-tie does not make all later steps differ.
 
 import base64
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from gemtab.backends.webgpu.executor import Executor
 from gemtab.backends.webgpu.lower import Activation
 from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import AUDIO_STEM, VISION_STEM
+from gemtab.bundle.onnx_files import TOWER_STEMS
 from gemtab.parity.text import ReferenceText
 from playwright_tests.identity.media import Placed, rows_of
 
@@ -49,30 +50,24 @@ class OnnxBackend:
     """onnxruntime on the CPU."""
 
     def __init__(self, folder: Path, weights: WeightFormat) -> None:
-        self._folder, self._weights = folder, weights
         self._model = OnnxText(folder, weights)
+        self._tower = cache(lambda tower: OnnxTower(folder, TOWER_STEMS[tower], weights))
 
     def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
         chosen = [int(self._model.see(prompt, rows_of(media, self._encode))[-1].argmax())]
         return chosen + [int(self._model.step([token]).argmax()) for token in wanted[:-1]]
 
     def _encode(self, one: Placed) -> torch.Tensor:
-        """A batch of one, without padding."""
-        batch = {name: tensor[None] for name, tensor in one.tensors().items()}
-        if one.tower == "audio":
-            batch["input_features_mask"] = torch.ones(batch["input_features"].shape[:2], dtype=torch.bool)
-        else:
-            batch["pixel_position_ids"] = batch["pixel_position_ids"].to(torch.int64)
-        stem = {"image": VISION_STEM, "audio": AUDIO_STEM}[one.tower]
-        return OnnxTower(self._folder, stem, self._weights).run(**batch)
+        return self._tower(one.tower).encode(one.inputs)
 
 
 class WgpuBackend:
     """The Python executors."""
 
     def __init__(self, folder: Path, activation: Activation) -> None:
-        self._folder, self._activation = folder, activation
         self._executor = Executor(folder, activation)
+        device = self._executor.runner.device
+        self._tower = cache(lambda tower: TowerExecutor(folder, tower, activation, device))
 
     def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
         self._executor.fill(prompt[:-1], [self._encode(one) for one in media])
@@ -83,8 +78,7 @@ class WgpuBackend:
         return chosen
 
     def _encode(self, one: Placed) -> Media:
-        tower = TowerExecutor(self._folder, one.tower, self._activation, self._executor.runner.device)
-        rows, tokens = tower.encode_to_buffer(one.inputs)
+        rows, tokens = self._tower(one.tower).encode_to_buffer(one.inputs)
         return Media(one.position, tokens, rows, picture=one.tower == "image")
 
 

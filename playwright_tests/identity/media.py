@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 
 from gemtab.backends.media import Rows
 from gemtab.backends.reference import Reference
+from gemtab.bundle.manifest import Tower
 from gemtab.graph import known
 from gemtab.model.spec import AudioSpec, ModelSpec, PatchSpec
-from gemtab.parity.backends import tower_graph
+from gemtab.model.towers import tower_graphs
 from gemtab.quantize import WeightReader
-
-Tower = Literal["image", "audio"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def reference_rows(spec: ModelSpec, weights: WeightReader, media: Sequence[Place
     """What the reference makes of each."""
 
     def encode(one: Placed) -> torch.Tensor:
-        (rows,) = Reference(tower_graph(spec, one.tower), weights).run(one.tensors(), {}).values()
+        (rows,) = Reference(tower_graphs(spec)[one.tower], weights).run(one.tensors(), {}).values()
         return rows
 
     return rows_of(media, encode)
@@ -106,7 +104,7 @@ class Writer:
         return Placed("audio", position, tokens, {"input_features": features})
 
     def _width(self, tower: Tower) -> int:
-        return known(tower_graph(self._spec, tower).inputs[0].shape[1])
+        return known(tower_graphs(self._spec)[tower].inputs[0].shape[1])
 
     def _placeholder(self, tower: Tower) -> int:
         return self._spec.text.media_ids[{"image": 0, "audio": 1}[tower]]

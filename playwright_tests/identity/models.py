@@ -45,11 +45,7 @@ CASES = [
     Case("tiny", "f32", context=1024),
     Case("tiny", "q4", context=2048),
     *(Case(name, "f32") for name in WITHOUT_MOE),
-    Case("everything", "q4"),
-    # Columns that fill no whole blocks are the hard case of every format.
-    Case("ragged", "f16"),
-    Case("ragged", "q8"),
-    Case("ragged", "q4"),
+    *(Case(name, weights) for name in ("everything", "ragged") for weights in ("f16", "q8", "q4")),
 ]
 
 MEDIA_CASES = [
@@ -58,7 +54,7 @@ MEDIA_CASES = [
     Case("hearing", "f16", small=False),
     Case("blocks", "f32", small=False),
     Case("towerless", "f32", small=False),
-    *(Case(name, "q4", small=False) for name in ("e2b_towers", "large_tower")),
+    *(Case(name, "q4", small=False) for name in ("blocks", "e2b_towers", "large_tower")),
 ]
 """Those that go through conversations with media. A tower cannot have its input in pieces, so none is small."""
 

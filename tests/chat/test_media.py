@@ -170,7 +170,7 @@ def test_media_beyond_the_context_leave_the_conversation_as_it_was() -> None:
 def test_media_need_an_encoder() -> None:
     counter = Counter()
     session = ChatSession(TINY, counter)
-    with pytest.raises(UsageError, match="without an encoder"):
+    with pytest.raises(UsageError, match="no encoder for media"):
         list(session.send(asked(picture(2), "What is this?")))
     assert session.messages == []
 

@@ -13,22 +13,23 @@ import pytest
 import torch
 
 from gemtab.backends.reference import Reference
-from gemtab.backends.webgpu.compile_tower import MOST_TOKENS, Tower, build_tower, tower_plan
+from gemtab.backends.webgpu.compile_tower import MOST_TOKENS, build_tower, tower_plan
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.backends.webgpu.lower import Activation
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.bundle.folder import load_plan, read_manifest
-from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.manifest import Tower, WeightFormat
 from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, evaluate
 from gemtab.bundle.shards import Location
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import ContextError, DeviceError, UsageError
 from gemtab.export import export_bundle
-from gemtab.graph import Graph, Weight
+from gemtab.graph import Weight
 from gemtab.model.audio import audio_graph
 from gemtab.model.spec import AudioSpec, ModelSpec, PatchSpec, TextSpec, VisionSpec
+from gemtab.model.towers import tower_graphs
 from gemtab.model.vision import vision_graph
 from gemtab.parity.tolerances import TOWERS as TOLERANCES
 from gemtab.quantize import WeightReader, planes
@@ -65,14 +66,6 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
         return spec, CheckpointWeights(Checkpoint.open(folder), spec)
 
     return open_variant
-
-
-def tower_graph(spec: ModelSpec, tower: Tower) -> Graph:
-    if tower == "image":
-        assert spec.vision is not None
-        return vision_graph(spec.vision, spec.text)
-    assert spec.audio is not None
-    return audio_graph(spec.audio, spec.text)
 
 
 def picture(spec: ModelSpec, across: int, down: int) -> dict[str, torch.Tensor]:
@@ -117,7 +110,7 @@ def test_rows(
     tmp_path: Path,
 ) -> None:
     (spec, weights), (weight_format, activation) = opened(name), stored
-    graph = tower_graph(spec, tower)
+    graph = tower_graphs(spec)[tower]
     run = TowerOnDevice.make(graph, tmp_path, devices(True), activation, weight_format, weights=weights)
     for index, inputs in enumerate(media(spec, tower)):
         if index == 0 or name not in WIDE:
@@ -131,7 +124,7 @@ def test_rows_within_small_limits(
 ) -> None:
     """Bindings of 64 KiB: matrices and position tables in pieces, and two soft tokens of a picture, one of a sound."""
     spec, weights = opened(name)
-    graph = tower_graph(spec, tower)
+    graph = tower_graphs(spec)[tower]
     run = TowerOnDevice.make(graph, tmp_path, devices(True), "f32", weight_format, SMALL, weights)
     assert run.runner.plan.context == {"image": 2, "audio": 1}[tower]
     for inputs in media(spec, tower, small=True):
@@ -144,7 +137,7 @@ def test_rows_without_subgroups(opened: Opened, devices: Devices, tmp_path: Path
         folder = tmp_path / name
         folder.mkdir()
         spec, weights = opened(name)
-        run = TowerOnDevice.make(tower_graph(spec, tower), folder, devices(False), weights=weights)
+        run = TowerOnDevice.make(tower_graphs(spec)[tower], folder, devices(False), weights=weights)
         for inputs in media(spec, tower):
             assert_rows(*run.run(**inputs), "f32")
 
@@ -164,7 +157,7 @@ class Loud:
 
 def test_features_beyond_f16_stay_exact(opened: Opened, devices: Devices, tmp_path: Path) -> None:
     spec, weights = opened("seeing")
-    graph, inputs = tower_graph(spec, "image"), picture(spec, 3, 2)
+    graph, inputs = tower_graphs(spec)["image"], picture(spec, 3, 2)
     pooled = next(node for node in graph.nodes if node.op == "pool").output
     (features,) = Reference(graph.needed_for({"x": pooled}, "pooled"), Loud(weights)).run(inputs, {}).values()
     assert float(features.abs().max()) > 65_504
@@ -243,7 +236,7 @@ def test_a_patch_that_does_not_fit_is_refused(opened: Opened, devices: Devices, 
     spec, weights = opened("seeing")
     limits = Limits(maxStorageBufferBindingSize=16384)
     with pytest.raises(DeviceError, match=r"One token's activations need a storage binding of 27,648 bytes"):
-        TowerOnDevice.make(tower_graph(spec, "image"), tmp_path, devices(True), limits=limits, weights=weights)
+        TowerOnDevice.make(tower_graphs(spec)["image"], tmp_path, devices(True), limits=limits, weights=weights)
 
 
 # --- bundles ----------------------------------------------------------------------------------------------

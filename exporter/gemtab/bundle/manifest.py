@@ -14,6 +14,7 @@ MANIFEST_NAME = "gemtab.json"
 
 WeightFormat = Literal["f32", "f16", "q8", "q4"]
 Input = Literal["text", "image", "audio", "video"]
+Tower = Literal["image", "audio"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
 """A file of the bundle; no part of the path begins with a dot, so that none leads out of the folder."""

@@ -6,13 +6,14 @@ After transformers.js 4.3: `onnx/<stem><suffix>.onnx`, its data in `….onnx_dat
 from collections.abc import Iterable
 from typing import Any
 
-from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.manifest import Tower, WeightFormat
 
 FOLDER = "onnx"
 EMBED_STEM = "embed_tokens"
 DECODER_STEM = "decoder_model_merged"
 VISION_STEM = "vision_encoder"
 AUDIO_STEM = "audio_encoder"
+TOWER_STEMS: dict[Tower, str] = {"image": VISION_STEM, "audio": AUDIO_STEM}
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 """Where transformers.js looks up which processor a model has, whose settings are in processor_config.json."""

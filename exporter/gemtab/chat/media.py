@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from gemtab.backends.media import Media
+from gemtab.bundle.manifest import Tower
 from gemtab.chat.template import TOKENIZER_CONFIG_NAME
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.errors import BundleError, UsageError
@@ -31,7 +33,7 @@ class Item:
     key: says what is in it, and how it was prepared; inputs: makes the tower's inputs, arrays by name.
     """
 
-    tower: Literal["image", "audio"]
+    tower: Tower
     key: str
     tokens: int
     inputs: Callable[[], Mapping[str, np.ndarray]]
@@ -79,6 +81,23 @@ class Encoder(Protocol):
 
     def rows(self, item: Item) -> object:
         """The item's rows, as the backend that fills takes them."""
+
+
+class _TextOnly:
+    def rows(self, item: Item) -> object:
+        raise UsageError(f"A medium of {item.tokens} tokens is in the conversation, but there is no encoder for media.")
+
+
+TEXT_ONLY = _TextOnly()
+"""The encoder of conversations that have no media."""
+
+
+def encode_items(items: Sequence[PlacedItem], encoder: Encoder) -> list[Media]:
+    """The rows of items, in their places."""
+    return [
+        Media(placed.position, placed.item.tokens, encoder.rows(placed.item), placed.item.tower == "image")
+        for placed in items
+    ]
 
 
 class Placeholders:

@@ -17,10 +17,9 @@ from gemtab.media.audio_rules import AudioRules, audio_rules
 from gemtab.media.images import ImageInputs, Pixels, image_inputs, load_image
 from gemtab.media.mel import Samples
 from gemtab.media.resample import resample
-from gemtab.media.rules import ImageRules, image_rules, target_size, video_rules
+from gemtab.media.rules import PROCESSOR_CONFIG_NAME, ImageRules, image_rules, target_size, video_rules
 from gemtab.media.video import load_video
 
-PROCESSOR_CONFIG_NAME = "processor_config.json"
 Source = Path | bytes
 
 

@@ -10,10 +10,10 @@ from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar
 
 from gemtab.backends.media import Media
 from gemtab.chat.answer import AnswerParser, AnswerPart
-from gemtab.chat.media import Encoder, Medium, PlacedItem, Placeholders, Prompt
+from gemtab.chat.media import TEXT_ONLY, Encoder, Medium, Placeholders, Prompt, encode_items
 from gemtab.chat.template import ChatTemplate
 from gemtab.chat.tokenizer import ChatTokenizer
-from gemtab.errors import BundleError, ContextError, UsageError
+from gemtab.errors import BundleError, ContextError, GemtabError
 
 GENERATION_CONFIG_NAME = "generation_config.json"
 MOST_SNAPSHOTS = 8
@@ -110,6 +110,14 @@ class MediumPart(TypedDict):
 Content = str | list[TextPart | MediumPart]
 
 
+def content_of(text: str, media: Sequence[Medium]) -> Content:
+    """Media, then what is said of them: a question is read with them in mind."""
+    if not media:
+        return text
+    parts: list[TextPart | MediumPart] = [{"type": medium.kind, "medium": medium} for medium in media]
+    return [*parts, {"type": "text", "text": text}]
+
+
 class Message(TypedDict):
     """A message as templates know it."""
 
@@ -166,14 +174,14 @@ class PromptCache:
         self._keys: list[int | tuple[str, int]] = []
         self._snapshots: list[Snapshot] = []
 
-    def fill(self, prompt: Prompt, stable: int, encoder: Encoder | None = None) -> int:
+    def fill(self, prompt: Prompt, stable: int, encoder: Encoder = TEXT_ONLY) -> int:
         """Brings the caches to all of the prompt but its last id, which the first decode step takes; keeps a snapshot
         at `stable`. Media that the caches do not hold yet are encoded. Returns how many ids they already held."""
         ids, keys = prompt.ids, prompt.keys()
         last = len(ids) - 1
         reused = self._go_back(min(common_prefix(self._keys, keys), last))
         self._keys = keys[:reused]
-        media = _encoded([placed for placed in prompt.items if placed.end > reused], encoder)
+        media = encode_items([placed for placed in prompt.items if placed.end > reused], encoder)
         if reused <= stable <= last:
             self._backend.fill(ids[reused:stable], media)
             self._take_snapshot()
@@ -205,16 +213,6 @@ class PromptCache:
         self._snapshots = [*self._snapshots, self._backend.snapshot()][-MOST_SNAPSHOTS:]
 
 
-def _encoded(items: Sequence[PlacedItem], encoder: Encoder | None) -> list[Media]:
-    if items and encoder is None:
-        raise UsageError("This conversation has media, but the session was made without an encoder for them.")
-    return [
-        Media(placed.position, placed.item.tokens, encoder.rows(placed.item), placed.item.tower == "image")
-        for placed in items
-        if encoder is not None
-    ]
-
-
 class ChatSession:
     """A conversation with the bundle in `folder` on a backend of its own. encoder: makes rows of media for it."""
 
@@ -224,7 +222,7 @@ class ChatSession:
         backend: TextBackend[Any],
         messages: Sequence[Message] = (),
         thinking: bool = False,
-        encoder: Encoder | None = None,
+        encoder: Encoder = TEXT_ONLY,
     ) -> None:
         self.messages: list[Message] = list(messages)
         self.thinking = thinking
@@ -253,7 +251,7 @@ class ChatSession:
         added too.
 
         Raises ContextError, before anything runs, where the prompt leaves no room for an answer, and UsageError where
-        media cannot be taken; the conversation is then as it was.
+        media cannot be taken. After any error the conversation is as it was.
         """
         before = list(self.messages)
         self.messages.append({"role": "user", "content": content})
@@ -267,7 +265,7 @@ class ChatSession:
                 elif part.kind == "tool_call":
                     calls.append(_tool_request(part.text))
                 yield part
-        except (ContextError, UsageError):
+        except GemtabError:
             self.messages = before
             raise
         self.messages.append(_assistant_message("".join(words), calls))

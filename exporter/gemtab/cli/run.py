@@ -11,7 +11,7 @@ from gemtab.cli.extras import require
 
 if TYPE_CHECKING:
     from gemtab.bundle.manifest import Manifest
-    from gemtab.chat.session import Content, MediumPart, Message, TextPart, TurnStats
+    from gemtab.chat.session import Content, Message, TurnStats
 
 
 def command(
@@ -90,10 +90,11 @@ def _content(
     clips: list[Path],
     detail: int | None,
 ) -> "Content":
-    """The message: media first, so that the question is read with them in mind."""
+    """The message."""
     if not (images or sounds or clips):
         return text
     from gemtab.chat.reader import MediaReader
+    from gemtab.chat.session import content_of
 
     reader = MediaReader(bundle, manifest)
     media = [
@@ -101,8 +102,7 @@ def _content(
         *(reader.audio(path) for path in sounds),
         *(reader.video(path, detail) for path in clips),
     ]
-    parts: list[TextPart | MediumPart] = [{"type": medium.kind, "medium": medium} for medium in media]
-    return [*parts, {"type": "text", "text": text}]
+    return content_of(text, media)
 
 
 def _print_stats(stats: "TurnStats") -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 from gemtab.errors import CheckpointError, UsageError
 
+PROCESSOR_CONFIG_NAME = "processor_config.json"
+"""What a checkpoint says of how pictures and sound become the towers' inputs."""
+
 BUDGETS = (70, 140, 280, 560, 1120)
 """Soft tokens that a picture may take at most: the choices Gemma 4 was trained with."""
 

@@ -6,40 +6,28 @@ prompt and each of these tokens but the last are those by which the backend woul
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
-from gemtab.backends.media import Media, Rows, block_numbers
+from gemtab.backends.media import Rows, block_numbers
 from gemtab.backends.onnx.run import OnnxText, OnnxTower
 from gemtab.backends.reference import KV, Reference
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import AUDIO_STEM, VISION_STEM
-from gemtab.chat.media import Encoder, Item, PlacedItem
-from gemtab.errors import UsageError
-from gemtab.graph import Graph
-from gemtab.model.audio import audio_graph
+from gemtab.bundle.onnx_files import TOWER_STEMS
+from gemtab.chat.media import TEXT_ONLY, Encoder, Item, PlacedItem, encode_items
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph
-from gemtab.model.vision import vision_graph
+from gemtab.model.towers import tower_graphs
 from gemtab.parity.compare import Logits
 from gemtab.quantize import WeightReader
 
 MOST_KEPT_BYTES = 4 << 30
 """Weights that take more than this in f32 are read layer by layer."""
-
-
-class _NoEncoder:
-    def rows(self, item: Item) -> object:
-        raise UsageError(f"This prompt has a medium of {item.tokens} tokens, and nothing to encode it with.")
-
-
-NONE = _NoEncoder()
-"""For prompts of text alone."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +40,28 @@ class Continued:
 
 
 def continue_greedily(
-    executor: Executor, prompt: Sequence[int], steps: int, items: tuple[PlacedItem, ...] = (), encoder: Encoder = NONE
+    executor: Executor,
+    prompt: Sequence[int],
+    steps: int,
+    items: tuple[PlacedItem, ...] = (),
+    encoder: Encoder = TEXT_ONLY,
 ) -> Continued:
     """The prompt with the `steps` ids that a plan makes of it."""
     executor.reset()
     executor.set_sampling()
-    executor.fill(prompt[:-1], _on_gpu(items, encoder))
+    executor.fill(prompt[:-1], encode_items(items, encoder))
     continuation = [executor.decode(prompt[-1])]
     while len(continuation) < steps:
         continuation.append(executor.decode())
     return Continued(list(prompt), continuation, items)
 
 
-def webgpu_logits(executor: Executor, texts: Sequence[Continued], encoder: Encoder = NONE) -> list[Logits]:
+def webgpu_logits(executor: Executor, texts: Sequence[Continued], encoder: Encoder = TEXT_ONLY) -> list[Logits]:
     """A plan's logits, [steps, vocabulary] a text: the prompt by `fill`, the rest by `decode`."""
 
     def logits(text: Continued) -> Logits:
         executor.reset()
-        executor.fill(text.prompt[:-1], _on_gpu(text.items, encoder))
+        executor.fill(text.prompt[:-1], encode_items(text.items, encoder))
         rows = []
         for token in [text.prompt[-1], *text.continuation[:-1]]:
             executor.decode(token)
@@ -83,14 +75,10 @@ def onnx_logits(folder: Path, weight_format: WeightFormat, texts: Sequence[Conti
     """The ONNX graphs' logits, [steps, vocabulary] a text: the prompt in one step, the rest one by one."""
     model = OnnxText(folder, weight_format)
 
+    towers = cache(lambda tower: OnnxTower(folder, TOWER_STEMS[tower], weight_format))
+
     def encode(item: Item) -> torch.Tensor:
-        stem = {"image": VISION_STEM, "audio": AUDIO_STEM}[item.tower]
-        batch = {name: torch.from_numpy(array)[None] for name, array in item.inputs().items()}
-        if "pixel_position_ids" in batch:
-            batch["pixel_position_ids"] = batch["pixel_position_ids"].to(torch.int64)
-        if "input_features" in batch:
-            batch["input_features_mask"] = torch.ones(batch["input_features"].shape[:2], dtype=torch.bool)
-        return OnnxTower(folder, stem, weight_format).run(**batch)
+        return towers(item.tower).encode(item.inputs())
 
     def logits(text: Continued) -> Logits:
         model.rewind(0)
@@ -110,7 +98,7 @@ def reference_logits(spec: ModelSpec, weights: WeightReader, texts: Sequence[Con
 
     def encode(item: Item) -> torch.Tensor:
         inputs = {name: torch.from_numpy(array) for name, array in item.inputs().items()}
-        (rows,) = Reference(tower_graph(spec, item.tower), weights, layerwise).run(inputs, {}).values()
+        (rows,) = Reference(tower_graphs(spec)[item.tower], weights, layerwise).run(inputs, {}).values()
         return rows
 
     def logits(text: Continued) -> Logits:
@@ -127,22 +115,6 @@ def reference_logits(spec: ModelSpec, weights: WeightReader, texts: Sequence[Con
         return np.asarray(decoder.run(inputs, caches)["logits"].numpy(), dtype=np.float32)
 
     return [logits(text) for text in texts]
-
-
-def tower_graph(spec: ModelSpec, tower: Literal["image", "audio"]) -> Graph:
-    """The graph that makes rows of pictures or sound."""
-    if tower == "image" and spec.vision is not None:
-        return vision_graph(spec.vision, spec.text)
-    if tower == "audio" and spec.audio is not None:
-        return audio_graph(spec.audio, spec.text)
-    raise UsageError(f"This model takes no {tower}.")
-
-
-def _on_gpu(items: Sequence[PlacedItem], encoder: Encoder) -> list[Media]:
-    return [
-        Media(placed.position, placed.item.tokens, encoder.rows(placed.item), placed.item.tower == "image")
-        for placed in items
-    ]
 
 
 def _rows(items: Sequence[PlacedItem], encode: Callable[[Item], torch.Tensor]) -> list[Rows]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from gemtab.bundle.manifest import Manifest
 from gemtab.chat.media import Medium, Placeholders, Prompt
-from gemtab.chat.session import Message
+from gemtab.chat.session import Message, content_of
 from gemtab.chat.template import ChatTemplate
 from gemtab.chat.tokenizer import ChatTokenizer
 
@@ -30,8 +30,7 @@ def prompts(folder: Path, manifest: Manifest, long: int, most: int) -> list[Prom
     placeholders = Placeholders(folder, tokenizer)
 
     def render(text: str, *media: Medium) -> Prompt:
-        parts = [*({"type": one.kind, "medium": one} for one in media), {"type": "text", "text": text}]
-        messages: Sequence[Message] = [{"role": "user", "content": parts if media else text}]  # type: ignore[typeddict-item]
+        messages: Sequence[Message] = [{"role": "user", "content": content_of(text, media)}]
         ids = tokenizer.encode(placeholders.expand(template.render(messages), media))
         return placeholders.place(ids, media)
 

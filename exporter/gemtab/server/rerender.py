@@ -11,9 +11,8 @@ from gemtab.bundle.plan import Plan
 from gemtab.bundle.shards import Location
 from gemtab.checkpoint import load_spec
 from gemtab.graph import Graph
-from gemtab.model.audio import audio_graph
 from gemtab.model.text import fill_graph, text_graph
-from gemtab.model.vision import vision_graph
+from gemtab.model.towers import tower_graphs
 from gemtab.quantize import planes
 
 
@@ -30,9 +29,8 @@ def rerender(folder: Path) -> dict[str, str]:
         plan, stored = _opened(folder, entry, whole, manifest.weights)
         builder, _ = build_text_plan(filling, whole, stored, entry.activation, plan.context, plan.limits)
         texts |= builder.shaders
-    images = [(vision_graph(spec.vision, spec.text), entry) for entry in towers.image if spec.vision]
-    sounds = [(audio_graph(spec.audio, spec.text), entry) for entry in towers.audio if spec.audio]
-    for graph, entry in [*images, *sounds]:
+    entries = {"image": towers.image, "audio": towers.audio}
+    for graph, entry in [(graph, entry) for tower, graph in tower_graphs(spec).items() for entry in entries[tower]]:
         plan, stored = _opened(folder, entry, graph, manifest.weights)
         builder, _ = build_tower(graph, stored, entry.activation, plan.limits, plan.context)
         texts |= builder.shaders

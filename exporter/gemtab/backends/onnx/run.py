@@ -1,8 +1,8 @@
 """Running a bundle's ONNX graphs on the CPU with onnxruntime, for parity and tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,15 @@ class OnnxTower:
         """The soft tokens [all of the batch, hidden] of `inputs` by name, padded to one length."""
         (features,) = self._session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
         return torch.from_numpy(features)
+
+    def encode(self, inputs: Mapping[str, npt.NDArray[Any]]) -> torch.Tensor:
+        """The soft tokens of one picture or sound, whose inputs have no padding: a batch of one."""
+        batch = {name: torch.from_numpy(array)[None] for name, array in inputs.items()}
+        if "pixel_position_ids" in batch:
+            batch["pixel_position_ids"] = batch["pixel_position_ids"].to(torch.int64)
+        if "input_features" in batch:
+            batch["input_features_mask"] = torch.ones(batch["input_features"].shape[:2], dtype=torch.bool)
+        return self.run(**batch)
 
 
 def _session(path: Path) -> "InferenceSession":

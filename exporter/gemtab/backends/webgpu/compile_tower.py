@@ -2,20 +2,17 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal
 
 from gemtab.backends.webgpu.compile import PlanBuilder, tokens_that_fit, write_shaders, write_tables
 from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.lower import Activation, Shared
 from gemtab.backends.webgpu.lower_tower import TowerLowering
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.manifest import PlanEntry, WeightFormat
+from gemtab.bundle.manifest import PlanEntry, Tower, WeightFormat
 from gemtab.bundle.plan import Expr, Limits, Plan, ScratchBuffer, WeightBuffer
 from gemtab.bundle.shards import Location
 from gemtab.graph import Graph
 from gemtab.quantize import WeightReader
-
-Tower = Literal["image", "audio"]
 
 MOST_TOKENS: dict[Tower, int] = {"image": 1120, "audio": 750}
 """The most soft tokens of a picture, and of a clip of 30 s; fewer where a value would not fit the limits."""

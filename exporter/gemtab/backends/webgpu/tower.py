@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import wgpu
 
-from gemtab.backends.webgpu.compile_tower import PROGRAM, ROWS, Tower, tower_plan_file
+from gemtab.backends.webgpu.compile_tower import PROGRAM, ROWS, tower_plan_file
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.executor import PlanRunner
 from gemtab.backends.webgpu.lower import Activation
 from gemtab.bundle.folder import load_plan
+from gemtab.bundle.manifest import Tower
 from gemtab.bundle.plan import Plan, ScratchBuffer, evaluate
 from gemtab.errors import ContextError, UsageError
 
