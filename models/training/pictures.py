@@ -12,20 +12,25 @@ from PIL import Image, ImageDraw
 from .conversation import Example
 
 KINDS = ("circle", "square", "triangle", "star")
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (210, 30, 30),
-    "green": (30, 150, 50),
-    "blue": (35, 60, 210),
-    "yellow": (240, 220, 40),
-    "orange": (245, 135, 20),
-    "purple": (130, 40, 160),
-    "white": (248, 248, 248),
-    "black": (15, 15, 15),
+Tint = tuple[int, int, int]
+#: Each colour lies between two tints.
+COLOURS: dict[str, tuple[Tint, Tint]] = {
+    "red": ((195, 25, 35), (250, 15, 15)),
+    "green": ((15, 125, 35), (40, 190, 60)),
+    "blue": ((35, 60, 210), (10, 10, 245)),
+    "yellow": ((240, 220, 40), (250, 250, 10)),
+    "orange": ((245, 130, 20), (250, 160, 10)),
+    "purple": ((130, 40, 160), (125, 10, 130)),
+    "white": ((242, 242, 242), (250, 250, 250)),
+    "black": ((15, 15, 15), (5, 5, 5)),
 }
 CLASSES = tuple(f"{colour} {kind}" for colour in COLOURS for kind in KINDS)
 
 #: Sizes in cells of 48 pixels that a budget of 70 soft tokens leaves of common aspect ratios, as (columns, rows).
-GRIDS: tuple[tuple[int, int], ...] = ((8, 8), (9, 7), (7, 9), (11, 6), (6, 11))
+GRIDS: tuple[tuple[int, int], ...] = (
+    *((8, 8), (9, 7), (7, 9), (10, 6), (6, 10), (10, 7), (7, 10)),
+    *((11, 6), (6, 11), (11, 5), (5, 11)),
+)
 CELL = 48
 
 
@@ -81,14 +86,19 @@ class Picture:
         return len(self.shapes) == 2 and zlib.crc32(self.caption.encode()) % 10 == 0
 
     def paint(self) -> Image.Image:
-        """The picture on a greyish ground with a gradient, a little noise and colours that vary."""
+        """The picture on a ground with a gradient, with a little noise, colours that vary and edges hard or soft."""
         noise = np.random.default_rng(self.seed)
         width, height = self.columns * CELL, self.rows * CELL
-        image = Image.fromarray(_ground(width, height, noise))
-        draw = ImageDraw.Draw(image)
+        image = Image.fromarray(_ground(width, height, {shape.colour for shape in self.shapes}, noise))
+        finer = int(noise.choice((1, 1, 2, 3)))
         for shape in self.shapes:
-            tint = np.clip(np.array(COLOURS[shape.colour]) + noise.integers(-20, 21, 3), 0, 255)
-            draw.polygon(shape.outline(), fill=(int(tint[0]), int(tint[1]), int(tint[2])))
+            one, other = np.array(COLOURS[shape.colour])
+            tint = np.clip(one + noise.random() * (other - one) + noise.integers(-15, 16, 3), 0, 255)
+            mask = Image.new("L", (width * finer, height * finer))
+            ImageDraw.Draw(mask).polygon([(x * finer, y * finer) for x, y in shape.outline()], fill=255)
+            image.paste(
+                (int(tint[0]), int(tint[1]), int(tint[2])), mask=mask.resize((width, height), Image.Resampling.BOX)
+            )
         grain = noise.normal(0, noise.uniform(0, 9), (height, width, 1))
         return Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
 
@@ -103,9 +113,21 @@ class Picture:
         return labels
 
 
-def _ground(width: int, height: int, noise: np.random.Generator) -> NDArray[np.uint8]:
-    corners = noise.integers(95, 175, (2, 2, 1)) + noise.integers(-12, 13, (2, 2, 3))
-    small = Image.fromarray(corners.astype(np.uint8))
+#: Grounds by their brightness, as ranges of grey, and the colour that is not seen on each.
+_GROUNDS = {"grey": (95, 175, ""), "light": (215, 256, "white"), "dark": (0, 45, "black")}
+
+
+def _ground(width: int, height: int, colours: set[str], noise: np.random.Generator) -> NDArray[np.uint8]:
+    """A smooth ground of little colour on which shapes of `colours` are seen: [height, width, 3]."""
+    lowest, highest, _ = _GROUNDS["grey"]
+    other = _GROUNDS[str(noise.choice(("light", "light", "dark")))]
+    if noise.random() < 0.5 and other[2] not in colours:
+        lowest, highest, _ = other
+    even = noise.random() < 0.3
+    corners = noise.integers(lowest, highest, (1, 1, 1) if even else (2, 2, 1)) + noise.integers(-12, 13, (2, 2, 3)) * (
+        not even
+    )
+    small = Image.fromarray(np.clip(np.broadcast_to(corners, (2, 2, 3)), 0, 255).astype(np.uint8))
     return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR))
 
 

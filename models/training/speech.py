@@ -135,9 +135,14 @@ def pool(seed: int, count: int, folder: Path) -> list[Clip]:
 
 
 def recorded(clip: Clip, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The clip as a microphone may bring it: a level, silence around it, noise 8 to 45 dB below, a tilted spectrum."""
+    """The clip as a microphone may bring it: a longer or shorter throat, a level, silence around it, noise 8 to 45 dB
+    below, a tilted spectrum."""
     before, after = rng.integers(0, 4000), rng.integers(1500, 6000)
-    sound = np.pad(clip.sound, (int(before), int(after)))
+    spoken = clip.sound
+    if rng.random() < 0.5:
+        places = np.arange(0, len(spoken) - 1, rng.uniform(0.87, 1.15))
+        spoken = np.interp(places, np.arange(len(spoken)), spoken).astype(np.float32)
+    sound = np.pad(spoken, (int(before), int(after)))
     tilt = rng.uniform(-0.3, 0.3)
     sound = sound - tilt * np.concatenate(([0.0], sound[:-1])).astype(np.float32)
     level = np.sqrt(np.mean(clip.sound**2)) + 1e-6
