@@ -88,7 +88,7 @@ def _sounds(task: str, count: int, seed: int) -> list[Asked]:
     """Word sequences that training leaves out (all single words occur in it), for the last task in new voices."""
     rng = Random(f"{task} {seed}")
     microphone = np.random.default_rng(seed)
-    clips = speech.clips(rng, count, unseen_voice=task == "unseen_voice", held_out=True)
+    clips = speech.clips(rng, count, "unseen" if task == "unseen_voice" else "many", held_out=True)
     return [Asked(speech.example(rng, clip.said), sound=speech.recorded(clip, microphone)) for clip in clips]
 
 

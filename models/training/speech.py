@@ -1,7 +1,8 @@
-"""One to three spoken words by espeak-ng and flite, in many voices, and the model's transcript of them."""
+"""One to three spoken words by espeak-ng, flite and SVOX Pico, in many voices, and the model's transcript of them."""
 
 import io
 import subprocess
+import tempfile
 import wave
 import zlib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +29,15 @@ _ACCENTS = ("en-us", "en-gb", "en-gb-scotland")
 _FLITE = ("kal16", "awb", "slt")
 _UNSEEN_ESPEAK = "m6 m8 f4 klatt3 Denis Storm linda max paul steph2".split()
 _UNSEEN_FLITE = ("rms",)
+_PICO = ("en-US", "en-GB")
+
+Voices = Literal["many", "pico", "unseen"]
+"""Training has the many voices of espeak-ng and flite and, since those of Pico are nearer to people's, more of these."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """What is said, and how: `voice` is espeak-ng's or flite's name, `speed` in words a minute, `pitch` from 0 to 99."""
+    """What is said, and how: `voice` is the synthesiser's name, `speed` in words a minute, `pitch` from 0 to 99."""
 
     words: tuple[str, ...]
     voice: str
@@ -44,30 +50,27 @@ class Utterance:
 
     def speak(self) -> NDArray[np.float32]:
         """Its samples at 16 kHz, from -1 to 1. Raises FileNotFoundError where the synthesiser is not installed."""
-        if self.voice.startswith("flite:"):
-            stretch = f"duration_stretch={170 / self.speed:.2f}"
-            command = ["flite", "-voice", self.voice[6:], "--setf", stretch, "-t", self.text, "-o", "/dev/stdout"]
-        else:
-            command = [
-                "espeak-ng",
-                "-v",
-                self.voice,
-                "-s",
-                str(self.speed),
-                "-p",
-                str(self.pitch),
-                "--stdout",
-                self.text,
-            ]
-        sound = subprocess.run(command, capture_output=True, check=True).stdout
-        return _samples(sound)
+        name = self.voice.rpartition(":")[2]
+        # All write a file, which Pico insists on.
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            if self.voice.startswith("flite:"):
+                stretch = f"duration_stretch={170 / self.speed:.2f}"
+                command = ["flite", "-voice", name, "--setf", stretch, "-t", self.text, "-o", file.name]
+            elif self.voice.startswith("pico:"):
+                how = f'<pitch level="{50 + self.pitch}"><speed level="{self.speed * 100 // 170}">'
+                command = ["pico2wave", "-l", name, "-w", file.name, f"{how}{self.text}</speed></pitch>"]
+            else:
+                how = f"-s {self.speed} -p {self.pitch}"
+                command = ["espeak-ng", "-v", name, *how.split(), "-w", file.name, self.text]
+            subprocess.run(command, capture_output=True, check=True)
+            return _samples(file.read())
 
 
 def _samples(sound: bytes) -> NDArray[np.float32]:
-    """A WAV file's first channel, resampled to 16 kHz. The length in a piped file's header is not to be trusted."""
+    """A WAV file's samples, of one channel, resampled to 16 kHz."""
     with wave.open(io.BytesIO(sound)) as reader:
-        rate = reader.getframerate()
-    data = np.frombuffer(sound[44 : len(sound) - len(sound) % 2], np.int16).astype(np.float32) / np.float32(32768)
+        rate, frames = reader.getframerate(), reader.readframes(reader.getnframes())
+    data = np.frombuffer(frames, np.int16).astype(np.float32) / np.float32(32768)
     if rate == RATE:
         return data
     spectrum = np.fft.rfft(data)
@@ -88,14 +91,16 @@ def _held_out_words(words: tuple[str, ...]) -> bool:
     return len(words) > 1 and zlib.crc32(" ".join(words).encode()) % 10 == 0
 
 
-def utterance(rng: Random, unseen_voice: bool = False, held_out: bool = False) -> Utterance:
-    """A random utterance. Training takes voices and word sequences that are not held out."""
+def utterance(rng: Random, voices: Voices = "many", held_out: bool = False) -> Utterance:
+    """A random utterance. Training takes word sequences that are not held out."""
     while True:
         words = tuple(rng.choice(WORDS) for _ in range(rng.choice((1, 2, 2, 3, 3))))
         if len(words) == 1 or _held_out_words(words) == held_out:
             break
-    espeak, flite = (_UNSEEN_ESPEAK, _UNSEEN_FLITE) if unseen_voice else (_ESPEAK, _FLITE)
-    if rng.random() < 0.2:
+    espeak, flite = (_UNSEEN_ESPEAK, _UNSEEN_FLITE) if voices == "unseen" else (_ESPEAK, _FLITE)
+    if voices == "pico":
+        voice = f"pico:{rng.choice(_PICO)}"
+    elif rng.random() < 0.2:
         voice = f"flite:{rng.choice(flite)}"
     else:
         voice = f"{rng.choice(_ACCENTS)}+{rng.choice(espeak)}"
@@ -110,24 +115,24 @@ class Clip:
     sound: NDArray[np.float32]
 
 
-def clips(rng: Random, count: int, unseen_voice: bool = False, held_out: bool = False) -> list[Clip]:
-    """`count` different utterances, spoken."""
-    said = [utterance(rng, unseen_voice, held_out) for _ in range(count)]
+def clips(rng: Random, count: int, voices: Voices = "many", held_out: bool = False) -> list[Clip]:
+    """`count` utterances, spoken."""
+    said = [utterance(rng, voices, held_out) for _ in range(count)]
     with ThreadPoolExecutor(2) as pool:
         return [Clip(one, _trimmed(sound)) for one, sound in zip(said, pool.map(Utterance.speak, said), strict=True)]
 
 
-def pool(seed: int, count: int, folder: Path) -> list[Clip]:
-    """The clips of the training set, spoken once and kept in `folder`."""
-    kept = folder / f"speech-{seed}-{count}.npz"
-    rng = Random(seed)
+def pool(voices: Voices, count: int, folder: Path) -> list[Clip]:
+    """Clips of the training set, spoken once and kept in `folder`."""
+    kept = folder / f"speech-{voices}-{count}.npz"
+    rng = Random(1)
     if kept.exists():
-        said = [utterance(rng) for _ in range(count)]
+        said = [utterance(rng, voices) for _ in range(count)]
         with np.load(kept) as saved:
             bounds, samples = saved["bounds"], saved["samples"]
         pieces = [samples[a:b].astype(np.float32) / 32768 for a, b in pairwise(bounds)]
         return [Clip(one, piece) for one, piece in zip(said, pieces, strict=True)]
-    made = clips(rng, count)
+    made = clips(rng, count, voices)
     bounds = np.cumsum([0] + [len(clip.sound) for clip in made])
     samples = (np.concatenate([clip.sound for clip in made]) * 32767).astype(np.int16)
     np.savez(kept, bounds=bounds, samples=samples)
@@ -140,7 +145,7 @@ def recorded(clip: Clip, rng: np.random.Generator) -> NDArray[np.float32]:
     before, after = rng.integers(0, 4000), rng.integers(1500, 6000)
     spoken = clip.sound
     if rng.random() < 0.5:
-        places = np.arange(0, len(spoken) - 1, rng.uniform(0.87, 1.15))
+        places = np.arange(0, len(spoken) - 1, rng.uniform(0.82, 1.18))
         spoken = np.interp(places, np.arange(len(spoken)), spoken).astype(np.float32)
     sound = np.pad(spoken, (int(before), int(after)))
     tilt = rng.uniform(-0.3, 0.3)

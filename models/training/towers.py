@@ -12,8 +12,8 @@ from . import media, speech
 from .optimise import Schedule, prefetched, run
 from .pictures import CLASSES
 
-CLIPS = 12_000
-AUDIO_STEPS, AUDIO_BATCH = 1500, 48
+CLIPS, PICO_CLIPS = 12_000, 4_000
+AUDIO_STEPS, AUDIO_BATCH = 2100, 48
 VISION_STEPS, VISION_BATCH = 1500, 12
 
 
@@ -64,7 +64,7 @@ class Sight(nn.Module):
 def sound_batches(work: Path, size: int, seed: int) -> Iterator[media.SoundBatch]:
     """An endless stream of clips of the training set."""
     rng, microphone = Random(seed), media.Microphone(seed)
-    clips = speech.pool(1, CLIPS, work)
+    clips = speech.pool("many", CLIPS, work) + speech.pool("pico", PICO_CLIPS, work)
     while True:
         yield microphone.batch(rng.sample(clips, size), rng)
 
