@@ -27,7 +27,8 @@ FAKE_DEVICES = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-s
 """A camera that shows a clock and a microphone that beeps, allowed without being asked for."""
 
 IDENTITY_LINE = "greedy tokens equal to the reference's, of those decoded (near-ties)"
-"""The property in which a test of `identity` leaves its line of the table that is printed at the end."""
+ACCURACY_LINE = "right answers about pictures and voices that were not in training"
+"""The properties in which a test leaves its line of a table that is printed at the end."""
 
 COMPILE_MS = 240_000
 """How long a software GPU may take to compile the model's kernels while others use the machine."""
@@ -224,10 +225,11 @@ def demo(demo_page: ChatPage) -> ChatPage:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Prints the identity table, from the reports, since tests may have run in other processes."""
+    """Prints the tables, from the reports, since tests may have run in other processes."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    lines = [line for report in reports for name, line in report.user_properties if name == IDENTITY_LINE]
-    if lines:
-        terminalreporter.section(IDENTITY_LINE)
+    for table in (IDENTITY_LINE, ACCURACY_LINE):
+        lines = [line for report in reports for name, line in report.user_properties if name == table]
+        if lines:
+            terminalreporter.section(table)
         for line in lines:
             terminalreporter.write_line(str(line))

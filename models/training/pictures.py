@@ -64,6 +64,11 @@ class Shape:
         return points
 
 
+def is_held_out(caption: str) -> bool:
+    """Whether training leaves out pictures of two shapes with this caption."""
+    return zlib.crc32(caption.encode()) % 10 == 0
+
+
 @dataclass(frozen=True)
 class Picture:
     """One or two shapes on `columns` × `rows` cells. Of two, the left or the upper one comes first."""
@@ -83,7 +88,7 @@ class Picture:
     @property
     def held_out(self) -> bool:
         """A tenth of all pairs of shapes with their relation never occurs in training."""
-        return len(self.shapes) == 2 and zlib.crc32(self.caption.encode()) % 10 == 0
+        return len(self.shapes) == 2 and is_held_out(self.caption)
 
     def paint(self) -> Image.Image:
         """The picture on a ground with a gradient, with a little noise, colours that vary and edges hard or soft."""

@@ -27,7 +27,7 @@ WORDS = (
 _ESPEAK = "m1 m2 m3 m4 m5 m7 f1 f2 f3 f5 klatt klatt2 klatt4 Alex Andy Annie Gene Jacky Lee Mario Michael steph edward".split()
 _ACCENTS = ("en-us", "en-gb", "en-gb-scotland")
 _FLITE = ("kal16", "awb", "slt")
-_UNSEEN_ESPEAK = "m6 m8 f4 klatt3 Denis Storm linda max paul steph2".split()
+UNSEEN_ESPEAK = "m6 m8 f4 klatt3 Denis Storm linda max paul steph2".split()
 _UNSEEN_FLITE = ("rms",)
 _PICO = ("en-US", "en-GB")
 
@@ -86,8 +86,8 @@ def _trimmed(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     return sound[loud[0] : loud[-1] + 1] if len(loud) else sound
 
 
-def _held_out_words(words: tuple[str, ...]) -> bool:
-    """A tenth of all sequences of two or more words."""
+def is_held_out(words: tuple[str, ...]) -> bool:
+    """Whether training leaves out this sequence: a tenth of those of two or more words."""
     return len(words) > 1 and zlib.crc32(" ".join(words).encode()) % 10 == 0
 
 
@@ -95,9 +95,9 @@ def utterance(rng: Random, voices: Voices = "many", held_out: bool = False) -> U
     """A random utterance. Training takes word sequences that are not held out."""
     while True:
         words = tuple(rng.choice(WORDS) for _ in range(rng.choice((1, 2, 2, 3, 3))))
-        if len(words) == 1 or _held_out_words(words) == held_out:
+        if len(words) == 1 or is_held_out(words) == held_out:
             break
-    espeak, flite = (_UNSEEN_ESPEAK, _UNSEEN_FLITE) if voices == "unseen" else (_ESPEAK, _FLITE)
+    espeak, flite = (UNSEEN_ESPEAK, _UNSEEN_FLITE) if voices == "unseen" else (_ESPEAK, _FLITE)
     if voices == "pico":
         voice = f"pico:{rng.choice(_PICO)}"
     elif rng.random() < 0.2:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar
@@ -128,14 +128,19 @@ class Message(TypedDict):
 
 @dataclass
 class TurnStats:
-    """How one answer went; prompt_seconds: until the first id of the answer was there."""
+    """How one answer went; ids: what the model wrote, the end token included; prompt_seconds: until its first id."""
 
     prompt_tokens: int
     reused_tokens: int
-    answer_tokens: int = 0
+    ids: list[int] = field(default_factory=list)
     prompt_seconds: float = 0.0
     answer_seconds: float = 0.0
     finish: Literal["stop", "length"] = "length"
+
+    @property
+    def answer_tokens(self) -> int:
+        """How many ids the model wrote."""
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -284,9 +289,9 @@ class ChatSession:
         self.stats = TurnStats(len(ids), self._cache.fill(prompt, self._stable_prefix(prompt), self._encoder))
         for id_ in self._cache.decode(ids, room if max_tokens is None else min(max_tokens, room)):
             now = time.perf_counter() - started
-            if not self.stats.answer_tokens:
+            if not self.stats.ids:
                 self.stats.prompt_seconds = now
-            self.stats.answer_tokens += 1
+            self.stats.ids.append(id_)
             self.stats.answer_seconds = now - self.stats.prompt_seconds
             if id_ in self.generation.stop:
                 self.stats.finish = "stop"

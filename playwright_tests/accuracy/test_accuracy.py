@@ -1,0 +1,114 @@
+"""models/tiny in a tab answers about files it has never seen as often right as transformers does."""
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page
+
+from gemtab.backends.webgpu.executor import Executor
+from gemtab.bundle.folder import read_manifest
+from gemtab.chat import ChatSession
+from gemtab.chat.encoder import TowerEncoder
+from gemtab.chat.reader import MediaReader
+from gemtab.chat.session import Content, MediumPart, TextPart
+from gemtab.media.audio import load_audio
+from models.training import tokenizer
+from models.training.evaluate import FLOORS, Asked, Judge
+from playwright_tests.accuracy.cases import Case
+from playwright_tests.accuracy.drawings import drawings
+from playwright_tests.accuracy.recordings import recordings
+from playwright_tests.conftest import ACCURACY_LINE, TINY
+
+MOST_TOKENS = 40
+
+_ASK = """async ([site, bundle, cases, maxTokens]) => {
+    const { Gemma } = await import(`${site}gemtab.js`);
+    const gemma = await Gemma.load(`${site}bundles/${bundle}/`);
+    const chat = gemma.chat({ temperature: 0, maxTokens });
+    const written = [];
+    for (const { kind, type, data, question } of cases) {
+        const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+        const file = new Blob([bytes], { type });
+        await chat.setMessages([]);
+        for await (const part of chat.send([{ type: kind, [kind]: file }, { type: 'text', text: question }]))
+            if (part.type === 'done') written.push(part.ids);
+    }
+    await gemma.dispose();
+    return written;
+}"""
+
+TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".wav": "audio/wav"}
+
+
+def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case]) -> list[list[int]]:
+    """The ids that the tab writes."""
+    page.goto(site + "example.html")
+    told = [
+        {
+            "kind": case.kind,
+            "type": TYPES[case.suffix],
+            "data": base64.b64encode(case.content).decode(),
+            "question": case.question,
+        }
+        for case in cases
+    ]
+    written: list[list[int]] = page.evaluate(_ASK, [site, bundle, told, MOST_TOKENS])
+    return written
+
+
+def asked_in_python(folder: Path, cases: Sequence[Case]) -> list[list[int]]:
+    """The ids that the Python executor writes."""
+    executor, reader = Executor(folder), MediaReader(folder, read_manifest(folder))
+    session = ChatSession(folder, executor, encoder=TowerEncoder(folder, executor))
+    written = []
+    for case in cases:
+        session.messages = []
+        medium = (reader.image if case.kind == "image" else reader.audio)(case.content)
+        parts: Content = [MediumPart(type=case.kind, medium=medium), TextPart(type="text", text=case.question)]
+        for _ in session.send(parts, max_tokens=MOST_TOKENS):
+            pass
+        written.append(session.stats.ids)
+    return written
+
+
+def asked_in_transformers(cases: Sequence[Case]) -> Iterable[bool]:
+    """Whether transformers' answers are right; not in the order of the cases."""
+    return (case.right for case in Judge(TINY).answers([_asked(case) for case in cases]))
+
+
+def _asked(case: Case) -> Asked:
+    if case.kind == "image":
+        return Asked(case.example, picture=Image.open(io.BytesIO(case.content)))
+    samples, _ = load_audio(case.content)
+    return Asked(case.example, sound=samples)
+
+
+@pytest.mark.parametrize(("cases", "floor"), [(drawings, FLOORS["caption_two"]), (recordings, FLOORS["unseen_voice"])])
+def test_unseen_files_are_understood_as_well_as_by_transformers(
+    cases: Callable[[], list[Case]],
+    floor: float,
+    bundles: dict[str, Path],
+    served: str,
+    page: Page,
+    record_property: Callable[[str, object], None],
+) -> None:
+    told = cases()
+    assert len(told) >= 200
+    ids = asked_in_chromium(page, served, "tiny", told)
+    text = tokenizer.load(TINY)
+    ours = [case.example.is_right(text.decode(one)) for case, one in zip(told, ids, strict=True)]
+    theirs = list(asked_in_transformers(told))
+    line = f"{cases.__name__:12} Chromium {sum(ours)}/{len(ours)}   transformers {sum(theirs)}/{len(theirs)}"
+    record_property(ACCURACY_LINE, line)
+    assert ids == asked_in_python(bundles["tiny"], told)
+    assert _share(theirs) >= floor, line
+    # Three cases in 200: the bundle's weights have 4 bits, theirs 16.
+    assert _share(ours) >= max(floor, _share(theirs) - 0.015), line
+
+
+def _share(right: Sequence[bool]) -> float:
+    return sum(right) / len(right)
