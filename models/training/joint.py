@@ -15,9 +15,9 @@ from .calibrate import calibrate
 from .conversation import Example
 from .optimise import Schedule, prefetched, run
 
-JOINT_STEPS, RATE = 2400, 8e-4
+JOINT_STEPS, RATE = 1800, 8e-4
 PICTURES, CLIPS = 16, 40
-_ROW = 128
+_ROW = 144
 """Tokens of a row with one picture or clip: 70 soft tokens at most, and a short question and answer."""
 
 MediaBatch = media.PictureBatch | media.SoundBatch
