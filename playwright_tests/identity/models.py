@@ -37,14 +37,11 @@ class Case:
         return TINY if self.model == "tiny" else variant(self.model, folder / self.model, with_tokenizer=True)
 
 
-WITHOUT_MOE = [name for name in VARIANTS if name not in ("moe", "mixed")]
-"""Experts have no WebGPU kernels yet."""
-
 CASES = [
     Case("tiny", "q4", context=2048, small=False),
     Case("tiny", "f32", context=1024),
     Case("tiny", "q4", context=2048),
-    *(Case(name, "f32") for name in WITHOUT_MOE),
+    *(Case(name, "f32") for name in VARIANTS),
     *(Case(name, weights) for name in ("everything", "ragged") for weights in ("f16", "q8", "q4")),
 ]
 

@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 
-from gemtab.backends.webgpu.fusion import Fusion, Handler
+from gemtab.backends.webgpu.fusion import Fusion, Handler, refusal
 from gemtab.backends.webgpu.steps import (
     AddNorm,
     Attend,
     Cache,
     Embed,
+    ExpertMatmul,
     InsertRows,
     Matmul,
+    Mix,
     Picked,
     QkvHeads,
+    Route,
     Step,
 )
 from gemtab.errors import CheckpointError
@@ -23,6 +26,11 @@ def fuse(graph: Graph) -> list[Step]:
     return _TextFusion(graph).run()
 
 
+def _other(add: Node, one: Value) -> Value:
+    """What `add` adds to `one`."""
+    return add.value(1) if add.value(0) == one else add.value(0)
+
+
 class _TextFusion(Fusion):
     def handlers(self) -> dict[str, Handler]:
         return {
@@ -32,8 +40,11 @@ class _TextFusion(Fusion):
             "rms_norm": self._rms_norm,
             "kv_write": self._kv_write,
             "attention": self._attention,
+            "route_top_k": self._route,
+            "expert_linear": self._expert_linear,
+            "scale": self._scale,
             "reshape": self._reshape,
-            **dict.fromkeys(("replace_ids", "slice", "pick", "rope"), self._read_by_consumer),
+            **dict.fromkeys(("replace_ids", "slice", "pick", "rope", "weighted_sum"), self._read_by_consumer),
         }
 
     def _back(self, value: Value, *ops: str) -> list[Node]:
@@ -75,7 +86,11 @@ class _TextFusion(Fusion):
         if scaled := self._only_consumer(out, "scale"):
             self._absorb(scaled)
             out, factor = scaled.output, scaled.number("factor")
-        step = Matmul(self._resolve(node.value(0)), node.weight(1), start, stop, out, node.label, factor)
+        x = node.value(0)
+        source = self._producer.get(x.name)
+        if source is not None and source.op == "scale":
+            x, factor = source.value(0), factor * source.number("factor")
+        step = Matmul(self._resolve(x), node.weight(1), start, stop, out, node.label, factor)
         self._steps.append(self._with_epilogue(step))
 
     def _with_epilogue(self, step: Matmul) -> Matmul:
@@ -90,6 +105,11 @@ class _TextFusion(Fusion):
             operand = self._picked(mul.value(1))
             return replace(step, out=mul.output, epilogue="gelu_mul", operand=operand, wide=False)
         return step
+
+    def _scale(self, node: Node) -> None:
+        """Linear ops scale their output instead, and every reader must be one."""
+        if any(reader.op != "linear" for reader in self._consumers[node.output.name]):
+            raise refusal(node)
 
     def _picked(self, value: Value) -> Picked:
         node = self._producer.get(value.name)
@@ -106,19 +126,86 @@ class _TextFusion(Fusion):
         stops = [consumer.integer("stop") for consumer in consumers]
         return min(starts), max(stops)
 
+    # --- experts ----------------------------------------------------------------------------------------
+
+    def _route(self, node: Node) -> None:
+        weights, ids = node.outputs
+        self._steps.append(Route(self._resolve(node.value(0)), node.weight(1), weights, ids, node.label))
+
+    def _expert_linear(self, node: Node) -> None:
+        x, ids = self._resolve(node.value(0)), node.value(1)
+        step = ExpertMatmul(x, ids, node.weight(2), node.output, node.label)
+        if glu := self._only_consumer(step.out, "glu"):
+            self._absorb(glu)
+            step = replace(step, out=glu.output, epilogue="glu")
+        self._steps.append(step)
+
+    def _mix(self, dense: Node, mixed: Node, add: Node) -> None:
+        """The norms of the dense MLP's output and of the experts' weighted sum, added."""
+        self._absorb(mixed, add)
+        total = self._producer[mixed.value(0).name]
+        self._steps.append(
+            Mix(
+                dense=self._resolve(dense.value(0)),
+                dense_norm=dense.weight(1),
+                slots=self._resolve(total.value(0)),
+                weights=total.value(1),
+                mixed_norm=mixed.weight(1),
+                out=add.output,
+                eps=mixed.number("eps"),
+                label=mixed.label,
+            )
+        )
+
+    def _mixed_with(self, norm: Node, add: Node) -> Node | None:
+        """The norm of a weighted sum that `add` adds to `norm`."""
+        other = self._producer.get(_other(add, norm.output).name)
+        if other is None or other.op != "rms_norm" or len(other.inputs) != 2:
+            return None
+        total = self._producer.get(other.value(0).name)
+        return other if total is not None and total.op == "weighted_sum" else None
+
+    # --- norms ------------------------------------------------------------------------------------------
+
     def _rms_norm(self, node: Node) -> None:
         if any(consumer.op in ("rope", "kv_write") for consumer in self._consumers[node.output.name]):
             return  # a head's norm, which QkvHeads does
         if add := self._only_consumer(node.output, "add"):
-            self._add_norm(node, add)
+            if self._mixed_with(node, add):
+                return  # of a dense MLP: the norm of the weighted sum comes later, and takes it in
+            dense = self._producer.get(_other(add, node.output).name)
+            if dense is not None and dense.op == "rms_norm" and self._mixed_with(dense, add) is node:
+                self._mix(dense, node, add)
+            else:
+                self._add_norm(node, add)
         else:
-            weight = node.weight(1) if len(node.inputs) == 2 else None
-            eps = node.number("eps")
-            x = self._resolve(node.value(0))
-            # Elsewhere a norm rides on the step before it; this one stands alone, and belongs there all the same.
-            before = self._producer.get(x.name)
-            label = node.label if before is None else before.label
-            self._steps.append(AddNorm(x, None, None, 1.0, None, None, weight, node.output, eps, label))
+            self._norm_alone(node)
+
+    def _norm_alone(self, node: Node) -> None:
+        """A norm that rides on no step before it, and another of the same value that is done with it."""
+        weight, normed = self._weighted(node)
+        x = self._resolve(node.value(0))
+        # Elsewhere a norm rides on the step before it; this one stands alone, and belongs there all the same.
+        before = self._producer.get(x.name)
+        label = node.label if before is None else before.label
+        step = AddNorm(x, None, None, 1.0, None, None, weight, normed, node.number("eps"), label)
+        for other in self._consumers[node.value(0).name]:
+            if other.op == "rms_norm" and other is not node and id(other) not in self._absorbed:
+                self._absorb(other)
+                second_norm, second = self._weighted(other)
+                step = replace(step, second_norm=second_norm, second=second)
+                break
+        self._steps.append(step)
+
+    def _weighted(self, norm: Node) -> tuple[Weight | None, Value]:
+        """A norm's weight and output: the weight may be multiplied by afterwards, as a router's scale is."""
+        if len(norm.inputs) == 2:
+            return norm.weight(1), norm.output
+        mul = self._only_consumer(norm.output, "mul")
+        if mul is None or not isinstance(mul.inputs[1], Weight) or mul.weight(1).shape != norm.output.shape[-1:]:
+            return None, norm.output
+        self._absorb(mul)
+        return mul.weight(1), mul.output
 
     def _add_norm(self, norm: Node, add: Node) -> None:
         """norm -> add -> [scale or mul by a scalar] -> [the next norm]."""
@@ -130,15 +217,14 @@ class _TextFusion(Fusion):
         elif (mul := self._only_consumer(out, "mul")) and isinstance(mul.inputs[1], Weight):
             self._absorb(mul)
             out, scalar = mul.output, mul.weight(1)
-        other = add.value(0) if add.value(1) == norm.output else add.value(1)
         following = [c for c in self._consumers[out.name] if c.op == "rms_norm" and len(c.inputs) == 2]
-        next_norm = following[0] if len(following) == 1 else None
+        next_norm = following[0] if following else None
         if next_norm is not None:
             self._absorb(next_norm)
         needed = len(self._consumers[out.name]) > (next_norm is not None) or out in self._graph.outputs.values()
         self._steps.append(
             AddNorm(
-                x=self._resolve(other),
+                x=self._resolve(_other(add, norm.output)),
                 y=self._resolve(norm.value(0)),
                 norm=norm.weight(1),
                 factor=factor,

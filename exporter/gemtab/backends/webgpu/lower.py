@@ -21,10 +21,13 @@ from gemtab.backends.webgpu.steps import (
     Bounds,
     Cache,
     Embed,
+    ExpertMatmul,
     Glu,
     InsertRows,
     Matmul,
+    Mix,
     QkvHeads,
+    Route,
     Step,
 )
 from gemtab.backends.webgpu.stored import BLOCK, StoredWeights
@@ -227,6 +230,12 @@ class Lowering:
                 self._qkv_heads(step)
             case Attend():
                 self._attend(step)
+            case Route():
+                self._route(step)
+            case ExpertMatmul():
+                self._expert_matmul(step)
+            case Mix():
+                self._mix(step)
             case _:
                 raise AssertionError(f"{type(step).__name__} is a tower's")
 
@@ -366,6 +375,7 @@ class Lowering:
         columns = step.weight.shape[1]
         blocks = -(-columns // BLOCK)
         structure: dict[str, str | int | bool] = {
+            "experts": False,
             "format": form,
             "act": self._shared.activation,
             "x_type": self._type(step.x),
@@ -384,7 +394,7 @@ class Lowering:
             structure |= {
                 "tokens": self._tokens,
                 "rows": 4,
-                "wg": 32 if blocks <= 48 else 64 if blocks <= 128 else 128,
+                "wg": _matmul_invocations(blocks),
             }
         constants: dict[str, int | float] = {} if self._fill else {"K": columns, "BLOCKS": blocks}
         if step.epilogue == "softcap":
@@ -424,6 +434,116 @@ class Lowering:
         )
         self._launch(kernel, (step.x.name, out), (), (-(-width // 64), times(per_token, "T"), 1), step.label)
 
+    # --- experts ----------------------------------------------------------------------------------------
+
+    def _route(self, step: Route) -> None:
+        """The experts of each token, and where there are many tokens also the tokens of each expert."""
+        active, experts = known(step.ids.shape[1]), known(step.scores.shape[1])
+        weights, ids = self._value(step.weights, wide=True), self._value(step.ids, wide=True)
+        kernel = KernelSource(
+            "experts/route",
+            (("active", active),),
+            (read("scores", "f32"), read("expert_scale", "f32"), write("weights", "f32"), write("chosen", "u32")),
+            constants=(("EXPERTS", experts),),
+        )
+        names = (step.scores.name, self._weight(step.expert_scale), weights, ids)
+        self._launch(kernel, names, (), ("T", 1, 1), step.label)
+        if self._fill:
+            order, tiles = _buckets(ids)
+            most = self._tokens * active
+            self.sizes[order] = 4 * most
+            self.sizes[tiles] = 16 * (-(-most // 32) + min(most, experts))
+            kernel = KernelSource(
+                "experts/bucket",
+                (("experts", experts),),
+                (read("chosen", "u32"), STEP, write("order", "u32"), write("tiles", "vec4<u32>")),
+                constants=(("ACTIVE", active),),
+            )
+            self._launch(kernel, (ids, "step", order, tiles), (), (1, 1, 1), step.label)
+
+    def _expert_matmul(self, step: ExpertMatmul) -> None:
+        pieces, buffers = self._shared.stored.pieces(step.weight)
+        self._shared.buffers.update(buffers)
+        experts, expert_rows, columns = step.weight.shape
+        active = known(step.ids.shape[1])
+        wide = step.epilogue == "none"
+        out = self._value(step.out, wide)
+        rows = known(step.out.shape[2])
+        sharing = active if len(step.x.shape) == 2 else 1
+        kernel = self._expert_kernel(step, columns, wide)
+        pairs = times(active, "T")
+        for piece in pieces:
+            # As a matrix's: no row left out, its columns are the output's, the partner lies `rows` further, factor 1.
+            common = (0, rows, 0, rows, 0, 0, rows, float_bits(1.0), columns, -(-columns // BLOCK))
+            own = (piece.first, piece.rows, expert_rows, sharing)
+            if self._fill:
+                groups = -(-rows // (16 if step.epilogue == "glu" else 32))
+                most: Expr = ("+", ("ceildiv", pairs, 32), ("min", pairs, experts))
+                names = [step.x.name, *piece.buffers.values(), *_buckets(step.ids.name), out]
+                self._launch(kernel, names, (*common, 0, 0, *own), (groups, most, 1), step.label)
+            else:
+                names = [step.x.name, *piece.buffers.values(), step.ids.name, out]
+                self._launch(kernel, names, (*common, *own), (-(-rows // 4), pairs, 1), step.label)
+
+    def _expert_kernel(self, step: ExpertMatmul, columns: int, wide: bool) -> KernelSource:
+        form = self._shared.stored.format_of(step.weight)
+        blocks = -(-columns // BLOCK)
+        structure: dict[str, str | int | bool] = {
+            "experts": True,
+            "format": form,
+            "act": self._shared.activation,
+            "x_type": self._type(step.x),
+            "out_type": "f32" if wide else "Act",
+            "epilogue": step.epilogue,
+            "ragged": columns % BLOCK != 0,
+        }
+        own = tuple((name, "u32") for name in ("first_expert", "experts", "expert_rows", "sharing"))
+        if self._fill:
+            structure |= {"affine": False, "clipped": False, "bias": False, "narrow": False}
+            lists = [read("order", "u32"), read("tiles", "vec4<u32>")]
+        else:
+            structure |= {"tokens": 1, "rows": 4, "wg": _matmul_invocations(blocks)}
+            lists = [read("chosen", "u32")]
+        return KernelSource(
+            "matmul/matmul-fill" if self._fill else "matmul/matmul-decode",
+            tuple(structure.items()),
+            (
+                read("x", self._type4(step.x)),
+                *plane_bindings(form),
+                *lists,
+                write("out", "f32" if wide else "Act"),
+            ),
+            (*(_FILL_PARAMS if self._fill else _MATMUL_PARAMS), *own),
+            () if self._fill else (("K", columns), ("BLOCKS", blocks)),
+            reduces=not self._fill,
+        )
+
+    def _mix(self, step: Mix) -> None:
+        width = known(step.out.shape[-1])
+        kernel = KernelSource(
+            "experts/mix",
+            (("wg", _norm_invocations(width)),),
+            (
+                read("dense", "vec4<f32>"),
+                read("dense_norm", "vec4<f32>"),
+                read("slots", "vec4<f32>"),
+                read("weights", "f32"),
+                read("mixed_norm", "vec4<f32>"),
+                write("out", "vec4<f32>"),
+            ),
+            constants=(("WIDTH", width), ("ACTIVE", known(step.weights.shape[1])), ("EPS", float(step.eps))),
+            reduces=True,
+        )
+        names = (
+            step.dense.name,
+            self._weight(step.dense_norm),
+            step.slots.name,
+            step.weights.name,
+            self._weight(step.mixed_norm),
+            self._value(step.out, wide=True),
+        )
+        self._launch(kernel, names, (), ("T", 1, 1), step.label)
+
     # --- norms ------------------------------------------------------------------------------------------
 
     def _add_norm(self, step: AddNorm) -> None:
@@ -446,6 +566,9 @@ class Lowering:
         if step.normed is not None:
             normed_type = "vec4<f32>" if step.wide else "Act4"
             bindings.append((write("normed", normed_type), self._value(step.normed, wide=step.wide)))
+        if step.second is not None and step.second_norm is not None:
+            bindings.append((read("second_norm", "vec4<f32>"), self._weight(step.second_norm)))
+            bindings.append((write("second", "vec4<f32>"), self._value(step.second, wide=True)))
         kernel = KernelSource(
             "add_norm/add_norm",
             (
@@ -457,7 +580,8 @@ class Lowering:
                 ("unweighted", step.normed is not None and step.next_norm is None),
                 ("guarded", guarded),
                 ("wide", step.wide),
-                ("wg", 32 if width <= 256 else 128 if width < 2048 else 256),
+                ("second", step.second is not None),
+                ("wg", _norm_invocations(width)),
             ),
             tuple(binding for binding, _ in bindings),
             tuple((name, "u32") for name in ("rows_per_token", "scalar", *(_GUARDS if guarded else ()))),
@@ -602,6 +726,21 @@ class Lowering:
         )
         names = (logits.name, "best", "sampling", "ids", "step", "sampled")
         self._launch(choose, names, (), (1, 1, 1), "sample")
+
+
+def _matmul_invocations(blocks: int) -> int:
+    """Invocations that multiply a row of so many blocks by a vector."""
+    return 32 if blocks <= 48 else 64 if blocks <= 128 else 128
+
+
+def _norm_invocations(width: int) -> int:
+    """Invocations that norm a row."""
+    return 32 if width <= 256 else 128 if width < 2048 else 256
+
+
+def _buckets(ids: str) -> tuple[str, str]:
+    """The names of what sorts the tokens by the experts `ids`."""
+    return f"{ids}.order", f"{ids}.tiles"
 
 
 def _touches(segment: Segment) -> Expr:

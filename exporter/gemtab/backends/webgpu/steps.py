@@ -82,6 +82,46 @@ class Matmul:
 
 
 @dataclass(frozen=True)
+class Route:
+    """The ids of each token's experts and their weights: see GraphBuilder.route_top_k."""
+
+    scores: Value
+    expert_scale: Weight
+    weights: Value
+    ids: Value
+    label: str
+
+
+@dataclass(frozen=True)
+class ExpertMatmul:
+    """out[t, i] = epilogue(x[t] or x[t, i] . weight[ids[t, i]]^T), out being [T, k, rows].
+
+    x: [T, columns] or [T, k, columns].
+    """
+
+    x: Value
+    ids: Value
+    weight: Weight
+    out: Value
+    label: str
+    epilogue: Literal["none", "glu"] = "none"
+
+
+@dataclass(frozen=True)
+class Mix:
+    """out = rms_norm(dense) * dense_norm + rms_norm(sum over i of weights[t, i] * slots[t, i]) * mixed_norm."""
+
+    dense: Value
+    dense_norm: Weight
+    slots: Value
+    weights: Value
+    mixed_norm: Weight
+    out: Value
+    eps: float
+    label: str
+
+
+@dataclass(frozen=True)
 class Glu:
     """Gates one half of x's last axis by the other, as the epilogue of that name: what a Matmul whose weight is in
     pieces leaves undone."""
@@ -98,6 +138,7 @@ class AddNorm:
 
     Without y, sum is x; without `norm`, y is added as it is; without `next_norm`, `normed` has no weight. Rows are the
     last axis. y_bound, sum_bound: what a norm's input is kept within. wide: `normed` is a residual and kept in f32.
+    second = rms_norm(sum) * second_norm, always in f32, where there are two to be made of one sum.
     """
 
     x: Value
@@ -114,6 +155,8 @@ class AddNorm:
     y_bound: float = INFINITE
     sum_bound: float = INFINITE
     wide: bool = False
+    second_norm: Weight | None = None
+    second: Value | None = None
 
 
 @dataclass(frozen=True)
@@ -277,12 +320,12 @@ class LocalAttend:
 
 
 Step = (
-    Embed | InsertRows | Matmul | Glu | AddNorm | QkvHeads | Attend
+    Embed | InsertRows | Matmul | Glu | AddNorm | QkvHeads | Attend | Route | ExpertMatmul | Mix
     | AddPositions | LayerNorm | TurnHeads | FullAttend | Pool | Subsample | Depthwise | Sinusoids | LocalAttend
 )  # fmt: skip
 
 __all__ = [
-    "INFINITE", "AddNorm", "AddPositions", "Attend", "Bounds", "Cache", "Depthwise", "Embed", "Epilogue", "FullAttend",
-    "Glu", "InsertRows", "LayerNorm", "LocalAttend", "Matmul", "Picked", "Pool", "QkvHeads", "Sinusoids", "Step",
-    "Subsample", "TurnHeads", "replace",
+    "INFINITE", "AddNorm", "AddPositions", "Attend", "Bounds", "Cache", "Depthwise", "Embed", "Epilogue",
+    "ExpertMatmul", "FullAttend", "Glu", "InsertRows", "LayerNorm", "LocalAttend", "Matmul", "Mix", "Picked", "Pool",
+    "QkvHeads", "Route", "Sinusoids", "Step", "Subsample", "TurnHeads", "replace",
 ]  # fmt: skip

@@ -17,7 +17,8 @@ BLOCK = 32
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows first … first + rows of a weight, as buffers by plane (`codes` and `scales`, or `values`)."""
+    """Rows first … first + rows of a weight, as buffers by plane (`codes` and `scales`, or `values`). A row of
+    experts is a whole expert."""
 
     first: int
     rows: int
@@ -79,7 +80,8 @@ class StoredWeights:
         most = self.max_binding // row_bytes
         if weight.shape[0] <= most:
             return weight.shape[0]
-        aligned = most // 64 * 64 or most // 2 * 2
+        # A piece of experts may have any number of them: none of their rows needs another's.
+        aligned = most if weight.role == "experts" else most // 64 * 64 or most // 2 * 2
         if not aligned:
             raise DeviceError(
                 f"A row of {weight.name} takes {row_bytes:,} bytes, but a storage binding may have only "
