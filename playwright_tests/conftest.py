@@ -5,13 +5,15 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
+from filelock import FileLock
 from playwright.sync_api import Browser, Page, Response
 
 from gemtab.bundle.manifest import MANIFEST_NAME
@@ -42,18 +44,52 @@ def browser_type_launch_args() -> dict[str, Any]:
     return launch_options(chromium, SOFTWARE_GPU, *FAKE_DEVICES)
 
 
+class SharedFolders:
+    """Folders that all processes of a test run have in common, each made by the first that asks for it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = FileLock(root / "lock")
+
+    def folder(self, name: str, make: Callable[[Path], object]) -> Path:
+        """The folder of that name, which `make` writes."""
+        path = self._root / name
+        with self._lock:
+            if not path.exists():
+                part = path.with_name(f"{path.name}.part")
+                make(part)
+                part.rename(path)
+        return path
+
+
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def shared_folders(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> SharedFolders:
+    """Those of this test run."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if hasattr(request.config, "workerinput") else base) / "shared"
+    root.mkdir(exist_ok=True)
+    return SharedFolders(root)
+
+
+@pytest.fixture(scope="session")
+def bundles(shared_folders: SharedFolders) -> dict[str, Path]:
     """Exports of models/tiny by name; `tiny` is verified, `exact` keeps every bit of the weights."""
-    folder = tmp_path_factory.mktemp("bundles")
-    exports = {"tiny": "q4", "exact": "f32"}
     gemtab = Path(sys.executable).with_name("gemtab")
-    for name, weights in exports.items():
-        options = ["--weights", weights, "--context", str(CONTEXT)]
-        subprocess.run([gemtab, "export", TINY, folder / name, *options], check=True, stdout=subprocess.PIPE)
-    verify: list[str | Path] = [gemtab, "verify", folder / "tiny", "--checkpoint", TINY]
-    subprocess.run(verify, check=True, stdout=subprocess.PIPE)
-    return {name: folder / name for name in exports}
+
+    def command(*words: str | Path) -> None:
+        subprocess.run([gemtab, *words], check=True, stdout=subprocess.PIPE)
+
+    def export(weights: str, out: Path) -> None:
+        command("export", TINY, out, "--weights", weights, "--context", str(CONTEXT))
+
+    def verified(out: Path) -> None:
+        export("q4", out)
+        command("verify", out, "--checkpoint", TINY)
+
+    return {
+        "tiny": shared_folders.folder("tiny", verified),
+        "exact": shared_folders.folder("exact", partial(export, "f32")),
+    }
 
 
 @pytest.fixture(scope="session")

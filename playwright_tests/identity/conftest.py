@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gemtab.bundle.digest import SLICE_BYTES
 from gemtab.export import export_bundle
+from playwright_tests.conftest import SharedFolders
 from playwright_tests.identity.models import SMALL_BINDINGS, Case
 from playwright_tests.serving import serving
 from tests.silent import Silent
+from tests.variants import TINY, variant
 
 
 @dataclass
@@ -31,21 +33,30 @@ class IdentityTable:
 
 
 @pytest.fixture(scope="session")
-def bundle_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Path]:
-    """The bundle of a case, exported once."""
-    folder = tmp_path_factory.mktemp("identity")
+def source_of(shared_folders: SharedFolders) -> Callable[[Case], Path]:
+    """The checkpoint of a case: models/tiny itself, or a variant."""
 
-    @cache
-    def export(case: Case) -> Path:
+    def source(case: Case) -> Path:
+        if case.model == "tiny":
+            return TINY
+        make = partial(variant, case.model, with_tokenizer=True)
+        return shared_folders.folder(f"checkpoint-{case.model}", make)
+
+    return source
+
+
+@pytest.fixture(scope="session")
+def bundle_of(shared_folders: SharedFolders, source_of: Callable[[Case], Path]) -> Callable[[Case], Path]:
+    """The bundle of a case."""
+
+    def export(case: Case, out: Path) -> None:
         slice_bytes = SMALL_BINDINGS if case.small else SLICE_BYTES
-        source, out = case.source(folder / "checkpoints"), folder / case.name
         options = (case.weights, case.context, False, Silent())
         # Towers have values that cannot be in pieces so small.
         inputs = ["text"] if case.small else None
-        export_bundle(source, out, *options, inputs=inputs, limits=case.limits, slice_bytes=slice_bytes)
-        return out
+        export_bundle(source_of(case), out, *options, inputs=inputs, limits=case.limits, slice_bytes=slice_bytes)
 
-    return export
+    return lambda case: shared_folders.folder(f"bundle-{case.name}", partial(export, case))
 
 
 @pytest.fixture(scope="module")

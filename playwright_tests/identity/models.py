@@ -2,12 +2,11 @@
 
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits
 from playwright_tests.identity.media import Turn
-from tests.variants import TINY, VARIANTS, variant
+from tests.variants import VARIANTS
 
 SMALL_BINDINGS = 65536
 """Bytes: bindings and slices so small that weights, tables and caches are split everywhere."""
@@ -31,10 +30,6 @@ class Case:
     def limits(self) -> Limits:
         """The limits that the plans are made for."""
         return Limits(maxStorageBufferBindingSize=SMALL_BINDINGS) if self.small else Limits()
-
-    def source(self, folder: Path) -> Path:
-        """The checkpoint's folder: models/tiny itself, or a variant written to `folder`."""
-        return TINY if self.model == "tiny" else variant(self.model, folder / self.model, with_tokenizer=True)
 
 
 CASES = [

@@ -17,10 +17,12 @@ from playwright_tests.identity.media import Turn, reference_rows
 from playwright_tests.identity.models import Case
 
 
-def play(case: Case, turns: Sequence[Turn], folder: Path, site: str, page: Page, table: IdentityTable) -> str:
-    """Plays `turns` on the bundle of `case` in `folder`, which `site` offers; every backend makes its own rows of the
-    same pictures and sound. Gives the line of the table. Fails at a token that differs and is no near-tie."""
-    source = case.source(folder.parent / "checkpoints")
+def play(
+    case: Case, turns: Sequence[Turn], source: Path, folder: Path, site: str, page: Page, table: IdentityTable
+) -> str:
+    """Plays `turns` on the bundle in `folder` of the checkpoint `source`, which `site` offers; every backend makes its
+    own rows of the same pictures and sound. Gives the line of the table. Fails at a token that differs and is no
+    near-tie."""
     spec = load_spec(source)
     weights = DequantisedWeights(CheckpointWeights(Checkpoint.open(source), spec), case.weights)
     reference = ReferenceText(spec.text, weights)

@@ -31,6 +31,7 @@ def long_turns(folder: Path, vocabulary: int) -> list[Turn]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_greedy_tokens_are_the_same_everywhere(
     case: Case,
+    source_of: Callable[[Case], Path],
     identity_bundles: dict[str, Path],
     identity_site: str,
     identity_table: IdentityTable,
@@ -39,7 +40,7 @@ def test_greedy_tokens_are_the_same_everywhere(
 ) -> None:
     folder = identity_bundles[case.name]
     turns = long_turns(folder, load_spec(folder).text.vocabulary)
-    record_property(IDENTITY_LINE, play(case, turns, folder, identity_site, page, identity_table))
+    record_property(IDENTITY_LINE, play(case, turns, source_of(case), folder, identity_site, page, identity_table))
 
 
 def test_near_ties_are_rare(identity_table: IdentityTable) -> None:

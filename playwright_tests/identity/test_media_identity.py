@@ -18,6 +18,7 @@ from playwright_tests.identity.playing import check_ties, play
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_greedy_tokens_after_media_are_the_same_everywhere(
     case: Case,
+    source_of: Callable[[Case], Path],
     identity_bundles: dict[str, Path],
     identity_site: str,
     identity_table: IdentityTable,
@@ -26,7 +27,7 @@ def test_greedy_tokens_after_media_are_the_same_everywhere(
 ) -> None:
     folder = identity_bundles[case.name]
     turns = Writer(load_spec(folder)).turns()
-    line = play(case, turns, folder, identity_site, page, identity_table)
+    line = play(case, turns, source_of(case), folder, identity_site, page, identity_table)
     record_property(IDENTITY_LINE, f"{line}  (with media)")
 
 
