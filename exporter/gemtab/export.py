@@ -28,7 +28,7 @@ from gemtab.bundle.onnx_files import (
 )
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import Location, write_weights
-from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
@@ -65,6 +65,7 @@ def export_bundle(
     progress: Progress,
     *,
     inputs: Sequence[str] | None = None,
+    adapters: Sequence[Path] = (),
     limits: Limits | None = None,
     slice_bytes: int = SLICE_BYTES,
 ) -> Manifest:
@@ -73,6 +74,7 @@ def export_bundle(
     context: the most tokens a conversation may have; by default what the model takes, at most DEFAULT_CONTEXT.
     force: replaces a bundle that is there already; any other folder is left alone.
     inputs: what the bundle is to take beside text, by default all that the model does; towers of others are left out.
+    adapters: folders of LoRA adapters that are merged into the checkpoint, in this order.
     limits: what the plans may ask of a device, by default what every WebGPU device gives; slice_bytes: how much of a
     file is downloaded and checked at a time.
     Raises UsageError where context or inputs are not the model's, CheckpointError for what is wrong with the source,
@@ -85,7 +87,7 @@ def export_bundle(
     check_kernels(text_graph(spec.text))
     for tower in tower_graphs(spec).values():
         check_tower(tower)
-    reader = CheckpointWeights(Checkpoint.open(source), spec)
+    reader = CheckpointWeights(adapted(Checkpoint.open(source), adapters), spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
     check_needed_files(source, taken)
@@ -93,7 +95,7 @@ def export_bundle(
     check_output(out, force)
     with unfinished(out) as folder:
         return _write_bundle(
-            folder, source, spec, taken, reader, weights, context, progress, limits or Limits(), slice_bytes
+            folder, source, adapters, spec, taken, reader, weights, context, progress, limits or Limits(), slice_bytes
         )
 
 
@@ -216,6 +218,7 @@ def _graphs(spec: ModelSpec) -> dict[str, Graph]:
 def _write_bundle(
     folder: Path,
     source: Path,
+    adapters: Sequence[Path],
     spec: ModelSpec,
     inputs: tuple[Input, ...],
     reader: CheckpointWeights,
@@ -232,7 +235,8 @@ def _write_bundle(
     plans = compile_plans(filling, whole, weights, locations, reader, folder, context, limits)
     towers = _compile_towers(folder, spec, reader, weights, locations, limits)
     _copy_files(source, folder, inputs, weights)
-    manifest = _manifest(folder, source, spec, inputs, weights, context, plans, towers, progress, slice_bytes)
+    described = _described(source, adapters, spec)
+    manifest = _manifest(folder, described, inputs, weights, context, plans, towers, progress, slice_bytes)
     write_manifest(folder, manifest)
     return manifest
 
@@ -291,10 +295,19 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
+def _described(source: Path, adapters: Sequence[Path], spec: ModelSpec) -> Source:
+    """What is exported. Folders' names only: where they lie on the exporting machine is nobody's business."""
+    return Source(
+        name=source.resolve().name,
+        model_type=spec.model_type,
+        licence=read_licence(source),
+        adapters=tuple(adapter.resolve().name for adapter in adapters),
+    )
+
+
 def _manifest(
     folder: Path,
-    source: Path,
-    spec: ModelSpec,
+    source: Source,
     inputs: tuple[Input, ...],
     weights: WeightFormat,
     context: int,
@@ -311,8 +324,7 @@ def _manifest(
         progress.advance(entries[name].bytes)
     return Manifest(
         gemtab=gemtab.__version__,
-        # The folder's name only: where it lies on the exporting machine is nobody's business.
-        source=Source(name=source.resolve().name, model_type=spec.model_type, licence=read_licence(source)),
+        source=source,
         weights=weights,
         context=context,
         inputs=inputs,

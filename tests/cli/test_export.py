@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from gemtab.bundle.folder import check_files, read_manifest
-from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
 from gemtab.model.audio import audio_graph
+from gemtab.model.text import text_graph
 from gemtab.model.vision import vision_graph
 from gemtab.parity.stored import BundleWeights
 from gemtab.quantize import DequantisedWeights
+from tests.adapters import trained
 from tests.cli.conftest import Gemtab, edit_json
 
 BITS = {"f32": (32.0, 32.1), "f16": (16.0, 16.3), "q8": (8.5, 9.2), "q4": (4.5, 5.2)}
@@ -47,6 +50,28 @@ def test_the_licence_is_taken_from_the_readme(gemtab: Gemtab, checkpoint: Path, 
     (checkpoint / "README.md").write_text("---\nlicense: apache-2.0\ntags: [a]\n---\n# A model\n")
     gemtab("export", checkpoint, tmp_path / "out")
     assert read_manifest(tmp_path / "out").source.licence == "apache-2.0"
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning", "ignore:.*tie_word_embed:UserWarning")
+def test_adapters_are_merged_and_named(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:
+    """The bundle's weights are those of checkpoint and adapter, and verify asks for the adapter by name."""
+    adapter, out = trained(tiny, tmp_path / "fluent", 1, target_modules=r".*language_model.*q_proj"), tmp_path / "out"
+    options = ["--weights", "f32", "--inputs", "text"]
+    ended = gemtab("export", tiny, out, *options, "--adapter", adapter)
+    assert ended.code == 0, ended.err
+    assert f"--adapter {adapter}" in " ".join(ended.out.split())
+    assert read_manifest(out).source.adapters == ("fluent",)
+    assert "fluent" in gemtab("inspect", out).out
+    graph = text_graph(load_spec(out).text)
+    weight = next(weight for weight in graph.weights() if weight.name == "layers.0.qkv")
+    plain, merged = (
+        CheckpointWeights(adapted(Checkpoint.open(tiny), adapters), load_spec(tiny)).read(weight)
+        for adapters in ([], [adapter])
+    )
+    stored = BundleWeights(out, "f32").read(weight)
+    assert torch.equal(stored, merged) and not torch.equal(stored, plain)
+    ended = gemtab("verify", out, "--checkpoint", tiny)
+    assert ended.code == 2 and "exported with the adapters fluent, not with no adapter" in " ".join(ended.err.split())
 
 
 def test_config_json_tells_transformers_js_what_there_is(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:

@@ -46,11 +46,13 @@ class MemoryNeed(Strict):
 
 
 class Source(Strict):
-    """What was exported: the checkpoint's folder or hub name, its model_type, its licence where it is known."""
+    """What was exported: the checkpoint's folder or hub name, its model_type, its licence where it is known, and the
+    adapters that were merged into it, in this order."""
 
     name: str
     model_type: str
     licence: str | None = None
+    adapters: tuple[str, ...] = ()
 
 
 class Towers(Strict):

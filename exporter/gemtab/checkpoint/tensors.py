@@ -33,6 +33,31 @@ class _File(Protocol):
     def get_slice(self, name: str) -> _Slice: ...
 
 
+class Tensors(Protocol):
+    """Names, shapes and values of a checkpoint's tensors: see Checkpoint."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoint lies."""
+        ...
+
+    def names(self) -> list[str]:
+        """All tensor names, sorted."""
+        ...
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The tensor's shape; raises CheckpointError if there is no such tensor."""
+        ...
+
+    def read(self, name: str) -> torch.Tensor:
+        """The whole tensor."""
+        ...
+
+    def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows start … stop - 1 along the first axis."""
+        ...
+
+
 class Checkpoint:
     """Names, shapes and values of all tensors in a folder's `model.safetensors`, or in the files that its index
     lists. Opening reads headers only."""
@@ -60,6 +85,12 @@ class Checkpoint:
                     f"{folder / name} has no tensor {tensor}, which {INDEX_NAME} says it holds. Download both again."
                 )
         return cls(folder, files, listed or dict.fromkeys(held[SINGLE_NAME], SINGLE_NAME))
+
+    @classmethod
+    def of_file(cls, folder: Path, name: str) -> "Checkpoint":
+        """The tensors of one file of the folder. Raises CheckpointError if it is missing or damaged."""
+        file = _open_file(folder / name)
+        return cls(folder, {name: file}, dict.fromkeys(file.keys(), name))
 
     def names(self) -> list[str]:
         """All tensor names, sorted."""

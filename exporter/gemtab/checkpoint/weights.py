@@ -2,7 +2,7 @@
 
 import torch
 
-from gemtab.checkpoint.tensors import Checkpoint
+from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
 from gemtab.model.spec import ModelSpec
@@ -14,7 +14,7 @@ class CheckpointWeights:
     Raises CheckpointError for a tensor that is absent, of another shape, or holds NaN or Inf.
     """
 
-    def __init__(self, checkpoint: Checkpoint, spec: ModelSpec) -> None:
+    def __init__(self, checkpoint: Tensors, spec: ModelSpec) -> None:
         self._checkpoint = checkpoint
         self._name = spec.tensor_name
 

@@ -35,6 +35,10 @@ def command(
             help="What the bundle takes: text and of image, video, audio. [default: all that the model takes]"
         ),
     ] = None,
+    adapter: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of a LoRA adapter to merge; given several times, they are merged in this order."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is at OUT already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -49,10 +53,12 @@ def command(
     started = time.monotonic()
     with stage_progress(quiet=as_json) as progress:
         taken = None if inputs is None else inputs.split(",")
-        export_bundle(source, out_folder, chosen, context, force, progress, inputs=taken)
+        adapters = adapter or []
+        export_bundle(source, out_folder, chosen, context, force, progress, inputs=taken, adapters=adapters)
     summary = summarise_bundle(out_folder)
     if as_json:
         out.file.write(summary.model_dump_json(indent=1) + "\n")
         return
     print_bundle(summary, f"Exported {source} to {out_folder} in {time.monotonic() - started:.1f} s")
-    out.print(f"\nNext: `gemtab verify {out_folder} --checkpoint {source}`, `gemtab serve {out_folder}`.")
+    merged = "".join(f" --adapter {folder}" for folder in adapters)
+    out.print(f"\nNext: `gemtab verify {out_folder} --checkpoint {source}{merged}`, `gemtab serve {out_folder}`.")

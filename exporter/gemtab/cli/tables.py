@@ -22,6 +22,8 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
     table = _facts(title)
     source = summary.source
     table.add_row("model", f"{source.name} ({source.model_type}), {summary.parameters:,} parameters")
+    if source.adapters:
+        table.add_row("adapters", ", ".join(source.adapters))
     table.add_row("licence", source.licence or "not stated in the checkpoint")
     table.add_row("takes", ", ".join(summary.inputs))
     table.add_row("context", f"{summary.context:,} tokens")

@@ -1,12 +1,16 @@
 """`gemtab verify`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gemtab.cli.console import out, stage_progress
 from gemtab.cli.extras import require
+from gemtab.errors import UsageError
+
+if TYPE_CHECKING:
+    from gemtab.bundle.manifest import Manifest
 
 
 def command(
@@ -14,6 +18,9 @@ def command(
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="The checkpoint it was exported from; without it, only the arithmetic is compared."),
+    ] = None,
+    adapter: Annotated[
+        list[Path] | None, typer.Option(help="Folder of an adapter that was merged into it; in the export's order.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -30,9 +37,26 @@ def command(
 
     with stage_progress(quiet=as_json) as progress:
         progress.begin("Checking the files")
-        check_files(bundle, read_manifest(bundle))
-        parity = verify_bundle(bundle, checkpoint, progress.begin)
+        manifest = read_manifest(bundle)
+        adapters = adapter or []
+        _check_adapters(bundle, manifest, checkpoint, adapters)
+        check_files(bundle, manifest)
+        parity = verify_bundle(bundle, checkpoint, progress.begin, adapters)
     if as_json:
         out.file.write(parity.model_dump_json(indent=1) + "\n")
     else:
         print_parity(parity)
+
+
+def _check_adapters(bundle: Path, manifest: "Manifest", checkpoint: Path | None, given: list[Path]) -> None:
+    """Raises UsageError where the bundle was exported with other adapters: it would be compared with another model."""
+    wanted, found = list(manifest.source.adapters), [folder.resolve().name for folder in given]
+    if checkpoint is not None and wanted != found:
+        raise UsageError(
+            f"{bundle} was exported with {_adapters(wanted)}, not with {_adapters(found)}: give each by --adapter, in "
+            "the same order."
+        )
+
+
+def _adapters(names: list[str]) -> str:
+    return f"the adapters {', '.join(names)}" if names else "no adapter"

@@ -10,7 +10,7 @@ from gemtab.bundle.folder import PARITY_NAME, accept_file, load_plan, read_manif
 from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.chat.encoder import TowerEncoder
-from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
 from gemtab.errors import ParityError
 from gemtab.parity.backends import (
     Continued,
@@ -31,10 +31,11 @@ STEPS = 24
 Announce = Callable[[str], None]
 
 
-def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce) -> Parity:
+def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, adapters: Sequence[Path] = ()) -> Parity:
     """Compares the bundle's backends on this machine with the reference, and writes parity.json.
 
-    checkpoint: what the bundle was exported from; without it the truth is what the bundle's own weights stand for.
+    checkpoint, adapters: what the bundle was exported from; without a checkpoint the truth is what the bundle's own
+    weights stand for.
     Raises ParityError where a backend is further from the bundle's own weights than arithmetic explains.
     """
     manifest = read_manifest(folder)
@@ -49,7 +50,8 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce) -> 
     if checkpoint is not None:
         announce("Running the reference on the checkpoint")
         source = load_spec(checkpoint)
-        wanted = reference_logits(source, CheckpointWeights(Checkpoint.open(checkpoint), source), texts)
+        weights = CheckpointWeights(adapted(Checkpoint.open(checkpoint), adapters), source)
+        wanted = reference_logits(source, weights, texts)
         comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted)
     parity = Parity(
         gemtab=__version__,

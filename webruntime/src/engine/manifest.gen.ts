@@ -22,12 +22,14 @@ export interface Manifest {
   memory: MemoryNeed;
 }
 /**
- * What was exported: the checkpoint's folder or hub name, its model_type, its licence where it is known.
+ * What was exported: the checkpoint's folder or hub name, its model_type, its licence where it is known, and the
+ * adapters that were merged into it, in this order.
  */
 export interface Source {
   name: string;
   model_type: string;
   licence: string | null;
+  adapters: string[];
 }
 /**
  * A plan of the bundle and what a device needs for it; the first that fits is used.
@@ -162,6 +164,13 @@ export const MANIFEST_SCHEMA: Schema = {
       }
      ],
      "default": null
+    },
+    "adapters": {
+     "default": [],
+     "items": {
+      "type": "string"
+     },
+     "type": "array"
     }
    },
    "required": [
