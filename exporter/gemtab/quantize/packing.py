@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.errors import CheckpointError
 from gemtab.quantize.formats import BLOCK, PlaneName, padded_columns
+from gemtab.quantize.grid import on_grid
 
 Planes = dict[PlaneName, npt.NDArray[np.generic]]
 
@@ -63,7 +64,7 @@ def _quantise(rows: torch.Tensor, weight_format: WeightFormat) -> tuple[torch.Te
 
     The value of largest magnitude, with its sign, becomes code 0, the end of the range that reaches one further
     (as ONNX Runtime and GGUF's Q4_0 do it). Codes are taken against the scale as f16 rounds it, since that is the
-    scale they will be multiplied by.
+    scale they will be multiplied by. Weights that were trained for Q4_0 keep the scales that they were trained with.
     """
     zero = zero_point(weight_format)
     columns = padded_columns(rows.shape[1])
@@ -73,6 +74,7 @@ def _quantise(rows: torch.Tensor, weight_format: WeightFormat) -> tuple[torch.Te
     inverse = torch.where(scales == 0, 0.0, 1.0 / scales.float())
     codes = (values * inverse[..., None]).add_(zero + 0.5).floor_().clamp_(0, 2 * zero - 1).to(torch.uint8)
     if weight_format == "q4":
+        scales = on_grid(values, codes, scales)
         codes = codes[..., 0::2] | (codes[..., 1::2] << 4)
     return codes, scales
 
