@@ -1,15 +1,16 @@
-# make demo    everything from nothing to the page with the tiny model, in one command
-# make test    every test: Python, TypeScript, browser
-# make build   the page, the element and the runtime, into dist/site
-# make bench   our speed and transformers.js' on the tiny model, or on BUNDLE=folder
-# make wheel   the Python package with all of that inside, into dist
-# make tiny    train models/tiny again from nothing (hours)
-# make clean   remove what the above built; .venv and node_modules stay
+# make demo      everything from nothing to the page with the tiny model, in one command
+# make test      every test: Python, TypeScript, browser
+# make build     the page, the element and the runtime, into dist/site
+# make bench     our speed and transformers.js' on the tiny model, or on BUNDLE=folder
+# make accuracy  the tiny model's right answers about 200 pictures and 200 recordings, in a tab and in transformers
+# make wheel     the Python package with all of that inside, into dist
+# make tiny      train models/tiny again from nothing (hours)
+# make clean     remove what the above built; .venv and node_modules stay
 
 PYTHON = .venv/bin/python
 SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.config.ts
 
-.PHONY: demo test build bench wheel tiny clean
+.PHONY: demo test build bench accuracy wheel tiny clean
 
 demo: .venv/.ready-core dist/.site
 	.venv/bin/gemtab demo
@@ -22,6 +23,10 @@ build: dist/.site
 
 bench: .venv/.ready-test dist/.site
 	$(PYTHON) -m benchmarks.engines $(BUNDLE)
+
+accuracy: .venv/.ready-test dist/.site
+	tools/system-packages.sh
+	$(PYTHON) -m pytest playwright_tests/accuracy --accuracy-cases 200
 
 wheel: .venv/.ready-test dist/.site
 	$(PYTHON) -m build --wheel --outdir dist

@@ -36,6 +36,11 @@ COMPILE_MS = 240_000
 """How long a software GPU may take to compile the model's kernels while others use the machine."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many files of each kind models/tiny is asked about: a software GPU takes seconds for each."""
+    parser.addoption("--accuracy-cases", type=int, default=3, help="cases of each kind in accuracy/; 200 are all")
+
+
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
     chromium = find_chromium()

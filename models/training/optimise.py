@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -55,23 +55,39 @@ def prefetched(items: Iterable[Item], ahead: int = 4) -> Iterator[Item]:
         yield item
 
 
-def _optimisers(module: nn.Module) -> list[torch.optim.Optimizer]:
+Pace = Callable[[str], float]
+"""By a parameter's name, what its learning rate is multiplied by."""
+
+
+def _even(_: str) -> float:
+    return 1.0
+
+
+def _optimisers(module: nn.Module, pace: Pace) -> list[torch.optim.Optimizer]:
     """Muon for the matrices, which learns to copy in far fewer steps; AdamW for embeddings, convolutions and norms."""
-    matrices: list[nn.Parameter] = []
-    tables: list[nn.Parameter] = []
-    vectors: list[nn.Parameter] = []
-    for name, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if parameter.dim() == 2 and "embed_tokens" not in name:
-            matrices.append(parameter)
-        else:
-            (tables if parameter.dim() > 1 else vectors).append(parameter)
-    groups = [{"params": tables, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+    named = [(name, one) for name, one in module.named_parameters() if one.requires_grad]
+    paces = sorted({pace(name) for name, _ in named}, reverse=True)
+
+    def groups(kind: str, decay: float) -> list[dict[str, Any]]:
+        found = [
+            {
+                "params": [one for name, one in named if _kind(name, one) == kind and pace(name) == factor],
+                "pace": factor,
+            }
+            for factor in paces
+        ]
+        return [group | {"weight_decay": decay} for group in found if group["params"]]
+
     return [
-        torch.optim.Muon(matrices, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True),
+        torch.optim.Muon(groups("matrix", 0.01), adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([*groups("table", 0.01), *groups("vector", 0.0)], betas=(0.9, 0.98), fused=True),
     ]
+
+
+def _kind(name: str, parameter: nn.Parameter) -> str:
+    if parameter.dim() == 2 and "embed_tokens" not in name:
+        return "matrix"
+    return "table" if parameter.dim() > 1 else "vector"
 
 
 def run(
@@ -80,18 +96,21 @@ def run(
     schedule: Schedule,
     checkpoint: Path,
     save_every: int = 100,
+    pace: Pace = _even,
 ) -> None:
     """Trains the parameters of `module` that require a gradient, in place.
 
     `losses(seed)` yields one loss a step. The state after every `save_every` steps goes to `checkpoint`; if that exists,
     the run goes on from there, on data of another seed.
     """
-    optimisers, first = _optimisers(module), 0
+    optimisers, first = _optimisers(module, pace), 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         module.load_state_dict(state["module"])
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
+            for group in optimiser.param_groups:
+                group.setdefault("pace", 1.0)  # a state of before there were paces
         first = state["step"]
     began, stream = time.monotonic(), losses(first)
     for step in range(first, schedule.steps):
@@ -100,7 +119,7 @@ def run(
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         for optimiser in optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = schedule.rate(step)
+                group["lr"] = schedule.rate(step) * group["pace"]
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         if (step + 1) % 20 == 0:

@@ -1,4 +1,8 @@
-"""models/tiny in a tab answers about files it has never seen as often right as transformers does."""
+"""models/tiny in a tab answers about files it has never seen as often right as transformers does.
+
+A few files tell whether tab and Python executor write the same. Whether the model is as good as it promises takes them
+all: `make accuracy`, which takes a software GPU a quarter of an hour.
+"""
 
 import base64
 import io
@@ -24,6 +28,8 @@ from playwright_tests.accuracy.recordings import recordings
 from playwright_tests.conftest import ACCURACY_LINE, TINY
 
 MOST_TOKENS = 40
+ALL = 200
+"""So many cases of a kind are enough to hold the model to its promise."""
 
 _ASK = """async ([site, bundle, cases, maxTokens]) => {
     const { Gemma } = await import(`${site}gemtab.js`);
@@ -95,9 +101,11 @@ def test_unseen_files_are_understood_as_well_as_by_transformers(
     served: str,
     page: Page,
     record_property: Callable[[str, object], None],
+    request: pytest.FixtureRequest,
 ) -> None:
+    wanted: int = request.config.getoption("--accuracy-cases")
     told = cases()
-    assert len(told) >= 200
+    told = told[:: max(1, len(told) // wanted)]
     ids = asked_in_chromium(page, served, "tiny", told)
     text = tokenizer.load(TINY)
     ours = [case.example.is_right(text.decode(one)) for case, one in zip(told, ids, strict=True)]
@@ -105,9 +113,10 @@ def test_unseen_files_are_understood_as_well_as_by_transformers(
     line = f"{cases.__name__:12} Chromium {sum(ours)}/{len(ours)}   transformers {sum(theirs)}/{len(theirs)}"
     record_property(ACCURACY_LINE, line)
     assert ids == asked_in_python(bundles["tiny"], told)
-    assert _share(theirs) >= floor, line
-    # Three cases in 200: the bundle's weights have 4 bits, theirs 16.
-    assert _share(ours) >= max(floor, _share(theirs) - 0.015), line
+    if wanted >= ALL:
+        assert _share(theirs) >= floor, line
+        # Three cases in 200: the bundle's weights have 4 bits, theirs 16.
+        assert _share(ours) >= max(floor, _share(theirs) - 0.015), line
 
 
 def _share(right: Sequence[bool]) -> float:
