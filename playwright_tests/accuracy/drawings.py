@@ -3,12 +3,11 @@ outline, in sizes and files that people have."""
 
 import io
 import math
-from dataclasses import dataclass
 from random import Random
 
 from PIL import Image, ImageColor, ImageDraw, ImageFilter
 
-from models.training.pictures import KINDS, is_held_out
+from models.training.pictures import KINDS, Shape, is_held_out
 from playwright_tests.accuracy.cases import Case
 
 SIZES = ((640, 480), (480, 640), (800, 600), (512, 512), (1024, 576), (300, 300), (900, 600), (1280, 720))
@@ -33,22 +32,6 @@ FINER = 3
 """Pictures are drawn so many times larger, for soft edges."""
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A shape: centre, radius and turn, in pixels and degrees."""
-
-    kind: str
-    colour: str
-    x: float
-    y: float
-    radius: float
-    turn: float
-
-    @property
-    def noun(self) -> str:
-        return f"{'an' if self.colour == 'orange' else 'a'} {self.colour} {self.kind}"
-
-
 def drawing(rng: Random, task: str) -> Case:
     """A case of "caption_one", "caption_two" (shapes that training does not have in this relation) or "question"."""
     while True:
@@ -70,14 +53,14 @@ def drawing(rng: Random, task: str) -> Case:
     return Case("image", suffix, file.getvalue(), question, answer)
 
 
-def _shape(rng: Random, width: int, height: int, unseen: str) -> Drawn:
+def _shape(rng: Random, width: int, height: int, unseen: str) -> Shape:
     radius = rng.uniform(0.14, 0.24) * min(width, height)
     x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
     colour = rng.choice([colour for colour in INKS if colour != unseen])
-    return Drawn(rng.choice(KINDS), colour, x, y, radius, rng.choice((0, 0, rng.uniform(-30, 30))))
+    return Shape(rng.choice(KINDS), colour, x, y, radius, math.radians(rng.choice((0, 0, rng.uniform(-30, 30)))))
 
 
-def _arranged(shapes: list[Drawn]) -> tuple[list[Drawn], str]:
+def _arranged(shapes: list[Shape]) -> tuple[list[Shape], str]:
     """The left or upper shape first, and their relation: empty where it is not clear."""
     if len(shapes) == 1:
         return shapes, ""
@@ -91,7 +74,7 @@ def _arranged(shapes: list[Drawn]) -> tuple[list[Drawn], str]:
     return sorted(shapes, key=lambda shape: shape.y), "above"
 
 
-def _question(rng: Random, shapes: list[Drawn]) -> tuple[str, str]:
+def _question(rng: Random, shapes: list[Shape]) -> tuple[str, str]:
     shape = rng.choice(shapes)
     asked = rng.choice(KINDS)
     there = any(shape.kind == asked for shape in shapes)
@@ -104,7 +87,7 @@ def _question(rng: Random, shapes: list[Drawn]) -> tuple[str, str]:
     )
 
 
-def _paint(rng: Random, width: int, height: int, paper: str, shapes: list[Drawn]) -> Image.Image:
+def _paint(rng: Random, width: int, height: int, paper: str, shapes: list[Shape]) -> Image.Image:
     canvas = Image.new("RGB", (width * FINER, height * FINER), paper)
     draw = ImageDraw.Draw(canvas)
     outlined = rng.random() < 0.3
@@ -116,7 +99,7 @@ def _paint(rng: Random, width: int, height: int, paper: str, shapes: list[Drawn]
     return picture.filter(ImageFilter.GaussianBlur(rng.choice((0, 0, 1))))
 
 
-def _outline(shape: Drawn) -> list[tuple[float, float]]:
+def _outline(shape: Shape) -> list[tuple[float, float]]:
     """Corners, clockwise from the top, on the larger canvas."""
     if shape.kind == "circle":
         reaches = [1.0] * 90
@@ -125,7 +108,7 @@ def _outline(shape: Drawn) -> list[tuple[float, float]]:
     else:
         reaches = [1.0] * {"square": 4, "triangle": 3}[shape.kind]
     # A square stands on a side, everything else has a corner at the top.
-    start = math.radians(shape.turn + (45 if shape.kind == "square" else 0) - 90)
+    start = shape.turn + math.radians(-45 if shape.kind == "square" else -90)
     angles = [start + 2 * math.pi * index / len(reaches) for index in range(len(reaches))]
     return [
         (

@@ -215,7 +215,7 @@ export function toyManifest(files: Files): Manifest {
   return {
     format: 1,
     gemtab: "0.1.0",
-    source: { name: "toy", model_type: "toy", licence: null },
+    source: { name: "toy", model_type: "toy", licence: null, adapters: [] },
     weights: "f32",
     context: CONTEXT,
     inputs: ["text"],
