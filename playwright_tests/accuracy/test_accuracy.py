@@ -27,7 +27,7 @@ from playwright_tests.accuracy.drawings import drawings
 from playwright_tests.accuracy.recordings import recordings
 from playwright_tests.conftest import ACCURACY_LINE, TINY
 
-MOST_TOKENS = 40
+MOST_TOKENS = 24
 ALL = 200
 """So many cases of a kind are enough to hold the model to its promise."""
 
