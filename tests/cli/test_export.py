@@ -72,6 +72,8 @@ def test_adapters_are_merged_and_named(gemtab: Gemtab, tiny: Path, tmp_path: Pat
     assert torch.equal(stored, merged) and not torch.equal(stored, plain)
     ended = gemtab("verify", out, "--checkpoint", tiny)
     assert ended.code == 2 and "exported with the adapters fluent, not with no adapter" in " ".join(ended.err.split())
+    ended = gemtab("verify", out, "--adapter", adapter)
+    assert ended.code == 2 and "--adapter needs --checkpoint" in ended.err
 
 
 def test_config_json_tells_transformers_js_what_there_is(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:

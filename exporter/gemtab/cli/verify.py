@@ -49,7 +49,9 @@ def command(
 
 
 def _check_adapters(bundle: Path, manifest: "Manifest", checkpoint: Path | None, given: list[Path]) -> None:
-    """Raises UsageError where the bundle was exported with other adapters: it would be compared with another model."""
+    """Raises UsageError where the bundle would be compared with another model than was exported."""
+    if given and checkpoint is None:
+        raise UsageError("--adapter needs --checkpoint, the checkpoint that the adapters were merged into.")
     wanted, found = list(manifest.source.adapters), [folder.resolve().name for folder in given]
     if checkpoint is not None and wanted != found:
         raise UsageError(

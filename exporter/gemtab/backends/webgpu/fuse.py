@@ -88,7 +88,7 @@ class _TextFusion(Fusion):
             out, factor = scaled.output, scaled.number("factor")
         x = node.value(0)
         source = self._producer.get(x.name)
-        if source is not None and source.op == "scale":
+        if source is not None and source.op == "scale" and id(source) not in self._absorbed:
             x, factor = source.value(0), factor * source.number("factor")
         step = Matmul(self._resolve(x), node.weight(1), start, stop, out, node.label, factor)
         self._steps.append(self._with_epilogue(step))
@@ -182,28 +182,33 @@ class _TextFusion(Fusion):
             self._norm_alone(node)
 
     def _norm_alone(self, node: Node) -> None:
-        """A norm that rides on no step before it, and another of the same value that is done with it."""
+        """A norm that rides on no step before it, and a router's of the same value, which is done with it."""
         weight, normed = self._weighted(node)
         x = self._resolve(node.value(0))
         # Elsewhere a norm rides on the step before it; this one stands alone, and belongs there all the same.
         before = self._producer.get(x.name)
         label = node.label if before is None else before.label
         step = AddNorm(x, None, None, 1.0, None, None, weight, normed, node.number("eps"), label)
-        for other in self._consumers[node.value(0).name]:
-            if other.op == "rms_norm" and other is not node and id(other) not in self._absorbed:
-                self._absorb(other)
-                second_norm, second = self._weighted(other)
-                step = replace(step, second_norm=second_norm, second=second)
-                break
+        others = [other for other in self._consumers[node.value(0).name] if other is not node]
+        router = next((other for other in others if other.op == "rms_norm" and self._weight_of(other)), None)
+        if router is not None and id(router) not in self._absorbed and router.attrs["eps"] == node.attrs["eps"]:
+            self._absorb(router)
+            second_norm, second = self._weighted(router)
+            step = replace(step, second_norm=second_norm, second=second)
         self._steps.append(step)
 
+    def _weight_of(self, norm: Node) -> Node | None:
+        """The multiplication by a vector that follows a norm without a weight, as a router's does."""
+        mul = self._only_consumer(norm.output, "mul") if len(norm.inputs) == 1 else None
+        if mul is None or not isinstance(mul.inputs[1], Weight):
+            return None
+        return mul if mul.weight(1).shape == norm.output.shape[-1:] else None
+
     def _weighted(self, norm: Node) -> tuple[Weight | None, Value]:
-        """A norm's weight and output: the weight may be multiplied by afterwards, as a router's scale is."""
-        if len(norm.inputs) == 2:
-            return norm.weight(1), norm.output
-        mul = self._only_consumer(norm.output, "mul")
-        if mul is None or not isinstance(mul.inputs[1], Weight) or mul.weight(1).shape != norm.output.shape[-1:]:
-            return None, norm.output
+        """A norm's weight and output, what follows taken in."""
+        mul = self._weight_of(norm)
+        if mul is None:
+            return norm.weight(1) if len(norm.inputs) == 2 else None, norm.output
         self._absorb(mul)
         return mul.weight(1), mul.output
 
