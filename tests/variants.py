@@ -24,6 +24,8 @@ from transformers import (
     PreTrainedModel,
 )
 
+from tests.coded import save_coded
+
 TINY = Path(__file__).parent.parent / "models" / "tiny"
 
 VOCABULARY = 384
@@ -87,13 +89,14 @@ AUDIO = {
 @dataclass(frozen=True)
 class Recipe:
     """kind: the class of checkpoint; text: what differs from BASE; scalars: whether layer scalars differ from 1;
-    vision, audio: the towers' configs, None for no tower."""
+    vision, audio: the towers' configs, None for no tower; codes: saved as codes that it could have been trained with."""
 
     text: dict[str, Any] = field(default_factory=dict)
     kind: str = "gemma4"
     scalars: bool = False
     vision: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
+    codes: bool = False
 
 
 VARIANTS: dict[str, Recipe] = {
@@ -116,6 +119,13 @@ VARIANTS: dict[str, Recipe] = {
 }
 """everything: as E2B. mixed: as 26B-A4B. softcap_off: everything but the softcap. ragged: columns that fill no
 whole blocks of 32."""
+
+CODED: dict[str, Recipe] = {
+    "coded": Recipe({**E2B, **SOFTCAP}, scalars=True, codes=True),
+    "coded_ragged": Recipe({"hidden_size": 80, "intermediate_size": 104}, codes=True),
+    "coded_tower": Recipe(PER_LAYER, vision=VISION, codes=True),
+}
+"""Checkpoints of codes: see tests/coded.py. coded: as E2B for mobile."""
 
 TOWERS: dict[str, Recipe] = {
     "seeing": Recipe(vision=VISION),
@@ -151,7 +161,7 @@ def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
 
     with_tokenizer: the vocabulary, special ids, tokenizer, template and generation config are those of models/tiny.
     """
-    recipe = {**VARIANTS, **TOWERS}[name]
+    recipe = {**VARIANTS, **CODED, **TOWERS}[name]
     sizes = {**BASE, **recipe.text}
     media = {"image_token_id": IMAGE_ID, "audio_token_id": AUDIO_ID, "video_token_id": VIDEO_ID}
     if with_tokenizer:
@@ -163,7 +173,10 @@ def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
     sizes["num_hidden_layers"] = len(sizes["layer_types"])
     model = _build(recipe, sizes, media)
     randomise(model, zlib.crc32(name.encode()), recipe.scalars)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    if recipe.codes:
+        save_coded(model, folder)
+    else:
+        model.to(torch.bfloat16).save_pretrained(folder)
     if with_tokenizer:
         _copy_tokenizer(folder)
     return folder
@@ -198,7 +211,9 @@ def _build(recipe: Recipe, sizes: dict[str, Any], media: dict[str, int]) -> PreT
         unified = Gemma4UnifiedTextConfig(**sizes)
         return Gemma4UnifiedForConditionalGeneration(Gemma4UnifiedConfig(text_config=unified, **towers, **media))
     text = Gemma4TextConfig(**sizes)
-    return Gemma4ForConditionalGeneration(Gemma4Config(text_config=text, **towers, **media))
+    # transformers has no tied head where the embeddings are codes.
+    config = Gemma4Config(text_config=text, tie_word_embeddings=not recipe.codes, **towers, **media)
+    return Gemma4ForConditionalGeneration(config)
 
 
 @torch.no_grad()

@@ -87,6 +87,7 @@ def export_bundle(
     check_kernels(text_graph(spec.text))
     for tower in tower_graphs(spec).values():
         check_tower(tower)
+    check_weights(spec, weights, adapters)
     reader = CheckpointWeights(adapted(Checkpoint.open(source), adapters), spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
@@ -97,6 +98,33 @@ def export_bundle(
         return _write_bundle(
             folder, source, adapters, spec, taken, reader, weights, context, progress, limits or Limits(), slice_bytes
         )
+
+
+def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
+    """Raises UsageError where the format is not for these weights, CheckpointError where the codes are not described."""
+    codes = spec.text.codes
+    if codes is None:
+        if weights == "qat":
+            raise UsageError("--weights qat: this checkpoint has no codes of its own. Choose f32, f16, q8 or q4.")
+        return
+    if weights != "qat":
+        raise UsageError(
+            f"--weights {weights}: this checkpoint was trained with codes of its own, which other formats would lose. "
+            "Leave --weights out, or choose qat."
+        )
+    if adapters:
+        raise UsageError("--adapter: adapters cannot be merged into codes. Merge them into the unquantised checkpoint.")
+    matrices = [weight for graph in _graphs(spec).values() for weight in graph.weights()]
+    if codes.names_none_of([source for weight in matrices for source in weight.sources]):
+        raise CheckpointError(
+            f"quantization_config: none of the patterns of module_quant_configs is found in any module's name: "
+            f"{', '.join(key for key, _ in codes.patterns)}. Is the config this checkpoint's own?"
+        )
+
+
+def choose_weights(source: Path) -> WeightFormat:
+    """The format for a checkpoint where none is asked for: its own codes, or 4 bits."""
+    return "qat" if load_spec(source).text.codes else "q4"
 
 
 def choose_context(spec: ModelSpec, wanted: int | None) -> int:

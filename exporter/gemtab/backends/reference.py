@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import conv1d, conv2d, gelu, pad, softplus
 
 from gemtab.graph import Graph, Node, Shape, Weight
-from gemtab.quantize import WeightReader
+from gemtab.quantize import Planes, WeightReader
 
 # Elements of a weight that are in memory at a time when weights are not kept (256 MB of f32).
 _CHUNK = 1 << 26
@@ -69,6 +69,10 @@ class KeptWeights:
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
         """Rows start … stop - 1."""
         return self.read(weight)[start:stop]
+
+    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
+        """The planes of rows start … stop - 1 of a weight that has `bits`."""
+        return self._weights.read_planes(weight, start, stop)
 
 
 class Reference:
@@ -149,10 +153,35 @@ def keep_last(x: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
 # --- arithmetic -----------------------------------------------------------------------------------------
 
 
-def linear(x: torch.Tensor, weight: StoredWeight, *, rows: int) -> torch.Tensor:
-    """x @ weight[:rows].T, a chunk of rows at a time."""
+def linear(
+    x: torch.Tensor,
+    weight: StoredWeight,
+    input_scales: StoredWeight | None = None,
+    output_scales: StoredWeight | None = None,
+    *,
+    rows: int,
+) -> torch.Tensor:
+    """x @ weight[:rows].T, a chunk of rows at a time; activations rounded where the weight was trained so."""
+    if input_scales is None or output_scales is None:
+        return _product(x, weight, 0, rows)
+    sides = zip(weight.weight.parts, input_scales.whole(), output_scales.whole(), strict=True)
+    parts, first = [], 0
+    for size, before, after in sides:
+        stop = min(first + size, rows)
+        if first < stop:
+            parts.append(_rounded(_product(_rounded(x, before), weight, first, stop), after))
+        first += size
+    return torch.cat(parts, dim=-1)
+
+
+def _product(x: torch.Tensor, weight: StoredWeight, first: int, stop: int) -> torch.Tensor:
     step = max(1, _CHUNK // weight.weight.shape[1])
-    return torch.cat([x @ weight.rows(i, min(i + step, rows)).T for i in range(0, rows, step)], dim=-1)
+    return torch.cat([x @ weight.rows(i, min(i + step, stop)).T for i in range(first, stop, step)], dim=-1)
+
+
+def _rounded(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Rounds to whole numbers of a scale within a signed byte's range."""
+    return x if scale == 0 else (x / scale).round().clamp(-128, 127) * scale
 
 
 def rms_norm(x: torch.Tensor, weight: StoredWeight | None = None, *, eps: float) -> torch.Tensor:

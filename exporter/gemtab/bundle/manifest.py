@@ -12,7 +12,8 @@ from gemtab.bundle.plan import Strict
 MANIFEST_FORMAT: Final = 1
 MANIFEST_NAME = "gemtab.json"
 
-WeightFormat = Literal["f32", "f16", "q8", "q4"]
+WeightFormat = Literal["f32", "f16", "q8", "q4", "qat"]
+"""How a bundle's weights are stored. qat: as codes that the checkpoint was trained with."""
 Input = Literal["text", "image", "audio", "video"]
 Tower = Literal["image", "audio"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

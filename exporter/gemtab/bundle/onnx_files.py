@@ -21,8 +21,9 @@ PREPROCESSOR_FILE = "preprocessor_config.json"
 MOST_DATA_FILES = 100
 """transformers.js refuses more for one graph."""
 
-_DTYPES: dict[WeightFormat, str] = {"f32": "fp32", "f16": "fp16", "q8": "q8", "q4": "q4"}
-_SUFFIXES: dict[WeightFormat, str] = {"f32": "", "f16": "_fp16", "q8": "_quantized", "q4": "_q4"}
+_DTYPES: dict[WeightFormat, str] = {"f32": "fp32", "f16": "fp16", "q8": "q8", "q4": "q4", "qat": "q4"}
+_SUFFIXES: dict[WeightFormat, str] = {"f32": "", "f16": "_fp16", "q8": "_quantized", "q4": "_q4", "qat": "_q4"}
+"""transformers.js knows no name for codes of mixed width; q4 comes nearest."""
 
 
 def graph_file(stem: str, weight_format: WeightFormat) -> str:

@@ -14,7 +14,7 @@ from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import MOST_DATA_FILES, data_file
 from gemtab.errors import OutputError
 from gemtab.graph import Weight
-from gemtab.quantize import WeightReader, pack, planes, storage_format
+from gemtab.quantize import WeightReader, packed_rows, planes
 
 ALIGNMENT = 256
 FILE_BYTES = 1_900_000_000
@@ -134,7 +134,7 @@ def _write_weight(
 
     def first_plane() -> Iterator[memoryview]:
         for start, stop in _row_ranges(weight, chunk_bytes):
-            packed = pack(reader.read_rows(weight, start, stop), storage_format(weight, weight_format))
+            packed = packed_rows(reader, weight, weight_format, start, stop)
             for plane in others:
                 waiting[plane.name].append(packed[plane.name].data.cast("B"))
             part = packed[first.name].data.cast("B")

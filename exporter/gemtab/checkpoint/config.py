@@ -11,8 +11,10 @@ from gemtab.checkpoint.schema import (
     DEFAULT_ROPE,
     AudioConfig,
     AxialRope,
+    GemmaQuantization,
     LayerOverride,
     LayerType,
+    ModuleQuantization,
     RopeConfig,
     TextConfig,
     UnifiedAudioConfig,
@@ -20,6 +22,7 @@ from gemtab.checkpoint.schema import (
     UnifiedVisionConfig,
     VisionConfig,
 )
+from gemtab.checkpoint.codes import TABLE_CODES
 from gemtab.checkpoint.tensors import Checkpoint
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import (
@@ -32,6 +35,7 @@ from gemtab.model.spec import (
     PatchSpec,
     RopeSpec,
     TextSpec,
+    TrainedCodes,
     VisionSpec,
 )
 
@@ -56,8 +60,7 @@ def load_spec(folder: Path) -> ModelSpec:
     spec = parse_config(config, str(path))
     if not Checkpoint.is_in(folder):
         return spec
-    prefix = find_text_prefix(Checkpoint.open(folder).names(), folder)
-    return replace(spec, text_prefix=prefix)
+    return spec.with_text_prefix(find_text_prefix(Checkpoint.open(folder).names(), folder))
 
 
 def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
@@ -73,21 +76,23 @@ def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
     text = config.get("text_config") if nested else config
     if not isinstance(text, dict):
         raise CheckpointError(f"{where}: text_config is missing; a {model_type} config describes its text stack there.")
-    _refuse_quantised(config, text, where)
     schema = _NESTED[model_type] if nested else _BARE[model_type]
     parsed = _parse(schema, text, where, "text_config." if nested else "")
     tied = config.get("tie_word_embeddings", True)
     media_ids = _media_ids(config, where) if nested else ()
-    text_spec = _text_spec(parsed, media_ids, bool(tied), where)
+    prefix = _NESTED_PREFIX if nested else _BARE_PREFIX
+    text_spec = replace(
+        _text_spec(parsed, media_ids, bool(tied), where), codes=_codes(config, text, bool(tied), prefix, where)
+    )
     if not nested:
-        return ModelSpec(model_type, text_spec, _BARE_PREFIX)
+        return ModelSpec(model_type, text_spec, prefix)
     vision, audio = (_part(config, name, where) for name in ("vision_config", "audio_config"))
     unified = model_type == "gemma4_unified"
     return ModelSpec(
         model_type,
         # What is said of pictures means nothing where there are none.
         replace(text_spec, image_blocks=text_spec.image_blocks and vision is not None),
-        _NESTED_PREFIX,
+        prefix,
         vision=None if vision is None else _patch_spec(vision, where) if unified else _vision_spec(vision, where),
         audio=None if audio is None else _frame_spec(audio, where) if unified else _audio_spec(audio, where),
     )
@@ -164,17 +169,18 @@ def _frame_spec(found: dict[str, Any], where: str) -> FrameSpec:
 
 
 def find_text_prefix(names: list[str], folder: Path) -> str:
-    """What stands before `embed_tokens.weight` in the checkpoint's tensor names; raises CheckpointError unless
-    exactly one tensor has that name."""
-    ending = "embed_tokens.weight"
-    prefixes = [name.removesuffix(ending) for name in names if name == ending or name.endswith(f".{ending}")]
-    if len(prefixes) != 1:
-        found = ", ".join(f"{prefix}{ending}" for prefix in prefixes) or "none"
+    """What stands before the token embedding in the checkpoint's tensor names; raises CheckpointError unless exactly
+    one tensor has its name."""
+    endings = ("embed_tokens.weight", f"embed_tokens.{TABLE_CODES}")
+    found = [(name, end) for name in names for end in endings if name == end or name.endswith(f".{end}")]
+    if len(found) != 1:
+        listed = ", ".join(name for name, _ in found) or "none"
         raise CheckpointError(
-            f"{folder}: expected one tensor called …{ending}, the token embedding; found {found}. "
+            f"{folder}: expected one tensor called …{endings[0]}, the token embedding; found {listed}. "
             "Is it a Gemma 4 checkpoint, with all its files?"
         )
-    return prefixes[0]
+    name, ending = found[0]
+    return name.removesuffix(ending)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -191,14 +197,37 @@ def _read_json(path: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_quantised(config: dict[str, Any], text: dict[str, Any], where: str) -> None:
+def _codes(config: dict[str, Any], text: dict[str, Any], tied: bool, prefix: str, where: str) -> TrainedCodes | None:
+    """What quantization_config says. Raises CheckpointError for another method than Gemma's own."""
     found = config.get("quantization_config") or text.get("quantization_config")
-    if found:
-        method = found.get("quant_method") if isinstance(found, dict) else found
+    if not found:
+        return None
+    method = found.get("quant_method") if isinstance(found, dict) else found
+    if method != "gemma" or config["model_type"] not in ("gemma4", "gemma4_text"):
         raise CheckpointError(
-            f"{where}: quantization_config (quant_method {method!r}) is not supported. "
+            f"{where}: quantization_config (quant_method {method!r}) is not supported for {config['model_type']}. "
             "Export the checkpoint's unquantised form and choose a format with --weights."
         )
+    parsed = _parse(GemmaQuantization, found, where, "quantization_config.")
+    skipped = parsed.modules_to_not_convert
+    codes = TrainedCodes(
+        default=parsed.num_bits,
+        patterns=tuple((key, each.num_bits or parsed.num_bits) for key, each in _patterns(parsed)),
+        tables=parsed.quantize_embeddings,
+        # transformers leaves the head alone where nothing is said.
+        skipped=("lm_head",) if skipped is None else skipped,
+        text_prefix=prefix,
+    )
+    if tied and codes.bits("embed_tokens.weight", table=True):
+        raise CheckpointError(
+            f"{where}: tie_word_embeddings is true, and the embeddings are codes; expected a head of its own, as "
+            "transformers needs it. Set tie_word_embeddings to false if the checkpoint has lm_head."
+        )
+    return codes
+
+
+def _patterns(config: GemmaQuantization) -> list[tuple[str, ModuleQuantization]]:
+    return list((config.module_quant_configs or {}).items())
 
 
 def _explain(error: ValidationError, where: str, prefix: str) -> str:

@@ -4,6 +4,7 @@ A key that could change the arithmetic and is not known here is refused by its n
 without the feature would give answers that look right and are not.
 """
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -32,6 +33,35 @@ IGNORED_KEYS = frozenset({
     "transformers_version", "typical_p", "use_cache",
 })
 # fmt: on
+
+
+class ModuleQuantization(BaseModel):
+    """One entry of `module_quant_configs`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    num_bits: Literal[2, 4, 8] | None = None
+
+
+class GemmaQuantization(BaseModel):
+    """`quantization_config` with `quant_method: "gemma"`, as in GemmaQuantizationConfig."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    quant_method: Literal["gemma"]
+    num_bits: Literal[2, 4, 8] = 4
+    quantize_embeddings: bool = False
+    module_quant_configs: dict[str, ModuleQuantization] | None = None
+    modules_to_not_convert: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _patterns_are_regular_expressions(self) -> Self:
+        for pattern in (*(self.module_quant_configs or ()), *(self.modules_to_not_convert or ())):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return self
 
 
 class RopeConfig(BaseModel):

@@ -12,7 +12,8 @@ from gemtab.errors import CheckpointError
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-DTYPES = ("F32", "F16", "BF16")
+DTYPES = ("F32", "F16", "BF16", "U8", "I8")
+"""What tensors may be: the last two of codes."""
 
 
 class _Slice(Protocol):
@@ -101,7 +102,7 @@ class Checkpoint:
         return tuple(self._slice(name).get_shape())
 
     def read(self, name: str) -> torch.Tensor:
-        """The whole tensor in its own dtype (f32, f16 or bf16)."""
+        """The whole tensor in its own dtype, one of DTYPES."""
         return self._slice(name)[...]
 
     def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:

@@ -2,10 +2,12 @@
 
 import torch
 
+from gemtab.checkpoint.codes import RANGE, CodedWeights
 from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
 from gemtab.model.spec import ModelSpec
+from gemtab.quantize import Planes, coded_format, unpack
 
 
 class CheckpointWeights:
@@ -16,6 +18,8 @@ class CheckpointWeights:
 
     def __init__(self, checkpoint: Tensors, spec: ModelSpec) -> None:
         self._checkpoint = checkpoint
+        self._coded = CodedWeights(checkpoint)
+        self._known = frozenset(checkpoint.names())
         self._name = spec.tensor_name
 
     def read(self, weight: Weight) -> torch.Tensor:
@@ -25,19 +29,43 @@ class CheckpointWeights:
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
         """Rows start … stop - 1 along the first axis, f32: [stop - start, *weight.shape[1:]]. Reads nothing else,
         so that a table of gigabytes passes through little memory."""
+        if weight.bits:
+            shape = (stop - start, weight.shape[1])
+            return unpack(self.read_planes(weight, start, stop), coded_format(weight.bits), shape)
+        if weight.role == "bound":
+            return torch.cat([self._bound(source) for source in weight.sources])[start:stop]
         parts, offset = [], 0
         for source, rows in self._sources(weight):
             first, last = max(start - offset, 0), min(stop - offset, rows)
             if first < last:
                 found = self._read(source, weight, first, last)
-                parts.append(found if weight.role == "bound" else self._finite(source, found).float())
+                parts.append(self._finite(source, found).float())
             offset += rows
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
+        """The planes of rows start … stop - 1 of a weight that the checkpoint has as codes: exactly those codes."""
+        return self._coded.planes(weight, [self._name(source) for source in weight.sources], start, stop)
+
+    def _bound(self, source: str) -> torch.Tensor:
+        """A scalar [1] f32; a scale of activations that the checkpoint does not have is 0, for none."""
+        name = self._name(source)
+        if name.endswith(RANGE) and name not in self._known:
+            return torch.zeros(1)
+        found = self._checkpoint.read(name)
+        if found.numel() != 1:
+            raise CheckpointError(_wrong_shape(name, (1,), tuple(found.shape)))
+        return found.reshape(1).float()
 
     def check(self, weights: list[Weight]) -> None:
         """Check names and shapes of all `weights` without reading values; raises CheckpointError."""
         for weight in weights:
-            self._sources(weight)
+            if weight.bits:
+                self._coded.check(weight, [self._name(source) for source in weight.sources])
+            elif weight.role == "bound":
+                self.read(weight)
+            else:
+                self._sources(weight)
 
     def _sources(self, weight: Weight) -> list[tuple[str, int]]:
         """Name in the checkpoint and number of rows of each source, shapes checked against the weight's."""
@@ -58,13 +86,16 @@ class CheckpointWeights:
         shape = self._checkpoint.shape(source)
         if len(shape) == len(weight.shape):
             return self._checkpoint.read_rows(source, first, last)
-        if not shape:
-            return self._checkpoint.read(source).reshape(1)
         inner = shape[1]
         outer = self._checkpoint.read_rows(source, first // inner, -(-last // inner))
         return outer.flatten(0, 1)[first - first // inner * inner :][: last - first]
 
     def _finite(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_floating_point():
+            raise CheckpointError(
+                f"{self._checkpoint.folder}: tensor {name} is {tensor.dtype}: codes, where config.json's "
+                "quantization_config has plain values. Is the config this checkpoint's own?"
+            )
         low, high = torch.aminmax(tensor)
         if not (torch.isfinite(low) and torch.isfinite(high)):
             bad = tensor.numel() - int(torch.isfinite(tensor).sum())
@@ -76,9 +107,7 @@ class CheckpointWeights:
 
 
 def _flattened(shape: tuple[int, ...], weight: Weight) -> tuple[int, ...]:
-    """A source's shape as a weight sees it: a scalar as [1], a stack of tables [n, rows, width] as one table."""
-    if weight.role == "bound" and not shape:
-        return (1,)
+    """A source's shape as a weight sees it: a stack of tables [n, rows, width] as one table."""
     if weight.role == "table" and len(shape) == 3:
         return (shape[0] * shape[1], shape[2])
     return shape

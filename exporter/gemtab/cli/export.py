@@ -24,8 +24,12 @@ def command(
     source: Annotated[Path, typer.Argument(help="Folder of a Gemma 4 checkpoint, as transformers saves it.")],
     out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the bundle to be made.")],
     weights: Annotated[
-        str, typer.Option(help="How weights are stored: f32, f16, q8, or q4 (4 bits, blocks of 32).")
-    ] = "q4",
+        str | None,
+        typer.Option(
+            help="How weights are stored: f32, f16, q8, q4 (4 bits, blocks of 32), or qat (codes that the checkpoint "
+            "was trained with). [default: qat where there are such, else q4]"
+        ),
+    ] = None,
     context: Annotated[
         int | None, typer.Option(help="Most tokens of a conversation. [default: what the model takes, at most 32768]")
     ] = None,
@@ -44,12 +48,12 @@ def command(
 ) -> None:
     """Compile a checkpoint into a bundle: a folder of static files that any web server can offer."""
     from gemtab.cli.tables import print_bundle
-    from gemtab.export import export_bundle
+    from gemtab.export import choose_weights, export_bundle
     from gemtab.summary import summarise_bundle
 
-    chosen = weight_format(weights)
     if not source.is_dir():
         raise UsageError(f"There is no folder {source}. SOURCE is the folder of a checkpoint.")
+    chosen = choose_weights(source) if weights is None else weight_format(weights)
     started = time.monotonic()
     with stage_progress(quiet=as_json) as progress:
         taken = None if inputs is None else inputs.split(",")

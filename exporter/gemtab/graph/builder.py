@@ -4,7 +4,7 @@
 batch: a browser tab has one conversation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gemtab.graph.ir import CACHE, Attr, Dim, Graph, Node, Role, Shape, Value, Weight, known
@@ -22,10 +22,14 @@ def element_count(shape: Shape) -> tuple[int, tuple[str, ...]]:
 
 
 class GraphBuilder:
-    """Appends nodes; every method returns the value that the node makes."""
+    """Appends nodes; every method returns the value that the node makes.
 
-    def __init__(self, name: str) -> None:
+    bits: gives the bits of a source that the checkpoint has as codes, told whether it is a table; None where plain.
+    """
+
+    def __init__(self, name: str, bits: Callable[[str, bool], int | None] | None = None) -> None:
         self._name = name
+        self._bits = bits
         self._inputs: list[Value] = []
         self._nodes: list[Node] = []
         self._labels: list[str] = []
@@ -44,9 +48,28 @@ class GraphBuilder:
         self._inputs.append(value)
         return value
 
-    def weight(self, name: str, shape: tuple[int, ...], role: Role, *sources: str) -> Weight:
-        """A tensor of the checkpoint: `sources` stacked along the first axis (`name` itself if none is given)."""
-        return Weight(name, shape, role, sources or (name,))
+    def weight(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        role: Role,
+        *sources: str,
+        parts: tuple[int, ...] | None = None,
+        groups: int = 1,
+    ) -> Weight:
+        """A tensor of the checkpoint: `sources` stacked along the first axis (`name` itself if none is given).
+
+        parts: rows of each source, by default as many of all; groups: scales a row, where there are codes.
+        Codes of sources that differ in their bits are widened to the most.
+        """
+        sources = sources or (name,)
+        parts = parts or (shape[0] // len(sources),) * len(sources)
+        bits = [self._source_bits(source, role) for source in sources]
+        coded = None if None in bits else max(each for each in bits if each)
+        return Weight(name, shape, role, sources, parts, coded, groups if coded else 1)
+
+    def _source_bits(self, source: str, role: Role) -> int | None:
+        return self._bits(source, role == "table") if self._bits and role in ("matrix", "table") else None
 
     def finish(self, **outputs: Value) -> Graph:
         """The graph of all nodes so far that `outputs` need."""
@@ -96,10 +119,21 @@ class GraphBuilder:
     # --- arithmetic -------------------------------------------------------------------------------------
 
     def linear(self, x: Value, weight: Weight, rows: int | None = None) -> Value:
-        """x [..., columns] times the first `rows` rows of weight [rows, columns], transposed: [..., rows]."""
+        """x [..., columns] times the first `rows` rows of weight [rows, columns], transposed: [..., rows].
+
+        A matrix of codes was trained with activations that are rounded on both of its sides: with each of its sources
+        goes a scale for x and one for the product, and v becomes clamp(round(v / scale), -128, 127) * scale, halves to
+        even, or stays as it is where the scale is 0.
+        """
         rows = rows or weight.shape[0]
         assert x.shape[-1] == weight.shape[1], f"{weight.name}: {x.shape} x {weight.shape}"
-        return self._one("linear", (x, weight), (*x.shape[:-1], rows), rows=rows)
+        ranges = tuple(self._range(weight, side) for side in ("input", "output")) if weight.bits else ()
+        return self._one("linear", (x, weight, *ranges), (*x.shape[:-1], rows), rows=rows)
+
+    def _range(self, weight: Weight, side: str) -> Weight:
+        """The scales of a matrix's activations on one side, one a source."""
+        sources = tuple(f"{source.removesuffix('weight')}{side}_activation_scale" for source in weight.sources)
+        return Weight(f"{weight.name}.{side}_scale", (len(sources),), "bound", sources, (1,) * len(sources))
 
     def rms_norm(self, x: Value, weight: Weight | None, eps: float) -> Value:
         """x / sqrt(mean(x^2) + eps) over the last axis, times weight where there is one. Shape of x."""

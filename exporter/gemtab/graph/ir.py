@@ -23,7 +23,7 @@ Role = Literal["matrix", "table", "vector", "bound", "experts"]
 """What a weight is for, which decides how it may be stored: a `matrix` [rows, columns] multiplies activations,
 a `table` [rows, columns] is looked up by row (a tied head multiplies by it too), `experts` [experts, rows,
 columns] is a stack of matrices, a `vector` (norm weights, scalars, biases, small kernels) is always kept in f32, and so
-is a `bound`, a scalar [1] that may be infinite."""
+is a `bound`, a few scalars of the checkpoint that say what activations are kept within."""
 
 Attr = int | float | str | bool | None | tuple[int, ...]
 
@@ -49,12 +49,18 @@ class Weight:
 
     name: the name within gemtab, e.g. `layers.3.attention.qkv`.
     sources: names in the checkpoint (without the model's prefix), in stacking order.
+    parts: rows of each source.
+    bits: of the codes that the checkpoint was trained with and that stand for the values; None where they are plain.
+    groups: how many scales such codes have a row.
     """
 
     name: str
     shape: tuple[int, ...]
     role: Role
     sources: tuple[str, ...]
+    parts: tuple[int, ...] = ()
+    bits: int | None = None
+    groups: int = 1
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ def audio_graph(spec: AudioSpec | FrameSpec, text: TextSpec) -> Graph:
     With a tower, the features are a log-mel spectrogram [frames, bins], four frames a token (the last token may have
     fewer); without, they are frames of raw samples [T, samples].
     """
-    b = GraphBuilder("audio_encoder")
+    b = GraphBuilder("audio_encoder", text.bits)
     x = _tower(b, spec) if isinstance(spec, AudioSpec) else b.input("input_features", ("T", spec.samples))
     return b.finish(audio_features=project(b, "embed_audio.embedding_projection.weight", x, spec.eps, text.hidden))
 

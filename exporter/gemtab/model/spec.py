@@ -1,7 +1,59 @@
 """What a Gemma 4 checkpoint is: the sizes and switches that the model files need, resolved layer by layer."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
+
+Bits = Literal[2, 4, 8]
+"""Of a code that stands for a weight."""
+
+
+@dataclass(frozen=True)
+class TrainedCodes:
+    """Which weights the checkpoint has as codes that it was trained with, after transformers' GemmaQuantizer.
+
+    default: bits of a module that no pattern names; patterns: regular expressions with bits, searched for in a module's
+    name; tables: embeddings are codes too; skipped: modules that stay plain, by name, ending or regular expression.
+    text_prefix: as in ModelSpec, since patterns speak of whole names.
+    """
+
+    default: Bits
+    patterns: tuple[tuple[str, Bits], ...]
+    tables: bool
+    skipped: tuple[str, ...]
+    text_prefix: str
+
+    def bits(self, source: str, table: bool) -> Bits | None:
+        """The bits of the weight called `source`, a table or a matrix; None where it is plain."""
+        if not source.endswith(".weight") or (table and not self.tables):
+            return None
+        module = checkpoint_name(self.text_prefix, source).removesuffix(".weight")
+        return None if self._is_skipped(module) else self._pattern_bits(module) or self.default
+
+    def names_none_of(self, sources: list[str]) -> bool:
+        """Whether there are patterns, and none of them names one of these weights."""
+        modules = [checkpoint_name(self.text_prefix, source).removesuffix(".weight") for source in sources]
+        return bool(self.patterns) and not any(self._pattern_bits(module) for module in modules)
+
+    def _is_skipped(self, module: str) -> bool:
+        boundary = r"(?:(?<=\.)|(?=\.|$))"
+        return any(re.match(f"(?:{key}){boundary}", module) or module.endswith(key) for key in self.skipped)
+
+    def _pattern_bits(self, module: str) -> Bits | None:
+        """Of several patterns that are found, the one that is found first in the name; of those, the first listed."""
+        found = [(match.start(), bits) for key, bits in self.patterns if (match := re.search(key, module))]
+        return min(found, key=lambda each: each[0])[1] if found else None
+
+
+def checkpoint_name(text_prefix: str, source: str) -> str:
+    """The name in the checkpoint of a weight's source: the head stands outside the text stack in every form, the
+    towers beside it."""
+    if source.startswith("lm_head."):
+        return source
+    if source.startswith(("vision_tower.", "vision_embedder.", "audio_tower.", "embed_vision.", "embed_audio.")):
+        return text_prefix.removesuffix("language_model.") + source
+    return text_prefix + source
 
 
 @dataclass(frozen=True)
@@ -64,6 +116,7 @@ class TextSpec:
     media_ids: ids of image, audio and video placeholders, which look up the pad token's row.
     tied: the head multiplies by the embedding table.
     image_blocks: on sliding layers the tokens of one picture, or of one frame of a clip, see each other.
+    codes: which weights are codes, the towers' too; None for none.
     """
 
     vocabulary: int
@@ -78,6 +131,12 @@ class TextSpec:
     media_ids: tuple[int, ...]
     tied: bool
     image_blocks: bool = False
+    codes: TrainedCodes | None = None
+
+    @property
+    def bits(self) -> Callable[[str, bool], int | None] | None:
+        """What a GraphBuilder asks for the bits of a source; None where nothing is codes."""
+        return None if self.codes is None else self.codes.bits
 
 
 @dataclass(frozen=True)
@@ -163,10 +222,10 @@ class ModelSpec:
     audio: AudioSpec | FrameSpec | None = None
 
     def tensor_name(self, source: str) -> str:
-        """The name in the checkpoint of a weight's source: the head stands outside the text stack in every form, the
-        towers beside it."""
-        if source.startswith("lm_head."):
-            return source
-        if source.startswith(("vision_tower.", "vision_embedder.", "audio_tower.", "embed_vision.", "embed_audio.")):
-            return self.text_prefix.removesuffix("language_model.") + source
-        return self.text_prefix + source
+        """The name in the checkpoint of a weight's source."""
+        return checkpoint_name(self.text_prefix, source)
+
+    def with_text_prefix(self, prefix: str) -> "ModelSpec":
+        """The same with another prefix before the text stack's tensor names."""
+        codes = self.text.codes and replace(self.text.codes, text_prefix=prefix)
+        return replace(self, text_prefix=prefix, text=replace(self.text, codes=codes))

@@ -11,7 +11,7 @@ from gemtab.model.spec import AttentionSpec, LayerSpec, MoeSpec, TextSpec
 def embed_graph(spec: TextSpec) -> Graph:
     """Token ids [T] -> `inputs_embeds` [T, hidden] and, where there are per-layer embeddings, the raw lookup
     `per_layer_inputs` [T, layers, per_layer_size]."""
-    b = GraphBuilder("embed_tokens")
+    b = GraphBuilder("embed_tokens", spec.bits)
     ids = b.input("input_ids", ("T",), "i32")
     outputs = {"inputs_embeds": embed_tokens(b, spec, ids)}
     if spec.per_layer_size:
@@ -22,7 +22,7 @@ def embed_graph(spec: TextSpec) -> Graph:
 def decoder_graph(spec: TextSpec) -> Graph:
     """What `embed_graph` gives, rows of media put in their places -> `logits` [kept, vocabulary] of the last
     `num_logits_to_keep` tokens. Where the tokens of a picture see each other, `block_ids` [T] numbers the pictures."""
-    b = GraphBuilder("decoder")
+    b = GraphBuilder("decoder", spec.bits)
     x = b.input("inputs_embeds", ("T", spec.hidden))
     lookup = None
     if spec.per_layer_size:
@@ -39,7 +39,7 @@ def text_graph(spec: TextSpec, media: bool = False) -> Graph:
 
     media: some tokens may be placeholders, as in `fill_graph`.
     """
-    b = GraphBuilder("text")
+    b = GraphBuilder("text", spec.bits)
     hidden, caches = _from_ids(b, spec, len(spec.layers), media)
     return b.finish(logits=head(b, spec, hidden), **caches)
 
@@ -53,7 +53,7 @@ def fill_graph(spec: TextSpec, media: bool = False) -> Graph:
     Layers that share another layer's KV have no part in it, and of the last layer that owns KV only K and V are
     computed: what the caches do not depend on is not in the graph.
     """
-    b = GraphBuilder("fill")
+    b = GraphBuilder("fill", spec.bits)
     owners = [layer.index for layer in spec.layers if layer.owns_kv]
     _, caches = _from_ids(b, spec, owners[-1] + 1, media)
     return b.finish(**caches)
@@ -90,7 +90,8 @@ def lookup_per_layer(b: GraphBuilder, spec: TextSpec, ids: Value, layers: int) -
     size = spec.per_layer_size
     shape = (spec.per_layer_vocabulary, len(spec.layers) * size)
     with b.at("per_layer"):
-        table = b.weight("embed_tokens_per_layer", shape, "table", "embed_tokens_per_layer.weight")
+        source = "embed_tokens_per_layer.weight"
+        table = b.weight("embed_tokens_per_layer", shape, "table", source, groups=len(spec.layers))
         text_ids = b.replace_ids(ids, spec.media_ids, spec.pad_id)
         return b.reshape(b.embed(text_ids, table, size**0.5, layers * size), "T", layers, size)
 
@@ -180,9 +181,10 @@ def attention_block(
     a = layer.attention
     q_width, kv_width = a.heads * a.head_size, a.kv_heads * a.head_size
     sources = ["q_proj"] if not layer.owns_kv else ["q_proj", "k_proj"] + ([] if a.v_is_k else ["v_proj"])
-    rows = q_width + kv_width * (len(sources) - 1)
+    parts = (q_width, *[kv_width] * (len(sources) - 1))
     names = [f"layers.{layer.index}.self_attn.{source}.weight" for source in sources]
-    qkv = b.linear(x, b.weight(f"layers.{layer.index}.qkv", (rows, spec.hidden), "matrix", *names))
+    shape = (sum(parts), spec.hidden)
+    qkv = b.linear(x, b.weight(f"layers.{layer.index}.qkv", shape, "matrix", *names, parts=parts))
     q = _heads(b, qkv, 0, a.heads, a)
     q = b.rms_norm(q, _layer_weight(b, layer, "self_attn.q_norm.weight", (a.head_size,), "vector"), spec.eps)
     q = b.rope(q, positions, a.rope.theta, a.rope.rotated_pairs)

@@ -14,7 +14,7 @@ LAYER_NORM_EPS = 1e-5
 def vision_graph(spec: VisionSpec | PatchSpec, text: TextSpec) -> Graph:
     """`pixel_values` [N, 3 * side * side] in 0 … 1 at `pixel_position_ids` [N, 2] -> `image_features` [T, text hidden],
     T soft tokens: one for each cell of pooled patches, or for each patch where there is no tower."""
-    b = GraphBuilder("vision_encoder")
+    b = GraphBuilder("vision_encoder", text.bits)
     features = _tower(b, spec) if isinstance(spec, VisionSpec) else _patches(b, spec)
     source = "embed_vision.embedding_projection.weight"
     return b.finish(image_features=project(b, source, features, spec.eps, text.hidden))

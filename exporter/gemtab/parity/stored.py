@@ -12,7 +12,7 @@ from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, VISION_STEM, graph_file
 from gemtab.errors import BundleError
 from gemtab.graph import Weight
-from gemtab.quantize import planes, storage_format, unpack
+from gemtab.quantize import Planes, planes, storage_format, unpack
 
 
 class BundleWeights:
@@ -38,10 +38,13 @@ class BundleWeights:
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
         """Rows start … stop - 1 along the first axis, f32."""
-        rows = {
-            plane.name: self._plane(weight, plane.name)[start:stop].copy() for plane in planes(weight, self._format)
-        }
-        return unpack(rows, storage_format(weight, self._format), (stop - start, *weight.shape[1:]))
+        stored = self.read_planes(weight, start, stop)
+        return unpack(stored, storage_format(weight, self._format), (stop - start, *weight.shape[1:]))
+
+    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
+        """The planes of rows start … stop - 1."""
+        specs = planes(weight, self._format)
+        return {plane.name: self._plane(weight, plane.name)[start:stop].copy() for plane in specs}
 
     def _plane(self, weight: Weight, plane: str) -> npt.NDArray[Any]:
         name = f"{weight.name}.{plane}"

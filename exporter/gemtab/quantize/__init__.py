@@ -1,17 +1,33 @@
 """Weight formats: how a weight is stored, packed and unpacked."""
 
-from gemtab.quantize.formats import BLOCK, PlaneSpec, padded_columns, planes, storage_format
-from gemtab.quantize.packing import pack, unpack
-from gemtab.quantize.readers import DequantisedWeights, WeightReader
+from gemtab.quantize.formats import (
+    BLOCK,
+    CODE_BITS,
+    PlaneSpec,
+    StorageFormat,
+    coded_format,
+    padded_columns,
+    planes,
+    storage_format,
+)
+from gemtab.quantize.packing import Planes, pack, pack_codes, unpack, unpack_codes
+from gemtab.quantize.readers import DequantisedWeights, WeightReader, packed_rows
 
 __all__ = [
     "BLOCK",
+    "CODE_BITS",
     "DequantisedWeights",
     "PlaneSpec",
+    "Planes",
+    "StorageFormat",
     "WeightReader",
+    "coded_format",
     "pack",
+    "pack_codes",
+    "packed_rows",
     "padded_columns",
     "planes",
     "storage_format",
     "unpack",
+    "unpack_codes",
 ]

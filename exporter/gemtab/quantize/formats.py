@@ -5,6 +5,10 @@ q8, q4     blocks of 32 columns, the last one padded with zeros: `codes` [..., b
            [..., blocks] f16. A value is (code - 128) * scale, or (code - 8) * scale. Of q4's bytes, the low nibble is
            the earlier column. This is the layout of ONNX Runtime's MatMulNBits with its default zero points.
 
+rows8,     codes that a checkpoint was trained with: `codes` [rows, blocks, 32, 16 or 8] u8, and `scales` [rows,
+rows4,     groups] f32, each for columns / groups columns. A value is (code - 128, 8 or 2) * scale; of a byte, the low
+rows2      bits are the earlier columns.
+
 Leading axes are the weight's own: [rows, …] of a matrix or table, [experts, rows, …] of experts.
 """
 
@@ -16,6 +20,9 @@ from gemtab.graph import Weight
 
 BLOCK = 32
 """Columns that share a scale."""
+
+StorageFormat = Literal["f32", "f16", "q8", "q4", "rows8", "rows4", "rows2"]
+"""How one weight is stored."""
 
 PlaneName = Literal["values", "codes", "scales"]
 PlaneDtype = Literal["u8", "f16", "f32"]
@@ -38,14 +45,27 @@ class PlaneSpec:
         return size
 
 
-def storage_format(weight: Weight, weight_format: WeightFormat) -> WeightFormat:
+CODE_BITS: dict[StorageFormat, int] = {"q8": 8, "q4": 4, "rows8": 8, "rows4": 4, "rows2": 2}
+"""Bits of the formats that have codes."""
+
+
+def coded_format(bits: int) -> StorageFormat:
+    """The format of codes with so many bits that a checkpoint was trained with."""
+    formats: dict[int, StorageFormat] = {8: "rows8", 4: "rows4", 2: "rows2"}
+    return formats[bits]
+
+
+def storage_format(weight: Weight, weight_format: WeightFormat) -> StorageFormat:
     """The format that a weight is stored in where `weight_format` is asked for.
 
-    Vectors stay f32: they are small and scale everything. So do routers: an error there picks another expert.
+    Vectors stay f32: they are small and scale everything. So do routers: an error there picks another expert. With
+    `qat`, codes stay what they are, and what has none is f16.
     """
+    if weight_format == "qat" and weight.bits:
+        return coded_format(weight.bits)
     if weight.role in ("vector", "bound") or weight.name.endswith(".router.proj"):
         return "f32"
-    return weight_format
+    return "f16" if weight_format == "qat" else weight_format
 
 
 def padded_columns(columns: int) -> int:
@@ -59,5 +79,7 @@ def planes(weight: Weight, weight_format: WeightFormat) -> list[PlaneSpec]:
     if stored == "f32" or stored == "f16":
         return [PlaneSpec("values", stored, weight.shape)]
     blocks = (*weight.shape[:-1], padded_columns(weight.shape[-1]) // BLOCK)
-    code_bytes = BLOCK if stored == "q8" else BLOCK // 2
-    return [PlaneSpec("codes", "u8", (*blocks, code_bytes)), PlaneSpec("scales", "f16", blocks)]
+    codes = PlaneSpec("codes", "u8", (*blocks, BLOCK * CODE_BITS[stored] // 8))
+    if stored == "q8" or stored == "q4":
+        return [codes, PlaneSpec("scales", "f16", blocks)]
+    return [codes, PlaneSpec("scales", "f32", (weight.shape[0], weight.groups))]

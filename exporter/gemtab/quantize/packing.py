@@ -7,9 +7,8 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import pad
 
-from gemtab.bundle.manifest import WeightFormat
 from gemtab.errors import CheckpointError
-from gemtab.quantize.formats import BLOCK, PlaneName, padded_columns
+from gemtab.quantize.formats import BLOCK, CODE_BITS, PlaneName, StorageFormat, padded_columns
 from gemtab.quantize.grid import on_grid
 
 Planes = dict[PlaneName, npt.NDArray[np.generic]]
@@ -18,8 +17,9 @@ Planes = dict[PlaneName, npt.NDArray[np.generic]]
 _CHUNK = 1 << 24
 
 
-def pack(tensor: torch.Tensor, weight_format: WeightFormat) -> Planes:
-    """The planes of a tensor [..., columns] f32, finite, in exactly `weight_format`.
+def pack(tensor: torch.Tensor, weight_format: StorageFormat) -> Planes:
+    """The planes of a tensor [..., columns] f32, finite, in exactly `weight_format`, which is none of a checkpoint's own
+    codes: those are not made here.
 
     Raises CheckpointError where a value or scale does not fit f16.
     """
@@ -41,25 +41,44 @@ def pack(tensor: torch.Tensor, weight_format: WeightFormat) -> Planes:
 
 
 def unpack(
-    planes: Mapping[PlaneName, npt.NDArray[np.generic]], weight_format: WeightFormat, shape: tuple[int, ...]
+    planes: Mapping[PlaneName, npt.NDArray[np.generic]], weight_format: StorageFormat, shape: tuple[int, ...]
 ) -> torch.Tensor:
     """The f32 tensor of `shape` that the planes stand for."""
     if weight_format == "f32" or weight_format == "f16":
         return torch.from_numpy(planes["values"]).float().reshape(shape)
-    codes = torch.from_numpy(planes["codes"])
-    if weight_format == "q4":
-        codes = torch.stack([codes & 15, codes >> 4], dim=-1).flatten(-2)
+    codes = unpack_codes(torch.from_numpy(planes["codes"]), CODE_BITS[weight_format])
     scales = torch.from_numpy(planes["scales"]).float()
-    blocks = (codes.float() - zero_point(weight_format)) * scales[..., None]
-    return blocks.flatten(-2)[..., : shape[-1]].reshape(shape)
+    numbers = codes.float() - zero_point(weight_format)
+    if weight_format == "q8" or weight_format == "q4":
+        return (numbers * scales[..., None]).flatten(-2)[..., : shape[-1]].reshape(shape)
+    values = numbers.flatten(-2)[:, : shape[-1]].reshape(*scales.shape, -1)
+    return (values * scales[..., None]).reshape(shape)
 
 
-def zero_point(weight_format: WeightFormat) -> int:
-    """The code of 0 in q8 and q4."""
-    return {"q8": 128, "q4": 8}[weight_format]
+def unpack_codes(packed: torch.Tensor, bits: int) -> torch.Tensor:
+    """packed [..., bytes] u8 -> codes [..., 8 / bits * bytes] u8, the low bits first."""
+    mask = (1 << bits) - 1
+    return torch.stack([packed >> shift & mask for shift in range(0, 8, bits)], dim=-1).flatten(-2)
 
 
-def _quantise(rows: torch.Tensor, weight_format: WeightFormat) -> tuple[torch.Tensor, torch.Tensor]:
+def pack_codes(codes: torch.Tensor, bits: int) -> torch.Tensor:
+    """codes [rows, columns] u8 -> [rows, blocks, bytes] u8, the low bits first, the last block filled up with codes
+    of 0."""
+    columns = codes.shape[-1]
+    filled = pad(codes, (0, padded_columns(columns) - columns), value=1 << (bits - 1))
+    blocks = filled.reshape(len(codes), -1, BLOCK * bits // 8, 8 // bits)
+    packed: torch.Tensor = blocks[..., 0]
+    for index in range(1, 8 // bits):
+        packed = packed | (blocks[..., index] << (index * bits))
+    return packed
+
+
+def zero_point(weight_format: StorageFormat) -> int:
+    """The code of 0."""
+    return 1 << (CODE_BITS[weight_format] - 1)
+
+
+def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.Tensor, torch.Tensor]:
     """rows [n, columns] -> codes [n, blocks, bytes] u8 and scales [n, blocks] f16.
 
     The value of largest magnitude, with its sign, becomes code 0, the end of the range that reaches one further

@@ -7,11 +7,11 @@ import torch
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
 from gemtab.quantize.formats import storage_format
-from gemtab.quantize.packing import pack, unpack
+from gemtab.quantize.packing import Planes, pack, unpack
 
 
 class WeightReader(Protocol):
-    """Gives weights as f32, whole or by rows of the first axis."""
+    """Gives weights as f32, whole or by rows of the first axis, and what are codes also as they are."""
 
     def read(self, weight: Weight) -> torch.Tensor:
         """The whole weight, of its shape."""
@@ -20,6 +20,18 @@ class WeightReader(Protocol):
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
         """Rows start … stop - 1: [stop - start, *weight.shape[1:]]."""
         ...
+
+    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
+        """The planes of rows start … stop - 1 of a weight that has `bits`."""
+        ...
+
+
+def packed_rows(weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int) -> Planes:
+    """The planes of rows start … stop - 1 as `weight_format` stores them."""
+    stored = storage_format(weight, weight_format)
+    if stored in ("rows8", "rows4", "rows2"):
+        return weights.read_planes(weight, start, stop)
+    return pack(weights.read_rows(weight, start, stop), stored)
 
 
 class DequantisedWeights:
@@ -31,12 +43,13 @@ class DequantisedWeights:
 
     def read(self, weight: Weight) -> torch.Tensor:
         """The whole weight."""
-        return self._round_trip(weight, self._weights.read(weight))
+        return self.read_rows(weight, 0, weight.shape[0])
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
         """Rows start … stop - 1."""
-        return self._round_trip(weight, self._weights.read_rows(weight, start, stop))
+        planes = packed_rows(self._weights, weight, self._format, start, stop)
+        return unpack(planes, storage_format(weight, self._format), (stop - start, *weight.shape[1:]))
 
-    def _round_trip(self, weight: Weight, tensor: torch.Tensor) -> torch.Tensor:
-        stored = storage_format(weight, self._format)
-        return unpack(pack(tensor, stored), stored, tuple(tensor.shape))
+    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
+        """The planes of rows start … stop - 1 of a weight that has `bits`."""
+        return self._weights.read_planes(weight, start, stop)

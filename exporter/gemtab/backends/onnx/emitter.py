@@ -11,7 +11,7 @@ import onnx_ir as ir
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.shards import Location
 from gemtab.graph import Attr, Graph, Node, Value, Weight
-from gemtab.quantize import PlaneSpec, planes, storage_format
+from gemtab.quantize import PlaneSpec, StorageFormat, planes, storage_format
 
 MICROSOFT = "com.microsoft"
 """The domain of onnxruntime's own operators."""
@@ -129,7 +129,7 @@ class Emitter:
 
     # --- weights ----------------------------------------------------------------------------------------
 
-    def format_of(self, weight: Weight) -> WeightFormat:
+    def format_of(self, weight: Weight) -> StorageFormat:
         """The format that the weight is stored in."""
         return storage_format(weight, self._format)
 
@@ -140,6 +140,11 @@ class Emitter:
             (spec,) = [plane for plane in planes(weight, self._format) if plane.name == name]
             self._made[key] = self._initializer(self._external(weight, spec))
         return self._made[key]
+
+    def values(self, weight: Weight) -> npt.NDArray[np.float32]:
+        """The values of a small weight, by which what is emitted is chosen."""
+        (spec,) = planes(weight, self._format)
+        return np.asarray(self._external(weight, spec).numpy(), np.float32)
 
     def plane_f32(self, weight: Weight, name: str) -> ir.Value:
         """The plane `name` of a weight as f32. An engine folds the cast when it loads the graph."""

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from gemtab.backends.onnx.attention import attention, block_ends, kv_write, rope
 from gemtab.backends.onnx.emitter import TO_END, Emitter
 from gemtab.backends.onnx.experts import expert_linear, route_top_k, weighted_sum
+from gemtab.backends.onnx.rounding import rounded_linear
 from gemtab.backends.onnx.towers import (
     axial_rope,
     causal_depthwise,
@@ -55,7 +56,10 @@ def linear(e: Emitter, node: Node) -> ir.Value:
     """A product with a stored matrix, or with its first rows."""
     weight, rows = node.weight(1), node.attrs["rows"]
     assert isinstance(rows, int)
-    y = matmul(e, e.get(node.value(0)), weight)
+    x = e.get(node.value(0))
+    if len(node.inputs) > 2:
+        return rounded_linear(e, x, weight, node.weight(2), node.weight(3), rows)
+    y = matmul(e, x, weight)
     return y if rows == weight.shape[0] else e.slice(y, 0, rows, -1)
 
 

@@ -2,29 +2,42 @@
 
 Tables are dequantised with plain operators after the lookup, since the CPU build of onnxruntime-web has no
 GatherBlockQuantized. Products with q8 and q4 are MatMulNBits, whose layout the planes have. Its accuracy_level stays
-unset: level 4 would quantise the activations.
+unset: level 4 would quantise the activations. So are products with codes that a checkpoint was trained with, whose one
+scale a row stands for each of the largest blocks that the operator takes.
 """
 
 import numpy as np
 import onnx_ir as ir
 
 from gemtab.backends.onnx.emitter import MICROSOFT, Emitter
-from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
-from gemtab.quantize import BLOCK, padded_columns
+from gemtab.quantize import BLOCK, CODE_BITS, padded_columns
 
-BITS: dict[WeightFormat, int] = {"q8": 8, "q4": 4}
+LARGEST_BLOCK = 256
+"""Of MatMulNBits."""
 
 
 def matmul(e: Emitter, x: ir.Value, weight: Weight) -> ir.Value:
     """x [..., columns] times weight [rows, columns], transposed: [..., rows]."""
     rows, columns = weight.shape
-    bits = BITS.get(e.format_of(weight))
+    bits = CODE_BITS.get(e.format_of(weight))
     if bits is None:
         return e.op("MatMul", x, e.op("Transpose", e.plane_f32(weight, "values"), perm=(1, 0)))
-    codes, scales = e.plane(weight, "codes"), e.plane_f32(weight, "scales")
-    sizes = {"K": columns, "N": rows, "bits": bits, "block_size": BLOCK}
+    codes, scales, block = e.plane(weight, "codes"), e.plane_f32(weight, "scales"), BLOCK
+    if weight.bits:
+        block = _largest_block(padded_columns(columns))
+        shape = (rows, padded_columns(columns) // block)
+        codes = e.once(("blocks", weight.name), lambda: e.reshape(codes, *shape, block * bits // 8))
+        scales = e.once(("by block", weight.name), lambda: e.op("Expand", scales, e.i64(shape)))
+    sizes = {"K": columns, "N": rows, "bits": bits, "block_size": block}
     return e.op("MatMulNBits", x, codes, scales, domain=MICROSOFT, **sizes)
+
+
+def _largest_block(columns: int) -> int:
+    block = LARGEST_BLOCK
+    while columns % block:
+        block //= 2
+    return block
 
 
 def lookup(e: Emitter, weight: Weight, index: ir.Value, kept: int) -> ir.Value:
@@ -34,21 +47,30 @@ def lookup(e: Emitter, weight: Weight, index: ir.Value, kept: int) -> ir.Value:
     a scalar give [rows, columns], where kept is 1.
     """
     columns = weight.shape[-1]
-    bits = BITS.get(e.format_of(weight))
+    bits = CODE_BITS.get(e.format_of(weight))
     if bits is None:
         return e.cast(e.op("Gather", e.plane(weight, "values"), index, axis=0), ir.DataType.FLOAT)
     codes = e.op("Gather", e.plane(weight, "codes"), index, axis=0)
     scales = e.op("Gather", e.plane_f32(weight, "scales"), index, axis=0)
-    if bits == 4:
-        codes = _nibbles(e, codes, kept, padded_columns(columns) // BLOCK)
-    centred = e.op("Sub", e.cast(codes, ir.DataType.FLOAT), e.f32(2 ** (bits - 1)))
-    values = e.reshape(e.op("Mul", centred, e.unsqueeze(scales, -1)), *[0] * kept, padded_columns(columns))
-    return values if columns == padded_columns(columns) else e.slice(values, 0, columns, -1)
+    if bits < 8:
+        codes = _unpacked(e, codes, bits, kept, padded_columns(columns) // BLOCK)
+    values = e.op("Sub", e.cast(codes, ir.DataType.FLOAT), e.f32(2 ** (bits - 1)))
+    if not weight.bits:
+        values = e.op("Mul", values, e.unsqueeze(scales, -1))
+    values = e.reshape(values, *[0] * kept, padded_columns(columns))
+    values = values if columns == padded_columns(columns) else e.slice(values, 0, columns, -1)
+    if not weight.bits:
+        return values
+    groups = e.reshape(values, *[0] * kept, weight.groups, columns // weight.groups)
+    return e.reshape(e.op("Mul", groups, e.unsqueeze(scales, -1)), *[0] * kept, columns)
 
 
-def _nibbles(e: Emitter, codes: ir.Value, kept: int, blocks: int) -> ir.Value:
-    """codes [..., blocks, 16] u8 -> [..., blocks, 32] u8, low nibbles first."""
-    low = e.op("BitwiseAnd", codes, e.constant(15, np.uint8))
-    high = e.op("BitShift", codes, e.constant(4, np.uint8), direction="RIGHT")
-    pairs = e.op("Concat", e.unsqueeze(low, -1), e.unsqueeze(high, -1), axis=-1)
-    return e.reshape(pairs, *[0] * kept, blocks, BLOCK)
+def _unpacked(e: Emitter, codes: ir.Value, bits: int, kept: int, blocks: int) -> ir.Value:
+    """codes [..., blocks, 4 * bits] u8 -> [..., blocks, 32] u8, low bits first."""
+    mask = e.constant((1 << bits) - 1, np.uint8)
+    shifted = [
+        e.op("BitShift", codes, e.constant(shift, np.uint8), direction="RIGHT") if shift else codes
+        for shift in range(0, 8, bits)
+    ]
+    parts = [e.unsqueeze(e.op("BitwiseAnd", part, mask), -1) for part in shifted]
+    return e.reshape(e.op("Concat", *parts, axis=-1), *[0] * kept, blocks, BLOCK)

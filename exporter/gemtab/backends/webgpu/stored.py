@@ -9,7 +9,7 @@ from gemtab.bundle.plan import WeightBuffer
 from gemtab.bundle.shards import Location
 from gemtab.errors import DeviceError
 from gemtab.graph import Weight
-from gemtab.quantize import planes, storage_format
+from gemtab.quantize import StorageFormat, planes, storage_format
 
 BLOCK = 32
 """Columns that a kernel reads at a time, and that share a scale in q4 and q8."""
@@ -37,7 +37,7 @@ class StoredWeights:
     scalar: Callable[[Weight], float]
     max_binding: int
 
-    def format_of(self, weight: Weight) -> WeightFormat:
+    def format_of(self, weight: Weight) -> StorageFormat:
         """The format that the weight is stored in: vectors stay in f32 whatever the export's."""
         return storage_format(weight, self.format)
 
@@ -72,7 +72,7 @@ class StoredWeights:
         rows = weight.shape[0]
         return {
             plane.name: self.locations[weight.name, plane.name].bytes // rows
-            for plane in planes(weight, self.format_of(weight))
+            for plane in planes(weight, self.format)
         }
 
     def _rows_per_piece(self, weight: Weight) -> int:

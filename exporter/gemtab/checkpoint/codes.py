@@ -1,0 +1,88 @@
+"""Weights that a checkpoint has as codes with a scale a row, as in transformers' integrations/gemma_quant.py.
+
+Codes of 2 and 4 bits are unsigned and packed, the earlier columns in the lower bits; those of 8 bits are signed bytes.
+They go into the planes of a bundle as they are.
+"""
+
+import torch
+
+from gemtab.checkpoint.tensors import Tensors
+from gemtab.errors import CheckpointError
+from gemtab.graph import Weight
+from gemtab.quantize import Planes, pack_codes, unpack_codes
+
+TABLE_CODES = "embedding_quantized"
+"""What a table of codes is called in the place of `weight`."""
+
+RANGE = "_activation_scale"
+"""The ending of the scales by which activations are rounded."""
+
+
+class CodedWeights:
+    """Reads planes of weights with `bits`. Raises CheckpointError for a tensor that is absent, of another shape or
+    dtype, and for scales that are not finite."""
+
+    def __init__(self, checkpoint: Tensors) -> None:
+        self._checkpoint = checkpoint
+
+    def check(self, weight: Weight, names: list[str]) -> None:
+        """Check names and shapes of the weight's sources, called `names` in the checkpoint."""
+        for name, rows in zip(names, weight.parts, strict=True):
+            codes, scales = _tensors(weight, name)
+            self._bits(weight, codes, rows)
+            found = self._checkpoint.shape(scales)
+            if len(found) != 2 or found[0] != rows or weight.groups % found[1]:
+                raise self._wrong(scales, f"[{rows}, {weight.groups}] or [{rows}, 1]", list(found))
+
+    def planes(self, weight: Weight, names: list[str], start: int, stop: int) -> Planes:
+        """The codes [rows, blocks, bytes] and scales [rows, groups] of rows start … stop - 1."""
+        codes, scales, offset = [], [], 0
+        for name, rows in zip(names, weight.parts, strict=True):
+            first, last = max(start - offset, 0), min(stop - offset, rows)
+            if first < last:
+                codes.append(self._codes(weight, name, rows, first, last))
+                scales.append(self._scales(weight, name, first, last))
+            offset += rows
+        return {"codes": torch.cat(codes).numpy(), "scales": torch.cat(scales).numpy()}
+
+    def _codes(self, weight: Weight, name: str, rows: int, first: int, last: int) -> torch.Tensor:
+        tensor, _ = _tensors(weight, name)
+        bits = self._bits(weight, tensor, rows)
+        packed = self._checkpoint.read_rows(tensor, first, last)
+        if packed.dtype != (torch.int8 if bits == 8 else torch.uint8):
+            raise self._wrong(tensor, "I8" if bits == 8 else "U8", packed.dtype)
+        codes = (packed.to(torch.int16) + 128).to(torch.uint8) if bits == 8 else unpack_codes(packed, bits)
+        assert weight.bits is not None
+        # A code is its value and half of the codes there are.
+        return pack_codes(codes[:, : weight.shape[1]] + ((1 << weight.bits >> 1) - (1 << bits >> 1)), weight.bits)
+
+    def _scales(self, weight: Weight, name: str, first: int, last: int) -> torch.Tensor:
+        _, tensor = _tensors(weight, name)
+        scales = self._checkpoint.read_rows(tensor, first, last).float()
+        if not bool(torch.isfinite(scales).all()):
+            raise self._wrong(tensor, "finite scales", "NaN or infinite ones")
+        return scales.repeat_interleave(weight.groups // scales.shape[1], dim=1)
+
+    def _bits(self, weight: Weight, tensor: str, rows: int) -> int:
+        """The bits of a source's codes: a stack may have been widened, and the shape tells."""
+        found = self._checkpoint.shape(tensor)
+        known = {bits: -(-weight.shape[1] * bits // 8) for bits in (2, 4, 8)}
+        for bits, columns in known.items():
+            if found == (rows, columns) and (len(weight.parts) > 1 or bits == weight.bits):
+                return bits
+        assert weight.bits is not None
+        raise self._wrong(tensor, f"[{rows}, {known[weight.bits]}] for {weight.bits} bits", list(found))
+
+    def _wrong(self, tensor: str, expected: object, found: object) -> CheckpointError:
+        return CheckpointError(
+            f"{self._checkpoint.folder}: tensor {tensor}: expected {expected} by quantization_config in config.json, "
+            f"found {found}. Is the config this checkpoint's own?"
+        )
+
+
+def _tensors(weight: Weight, name: str) -> tuple[str, str]:
+    """The names of a source's codes and scales in the checkpoint."""
+    module = name.removesuffix(".weight")
+    if weight.role == "table":
+        return f"{module}.{TABLE_CODES}", f"{module}.embedding_scale"
+    return name, f"{module}.weight_scale"
