@@ -18,7 +18,7 @@ from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, ScratchBuffer, evaluate
 from gemtab.bundle.shards import Location
 from gemtab.graph import Graph, Weight
-from gemtab.quantize import DequantisedWeights, WeightReader, pack, storage_format
+from gemtab.quantize import DequantisedWeights, Planes, WeightReader, packed_rows
 
 POISON = 0x7FC07E00
 """NaN as an f32, and NaN and zero as two f16: what a kernel leaves unwritten shows."""
@@ -41,6 +41,9 @@ class Tensors:
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
         return self.read(weight)[start:stop]
 
+    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
+        raise AssertionError(f"{weight.name} is no codes")
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -60,7 +63,7 @@ def store(
     """Pack a graph's weights into one file."""
     content, locations = bytearray(), {}
     for weight in graph.weights():
-        planes = pack(weights.read(weight), storage_format(weight, weight_format))
+        planes = packed_rows(weights, weight, weight_format, 0, weight.shape[0])
         for name, plane in planes.items():
             content.extend(b"\0" * (-len(content) % 256))
             locations[weight.name, str(name)] = Location("weights.bin", len(content), plane.nbytes)
@@ -94,7 +97,7 @@ class GraphOnDevice:
         weights = weights or Tensors()
         locations = store(graph, weights, setting.weight_format, folder)
         limit = setting.limits.maxStorageBufferBindingSize
-        stored = StoredWeights(setting.weight_format, locations, lambda w: float(weights.read(w).item()), limit)
+        stored = StoredWeights(setting.weight_format, locations, lambda w: weights.read(w).tolist(), limit)
         shared = Shared(stored, setting.activation, setting.limits, setting.context, max(tokens, setting.fill_tokens))
         kept = [name for name, value in graph.outputs.items() if value.dtype == "f32"]
         lowering, outputs = lower_program(shared, graph, tokens, setting.fill, keep=kept)

@@ -29,7 +29,7 @@ def plan_of(spec: TextSpec, weight_format: WeightFormat, limits: Limits, context
     """The f32 plan of a model whose weights are not there: plans need only know where they would lie."""
     found = [(weight, plane) for weight in text_graph(spec).weights() for plane in planes(weight, weight_format)]
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
-    stored = StoredWeights(weight_format, locations, lambda _: 1.0, limits.maxStorageBufferBindingSize)
+    stored = StoredWeights(weight_format, locations, lambda _: [1.0], limits.maxStorageBufferBindingSize)
     builder, _ = build_text_plan(fill_graph(spec), text_graph(spec), stored, "f32", context, limits)
     return builder.finish({})
 

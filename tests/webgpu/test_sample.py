@@ -23,7 +23,7 @@ CASES = json.loads((shader_root() / "sample" / "cases.json").read_text())
 
 def sampler(vocabulary: int, folder: Path, device: Device) -> PlanRunner:
     """A plan whose only program samples from logits that the test writes."""
-    stored = StoredWeights("f32", {}, lambda _: 1.0, 1 << 27)
+    stored = StoredWeights("f32", {}, lambda _: [1.0], 1 << 27)
     shared = Shared(stored, "f32", Limits(), context=512, fill_tokens=1)
     lowering = Lowering(shared, tokens=1, fill=False)
     logits = Value("logits", ("T", vocabulary))

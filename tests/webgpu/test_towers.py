@@ -187,7 +187,7 @@ def plan_of(spec: VisionSpec | PatchSpec | AudioSpec, activation: Activation, te
     graph = audio_graph(spec, text) if isinstance(spec, AudioSpec) else vision_graph(spec, text)
     found = [(weight, plane) for weight in graph.weights() for plane in planes(weight, "q4")]
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
-    stored = StoredWeights("q4", locations, lambda _: 1.0, Limits().maxStorageBufferBindingSize)
+    stored = StoredWeights("q4", locations, lambda _: [1.0], Limits().maxStorageBufferBindingSize)
     most = MOST_TOKENS["audio" if isinstance(spec, AudioSpec) else "image"]
     return tower_plan(*build_tower(graph, stored, activation, Limits(), most), {})
 

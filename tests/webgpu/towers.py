@@ -55,7 +55,7 @@ class TowerOnDevice:
         limits, weights = limits or Limits(), weights or Tensors()
         locations = store(graph, weights, weight_format, folder)
         most = limits.maxStorageBufferBindingSize
-        stored = StoredWeights(weight_format, locations, lambda weight: float(weights.read(weight).item()), most)
+        stored = StoredWeights(weight_format, locations, lambda weight: weights.read(weight).tolist(), most)
         builder, lowering = build_tower(graph, stored, activation, limits, most_tokens)
         write_files(builder, folder)
         plan = tower_plan(builder, lowering, write_tables(folder, builder.shared.tables))

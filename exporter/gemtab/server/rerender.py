@@ -13,13 +13,14 @@ from gemtab.checkpoint import load_spec
 from gemtab.graph import Graph
 from gemtab.model.text import fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
+from gemtab.parity.stored import BundleWeights
 from gemtab.quantize import planes
 
 
 def rerender(folder: Path) -> dict[str, str]:
     """WGSL file of the bundle -> its text, compiled anew for what the bundle holds.
 
-    Neither where weights lie nor what they are has a part in a shader's text, so none are read.
+    Where weights lie has no part in a shader's text, and of what they are only scales of activations have.
     """
     manifest, spec = read_manifest(folder), load_spec(folder)
     towers = manifest.towers
@@ -45,4 +46,6 @@ def _opened(folder: Path, entry: PlanEntry, graph: Graph, weights: WeightFormat)
         for weight in graph.weights()
         for plane in planes(weight, weights)
     }
-    return plan, StoredWeights(weights, locations, lambda _: 1.0, plan.limits.maxStorageBufferBindingSize)
+    held = BundleWeights(folder, weights)
+    most = plan.limits.maxStorageBufferBindingSize
+    return plan, StoredWeights(weights, locations, lambda weight: held.read(weight).tolist(), most)

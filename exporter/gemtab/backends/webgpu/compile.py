@@ -234,7 +234,7 @@ def compile_plans(
     """
     limits = limits or Limits()
     stored = StoredWeights(
-        weight_format, locations, lambda weight: float(weights.read(weight).item()), limits.maxStorageBufferBindingSize
+        weight_format, locations, lambda weight: weights.read(weight).tolist(), limits.maxStorageBufferBindingSize
     )
     (out / "plan").mkdir(parents=True, exist_ok=True)
     (out / "shaders").mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gemtab.backends.webgpu.fusion import Fusion, Handler, refusal
+from gemtab.backends.webgpu.fusion import Fusion, Handler, ranges, refusal
 from gemtab.backends.webgpu.steps import (
     AddNorm,
     Attend,
@@ -88,22 +88,26 @@ class _TextFusion(Fusion):
             out, factor = scaled.output, scaled.number("factor")
         x = node.value(0)
         source = self._producer.get(x.name)
+        x_factor = 1.0
         if source is not None and source.op == "scale" and id(source) not in self._absorbed:
-            x, factor = source.value(0), factor * source.number("factor")
-        step = Matmul(self._resolve(x), node.weight(1), start, stop, out, node.label, factor)
+            x, x_factor = source.value(0), source.number("factor")
+        step = Matmul(self._resolve(x), node.weight(1), start, stop, out, node.label, factor, ranges=ranges(node))
+        # Only what is rounded in between keeps the two apart.
+        step = replace(step, x_factor=x_factor) if step.ranges else replace(step, factor=factor * x_factor)
         self._steps.append(self._with_epilogue(step))
 
     def _with_epilogue(self, step: Matmul) -> Matmul:
         if glu := self._only_consumer(step.out, "glu"):
             self._absorb(glu)
-            return replace(step, out=glu.output, epilogue="glu", wide=False)
+            return replace(step, out=glu.output, epilogue="glu", wide=self._rounded(glu.output))
         if cap := self._only_consumer(step.out, "softcap"):
             self._absorb(cap)
             return replace(step, out=cap.output, epilogue="softcap", cap=cap.number("cap"))
         if (gelu := self._only_consumer(step.out, "gelu_tanh")) and (mul := self._only_consumer(gelu.output, "mul")):
             self._absorb(gelu, mul)
             operand = self._picked(mul.value(1))
-            return replace(step, out=mul.output, epilogue="gelu_mul", operand=operand, wide=False)
+            wide = self._rounded(mul.output)
+            return replace(step, out=mul.output, epilogue="gelu_mul", operand=operand, wide=wide)
         return step
 
     def _scale(self, node: Node) -> None:
@@ -188,7 +192,8 @@ class _TextFusion(Fusion):
         # Elsewhere a norm rides on the step before it; this one stands alone, and belongs there all the same.
         before = self._producer.get(x.name)
         label = node.label if before is None else before.label
-        step = AddNorm(x, None, None, 1.0, None, None, weight, normed, node.number("eps"), label)
+        wide = self._rounded(normed)
+        step = AddNorm(x, None, None, 1.0, None, None, weight, normed, node.number("eps"), label, wide=wide)
         others = [other for other in self._consumers[node.value(0).name] if other is not node]
         router = next((other for other in others if other.op == "rms_norm" and self._weight_of(other)), None)
         if router is not None and id(router) not in self._absorbed and router.attrs["eps"] == node.attrs["eps"]:
@@ -239,6 +244,7 @@ class _TextFusion(Fusion):
                 normed=None if next_norm is None else next_norm.output,
                 eps=norm.number("eps"),
                 label=norm.label,
+                wide=next_norm is not None and self._rounded(next_norm.output),
             )
         )
 

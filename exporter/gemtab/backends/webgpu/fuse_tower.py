@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gemtab.backends.webgpu.fusion import Fusion, Handler, refusal
+from gemtab.backends.webgpu.fusion import Fusion, Handler, ranges, refusal
 from gemtab.backends.webgpu.steps import (
     INFINITE,
     AddNorm,
@@ -87,7 +87,8 @@ class _TowerFusion(Fusion):
 
     def _linear(self, node: Node) -> None:
         x = node.value(0)
-        step = Matmul(self._resolve(x), node.weight(1), 0, node.integer("rows"), node.output, node.label)
+        rows, rounded = node.integer("rows"), ranges(node)
+        step = Matmul(self._resolve(x), node.weight(1), 0, rows, node.output, node.label, ranges=rounded)
         source = self._producer.get(x.name)
         if source is not None and source.op == "affine":
             affine = source.number("factor"), source.number("offset")

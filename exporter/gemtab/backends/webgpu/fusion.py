@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from gemtab.backends.webgpu.steps import Step
 from gemtab.errors import CheckpointError
-from gemtab.graph import Graph, Node, Value
+from gemtab.graph import Graph, Node, Value, Weight
 
 Handler = Callable[[Node], None]
 
@@ -52,6 +52,10 @@ class Fusion:
         consumers = self._consumers[value.name]
         return consumers[0] if len(consumers) == 1 and consumers[0].op == op else None
 
+    def _rounded(self, value: Value) -> bool:
+        """Whether a reader rounds the value, which f16 would make fall to the other side of an edge."""
+        return any(node.op == "linear" and len(node.inputs) > 2 for node in self._consumers[value.name])
+
     def _absorb(self, *nodes: Node) -> None:
         self._absorbed.update(id(node) for node in nodes)
 
@@ -60,6 +64,11 @@ class Fusion:
 
     def _reshape(self, node: Node) -> None:
         self._alias[node.output.name] = self._resolve(node.value(0))
+
+
+def ranges(linear: Node) -> tuple[Weight, Weight] | None:
+    """The scales of a linear's activations, where it has them."""
+    return (linear.weight(2), linear.weight(3)) if len(linear.inputs) > 2 else None
 
 
 def refusal(node: Node) -> CheckpointError:

@@ -30,9 +30,10 @@ from gemtab.backends.webgpu.steps import (
     Route,
     Step,
 )
-from gemtab.backends.webgpu.stored import BLOCK, StoredWeights
+from gemtab.backends.webgpu.stored import BLOCK, Piece, StoredWeights
 from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer
 from gemtab.graph import Graph, Value, Weight, known
+from gemtab.quantize import CODE_BITS, StorageFormat
 
 Activation = Literal["f32", "f16"]
 
@@ -55,6 +56,17 @@ class Launch:
     params: tuple[int, ...]
     grid: tuple[Expr, Expr, Expr]
     label: str
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Rows first … stop - 1 of a matrix, and what they multiply: `x`, as signed bytes times `scale`, or as it is where
+    that is 0."""
+
+    first: int
+    stop: int
+    x: str
+    scale: float = 0.0
 
 
 @dataclass
@@ -181,6 +193,9 @@ tokens takes all of them so, a vector's product has its columns compiled in."""
 _FILL_PARAMS = (*_MATMUL_PARAMS, ("rows_per_token", "u32"), ("fixed_rows", "u32"))
 """A tile of many tokens also takes how many rows there are: so many a token, and so many besides."""
 
+_RANGE_PARAMS = tuple((name, "u32") for name in ("x_scale", "scale_0", "stop_0", "scale_1", "stop_1", "scale_2"))
+"""Of a matrix with rounded activations: the scale of x, and those of up to three sources' columns, with their ends."""
+
 _GATED = ("glu", "sigmoid_glu")
 """Epilogues for which rows have partners."""
 
@@ -298,6 +313,7 @@ class Lowering:
                 ("BLOCKS", -(-width // BLOCK)),
                 ("COLUMNS", step.columns),
                 ("SCALE", float(step.scale)),
+                *((("GROUPS", step.table.groups),) if step.table.bits else ()),
             ),
         )
         masked = [*step.replaced, *[0] * (8 - len(step.replaced))]
@@ -328,41 +344,112 @@ class Lowering:
 
     def _matmul(self, step: Matmul) -> None:
         pieces, buffers = self._shared.stored.pieces(step.weight)
-        if step.epilogue in _GATED and len(pieces) > 1:
+        if step.epilogue in _GATED and (len(pieces) > 1 or len(set(self._input_scales(step))) > 1):
             self._matmul_then_glu(step)
             return
         self._shared.buffers.update(buffers)
         out = self._value(step.out, wide=step.wide)
-        kernel = self._matmul_kernel(step)
+        for run in self._runs(step):
+            kernel = self._matmul_kernel(step, run)
+            for piece in pieces:
+                start, stop = max(run.first, piece.first), min(run.stop, piece.first + piece.rows)
+                if start < stop:
+                    self._launch_matmul(kernel, step, run, piece, start, stop, out)
+
+    def _launch_matmul(
+        self, kernel: KernelSource, step: Matmul, run: _Run, piece: Piece, start: int, stop: int, out: str
+    ) -> None:
+        """Multiplies by rows start … stop - 1, which lie in one piece."""
         rows = (step.row_stop - step.row_start) // (2 if step.epilogue in _GATED else 1)
         offset, width = (step.operand.index * rows, step.operand.count * rows) if step.operand else (0, 0)
         columns = step.weight.shape[1]
         common = (rows, offset, width, rows, float_bits(step.factor), columns, -(-columns // BLOCK))
         per_token, fixed = row_counts(step.out)
-        filling = (per_token, fixed, *self._ends(step)) if self._fill else ()
+        filling = (per_token, fixed, *self._ends(step, run)) if self._fill else ()
         bias = () if step.bias is None else (self._weight(step.bias),)
-        for piece in pieces:
-            start = max(step.row_start, piece.first)
-            stop = min(step.row_start + rows, piece.first + piece.rows)
-            if start >= stop:
-                continue
-            operand = () if step.operand is None else (step.operand.value.name,)
-            per_group = 4 if not self._fill else 16 if step.epilogue in _GATED else 32
-            groups = -(-(stop - start) // per_group)
-            tiles: Expr = ("ceildiv", times(per_token, "T"), 32) if per_token else -(-fixed // 32)
-            grid: tuple[Expr, Expr, Expr] = (groups, tiles, 1) if self._fill else _spread(groups)
-            step_binding = ("step",) if self._fill or self._tokens > 1 else ()
-            self._launch(
-                kernel,
-                (step.x.name, *piece.buffers.values(), *operand, *bias, *step_binding, out),
-                (start - piece.first, stop - start, start - step.row_start, *common, *filling),
-                grid,
-                step.label,
-            )
+        operand = () if step.operand is None else (step.operand.value.name,)
+        per_group = 4 if not self._fill else 16 if step.epilogue in _GATED else 32
+        groups = -(-(stop - start) // per_group)
+        tiles: Expr = ("ceildiv", times(per_token, "T"), 32) if per_token else -(-fixed // 32)
+        grid: tuple[Expr, Expr, Expr] = (groups, tiles, 1) if self._fill else _spread(groups)
+        step_binding = ("step",) if self._fill or self._tokens > 1 else ()
+        self._launch(
+            kernel,
+            (run.x, *piece.buffers.values(), *operand, *bias, *step_binding, out),
+            (
+                *(start - piece.first, stop - start, start - step.row_start, *common),
+                *(*filling, *self._range_params(step, run)),
+            ),
+            grid,
+            step.label,
+        )
 
-    def _ends(self, step: Matmul) -> tuple[int, ...]:
-        """The parameters of what a tower's matrix does to its input and output."""
-        line = () if step.affine is None else tuple(float_bits(value) for value in step.affine)
+    # --- rounded activations ----------------------------------------------------------------------------
+
+    def _input_scales(self, step: Matmul) -> list[float]:
+        """The scales to which each source of the matrix has its input rounded, none where there is no rounding."""
+        return [] if step.ranges is None else self._shared.stored.values(step.ranges[0])
+
+    def _runs(self, step: Matmul) -> list[_Run]:
+        """The matrix's rows by what they multiply: sources side by side that round x alike have it rounded once."""
+        rows = (step.row_stop - step.row_start) // (2 if step.epilogue in _GATED else 1)
+        last = step.row_start + rows
+        runs: list[_Run] = []
+        stop = 0
+        for size, scale in zip(step.weight.parts, self._input_scales(step), strict=False):
+            first, stop = max(stop, step.row_start), stop + size
+            if runs and runs[-1].scale == scale:
+                runs[-1] = replace(runs[-1], stop=min(stop, last))
+            elif first < min(stop, last):
+                x = self._round(step, scale) if scale else step.x.name
+                runs.append(_Run(first, min(stop, last), x, scale))
+        return runs or [_Run(step.row_start, last, step.x.name)]
+
+    def _round(self, step: Matmul, scale: float) -> str:
+        """The name of x as signed bytes: made once for all that round it alike."""
+        width = known(step.x.shape[-1])
+        words = -(-width // BLOCK) * 8
+        stride = 8 // CODE_BITS[self._shared.stored.format_of(step.weight)]
+        per_token, fixed = row_counts(step.x)
+        affine = () if step.affine is None else tuple(map(float_bits, step.affine))
+        bounds = () if step.x_bounds is None else self._bounds(step.x_bounds)
+        params = (per_token, fixed, float_bits(scale), float_bits(step.x_factor), *affine, *bounds)
+        out = ".".join(map(str, (step.x.name, "rounded", stride, *params[2:])))
+        if out in self.sizes:
+            return out
+        self.sizes[out] = (per_token * self._tokens + fixed) * words * 4
+        names = ("x_factor", "x_offset") if affine else ("x_low", "x_high") if bounds else ()
+        kernel = KernelSource(
+            "round/round",
+            (
+                ("act", self._shared.activation),
+                ("x_type", self._type(step.x)),
+                ("affine", bool(affine)),
+                ("clipped", bool(bounds)),
+            ),
+            (read("x", self._type(step.x)), STEP, write("out", "u32")),
+            tuple((name, "u32") for name in ("rows_per_token", "fixed_rows", "scale", "factor", *names)),
+            (("WIDTH", width), ("WORDS", words), ("STRIDE", stride)),
+        )
+        grid: tuple[Expr, Expr, Expr] = (-(-words // 64), times(per_token, "T") if per_token else fixed, 1)
+        self._launch(kernel, (step.x.name, "step", out), params, grid, step.label)
+        return out
+
+    def _range_params(self, step: Matmul, run: _Run) -> tuple[int, ...]:
+        if step.ranges is None:
+            return ()
+        assert step.bias is None, f"{step.label}: a bias would be rounded with the product"
+        scales = self._shared.stored.values(step.ranges[1])
+        assert len(scales) <= 3, f"{step.weight.name} has {len(scales)} sources"
+        ends = [max(sum(step.weight.parts[: i + 1]) - step.row_start, 0) for i in range(len(scales) - 1)]
+        scales += scales[-1:] * (3 - len(scales))
+        ends += [0xFFFFFFFF] * (2 - len(ends))
+        first, second, third = map(float_bits, scales)
+        return (float_bits(run.scale), first, ends[0], second, ends[1], third)
+
+    def _ends(self, step: Matmul, run: _Run) -> tuple[int, ...]:
+        """The parameters of what a tower's matrix does to its input, if rounding has not done it, and to its output."""
+        line = () if step.affine is None or run.scale else tuple(float_bits(value) for value in step.affine)
         bounds = (*self._bounds(step.x_bounds), *self._bounds(step.bounds)) if step.x_bounds or step.bounds else ()
         return (*line, *bounds)
 
@@ -370,7 +457,7 @@ class Lowering:
         low, high = (-INFINITE, INFINITE) if bounds is None else map(self._shared.stored.scalar, bounds)
         return float_bits(low), float_bits(high)
 
-    def _matmul_kernel(self, step: Matmul) -> KernelSource:
+    def _matmul_kernel(self, step: Matmul, run: _Run) -> KernelSource:
         form = self._shared.stored.format_of(step.weight)
         columns = step.weight.shape[1]
         blocks = -(-columns // BLOCK)
@@ -378,12 +465,14 @@ class Lowering:
             "experts": False,
             "format": form,
             "act": self._shared.activation,
-            "x_type": self._type(step.x),
+            "x_type": "bytes" if run.scale else self._type(step.x),
             "out_type": "f32" if step.wide else "Act",
             "epilogue": step.epilogue,
-            "ragged": columns % BLOCK != 0,
+            "ragged": columns % BLOCK != 0 and not run.scale,
+            "codes": run.scale != 0.0,
+            "ranged": step.ranges is not None,
         }
-        affine, clipped = step.affine is not None, step.x_bounds is not None or step.bounds is not None
+        affine, clipped = step.affine is not None and not run.scale, step.x_bounds is not None or step.bounds is not None
         params = _FILL_PARAMS if self._fill else _MATMUL_PARAMS
         narrow = step.operand is not None and self._type(step.operand.value) == "Act"
         if self._fill:
@@ -399,12 +488,13 @@ class Lowering:
         constants: dict[str, int | float] = {} if self._fill else {"K": columns, "BLOCKS": blocks}
         if step.epilogue == "softcap":
             constants["CAP"] = float(step.cap)
+        params += _RANGE_PARAMS if step.ranges else ()
         needs_step = self._fill or self._tokens > 1
         return KernelSource(
             "matmul/matmul-fill" if self._fill else "matmul/matmul-decode",
             tuple(structure.items()),
             (
-                read("x", self._type4(step.x)),
+                read("x", "u32" if run.scale else self._type4(step.x)),
                 *plane_bindings(form),
                 *([read("operand", "Act" if narrow else "f32")] if step.operand else []),
                 *([read("bias", "f32")] if step.bias else []),
@@ -420,16 +510,20 @@ class Lowering:
         """Partners may lie in different pieces: multiply first, then combine."""
         both = Value(f"{step.out.name}.both", (*step.out.shape[:-1], step.row_stop - step.row_start))
         self._matmul(replace(step, out=both, epilogue="none", wide=True))
-        self._glu(Glu(both, step.out, step.label, step.epilogue))
+        self._glu(Glu(both, step.out, step.label, step.epilogue, step.wide))
 
     def _glu(self, step: Glu) -> None:
         width = known(step.out.shape[-1])
         per_token, _ = row_counts(step.out)
-        out = self._value(step.out, wide=False)
+        out = self._value(step.out, wide=step.wide)
         kernel = KernelSource(
             "glu/glu",
-            (("act", self._shared.activation), ("sigmoid", step.epilogue == "sigmoid_glu")),
-            (read("x", "f32"), write("out", "Act")),
+            (
+                ("act", self._shared.activation),
+                ("sigmoid", step.epilogue == "sigmoid_glu"),
+                ("wide", step.wide),
+            ),
+            (read("x", "f32"), write("out", "f32" if step.wide else "Act")),
             constants=(("WIDTH", width),),
         )
         self._launch(kernel, (step.x.name, out), (), (-(-width // 64), times(per_token, "T"), 1), step.label)
@@ -496,6 +590,8 @@ class Lowering:
             "out_type": "f32" if wide else "Act",
             "epilogue": step.epilogue,
             "ragged": columns % BLOCK != 0,
+            "codes": False,
+            "ranged": False,
         }
         own = tuple((name, "u32") for name in ("first_expert", "experts", "expert_rows", "sharing"))
         if self._fill:
@@ -750,10 +846,11 @@ def _touches(segment: Segment) -> Expr:
     return ("min", 1, ("min", before_end, past_start))
 
 
-def plane_bindings(form: str) -> list[Binding]:
+def plane_bindings(form: StorageFormat) -> list[Binding]:
     """The bindings of a weight's planes in a format."""
-    if form == "q4" or form == "q8":
-        return [read("codes", "vec4<u32>"), read("scales", "u32")]
+    if form in CODE_BITS:
+        codes = read("codes", "vec2<u32>" if form == "rows2" else "vec4<u32>")
+        return [codes, read("scales", "u32" if form in ("q4", "q8") else "f32")]
     return [read("values", "vec2<u32>" if form == "f16" else "vec4<f32>")]
 
 

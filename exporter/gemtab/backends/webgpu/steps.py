@@ -60,6 +60,9 @@ class Matmul:
     operand. softcap: cap * tanh(. / cap). silu: . * sigmoid(.).
     wide: the output is kept in f32, since it is a residual's addend, a head's input or the logits.
 
+    ranges: scales of activations, of each source of the matrix, on both sides: see GraphBuilder.linear. x is multiplied by
+    x_factor before it is rounded, the rounded product by `factor`.
+
     In a tower: x is x * affine[0] + affine[1], or kept within `x_bounds`; to the product `bias` is added or it is kept
     within `bounds`, before the epilogue.
     """
@@ -79,6 +82,8 @@ class Matmul:
     x_bounds: Bounds | None = None
     bounds: Bounds | None = None
     bias: Weight | None = None
+    ranges: tuple[Weight, Weight] | None = None
+    x_factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -124,12 +129,13 @@ class Mix:
 @dataclass(frozen=True)
 class Glu:
     """Gates one half of x's last axis by the other, as the epilogue of that name: what a Matmul whose weight is in
-    pieces leaves undone."""
+    pieces leaves undone. wide: kept in f32."""
 
     x: Value
     out: Value
     label: str
     epilogue: Epilogue = "glu"
+    wide: bool = False
 
 
 @dataclass(frozen=True)

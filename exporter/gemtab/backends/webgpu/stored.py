@@ -29,17 +29,22 @@ class Piece:
 class StoredWeights:
     """Where each plane of each weight lies.
 
-    scalar: reads a weight of one element, which kernels take as a parameter rather than from a buffer.
+    values: reads a weight of a few elements, which kernels take as parameters rather than from a buffer.
     """
 
     format: WeightFormat
     locations: Mapping[tuple[str, str], Location]
-    scalar: Callable[[Weight], float]
+    values: Callable[[Weight], list[float]]
     max_binding: int
 
     def format_of(self, weight: Weight) -> StorageFormat:
         """The format that the weight is stored in: vectors stay in f32 whatever the export's."""
         return storage_format(weight, self.format)
+
+    def scalar(self, weight: Weight) -> float:
+        """The value of a weight of one element."""
+        (value,) = self.values(weight)
+        return value
 
     def whole(self, weight: Weight) -> tuple[str, WeightBuffer]:
         """A vector's one buffer. Raises DeviceError where it does not fit a binding: only matrices are split."""
