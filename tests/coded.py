@@ -25,6 +25,9 @@ PATTERNS = {
     r"layers\.2\.self_attn\.k_proj": {"num_bits": 8},
 }
 
+ALL_8: dict[str, dict[str, int]] = {r"": {"num_bits": 8}}
+"""Patterns that a model may be given that was trained otherwise: it stays what it is."""
+
 OFF = ("layers.0.self_attn.o_proj", "layers.1.mlp.up_proj")
 """Modules whose activations are not rounded: their scales are 0."""
 
@@ -37,26 +40,24 @@ Ranges = dict[str, tuple[float, float]]
 """The largest input and output of a module."""
 
 
-def quantisation() -> GemmaQuantizationConfig:
-    """What the checkpoints' config.json says."""
-    return GemmaQuantizationConfig(4, True, PATTERNS, SKIPPED)
-
-
 @torch.no_grad()
-def save_coded(model: PreTrainedModel, folder: Path) -> None:
+def save_coded(model: PreTrainedModel, folder: Path, patterns: dict[str, dict[str, int]] = PATTERNS) -> None:
     """Saves the float model as codes."""
+    config = GemmaQuantizationConfig(4, True, patterns, SKIPPED)
     ranges = measured(model)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    coded = coded_model(model, weights, ranges)
-    coded.config.quantization_config = quantisation()
+    coded = coded_model(model, weights, ranges, config)
+    coded.config.quantization_config = config
     coded.config.save_pretrained(folder)
     save_file(dict(coded.state_dict()), folder / "model.safetensors", metadata={"format": "pt"})
 
 
 @torch.no_grad()
-def coded_model(model: PreTrainedModel, weights: dict[str, torch.Tensor], ranges: Ranges) -> PreTrainedModel:
+def coded_model(
+    model: PreTrainedModel, weights: dict[str, torch.Tensor], ranges: Ranges, config: GemmaQuantizationConfig
+) -> PreTrainedModel:
     """The model with transformers' layers of codes, for the float `weights`."""
-    coded: PreTrainedModel = replace_with_quant_layers(model, quantisation(), SKIPPED)
+    coded: PreTrainedModel = replace_with_quant_layers(model, config, SKIPPED)
     for name, module in coded.named_modules():
         if isinstance(module, QuantizedEmbedding):
             codes, scales = encoded(weights[f"{name}.weight"], module.num_bits)

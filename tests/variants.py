@@ -24,7 +24,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from tests.coded import save_coded
+from tests.coded import ALL_8, save_coded
 
 TINY = Path(__file__).parent.parent / "models" / "tiny"
 
@@ -179,6 +179,17 @@ def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
         model.to(torch.bfloat16).save_pretrained(folder)
     if with_tokenizer:
         _copy_tokenizer(folder)
+    return folder
+
+
+def tiny_coded(folder: Path) -> Path:
+    """models/tiny in codes of 8 bits, with a head of its own, as transformers needs it then."""
+    model = Gemma4ForConditionalGeneration.from_pretrained(TINY, dtype=torch.float32, tie_word_embeddings=False)
+    with torch.no_grad():
+        model.lm_head.weight.copy_(model.model.language_model.embed_tokens.weight)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_coded(model, folder, ALL_8)
+    _copy_tokenizer(folder)
     return folder
 
 

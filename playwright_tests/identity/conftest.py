@@ -14,7 +14,7 @@ from playwright_tests.conftest import SharedFolders
 from playwright_tests.identity.models import SMALL_BINDINGS, Case
 from playwright_tests.serving import serving
 from tests.silent import Silent
-from tests.variants import TINY, variant
+from tests.variants import TINY, tiny_coded, variant
 
 
 @dataclass
@@ -24,10 +24,11 @@ class IdentityTable:
     steps: int = 0
     ties: Counter[str] = field(default_factory=Counter)
 
-    def add(self, name: str, length: int, steps: int, ties: Mapping[str, int]) -> str:
+    def add(self, name: str, length: int, steps: int, ties: Mapping[str, int], counted: bool = True) -> str:
         """Counts a conversation of `length` tokens with so many greedy steps, and gives its line."""
-        self.steps += steps
-        self.ties.update(ties)
+        if counted:
+            self.steps += steps
+            self.ties.update(ties)
         cells = [f"{backend} {steps - count}/{steps} ({count})" for backend, count in ties.items()]
         return f"{name:26} {length:5} tokens  " + "   ".join(cells)
 
@@ -39,7 +40,7 @@ def source_of(shared_folders: SharedFolders) -> Callable[[Case], Path]:
     def source(case: Case) -> Path:
         if case.model == "tiny":
             return TINY
-        make = partial(variant, case.model, with_tokenizer=True)
+        make = tiny_coded if case.model == "tiny_coded" else partial(variant, case.model, with_tokenizer=True)
         return shared_folders.folder(f"checkpoint-{case.model}", make)
 
     return source

@@ -37,6 +37,8 @@ CASES = [
     Case("tiny", "f32", context=1024),
     Case("tiny", "q4", context=2048),
     *(Case(name, "f32") for name in VARIANTS),
+    Case("tiny_coded", "qat", context=1024),
+    *(Case(name, "qat") for name in ("coded", "coded_ragged")),
     *(Case(name, weights) for name in ("everything", "ragged") for weights in ("f16", "q8", "q4")),
 ]
 

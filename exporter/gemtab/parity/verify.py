@@ -7,7 +7,7 @@ from gemtab import __version__
 from gemtab.backends.webgpu.device import open_device
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.folder import PARITY_NAME, accept_file, load_plan, read_manifest
-from gemtab.bundle.manifest import Manifest
+from gemtab.bundle.manifest import Manifest, WeightFormat
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
@@ -23,7 +23,7 @@ from gemtab.parity.compare import Logits, compare
 from gemtab.parity.prompts import prompts
 from gemtab.parity.report import Backend, Comparison, Parity, Truth
 from gemtab.parity.stored import BundleWeights
-from gemtab.parity.tolerances import ACTIVATIONS
+from gemtab.parity.tolerances import arithmetic
 
 STEPS = 24
 """Tokens compared after each prompt."""
@@ -46,13 +46,13 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
     announce("Running the reference on the bundle's weights")
     spec = load_spec(folder)
     stored = reference_logits(spec, BundleWeights(folder, manifest.weights), texts)
-    comparisons = _compare_all(found, "stored weights", stored)
+    comparisons = _compare_all(found, "stored weights", stored, manifest.weights)
     if checkpoint is not None:
         announce("Running the reference on the checkpoint")
         source = load_spec(checkpoint)
         weights = CheckpointWeights(adapted(Checkpoint.open(checkpoint), adapters), source)
         wanted = reference_logits(source, weights, texts)
-        comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted)
+        comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted, manifest.weights)
     parity = Parity(
         gemtab=__version__,
         prompts=len(texts),
@@ -64,7 +64,7 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
     )
     (folder / PARITY_NAME).write_text(parity.model_dump_json(indent=1) + "\n", encoding="utf-8")
     accept_file(folder, PARITY_NAME)
-    _judge(parity)
+    _judge(parity, manifest.weights)
     return parity
 
 
@@ -92,15 +92,18 @@ def _wrapping_length(plan: Plan) -> int:
     return 3 * max(rings, default=64) // 2
 
 
-def _compare_all(found: dict[Backend, list[Logits]], against: Truth, wanted: Sequence[Logits]) -> list[Comparison]:
-    return [compare(backend, against, logits, wanted) for backend, logits in found.items()]
+def _compare_all(
+    found: dict[Backend, list[Logits]], against: Truth, wanted: Sequence[Logits], weights: WeightFormat
+) -> list[Comparison]:
+    return [compare(backend, against, logits, wanted, weights) for backend, logits in found.items()]
 
 
-def _judge(parity: Parity) -> None:
-    """What arithmetic explains is f32 sums in another order, or f16 activations. Quantisation is another matter, and
+def _judge(parity: Parity, weights: WeightFormat) -> None:
+    """What arithmetic explains is f32 sums in another order, or f16 activations, and what rounding makes of them where
+    the model rounds. Quantisation is another matter, and
     reported without a limit."""
     for one in parity.comparisons:
-        most = ACTIVATIONS["f16" if one.backend == "webgpu f16" else "f32"].kl
+        most = arithmetic("f16" if one.backend == "webgpu f16" else "f32", weights).kl
         if one.against == "stored weights" and not one.kl <= most:
             raise ParityError(
                 f"{one.backend} differs from what the bundle's weights stand for: KL divergence {one.kl:.3g} nats, "

@@ -8,7 +8,7 @@ export interface Manifest {
   format: 1;
   gemtab: string;
   source: Source;
-  weights: "f32" | "f16" | "q8" | "q4";
+  weights: "f32" | "f16" | "q8" | "q4" | "qat";
   context: number;
   inputs: ("text" | "image" | "audio" | "video")[];
   /**
@@ -218,7 +218,8 @@ export const MANIFEST_SCHEMA: Schema = {
     "f32",
     "f16",
     "q8",
-    "q4"
+    "q4",
+    "qat"
    ],
    "type": "string"
   },

@@ -304,4 +304,7 @@ class _TextFusion(Fusion):
         _, heads, _ = node.output.shape
         visible = node.value(3) if len(node.inputs) == 4 else None
         cache = self._cache(write)
-        self._steps.append(Attend(node.value(0), known(heads), cache, scale, node.output, node.label, visible))
+        joined = self._only_consumer(node.output, "reshape")
+        wide = joined is not None and self._rounded(joined.output)
+        step = Attend(node.value(0), known(heads), cache, scale, node.output, node.label, visible, wide)
+        self._steps.append(step)

@@ -407,7 +407,7 @@ class Lowering:
 
     def _round(self, step: Matmul, scale: float) -> str:
         """The name of x as signed bytes: made once for all that round it alike."""
-        width = known(step.x.shape[-1])
+        width = step.weight.shape[1]
         words = -(-width // BLOCK) * 8
         stride = 8 // CODE_BITS[self._shared.stored.format_of(step.weight)]
         per_token, fixed = row_counts(step.x)
@@ -747,11 +747,11 @@ class Lowering:
         act, size, cache = self._shared.activation, step.cache.head_size, step.cache
         segments = self._shared.segments(cache)
         carried = len(segments) > 1
-        out = self._value(step.out, wide=False)
+        out = self._value(step.out, wide=step.wide)
         bindings = [read("q", "Act4"), read("keys", "Act4"), read("values", "Act"), STEP]
         if step.visible is not None:
             bindings.append(read("visible", "u32"))
-        bindings.append(write("out", "Act"))
+        bindings.append(write("out", "f32" if step.wide else "Act"))
         carry = f"{step.out.name}.carry"
         if carried:
             bindings.append(write("carry", "f32"))
@@ -772,6 +772,7 @@ class Lowering:
                 ("visible", step.visible is not None),
                 ("ring", segments[0].ring),
                 ("carried", carried),
+                ("wide", step.wide),
                 ("wg", 64),
             ),
             tuple(bindings),

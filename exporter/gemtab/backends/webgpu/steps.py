@@ -198,7 +198,8 @@ class QkvHeads:
 
 @dataclass(frozen=True)
 class Attend:
-    """out[t] = attention of q[t] over the cache. visible: the last position that each token sees, its own if None."""
+    """out[t] = attention of q[t] over the cache. visible: the last position that each token sees, its own if None.
+    wide: out is kept in f32."""
 
     q: Value
     heads: int
@@ -207,6 +208,7 @@ class Attend:
     out: Value
     label: str
     visible: Value | None = None
+    wide: bool = False
 
 
 @dataclass(frozen=True)
