@@ -15,8 +15,8 @@ from torch.utils.hooks import RemovableHandle
 from transformers import GemmaQuantizationConfig, PreTrainedModel
 from transformers.integrations.gemma_quant import QuantizedEmbedding, QuantizedLinear, replace_with_quant_layers
 
-# As in E2B for mobile: MLPs of the later layers and the vocabulary in 2 bits, the per-layer parts in 8. Patterns overlap:
-# the second names all of layer 1, but the first is found earlier in the names of its MLP.
+# As in E2B for mobile: MLPs of the later layers and the vocabulary in 2 bits, the per-layer parts in 8. Patterns
+# overlap: the second names gates of all layers, but the first is found earlier in the names of some.
 PATTERNS = {
     r"layers\.([4-9]|1\.mlp)\.?.*(gate|up|down)_proj": {"num_bits": 2},
     r"mlp\.gate_proj": {"num_bits": 8},
@@ -35,6 +35,9 @@ UNEVEN = ("layers.1.self_attn.k_proj", "layers.2.mlp.up_proj")
 """Modules whose input is rounded otherwise than that of those beside them."""
 
 SKIPPED = ["model.audio_tower", "embed_vision", "vision_tower.patch_embedder"]
+
+UNMEASURED = (2.0, 2.0)
+"""What the activations of towers are taken to reach, which no token passes through."""
 
 Ranges = dict[str, tuple[float, float]]
 """The largest input and output of a module."""
@@ -67,7 +70,7 @@ def coded_model(
             codes, scales = encoded(weights[f"{name}.weight"], module.num_bits)
             module.weight.copy_(codes)
             module.weight_scale.copy_(scales)
-            _set_ranges(module, name, *ranges.get(name, (0.0, 0.0)))
+            _set_ranges(module, name, *ranges.get(name, UNMEASURED))
     return coded
 
 
@@ -94,7 +97,7 @@ def encoded(weight: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 def measured(model: PreTrainedModel) -> Ranges:
-    """The largest activations on both sides of each linear layer, over random tokens; none for what no token reaches."""
+    """The largest activations on both sides of each linear layer, over random tokens; none where no token comes."""
     ranges: Ranges = {}
     ids = torch.randint(0, 380, (1, 64), generator=torch.Generator().manual_seed(5))
     with _watched(model, ranges):

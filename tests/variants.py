@@ -89,7 +89,7 @@ AUDIO = {
 @dataclass(frozen=True)
 class Recipe:
     """kind: the class of checkpoint; text: what differs from BASE; scalars: whether layer scalars differ from 1;
-    vision, audio: the towers' configs, None for no tower; codes: saved as codes that it could have been trained with."""
+    vision, audio: the towers' configs, None for no tower; codes: saved as codes."""
 
     text: dict[str, Any] = field(default_factory=dict)
     kind: str = "gemma4"

@@ -101,7 +101,7 @@ def export_bundle(
 
 
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
-    """Raises UsageError where the format is not for these weights, CheckpointError where the codes are not described."""
+    """Raises UsageError where the format is not for these weights, CheckpointError where no codes are described."""
     codes = spec.text.codes
     if codes is None:
         if weights == "qat":

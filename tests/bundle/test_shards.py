@@ -13,7 +13,7 @@ from gemtab.bundle.onnx_files import MOST_DATA_FILES
 from gemtab.bundle.shards import ALIGNMENT, Location, write_weights
 from gemtab.errors import OutputError
 from gemtab.graph import Weight
-from gemtab.quantize import pack, planes, storage_format
+from gemtab.quantize import packed_rows, planes
 
 FORMATS = get_args(WeightFormat)
 
@@ -56,7 +56,7 @@ def test_each_plane_lies_aligned_at_its_location(weight_format: WeightFormat, tm
     assert list(locations) == [(weight.name, plane.name) for weight, plane in expected]
     for weight, plane in expected:
         at = locations[weight.name, plane.name]
-        packed = pack(RandomWeights().read(weight), storage_format(weight, weight_format))[plane.name]
+        packed = packed_rows(RandomWeights(), weight, weight_format, 0, weight.shape[0])[plane.name]
         content = (tmp_path / at.file).read_bytes()
         assert at.offset % ALIGNMENT == 0 and at.bytes == plane.bytes
         assert content[at.offset : at.offset + at.bytes] == packed.tobytes()

@@ -164,7 +164,7 @@ YARN = {**ROPE, "full_attention": {"rope_type": "yarn", "rope_theta": 1e6}}
         (with_text(per_layer_config={"40": {"head_dim": 512}}), "names layer 40"),
         (with_text(per_layer_config={"4": {"head_dim": 512}}), "different (head_dim, num_key_value_heads)"),
         (with_text(per_layer_config={"4": {"intermediate_size": 1}}), "per_layer_config.4.intermediate_size"),
-        ({**published("E2B"), "quantization_config": {"quant_method": "gemma"}}, "quant_method 'gemma'"),
+        ({**published("E2B"), "quantization_config": {"quant_method": "awq"}}, "quant_method 'awq'"),
         ({**published("E2B"), "image_token_id": "x"}, "image_token_id = 'x'"),
     ],
 )

@@ -11,15 +11,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.capi._pybind_state import quantize_matmul_4bits, quantize_matmul_8bits
 
-from gemtab.bundle.manifest import WeightFormat
-from gemtab.quantize import BLOCK, pack, padded_columns, unpack
+from gemtab.quantize import BLOCK, PlainFormat, pack, padded_columns, unpack
 
 Array = npt.NDArray[Any]
-BITS: dict[WeightFormat, int] = {"q4": 4, "q8": 8}
-QUANTIZERS: dict[WeightFormat, Any] = {"q4": quantize_matmul_4bits, "q8": quantize_matmul_8bits}
+BITS: dict[PlainFormat, int] = {"q4": 4, "q8": 8}
+QUANTIZERS: dict[PlainFormat, Any] = {"q4": quantize_matmul_4bits, "q8": quantize_matmul_8bits}
 
 
-def onnxruntime_quantises(tensor: torch.Tensor, weight_format: WeightFormat) -> tuple[Array, Array]:
+def onnxruntime_quantises(tensor: torch.Tensor, weight_format: PlainFormat) -> tuple[Array, Array]:
     """Codes [rows, blocks, bytes] and f32 scales [rows, blocks] of ONNX Runtime's symmetric quantizer."""
     rows, columns = tensor.shape
     blocks, bits = padded_columns(columns) // BLOCK, BITS[weight_format]
@@ -30,14 +29,14 @@ def onnxruntime_quantises(tensor: torch.Tensor, weight_format: WeightFormat) -> 
     return codes, scales.reshape(rows, blocks)
 
 
-def unpacked_codes(codes: Array, weight_format: WeightFormat) -> Array:
+def unpacked_codes(codes: Array, weight_format: PlainFormat) -> Array:
     if weight_format == "q8":
         return codes.astype(np.int64)
     return np.stack([codes & 15, codes >> 4], -1).reshape(*codes.shape[:-1], -1).astype(np.int64)
 
 
 @pytest.mark.parametrize("weight_format", ["q4", "q8"])
-def test_same_codes_and_scales_where_f16_holds_the_scale(weight_format: WeightFormat) -> None:
+def test_same_codes_and_scales_where_f16_holds_the_scale(weight_format: PlainFormat) -> None:
     """Every block's largest value is made a multiple of the half range that f16 holds, so that rounding the scale
     changes nothing: then all bytes must be equal."""
     generator = torch.Generator().manual_seed(4)
@@ -54,7 +53,7 @@ def test_same_codes_and_scales_where_f16_holds_the_scale(weight_format: WeightFo
 
 
 @pytest.mark.parametrize("weight_format", ["q4", "q8"])
-def test_any_tensor_differs_only_by_the_rounding_of_the_scale(weight_format: WeightFormat) -> None:
+def test_any_tensor_differs_only_by_the_rounding_of_the_scale(weight_format: PlainFormat) -> None:
     tensor = torch.randn(96, 320, generator=torch.Generator().manual_seed(5))
     codes, scales = onnxruntime_quantises(tensor, weight_format)
     ours = pack(tensor, weight_format)
@@ -67,7 +66,7 @@ def test_any_tensor_differs_only_by_the_rounding_of_the_scale(weight_format: Wei
 
 @pytest.mark.parametrize("columns", [64, 32, 57, 100])
 @pytest.mark.parametrize("weight_format", ["q4", "q8"])
-def test_matmulnbits_computes_with_our_bytes(weight_format: WeightFormat, columns: int) -> None:
+def test_matmulnbits_computes_with_our_bytes(weight_format: PlainFormat, columns: int) -> None:
     generator = torch.Generator().manual_seed(columns)
     tensor, x = torch.randn(24, columns, generator=generator), torch.randn(3, columns, generator=generator)
     packed = pack(tensor, weight_format)

@@ -18,7 +18,7 @@ from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, ScratchBuffer, evaluate
 from gemtab.bundle.shards import Location
 from gemtab.graph import Graph, Weight
-from gemtab.quantize import DequantisedWeights, Planes, WeightReader, packed_rows
+from gemtab.quantize import DequantisedWeights, WeightReader, packed_rows
 
 POISON = 0x7FC07E00
 """NaN as an f32, and NaN and zero as two f16: what a kernel leaves unwritten shows."""
@@ -40,9 +40,6 @@ class Tensors:
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
         return self.read(weight)[start:stop]
-
-    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
-        raise AssertionError(f"{weight.name} is no codes")
 
 
 @dataclass(frozen=True)

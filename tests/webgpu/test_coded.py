@@ -117,7 +117,9 @@ def test_rounding_comes_before_the_gate(
     graph = b.finish(y=b.linear(b.glu(b.linear(x, up)), down))
     ranges = {"up.input_scale": before, "up.output_scale": [0.05, 0.04]}
     weights = RandomCodes({**ranges, "down.input_scale": [0.03], "down.output_scale": [0.06]})
-    run = GraphOnDevice.make(graph, Setting(activation, "qat", fill, limits=limits), 5, tmp_path, devices(True), weights)
+    run = GraphOnDevice.make(
+        graph, Setting(activation, "qat", fill, limits=limits), 5, tmp_path, devices(True), weights
+    )
     found, expected = run.step({"x": random(5, 64)}, 5, wide=("y",))["y"]
     assert_rounded(found, expected, 0.06)
 

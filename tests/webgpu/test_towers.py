@@ -77,6 +77,21 @@ def picture(spec: ModelSpec, across: int, down: int) -> dict[str, torch.Tensor]:
     return {"pixel_values": pixels, "pixel_position_ids": positions}
 
 
+@pytest.mark.parametrize("activation", ["f32", "f16"])
+def test_a_tower_of_codes_rounds_as_the_reference_does(
+    activation: Activation, opened: Opened, tmp_path: Path, devices: Devices
+) -> None:
+    """Most rows are the reference's; a value on an edge moves its row by codes."""
+    spec, weights = opened("coded_tower")
+    graph = tower_graphs(spec)["image"]
+    tower = TowerOnDevice.make(graph, tmp_path, devices(True), activation, "qat", weights=weights)
+    assert any("matmul-fill.rows2.f" not in name and ".codes" in name for name in tower.runner.plan.kernels)
+    found, expected = tower.run(**picture(spec, 5, 4))
+    error = (found - expected).norm(dim=-1) / expected.norm(dim=-1)
+    assert float(error.median()) < {"f32": 0.02, "f16": 0.1}[activation]
+    assert float(error.max()) < 0.3
+
+
 def sound(spec: ModelSpec, frames: int) -> dict[str, torch.Tensor]:
     """Random features of a clip."""
     width = spec.audio.bins if isinstance(spec.audio, AudioSpec) else 640

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import conv1d, conv2d, gelu, pad, softplus
 
 from gemtab.graph import Graph, Node, Shape, Weight
-from gemtab.quantize import Planes, WeightReader
+from gemtab.quantize import WeightReader
 
 # Elements of a weight that are in memory at a time when weights are not kept (256 MB of f32).
 _CHUNK = 1 << 26
@@ -69,10 +69,6 @@ class KeptWeights:
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
         """Rows start … stop - 1."""
         return self.read(weight)[start:stop]
-
-    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
-        """The planes of rows start … stop - 1 of a weight that has `bits`."""
-        return self._weights.read_planes(weight, start, stop)
 
 
 class Reference:

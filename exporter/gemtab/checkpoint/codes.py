@@ -27,27 +27,29 @@ class CodedWeights:
 
     def check(self, weight: Weight, names: list[str]) -> None:
         """Check names and shapes of the weight's sources, called `names` in the checkpoint."""
-        for name, rows in zip(names, weight.parts, strict=True):
+        for name, rows, bits in zip(names, weight.parts, weight.source_bits, strict=True):
             codes, scales = _tensors(weight, name)
-            self._bits(weight, codes, rows)
-            found = self._checkpoint.shape(scales)
+            columns = -(-weight.shape[1] * bits // 8)
+            if self._checkpoint.shape(codes) != (rows, columns):
+                found = list(self._checkpoint.shape(codes))
+                raise self._wrong(codes, f"[{rows}, {columns}] for {bits} bits", found)
+            found = list(self._checkpoint.shape(scales))
             if len(found) != 2 or found[0] != rows or weight.groups % found[1]:
-                raise self._wrong(scales, f"[{rows}, {weight.groups}] or [{rows}, 1]", list(found))
+                raise self._wrong(scales, f"[{rows}, {weight.groups}] or [{rows}, 1]", found)
 
     def planes(self, weight: Weight, names: list[str], start: int, stop: int) -> Planes:
         """The codes [rows, blocks, bytes] and scales [rows, groups] of rows start … stop - 1."""
         codes, scales, offset = [], [], 0
-        for name, rows in zip(names, weight.parts, strict=True):
+        for name, rows, bits in zip(names, weight.parts, weight.source_bits, strict=True):
             first, last = max(start - offset, 0), min(stop - offset, rows)
             if first < last:
-                codes.append(self._codes(weight, name, rows, first, last))
+                codes.append(self._codes(weight, name, bits, first, last))
                 scales.append(self._scales(weight, name, first, last))
             offset += rows
         return {"codes": torch.cat(codes).numpy(), "scales": torch.cat(scales).numpy()}
 
-    def _codes(self, weight: Weight, name: str, rows: int, first: int, last: int) -> torch.Tensor:
+    def _codes(self, weight: Weight, name: str, bits: int, first: int, last: int) -> torch.Tensor:
         tensor, _ = _tensors(weight, name)
-        bits = self._bits(weight, tensor, rows)
         packed = self._checkpoint.read_rows(tensor, first, last)
         if packed.dtype != (torch.int8 if bits == 8 else torch.uint8):
             raise self._wrong(tensor, "I8" if bits == 8 else "U8", packed.dtype)
@@ -62,16 +64,6 @@ class CodedWeights:
         if not bool(torch.isfinite(scales).all()):
             raise self._wrong(tensor, "finite scales", "NaN or infinite ones")
         return scales.repeat_interleave(weight.groups // scales.shape[1], dim=1)
-
-    def _bits(self, weight: Weight, tensor: str, rows: int) -> int:
-        """The bits of a source's codes: a stack may have been widened, and the shape tells."""
-        found = self._checkpoint.shape(tensor)
-        known = {bits: -(-weight.shape[1] * bits // 8) for bits in (2, 4, 8)}
-        for bits, columns in known.items():
-            if found == (rows, columns) and (len(weight.parts) > 1 or bits == weight.bits):
-                return bits
-        assert weight.bits is not None
-        raise self._wrong(tensor, f"[{rows}, {known[weight.bits]}] for {weight.bits} bits", list(found))
 
     def _wrong(self, tensor: str, expected: object, found: object) -> CheckpointError:
         return CheckpointError(

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gemtab.checkpoint.codes import TABLE_CODES
 from gemtab.checkpoint.schema import (
     DEFAULT_ROPE,
     AudioConfig,
@@ -22,7 +23,6 @@ from gemtab.checkpoint.schema import (
     UnifiedVisionConfig,
     VisionConfig,
 )
-from gemtab.checkpoint.codes import TABLE_CODES
 from gemtab.checkpoint.tensors import Checkpoint
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import (

@@ -64,12 +64,16 @@ class GraphBuilder:
         """
         sources = sources or (name,)
         parts = parts or (shape[0] // len(sources),) * len(sources)
-        bits = [self._source_bits(source, role) for source in sources]
-        coded = None if None in bits else max(each for each in bits if each)
-        return Weight(name, shape, role, sources, parts, coded, groups if coded else 1)
+        bits = self._source_bits(sources, role)
+        return Weight(name, shape, role, sources, parts, bits, groups if bits else 1)
 
-    def _source_bits(self, source: str, role: Role) -> int | None:
-        return self._bits(source, role == "table") if self._bits and role in ("matrix", "table") else None
+    def _source_bits(self, sources: tuple[str, ...], role: Role) -> tuple[int, ...]:
+        if self._bits is None or role not in ("matrix", "table"):
+            return ()
+        found = [self._bits(source, role == "table") for source in sources]
+        bits = tuple(each for each in found if each is not None)
+        assert len(bits) in (0, len(sources)), f"{', '.join(sources)}: some are codes and some are not"
+        return bits
 
     def finish(self, **outputs: Value) -> Graph:
         """The graph of all nodes so far that `outputs` need."""

@@ -50,7 +50,8 @@ class Weight:
     name: the name within gemtab, e.g. `layers.3.attention.qkv`.
     sources: names in the checkpoint (without the model's prefix), in stacking order.
     parts: rows of each source.
-    bits: of the codes that the checkpoint was trained with and that stand for the values; None where they are plain.
+    source_bits: of the codes that the checkpoint was trained with and that stand for each source's values; none where
+    they are plain.
     groups: how many scales such codes have a row.
     """
 
@@ -59,8 +60,13 @@ class Weight:
     role: Role
     sources: tuple[str, ...]
     parts: tuple[int, ...] = ()
-    bits: int | None = None
+    source_bits: tuple[int, ...] = ()
     groups: int = 1
+
+    @property
+    def bits(self) -> int | None:
+        """Of the codes of the whole, to which those of fewer bits are widened; None where values are plain."""
+        return max(self.source_bits, default=None)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from gemtab.quantize.formats import (
     BLOCK,
     CODE_BITS,
+    PlainFormat,
     PlaneSpec,
     StorageFormat,
     coded_format,
@@ -17,6 +18,7 @@ __all__ = [
     "BLOCK",
     "CODE_BITS",
     "DequantisedWeights",
+    "PlainFormat",
     "PlaneSpec",
     "Planes",
     "StorageFormat",

@@ -24,6 +24,9 @@ BLOCK = 32
 StorageFormat = Literal["f32", "f16", "q8", "q4", "rows8", "rows4", "rows2"]
 """How one weight is stored."""
 
+PlainFormat = Literal["f32", "f16", "q8", "q4"]
+"""Those that any values can be brought to."""
+
 PlaneName = Literal["values", "codes", "scales"]
 PlaneDtype = Literal["u8", "f16", "f32"]
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import pad
 
 from gemtab.errors import CheckpointError
-from gemtab.quantize.formats import BLOCK, CODE_BITS, PlaneName, StorageFormat, padded_columns
+from gemtab.quantize.formats import BLOCK, CODE_BITS, PlainFormat, PlaneName, StorageFormat, padded_columns
 from gemtab.quantize.grid import on_grid
 
 Planes = dict[PlaneName, npt.NDArray[np.generic]]
@@ -17,9 +17,8 @@ Planes = dict[PlaneName, npt.NDArray[np.generic]]
 _CHUNK = 1 << 24
 
 
-def pack(tensor: torch.Tensor, weight_format: StorageFormat) -> Planes:
-    """The planes of a tensor [..., columns] f32, finite, in exactly `weight_format`, which is none of a checkpoint's own
-    codes: those are not made here.
+def pack(tensor: torch.Tensor, weight_format: PlainFormat) -> Planes:
+    """The planes of a tensor [..., columns] f32, finite, in exactly `weight_format`.
 
     Raises CheckpointError where a value or scale does not fit f16.
     """

@@ -1,6 +1,6 @@
 """Where weights come from: the interface, and the weights as a stored format has them."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -11,7 +11,7 @@ from gemtab.quantize.packing import Planes, pack, unpack
 
 
 class WeightReader(Protocol):
-    """Gives weights as f32, whole or by rows of the first axis, and what are codes also as they are."""
+    """Gives weights as f32, whole or by rows of the first axis."""
 
     def read(self, weight: Weight) -> torch.Tensor:
         """The whole weight, of its shape."""
@@ -21,6 +21,11 @@ class WeightReader(Protocol):
         """Rows start … stop - 1: [stop - start, *weight.shape[1:]]."""
         ...
 
+
+@runtime_checkable
+class CodeReader(Protocol):
+    """Gives weights that the checkpoint has as codes as they are."""
+
     def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
         """The planes of rows start … stop - 1 of a weight that has `bits`."""
         ...
@@ -29,7 +34,8 @@ class WeightReader(Protocol):
 def packed_rows(weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int) -> Planes:
     """The planes of rows start … stop - 1 as `weight_format` stores them."""
     stored = storage_format(weight, weight_format)
-    if stored in ("rows8", "rows4", "rows2"):
+    if stored == "rows8" or stored == "rows4" or stored == "rows2":
+        assert isinstance(weights, CodeReader), f"{weight.name}: {type(weights).__name__} has no codes"
         return weights.read_planes(weight, start, stop)
     return pack(weights.read_rows(weight, start, stop), stored)
 
@@ -49,7 +55,3 @@ class DequantisedWeights:
         """Rows start … stop - 1."""
         planes = packed_rows(self._weights, weight, self._format, start, stop)
         return unpack(planes, storage_format(weight, self._format), (stop - start, *weight.shape[1:]))
-
-    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
-        """The planes of rows start … stop - 1 of a weight that has `bits`."""
-        return self._weights.read_planes(weight, start, stop)

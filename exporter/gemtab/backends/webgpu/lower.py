@@ -472,7 +472,10 @@ class Lowering:
             "codes": run.scale != 0.0,
             "ranged": step.ranges is not None,
         }
-        affine, clipped = step.affine is not None and not run.scale, step.x_bounds is not None or step.bounds is not None
+        affine, clipped = (
+            step.affine is not None and not run.scale,
+            step.x_bounds is not None or step.bounds is not None,
+        )
         params = _FILL_PARAMS if self._fill else _MATMUL_PARAMS
         narrow = step.operand is not None and self._type(step.operand.value) == "Act"
         if self._fill:

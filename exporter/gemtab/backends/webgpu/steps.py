@@ -60,8 +60,8 @@ class Matmul:
     operand. softcap: cap * tanh(. / cap). silu: . * sigmoid(.).
     wide: the output is kept in f32, since it is a residual's addend, a head's input or the logits.
 
-    ranges: scales of activations, of each source of the matrix, on both sides: see GraphBuilder.linear. x is multiplied by
-    x_factor before it is rounded, the rounded product by `factor`.
+    ranges: scales of activations, of each source of the matrix, on both sides: see GraphBuilder.linear. x is multiplied
+    by x_factor before it is rounded, the rounded product by `factor`.
 
     In a tower: x is x * affine[0] + affine[1], or kept within `x_bounds`; to the product `bias` is added or it is kept
     within `bounds`, before the epilogue.

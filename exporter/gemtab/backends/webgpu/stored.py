@@ -76,8 +76,7 @@ class StoredWeights:
     def _row_bytes(self, weight: Weight) -> dict[str, int]:
         rows = weight.shape[0]
         return {
-            plane.name: self.locations[weight.name, plane.name].bytes // rows
-            for plane in planes(weight, self.format)
+            plane.name: self.locations[weight.name, plane.name].bytes // rows for plane in planes(weight, self.format)
         }
 
     def _rows_per_piece(self, weight: Weight) -> int:
