@@ -19,7 +19,7 @@ from gemtab.graph import Weight
 from gemtab.model.spec import TextSpec
 from gemtab.model.text import text_graph
 from gemtab.parity.report import Parity
-from gemtab.quantize import planes
+from gemtab.quantize import PlainFormat, planes
 
 
 class ProgramSummary(Strict):
@@ -130,7 +130,7 @@ def summarise_checkpoint(folder: Path) -> CheckpointSummary:
     text = spec.text
     weights = text_graph(text).weights()
     CheckpointWeights(Checkpoint.open(folder), spec).check(weights)
-    formats: tuple[WeightFormat, ...] = get_args(WeightFormat)
+    formats: tuple[WeightFormat, ...] = ("qat",) if text.codes else get_args(PlainFormat)
     return CheckpointSummary(
         name=folder.resolve().name,
         model_type=spec.model_type,
