@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gemtab import __version__
-from gemtab.cli import demo, export, inspect, run, serve, verify
+from gemtab.cli import demo, export, inspect, run, serve, synth, verify
 from gemtab.cli.console import err, print_error
 from gemtab.errors import GemtabError
 
@@ -33,6 +33,7 @@ app.command("verify")(verify.command)
 app.command("run")(run.command)
 app.command("serve")(serve.command)
 app.command("demo")(demo.command)
+app.command("synth")(synth.command)
 
 
 def _print_version(wanted: bool) -> None:

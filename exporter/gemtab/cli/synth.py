@@ -1,0 +1,32 @@
+"""`gemtab synth`."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gemtab.cli.console import out, size, stage_progress
+from gemtab.cli.extras import require
+
+
+def command(
+    model: Annotated[str, typer.Argument(metavar="SIZE", help="E2B, E4B, 12B, 26B-A4B or 31B.")],
+    out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the checkpoint to be made.")],
+    layers: Annotated[int | None, typer.Option(help="Keep only the first layers of each stack. [default: all]")] = None,
+    experts: Annotated[int | None, typer.Option(help="Keep only so many experts. [default: all]")] = None,
+) -> None:
+    """Write a random checkpoint in the true shape of a published model, to measure an export or a tab with.
+
+    It has every tensor, a tokenizer of as many entries and all other files, and says nothing that makes sense.
+    """
+    require("transformers", extra="synth")
+    from gemtab.synth import synthesise
+
+    started = time.monotonic()
+    with stage_progress() as progress:
+        progress.begin("Listing the tensors")
+        synthesise(model, out_folder, layers, experts, progress.begin, progress.advance)
+    written = sum(path.stat().st_size for path in out_folder.iterdir())
+    out.print(f"Wrote {size(written)} to {out_folder} in {time.monotonic() - started:.1f} s")
+    out.print(f"\nNext: `gemtab export {out_folder} BUNDLE`.")

@@ -1,0 +1,6 @@
+"""Random checkpoints in the true shapes of the published models: for measuring, and for trying what a size needs."""
+
+from gemtab.synth.published import SIZES, published_config
+from gemtab.synth.write import synthesise, write_checkpoint
+
+__all__ = ["SIZES", "published_config", "synthesise", "write_checkpoint"]

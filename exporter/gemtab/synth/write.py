@@ -1,0 +1,110 @@
+"""Writes a random checkpoint as transformers saves one, value by value: little of it is ever in memory."""
+
+import json
+from collections.abc import Callable, Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from gemtab.checkpoint.config import CONFIG_NAME
+from gemtab.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
+from gemtab.errors import OutputError
+from gemtab.output import check_room, unfinished
+from gemtab.synth.draw import draw
+from gemtab.synth.published import published_config
+from gemtab.synth.tokenizer import write_chat_files
+
+SHARD_BYTES = 5_000_000_000
+"""The largest file, as transformers divides a checkpoint; a tensor beyond it has a file to itself."""
+
+Shapes = dict[str, tuple[int, ...]]
+Progress = Callable[[int], None]
+
+
+def synthesise(
+    size: str,
+    out: Path,
+    layers: int | None,
+    experts: int | None,
+    begin: Callable[[str, int], None],
+    advance: Progress,
+) -> None:
+    """Writes the checkpoint of a published size into the folder `out`, which must not be there or be empty.
+
+    layers, experts: see published_config; begin, advance: see `gemtab.export.Progress`.
+    Raises UsageError for what the size does not have, OutputError where the output cannot be written.
+    """
+    config = published_config(size, layers, experts)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} exists and is not empty, so it is left alone. Choose another output folder.")
+    shapes = tensor_shapes(config)
+    total = sum(map(_bytes, shapes.values()))
+    check_room(out, total)
+    begin("Writing random weights", total)
+    with unfinished(out) as folder:
+        write_checkpoint(config, shapes, folder, advance)
+        write_chat_files(folder, config)
+
+
+def tensor_shapes(config: dict[str, Any]) -> Shapes:
+    """Name and shape of every tensor that transformers saves of a model with this config.json, by name."""
+    import torch
+    import transformers
+    from transformers.core_model_loading import revert_weight_conversion
+
+    kind = getattr(transformers, config["architectures"][0])
+    with torch.device("meta"):
+        model = kind(kind.config_class.from_dict(config))
+    tied = model.all_tied_weights_keys if config["tie_word_embeddings"] else {}
+    held = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
+    return {name: tuple(tensor.shape) for name, tensor in sorted(revert_weight_conversion(model, held).items())}
+
+
+def write_checkpoint(
+    config: dict[str, Any], shapes: Shapes, folder: Path, advance: Progress, shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Writes config.json and tensors of these shapes, in bf16, into safetensors files of the folder."""
+    shards = list(_shards(shapes, shard_bytes))
+    names = [SINGLE_NAME]
+    if len(shards) > 1:
+        names = [f"model-{index:05}-of-{len(shards):05}.safetensors" for index in range(1, len(shards) + 1)]
+        listed = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
+        index = {"metadata": {"total_size": sum(map(_bytes, shapes.values()))}, "weight_map": listed}
+        (folder / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    for name, shard in zip(names, shards, strict=True):
+        _write_shard(folder / name, shard, advance)
+    (folder / CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _shards(shapes: Shapes, shard_bytes: int) -> Iterator[Shapes]:
+    shard: Shapes = {}
+    held = 0
+    for name, shape in shapes.items():
+        if shard and held + _bytes(shape) > shard_bytes:
+            yield shard
+            shard, held = {}, 0
+        shard[name] = shape
+        held += _bytes(shape)
+    yield shard
+
+
+def _write_shard(path: Path, shapes: Shapes, advance: Progress) -> None:
+    """A safetensors file: the header's length (u64), the header (JSON, padded to 8 bytes), the tensors' bytes."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, shape in shapes.items():
+        end = offset + _bytes(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": (offset, end)}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, shape in shapes.items():
+            for part in draw(name, shape):
+                file.write(part.data)
+                advance(part.nbytes)
+
+
+def _bytes(shape: tuple[int, ...]) -> int:
+    return 2 * prod(shape)
