@@ -1,13 +1,13 @@
-"""From a checkpoint to a bundle: everything is written beside OUT and takes its name when it is whole."""
+"""From a checkpoint to a bundle: everything is written beside OUT and takes its name when it is whole.
 
-import errno
+What is written of the weights survives an interruption: see `gemtab.bundle.partial`.
+"""
+
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +15,9 @@ import gemtab
 from gemtab.backends.onnx import write_onnx
 from gemtab.backends.webgpu.compile import CompiledPlans, check_kernels, compile_plans
 from gemtab.backends.webgpu.compile_tower import check_tower, compile_tower
-from gemtab.bundle.digest import SLICE_BYTES, digest_file
+from gemtab.bundle.digest import SLICE_BYTES, digest_files
 from gemtab.bundle.folder import is_bundle, write_manifest
+from gemtab.bundle.layout import Layout, Location, lay_out
 from gemtab.bundle.manifest import Input, Manifest, Source, Towers, WeightFormat
 from gemtab.bundle.onnx_files import (
     DECODER_STEM,
@@ -26,16 +27,17 @@ from gemtab.bundle.onnx_files import (
     preprocessor_config,
     transformers_js_config,
 )
+from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
-from gemtab.bundle.shards import Location, write_weights
+from gemtab.bundle.shards import write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
+from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
-from gemtab.quantize import planes
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
@@ -78,7 +80,8 @@ def export_bundle(
     limits: what the plans may ask of a device, by default what every WebGPU device gives; slice_bytes: how much of a
     file is downloaded and checked at a time.
     Raises UsageError where context or inputs are not the model's, CheckpointError for what is wrong with the source,
-    OutputError where the output cannot be written; neither then nor when interrupted is there anything new at `out`.
+    OutputError where the output cannot be written; neither then nor when interrupted is there anything new at `out`,
+    and the next export of the same goes on with the weights that are written.
     """
     progress.begin("Reading the checkpoint", 0)
     spec = load_spec(source)
@@ -94,10 +97,11 @@ def export_bundle(
     check_needed_files(source, taken)
     context = choose_context(spec, context)
     check_output(out, force)
-    with unfinished(out) as folder:
-        return _write_bundle(
-            folder, source, adapters, spec, taken, reader, weights, context, progress, limits or Limits(), slice_bytes
-        )
+    layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
+    made_of = fingerprint(source, adapters, repr([weights, layouts]))
+    export = _Export(source, adapters, spec, taken, reader, weights, context, limits or Limits(), slice_bytes, progress)
+    with partial(out, made_of, [*layouts.values()], _copied_bytes(source, taken)) as unfinished:
+        return export.write(unfinished, layouts)
 
 
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
@@ -192,113 +196,88 @@ def check_output(out: Path, force: bool) -> None:
         raise OutputError(f"{out} exists. Add --force to replace this bundle, or choose another output folder.")
 
 
-@contextmanager
-def unfinished(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to write in, which takes its place at the end; after any error it is removed."""
-    folder = out.with_name(f"{out.name}.partial-{os.getpid()}")
-    try:
-        with _explained(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-            yield folder
-            _put_in_place(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, out: Path) -> None:
-    replaced = out.with_name(f"{out.name}.replaced-{os.getpid()}")
-    if out.exists():
-        out.rename(replaced)
-    try:
-        folder.rename(out)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(out)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-@contextmanager
-def _explained(out: Path) -> Iterator[None]:
-    reasons = {
-        errno.ENOSPC: "the disk is full. Make room, or choose an output folder on another disk",
-        errno.EDQUOT: "your disk quota is used up. Make room, or choose another output folder",
-        errno.EFBIG: "a file would be larger than the file system or your limits allow (see `ulimit -f`)",
-        errno.EACCES: "you may not write there. Choose another output folder",
-        errno.EPERM: "you may not write there. Choose another output folder",
-        errno.EROFS: "the disk is read-only. Choose another output folder",
-    }
-    try:
-        yield
-    except OSError as error:
-        reason = reasons.get(error.errno or 0, error.strerror or str(error))
-        where = error.filename or out
-        raise OutputError(f"{where} could not be written: {reason}. Nothing was left at {out}.") from error
-
-
 def _graphs(spec: ModelSpec) -> dict[str, Graph]:
     """The ONNX graphs by stem."""
     towers = {TOWER_STEMS[tower]: graph for tower, graph in tower_graphs(spec).items()}
     return {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text), **towers}
 
 
-def _write_bundle(
-    folder: Path,
-    source: Path,
-    adapters: Sequence[Path],
-    spec: ModelSpec,
-    inputs: tuple[Input, ...],
-    reader: CheckpointWeights,
-    weights: WeightFormat,
-    context: int,
-    progress: Progress,
-    limits: Limits,
-    slice_bytes: int,
-) -> Manifest:
-    locations = _write_graphs(folder, spec, reader, weights, progress)
-    progress.begin("Compiling for WebGPU", 0)
-    media = spec.vision is not None or spec.audio is not None
-    filling, whole = fill_graph(spec.text, media), text_graph(spec.text)
-    plans = compile_plans(filling, whole, weights, locations, reader, folder, context, limits)
-    towers = _compile_towers(folder, spec, reader, weights, locations, limits)
-    _copy_files(source, folder, inputs, weights)
-    described = _described(source, adapters, spec)
-    manifest = _manifest(folder, described, inputs, weights, context, plans, towers, progress, slice_bytes)
-    write_manifest(folder, manifest)
-    return manifest
+@dataclass(frozen=True)
+class _Export:
+    """One export: what of, and how. See export_bundle."""
+
+    source: Path
+    adapters: Sequence[Path]
+    spec: ModelSpec
+    inputs: tuple[Input, ...]
+    reader: CheckpointWeights
+    weights: WeightFormat
+    context: int
+    limits: Limits
+    slice_bytes: int
+    progress: Progress
+
+    def write(self, unfinished: Partial, layouts: dict[str, Layout]) -> Manifest:
+        """Writes the bundle, its manifest last."""
+        folder = unfinished.folder
+        self._write_weights(unfinished, [*layouts.values()])
+        locations = self._write_graphs(folder, layouts)
+        self.progress.begin("Compiling for WebGPU", 0)
+        plans = self._compile(folder, locations)
+        towers = self._compile_towers(folder, locations)
+        _copy_files(self.source, folder, self.inputs, self.weights)
+        manifest = self._manifest(folder, plans, towers)
+        write_manifest(folder, manifest)
+        return manifest
+
+    def _write_weights(self, unfinished: Partial, layouts: Sequence[Layout]) -> None:
+        total = sum(location.bytes for layout in layouts for location in layout.locations.values())
+        again = ", from where the last export stopped" if unfinished.journal.done else ""
+        self.progress.begin(f"Packing the weights{again}", total)
+        advance, journal = self.progress.advance, unfinished.journal
+        write_weights(unfinished.folder, layouts, self.reader, self.weights, advance, journal)
+
+    def _write_graphs(self, folder: Path, layouts: dict[str, Layout]) -> Locations:
+        """Writes the ONNX graphs. Returns where the weights lie: of the tied embedding, which two graphs need and
+        have, in the file that comes first in a download."""
+        locations: Locations = {}
+        for stem, graph in _graphs(self.spec).items():
+            write_onnx(folder, stem, graph, self.weights, layouts[stem].locations)
+            locations = {**layouts[stem].locations, **locations}
+        return locations
+
+    def _compile(self, folder: Path, locations: Locations) -> CompiledPlans:
+        text = self.spec.text
+        media = self.spec.vision is not None or self.spec.audio is not None
+        filling, whole = fill_graph(text, media), text_graph(text)
+        return compile_plans(filling, whole, self.weights, locations, self.reader, folder, self.context, self.limits)
+
+    def _compile_towers(self, folder: Path, locations: Locations) -> Towers:
+        """Writes the plans of the model's towers."""
+        entries = {
+            tower: compile_tower(tower, graph, self.weights, locations, self.reader, folder, self.limits)
+            for tower, graph in tower_graphs(self.spec).items()
+        }
+        return Towers(image=entries.get("image", ()), audio=entries.get("audio", ()))
+
+    def _manifest(self, folder: Path, plans: CompiledPlans, towers: Towers) -> Manifest:
+        files = _files(folder)
+        self.progress.begin("Computing digests", sum((folder / name).stat().st_size for name in files))
+        return Manifest(
+            gemtab=gemtab.__version__,
+            source=_described(self.source, self.adapters, self.spec),
+            weights=self.weights,
+            context=self.context,
+            inputs=self.inputs,
+            plans=tuple(plans.entries),
+            towers=towers,
+            files=digest_files(folder, files, self.slice_bytes, self.progress.advance),
+            memory=plans.memory,
+        )
 
 
-def _compile_towers(
-    folder: Path,
-    spec: ModelSpec,
-    reader: CheckpointWeights,
-    weights: WeightFormat,
-    locations: Locations,
-    limits: Limits,
-) -> Towers:
-    """Writes the plans of the model's towers."""
-    entries = {
-        tower: compile_tower(tower, graph, weights, locations, reader, folder, limits)
-        for tower, graph in tower_graphs(spec).items()
-    }
-    return Towers(image=entries.get("image", ()), audio=entries.get("audio", ()))
-
-
-def _write_graphs(
-    folder: Path, spec: ModelSpec, reader: CheckpointWeights, weights: WeightFormat, progress: Progress
-) -> Locations:
-    """Writes the ONNX graphs and their data. Returns where the weights lie: of the tied embedding, which both graphs
-    need and have, in the file that comes first in a download."""
-    graphs = _graphs(spec)
-    held = [weight for graph in graphs.values() for weight in graph.weights()]
-    progress.begin("Packing the weights", sum(plane.bytes for weight in held for plane in planes(weight, weights)))
-    locations: Locations = {}
-    for stem, graph in graphs.items():
-        own = write_weights(folder, stem, graph.weights(), reader, weights, progress.advance)
-        write_onnx(folder, stem, graph, weights, own)
-        locations = {**own, **locations}
-    return locations
+def _copied_bytes(source: Path, inputs: Sequence[Input]) -> int:
+    return sum((source / name).stat().st_size for name in needed_files(inputs))
 
 
 def _copy_files(source: Path, folder: Path, inputs: Sequence[Input], weights: WeightFormat) -> None:
@@ -330,36 +309,6 @@ def _described(source: Path, adapters: Sequence[Path], spec: ModelSpec) -> Sourc
         model_type=spec.model_type,
         licence=read_licence(source),
         adapters=tuple(adapter.resolve().name for adapter in adapters),
-    )
-
-
-def _manifest(
-    folder: Path,
-    source: Source,
-    inputs: tuple[Input, ...],
-    weights: WeightFormat,
-    context: int,
-    plans: CompiledPlans,
-    towers: Towers,
-    progress: Progress,
-    slice_bytes: int,
-) -> Manifest:
-    files = _files(folder)
-    progress.begin("Computing digests", sum((folder / name).stat().st_size for name in files))
-    entries = {}
-    for name in files:
-        entries[name] = digest_file(folder / name, slice_bytes)
-        progress.advance(entries[name].bytes)
-    return Manifest(
-        gemtab=gemtab.__version__,
-        source=source,
-        weights=weights,
-        context=context,
-        inputs=inputs,
-        plans=tuple(plans.entries),
-        towers=towers,
-        files=entries,
-        memory=plans.memory,
     )
 
 

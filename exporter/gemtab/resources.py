@@ -3,6 +3,8 @@
 In a wheel they lie inside the package (see tools/wheel_contents.py); in a repository, where they are written.
 """
 
+import hashlib
+from functools import cache
 from pathlib import Path
 
 from gemtab.errors import UsageError
@@ -31,3 +33,14 @@ def shaders() -> Path:
 def tiny_checkpoint() -> Path:
     """The small trained Gemma 4 that the demo exports."""
     return _folder("tiny", "models/tiny", "Reinstall gemtab, or train it with `make tiny`.")
+
+
+@cache
+def code_digest() -> str:
+    """A digest of all code and shader templates: whatever is made of the same things by the same code is the same."""
+    digest = hashlib.sha256()
+    for folder, pattern in ((PACKAGE, "**/*.py"), (shaders(), "**/*.jinja")):
+        for path in sorted(folder.glob(pattern)):
+            digest.update(str(path.relative_to(folder)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

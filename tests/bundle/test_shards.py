@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from gemtab.bundle.digest import digest_file
+from gemtab.bundle.journal import Journal
+from gemtab.bundle.layout import ALIGNMENT, FILE_BYTES, Location, lay_out
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import MOST_DATA_FILES
-from gemtab.bundle.shards import ALIGNMENT, Location, write_weights
+from gemtab.bundle.shards import CHUNK_BYTES, write_weights
 from gemtab.errors import OutputError
 from gemtab.graph import Weight
 from gemtab.quantize import packed_rows, planes
@@ -27,9 +29,11 @@ WEIGHTS = [
 
 
 class RandomWeights:
-    """Weights drawn by their names; keeps the largest number of elements that was read at once."""
+    """Weights drawn by their names; keeps the largest number of elements that was read at once, and what was read."""
 
-    largest = 0
+    def __init__(self) -> None:
+        self.largest = 0
+        self.asked: list[tuple[str, int]] = []
 
     def read(self, weight: Weight) -> torch.Tensor:
         return self.read_rows(weight, 0, weight.shape[0])
@@ -38,11 +42,16 @@ class RandomWeights:
         generator = torch.Generator().manual_seed(len(weight.name))
         rows = torch.randn(weight.shape, generator=generator)[start:stop]
         self.largest = max(self.largest, rows.numel())
+        self.asked.append((weight.name, start))
         return rows
 
 
-def write(out: Path, weight_format: WeightFormat, **limits: int) -> dict[tuple[str, str], Location]:
-    return write_weights(out, "decoder", WEIGHTS, RandomWeights(), weight_format, lambda _: None, **limits)
+def write(
+    out: Path, weight_format: WeightFormat, file_bytes: int = FILE_BYTES, chunk_bytes: int = CHUNK_BYTES
+) -> dict[tuple[str, str], Location]:
+    layout = lay_out("decoder", WEIGHTS, weight_format, file_bytes)
+    write_weights(out, [layout], RandomWeights(), weight_format, lambda _: None, chunk_bytes=chunk_bytes)
+    return layout.locations
 
 
 def data_files(out: Path) -> list[str]:
@@ -80,13 +89,14 @@ def test_files_stay_below_the_limit_and_a_larger_plane_has_one_to_itself(tmp_pat
 def test_a_plane_is_never_read_whole(tmp_path: Path) -> None:
     reader = RandomWeights()
     chunk = 4_000
-    write_weights(tmp_path, "decoder", WEIGHTS[:3], reader, "q4", lambda _: None, chunk_bytes=chunk)
+    write_weights(tmp_path, [lay_out("decoder", WEIGHTS[:3], "q4")], reader, "q4", lambda _: None, chunk_bytes=chunk)
     assert 0 < reader.largest <= chunk // 4
 
 
 def test_progress_counts_every_byte_of_every_plane(tmp_path: Path) -> None:
     told: list[int] = []
-    write_weights(tmp_path, "decoder", WEIGHTS, RandomWeights(), "q4", told.append, chunk_bytes=10_000)
+    layout = lay_out("decoder", WEIGHTS, "q4")
+    write_weights(tmp_path, [layout], RandomWeights(), "q4", told.append, chunk_bytes=10_000)
     assert sum(told) == sum(plane.bytes for weight in WEIGHTS for plane in planes(weight, "q4"))
     assert len(told) > 2 * len(WEIGHTS)
 
@@ -109,8 +119,100 @@ def test_slices_of_64_kib_have_their_own_digests(tmp_path: Path) -> None:
     assert list(entry.sha256) == [hashlib.sha256(content[at : at + slice_bytes]).hexdigest() for at in starts]
 
 
-def test_more_files_than_browsers_take_are_refused(tmp_path: Path) -> None:
+def test_more_files_than_browsers_take_are_refused() -> None:
     weights = [Weight(f"norm.{n}", (64,), "vector", ("norm",)) for n in range(MOST_DATA_FILES + 1)]
     with pytest.raises(OutputError, match="more than 100 data files of 256 bytes"):
-        write_weights(tmp_path, "decoder", weights, RandomWeights(), "f32", lambda _: None, file_bytes=256)
-    write_weights(tmp_path, "decoder", weights[1:], RandomWeights(), "f32", lambda _: None, file_bytes=256)
+        lay_out("decoder", weights, "f32", file_bytes=256)
+    lay_out("decoder", weights[1:], "f32", file_bytes=256)
+
+
+def test_a_weight_of_two_graphs_is_read_once_and_lies_in_both(tmp_path: Path) -> None:
+    layouts = [lay_out("embed", WEIGHTS[2:3], "q4"), lay_out("decoder", WEIGHTS, "q4")]
+    reader = RandomWeights()
+    write_weights(tmp_path, layouts, reader, "q4", lambda _: None)
+    assert [name for name, _ in reader.asked].count("table") == 1
+    for name in ("codes", "scales"):
+        places = [layout.locations["table", name] for layout in layouts]
+        first, second = ((tmp_path / at.file).read_bytes()[at.offset : at.offset + at.bytes] for at in places)
+        assert first == second
+
+
+class Disk(RandomWeights):
+    """Weights that can no longer be read after a while, as when a disk is full or a process is killed."""
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__()
+        self.left = pieces
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError("no more")
+        return super().read_rows(weight, start, stop)
+
+
+def resumed(out: Path, fingerprint: str = "same") -> RandomWeights:
+    """Writes the weights in pieces of 10,000 bytes, going on from a journal."""
+    reader, told = RandomWeights(), list[int]()
+    layout = lay_out("decoder", WEIGHTS, "q4")
+    with Journal(out / "journal", fingerprint) as journal:
+        write_weights(out, [layout], reader, "q4", told.append, journal, chunk_bytes=10_000)
+    assert sum(told) == sum(plane.bytes for weight in WEIGHTS for plane in planes(weight, "q4"))
+    return reader
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """A folder in which writing stopped after 20 of 49 pieces."""
+    out = tmp_path / "stopped"
+    out.mkdir()
+    layout = lay_out("decoder", WEIGHTS, "q4")
+    with pytest.raises(OSError, match="no more"), Journal(out / "journal", "same") as journal:
+        write_weights(out, [layout], Disk(20), "q4", lambda _: None, journal, chunk_bytes=10_000)
+    return out
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> bytes:
+    write(tmp_path / "whole", "q4")
+    return (tmp_path / "whole/onnx/decoder_q4.onnx_data").read_bytes()
+
+
+def test_what_was_written_is_not_read_again(stopped: Path, whole: bytes) -> None:
+    recorded = len(Journal(stopped / "journal", "same").done)
+    # The error comes out as soon as it is seen; what other threads have finished by then may go unrecorded.
+    assert 0 < recorded <= 20
+    reader = resumed(stopped)
+    assert len(reader.asked) == 49 - recorded
+    assert (stopped / "onnx/decoder_q4.onnx_data").read_bytes() == whole
+    assert resumed(stopped).asked == []
+
+
+def test_a_piece_that_was_altered_meanwhile_is_written_again(stopped: Path, whole: bytes) -> None:
+    recorded = len(Journal(stopped / "journal", "same").done)
+    path = stopped / "onnx/decoder_q4.onnx_data"
+    with path.open("r+b") as file:
+        file.write(b"\xff\xff")
+    assert len(resumed(stopped).asked) == 49 - recorded + 1
+    assert path.read_bytes() == whole
+
+
+def test_data_that_is_gone_is_written_again(stopped: Path, whole: bytes) -> None:
+    (stopped / "onnx/decoder_q4.onnx_data").unlink()
+    assert len(resumed(stopped).asked) == 49
+    assert (stopped / "onnx/decoder_q4.onnx_data").read_bytes() == whole
+
+
+def test_another_export_begins_anew(stopped: Path) -> None:
+    assert len(resumed(stopped, "other").asked) == 49
+
+
+@pytest.mark.parametrize("end", [b"40", b"40 17", b"40 123456789"])
+def test_a_line_that_was_cut_short_is_none(stopped: Path, whole: bytes, end: bytes) -> None:
+    journal = stopped / "journal"
+    recorded = Journal(journal, "same").done
+    journal.write_bytes(journal.read_bytes() + end)
+    assert Journal(journal, "same").done == recorded
+    assert len(resumed(stopped).asked) == 49 - len(recorded)
+    assert (stopped / "onnx/decoder_q4.onnx_data").read_bytes() == whole
+    assert len(Journal(journal, "same").done) == 49

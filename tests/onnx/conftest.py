@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gemtab.backends.onnx import write_onnx
+from gemtab.bundle.layout import Location, lay_out
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, VISION_STEM
-from gemtab.bundle.shards import Location, write_weights
+from gemtab.bundle.shards import write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.graph import Graph
 from gemtab.model.audio import audio_graph
@@ -76,9 +77,10 @@ def writer(
         weights = CheckpointWeights(Checkpoint.open(source), spec)
         paths, locations = {}, {}
         for stem, graph in graphs(spec).items():
-            at = write_weights(folder, stem, graph.weights(), weights, weight_format, lambda _: None, file_bytes)
-            paths[stem] = folder / write_onnx(folder, stem, graph, weight_format, at)
-            locations[stem] = at
+            layout = lay_out(stem, graph.weights(), weight_format, file_bytes)
+            write_weights(folder, [layout], weights, weight_format, lambda _: None)
+            paths[stem] = folder / write_onnx(folder, stem, graph, weight_format, layout.locations)
+            locations[stem] = layout.locations
         return Written(folder, weight_format, spec, weights, paths, locations)
 
     return write

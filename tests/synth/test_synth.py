@@ -169,6 +169,6 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
 ) -> None:
     # A model of as many layers as no disk takes: what the disk has is asked for real.
     monkeypatch.setattr("gemtab.synth.write._bytes", lambda shape: 10**15 * prod(shape))
-    with pytest.raises(OutputError, match="free[.] Make room"):
+    with pytest.raises(OutputError, match="free"):
         synthesise("E2B", tmp_path / "out", None, None, lambda *_: None, lambda _: None)
     assert list(tmp_path.iterdir()) == []

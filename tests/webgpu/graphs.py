@@ -14,9 +14,9 @@ from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import PlanRunner
 from gemtab.backends.webgpu.lower import Activation, Shared
 from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, ScratchBuffer, evaluate
-from gemtab.bundle.shards import Location
 from gemtab.graph import Graph, Weight
 from gemtab.quantize import DequantisedWeights, WeightReader, packed_rows
 

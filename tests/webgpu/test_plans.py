@@ -10,9 +10,9 @@ from gemtab.backends.webgpu.compile import build_text_plan, check_kernels
 from gemtab.backends.webgpu.device import open_device
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, StateBuffer, WeightBuffer, evaluate
-from gemtab.bundle.shards import Location
 from gemtab.checkpoint.config import parse_config
 from gemtab.errors import CheckpointError, DeviceError
 from gemtab.graph import GraphBuilder

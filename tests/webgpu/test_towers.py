@@ -20,9 +20,9 @@ from gemtab.backends.webgpu.lower import Activation
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.bundle.folder import load_plan, read_manifest
+from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import Tower, WeightFormat
 from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, evaluate
-from gemtab.bundle.shards import Location
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import ContextError, DeviceError, UsageError
 from gemtab.export import export_bundle

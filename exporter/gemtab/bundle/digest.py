@@ -1,6 +1,9 @@
 """Digests of a bundle's files, slice by slice, so that a reader can check what it has before it has the rest."""
 
 import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gemtab.bundle.manifest import FileEntry
@@ -8,13 +11,42 @@ from gemtab.bundle.manifest import FileEntry
 SLICE_BYTES = 64 << 20
 """The largest slice: what a tab holds in memory at once while it loads."""
 
+_READ_BYTES = 1 << 20
+
 
 def digest_file(path: Path, slice_bytes: int = SLICE_BYTES) -> FileEntry:
-    """The manifest's entry for the file at `path`; one slice is read at a time."""
-    digests: list[str] = []
-    size = 0
+    """The manifest's entry for the file at `path`; little of it is in memory at a time."""
+    return digest_files(path.parent, [path.name], slice_bytes)[path.name]
+
+
+def digest_files(
+    folder: Path,
+    names: Sequence[str],
+    slice_bytes: int = SLICE_BYTES,
+    progress: Callable[[int], None] = lambda _: None,
+) -> dict[str, FileEntry]:
+    """The manifest's entries for files of the folder, several slices at a time. `progress` is told of bytes read."""
+    sizes = {name: (folder / name).stat().st_size for name in names}
+    slices = [(name, start) for name, size in sizes.items() for start in range(0, size, slice_bytes)]
+    digests: dict[str, list[str]] = {name: [] for name in names}
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, max(len(slices), 1))) as pool:
+        try:
+            found = pool.map(lambda one: _digest_slice(folder / one[0], one[1], slice_bytes), slices)
+            for (name, start), digest in zip(slices, found, strict=True):
+                digests[name].append(digest)
+                progress(min(slice_bytes, sizes[name] - start))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return {name: FileEntry(bytes=sizes[name], slice_bytes=slice_bytes, sha256=tuple(digests[name])) for name in names}
+
+
+def _digest_slice(path: Path, start: int, slice_bytes: int) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(slice_bytes):
-            digests.append(hashlib.sha256(piece).hexdigest())
-            size += len(piece)
-    return FileEntry(bytes=size, slice_bytes=slice_bytes, sha256=tuple(digests))
+        file.seek(start)
+        left = slice_bytes
+        while left and (part := file.read(min(left, _READ_BYTES))):
+            digest.update(part)
+            left -= len(part)
+    return digest.hexdigest()

@@ -1,157 +1,190 @@
 """Weights on disk: the ONNX graphs' external data files, which the plans point into as well.
 
-Planes lie in the order of the weights, each at a multiple of 256 bytes and padded to one, so that a reader may round a
-plane's end up to whole words. Little is in memory at a time, whatever a weight's size.
+Weights are read, packed and written in pieces of a few megabytes, several at a time, so that little is in memory
+whatever a weight's size. Where each piece goes is known beforehand (`gemtab.bundle.layout`): pieces need not wait for
+each other, and what an export that was interrupted has written need not be written again.
 """
 
-from collections.abc import Callable, Iterator
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from math import prod
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gemtab.bundle.journal import Journal
+from gemtab.bundle.layout import Layout, Location
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import MOST_DATA_FILES, data_file
-from gemtab.errors import OutputError
 from gemtab.graph import Weight
 from gemtab.quantize import WeightReader, packed_rows, planes
 
-ALIGNMENT = 256
-FILE_BYTES = 1_900_000_000
-"""Files below 2 GB pass through every web server, browser and 32-bit length on the way."""
-
-CHUNK_BYTES = 64 << 20
+CHUNK_BYTES = 16 << 20
 """How much of a weight, as f32, is read and packed at a time."""
+
+MOST_WORKERS = 8
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that were written since the last call."""
 
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
-class Location:
-    """Where a plane lies: a file of the bundle (`onnx/…`), and the plane's first byte and size in it."""
+class Piece:
+    """Rows start … stop - 1 of a weight's first axis (experts, of experts), and where its planes lie: in the files of
+    every graph that has the weight, which is read and packed once for all."""
 
-    file: str
-    offset: int
-    bytes: int
-
-
-class ShardWriter:
-    """Writes planes one after another into the data files of one graph, opening the next file when one is full.
-
-    An initializer lies in one file: a plane larger than `file_bytes` gets a file to itself.
-    """
-
-    def __init__(self, out: Path, stem: str, weight_format: WeightFormat, file_bytes: int = FILE_BYTES) -> None:
-        self._out = out
-        self._stem = stem
-        self._format = weight_format
-        self._file_bytes = file_bytes
-        self._file: BinaryIO | None = None
-        self._name = ""
-        self._index = -1
-        self._offset = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
-
-    def write(self, plane_bytes: int, parts: Iterator[memoryview]) -> Location:
-        """Write a plane of `plane_bytes` bytes, given in parts. Raises OSError where the disk does not take it."""
-        if self._file is None or (self._offset and self._offset + plane_bytes > self._file_bytes):
-            self._next_file()
-        location = Location(self._name, self._offset, plane_bytes)
-        for part in parts:
-            self._append(part)
-        written = self._offset - location.offset
-        assert written == plane_bytes, f"{self._name}: {written} bytes of a plane of {plane_bytes}"
-        self._append(memoryview(bytes(-self._offset % ALIGNMENT)))
-        return location
-
-    def _append(self, part: memoryview) -> None:
-        assert self._file is not None
-        self._file.write(part)
-        self._offset += part.nbytes
-
-    def _next_file(self) -> None:
-        self._close()
-        self._index += 1
-        if self._index == MOST_DATA_FILES:
-            raise OutputError(
-                f"{self._stem} needs more than {MOST_DATA_FILES} data files of {self._file_bytes:,} bytes, which ONNX "
-                "readers in browsers refuse. Choose smaller weights."
-            )
-        self._name = data_file(self._stem, self._format, self._index)
-        self._offset = 0
-        path = self._out / self._name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("wb")
-
-    def _close(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
-            file.close()
+    weight: Weight
+    start: int
+    stop: int
+    places: tuple[dict[str, Location], ...]
 
 
 def write_weights(
     out: Path,
-    stem: str,
-    weights: list[Weight],
+    layouts: Sequence[Layout],
     reader: WeightReader,
     weight_format: WeightFormat,
     progress: Progress,
-    file_bytes: int = FILE_BYTES,
+    journal: Journal | None = None,
     chunk_bytes: int = CHUNK_BYTES,
-) -> dict[tuple[str, str], Location]:
-    """Write the weights as data files of the graph `stem` in the bundle folder `out`.
-
-    Returns where each plane lies, by (weight name, plane name). Raises OSError where the disk does not take it, and
-    OutputError where the files would be too many.
-    """
-    locations: dict[tuple[str, str], Location] = {}
-    with ShardWriter(out, stem, weight_format, file_bytes) as shards:
-        for weight in weights:
-            _write_weight(shards, weight, reader, weight_format, chunk_bytes, progress, locations)
-    return locations
-
-
-def _write_weight(
-    shards: ShardWriter,
-    weight: Weight,
-    reader: WeightReader,
-    weight_format: WeightFormat,
-    chunk_bytes: int,
-    progress: Progress,
-    locations: dict[tuple[str, str], Location],
 ) -> None:
-    """Stream the first plane to disk; scales, 1/16 of it at most, wait in memory until it is complete."""
-    first, *others = planes(weight, weight_format)
-    waiting: dict[str, list[memoryview]] = {plane.name: [] for plane in others}
+    """Writes the weights of all layouts into their data files in the bundle folder `out`.
 
-    def first_plane() -> Iterator[memoryview]:
-        for start, stop in _row_ranges(weight, chunk_bytes):
-            packed = packed_rows(reader, weight, weight_format, start, stop)
-            for plane in others:
-                waiting[plane.name].append(packed[plane.name].data.cast("B"))
-            part = packed[first.name].data.cast("B")
-            yield part
-            progress(part.nbytes)
+    journal: what was written there before is kept as far as its checksums are right; what is written is recorded.
+    Raises OSError where the disk does not take it, and what the reader and the packing raise.
+    """
+    pieces = dict(enumerate(_pieces(layouts, weight_format, chunk_bytes)))
+    _make_files(out, layouts)
 
-    locations[weight.name, first.name] = shards.write(first.bytes, first_plane())
-    for plane in others:
-        locations[weight.name, plane.name] = shards.write(plane.bytes, iter(waiting[plane.name]))
-        progress(plane.bytes)
+    def checksum(index: int) -> tuple[int, int]:
+        return index, _stored_checksum(out, pieces[index], weight_format)
+
+    def write(index: int) -> tuple[int, int]:
+        return index, _write_piece(out, pieces[index], reader, weight_format)
+
+    with _workers() as pool:
+        if journal:
+            for index, found in in_order_of_completion(pool, checksum, list(journal.done)):
+                if journal.done[index] == found:
+                    progress(_piece_bytes(pieces[index]))
+                else:
+                    journal.forget(index)
+        done = journal.done if journal else {}
+        for index, found in in_order_of_completion(pool, write, [index for index in pieces if index not in done]):
+            if journal:
+                journal.record(index, found)
+            progress(_piece_bytes(pieces[index]))
 
 
-def _row_ranges(weight: Weight, chunk_bytes: int) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of the rows (experts, of experts) that are read at a time."""
-    rows = weight.shape[0]
-    row_bytes = 4
-    for dim in weight.shape[1:]:
-        row_bytes *= dim
-    step = max(1, chunk_bytes // row_bytes)
-    return ((start, min(start + step, rows)) for start in range(0, rows, step))
+def in_order_of_completion(
+    pool: ThreadPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int = 4 * MOST_WORKERS
+) -> Iterator[Result]:
+    """The function's results, each as it comes; no more than `ahead` tasks are begun before results are taken. An error
+    comes out when all results are out that were there before it was seen."""
+    waiting = iter(tasks)
+    running: set[Future[Result]] = {pool.submit(function, task) for task in islice(waiting, ahead)}
+    while running:
+        ended, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in sorted(ended, key=_failed):
+            yield future.result()
+            running.update(pool.submit(function, task) for task in islice(waiting, 1))
+
+
+def _failed(future: Future[Result]) -> bool:
+    return future.exception() is not None
+
+
+@contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """As many threads as processors, in each of which torch uses just one; after an error, what waits is dropped."""
+    before = torch.get_num_threads()
+    count = min(os.cpu_count() or 1, MOST_WORKERS)
+    pool = ThreadPoolExecutor(count, "weights", torch.set_num_threads, (1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
+
+
+def _pieces(layouts: Sequence[Layout], weight_format: WeightFormat, chunk_bytes: int) -> Iterator[Piece]:
+    weights = {weight.name: weight for layout in layouts for weight in layout.weights}
+    for weight in weights.values():
+        names = [plane.name for plane in planes(weight, weight_format)]
+        places = tuple(
+            {name: layout.locations[weight.name, name] for name in names}
+            for layout in layouts
+            if (weight.name, names[0]) in layout.locations
+        )
+        rows = weight.shape[0]
+        step = max(1, chunk_bytes // (4 * prod(weight.shape[1:])))
+        for start in range(0, rows, step):
+            yield Piece(weight, start, min(start + step, rows), places)
+
+
+def _make_files(out: Path, layouts: Sequence[Layout]) -> None:
+    """All data files in their sizes, with what is in them already."""
+    for layout in layouts:
+        for name, size in layout.files.items():
+            path = out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.truncate(path, size)
+
+
+def _write_piece(out: Path, piece: Piece, reader: WeightReader, weight_format: WeightFormat) -> int:
+    """Returns the checksum of what was written."""
+    packed = packed_rows(reader, piece.weight, weight_format, piece.start, piece.stop)
+    parts = {str(name): _bytes(values) for name, values in packed.items()}
+    for place in piece.places:
+        for name, location in place.items():
+            with (out / location.file).open("r+b") as file:
+                file.seek(_span(piece, location)[0])
+                file.write(parts[name])
+    return _checksum(parts[plane.name] for _ in piece.places for plane in planes(piece.weight, weight_format))
+
+
+def _stored_checksum(out: Path, piece: Piece, weight_format: WeightFormat) -> int:
+    """The checksum of what lies where the piece should."""
+    return _checksum(
+        _read(out / place[plane.name].file, *_span(piece, place[plane.name]))
+        for place in piece.places
+        for plane in planes(piece.weight, weight_format)
+    )
+
+
+def _read(path: Path, offset: int, size: int) -> memoryview:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return memoryview(file.read(size))
+
+
+def _span(piece: Piece, location: Location) -> tuple[int, int]:
+    """First byte and number of bytes of a piece's part of a plane: planes are stored row by row."""
+    row_bytes = location.bytes // piece.weight.shape[0]
+    return location.offset + piece.start * row_bytes, (piece.stop - piece.start) * row_bytes
+
+
+def _piece_bytes(piece: Piece) -> int:
+    return sum(_span(piece, location)[1] for place in piece.places for location in place.values())
+
+
+def _bytes(values: npt.NDArray[np.generic]) -> memoryview:
+    return values.reshape(-1).view(np.uint8).data
+
+
+def _checksum(parts: Iterable[memoryview]) -> int:
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return checksum

@@ -170,8 +170,10 @@ class AdaptedCheckpoint:
             self._check_shape(key, self._file.shape(key), name, expected[part])
 
     def _change(self, name: str) -> _Change:
-        """The change of the tensor `name`; that of the last one is kept, since a tensor is read in several pieces."""
-        if self._latest is None or self._latest[0] != name:
+        """The change of the tensor `name`; that of the last one is kept, since a tensor is read in several pieces, by
+        several threads."""
+        latest = self._latest
+        if latest is None or latest[0] != name:
             keys = self._parts[name]
             parts = {part: self._read(key) for part, key in keys.items()}
             if "lora_A" in parts:
@@ -179,8 +181,9 @@ class AdaptedCheckpoint:
             else:
                 first, second = parts["lora_embedding_B"].T, parts["lora_embedding_A"].T
             scaling = self._config.scaling(_module(keys))
-            self._latest = name, _Change(first, second, scaling, parts.get("lora_magnitude_vector"))
-        return self._latest[1]
+            latest = name, _Change(first, second, scaling, parts.get("lora_magnitude_vector"))
+            self._latest = latest
+        return latest[1]
 
     def _read(self, key: str) -> torch.Tensor:
         found = self._file.read(key).float()

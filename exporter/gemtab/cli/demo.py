@@ -53,11 +53,8 @@ def _version_of(checkpoint: Path) -> str:
 
     from gemtab import resources
 
-    digest = hashlib.sha256()
-    package = resources.PACKAGE
-    for folder, pattern in ((checkpoint, "*"), (package, "**/*.py"), (resources.shaders(), "**/*.jinja")):
-        for path in sorted(folder.glob(pattern)):
-            if path.is_file():
-                digest.update(str(path.relative_to(folder)).encode())
-                digest.update(path.read_bytes())
+    digest = hashlib.sha256(resources.code_digest().encode())
+    for path in sorted(checkpoint.glob("*")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

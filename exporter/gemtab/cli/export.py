@@ -1,13 +1,15 @@
 """`gemtab export`."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.cli.console import out, stage_progress
+from gemtab.cli.console import err, out, stage_progress
 from gemtab.errors import UsageError
 
 
@@ -46,7 +48,11 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is at OUT already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Compile a checkpoint into a bundle: a folder of static files that any web server can offer."""
+    """Compile a checkpoint into a bundle: a folder of static files that any web server can offer.
+
+    An export that was interrupted, killed or stopped by a full disk leaves a folder OUT.partial, from which the same
+    command goes on.
+    """
     from gemtab.cli.tables import print_bundle
     from gemtab.export import choose_weights, export_bundle
     from gemtab.summary import summarise_bundle
@@ -55,7 +61,7 @@ def command(
         raise UsageError(f"There is no folder {source}. SOURCE is the folder of a checkpoint.")
     chosen = choose_weights(source) if weights is None else weight_format(weights)
     started = time.monotonic()
-    with stage_progress(quiet=as_json) as progress:
+    with _interruption_explained(out_folder), stage_progress(quiet=as_json) as progress:
         taken = None if inputs is None else inputs.split(",")
         adapters = adapter or []
         export_bundle(source, out_folder, chosen, context, force, progress, inputs=taken, adapters=adapters)
@@ -66,3 +72,15 @@ def command(
     print_bundle(summary, f"Exported {source} to {out_folder} in {time.monotonic() - started:.1f} s")
     merged = "".join(f" --adapter {folder}" for folder in adapters)
     out.print(f"\nNext: `gemtab verify {out_folder} --checkpoint {source}{merged}`, `gemtab serve {out_folder}`.")
+
+
+@contextmanager
+def _interruption_explained(out_folder: Path) -> Iterator[None]:
+    """Says how things stand after Ctrl-C."""
+    from gemtab.bundle.partial import kept_note
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(kept_note(out_folder), markup=False, soft_wrap=not err.is_terminal)
+        raise

@@ -10,6 +10,9 @@ import torch
 _NEAR = 2.0**-7
 """How far a rounded value may lie from the grid that the block's largest value spans, relatively."""
 
+_FEW = 4
+"""Values of a block that are looked at first."""
+
 _HALF_STEP = 0x8000
 """Half of the distance to the next bf16, in the bits of an f32."""
 
@@ -20,14 +23,20 @@ def on_grid(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor) -> 
     values: [..., 32] f32; codes: [..., 32], 8 standing for 0, of which -8 is the largest value's; scales: [...] f16.
     Scales of other blocks stay as they are.
     """
-    numbers = codes.float() - 8
-    near = (numbers * scales.float()[..., None] - values).abs() <= values.abs() * _NEAR
-    blocks = near.all(-1) & (scales != 0)
-    if not bool(blocks.any()):
+    # Where there is no grid, hardly a block passes for one by its first values, and the others need not be looked at.
+    few = _near(values[..., :_FEW], codes[..., :_FEW], scales) & (scales != 0)
+    if not bool(few.any()):
         return scales
+    index = few.nonzero(as_tuple=True)
+    index = tuple(axis[_near(values[index], codes[index], scales[index])] for axis in index)
     found = scales.clone()
-    found[blocks] = _recovered(values[blocks].contiguous(), numbers[blocks], scales[blocks])
+    found[index] = _recovered(values[index], codes[index].float() - 8, scales[index])
     return found
+
+
+def _near(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """Whether all values of a block are near to what codes and scale say, [...]."""
+    return ((codes.float() - 8) * scales.float()[..., None] - values).abs().le(values.abs() * _NEAR).all(-1)
 
 
 def _recovered(values: torch.Tensor, numbers: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:

@@ -13,8 +13,8 @@ from gemtab.quantize.grid import on_grid
 
 Planes = dict[PlaneName, npt.NDArray[np.generic]]
 
-# Values packed at a time, so that the temporaries of a large tensor stay small (64 MB each).
-_CHUNK = 1 << 24
+# Values packed at a time, so that a step finds in the processor's cache what the one before it left (2 MB each).
+_CHUNK = 1 << 19
 
 
 def pack(tensor: torch.Tensor, weight_format: PlainFormat) -> Planes:
@@ -87,14 +87,20 @@ def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.T
     zero = zero_point(weight_format)
     columns = padded_columns(rows.shape[1])
     values = pad(rows.float(), (0, columns - rows.shape[1])).reshape(-1, columns // BLOCK, BLOCK)
-    low, high = torch.aminmax(values, dim=-1)
+    low, high = values.amin(-1), values.amax(-1)  # torch.aminmax is four times as slow along an axis
     scales = _to_f16(torch.where(high > -low, high, low) / -zero)
     inverse = torch.where(scales == 0, 0.0, 1.0 / scales.float())
-    codes = (values * inverse[..., None]).add_(zero + 0.5).floor_().clamp_(0, 2 * zero - 1).to(torch.uint8)
+    codes = (values * inverse[..., None]).add_(zero + 0.5).clamp_(0, 2 * zero - 1).to(torch.uint8)
     if weight_format == "q4":
         scales = on_grid(values, codes, scales)
-        codes = codes[..., 0::2] | (codes[..., 1::2] << 4)
+        codes = _nibbles(codes)
     return codes, scales
+
+
+def _nibbles(codes: torch.Tensor) -> torch.Tensor:
+    """codes [..., 32] u8 below 16 -> [..., 16], pairs in a byte, the earlier one low."""
+    pairs = codes.numpy().view("<u2")
+    return torch.from_numpy((pairs | (pairs >> 4)).astype(np.uint8))
 
 
 def _to_f16(tensor: torch.Tensor) -> torch.Tensor:

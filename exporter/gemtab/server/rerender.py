@@ -6,9 +6,9 @@ from gemtab.backends.webgpu.compile import build_text_plan
 from gemtab.backends.webgpu.compile_tower import build_tower
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.folder import load_plan, read_manifest
+from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import PlanEntry, WeightFormat
 from gemtab.bundle.plan import Plan
-from gemtab.bundle.shards import Location
 from gemtab.checkpoint import load_spec
 from gemtab.graph import Graph
 from gemtab.model.text import fill_graph, text_graph

@@ -18,6 +18,7 @@ from gemtab.backends.webgpu.lower import (
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.render import KernelSource
 from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import MemoryNeed, PlanEntry, WeightFormat
 from gemtab.bundle.plan import (
     Dispatch,
@@ -31,7 +32,6 @@ from gemtab.bundle.plan import (
     WeightBuffer,
     evaluate,
 )
-from gemtab.bundle.shards import Location
 from gemtab.errors import DeviceError
 from gemtab.graph import Graph, known
 from gemtab.quantize import WeightReader

@@ -8,9 +8,9 @@ from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.lower import Activation, Shared
 from gemtab.backends.webgpu.lower_tower import TowerLowering
 from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import PlanEntry, Tower, WeightFormat
 from gemtab.bundle.plan import Expr, Limits, Plan, ScratchBuffer, WeightBuffer
-from gemtab.bundle.shards import Location
 from gemtab.graph import Graph
 from gemtab.quantize import WeightReader
 

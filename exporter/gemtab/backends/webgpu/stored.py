@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import WeightBuffer
-from gemtab.bundle.shards import Location
 from gemtab.errors import DeviceError
 from gemtab.graph import Weight
 from gemtab.quantize import StorageFormat, planes, storage_format

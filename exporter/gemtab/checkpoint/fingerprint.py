@@ -1,0 +1,36 @@
+"""What an export is made of, in one line: two exports with the same write the same weights."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gemtab import __version__
+from gemtab.resources import code_digest
+
+_MADE_OF = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
+
+_LENGTH_BYTES = 8
+
+
+def fingerprint(source: Path, adapters: Sequence[Path], options: str) -> str:
+    """A digest of the checkpoint and of the adapters (sizes, times and headers of their files, not the values), of the
+    options that decide what is written, and of this version of gemtab."""
+    files = [list(_described(folder)) for folder in (source, *adapters)]
+    text = json.dumps([__version__, code_digest(), files, options])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _described(folder: Path) -> Iterator[tuple[str, int, int, str]]:
+    for pattern in _MADE_OF:
+        for path in sorted(folder.glob(pattern)):
+            stat = path.stat()
+            yield path.name, stat.st_size, stat.st_mtime_ns, hashlib.sha256(_head(path)).hexdigest()
+
+
+def _head(path: Path) -> bytes:
+    """A JSON file, or a safetensors file's header, which begins with its length."""
+    with path.open("rb") as file:
+        if path.suffix != ".safetensors":
+            return file.read()
+        return file.read(int.from_bytes(file.read(_LENGTH_BYTES), "little"))
