@@ -56,3 +56,9 @@ class MediaError(GemtabError):
     """A picture, sound or clip is damaged, of an unknown kind, or beyond a limit."""
 
     exit_code = 9
+
+
+class HubError(GemtabError):
+    """A model hub cannot be reached, or does not give or take what it was asked to."""
+
+    exit_code = 10

@@ -30,6 +30,7 @@ from gemtab.bundle.onnx_files import (
 from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
+from gemtab.card import with_card
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.errors import CheckpointError, OutputError, UsageError
@@ -68,6 +69,7 @@ def export_bundle(
     *,
     inputs: Sequence[str] | None = None,
     adapters: Sequence[Path] = (),
+    name: str | None = None,
     limits: Limits | None = None,
     slice_bytes: int = SLICE_BYTES,
 ) -> Manifest:
@@ -77,6 +79,7 @@ def export_bundle(
     force: replaces a bundle that is there already; any other folder is left alone.
     inputs: what the bundle is to take beside text, by default all that the model does; towers of others are left out.
     adapters: folders of LoRA adapters that are merged into the checkpoint, in this order.
+    name: what the checkpoint is called, by default as its folder is.
     limits: what the plans may ask of a device, by default what every WebGPU device gives; slice_bytes: how much of a
     file is downloaded and checked at a time.
     Raises UsageError where context or inputs are not the model's, CheckpointError for what is wrong with the source,
@@ -99,7 +102,9 @@ def export_bundle(
     check_output(out, force)
     layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
     made_of = fingerprint(source, adapters, repr([weights, layouts]))
-    export = _Export(source, adapters, spec, taken, reader, weights, context, limits or Limits(), slice_bytes, progress)
+    limits = limits or Limits()
+    described = _described(name or source.resolve().name, source, adapters, spec)
+    export = _Export(source, described, spec, taken, reader, weights, context, limits, slice_bytes, progress)
     with partial(out, made_of, [*layouts.values()], _copied_bytes(source, taken)) as unfinished:
         return export.write(unfinished, layouts)
 
@@ -206,8 +211,8 @@ def _graphs(spec: ModelSpec) -> dict[str, Graph]:
 class _Export:
     """One export: what of, and how. See export_bundle."""
 
-    source: Path
-    adapters: Sequence[Path]
+    checkpoint: Path
+    source: Source
     spec: ModelSpec
     inputs: tuple[Input, ...]
     reader: CheckpointWeights
@@ -219,15 +224,15 @@ class _Export:
 
     def write(self, unfinished: Partial, layouts: dict[str, Layout]) -> Manifest:
         """Writes the bundle, its manifest last."""
-        folder = unfinished.folder
+        out = unfinished.folder
         self._write_weights(unfinished, [*layouts.values()])
-        locations = self._write_graphs(folder, layouts)
+        locations = self._write_graphs(out, layouts)
         self.progress.begin("Compiling for WebGPU", 0)
-        plans = self._compile(folder, locations)
-        towers = self._compile_towers(folder, locations)
-        _copy_files(self.source, folder, self.inputs, self.weights)
-        manifest = self._manifest(folder, plans, towers)
-        write_manifest(folder, manifest)
+        plans = self._compile(out, locations)
+        towers = self._compile_towers(out, locations)
+        _copy_files(self.checkpoint, out, self.inputs, self.weights)
+        manifest = with_card(out, self._manifest(out, plans, towers))
+        write_manifest(out, manifest)
         return manifest
 
     def _write_weights(self, unfinished: Partial, layouts: Sequence[Layout]) -> None:
@@ -237,41 +242,41 @@ class _Export:
         advance, journal = self.progress.advance, unfinished.journal
         write_weights(unfinished.folder, layouts, self.reader, self.weights, advance, journal)
 
-    def _write_graphs(self, folder: Path, layouts: dict[str, Layout]) -> Locations:
+    def _write_graphs(self, out: Path, layouts: dict[str, Layout]) -> Locations:
         """Writes the ONNX graphs. Returns where the weights lie: of the tied embedding, which two graphs need and
         have, in the file that comes first in a download."""
         locations: Locations = {}
         for stem, graph in _graphs(self.spec).items():
-            write_onnx(folder, stem, graph, self.weights, layouts[stem].locations)
+            write_onnx(out, stem, graph, self.weights, layouts[stem].locations)
             locations = {**layouts[stem].locations, **locations}
         return locations
 
-    def _compile(self, folder: Path, locations: Locations) -> CompiledPlans:
+    def _compile(self, out: Path, locations: Locations) -> CompiledPlans:
         text = self.spec.text
         media = self.spec.vision is not None or self.spec.audio is not None
         filling, whole = fill_graph(text, media), text_graph(text)
-        return compile_plans(filling, whole, self.weights, locations, self.reader, folder, self.context, self.limits)
+        return compile_plans(filling, whole, self.weights, locations, self.reader, out, self.context, self.limits)
 
-    def _compile_towers(self, folder: Path, locations: Locations) -> Towers:
+    def _compile_towers(self, out: Path, locations: Locations) -> Towers:
         """Writes the plans of the model's towers."""
         entries = {
-            tower: compile_tower(tower, graph, self.weights, locations, self.reader, folder, self.limits)
+            tower: compile_tower(tower, graph, self.weights, locations, self.reader, out, self.limits)
             for tower, graph in tower_graphs(self.spec).items()
         }
         return Towers(image=entries.get("image", ()), audio=entries.get("audio", ()))
 
-    def _manifest(self, folder: Path, plans: CompiledPlans, towers: Towers) -> Manifest:
-        files = _files(folder)
-        self.progress.begin("Computing digests", sum((folder / name).stat().st_size for name in files))
+    def _manifest(self, out: Path, plans: CompiledPlans, towers: Towers) -> Manifest:
+        files = _files(out)
+        self.progress.begin("Computing digests", sum((out / name).stat().st_size for name in files))
         return Manifest(
             gemtab=gemtab.__version__,
-            source=_described(self.source, self.adapters, self.spec),
+            source=self.source,
             weights=self.weights,
             context=self.context,
             inputs=self.inputs,
             plans=tuple(plans.entries),
             towers=towers,
-            files=digest_files(folder, files, self.slice_bytes, self.progress.advance),
+            files=digest_files(out, files, self.slice_bytes, self.progress.advance),
             memory=plans.memory,
         )
 
@@ -302,10 +307,10 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _described(source: Path, adapters: Sequence[Path], spec: ModelSpec) -> Source:
+def _described(name: str, source: Path, adapters: Sequence[Path], spec: ModelSpec) -> Source:
     """What is exported. Folders' names only: where they lie on the exporting machine is nobody's business."""
     return Source(
-        name=source.resolve().name,
+        name=name,
         model_type=spec.model_type,
         licence=read_licence(source),
         adapters=tuple(adapter.resolve().name for adapter in adapters),

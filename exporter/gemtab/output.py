@@ -19,6 +19,11 @@ _REASONS = {
 }
 
 
+def disk_full(error: Exception) -> bool:
+    """Whether the error is that a disk, or one's part of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def check_room(out: Path, needed: int, held: int = 0) -> None:
     """Raises OutputError where the disk of `out` is too small for `needed` bytes, of which `held` are there already."""
     place = next((folder for folder in out.absolute().parents if folder.is_dir()), None)

@@ -25,6 +25,7 @@ from gemtab.bundle.layout import Layout, Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
 from gemtab.quantize import WeightReader, packed_rows, planes
+from gemtab.quantize.formats import PlaneName
 
 CHUNK_BYTES = 16 << 20
 """How much of a weight, as f32, is read and packed at a time."""
@@ -46,7 +47,7 @@ class Piece:
     weight: Weight
     start: int
     stop: int
-    places: tuple[dict[str, Location], ...]
+    places: tuple[dict[PlaneName, Location], ...]
 
 
 def write_weights(
@@ -145,7 +146,7 @@ def _make_files(out: Path, layouts: Sequence[Layout]) -> None:
 def _write_piece(out: Path, piece: Piece, reader: WeightReader, weight_format: WeightFormat) -> int:
     """Returns the checksum of what was written."""
     packed = packed_rows(reader, piece.weight, weight_format, piece.start, piece.stop)
-    parts = {str(name): _bytes(values) for name, values in packed.items()}
+    parts = {name: _bytes(values) for name, values in packed.items()}
     for place in piece.places:
         for name, location in place.items():
             with (out / location.file).open("r+b") as file:

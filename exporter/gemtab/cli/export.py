@@ -10,7 +10,6 @@ import typer
 
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.cli.console import err, out, stage_progress
-from gemtab.errors import UsageError
 
 
 def weight_format(text: str) -> WeightFormat:
@@ -23,7 +22,13 @@ def weight_format(text: str) -> WeightFormat:
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help="Folder of a Gemma 4 checkpoint, as transformers saves it.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a Gemma 4 checkpoint, as transformers saves it, or a model's id on the hub, such as "
+            "google/gemma-4-E2B-it."
+        ),
+    ],
     out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the bundle to be made.")],
     weights: Annotated[
         str | None,
@@ -45,6 +50,9 @@ def command(
         list[Path] | None,
         typer.Option(help="Folder of a LoRA adapter to merge; given several times, they are merged in this order."),
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a model of the hub. [default: its main branch]")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is at OUT already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -53,25 +61,40 @@ def command(
     An export that was interrupted, killed or stopped by a full disk leaves a folder OUT.partial, from which the same
     command goes on.
     """
+    from gemtab.checkpoint.hub import checkpoint_folder, is_hub_id
     from gemtab.cli.tables import print_bundle
-    from gemtab.export import choose_weights, export_bundle
+    from gemtab.export import check_output, choose_weights, export_bundle
     from gemtab.summary import summarise_bundle
 
-    if not source.is_dir():
-        raise UsageError(f"There is no folder {source}. SOURCE is the folder of a checkpoint.")
-    chosen = choose_weights(source) if weights is None else weight_format(weights)
+    wanted = None if weights is None else weight_format(weights)
+    taken = None if inputs is None else inputs.split(",")
+    adapters = adapter or []
+    check_output(out_folder, force)
+    checkpoint = checkpoint_folder(source, revision, show_progress=err.is_terminal and not as_json)
+    chosen = wanted or choose_weights(checkpoint)
     started = time.monotonic()
     with _interruption_explained(out_folder), stage_progress(quiet=as_json) as progress:
-        taken = None if inputs is None else inputs.split(",")
-        adapters = adapter or []
-        export_bundle(source, out_folder, chosen, context, force, progress, inputs=taken, adapters=adapters)
+        export_bundle(
+            checkpoint,
+            out_folder,
+            chosen,
+            context,
+            force,
+            progress,
+            inputs=taken,
+            adapters=adapters,
+            name=source if is_hub_id(source) else None,
+        )
     summary = summarise_bundle(out_folder)
     if as_json:
         out.file.write(summary.model_dump_json(indent=1) + "\n")
         return
     print_bundle(summary, f"Exported {source} to {out_folder} in {time.monotonic() - started:.1f} s")
     merged = "".join(f" --adapter {folder}" for folder in adapters)
-    out.print(f"\nNext: `gemtab verify {out_folder} --checkpoint {source}{merged}`, `gemtab serve {out_folder}`.")
+    pinned = "" if revision is None else f" --revision {revision}"
+    out.print(
+        f"\nNext: `gemtab verify {out_folder} --checkpoint {source}{merged}{pinned}`, `gemtab serve {out_folder}`."
+    )
 
 
 @contextmanager

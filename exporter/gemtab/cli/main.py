@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gemtab import __version__
-from gemtab.cli import demo, export, inspect, run, serve, synth, verify
+from gemtab.cli import demo, export, inspect, publish, run, serve, synth, verify
 from gemtab.cli.console import err, print_error
 from gemtab.errors import GemtabError
 
@@ -17,9 +17,10 @@ app = typer.Typer(
     name="gemtab",
     help="Puts a Gemma 4 checkpoint into a browser tab.\n\n"
     "EXPORT a checkpoint to a bundle, a folder of static files; INSPECT it, VERIFY it against the checkpoint, RUN it "
-    "here; SERVE it to a browser, which runs it on its own GPU. DEMO does all that with a tiny model that comes along.",
+    "here; SERVE it to a browser, which runs it on its own GPU; PUBLISH it. DEMO does all that with a tiny model that "
+    "comes along. SYNTH makes random checkpoints of any size.",
     epilog="Exit codes: 0 done · 2 wrong use · 3 checkpoint · 4 bundle · 5 GPU · 6 parity · 7 context · 8 output · "
-    "130 interrupted.",
+    "9 media · 10 hub · 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,6 +34,7 @@ app.command("verify")(verify.command)
 app.command("run")(run.command)
 app.command("serve")(serve.command)
 app.command("demo")(demo.command)
+app.command("publish")(publish.command)
 app.command("synth")(synth.command)
 
 

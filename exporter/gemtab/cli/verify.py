@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemtab.cli.console import out, stage_progress
+from gemtab.cli.console import err, out, stage_progress
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
 
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 def command(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="The checkpoint it was exported from; without it, only the arithmetic is compared."),
+        str | None,
+        typer.Option(
+            help="The checkpoint it was exported from, a folder or an id on the hub; without it, only the arithmetic "
+            "is compared."
+        ),
     ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a checkpoint of the hub.")] = None,
     adapter: Annotated[
         list[Path] | None, typer.Option(help="Folder of an adapter that was merged into it; in the export's order.")
     ] = None,
@@ -32,16 +36,19 @@ def command(
     """
     require("wgpu", "onnxruntime")
     from gemtab.bundle.folder import check_files, read_manifest
+    from gemtab.checkpoint.hub import checkpoint_folder
     from gemtab.cli.tables import print_parity
     from gemtab.parity.verify import verify_bundle
 
+    shown = err.is_terminal and not as_json
+    source = None if checkpoint is None else checkpoint_folder(checkpoint, revision, shown)
     with stage_progress(quiet=as_json) as progress:
         progress.begin("Checking the files")
         manifest = read_manifest(bundle)
         adapters = adapter or []
-        _check_adapters(bundle, manifest, checkpoint, adapters)
+        _check_adapters(bundle, manifest, source, adapters)
         check_files(bundle, manifest)
-        parity = verify_bundle(bundle, checkpoint, progress.begin, adapters)
+        parity = verify_bundle(bundle, source, progress.begin, adapters)
     if as_json:
         out.file.write(parity.model_dump_json(indent=1) + "\n")
     else:

@@ -9,6 +9,7 @@ from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.folder import PARITY_NAME, accept_file, load_plan, read_manifest
 from gemtab.bundle.manifest import Manifest, WeightFormat
 from gemtab.bundle.plan import Plan, StateBuffer
+from gemtab.card import add_parity
 from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
 from gemtab.errors import ParityError
@@ -64,6 +65,7 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
     )
     (folder / PARITY_NAME).write_text(parity.model_dump_json(indent=1) + "\n", encoding="utf-8")
     accept_file(folder, PARITY_NAME)
+    add_parity(folder, parity)
     _judge(parity, manifest.weights)
     return parity
 

@@ -1,0 +1,112 @@
+"""The model card of a bundle, README.md: what it is, for a model hub and for people."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gemtab import __version__
+from gemtab.bundle.digest import digest_file
+from gemtab.bundle.folder import accept_file, read_manifest
+from gemtab.bundle.manifest import Manifest, WeightFormat
+from gemtab.parity.report import Parity
+
+CARD_NAME = "README.md"
+
+_RECIPES: dict[WeightFormat, str] = {
+    "f32": "as they are, in f32",
+    "f16": "rounded to f16",
+    "q8": "8 bits in blocks of 32 columns, an f16 scale a block",
+    "q4": "4 bits in blocks of 32 columns, an f16 scale a block",
+    "qat": "the codes that the checkpoint was trained with, 2 to 8 bits, the rest in f16",
+}
+
+
+def with_card(folder: Path, manifest: Manifest, parity: Parity | None = None) -> Manifest:
+    """Writes the card of the bundle in `folder`, and returns the manifest with it in it."""
+    path = folder / CARD_NAME
+    path.write_text(model_card(manifest, parity), encoding="utf-8")
+    return manifest.model_copy(update={"files": {**manifest.files, CARD_NAME: digest_file(path)}})
+
+
+def add_parity(folder: Path, parity: Parity) -> None:
+    """Brings the card of a bundle up to date with its parity report."""
+    (folder / CARD_NAME).write_text(model_card(read_manifest(folder), parity), encoding="utf-8")
+    accept_file(folder, CARD_NAME)
+
+
+def model_card(manifest: Manifest, parity: Parity | None) -> str:
+    """The card's text, in Markdown with the head that model hubs read."""
+    sections = (_head(manifest), _introduction(manifest), _facts(manifest), _use(manifest), _truth(parity))
+    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+
+
+def _head(manifest: Manifest) -> Iterator[str]:
+    source = manifest.source
+    yield "---"
+    if "/" in source.name:
+        yield f"base_model: {source.name}"
+        yield "base_model_relation: quantized"
+    if source.licence:
+        yield f"license: {source.licence}"
+    yield "library_name: gemtab"
+    yield "tags: [gemtab, webgpu, onnx, transformers.js]"
+    yield "---"
+
+
+def _introduction(manifest: Manifest) -> Iterator[str]:
+    name = manifest.source.name
+    yield f"# {name.rsplit('/', 1)[-1]} for the browser"
+    yield ""
+    yield f"{_linked(name)}, compiled by gemtab {__version__} to static files that a page runs on its visitor's own"
+    yield "GPU, by WebGPU. Nothing that is written to it leaves the browser. The same weights serve ONNX Runtime and"
+    yield "transformers.js, by the graphs in `onnx`."
+
+
+def _linked(name: str) -> str:
+    return f"[{name}](https://huggingface.co/{name})" if "/" in name else name
+
+
+def _facts(manifest: Manifest) -> Iterator[str]:
+    source, memory = manifest.source, manifest.memory
+    gpu = memory.weights + memory.state + memory.scratch
+    yield "| | |"
+    yield "| --- | --- |"
+    yield f"| base model | {_linked(source.name)} ({source.model_type}) |"
+    if source.adapters:
+        yield f"| merged adapters | {', '.join(source.adapters)} |"
+    yield f"| licence | {source.licence or 'not stated in the checkpoint; that of the base model'} |"
+    yield f"| takes | {', '.join(manifest.inputs)} |"
+    yield f"| weights | {_RECIPES[manifest.weights]} ({manifest.weights}); norms and routers in f32 |"
+    yield f"| context | {manifest.context:,} tokens |"
+    yield f"| size | {_gigabytes(sum(file.bytes for file in manifest.files.values()))} in all |"
+    yield f"| a tab loads | {_gigabytes(memory.weights)} for text, and at most {_gigabytes(gpu)} of GPU memory |"
+
+
+def _use(manifest: Manifest) -> Iterator[str]:
+    folder = manifest.source.name.rsplit("/", 1)[-1]
+    yield "## On a page"
+    yield ""
+    yield "Put these files and gemtab's site (`gemtab-chat.js` and what is beside it) on one host, over HTTPS:"
+    yield ""
+    yield "```html"
+    yield '<script type="module" src="./gemtab-chat.js"></script>'
+    yield f'<gemtab-chat src="bundles/{folder}/"></gemtab-chat>'
+    yield "```"
+
+
+def _truth(parity: Parity | None) -> Iterator[str]:
+    yield "## How true it is"
+    yield ""
+    if parity is None:
+        yield "Not verified yet: `gemtab verify` compares it with the checkpoint."
+        return
+    yield f"Compared over {parity.steps} tokens of {parity.prompts} prompts ({parity.adapter}); see `parity.json`."
+    yield ""
+    yield "| backend | against | RMS error of logits | KL, nats | same top token | same greedy text |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for one in parity.comparisons:
+        numbers = f"{one.rms_error:.2g} | {one.kl:.2g} | {one.top1:.1%} | {one.greedy_match:.0%}"
+        yield f"| {one.backend} | {one.against} | {numbers} |"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB"

@@ -1,0 +1,55 @@
+"""`gemtab publish`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from gemtab.cli.console import err, out, size
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    to: Annotated[
+        str | None, typer.Option(help="Model repository on the hub, user/name, which is made if it is not there.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+) -> None:
+    """Upload a bundle to a model hub; without --to, print the commands for other hosts of static files.
+
+    Every file is checked against its digest first. HF_ENDPOINT and HF_TOKEN mean what they mean to huggingface_hub.
+    """
+    from gemtab.publish import files_to_publish, host_commands, upload
+
+    files = files_to_publish(bundle)
+    if to is None:
+        _print_commands(host_commands(bundle))
+        return
+    if dry_run:
+        _print_files(files, f"Would be uploaded to {to}")
+        return
+    err.print(f"Uploading {len(files)} files, {size(sum(files.values()))}, to {to}", markup=False)
+    out.print(f"Published: {upload(bundle, files, to, private)}", markup=False, soft_wrap=True)
+
+
+def _print_commands(commands: dict[str, str]) -> None:
+    out.print("The bundle is a folder of static files: any host over HTTPS will do that answers range requests.\n")
+    for host, line in commands.items():
+        out.print(f"{host}:\n    {line}", markup=False, soft_wrap=True)
+    out.print(
+        "\nWhere the page has another origin, let the host answer with `Access-Control-Allow-Origin`. Upload "
+        "gemtab.json last, so that nobody loads a bundle half way.",
+        soft_wrap=True,
+    )
+
+
+def _print_files(files: dict[str, int], title: str) -> None:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("file", overflow="fold")
+    table.add_column("size", justify="right")
+    for name, count in files.items():
+        table.add_row(name, size(count))
+    table.add_row(f"{len(files)} files", size(sum(files.values())))
+    out.print(table)

@@ -1,0 +1,61 @@
+"""The model card that a bundle carries."""
+
+import shutil
+from pathlib import Path
+
+from gemtab.bundle.folder import check_files, read_manifest
+from gemtab.card import CARD_NAME, add_parity, model_card
+from gemtab.parity.report import Comparison, Parity
+
+PARITY = Parity(
+    gemtab="1",
+    prompts=3,
+    steps=72,
+    longest_prompt=40,
+    adapter="a GPU",
+    comparisons=(
+        Comparison(
+            backend="webgpu f16",
+            against="checkpoint",
+            max_error=1.0,
+            rms_error=0.125,
+            kl=0.002,
+            top1=0.958,
+            tie_margin=0.1,
+            near_ties=1,
+            greedy_match=1.0,
+        ),
+    ),
+)
+
+
+def test_an_export_says_what_it_is(exported: Path) -> None:
+    manifest = read_manifest(exported)
+    card = (exported / CARD_NAME).read_text()
+    assert card == model_card(manifest, None)
+    head, body = card.split("---\n")[1:]
+    assert "license: apache-2.0" in head
+    assert "base_model" not in head, "a folder on this machine is no model of a hub"
+    for words in ("4 bits in blocks of 32", "512 tokens", "text, image, video, audio", "Not verified yet"):
+        assert words in body
+    assert '<gemtab-chat src="bundles/tiny/">' in body
+    assert str(exported.parent) not in card
+
+
+def test_a_model_of_a_hub_is_named_as_the_base_model(exported: Path) -> None:
+    manifest = read_manifest(exported)
+    source = manifest.source.model_copy(update={"name": "google/gemma-4-E2B-it", "adapters": ("mine",)})
+    card = model_card(manifest.model_copy(update={"source": source}), None)
+    assert "base_model: google/gemma-4-E2B-it\n" in card
+    assert "[google/gemma-4-E2B-it](https://huggingface.co/google/gemma-4-E2B-it)" in card
+    assert "| merged adapters | mine |" in card
+    assert 'src="bundles/gemma-4-E2B-it/"' in card
+
+
+def test_parity_is_told_once_it_is_known(exported: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(exported, tmp_path / "bundle"))
+    add_parity(bundle, PARITY)
+    card = (bundle / CARD_NAME).read_text()
+    assert "| webgpu f16 | checkpoint | 0.12 | 0.002 | 95.8% | 100% |" in card
+    assert "Not verified" not in card
+    check_files(bundle, read_manifest(bundle))

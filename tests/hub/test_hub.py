@@ -1,0 +1,170 @@
+"""Checkpoints from a hub and bundles to one, by the real client against a hub on this machine."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gemtab.bundle.folder import check_files, read_manifest
+from gemtab.export import export_bundle
+from gemtab.resources import tiny_checkpoint
+from tests.cli.conftest import Ended, ended, start_gemtab
+from tests.hub.server import COMMIT, TOKEN, Hub, serving
+from tests.silent import Silent
+
+Run = Callable[..., Ended]
+MODEL = "maker/tiny-gemma"
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "README.md").write_text("Nothing yet.")
+    with serving(Hub({MODEL: tiny_checkpoint(), "maker/empty": empty})) as served:
+        yield served
+
+
+@pytest.fixture
+def run(hub: Hub, tmp_path: Path) -> Run:
+    """Runs `gemtab` with its own cache of the hub's, in a folder of its own."""
+
+    def run(*arguments: str | Path, url: str | None = None, **environment: str) -> Ended:
+        settings = {"HF_ENDPOINT": url or hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+        return ended(start_gemtab(*arguments, environment={**settings, **environment}))
+
+    return run
+
+
+def closed_port() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{found.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("published") / "tiny"
+    export_bundle(tiny_checkpoint(), out, "q4", context=512, force=False, progress=Silent(), name=MODEL)
+    return out
+
+
+def test_a_models_id_is_downloaded_exported_and_then_taken_from_the_cache(run: Run, hub: Hub, tmp_path: Path) -> None:
+    result = run("export", MODEL, tmp_path / "out", "--revision", "v1")
+    assert result.code == 0, result.err
+    assert f"--checkpoint {MODEL} --revision v1" in " ".join(result.out.split())
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest.source.name == MODEL
+    assert manifest.source.licence == "apache-2.0"
+    check_files(tmp_path / "out", manifest)
+    asked = {name for name, _ in hub.asked}
+    assert "model.safetensors" in asked and "README.md" in asked
+    hub.asked.clear()
+    offline = run("export", MODEL, tmp_path / "again", "--revision", "v1", HF_HUB_OFFLINE="1")
+    assert offline.code == 0, offline.err
+    unreachable = run("export", MODEL, tmp_path / "third", "--revision", COMMIT, url=closed_port())
+    assert unreachable.code == 0, unreachable.err
+    assert hub.asked == []
+
+
+def test_a_download_that_broke_off_is_gone_on_with(run: Run, hub: Hub, tmp_path: Path) -> None:
+    hub.breaks_at["model.safetensors"] = 12_000_000
+    result = run("export", MODEL, tmp_path / "out")
+    assert result.code == 0, result.err
+    # The client takes 10 MiB at a time, and asks again for what comes after the last that it has.
+    assert [asked for name, asked in hub.asked if name == "model.safetensors"] == [None, "bytes=10485760-"]
+
+
+def test_a_folder_of_that_name_wins(run: Run, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path("exporter").resolve()))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_checkpoint(), tmp_path / MODEL)
+    assert run("export", MODEL, tmp_path / "out").code == 0
+    assert read_manifest(tmp_path / "out").source.name == "tiny-gemma"
+    assert hub.asked == []
+    run("export", MODEL, tmp_path / "other", "--revision", "v1").refused(2, "--revision v1", "is a folder here")
+
+
+@pytest.mark.parametrize(
+    ("model", "revision", "words"),
+    [
+        ("maker/none", None, ("There is no folder maker/none", "hub has no such model", "hf auth login")),
+        ("maker/gated", None, ("is gated", "accept", "hf auth login")),
+        (MODEL, "v9", ("has no revision v9",)),
+        ("maker/empty", None, ("has no config.json",)),
+    ],
+)
+def test_what_the_hub_does_not_give(
+    run: Run, hub: Hub, tmp_path: Path, model: str, revision: str | None, words: tuple[str, ...]
+) -> None:
+    hub.gated = ("maker/gated",)
+    more = [] if revision is None else ["--revision", revision]
+    run("export", model, tmp_path / "out", *more).refused(10, *words)
+
+
+def test_no_network(run: Run, tmp_path: Path) -> None:
+    run("export", MODEL, tmp_path / "out", url=closed_port()).refused(10, "cannot be reached", "HF_HUB_OFFLINE")
+    run("export", MODEL, tmp_path / "out", HF_HUB_OFFLINE="1").refused(10, "cannot be reached", "HF_HUB_OFFLINE")
+
+
+def test_a_bundle_is_published_and_an_earlier_one_replaced(run: Run, hub: Hub, bundle: Path) -> None:
+    old = {"onnx/embed_tokens_fp16.onnx_data": b"old", "notes.txt": b"mine"}
+    hub.repositories["me/tiny-web"] = dict(old)
+    result = run("publish", bundle, "--to", "me/tiny-web", HF_TOKEN=TOKEN)
+    assert result.code == 0, result.err
+    assert f"{hub.url}/me/tiny-web/commit/{COMMIT}" in result.out
+    expected = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    found = hub.repositories["me/tiny-web"]
+    assert found == {**expected, "notes.txt": b"mine"}
+    assert "gemtab.json" in found and b"base_model: maker/tiny-gemma" in found["README.md"]
+
+
+def test_a_new_repository_can_be_private(run: Run, hub: Hub, bundle: Path) -> None:
+    assert run("publish", bundle, "--to", "me/secret", "--private", HF_TOKEN=TOKEN).code == 0
+    assert hub.private == {"me/secret"}
+
+
+def test_a_dry_run_says_what_would_be_uploaded_and_does_not(run: Run, hub: Hub, bundle: Path) -> None:
+    result = run("publish", bundle, "--to", "me/tiny-web", "--dry-run")
+    assert result.code == 0, result.err
+    for name in ("gemtab.json", "README.md", "onnx/embed_tokens_q4.onnx_data"):
+        assert name in result.out
+    assert hub.repositories == {}
+
+
+def test_without_a_repository_commands_are_printed(run: Run, bundle: Path) -> None:
+    result = run("publish", bundle)
+    assert result.code == 0
+    for command in ("rsync -a", "aws s3 sync", "rclone sync", "gemtab publish"):
+        assert command in result.out
+    assert str(bundle) in result.out
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        ({}, ("could not be written", "hf auth login")),
+        ({"HF_TOKEN": "hf_wrong"}, ("another login", "may write to me's")),
+    ],
+)
+def test_who_may_not_write_is_told_to_log_in(
+    run: Run, bundle: Path, token: dict[str, str], words: tuple[str, ...]
+) -> None:
+    result = run("publish", bundle, "--to", "me/tiny-web", **token)
+    assert result.code == 10
+    assert all(word in result.err for word in words), result.err
+
+
+def test_a_damaged_bundle_is_not_published(run: Run, hub: Hub, bundle: Path, tmp_path: Path) -> None:
+    spoilt = Path(shutil.copytree(bundle, tmp_path / "spoilt"))
+    (spoilt / "config.json").write_text("{}")
+    run("publish", spoilt, "--to", "me/tiny-web", HF_TOKEN=TOKEN).refused(4, "config.json")
+    assert hub.repositories == {}
+
+
+def test_a_name_that_no_repository_can_have(run: Run, bundle: Path) -> None:
+    result = run("publish", bundle, "--to", "a/b/c", HF_TOKEN=TOKEN)
+    assert result.code == 2
+    assert "user/name" in result.err
