@@ -3,9 +3,8 @@
 import errno
 import json
 import os
-import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from gemtab.bundle.onnx_files import (
 )
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import Location, write_weights
-from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
+from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
@@ -59,7 +58,7 @@ class Progress(Protocol):
 def export_bundle(
     source: Path,
     out: Path,
-    weights: WeightFormat,
+    weights: WeightFormat | None,
     context: int | None,
     force: bool,
     progress: Progress,
@@ -69,8 +68,9 @@ def export_bundle(
     limits: Limits | None = None,
     slice_bytes: int = SLICE_BYTES,
 ) -> Manifest:
-    """Exports the checkpoint in the folder `source` to the bundle `out`, and returns its manifest.
+    """Exports the checkpoint `source`, a folder or a GGUF file, to the bundle `out`, and returns its manifest.
 
+    weights: how they are stored, by default the codes that the checkpoint was trained with, or q4.
     context: the most tokens a conversation may have; by default what the model takes, at most DEFAULT_CONTEXT.
     force: replaces a bundle that is there already; any other folder is left alone.
     inputs: what the bundle is to take beside text, by default all that the model does; towers of others are left out.
@@ -81,22 +81,24 @@ def export_bundle(
     OutputError where the output cannot be written; neither then nor when interrupted is there anything new at `out`.
     """
     progress.begin("Reading the checkpoint", 0)
-    spec = load_spec(source)
-    taken = choose_inputs(spec, inputs)
-    spec = _limited_to(spec, taken)
+    opened = open_checkpoint(source)
+    taken = choose_inputs(opened.spec, inputs)
+    spec = _limited_to(opened.spec, taken)
     check_kernels(text_graph(spec.text))
     for tower in tower_graphs(spec).values():
         check_tower(tower)
+    weights = weights or choose_weights(spec)
     check_weights(spec, weights, adapters)
-    reader = CheckpointWeights(adapted(Checkpoint.open(source), adapters), spec)
+    reader = CheckpointWeights(adapted(opened.tensors, adapters), spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
-    check_needed_files(source, taken)
+    texts = {name: opened.files.text(name) for name in ("config.json", *needed_files(taken))}
+    described = _described(opened, adapters)
     context = choose_context(spec, context)
     check_output(out, force)
     with unfinished(out) as folder:
         return _write_bundle(
-            folder, source, adapters, spec, taken, reader, weights, context, progress, limits or Limits(), slice_bytes
+            folder, described, texts, spec, taken, reader, weights, context, progress, limits or Limits(), slice_bytes
         )
 
 
@@ -122,9 +124,9 @@ def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Pat
         )
 
 
-def choose_weights(source: Path) -> WeightFormat:
+def choose_weights(spec: ModelSpec) -> WeightFormat:
     """The format for a checkpoint where none is asked for: its own codes, or 4 bits."""
-    return "qat" if load_spec(source).text.codes else "q4"
+    return "qat" if spec.text.codes else "q4"
 
 
 def choose_context(spec: ModelSpec, wanted: int | None) -> int:
@@ -157,24 +159,6 @@ def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
     return replace(
         spec, text=text, vision=spec.vision if seen else None, audio=spec.audio if "audio" in inputs else None
     )
-
-
-def check_needed_files(source: Path, inputs: Sequence[Input]) -> None:
-    """Raises CheckpointError where a file is missing or damaged that such a chat needs."""
-    needed = needed_files(inputs)
-    for name in needed:
-        path = source / name
-        try:
-            text = path.read_text(encoding="utf-8")
-            if name.endswith(".json"):
-                json.loads(text)
-        except FileNotFoundError:
-            raise CheckpointError(
-                f"{path} is missing. A chat of {', '.join(inputs)} needs {', '.join(needed)} beside the weights; "
-                "download the instruction-tuned checkpoint with all its files."
-            ) from None
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
 
 
 def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
@@ -245,8 +229,8 @@ def _graphs(spec: ModelSpec) -> dict[str, Graph]:
 
 def _write_bundle(
     folder: Path,
-    source: Path,
-    adapters: Sequence[Path],
+    source: Source,
+    texts: Mapping[str, str],
     spec: ModelSpec,
     inputs: tuple[Input, ...],
     reader: CheckpointWeights,
@@ -262,9 +246,8 @@ def _write_bundle(
     filling, whole = fill_graph(spec.text, media), text_graph(spec.text)
     plans = compile_plans(filling, whole, weights, locations, reader, folder, context, limits)
     towers = _compile_towers(folder, spec, reader, weights, locations, limits)
-    _copy_files(source, folder, inputs, weights)
-    described = _described(source, adapters, spec)
-    manifest = _manifest(folder, described, inputs, weights, context, plans, towers, progress, slice_bytes)
+    _write_texts(texts, folder, weights)
+    manifest = _manifest(folder, source, inputs, weights, context, plans, towers, progress, slice_bytes)
     write_manifest(folder, manifest)
     return manifest
 
@@ -301,18 +284,13 @@ def _write_graphs(
     return locations
 
 
-def _copy_files(source: Path, folder: Path, inputs: Sequence[Input], weights: WeightFormat) -> None:
-    for name in needed_files(inputs):
-        shutil.copyfile(source / name, folder / name)
-    if PROCESSOR_CONFIG_NAME in needed_files(inputs):
-        _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(_read_json(source / PROCESSOR_CONFIG_NAME)))
+def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat) -> None:
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+    if PROCESSOR_CONFIG_NAME in texts:
+        _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(json.loads(texts[PROCESSOR_CONFIG_NAME])))
     told = transformers_js_config(weights, _files(folder))
-    _write_json(folder / "config.json", {**_read_json(source / "config.json"), "transformers.js_config": told})
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    _write_json(folder / "config.json", {**json.loads(texts["config.json"]), "transformers.js_config": told})
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -323,12 +301,12 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _described(source: Path, adapters: Sequence[Path], spec: ModelSpec) -> Source:
+def _described(opened: Opened, adapters: Sequence[Path]) -> Source:
     """What is exported. Folders' names only: where they lie on the exporting machine is nobody's business."""
     return Source(
-        name=source.resolve().name,
-        model_type=spec.model_type,
-        licence=read_licence(source),
+        name=opened.name,
+        model_type=opened.spec.model_type,
+        licence=opened.files.licence(),
         adapters=tuple(adapter.resolve().name for adapter in adapters),
     )
 
@@ -361,14 +339,3 @@ def _manifest(
         files=entries,
         memory=plans.memory,
     )
-
-
-def read_licence(source: Path) -> str | None:
-    """The licence that the head of the checkpoint's README.md names, as model hubs have it; None where it does not."""
-    try:
-        text = (source / "README.md").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None
-    head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = head and re.search(r"^license:\s*(\S+)\s*$", head[1], re.MULTILINE)
-    return found[1].strip("'\"") if found else None

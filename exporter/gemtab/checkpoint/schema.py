@@ -51,7 +51,9 @@ def _explain(error: ValidationError, where: str, prefix: str) -> str:
     lines = []
     for item in error.errors(include_url=False):
         key = prefix + ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
+        if item["type"] == "missing":
+            lines.append(f"{key} is missing")
+        elif item["type"] == "extra_forbidden":
             lines.append(f"{key} = {item['input']!r} is not known and could change what the model computes")
         else:
             lines.append(f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")

@@ -1,5 +1,6 @@
 """The graph's weights, made of the checkpoint's tensors."""
 
+import numpy as np
 import torch
 
 from gemtab.checkpoint.codes import RANGE, CodedWeights
@@ -7,7 +8,7 @@ from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
 from gemtab.model.spec import ModelSpec
-from gemtab.quantize import Planes, coded_format, unpack
+from gemtab.quantize import PlainFormat, Planes, coded_format, unpack
 
 
 class CheckpointWeights:
@@ -56,6 +57,27 @@ class CheckpointWeights:
         if found.numel() != 1:
             raise CheckpointError(_wrong_shape(name, (1,), tuple(found.shape)))
         return found.reshape(1).float()
+
+    def packed_rows(self, weight: Weight, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
+        """The planes of rows start … stop - 1 where the checkpoint has all sources in `weight_format` already."""
+        parts, offset = [], 0
+        for source, rows in self._sources(weight):
+            first, last = max(start - offset, 0), min(stop - offset, rows)
+            if first < last:
+                parts.append(self._packed(source, weight, weight_format, first, last))
+            offset += rows
+        held = [part for part in parts if part is not None]
+        if len(held) < len(parts):
+            return None
+        return {name: np.concatenate([part[name] for part in held]) for name in held[0]}
+
+    def _packed(self, source: str, weight: Weight, weight_format: PlainFormat, first: int, last: int) -> Planes | None:
+        if len(self._checkpoint.shape(source)) != len(weight.shape):
+            return None  # a stack that is read as one table
+        found = self._checkpoint.packed_rows(source, weight_format, first, last)
+        if found is not None:
+            self._finite(source, torch.from_numpy(found["scales"]))
+        return found
 
     def check(self, weights: list[Weight]) -> None:
         """Check names and shapes of all `weights` without reading values; raises CheckpointError."""

@@ -21,7 +21,9 @@ def weight_format(text: str) -> WeightFormat:
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help="Folder of a Gemma 4 checkpoint, as transformers saves it.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of a Gemma checkpoint, as transformers saves it, or a GGUF file.")
+    ],
     out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the bundle to be made.")],
     weights: Annotated[
         str | None,
@@ -48,12 +50,12 @@ def command(
 ) -> None:
     """Compile a checkpoint into a bundle: a folder of static files that any web server can offer."""
     from gemtab.cli.tables import print_bundle
-    from gemtab.export import choose_weights, export_bundle
+    from gemtab.export import export_bundle
     from gemtab.summary import summarise_bundle
 
-    if not source.is_dir():
-        raise UsageError(f"There is no folder {source}. SOURCE is the folder of a checkpoint.")
-    chosen = choose_weights(source) if weights is None else weight_format(weights)
+    if not source.exists():
+        raise UsageError(f"There is no folder or file {source}. SOURCE is the folder of a checkpoint, or a GGUF file.")
+    chosen = None if weights is None else weight_format(weights)
     started = time.monotonic()
     with stage_progress(quiet=as_json) as progress:
         taken = None if inputs is None else inputs.split(",")
