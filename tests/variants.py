@@ -1,4 +1,4 @@
-"""Small random checkpoints, one for each feature of Gemma 4 and a few with many at once.
+"""Small random checkpoints, one for each feature of Gemma 4 and a few with many at once, and of Gemma 3's text models.
 
 `variant("moe", folder)` writes one as transformers saves it: config.json and safetensors in bf16. Every tensor is
 drawn so that each part of the model matters to the logits: a missing norm or a wrong head shows.
@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     Gemma4Config,
     Gemma4ForCausalLM,
     Gemma4ForConditionalGeneration,
@@ -64,7 +66,18 @@ E2B = {
     "layer_types": [SLIDING, SLIDING, SLIDING, FULL] * 2,
     "num_kv_shared_layers": 4,
 }
-
+# The scale of scores keeps attention as sharp as Gemma 4's, which has none; the last layer slides, as in the 1B.
+GEMMA3 = {
+    **WINDOW,
+    "layer_types": [SLIDING, SLIDING, FULL, SLIDING],
+    "query_pre_attn_scalar": 2,
+    "rope_parameters": {
+        SLIDING: {"rope_type": "default", "rope_theta": 1e4},
+        FULL: {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
+    },
+}
+# Keys of BASE that Gemma 3 does not have.
+GEMMA4_ONLY = ("vocab_size_per_layer_input", "hidden_size_per_layer_input", "global_head_dim")
 
 # Small towers; their widths are those of no other part, so that a mix-up of shapes shows.
 VISION = {
@@ -116,6 +129,7 @@ VARIANTS: dict[str, Recipe] = {
     "unified_12b": Recipe({**V_IS_K, **WINDOW, **SOFTCAP}, kind="gemma4_unified", scalars=True),
     "everything": Recipe({**E2B, **SOFTCAP}, scalars=True),
     "mixed": Recipe({**V_IS_K, **MOE, **WINDOW, **SOFTCAP, "hidden_size": 128}, scalars=True),
+    "gemma3": Recipe(GEMMA3, kind="gemma3_text"),
 }
 """everything: as E2B. mixed: as 26B-A4B. softcap_off: everything but the softcap. ragged: columns that fill no
 whole blocks of 32."""
@@ -170,6 +184,8 @@ def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
         media = {key: tiny[key] for key in media}
     if recipe.kind == "gemma4_unified":
         del sizes["hidden_size_per_layer_input"], sizes["vocab_size_per_layer_input"]
+    if recipe.kind == "gemma3_text":
+        sizes = {key: value for key, value in sizes.items() if key not in GEMMA4_ONLY}
     sizes["num_hidden_layers"] = len(sizes["layer_types"])
     model = _build(recipe, sizes, media)
     randomise(model, zlib.crc32(name.encode()), recipe.scalars)
@@ -199,6 +215,7 @@ def load_transformers(folder: Path) -> PreTrainedModel:
         "gemma4": Gemma4ForConditionalGeneration,
         "gemma4_unified": Gemma4UnifiedForConditionalGeneration,
         "gemma4_text": Gemma4ForCausalLM,
+        "gemma3_text": Gemma3ForCausalLM,
     }
     kind = json.loads((folder / "config.json").read_text())["model_type"]
     model: PreTrainedModel = classes[kind].from_pretrained(folder, dtype=torch.float32)
@@ -218,6 +235,8 @@ def _build(recipe: Recipe, sizes: dict[str, Any], media: dict[str, int]) -> PreT
     towers = {"vision_config": recipe.vision, "audio_config": recipe.audio}
     if recipe.kind == "gemma4_text":
         return Gemma4ForCausalLM(Gemma4TextConfig(**sizes))
+    if recipe.kind == "gemma3_text":
+        return Gemma3ForCausalLM(Gemma3TextConfig(**sizes))
     if recipe.kind == "gemma4_unified":
         unified = Gemma4UnifiedTextConfig(**sizes)
         return Gemma4UnifiedForConditionalGeneration(Gemma4UnifiedConfig(text_config=unified, **towers, **media))
@@ -265,6 +284,8 @@ def randomise(model: PreTrainedModel, seed: int, scalars: bool) -> None:
             tensor.copy_(normal(tensor.shape, tensor[0].numel() ** -0.5))
         else:
             tensor.copy_(normal(tensor.shape, tensor.shape[-1] ** -0.5))
+        if name.endswith("norm.weight") and model.config.model_type == "gemma3_text":
+            tensor.sub_(1)  # it multiplies by 1 + weight
 
 
 def _copy_tokenizer(folder: Path) -> None:

@@ -4,9 +4,7 @@ What is written of the weights survives an interruption: see `gemtab.bundle.part
 """
 
 import json
-import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +29,7 @@ from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
-from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
+from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
@@ -62,7 +60,7 @@ class Progress(Protocol):
 def export_bundle(
     source: Path,
     out: Path,
-    weights: WeightFormat,
+    weights: WeightFormat | None,
     context: int | None,
     force: bool,
     progress: Progress,
@@ -73,8 +71,9 @@ def export_bundle(
     limits: Limits | None = None,
     slice_bytes: int = SLICE_BYTES,
 ) -> Manifest:
-    """Exports the checkpoint in the folder `source` to the bundle `out`, and returns its manifest.
+    """Exports the checkpoint `source`, a folder or a GGUF file, to the bundle `out`, and returns its manifest.
 
+    weights: how they are stored, by default the codes that the checkpoint was trained with, or q4.
     context: the most tokens a conversation may have; by default what the model takes, at most DEFAULT_CONTEXT.
     force: replaces a bundle that is there already; any other folder is left alone.
     inputs: what the bundle is to take beside text, by default all that the model does; towers of others are left out.
@@ -87,25 +86,27 @@ def export_bundle(
     and the next export of the same goes on with the weights that are written.
     """
     progress.begin("Reading the checkpoint", 0)
-    spec = load_spec(source)
-    taken = choose_inputs(spec, inputs)
-    spec = _limited_to(spec, taken)
+    opened = open_checkpoint(source)
+    taken = choose_inputs(opened.spec, inputs)
+    spec = _limited_to(opened.spec, taken)
     check_kernels(text_graph(spec.text))
     for tower in tower_graphs(spec).values():
         check_tower(tower)
+    weights = weights or choose_weights(spec)
     check_weights(spec, weights, adapters)
-    reader = CheckpointWeights(adapted(Checkpoint.open(source), adapters), spec)
+    reader = CheckpointWeights(adapted(opened.tensors, adapters), spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
-    check_needed_files(source, taken)
+    texts = {name: opened.files.text(name) for name in ("config.json", *needed_files(taken))}
     context = choose_context(spec, context)
     check_output(out, force)
     layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
     made_of = fingerprint(source, adapters, repr([weights, layouts]))
+    described = _described(name or opened.name, opened, adapters)
     limits = limits or Limits()
-    described = _described(name or source.resolve().name, source, adapters, spec)
-    export = _Export(source, described, spec, taken, reader, weights, context, limits, slice_bytes, progress)
-    with partial(out, made_of, [*layouts.values()], _copied_bytes(source, taken)) as unfinished:
+    export = _Export(texts, described, spec, taken, reader, weights, context, limits, slice_bytes, progress)
+    copied = sum(len(text.encode()) for text in texts.values())
+    with partial(out, made_of, [*layouts.values()], copied) as unfinished:
         return export.write(unfinished, layouts)
 
 
@@ -131,9 +132,9 @@ def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Pat
         )
 
 
-def choose_weights(source: Path) -> WeightFormat:
+def choose_weights(spec: ModelSpec) -> WeightFormat:
     """The format for a checkpoint where none is asked for: its own codes, or 4 bits."""
-    return "qat" if load_spec(source).text.codes else "q4"
+    return "qat" if spec.text.codes else "q4"
 
 
 def choose_context(spec: ModelSpec, wanted: int | None) -> int:
@@ -168,24 +169,6 @@ def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
     )
 
 
-def check_needed_files(source: Path, inputs: Sequence[Input]) -> None:
-    """Raises CheckpointError where a file is missing or damaged that such a chat needs."""
-    needed = needed_files(inputs)
-    for name in needed:
-        path = source / name
-        try:
-            text = path.read_text(encoding="utf-8")
-            if name.endswith(".json"):
-                json.loads(text)
-        except FileNotFoundError:
-            raise CheckpointError(
-                f"{path} is missing. A chat of {', '.join(inputs)} needs {', '.join(needed)} beside the weights; "
-                "download the instruction-tuned checkpoint with all its files."
-            ) from None
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
-
-
 def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
     """The checkpoint's files that a chat with these inputs needs beside config and weights."""
     return NEEDED_FILES if tuple(inputs) == ("text",) else (*NEEDED_FILES, PROCESSOR_CONFIG_NAME)
@@ -211,7 +194,7 @@ def _graphs(spec: ModelSpec) -> dict[str, Graph]:
 class _Export:
     """One export: what of, and how. See export_bundle."""
 
-    checkpoint: Path
+    texts: Mapping[str, str]
     source: Source
     spec: ModelSpec
     inputs: tuple[Input, ...]
@@ -230,7 +213,7 @@ class _Export:
         self.progress.begin("Compiling for WebGPU", 0)
         plans = self._compile(out, locations)
         towers = self._compile_towers(out, locations)
-        _copy_files(self.checkpoint, out, self.inputs, self.weights)
+        _write_texts(self.texts, out, self.weights)
         manifest = with_card(out, self._manifest(out, plans, towers))
         write_manifest(out, manifest)
         return manifest
@@ -281,22 +264,13 @@ class _Export:
         )
 
 
-def _copied_bytes(source: Path, inputs: Sequence[Input]) -> int:
-    return sum((source / name).stat().st_size for name in needed_files(inputs))
-
-
-def _copy_files(source: Path, folder: Path, inputs: Sequence[Input], weights: WeightFormat) -> None:
-    for name in needed_files(inputs):
-        shutil.copyfile(source / name, folder / name)
-    if PROCESSOR_CONFIG_NAME in needed_files(inputs):
-        _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(_read_json(source / PROCESSOR_CONFIG_NAME)))
+def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat) -> None:
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+    if PROCESSOR_CONFIG_NAME in texts:
+        _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(json.loads(texts[PROCESSOR_CONFIG_NAME])))
     told = transformers_js_config(weights, _files(folder))
-    _write_json(folder / "config.json", {**_read_json(source / "config.json"), "transformers.js_config": told})
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    _write_json(folder / "config.json", {**json.loads(texts["config.json"]), "transformers.js_config": told})
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -307,22 +281,11 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _described(name: str, source: Path, adapters: Sequence[Path], spec: ModelSpec) -> Source:
+def _described(name: str, opened: Opened, adapters: Sequence[Path]) -> Source:
     """What is exported. Folders' names only: where they lie on the exporting machine is nobody's business."""
     return Source(
         name=name,
-        model_type=spec.model_type,
-        licence=read_licence(source),
+        model_type=opened.spec.model_type,
+        licence=opened.files.licence(),
         adapters=tuple(adapter.resolve().name for adapter in adapters),
     )
-
-
-def read_licence(source: Path) -> str | None:
-    """The licence that the head of the checkpoint's README.md names, as model hubs have it; None where it does not."""
-    try:
-        text = (source / "README.md").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None
-    head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = head and re.search(r"^license:\s*(\S+)\s*$", head[1], re.MULTILINE)
-    return found[1].strip("'\"") if found else None

@@ -13,7 +13,7 @@ from gemtab.bundle.folder import PARITY_NAME, SHADERS, is_bundle, read_manifest
 from gemtab.bundle.manifest import MANIFEST_NAME, Manifest, MemoryNeed, PlanEntry, Source, WeightFormat
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
 from gemtab.bundle.plan import Dispatch, Plan, Program, Strict, evaluate
-from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.checkpoint import CheckpointWeights, load_spec, open_checkpoint
 from gemtab.errors import BundleError, UsageError
 from gemtab.graph import Weight
 from gemtab.model.spec import TextSpec
@@ -84,12 +84,14 @@ _LAYER = re.compile(r"(\w+\.)?layers\.\d+")
 
 
 def summarise(path: Path) -> BundleSummary | CheckpointSummary:
-    """The summary of the bundle or checkpoint in the folder `path`.
+    """The summary of the bundle or checkpoint in the folder `path`, or of the checkpoint that is the GGUF file `path`.
 
     Raises UsageError where it is neither, BundleError or CheckpointError where it is damaged.
     """
+    if path.is_file():
+        return summarise_checkpoint(path)
     if not path.is_dir():
-        raise UsageError(f"There is no folder {path}. Give the folder of a bundle or of a checkpoint.")
+        raise UsageError(f"There is no folder {path}. Give the folder of a bundle or of a checkpoint, or a GGUF file.")
     if is_bundle(path):
         return summarise_bundle(path)
     if not (path / "config.json").exists():
@@ -124,15 +126,15 @@ def summarise_bundle(folder: Path) -> BundleSummary:
     )
 
 
-def summarise_checkpoint(folder: Path) -> CheckpointSummary:
+def summarise_checkpoint(path: Path) -> CheckpointSummary:
     """The summary of a checkpoint, from its config and the headers of its weight files, which are checked."""
-    spec = load_spec(folder)
-    text = spec.text
+    opened = open_checkpoint(path)
+    spec, text = opened.spec, opened.spec.text
     weights = text_graph(text).weights()
-    CheckpointWeights(Checkpoint.open(folder), spec).check(weights)
+    CheckpointWeights(opened.tensors, spec).check(weights)
     formats: tuple[WeightFormat, ...] = ("qat",) if text.codes else get_args(PlainFormat)
     return CheckpointSummary(
-        name=folder.resolve().name,
+        name=opened.name,
         model_type=spec.model_type,
         parameters=_parameters(weights),
         layers=len(text.layers),

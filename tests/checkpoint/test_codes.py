@@ -201,7 +201,7 @@ def test_a_head_tied_to_codes_is_refused(folder: Path) -> None:
 
 
 def test_codes_are_not_quantised_again(folder: Path, tmp_path: Path) -> None:
-    assert choose_weights(folder) == "qat"
+    assert choose_weights(load_spec(folder)) == "qat"
     refused: list[tuple[dict[str, object], type[GemtabError], str]] = [
         ({"weights": "q4"}, UsageError, "trained with codes of its own"),
         ({"adapters": [tmp_path]}, UsageError, "cannot be merged into codes"),
@@ -213,6 +213,6 @@ def test_codes_are_not_quantised_again(folder: Path, tmp_path: Path) -> None:
 
 def test_plain_weights_have_no_codes_to_keep(tmp_path: Path) -> None:
     plain = variant("base", tmp_path / "plain", with_tokenizer=True)
-    assert choose_weights(plain) == "q4"
+    assert choose_weights(load_spec(plain)) == "q4"
     with pytest.raises(UsageError, match="no codes of its own"):
         export(plain)

@@ -153,7 +153,7 @@ def attention_graph(case: dict[str, Any]) -> Graph:
     """From a row of q, k and v to the attended heads, as in the model, with an identity in front of the heads."""
     heads, kv_heads, size = case["heads"], case["kv_heads"], case["size"]
     v_is_k = case.get("v_is_k", False)
-    pairs = case.get("rotated_pairs", size // 4)
+    pairs, factor = case.get("rotated_pairs", size // 4), case.get("factor", 1.0)
     b = GraphBuilder("attention")
     width = (heads + kv_heads * (1 if v_is_k else 2)) * size
     qkv, positions = b.input("qkv", ("T", width)), b.input("positions", ("T",), "i32")
@@ -164,12 +164,12 @@ def attention_graph(case: dict[str, Any]) -> Graph:
     def norm(name: str) -> Any:
         return b.weight(name, (size,), "vector")
 
-    q = b.rope(b.rms_norm(part(0, heads), norm("q_norm"), EPS), positions, 1e4, pairs)
+    q = b.rope(b.rms_norm(part(0, heads), norm("q_norm"), EPS), positions, 1e4, pairs, factor)
     raw_k = part(heads, kv_heads)
     v = raw_k if v_is_k else part(heads + kv_heads, kv_heads)
-    k = b.rope(b.rms_norm(raw_k, norm("k_norm"), EPS), positions, 1e4, pairs)
+    k = b.rope(b.rms_norm(raw_k, norm("k_norm"), EPS), positions, 1e4, pairs, factor)
     window = case.get("window")
-    cache = b.kv_write(k, b.rms_norm(v, None, EPS), "kv", window)
+    cache = b.kv_write(k, b.rms_norm(v, None, EPS) if case.get("v_normed", True) else v, "kv", window)
     return b.finish(y=b.attention(q, cache, positions, 0.3, window))
 
 

@@ -286,14 +286,16 @@ def pick(x: torch.Tensor, *, index: int) -> torch.Tensor:
 # --- attention ------------------------------------------------------------------------------------------
 
 
-def rope(x: torch.Tensor, positions: torch.Tensor, *, theta: float, rotated_pairs: int) -> torch.Tensor:
-    """Turns element pairs (i, i + size/2) by position * theta^(-2i/size).
+def rope(
+    x: torch.Tensor, positions: torch.Tensor, *, theta: float, rotated_pairs: int, factor: float = 1.0
+) -> torch.Tensor:
+    """Turns element pairs (i, i + size/2) by position / factor * theta^(-2i/size).
 
     Angles are taken in f64: in f32 those of large positions have lost their fraction.
     """
     size = x.shape[-1]
     exponents = -2.0 * torch.arange(rotated_pairs, dtype=torch.float64) / size
-    angles = positions.double()[:, None, None] * theta**exponents
+    angles = positions.double()[:, None, None] * theta**exponents / factor
     cos, sin = angles.cos().float(), angles.sin().float()
     turned = x.clone()
     a, b = x[..., :rotated_pairs], x[..., size // 2 : size // 2 + rotated_pairs]

@@ -3,10 +3,9 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
+from gemtab.checkpoint import gemma3
 from gemtab.checkpoint.codes import TABLE_CODES
 from gemtab.checkpoint.schema import (
     DEFAULT_ROPE,
@@ -22,6 +21,7 @@ from gemtab.checkpoint.schema import (
     UnifiedTextConfig,
     UnifiedVisionConfig,
     VisionConfig,
+    parse,
 )
 from gemtab.checkpoint.tensors import Checkpoint
 from gemtab.errors import CheckpointError
@@ -38,8 +38,6 @@ from gemtab.model.spec import (
     TrainedCodes,
     VisionSpec,
 )
-
-Parsed = TypeVar("Parsed", bound=BaseModel)
 
 CONFIG_NAME = "config.json"
 
@@ -67,23 +65,23 @@ def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
     """The spec that the parsed config.json stands for; `where` names it in errors."""
     model_type = config.get("model_type")
     nested = model_type in _NESTED
-    if not isinstance(model_type, str) or (not nested and model_type not in _BARE):
-        known = ", ".join([*_NESTED, *_BARE])
+    if not isinstance(model_type, str) or (not nested and model_type not in (*_BARE, gemma3.MODEL_TYPE)):
+        known = ", ".join([*_NESTED, *_BARE, gemma3.MODEL_TYPE])
         raise CheckpointError(
             f"{where}: model_type is {model_type!r}; gemtab knows {known}. "
-            "Point it at a Gemma 4 checkpoint in the layout that transformers saves."
+            "Point it at a Gemma 4 checkpoint, or one of Gemma 3's text models, in the layout that transformers saves."
         )
     text = config.get("text_config") if nested else config
     if not isinstance(text, dict):
         raise CheckpointError(f"{where}: text_config is missing; a {model_type} config describes its text stack there.")
+    prefix, tied = _NESTED_PREFIX if nested else _BARE_PREFIX, bool(config.get("tie_word_embeddings", True))
+    codes = _codes(config, text, tied, prefix, where)
+    if model_type == gemma3.MODEL_TYPE:
+        return gemma3.spec(config, where, prefix)
     schema = _NESTED[model_type] if nested else _BARE[model_type]
-    parsed = _parse(schema, text, where, "text_config." if nested else "")
-    tied = config.get("tie_word_embeddings", True)
+    parsed = parse(schema, text, where, "text_config." if nested else "")
     media_ids = _media_ids(config, where) if nested else ()
-    prefix = _NESTED_PREFIX if nested else _BARE_PREFIX
-    text_spec = replace(
-        _text_spec(parsed, media_ids, bool(tied), where), codes=_codes(config, text, bool(tied), prefix, where)
-    )
+    text_spec = replace(_text_spec(parsed, media_ids, tied, where), codes=codes)
     if not nested:
         return ModelSpec(model_type, text_spec, prefix)
     vision, audio = (_part(config, name, where) for name in ("vision_config", "audio_config"))
@@ -105,15 +103,8 @@ def _part(config: dict[str, Any], name: str, where: str) -> dict[str, Any] | Non
     return found
 
 
-def _parse(schema: type[Parsed], found: dict[str, Any], where: str, prefix: str) -> Parsed:
-    try:
-        return schema.model_validate(found)
-    except ValidationError as error:
-        raise CheckpointError(_explain(error, where, prefix)) from None
-
-
 def _vision_spec(found: dict[str, Any], where: str) -> VisionSpec:
-    config = _parse(VisionConfig, found, where, "vision_config.")
+    config = parse(VisionConfig, found, where, "vision_config.")
     if config.num_attention_heads % config.num_key_value_heads:
         raise CheckpointError(
             f"{where}: vision_config has {config.num_attention_heads} heads and {config.num_key_value_heads} KV heads; "
@@ -137,7 +128,7 @@ def _vision_spec(found: dict[str, Any], where: str) -> VisionSpec:
 
 
 def _audio_spec(found: dict[str, Any], where: str) -> AudioSpec:
-    config = _parse(AudioConfig, found, where, "audio_config.")
+    config = parse(AudioConfig, found, where, "audio_config.")
     return AudioSpec(
         hidden=config.hidden_size,
         layers=config.num_hidden_layers,
@@ -158,13 +149,13 @@ def _audio_spec(found: dict[str, Any], where: str) -> AudioSpec:
 
 
 def _patch_spec(found: dict[str, Any], where: str) -> PatchSpec:
-    config = _parse(UnifiedVisionConfig, found, where, "vision_config.")
+    config = parse(UnifiedVisionConfig, found, where, "vision_config.")
     side = config.patch_size * config.pooling_kernel_size
     return PatchSpec(side, config.mm_embed_dim, config.mm_posemb_size, config.rms_norm_eps)
 
 
 def _frame_spec(found: dict[str, Any], where: str) -> FrameSpec:
-    config = _parse(UnifiedAudioConfig, found, where, "audio_config.")
+    config = parse(UnifiedAudioConfig, found, where, "audio_config.")
     return FrameSpec(config.audio_embed_dim, config.rms_norm_eps)
 
 
@@ -177,7 +168,7 @@ def find_text_prefix(names: list[str], folder: Path) -> str:
         listed = ", ".join(name for name, _ in found) or "none"
         raise CheckpointError(
             f"{folder}: expected one tensor called …{endings[0]}, the token embedding; found {listed}. "
-            "Is it a Gemma 4 checkpoint, with all its files?"
+            "Is it a Gemma checkpoint, with all its files?"
         )
     name, ending = found[0]
     return name.removesuffix(ending)
@@ -208,7 +199,7 @@ def _codes(config: dict[str, Any], text: dict[str, Any], tied: bool, prefix: str
             f"{where}: quantization_config (quant_method {method!r}) is not supported for {config['model_type']}. "
             "Export the checkpoint's unquantised form and choose a format with --weights."
         )
-    parsed = _parse(GemmaQuantization, found, where, "quantization_config.")
+    parsed = parse(GemmaQuantization, found, where, "quantization_config.")
     skipped = parsed.modules_to_not_convert
     codes = TrainedCodes(
         default=parsed.num_bits,
@@ -228,17 +219,6 @@ def _codes(config: dict[str, Any], text: dict[str, Any], tied: bool, prefix: str
 
 def _patterns(config: GemmaQuantization) -> list[tuple[str, ModuleQuantization]]:
     return list((config.module_quant_configs or {}).items())
-
-
-def _explain(error: ValidationError, where: str, prefix: str) -> str:
-    lines = []
-    for item in error.errors(include_url=False):
-        key = prefix + ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{key} = {item['input']!r} is not known and could change what the model computes")
-        else:
-            lines.append(f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
-    return f"{where}: {'; '.join(lines)}. gemtab refuses what it does not know."
 
 
 def _media_ids(config: dict[str, Any], where: str) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from gemtab.resources import code_digest
 _MADE_OF = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
 
 _LENGTH_BYTES = 8
+_MOST_BYTES = 1 << 20
 
 
 def fingerprint(source: Path, adapters: Sequence[Path], options: str) -> str:
@@ -22,15 +23,15 @@ def fingerprint(source: Path, adapters: Sequence[Path], options: str) -> str:
 
 
 def _described(folder: Path) -> Iterator[tuple[str, int, int, str]]:
-    for pattern in _MADE_OF:
-        for path in sorted(folder.glob(pattern)):
-            stat = path.stat()
-            yield path.name, stat.st_size, stat.st_mtime_ns, hashlib.sha256(_head(path)).hexdigest()
+    found = [folder] if folder.is_file() else [path for each in _MADE_OF for path in sorted(folder.glob(each))]
+    for path in found:
+        stat = path.stat()
+        yield path.name, stat.st_size, stat.st_mtime_ns, hashlib.sha256(_head(path)).hexdigest()
 
 
 def _head(path: Path) -> bytes:
-    """A JSON file, or a safetensors file's header, which begins with its length."""
+    """A JSON file, a safetensors file's header, which begins with its length, or the beginning of a GGUF file's."""
     with path.open("rb") as file:
         if path.suffix != ".safetensors":
-            return file.read()
+            return file.read(_MOST_BYTES)
         return file.read(int.from_bytes(file.read(_LENGTH_BYTES), "little"))

@@ -32,20 +32,21 @@ def is_hub_id(source: str) -> bool:
 
 
 def checkpoint_folder(source: str, revision: str | None = None, show_progress: bool = False) -> Path:
-    """The folder of a checkpoint that is a folder already, or an id on a hub, downloaded as far as it is not yet.
+    """Where a checkpoint is: a folder or GGUF file that is there already, or an id on a hub, downloaded as far as it is
+    not yet.
 
     revision: a branch, tag or commit there, by default the main branch.
     Raises UsageError where `source` is neither, or a folder is given a revision; HubError where the hub does not give
     it.
     """
     if not is_hub_id(source):
-        if not Path(source).is_dir():
+        if not Path(source).exists():
             raise UsageError(
-                f"There is no folder {source}. Give the folder of a checkpoint, or a model's id on the hub, such as "
-                "google/gemma-4-E2B-it."
+                f"There is no folder or file {source}. Give the folder of a checkpoint, a GGUF file, or a model's id "
+                "on the hub, such as google/gemma-4-E2B-it."
             )
         if revision is not None:
-            raise UsageError(f"--revision {revision} is for models of the hub, and {source} is a folder here.")
+            raise UsageError(f"--revision {revision} is for models of the hub, and {source} is here.")
         return Path(source)
     return _download(source, revision, show_progress)
 

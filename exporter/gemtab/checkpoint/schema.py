@@ -5,15 +5,19 @@ without the feature would give answers that look right and are not.
 """
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gemtab.errors import CheckpointError
 
 LayerType = Literal["sliding_attention", "full_attention"]
 Count = Annotated[int, Field(gt=0)]
 
 
 PositiveFloat = Annotated[float, Field(gt=0)]
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
 # Keys of a text config that have no part in computing logits: bookkeeping, training, and the generation settings
 # that older configs carry.
@@ -33,6 +37,27 @@ IGNORED_KEYS = frozenset({
     "transformers_version", "typical_p", "use_cache",
 })
 # fmt: on
+
+
+def parse(schema: type[Parsed], found: dict[str, Any], where: str, prefix: str = "") -> Parsed:
+    """`found` as the schema has it; raises CheckpointError that names `where`, and keys after `prefix`."""
+    try:
+        return schema.model_validate(found)
+    except ValidationError as error:
+        raise CheckpointError(_explain(error, where, prefix)) from None
+
+
+def _explain(error: ValidationError, where: str, prefix: str) -> str:
+    lines = []
+    for item in error.errors(include_url=False):
+        key = prefix + ".".join(str(part) for part in item["loc"])
+        if item["type"] == "missing":
+            lines.append(f"{key} is missing")
+        elif item["type"] == "extra_forbidden":
+            lines.append(f"{key} = {item['input']!r} is not known and could change what the model computes")
+        else:
+            lines.append(f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
+    return f"{where}: {'; '.join(lines)}. gemtab refuses what it does not know."
 
 
 class ModuleQuantization(BaseModel):

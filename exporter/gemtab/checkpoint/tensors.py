@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from gemtab.errors import CheckpointError
+from gemtab.quantize import PlainFormat, Planes
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
@@ -39,7 +40,7 @@ class Tensors(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where the checkpoint lies."""
+        """Where the checkpoint lies; a GGUF file is its own place."""
         ...
 
     def names(self) -> list[str]:
@@ -56,6 +57,10 @@ class Tensors(Protocol):
 
     def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
         """Rows start … stop - 1 along the first axis."""
+        ...
+
+    def packed_rows(self, name: str, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
+        """The planes of the rows where the checkpoint itself has the codes and scales of `weight_format`."""
         ...
 
 
@@ -108,6 +113,9 @@ class Checkpoint:
     def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
         """Rows start … stop - 1 along the first axis, in the tensor's own dtype; nothing else is read."""
         return self._slice(name)[start:stop]
+
+    def packed_rows(self, name: str, weight_format: PlainFormat, start: int, stop: int) -> None:
+        """None: safetensors of the known dtypes hold no codes."""
 
     def _slice(self, name: str) -> _Slice:
         if name not in self._file_of:

@@ -1,5 +1,6 @@
 """The graph's weights, made of the checkpoint's tensors."""
 
+import numpy as np
 import torch
 
 from gemtab.checkpoint.codes import RANGE, CodedWeights
@@ -7,7 +8,7 @@ from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
 from gemtab.model.spec import ModelSpec
-from gemtab.quantize import Planes, coded_format, unpack
+from gemtab.quantize import PlainFormat, Planes, coded_format, unpack
 
 
 class CheckpointWeights:
@@ -20,7 +21,7 @@ class CheckpointWeights:
         self._checkpoint = checkpoint
         self._coded = CodedWeights(checkpoint)
         self._known = frozenset(checkpoint.names())
-        self._name = spec.tensor_name
+        self._spec = spec
 
     def read(self, weight: Weight) -> torch.Tensor:
         """The whole weight, of its shape, f32."""
@@ -39,17 +40,17 @@ class CheckpointWeights:
             first, last = max(start - offset, 0), min(stop - offset, rows)
             if first < last:
                 found = self._read(source, weight, first, last)
-                parts.append(self._finite(source, found).float())
+                parts.append(self._whole(source, found))
             offset += rows
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
         """The planes of rows start … stop - 1 of a weight that the checkpoint has as codes: exactly those codes."""
-        return self._coded.planes(weight, [self._name(source) for source in weight.sources], start, stop)
+        return self._coded.planes(weight, [self._spec.tensor_name(source) for source in weight.sources], start, stop)
 
     def _bound(self, source: str) -> torch.Tensor:
         """A scalar [1] f32; a scale of activations that the checkpoint does not have is 0, for none."""
-        name = self._name(source)
+        name = self._spec.tensor_name(source)
         if name.endswith(RANGE) and name not in self._known:
             return torch.zeros(1)
         found = self._checkpoint.read(name)
@@ -57,11 +58,32 @@ class CheckpointWeights:
             raise CheckpointError(_wrong_shape(name, (1,), tuple(found.shape)))
         return found.reshape(1).float()
 
+    def packed_rows(self, weight: Weight, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
+        """The planes of rows start … stop - 1 where the checkpoint has all sources in `weight_format` already."""
+        parts, offset = [], 0
+        for source, rows in self._sources(weight):
+            first, last = max(start - offset, 0), min(stop - offset, rows)
+            if first < last:
+                parts.append(self._packed(source, weight, weight_format, first, last))
+            offset += rows
+        held = [part for part in parts if part is not None]
+        if len(held) < len(parts):
+            return None
+        return {name: np.concatenate([part[name] for part in held]) for name in held[0]}
+
+    def _packed(self, source: str, weight: Weight, weight_format: PlainFormat, first: int, last: int) -> Planes | None:
+        if len(self._checkpoint.shape(source)) != len(weight.shape):
+            return None  # a stack that is read as one table
+        found = self._checkpoint.packed_rows(source, weight_format, first, last)
+        if found is not None:
+            self._finite(source, torch.from_numpy(found["scales"]))
+        return found
+
     def check(self, weights: list[Weight]) -> None:
         """Check names and shapes of all `weights` without reading values; raises CheckpointError."""
         for weight in weights:
             if weight.bits:
-                self._coded.check(weight, [self._name(source) for source in weight.sources])
+                self._coded.check(weight, [self._spec.tensor_name(source) for source in weight.sources])
             elif weight.role == "bound":
                 self.read(weight)
             else:
@@ -69,7 +91,7 @@ class CheckpointWeights:
 
     def _sources(self, weight: Weight) -> list[tuple[str, int]]:
         """Name in the checkpoint and number of rows of each source, shapes checked against the weight's."""
-        names = [self._name(source) for source in weight.sources]
+        names = [self._spec.tensor_name(source) for source in weight.sources]
         shapes = [_flattened(self._checkpoint.shape(name), weight) for name in names]
         if len(names) == 1 and shapes[0] != weight.shape:
             raise CheckpointError(_wrong_shape(names[0], weight.shape, shapes[0]))
@@ -89,6 +111,11 @@ class CheckpointWeights:
         inner = shape[1]
         outer = self._checkpoint.read_rows(source, first // inner, -(-last // inner))
         return outer.flatten(0, 1)[first - first // inner * inner :][: last - first]
+
+    def _whole(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor as the model multiplies by it, f32."""
+        found = self._finite(name, tensor).float()
+        return found + self._spec.norm_offset if name.endswith("norm.weight") and self._spec.norm_offset else found
 
     def _finite(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         if not tensor.is_floating_point():

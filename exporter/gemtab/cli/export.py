@@ -25,8 +25,8 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of a Gemma 4 checkpoint, as transformers saves it, or a model's id on the hub, such as "
-            "google/gemma-4-E2B-it."
+            help="Folder of a Gemma checkpoint, as transformers saves it, a GGUF file, or a model's id on the hub, "
+            "such as google/gemma-4-E2B-it."
         ),
     ],
     out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the bundle to be made.")],
@@ -63,15 +63,14 @@ def command(
     """
     from gemtab.checkpoint.hub import checkpoint_folder, is_hub_id
     from gemtab.cli.tables import print_bundle
-    from gemtab.export import check_output, choose_weights, export_bundle
+    from gemtab.export import check_output, export_bundle
     from gemtab.summary import summarise_bundle
 
-    wanted = None if weights is None else weight_format(weights)
+    chosen = None if weights is None else weight_format(weights)
     taken = None if inputs is None else inputs.split(",")
     adapters = adapter or []
     check_output(out_folder, force)
     checkpoint = checkpoint_folder(source, revision, show_progress=err.is_terminal and not as_json)
-    chosen = wanted or choose_weights(checkpoint)
     started = time.monotonic()
     with _interruption_explained(out_folder), stage_progress(quiet=as_json) as progress:
         export_bundle(

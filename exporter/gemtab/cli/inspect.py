@@ -9,7 +9,7 @@ from gemtab.cli.console import out
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="Folder of a bundle or of a checkpoint.")],
+    path: Annotated[Path, typer.Argument(help="Folder of a bundle or of a checkpoint, or a GGUF file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Tell what a bundle holds and needs, or what a checkpoint is and would become."""

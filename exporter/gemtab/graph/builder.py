@@ -227,12 +227,14 @@ class GraphBuilder:
 
     # --- attention --------------------------------------------------------------------------------------
 
-    def rope(self, x: Value, positions: Value, theta: float, rotated_pairs: int) -> Value:
+    def rope(self, x: Value, positions: Value, theta: float, rotated_pairs: int, factor: float = 1.0) -> Value:
         """Rotary embedding of x [T, heads, size] at positions [T].
 
-        Elements i and i + size/2 are turned by position * theta^(-2i/size) for i < rotated_pairs; the rest stay.
+        Elements i and i + size/2 are turned by position / factor * theta^(-2i/size) for i < rotated_pairs; the rest
+        stay.
         """
-        return self._one("rope", (x, positions), x.shape, theta=theta, rotated_pairs=rotated_pairs)
+        attrs: dict[str, Attr] = {"theta": theta, "rotated_pairs": rotated_pairs, "factor": factor}
+        return self._one("rope", (x, positions), x.shape, **attrs)
 
     def kv_write(self, k: Value, v: Value, cache: str, window: int | None) -> Value:
         """Append k and v [T, kv_heads, size] to the cache named `cache`.

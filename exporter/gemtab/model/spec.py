@@ -1,4 +1,4 @@
-"""What a Gemma 4 checkpoint is: the sizes and switches that the model files need, resolved layer by layer."""
+"""What a Gemma checkpoint is: the sizes and switches that the model files need, resolved layer by layer."""
 
 import re
 from collections.abc import Callable
@@ -62,6 +62,7 @@ class RopeSpec:
 
     theta: float
     rotated_pairs: int
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class AttentionSpec:
     window: positions that a token sees, itself included; None on full layers.
     kv_layer: the layer whose keys and values are read; another one's on layers that share.
     v_is_k: V is K's projection, before their norms.
+    v_normed: V goes through a norm without weight; scale: what scores are multiplied by. Gemma 3 norms Q and K alone.
     """
 
     kind: Literal["sliding", "full"]
@@ -81,6 +83,8 @@ class AttentionSpec:
     rope: RopeSpec
     kv_layer: int
     v_is_k: bool
+    v_normed: bool = True
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ class TextSpec:
     tied: the head multiplies by the embedding table.
     image_blocks: on sliding layers the tokens of one picture, or of one frame of a clip, see each other.
     codes: which weights are codes, the towers' too; None for none.
+    layer_scalars: each layer's output is multiplied by a number of its own.
     """
 
     vocabulary: int
@@ -132,6 +137,7 @@ class TextSpec:
     tied: bool
     image_blocks: bool = False
     codes: TrainedCodes | None = None
+    layer_scalars: bool = True
 
     @property
     def bits(self) -> Callable[[str, bool], int | None] | None:
@@ -213,6 +219,7 @@ class ModelSpec:
     model_type: as in config.json, e.g. `gemma4` or `gemma4_unified`.
     text_prefix: what stands before the text stack's tensor names in the checkpoint, e.g. `model.language_model.`.
     vision, audio: how pictures and sound come in; None where they do not.
+    norm_offset: what the stored weights of the text stack's norms lack: 1 where the model multiplies by 1 + weight.
     """
 
     model_type: str
@@ -220,6 +227,7 @@ class ModelSpec:
     text_prefix: str
     vision: VisionSpec | PatchSpec | None = None
     audio: AudioSpec | FrameSpec | None = None
+    norm_offset: float = 0.0
 
     def tensor_name(self, source: str) -> str:
         """The name in the checkpoint of a weight's source."""

@@ -1,4 +1,4 @@
-"""The text stack of Gemma 4, after `Gemma4TextModel` in transformers.
+"""The text stack of Gemma 4 and Gemma 3, after `Gemma4TextModel` and `Gemma3TextModel` in transformers.
 
 Weight names are the checkpoint's, without the prefix before `layers`, `embed_tokens` and `norm`; projections that
 read the same input are stacked into one matrix (q, k and v; gate and up).
@@ -165,7 +165,7 @@ def decoder_layer(
         with b.at("per_layer"):
             y = per_layer_block(b, spec, layer, x, per_layer_input)
             x = b.add(x, norm("post_per_layer_input_norm", y))
-    return b.mul(x, _layer_weight(b, layer, "layer_scalar", (1,), "vector"))
+    return b.mul(x, _layer_weight(b, layer, "layer_scalar", (1,), "vector")) if spec.layer_scalars else x
 
 
 def attention_block(
@@ -187,16 +187,16 @@ def attention_block(
     qkv = b.linear(x, b.weight(f"layers.{layer.index}.qkv", shape, "matrix", *names, parts=parts))
     q = _heads(b, qkv, 0, a.heads, a)
     q = b.rms_norm(q, _layer_weight(b, layer, "self_attn.q_norm.weight", (a.head_size,), "vector"), spec.eps)
-    q = b.rope(q, positions, a.rope.theta, a.rope.rotated_pairs)
+    q = b.rope(q, positions, a.rope.theta, a.rope.rotated_pairs, a.rope.factor)
     if layer.owns_kv:
         k = _heads(b, qkv, q_width, a.kv_heads, a)
         v = k if a.v_is_k else _heads(b, qkv, q_width + kv_width, a.kv_heads, a)
         k_norm = _layer_weight(b, layer, "self_attn.k_norm.weight", (a.head_size,), "vector")
-        k = b.rope(b.rms_norm(k, k_norm, spec.eps), positions, a.rope.theta, a.rope.rotated_pairs)
-        v = b.rms_norm(v, None, spec.eps)
+        k = b.rope(b.rms_norm(k, k_norm, spec.eps), positions, a.rope.theta, a.rope.rotated_pairs, a.rope.factor)
+        v = b.rms_norm(v, None, spec.eps) if a.v_normed else v
         caches[layer.index] = b.kv_write(k, v, f"kv.{layer.index}", a.window)
     ahead = visible if a.kind == "sliding" else None
-    attended = b.attention(q, caches[a.kv_layer], positions, 1.0, a.window, ahead)
+    attended = b.attention(q, caches[a.kv_layer], positions, a.scale, a.window, ahead)
     out = _layer_weight(b, layer, "self_attn.o_proj.weight", (spec.hidden, q_width), "matrix")
     return b.linear(b.reshape(attended, "T", q_width), out)
 

@@ -11,7 +11,7 @@ from gemtab.bundle.manifest import Manifest, WeightFormat
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.card import add_parity
 from gemtab.chat.encoder import TowerEncoder
-from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
+from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
 from gemtab.errors import ParityError
 from gemtab.parity.backends import (
     Continued,
@@ -50,9 +50,9 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
     comparisons = _compare_all(found, "stored weights", stored, manifest.weights)
     if checkpoint is not None:
         announce("Running the reference on the checkpoint")
-        source = load_spec(checkpoint)
-        weights = CheckpointWeights(adapted(Checkpoint.open(checkpoint), adapters), source)
-        wanted = reference_logits(source, weights, texts)
+        opened = open_checkpoint(checkpoint)
+        weights = CheckpointWeights(adapted(opened.tensors, adapters), opened.spec)
+        wanted = reference_logits(opened.spec, weights, texts)
         comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted, manifest.weights)
     parity = Parity(
         gemtab=__version__,

@@ -6,7 +6,7 @@ import torch
 
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
-from gemtab.quantize.formats import storage_format
+from gemtab.quantize.formats import PlainFormat, storage_format
 from gemtab.quantize.packing import Planes, pack, unpack
 
 
@@ -31,13 +31,24 @@ class CodeReader(Protocol):
         ...
 
 
+@runtime_checkable
+class PackedReader(Protocol):
+    """A WeightReader whose source may hold blocks of codes with their scales, which packing anew would lose."""
+
+    def packed_rows(self, weight: Weight, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
+        """The planes of rows start … stop - 1 in exactly `weight_format`, where the source has them."""
+        ...
+
+
 def packed_rows(weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int) -> Planes:
-    """The planes of rows start … stop - 1 as `weight_format` stores them."""
+    """The planes of rows start … stop - 1 as `weight_format` stores them: the source's own, if it has such, else packed
+    from its values."""
     stored = storage_format(weight, weight_format)
     if stored == "rows8" or stored == "rows4" or stored == "rows2":
         assert isinstance(weights, CodeReader), f"{weight.name}: {type(weights).__name__} has no codes"
         return weights.read_planes(weight, start, stop)
-    return pack(weights.read_rows(weight, start, stop), stored)
+    held = weights.packed_rows(weight, stored, start, stop) if isinstance(weights, PackedReader) else None
+    return pack(weights.read_rows(weight, start, stop), stored) if held is None else held
 
 
 class DequantisedWeights:

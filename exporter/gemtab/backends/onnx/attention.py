@@ -24,29 +24,34 @@ MASKED = -3.0e38
 def rope(e: Emitter, node: Node) -> ir.Value:
     """x [B, T, heads, size] turned at positions [B, T]."""
     x, positions = e.get(node.value(0)), e.get(node.value(1))
-    return turn(e, x, known(node.output.shape[-1]), positions, node.number("theta"), node.integer("rotated_pairs"))
+    theta, pairs, factor = node.number("theta"), node.integer("rotated_pairs"), node.number("factor")
+    return turn(e, x, known(node.output.shape[-1]), positions, theta, pairs, factor)
 
 
-def turn(e: Emitter, x: ir.Value, size: int, positions: ir.Value, theta: float, pairs: int) -> ir.Value:
-    """The first `pairs` of the size / 2 pairs of x [B, T, heads, size], turned at positions [B, T]."""
-    cos, sin = (_angles(e, positions, size, theta, pairs, function) for function in ("Cos", "Sin"))
+def turn(
+    e: Emitter, x: ir.Value, size: int, positions: ir.Value, theta: float, pairs: int, factor: float = 1.0
+) -> ir.Value:
+    """The first `pairs` of the size / 2 pairs of x [B, T, heads, size], turned at positions [B, T] over factor."""
+    cos, sin = (_angles(e, positions, size, theta, pairs, factor, function) for function in ("Cos", "Sin"))
     first, second = e.op_many("Split", 2, x, axis=-1, num_outputs=2)
     turned_first = e.op("Sub", e.op("Mul", first, cos), e.op("Mul", second, sin))
     turned_second = e.op("Add", e.op("Mul", second, cos), e.op("Mul", first, sin))
     return e.op("Concat", turned_first, turned_second, axis=-1)
 
 
-def _angles(e: Emitter, positions: ir.Value, size: int, theta: float, turning: int, function: str) -> ir.Value:
+def _angles(
+    e: Emitter, positions: ir.Value, size: int, theta: float, turning: int, factor: float, function: str
+) -> ir.Value:
     """Cosine or sine of the angles [B, T, 1, size / 2]; angle 0 for pairs that do not turn.
 
     As f32, the angle of position 131,071 would be off by up to 0.008, and not every build of ONNX Runtime for browsers
     computes in f64. So angles are integers, in parts of a turn, of which whole turns are taken off exactly.
     """
-    key = (positions.name, theta, turning, size)
+    key = (positions.name, theta, turning, factor, size)
 
     def make() -> ir.Value:
         pairs = np.arange(size // 2)
-        frequencies = np.where(pairs < turning, theta ** (-2.0 * pairs / size), 0.0)
+        frequencies = np.where(pairs < turning, theta ** (-2.0 * pairs / size) / factor, 0.0)
         parts = np.rint(frequencies / (2 * np.pi) * PARTS_OF_A_TURN)
         angle, turn = e.op("Mul", e.unsqueeze(positions, -1, -2), e.i64(parts)), e.i64(PARTS_OF_A_TURN)
         rest = e.op("Sub", angle, e.op("Mul", e.op("Div", angle, turn), turn))

@@ -258,11 +258,12 @@ class _TextFusion(Fusion):
 
     def _kv_write(self, write: Node) -> None:
         rope, k_norm, _, k_slice = self._back(write.value(0), "rope", "rms_norm", "reshape", "slice")
-        _, _, v_slice = self._back(write.value(1), "rms_norm", "reshape", "slice")
+        v_normed = self._producer[write.value(1).name].op == "rms_norm"
+        *_, v_slice = self._back(write.value(1), *(("rms_norm",) if v_normed else ()), "reshape", "slice")
         readers = [c for c in self._consumers[write.output.name] if self._qkv_of(c) == k_slice.value(0)]
         cache = self._cache(write)
         q = self._back(readers[0].value(0), "rope", "rms_norm", "reshape", "slice") if readers else None
-        self._heads(q, rope, k_slice.value(0), k_norm.weight(1), cache, v_slice is k_slice, write.label)
+        self._heads(q, rope, k_slice.value(0), k_norm.weight(1), cache, v_slice is k_slice, write.label, v_normed)
 
     def _qkv_of(self, attention: Node) -> Value:
         return self._back(attention.value(0), "rope", "rms_norm", "reshape", "slice")[-1].value(0)
@@ -276,6 +277,7 @@ class _TextFusion(Fusion):
         cache: Cache | None,
         v_is_k: bool,
         label: str,
+        v_normed: bool = True,
     ) -> None:
         self._steps.append(
             QkvHeads(
@@ -291,6 +293,8 @@ class _TextFusion(Fusion):
                 rotated_pairs=rope.integer("rotated_pairs"),
                 eps=self._producer[rope.value(0).name].number("eps"),
                 label=label,
+                factor=rope.number("factor"),
+                v_normed=v_normed,
             )
         )
 

@@ -132,11 +132,11 @@ class Shared:
             self.buffers[name] = StateBuffer(bytes=size, ring=ring)
         return Segment(names[0], names[1], first, rows, is_ring)
 
-    def angles(self, theta: float, head_size: int, pairs: int, positions: int) -> str:
+    def angles(self, theta: float, head_size: int, pairs: int, positions: int, factor: float = 1.0) -> str:
         """The name of the angle table for this rotation of so many positions."""
-        name = f"angles:{theta:g}:{head_size}:{pairs}"
+        name = f"angles:{theta:g}:{head_size}:{pairs}" + (f":{factor:g}" if factor != 1.0 else "")
         if name not in self.tables:
-            self.tables[name] = angle_table(theta, head_size, pairs, positions)
+            self.tables[name] = angle_table(theta, head_size, pairs, positions, factor)
         return name
 
 
@@ -712,7 +712,8 @@ class Lowering:
             "EPS": float(step.eps),
         }
         bindings = [read("qkv", "f32"), read("angles", "vec2<f32>"), STEP]
-        names = [step.qkv.name, self._shared.angles(step.theta, size, step.rotated_pairs, self._shared.context), "step"]
+        angles = self._shared.angles(step.theta, size, step.rotated_pairs, self._shared.context, step.factor)
+        names = [step.qkv.name, angles, "step"]
         if step.q is not None and step.q_norm is not None:
             bindings += [read("q_norm", "f32"), write("q", "Act")]
             names += [self._weight(step.q_norm), step.q.name]
@@ -730,6 +731,7 @@ class Lowering:
                     ("has_q", step.q is not None),
                     ("has_kv", segment is not None),
                     ("v_is_k", step.v_is_k),
+                    ("v_normed", step.v_normed),
                     ("ring", segment is not None and segment.ring),
                     ("wg", 64 if size <= 256 else 128),
                 ),

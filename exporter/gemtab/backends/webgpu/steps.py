@@ -180,6 +180,7 @@ class QkvHeads:
     """Norms and rotates the heads in a row of q, k and v: queries into `q`, keys and values into the cache.
 
     qkv: [T, (heads + 2 kv_heads) * head_size], less the parts that are not there. v_is_k: values are k's raw part.
+    v_normed: values go through a norm without weight. theta, rotated_pairs, factor: see GraphBuilder.rope.
     """
 
     qkv: Value
@@ -194,6 +195,8 @@ class QkvHeads:
     rotated_pairs: int
     eps: float
     label: str
+    factor: float = 1.0
+    v_normed: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,73 @@
+"""What a chat needs beside the weights, rebuilt from a GGUF file's metadata."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gemtab.checkpoint.gguf.config import gguf_config
+from gemtab.checkpoint.gguf.file import GgufFile
+from gemtab.checkpoint.gguf.tokenizer import build_tokenizer
+from gemtab.errors import CheckpointError
+
+ENDINGS = ("<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>")
+"""Tokens at which Gemma's answers end, beside those that the file names: a GGUF names one or two of them."""
+
+CONTINUATION = """{{ bos_token }}
+{%- for message in messages -%}
+    {{ message['content'] }}
+{%- endfor -%}
+"""
+"""The template of a model that was not trained to chat, whose file has none: what is written is continued."""
+
+
+class GgufChatFiles:
+    """See `gemtab.checkpoint.source.Files`."""
+
+    def __init__(self, file: GgufFile) -> None:
+        self._file = file
+        self._makers: dict[str, Callable[[], str]] = {
+            "config.json": lambda: _json(gguf_config(file)),
+            "tokenizer.json": lambda: build_tokenizer(file).to_str(),
+            "tokenizer_config.json": lambda: _json(self._tokenizer_config()),
+            "generation_config.json": lambda: _json(self._generation_config()),
+            "chat_template.jinja": lambda: file.text("tokenizer.chat_template") or CONTINUATION,
+        }
+
+    @property
+    def where(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    def text(self, name: str) -> str:
+        """The content of the file called `name`; raises CheckpointError where the metadata has nothing for it."""
+        if name not in self._makers:
+            raise CheckpointError(f"{self.where}: a GGUF file has nothing to make {name} of.")
+        return self._makers[name]()
+
+    def licence(self) -> str | None:
+        """The licence that the file names."""
+        return self._file.general.license
+
+    def _tokenizer_config(self) -> dict[str, Any]:
+        found = self._file.vocabulary
+        roles = {"bos": found.bos, "eos": found.eos, "unk": found.unknown, "pad": found.padding}
+        named = {f"{role}_token": found.token(index) for role, index in roles.items()}
+        return {
+            "tokenizer_class": "GemmaTokenizer",
+            "clean_up_tokenization_spaces": False,
+            **{name: token for name, token in named.items() if token is not None},
+        }
+
+    def _generation_config(self) -> dict[str, Any]:
+        found, general = self._file.vocabulary, self._file.general
+        ids = {index for index, token in enumerate(found.tokens) if token in ENDINGS}
+        ids |= {index for index in (found.eos, found.eot, found.eom) if index is not None}
+        if not ids:
+            raise CheckpointError(f"{self.where} names no token that ends an answer (tokenizer.ggml.eos_token_id).")
+        sampling = {"temperature": general.temperature, "top_k": general.top_k, "top_p": general.top_p}
+        return {"eos_token_id": sorted(ids), "do_sample": True, **sampling}
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,99 @@
+"""What a GGUF file says: metadata and where its tensors lie, by the reader of the gguf package."""
+
+from functools import cached_property
+from pathlib import Path
+
+from gguf import GGUFReader, ReaderTensor
+
+from gemtab.checkpoint.gguf.metadata import General, Vocabulary
+from gemtab.checkpoint.schema import parse
+from gemtab.errors import CheckpointError
+
+ARCHITECTURES = ("gemma3", "gemma4")
+
+# fmt: off
+TENSOR_TYPES = frozenset({
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+    "IQ4_XS",
+})
+# fmt: on
+"""Types that are read; all are dequantised by the gguf package."""
+
+
+class GgufFile:
+    """A GGUF file, memory-mapped. tensors: by the file's own names.
+
+    Raises CheckpointError where it is missing, damaged, cut short, one of several parts, of another architecture, or
+    holds tensors of a type that is not read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        reader = _open(path)
+        self._fields = reader.fields
+        self.tensors: dict[str, ReaderTensor] = {tensor.name: tensor for tensor in reader.tensors}
+        self.architecture = self._architecture()
+        self._check()
+
+    def text(self, key: str) -> str | None:
+        """The metadata at `key` as text; None where there is none."""
+        return str(self._value(key)) if key in self._fields else None
+
+    def under(self, prefix: str) -> dict[str, object]:
+        """All metadata whose keys begin with `prefix`, by what follows it."""
+        return {key.removeprefix(prefix): self._value(key) for key in self._fields if key.startswith(prefix)}
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Tokens and their roles. Raises CheckpointError where the file has none."""
+        return parse(Vocabulary, self.under("tokenizer.ggml."), str(self.path), "tokenizer.ggml.")
+
+    @cached_property
+    def general(self) -> General:
+        """What the file says of itself."""
+        return parse(General, self.under("general."), str(self.path), "general.")
+
+    def _value(self, key: str) -> object:
+        try:
+            value: object = self._fields[key].contents()
+            return value
+        except (ValueError, IndexError) as error:
+            raise CheckpointError(f"{self.path}: {key} cannot be read ({error}). Download the file again.") from None
+
+    def _architecture(self) -> str:
+        found = self.text("general.architecture")
+        if found not in ARCHITECTURES:
+            raise CheckpointError(
+                f"{self.path}: general.architecture is {found!r}; gemtab reads {' and '.join(ARCHITECTURES)} (text) "
+                "from GGUF files."
+            )
+        return found
+
+    def _check(self) -> None:
+        if (parts := self.text("split.count")) not in (None, "0", "1"):
+            raise CheckpointError(
+                f"{self.path} is one of {parts} parts of a model. Merge them first (llama-gguf-split --merge)."
+            )
+        for tensor in self.tensors.values():
+            if tensor.tensor_type.name not in TENSOR_TYPES:
+                raise CheckpointError(
+                    f"{self.path}: tensor {tensor.name} is {tensor.tensor_type.name}; expected one of "
+                    f"{', '.join(sorted(TENSOR_TYPES))}. Use a file of another quantisation."
+                )
+
+
+def _open(path: Path) -> GGUFReader:
+    try:
+        reader = GGUFReader(path)
+    except (OSError, ValueError, IndexError, KeyError, OverflowError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as GGUF ({path.stat().st_size} bytes; {error}). It is damaged, cut short, or newer "
+            "than the installed gguf package: download it again, or update gguf."
+        ) from None
+    if reader.byte_order != "I":
+        raise CheckpointError(f"{path} is in the byte order of other machines. Convert it again on one like this.")
+    for tensor in reader.tensors:
+        # Slices of a mapping that ends too early are shorter, and without rows they have no shape to contradict.
+        if tensor.data.nbytes != tensor.n_bytes:
+            raise CheckpointError(f"{path} is cut short: {tensor.name} is not whole. Download it again.")
+    return reader

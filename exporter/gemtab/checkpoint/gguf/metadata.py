@@ -1,0 +1,89 @@
+"""The metadata of a GGUF file that are read, by llama.cpp's keys. What could change the model and is not known here is
+refused by name; what describes the file is passed over."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gemtab.checkpoint.schema import Count, PositiveFloat
+
+Id = Annotated[int, Field(ge=0)]
+
+
+class Hyperparameters(BaseModel):
+    """What both architectures have, after `gemma3.` or `gemma4.`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context_length: Count
+    embedding_length: Count
+    block_count: Count
+    feed_forward_length: Count | list[Count]
+    heads: Count = Field(alias="attention.head_count")
+    kv_heads: Count | list[Count] = Field(alias="attention.head_count_kv")
+    key_length: Count = Field(alias="attention.key_length")
+    value_length: Count | None = Field(None, alias="attention.value_length")
+    eps: PositiveFloat = Field(alias="attention.layer_norm_rms_epsilon")
+    window: Count = Field(alias="attention.sliding_window")
+    theta: PositiveFloat = Field(1e6, alias="rope.freq_base")
+    local_theta: PositiveFloat = Field(1e4, alias="rope.freq_base_swa")
+    rotated: Count | None = Field(None, alias="rope.dimension_count")
+    final_logit_softcapping: PositiveFloat | None = None
+    vocab_size: Count | None = None
+
+
+class Gemma3Hyperparameters(Hyperparameters):
+    """The pattern is a period where it is a number: the last of so many layers is full. llama.cpp's default is 6."""
+
+    feed_forward_length: Count
+    kv_heads: Count = Field(alias="attention.head_count_kv")
+    pattern: Count | list[bool] = Field(6, alias="attention.sliding_window_pattern")
+    scaling: str = Field("none", alias="rope.scaling.type")
+    scaling_factor: PositiveFloat = Field(1.0, alias="rope.scaling.factor")
+
+
+class Gemma4Hyperparameters(Hyperparameters):
+    """Lengths without `_swa` are those of the full layers."""
+
+    pattern: list[bool] = Field(alias="attention.sliding_window_pattern")
+    local_key_length: Count | None = Field(None, alias="attention.key_length_swa")
+    local_value_length: Count | None = Field(None, alias="attention.value_length_swa")
+    local_rotated: Count | None = Field(None, alias="rope.dimension_count_swa")
+    shared_kv_layers: Annotated[int, Field(ge=0)] = Field(0, alias="attention.shared_kv_layers")
+    embedding_length_per_layer_input: Annotated[int, Field(ge=0)] = 0
+    expert_count: Count | None = None
+    expert_used_count: Count | None = None
+    expert_feed_forward_length: Count | None = None
+
+
+class Vocabulary(BaseModel):
+    """What stands after `tokenizer.ggml.`. merges: `left right`, best first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    tokens: list[str]
+    token_type: list[int]
+    merges: list[str] = []
+    bos: Id | None = Field(None, alias="bos_token_id")
+    eos: Id | None = Field(None, alias="eos_token_id")
+    eot: Id | None = Field(None, alias="eot_token_id")
+    eom: Id | None = Field(None, alias="eom_token_id")
+    unknown: Id | None = Field(None, alias="unknown_token_id")
+    padding: Id | None = Field(None, alias="padding_token_id")
+    add_bos_token: bool = True
+
+    def token(self, index: int | None) -> str | None:
+        """The token of that id; None where there is none."""
+        return self.tokens[index] if index is not None and index < len(self.tokens) else None
+
+
+class General(BaseModel):
+    """What stands after `general.`; sampling: how the model's authors sample. The defaults are Gemma's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    license: str | None = None
+    temperature: Annotated[float, Field(ge=0)] = Field(1.0, alias="sampling.temp")
+    top_k: Annotated[int, Field(ge=0)] = Field(64, alias="sampling.top_k")
+    top_p: Annotated[float, Field(ge=0, le=1)] = Field(0.95, alias="sampling.top_p")
