@@ -84,7 +84,7 @@ def test_a_folder_of_that_name_wins(run: Run, hub: Hub, tmp_path: Path, monkeypa
     assert run("export", MODEL, tmp_path / "out").code == 0
     assert read_manifest(tmp_path / "out").source.name == "tiny-gemma"
     assert hub.asked == []
-    run("export", MODEL, tmp_path / "other", "--revision", "v1").refused(2, "--revision v1", "is a folder here")
+    run("export", MODEL, tmp_path / "other", "--revision", "v1").refused(2, "--revision v1", "is here")
 
 
 @pytest.mark.parametrize(

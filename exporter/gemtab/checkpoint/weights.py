@@ -120,8 +120,8 @@ class CheckpointWeights:
     def _finite(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         if not tensor.is_floating_point():
             raise CheckpointError(
-                f"{self._checkpoint.folder}: tensor {name} is {tensor.dtype}: codes, where config.json's "
-                "quantization_config has plain values. Is the config this checkpoint's own?"
+                f"{self._checkpoint.folder}: tensor {name} is {tensor.dtype}; expected F32, F16 or BF16, since "
+                "no quantization_config says that it is codes. Is the config this checkpoint's own?"
             )
         low, high = torch.aminmax(tensor)
         if not (torch.isfinite(low) and torch.isfinite(high)):
