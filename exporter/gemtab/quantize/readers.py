@@ -47,7 +47,9 @@ def packed_rows(weights: WeightReader, weight: Weight, weight_format: WeightForm
     if stored == "rows8" or stored == "rows4" or stored == "rows2":
         assert isinstance(weights, CodeReader), f"{weight.name}: {type(weights).__name__} has no codes"
         return weights.read_planes(weight, start, stop)
-    held = weights.packed_rows(weight, stored, start, stop) if isinstance(weights, PackedReader) else None
+    held = None
+    if stored in ("q8", "q4") and isinstance(weights, PackedReader):
+        held = weights.packed_rows(weight, stored, start, stop)
     return pack(weights.read_rows(weight, start, stop), stored) if held is None else held
 
 
