@@ -45,13 +45,17 @@ def patches(picture: Picture) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(cut), torch.from_numpy(np.stack([x, y], -1))
 
 
+_TASKS = ("caption_one", *("caption_two",) * 4, *("question",) * 2)
+"""How often pictures come with which task: two shapes and how they lie take longest to learn."""
+
+
 def picture_batch(rng: Random, size: int, training: bool = True) -> PictureBatch:
     """`size` random examples with a picture, all of the same size in cells."""
     examples: list[Example] = []
     seen: list[Picture] = []
     grid = rng.choice(pictures.GRIDS)
     while len(seen) < size:
-        task = rng.choice(("caption_one", "caption_two", "caption_two", "question"))
+        task = rng.choice(_TASKS)
         example, picture = pictures.example(rng, task)
         if (picture.columns, picture.rows) == grid and not (training and picture.held_out):
             examples.append(example)
