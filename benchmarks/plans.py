@@ -17,7 +17,7 @@ from gemtab.backends.webgpu.compile import build_text_plan
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Dispatch, Limits, Plan, WeightBuffer, evaluate
-from gemtab.bundle.shards import Location
+from gemtab.bundle.layout import Location
 from gemtab.checkpoint.config import parse_config
 from gemtab.graph import Graph, Weight
 from gemtab.model.spec import TextSpec
@@ -59,7 +59,7 @@ def count(spec: TextSpec, weights: WeightFormat, position: int) -> Counted:
 def decode_plan(spec: TextSpec, whole: Graph, weights: WeightFormat) -> Plan:
     """The text plan in f16, of weights that lie nowhere."""
     held = {weight.name: weight for graph in (fill_graph(spec), whole) for weight in graph.weights()}
-    locations = {
+    locations: dict[tuple[str, str], Location] = {
         (weight.name, plane.name): Location(f"{weight.name}.{plane.name}", 0, plane.bytes)
         for weight in held.values()
         for plane in planes(weight, weights)
