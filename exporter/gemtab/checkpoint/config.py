@@ -11,6 +11,7 @@ from gemtab.checkpoint.schema import (
     DEFAULT_ROPE,
     AudioConfig,
     AxialRope,
+    CompressedQuantization,
     GemmaQuantization,
     LayerOverride,
     LayerType,
@@ -194,6 +195,9 @@ def _codes(config: dict[str, Any], text: dict[str, Any], tied: bool, prefix: str
     if not found:
         return None
     method = found.get("quant_method") if isinstance(found, dict) else found
+    if method == "compressed-tensors":
+        parse(CompressedQuantization, found, where, "quantization_config.")
+        return None  # weights are read as the values that the codes stand for: see gemtab.checkpoint.compressed
     if method != "gemma" or config["model_type"] not in ("gemma4", "gemma4_text"):
         raise CheckpointError(
             f"{where}: quantization_config (quant_method {method!r}) is not supported for {config['model_type']}. "

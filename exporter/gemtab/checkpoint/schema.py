@@ -89,6 +89,47 @@ class GemmaQuantization(BaseModel):
         return self
 
 
+class PackedWeights(BaseModel):
+    """`weights` of a group of compressed-tensors; what else it may say has no part in what codes stand for."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    num_bits: Literal[4, 8]
+    type: Literal["int"] = "int"
+    symmetric: Literal[True] = True
+    strategy: Literal["group", "channel"]
+    dynamic: Literal[False] = False
+
+
+class PackedGroup(BaseModel):
+    """One of `config_groups`: activations stay as they are."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    weights: PackedWeights
+    input_activations: None = None
+    output_activations: None = None
+
+
+class CompressedQuantization(BaseModel):
+    """`quantization_config` with `quant_method: "compressed-tensors"`, as far as it is read. Which matrices are packed
+    is seen by their tensors' names."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    quant_method: Literal["compressed-tensors"]
+    format: Literal["pack-quantized"]
+    config_groups: dict[str, PackedGroup]
+    kv_cache_scheme: None = None
+    transform_config: dict[str, object] | None = None
+
+    @model_validator(mode="after")
+    def _nothing_is_turned(self) -> Self:
+        if (self.transform_config or {}).get("config_groups"):
+            raise ValueError("transforms of weights and activations are not known")
+        return self
+
+
 class RopeConfig(BaseModel):
     """Rotary embedding of one layer type."""
 

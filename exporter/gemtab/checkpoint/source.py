@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gemtab.checkpoint.compressed import PACKED, CompressedTensors
 from gemtab.checkpoint.config import load_spec, parse_config
 from gemtab.checkpoint.gguf import GgufChatFiles, GgufFile, GgufTensors, gguf_config
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
@@ -47,7 +48,12 @@ def open_checkpoint(path: Path) -> Opened:
         file = GgufFile(path)
         spec = parse_config(gguf_config(file), f"{path}, as config.json")
         return Opened(path.resolve().stem, spec, GgufTensors(file), GgufChatFiles(file))
-    return Opened(path.resolve().name, load_spec(path), Checkpoint.open(path), FolderFiles(path))
+    return Opened(path.resolve().name, load_spec(path), _tensors(Checkpoint.open(path)), FolderFiles(path))
+
+
+def _tensors(checkpoint: Checkpoint) -> Tensors:
+    packed = any(name.endswith(PACKED) for name in checkpoint.names())
+    return CompressedTensors(checkpoint) if packed else checkpoint
 
 
 class FolderFiles:

@@ -13,8 +13,8 @@ from gemtab.quantize import PlainFormat, Planes
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-DTYPES = ("F32", "F16", "BF16", "U8", "I8")
-"""What tensors may be: the last two of codes."""
+DTYPES = ("F32", "F16", "BF16", "U8", "I8", "I32", "I64")
+"""What tensors may be: whole numbers are codes and what describes them."""
 
 
 class _Slice(Protocol):
