@@ -2,14 +2,15 @@
 
     python -m benchmarks.export CHECKPOINT [--weights q4] [--workplace FOLDER]
 
-Prints a table: bytes in and out, bits a weight, the peak of anonymous memory, and the time beside that of reading the
-input and writing the output by plain copies, right after it on the same disk. Before each, the files that are read are
-dropped from the system's cache. `gemtab synth` makes checkpoints to measure. Linux only: memory is what /proc tells of
-the exporting process.
+Prints a table: bytes in and out, bits a weight, the peak of anonymous memory, the time of all processors together, and
+the time beside that of reading the input and writing the output by plain copies, right after it on the same disk.
+Before each, the files that are read are dropped from the system's cache. `gemtab synth` makes checkpoints to measure.
+Linux only: memory is what /proc tells of the exporting process.
 """
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -32,9 +33,10 @@ _SAMPLE_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Measured:
-    """seconds: of the export, and of the plain copies; anonymous: its peak in bytes."""
+    """seconds: of the export, of all processors in it, and of the plain copies; anonymous: its peak in bytes."""
 
     seconds: float
+    processor_seconds: float
     copy_seconds: float
     anonymous: int
 
@@ -44,14 +46,20 @@ def measure(checkpoint: Path, bundle: Path, weights: str) -> Measured:
     drop_from_cache(checkpoint)
     program = "from gemtab.cli import main; main()"
     command = [sys.executable, "-c", program, "export", str(checkpoint), str(bundle), "--weights", weights, "--json"]
-    started = time.monotonic()
+    started, before = time.monotonic(), processor_seconds()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process, peak_of(process.pid) as peak:
         code = process.wait()
-    seconds = time.monotonic() - started
+    seconds, used = time.monotonic() - started, processor_seconds() - before
     if code:
         sys.exit(f"The export ended with {code}.")
     drop_from_cache(checkpoint)
-    return Measured(seconds, copy(checkpoint, bundle), peak[0])
+    return Measured(seconds, used, copy(checkpoint, bundle), peak[0])
+
+
+def processor_seconds() -> float:
+    """What the processes that this one has waited for have used of all processors."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def copy(checkpoint: Path, bundle: Path) -> float:
@@ -120,7 +128,7 @@ def print_table(checkpoint: Path, bundle: Path, weights: str, measured: Measured
     bytes_in = sum(path.stat().st_size for path in files(checkpoint))
     bytes_out = sum(path.stat().st_size for path in files(bundle))
     table = Table(title=f"{checkpoint.name} as {weights}", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    names = ("input", "output", "bits a weight", "peak anonymous", "export", "plain copies", "ratio")
+    names = ("input", "output", "bits a weight", "peak anonymous", "processors", "export", "plain copies", "ratio")
     for name in names:
         table.add_column(name, justify="right")
     table.add_row(
@@ -128,6 +136,7 @@ def print_table(checkpoint: Path, bundle: Path, weights: str, measured: Measured
         size(bytes_out),
         f"{summarise_bundle(bundle).bits_per_weight:.2f}",
         size(measured.anonymous),
+        f"{measured.processor_seconds:.1f} s",
         f"{measured.seconds:.1f} s",
         f"{measured.copy_seconds:.1f} s",
         f"{measured.seconds / measured.copy_seconds:.2f}",
