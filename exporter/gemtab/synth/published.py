@@ -27,7 +27,8 @@ def published_config(size: str, layers: int | None = None, experts: int | None =
 
 
 def _keep_layers(config: dict[str, Any], size: str, layers: int) -> None:
-    """Of the layers that share KV, the same part stays, as far as a full layer is left for them to read."""
+    """Of the layers that share KV, the same part stays, as far as a full layer is left for them to read. The last layer
+    is a full one, as transformers has it."""
     text = config["text_config"]
     types = text["layer_types"]
     if not 1 <= layers <= len(types):
@@ -36,7 +37,7 @@ def _keep_layers(config: dict[str, Any], size: str, layers: int) -> None:
     shared = text.get("num_kv_shared_layers", 0) * layers // len(types)
     text.update(
         num_hidden_layers=layers,
-        layer_types=types[:layers],
+        layer_types=[*types[: layers - 1], "full_attention"],
         num_kv_shared_layers=max(0, min(shared, layers - first_full)),
     )
     for tower in (config.get("vision_config"), config.get("audio_config")):
