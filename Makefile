@@ -1,5 +1,6 @@
 # make demo      everything from nothing to the page with the tiny model, in one command
 # make test      every test: Python, TypeScript, browser
+# make test-real the published weights of Gemma 3 270M (240 MB), from GGUF to the tab, against transformers
 # make build     the page, the element and the runtime, into dist/site
 # make bench     our speed and transformers.js' on the tiny model, or on BUNDLE=folder
 # make accuracy  the tiny model's right answers about 200 pictures and 200 recordings, in a tab and in transformers
@@ -10,7 +11,7 @@
 PYTHON = .venv/bin/python
 SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.config.ts
 
-.PHONY: demo test build bench accuracy wheel tiny clean
+.PHONY: demo test test-real build bench accuracy wheel tiny clean
 
 demo: .venv/.ready-core dist/.site
 	.venv/bin/gemtab demo
@@ -19,6 +20,10 @@ demo: .venv/.ready-core dist/.site
 test: .venv/.ready-test dist/.site
 	tools/system-packages.sh
 	status=0; npm test || status=1; $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder || status=1; exit $$status
+
+test-real: .venv/.ready-real dist/.site
+	tools/system-packages.sh
+	$(PYTHON) -m pytest real_tests -rP
 
 build: dist/.site
 
@@ -38,7 +43,7 @@ tiny: .venv/.ready-test
 clean:
 	rm -rf dist build test-results .pytest_cache .mypy_cache .ruff_cache
 
-.venv/.ready-core .venv/.ready-test: .venv/.ready-%: pyproject.toml constraints.txt tools/python-packages.sh
+.venv/.ready-core .venv/.ready-test .venv/.ready-real: .venv/.ready-%: pyproject.toml constraints.txt tools/python-packages.sh
 	tools/python-packages.sh $*
 	touch $@
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Usage: python-packages.sh core|test. Makes .venv and installs gemtab into it, editable, at the versions of
-# constraints.txt: `core` is what the demo needs, `test` is everything.
+# Usage: python-packages.sh core|test|real. Makes .venv and installs gemtab into it, editable, at the versions of
+# constraints.txt: `core` is what the demo needs, `test` what the tests need, `real` that and the weights of
+# `make test-real`.
 set -eu
 
 fail() {
@@ -45,7 +46,8 @@ install_torch() {
 case "${1-}" in
 core) package=. ;;
 test) package='.[test]' ;;
-*) fail "Usage: $0 core|test" ;;
+real) package='.[real]' ;;
+*) fail "Usage: $0 core|test|real" ;;
 esac
 
 cd "$(dirname "$0")/.."

@@ -1,0 +1,1 @@
+"""Tests on published weights, by `make test-real`: 240 MB to download, and minutes on a software GPU."""
