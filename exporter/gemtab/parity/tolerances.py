@@ -27,13 +27,13 @@ ACTIVATIONS: Final[dict[Literal["f32", "f16"], Tolerance]] = {
 """A backend that computes in these activations, against the reference on the same stored weights."""
 
 ROUNDED: Final[dict[Literal["f32", "f16"], Tolerance]] = {
-    "f32": Tolerance(max=2.0, rms=0.3, kl=1e-2, top1=0.85, tie=1.0),
+    "f32": Tolerance(max=2.0, rms=0.3, kl=1e-2, top1=0.75, tie=1.0),
     "f16": Tolerance(max=4.0, rms=0.6, kl=5e-2, top1=0.6, tie=2.5),
 }
 """The same where activations are rounded to signed bytes. A value on an edge falls to either side, by a difference in
 the last place, and moves all that follows by whole codes: logits by tenths, which is what the rounding itself does to
 them. Random models magnify that more than trained ones: of 40 greedy tokens models/tiny in codes chooses 39 alike or
-all, in f32 and f16, a random model of E2B's features 35 in f32 and 26 in f16."""
+all, in f32 and f16, a random model of E2B's features 34 or 35 in f32 and 26 in f16."""
 
 
 def arithmetic(activation: Literal["f32", "f16"], weights: WeightFormat) -> Tolerance:
