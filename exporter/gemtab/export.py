@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 import gemtab
 from gemtab.backends.onnx import write_onnx
-from gemtab.backends.webgpu.compile import CompiledPlans, check_kernels, compile_plans
+from gemtab.backends.webgpu.compile import check_kernels, compile_plans
 from gemtab.backends.webgpu.compile_tower import check_tower, compile_tower
 from gemtab.bundle.digest import SLICE_BYTES, digest_files
 from gemtab.bundle.folder import is_bundle, write_manifest
 from gemtab.bundle.layout import Layout, Location, lay_out
-from gemtab.bundle.manifest import Input, Manifest, Source, Towers, WeightFormat
+from gemtab.bundle.manifest import Input, Manifest, PlanEntry, Source, Towers, WeightFormat
 from gemtab.bundle.onnx_files import (
     DECODER_STEM,
     EMBED_STEM,
@@ -234,7 +234,7 @@ class _Export:
             locations = {**layouts[stem].locations, **locations}
         return locations
 
-    def _compile(self, out: Path, locations: Locations) -> CompiledPlans:
+    def _compile(self, out: Path, locations: Locations) -> tuple[PlanEntry, ...]:
         text = self.spec.text
         media = self.spec.vision is not None or self.spec.audio is not None
         filling, whole = fill_graph(text, media), text_graph(text)
@@ -248,7 +248,7 @@ class _Export:
         }
         return Towers(image=entries.get("image", ()), audio=entries.get("audio", ()))
 
-    def _manifest(self, out: Path, plans: CompiledPlans, towers: Towers) -> Manifest:
+    def _manifest(self, out: Path, plans: tuple[PlanEntry, ...], towers: Towers) -> Manifest:
         files = _files(out)
         self.progress.begin("Computing digests", sum((out / name).stat().st_size for name in files))
         return Manifest(
@@ -257,10 +257,9 @@ class _Export:
             weights=self.weights,
             context=self.context,
             inputs=self.inputs,
-            plans=tuple(plans.entries),
+            plans=plans,
             towers=towers,
             files=digest_files(out, files, self.slice_bytes, self.progress.advance),
-            memory=plans.memory,
         )
 
 

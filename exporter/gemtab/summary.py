@@ -10,7 +10,8 @@ from typing import Literal, get_args
 from pydantic import ValidationError
 
 from gemtab.bundle.folder import PARITY_NAME, SHADERS, is_bundle, read_manifest
-from gemtab.bundle.manifest import MANIFEST_NAME, Manifest, MemoryNeed, PlanEntry, Source, WeightFormat
+from gemtab.bundle.manifest import MANIFEST_NAME, Manifest, PlanEntry, Source, WeightFormat
+from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
 from gemtab.bundle.plan import Dispatch, Plan, Program, Strict, evaluate
 from gemtab.checkpoint import CheckpointWeights, load_spec, open_checkpoint
@@ -40,6 +41,17 @@ class PlanSummary(Strict):
     programs: dict[str, ProgramSummary]
 
 
+class MemorySummary(Strict):
+    """GPU bytes of a plan with the bundle's whole context; towers: what pictures and sound add."""
+
+    activation: Literal["f32", "f16"]
+    weights: int
+    state: int
+    scratch: int
+    towers: int
+    needed: int
+
+
 class BundleSummary(Strict):
     """sizes: bytes by kind of file; weight_bytes: what a tab downloads of the weights (the plans' part); towers: those
     of pictures (`image`) and sound (`audio`), where there are any."""
@@ -54,7 +66,7 @@ class BundleSummary(Strict):
     parameters: int
     weight_bytes: int
     bits_per_weight: float
-    memory: MemoryNeed
+    memory: tuple[MemorySummary, ...]
     plans: tuple[PlanSummary, ...]
     towers: dict[str, tuple[PlanSummary, ...]]
     parity: Parity | None
@@ -105,6 +117,7 @@ def summarise_bundle(folder: Path) -> BundleSummary:
     """The summary of a bundle, from its manifest, plans and parity report."""
     manifest = read_manifest(folder)
     parameters = _parameters(text_graph(load_spec(folder).text).weights())
+    weight_bytes = manifest.plans[0].memory.weights
     return BundleSummary(
         gemtab=manifest.gemtab,
         source=manifest.source,
@@ -113,9 +126,9 @@ def summarise_bundle(folder: Path) -> BundleSummary:
         inputs=manifest.inputs,
         sizes=_sizes(manifest),
         parameters=parameters,
-        weight_bytes=manifest.memory.weights,
-        bits_per_weight=8 * manifest.memory.weights / parameters,
-        memory=manifest.memory,
+        weight_bytes=weight_bytes,
+        bits_per_weight=8 * weight_bytes / parameters,
+        memory=tuple(_memory_summary(manifest, entry) for entry in manifest.plans),
         plans=tuple(_plan_summary(folder, entry) for entry in manifest.plans),
         towers={
             name: tuple(_plan_summary(folder, entry) for entry in entries)
@@ -123,6 +136,18 @@ def summarise_bundle(folder: Path) -> BundleSummary:
             if entries
         },
         parity=read_parity(folder),
+    )
+
+
+def _memory_summary(manifest: Manifest, entry: PlanEntry) -> MemorySummary:
+    need, towers = memory_need(entry, manifest.context), towers_need(manifest, entry.activation)
+    return MemorySummary(
+        activation=entry.activation,
+        weights=need.weights,
+        state=need.state,
+        scratch=need.scratch,
+        towers=towers,
+        needed=need.total + towers,
     )
 
 

@@ -40,13 +40,14 @@ export class Gate {
     this.#facts.textContent = LOOKING;
   }
 
-  showPreview({ manifest, downloadBytes, gpu }: Preview): void {
+  showPreview({ manifest, downloadBytes, gpu, memory }: Preview): void {
     const size = `${manifest.source.name}: ${bytes(downloadBytes)} to download, ${manifest.weights} weights, `;
     const context = `a context of ${manifest.context} tokens.`;
     const where = "It runs in this tab; nothing you write leaves this device.";
-    this.#facts.textContent = [size + context, where, gpu instanceof Error ? "" : `GPU: ${gpuName(gpu)}.`].join(" ");
+    const name = gpu instanceof Error ? "" : `GPU: ${gpuName(gpu)}.`;
+    this.#facts.textContent = [size + context, memorySentence(memory), where, name].join(" ");
     if (gpu instanceof Error) this.showError(gpu);
-    else this.#notice.textContent = softwareWarning(gpu);
+    else this.#notice.textContent = [softwareWarning(gpu), memoryWarning(memory)].filter(Boolean).join(" ");
   }
 
   showProgress({ stage, loaded, total, bytesPerSecond }: LoadProgress): void {
@@ -77,6 +78,17 @@ export class Gate {
     this.#load.hidden = what === "loading";
     this.#loading.hidden = what === "idle";
   }
+}
+
+function memorySentence({ text, towers }: Preview["memory"]): string {
+  const more = towers > 0 ? `, and ${bytes(towers)} more at the first picture or sound` : "";
+  return `It takes ${bytes(text)} of the GPU's memory${more}.`;
+}
+
+/** Whatever memory a GPU has of its own, the machine's is what most have to share. */
+function memoryWarning({ text, machine }: Preview["memory"]): string {
+  if (machine === undefined || text < machine) return "";
+  return `This device has about ${bytes(machine)} of memory, less than the model takes. Choose a smaller one.`;
 }
 
 function softwareWarning({ software }: AdapterSummary): string {

@@ -13,7 +13,7 @@ from uvicorn import Config
 
 from gemtab.bundle.digest import digest_file
 from gemtab.bundle.folder import write_manifest
-from gemtab.bundle.manifest import Manifest, MemoryNeed, PlanEntry, Source
+from gemtab.bundle.manifest import Manifest, PlanEntry, PlanMemory, Source
 from gemtab.server.app import create_app
 from gemtab.server.serve import Server, address, bind
 from gemtab.server.watch import Rerender
@@ -48,15 +48,15 @@ def write_bundle(folder: Path, context: int = 512) -> None:
         (folder / name).write_bytes(content)
     files = {str(p.relative_to(folder)): digest_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
     files.pop("gemtab.json", None)
+    memory = PlanMemory(weights=1, state=1, scratch=1)
     manifest = Manifest(
         gemtab="0",
         source=Source(name="made-up", model_type="gemma4"),
         weights="q4",
         context=context,
         inputs=("text",),
-        plans=(PlanEntry(file="plan/f32.json", activation="f32"),),
+        plans=(PlanEntry(file="plan/f32.json", activation="f32", tokens=1, memory=memory),),
         files=files,
-        memory=MemoryNeed(weights=1, state=1, scratch=1),
     )
     write_manifest(folder, manifest)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from gemtab.bundle.plan import Strict
+from gemtab.bundle.plan import Expr, Strict
 
 MANIFEST_FORMAT: Final = 1
 MANIFEST_NAME = "gemtab.json"
@@ -30,20 +30,27 @@ class FileEntry(Strict):
     sha256: tuple[Sha256, ...]
 
 
+class PlanMemory(Strict):
+    """GPU bytes that an executor allocates for a plan, in C, the context chosen at load, and T, the tokens of a step.
+
+    weights: with the tables made at export; state: the caches, once all are in use; scratch: slots, controls, params
+    and what comes out, while a step runs. What a conversation keeps beside them is not in it: snapshots of rings, and
+    rows of pictures and sound.
+    """
+
+    weights: Annotated[int, Field(ge=0)]
+    state: Expr
+    scratch: Expr
+
+
 class PlanEntry(Strict):
-    """A plan of the bundle and what a device needs for it; the first that fits is used."""
+    """A plan of the bundle and what a device needs for it; the first that fits is used. tokens: the most of a step."""
 
     file: RelativePath
     activation: Literal["f32", "f16"]
     features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
-
-
-class MemoryNeed(Strict):
-    """GPU bytes: the weights, and caches and scratch at the largest context (f32 plan)."""
-
-    weights: int
-    state: int
-    scratch: int
+    tokens: Annotated[int, Field(gt=0)]
+    memory: PlanMemory
 
 
 class Source(Strict):
@@ -76,4 +83,3 @@ class Manifest(Strict):
     plans: Annotated[tuple[PlanEntry, ...], Field(min_length=1)]
     towers: Towers = Towers()
     files: dict[RelativePath, FileEntry]
-    memory: MemoryNeed

@@ -24,6 +24,12 @@ from typing_extensions import TypeAliasType
 
 PLAN_FORMAT: Final = 1
 
+PARAMS_ALIGNMENT: Final = 256
+"""The alignment of a dispatch's params in a program's uniform buffer, which every device accepts."""
+
+VECTOR_BYTES: Final = 16
+"""The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them."""
+
 Symbol = Literal["T", "P", "C"]
 """T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
 

@@ -1,5 +1,6 @@
 """What the commands print with: answers and tables on stdout, everything else on stderr."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from gemtab.errors import GemtabError
+from gemtab.errors import GemtabError, UsageError
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -33,6 +34,17 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
         count /= 1000
     raise AssertionError("unreachable")
+
+
+_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+
+
+def byte_count(text: str) -> int:
+    """The bytes that a size on the command line means: `8GB`, `1.5 GiB`, or a plain number. Raises UsageError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if not found or found[2] not in _UNITS:
+        raise UsageError(f"{text!r} is not a size of memory. Write it as 8GB, 1.5GiB or 512MB.")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 class StageProgress:

@@ -5,14 +5,30 @@ from typing import Annotated
 
 import typer
 
-from gemtab.cli.console import out
+from gemtab.cli.console import byte_count, out
+from gemtab.errors import DeviceError, UsageError
 
 
 def command(
     path: Annotated[Path, typer.Argument(help="Folder of a bundle or of a checkpoint, or a GGUF file.")],
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MEMORY",
+            help="Tell only whether it fits into so much GPU memory, as 8GB or 6GiB; ends with 5 if it does not.",
+        ),
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(help="With --fit: tokens of the conversation. [default: the bundle's]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Tell what a bundle holds and needs, or what a checkpoint is and would become."""
+    if fit is not None:
+        _fit(path, byte_count(fit), context, as_json)
+        return
+    if context is not None:
+        raise UsageError("--context goes with --fit MEMORY, which tells whether it fits.")
     from gemtab.cli.tables import print_bundle, print_checkpoint
     from gemtab.summary import BundleSummary, summarise
 
@@ -23,3 +39,19 @@ def command(
         print_bundle(summary, f"Bundle {path}")
     else:
         print_checkpoint(summary, f"Checkpoint {path}")
+
+
+def _fit(path: Path, memory: int, context: int | None, as_json: bool) -> None:
+    import json
+
+    from gemtab.bundle.folder import read_manifest
+    from gemtab.cli.tables import print_fit
+    from gemtab.fit import fit
+
+    found = fit(read_manifest(path), memory, context)
+    if as_json:
+        out.file.write(json.dumps([one.model_dump() for one in found], indent=1) + "\n")
+    else:
+        print_fit(found, f"Bundle {path}")
+    if found[0].verdict != "fits":
+        raise typer.Exit(DeviceError.exit_code)

@@ -1,10 +1,13 @@
 """The tables that commands end with."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from gemtab.cli.console import out, size
+from gemtab.fit import Fit
 from gemtab.parity.report import Parity
-from gemtab.summary import BundleSummary, CheckpointSummary, ProgramSummary
+from gemtab.summary import BundleSummary, CheckpointSummary, MemorySummary, ProgramSummary
 
 _UNITS = {"fill": "prompt chunk", "decode": "decoded token", "image": "picture", "audio": "clip"}
 """What one step of a program, or one run of a tower, is about."""
@@ -39,15 +42,39 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
     for tower, plans in summary.towers.items():
         for plan in plans:
             table.add_row(f"{plan.activation} {tower}", _program(tower, plan.programs["encode"]))
-    memory = summary.memory
-    total = memory.weights + memory.state + memory.scratch
-    parts = f"weights {size(memory.weights)}, caches {size(memory.state)}, scratch {size(memory.scratch)}"
-    table.add_row("memory of a tab", f"at most {size(total)} of GPU memory: {parts}")
+    for memory in summary.memory:
+        table.add_row(f"{memory.activation} memory", _memory(memory))
     if summary.parity is None:
         table.add_row("parity", "not verified yet: `gemtab verify`")
     out.print(table)
     if summary.parity:
         print_parity(summary.parity)
+
+
+def print_fit(found: Sequence[Fit], title: str) -> None:
+    """Whether a bundle's plans fit, and what to do where they do not."""
+    table = _facts(title)
+    for one in found:
+        verdict = {
+            "fits": f"fits into {size(one.memory)} with a context of {one.context:,} tokens",
+            "smaller context": f"fits into {size(one.memory)} with a context of up to {one.most_context:,} tokens",
+            "does not fit": f"does not fit into {size(one.memory)}",
+        }[one.verdict]
+        need = f"needs {size(one.needed)} with a context of {one.context:,} tokens: {_parts(one)}"
+        table.add_row(f"{one.activation} plan", verdict)
+        table.add_row("", need)
+        if one.advice:
+            table.add_row("", f"To make it fit: {'; '.join(one.advice)}.")
+    out.print(table)
+
+
+def _memory(memory: MemorySummary) -> str:
+    return f"at most {size(memory.needed)} of the GPU's: {_parts(memory)}"
+
+
+def _parts(memory: MemorySummary | Fit) -> str:
+    parts = f"weights {size(memory.weights)}, caches {size(memory.state)}, scratch {size(memory.scratch)}"
+    return parts + (f", {size(memory.towers)} more at the first picture or sound" if memory.towers else "")
 
 
 def _program(name: str, program: ProgramSummary) -> str:

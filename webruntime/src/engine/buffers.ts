@@ -126,7 +126,7 @@ export class PlanBuffers {
     return sizes(this.#state.values());
   }
 
-  /** Slots and control buffers. */
+  /** Slots and control buffers, without the params of programs. */
   get scratchBytes(): number {
     return sizes(this.#slots) + sizes(this.#controls.values());
   }

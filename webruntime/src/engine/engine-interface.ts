@@ -48,11 +48,21 @@ export interface Snapshot {
   dispose(): void;
 }
 
+/**
+ * What the engine has allocated on the GPU now, in bytes: the manifest's statement, come true. Snapshots and rows of
+ * media are their owners'.
+ */
 export interface EngineStats {
   activation: "f32" | "f16";
   weightBytes: number;
+  /** Caches. */
   stateBytes: number;
+  /** Slots, controls and params. */
   scratchBytes: number;
+  /** Towers that are loaded, while they do not encode. */
+  towerBytes: number;
+  /** The sum. */
+  gpuBytes: number;
   /** Dispatches of each program in its plan, e.g. { fill: 120, decode: 117 }. */
   dispatches: Record<string, number>;
 }

@@ -45,6 +45,11 @@ export class ReadyProgram {
     });
   }
 
+  /** Bytes of the GPU buffer with the params. */
+  get paramsBytes(): number {
+    return this.#uniforms?.size ?? 0;
+  }
+
   /** Gives the memory of the params back; the program is of no more use. */
   dispose(): void {
     this.#uniforms?.destroy();

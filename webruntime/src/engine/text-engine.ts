@@ -137,11 +137,14 @@ export class TextEngine implements TextEngineInterface {
   }
 
   get stats(): EngineStats {
-    const { plan, buffers } = this.#parts;
-    const { weightBytes, stateBytes, scratchBytes } = buffers;
+    const { plan, buffers, programs: ready } = this.#parts;
+    const { weightBytes, stateBytes } = buffers;
+    const scratchBytes = buffers.scratchBytes + ready.fill.paramsBytes + ready.decode.paramsBytes;
+    const { bytes: towerBytes } = this.#towers;
+    const gpuBytes = weightBytes + stateBytes + scratchBytes + towerBytes;
     const programs = Object.entries(plan.programs);
     const dispatches = Object.fromEntries(programs.map(([name, program]) => [name, program.dispatches.length]));
-    return { activation: plan.activation, weightBytes, stateBytes, scratchBytes, dispatches };
+    return { activation: plan.activation, weightBytes, stateBytes, scratchBytes, towerBytes, gpuBytes, dispatches };
   }
 
   setSampling({ temperature, topK, topP, seed }: Sampling): void {

@@ -45,6 +45,7 @@ export class Towers {
   readonly #plans: TowerPlans;
   readonly #host: TowerHost;
   readonly #loaded = new Map<TowerName, Promise<Tower>>();
+  #bytes = 0;
 
   constructor(bundle: Bundle, plans: TowerPlans, host: TowerHost) {
     this.#bundle = bundle;
@@ -55,6 +56,11 @@ export class Towers {
   /** How many tokens each encodes at once. */
   get tokens(): Partial<Record<TowerName, number>> {
     return Object.fromEntries(Object.entries(this.#plans).map(([name, plan]) => [name, plan.context]));
+  }
+
+  /** GPU bytes of those that are loaded, while they do not encode. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Loads a tower, or gives the one that is loaded. After an error the next call tries again. */
@@ -87,6 +93,7 @@ export class Towers {
       signal,
       onProgress,
     });
+    this.#bytes += loaded.buffers.weightBytes + loaded.buffers.scratchBytes;
     return new Tower(this.#host, name, plan, loaded);
   }
 }

@@ -54,7 +54,15 @@ export class NotingEngine implements TextEngine {
   readonly adapter = { vendor: "", architecture: "", description: "", software: false, features: [] };
   readonly context = 1024;
   readonly vocabulary = 2048;
-  readonly stats = { activation: "f32" as const, weightBytes: 0, stateBytes: 0, scratchBytes: 0, dispatches: {} };
+  readonly stats = {
+    activation: "f32" as const,
+    weightBytes: 0,
+    stateBytes: 0,
+    scratchBytes: 0,
+    towerBytes: 0,
+    gpuBytes: 0,
+    dispatches: {},
+  };
   readonly lost = new Promise<DeviceError>(() => undefined);
   towerTokens: Partial<Record<TowerName, number>> = { image: 300, audio: 750 };
   blockTokens: number | undefined;

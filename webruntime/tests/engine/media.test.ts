@@ -4,10 +4,11 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { LoadProgress, MediaRows, PlacedRows, Tower } from "../../src/engine/engine-interface.ts";
 import { AbortError, BundleError, ContextError, DeviceError, UsageError } from "../../src/engine/errors.ts";
 import { chunks, lastVisible } from "../../src/engine/media.ts";
+import { memoryNeed, towersNeed } from "../../src/engine/memory.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
 import { type FileServer, serveFiles } from "./file-server.ts";
 import { gpu } from "./gpu.ts";
-import { type Files, oracleContinuation, toyBundle } from "./toy-bundle.ts";
+import { CONTEXT, type Files, oracleContinuation, toyBundle } from "./toy-bundle.ts";
 import { mediaBundle, PLACEHOLDER, remembered, TOWER_PLAN, TOWER_TOKENS, TOWER_WEIGHTS } from "./toy-media.ts";
 
 let server: FileServer | undefined;
@@ -294,6 +295,23 @@ describe("memory", () => {
     expect(bytes()).toBe(before + 3 * 8);
     rows.dispose();
     expect(bytes()).toBe(before);
+  });
+
+  test("is what the manifest states and what the engine tells", async () => {
+    const toy = await loadCounted(mediaBundle({ plan: (plan) => delete plan.buffers.unused }));
+    const { manifest } = toy.files;
+    const staging = () => [...live].filter(([{ label }]) => label.startsWith("staging")).length * 4;
+    const media = 4 * 2 * 4;
+    expect(toy.stats.gpuBytes).toBe(bytes() - staging());
+    expect(toy.stats.gpuBytes).toBe(
+      memoryNeed(manifest.plans[1] as (typeof manifest.plans)[number], CONTEXT).total + media,
+    );
+    await toy.tower("image");
+    expect(toy.stats.gpuBytes).toBe(bytes() - staging());
+    expect(toy.stats.towerBytes).toBe(32);
+    const whole = 16 + 16 + (8 + 16) * TOWER_TOKENS;
+    expect(towersNeed(manifest, "f32")).toBe(whole);
+    expect(towersNeed(manifest, "f16")).toBe(0);
   });
 
   test.each(["slot 1", "rows of image"])(

@@ -58,7 +58,9 @@ describe("loading", () => {
       activation: "f32",
       weightBytes: 64,
       stateBytes: 8 * 4 + CONTEXT * 4,
-      scratchBytes: 64 + 16 + 16 + 16 + 32,
+      scratchBytes: 64 + 16 + 16 + 16 + 32 + 256,
+      towerBytes: 0,
+      gpuBytes: 64 + 8 * 4 + CONTEXT * 4 + 64 + 16 + 16 + 16 + 32 + 256,
       dispatches: { fill: 2, decode: 4 },
     });
     expect({ context, vocabulary }).toEqual({ context: CONTEXT, vocabulary: 16 });

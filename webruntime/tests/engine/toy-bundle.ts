@@ -193,6 +193,13 @@ export function oracleContinuation(ids: readonly number[], count: number): numbe
   return all.slice(ids.length);
 }
 
+/** As an export states it: slot, controls, and params of one dispatch. */
+export const TOY_MEMORY: Manifest["plans"][number]["memory"] = {
+  weights: LOW.bytes + HIGH.bytes,
+  state: ["+", ROWS * 4, ["*", "C", 4]],
+  scratch: VOCABULARY * 4 + CHUNK * 4 + 16 + 16 + 32 + 256,
+};
+
 export type Files = Map<string, Buffer>;
 
 /** The files of a toy bundle, its manifest made of the others. */
@@ -220,12 +227,11 @@ export function toyManifest(files: Files): Manifest {
     context: CONTEXT,
     inputs: ["text"],
     plans: [
-      { file: "plan/f16.json", activation: "f16", features: ["shader-f16"] },
-      { file: "plan/f32.json", activation: "f32", features: [] },
+      { file: "plan/f16.json", activation: "f16", features: ["shader-f16"], tokens: CHUNK, memory: TOY_MEMORY },
+      { file: "plan/f32.json", activation: "f32", features: [], tokens: CHUNK, memory: TOY_MEMORY },
     ],
     towers: { image: [], audio: [] },
     files: Object.fromEntries([...files].map(([name, data]) => [name, fileEntry(data)])),
-    memory: { weights: 64, state: 288, scratch: 64 },
   };
 }
 

@@ -5,6 +5,7 @@
  * number. Where tokens of a picture see each other, how far a token sees beyond itself is added.
  */
 
+import type { Manifest } from "../../src/engine/manifest.gen.ts";
 import type { Plan } from "../../src/engine/plan.gen.ts";
 import { CHUNK, type Files, fileEntry, ROWS, toyBundle, toyPlan } from "./toy-bundle.ts";
 
@@ -130,6 +131,13 @@ export function seeing(plan: Plan, visible: boolean): void {
   });
 }
 
+/** As an export states it: a weight and `step`; slots and the rows that come out. */
+const TOWER_MEMORY: Manifest["plans"][number]["memory"] = {
+  weights: 16,
+  state: 0,
+  scratch: ["+", 16, ["*", 8 + 8 * HIDDEN, "T"]],
+};
+
 export interface MediaChange {
   visible?: boolean;
   plan?: (plan: Plan) => void;
@@ -153,7 +161,9 @@ export function mediaBundle({ visible = false, plan: changePlan, tower: changeTo
   files.set(TOWER_PLAN, Buffer.from(JSON.stringify(tower)));
   const manifest = JSON.parse(String(files.get("gemtab.json")));
   manifest.inputs = ["text", "image"];
-  manifest.towers.image = [{ file: TOWER_PLAN, activation: "f32", features: [] }];
+  manifest.towers.image = [
+    { file: TOWER_PLAN, activation: "f32", features: [], tokens: TOWER_TOKENS, memory: TOWER_MEMORY },
+  ];
   for (const name of [TOWER_WEIGHTS, TOWER_PLAN]) manifest.files[name] = fileEntry(files.get(name) as Buffer);
   files.set("gemtab.json", Buffer.from(JSON.stringify(manifest)));
   return files;

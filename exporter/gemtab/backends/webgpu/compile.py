@@ -19,7 +19,8 @@ from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.render import KernelSource
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.layout import Location
-from gemtab.bundle.manifest import MemoryNeed, PlanEntry, WeightFormat
+from gemtab.bundle.manifest import PlanEntry, PlanMemory, WeightFormat
+from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import (
     Dispatch,
     Form,
@@ -28,9 +29,7 @@ from gemtab.bundle.plan import (
     Plan,
     Program,
     ScratchBuffer,
-    StateBuffer,
     WeightBuffer,
-    evaluate,
 )
 from gemtab.errors import DeviceError
 from gemtab.graph import Graph, known
@@ -46,14 +45,6 @@ VERIFY_TOKENS = 8
 """Drafted tokens that `verify` takes at once."""
 
 TABLES = "plan/tables.bin"
-
-
-@dataclass(frozen=True)
-class CompiledPlans:
-    """What was written: the plans in order of preference, and the GPU memory that the f32 one needs."""
-
-    entries: list[PlanEntry]
-    memory: MemoryNeed
 
 
 @dataclass
@@ -225,8 +216,8 @@ def compile_plans(
     out: Path,
     context: int,
     limits: Limits | None = None,
-) -> CompiledPlans:
-    """Write `plan/` and `shaders/` into the bundle folder `out`.
+) -> tuple[PlanEntry, ...]:
+    """Write `plan/` and `shaders/` into the bundle folder `out`, and return the plans in order of preference.
 
     filling, whole: see build_text_plan.
     locations: where each plane of each weight lies, by (weight name, plane name); context: largest context in tokens.
@@ -244,11 +235,13 @@ def compile_plans(
         plans[activation] = builder.finish(write_tables(out, shared.tables))
         (out / "plan" / f"{activation}.json").write_text(plans[activation].model_dump_json(exclude_none=True))
         write_shaders(out, builder.shaders)
-    entries = [
-        PlanEntry(file=f"plan/{activation}.json", activation=activation, features=plan.features)
-        for activation, plan in plans.items()
-    ]
-    return CompiledPlans(entries, memory_need(plans["f32"]))
+    return tuple(plan_entry(f"plan/{activation}.json", plan, plan_memory(plan)) for activation, plan in plans.items())
+
+
+def plan_entry(file: str, plan: Plan, memory: PlanMemory) -> PlanEntry:
+    """The manifest's entry of a plan."""
+    tokens = max(program.max_tokens for program in plan.programs.values())
+    return PlanEntry(file=file, activation=plan.activation, features=plan.features, tokens=tokens, memory=memory)
 
 
 def write_shaders(out: Path, shaders: Mapping[str, str]) -> None:
@@ -269,13 +262,3 @@ def write_tables(out: Path, tables: Mapping[str, np.ndarray], file: str = TABLES
     if tables:
         (out / file).write_bytes(content)
     return buffers
-
-
-def memory_need(plan: Plan) -> MemoryNeed:
-    """GPU bytes of a plan: weights, caches at its largest context, and scratch."""
-    at_most = {"T": 1, "P": plan.context, "C": plan.context}
-    return MemoryNeed(
-        weights=sum(b.bytes for b in plan.buffers.values() if isinstance(b, WeightBuffer)),
-        state=sum(evaluate(b.bytes, at_most) for b in plan.buffers.values() if isinstance(b, StateBuffer)),
-        scratch=sum(evaluate(size, at_most) for size in plan.slots),
-    )

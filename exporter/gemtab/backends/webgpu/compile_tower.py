@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from gemtab.backends.webgpu.compile import PlanBuilder, tokens_that_fit, write_shaders, write_tables
+from gemtab.backends.webgpu.compile import PlanBuilder, plan_entry, tokens_that_fit, write_shaders, write_tables
 from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.lower import Activation, Shared
 from gemtab.backends.webgpu.lower_tower import TowerLowering
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import PlanEntry, Tower, WeightFormat
+from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import Expr, Limits, Plan, ScratchBuffer, WeightBuffer
 from gemtab.graph import Graph
 from gemtab.quantize import WeightReader
@@ -59,7 +60,9 @@ def compile_tower(
         file = tower_plan_file(tower, activation)
         (out / file).write_text(plan.model_dump_json(exclude_none=True))
         write_shaders(out, builder.shaders)
-        entries.append(PlanEntry(file=file, activation=activation, features=plan.features))
+        rows = plan.buffers[plan.programs[PROGRAM].outputs[ROWS]]
+        assert isinstance(rows, ScratchBuffer)
+        entries.append(plan_entry(file, plan, plan_memory(plan, [rows.bytes])))
     return tuple(entries)
 
 

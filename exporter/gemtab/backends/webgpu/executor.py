@@ -11,6 +11,7 @@ import wgpu
 from gemtab.backends.media import Media
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.bundle.folder import load_plan
+from gemtab.bundle.memory import MemoryNeed, allocated, params_offsets
 from gemtab.bundle.plan import (
     Buffer,
     ControlBuffer,
@@ -19,7 +20,6 @@ from gemtab.bundle.plan import (
     Kernel,
     Limits,
     Plan,
-    Program,
     Ring,
     ScratchBuffer,
     StateBuffer,
@@ -30,7 +30,6 @@ from gemtab.errors import BundleError, ContextError, DeviceError, UsageError
 
 _STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
 _BINDING_TYPES = {"read": "read-only-storage", "read_write": "storage", "uniform": "uniform"}
-_PARAMS_ALIGNMENT = 256
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class PlanRunner:
                 self._buffers[name] = self._buffer(name, buffer.bytes)
         self._layouts = {name: self._layout(name, kernel) for name, kernel in plan.kernels.items()}
         self._pipelines = {name: self._pipeline(name, kernel) for name, kernel in plan.kernels.items()}
-        self._uniforms = {name: self._program_params(name, program) for name, program in plan.programs.items()}
+        self._uniforms: dict[str, Any] = {}
         self._groups: dict[tuple[str, int], Any] = {}
 
     @property
@@ -79,13 +78,22 @@ class PlanRunner:
         """The device on which the plan runs."""
         return self._device
 
+    @property
+    def memory(self) -> MemoryNeed:
+        """What is allocated now: caches from when they are first used, scratch of towers while they encode."""
+        kinds: dict[str, int] = {"weight": 0, "state": 0, "control": 0}
+        for name, buffer in self._buffers.items():
+            kinds[self.plan.buffers[name].kind] += buffer.size
+        scratch = sum(buffer.size for buffer in (*self._slots, *self._uniforms.values()))
+        return MemoryNeed(kinds["weight"], kinds["state"], kinds["control"] + scratch)
+
     # --- making -----------------------------------------------------------------------------------------
 
     def _make_slots(self) -> list[Any]:
         return [self._buffer(f"slot {i}", evaluate(size, {})) for i, size in enumerate(self.plan.slots)]
 
     def _buffer(self, label: str, size: int) -> Any:
-        return self._device.gpu.create_buffer(label=label, size=-(-size // 16) * 16, usage=_STORAGE)
+        return self._device.gpu.create_buffer(label=label, size=allocated(size), usage=_STORAGE)
 
     def _upload(self, name: str, weight: WeightBuffer) -> Any:
         path = self._folder / weight.file
@@ -125,14 +133,19 @@ class PlanRunner:
             compute={"module": module, "entry_point": form.entry_point, "constants": form.constants},
         )
 
-    def _program_params(self, name: str, program: Program) -> Any:
-        words = np.zeros((max(len(program.dispatches), 1), _PARAMS_ALIGNMENT // 4), np.uint32)
-        for i, dispatch in enumerate(program.dispatches):
-            if dispatch.params is not None:
-                words[i, : len(dispatch.params)] = dispatch.params
-        return self._device.gpu.create_buffer_with_data(
-            label=f"{name} params", data=words, usage=wgpu.BufferUsage.UNIFORM
-        )
+    def _params(self, name: str) -> Any:
+        """The params of all dispatches of a program in one buffer, made when the program first runs."""
+        if name not in self._uniforms:
+            program = self.plan.programs[name]
+            offsets = params_offsets(program)
+            words = np.zeros(offsets[-1] // 4, np.uint32)
+            for start, dispatch in zip(offsets, program.dispatches, strict=False):
+                params = dispatch.params or ()
+                words[start // 4 : start // 4 + len(params)] = params
+            self._uniforms[name] = self._device.gpu.create_buffer_with_data(
+                label=f"{name} params", data=words, usage=wgpu.BufferUsage.UNIFORM
+            )
+        return self._uniforms[name]
 
     def _resolve(self, name: str) -> Any:
         """The GPU buffer behind a name; caches are made when first asked for."""
@@ -151,11 +164,8 @@ class PlanRunner:
                 {"binding": i, "resource": {"buffer": self._resolve(name)}} for i, name in enumerate(dispatch.bindings)
             ]
             if dispatch.params is not None:
-                resource = {
-                    "buffer": self._uniforms[program],
-                    "offset": index * _PARAMS_ALIGNMENT,
-                    "size": _PARAMS_ALIGNMENT,
-                }
+                start, end = params_offsets(self.plan.programs[program])[index : index + 2]
+                resource = {"buffer": self._params(program), "offset": start, "size": end - start}
                 entries.append({"binding": len(entries), "resource": resource})
             self._groups[key] = self._device.gpu.create_bind_group(
                 label=dispatch.label, layout=self._layouts[dispatch.kernel], entries=entries

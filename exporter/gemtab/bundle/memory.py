@@ -1,0 +1,85 @@
+"""GPU memory: what a plan takes, as its manifest states it, and what a bundle takes with it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from itertools import accumulate
+from math import ceil
+
+from gemtab.bundle.manifest import Manifest, PlanEntry, PlanMemory
+from gemtab.bundle.plan import (
+    PARAMS_ALIGNMENT,
+    VECTOR_BYTES,
+    ControlBuffer,
+    Expr,
+    Plan,
+    Program,
+    StateBuffer,
+    WeightBuffer,
+    evaluate,
+)
+
+
+def plan_memory(plan: Plan, outputs: Iterable[Expr] = ()) -> PlanMemory:
+    """What an executor allocates for a plan. outputs: buffers besides, which what a program made is copied into."""
+    buffers = list(plan.buffers.values())
+    controls = [allocated(buffer.bytes) for buffer in buffers if isinstance(buffer, ControlBuffer)]
+    # A tab loads no `verify`, which needs a drafter.
+    params = [params_offsets(program)[-1] for name, program in plan.programs.items() if name != "verify"]
+    slots = [allocated(size) if isinstance(size, int) else size for size in plan.slots]
+    return PlanMemory(
+        weights=sum(allocated(buffer.bytes) for buffer in buffers if isinstance(buffer, WeightBuffer)),
+        state=total(buffer.bytes for buffer in buffers if isinstance(buffer, StateBuffer)),
+        scratch=total([*slots, *controls, *params, *outputs]),
+    )
+
+
+def allocated(size: int) -> int:
+    """The size of the GPU buffer for so many bytes: a kernel may read the last, incomplete vector of a value whole."""
+    return ceil(size / VECTOR_BYTES) * VECTOR_BYTES
+
+
+def params_offsets(program: Program) -> list[int]:
+    """Where each dispatch's params begin in the program's uniform buffer, and last the size of that."""
+    words = [len(dispatch.params or ()) for dispatch in program.dispatches]
+    return list(accumulate((ceil(4 * count / PARAMS_ALIGNMENT) * PARAMS_ALIGNMENT for count in words), initial=0))
+
+
+def total(sizes: Iterable[Expr]) -> Expr:
+    """The sum of sizes, in which the numbers and what is equal are gathered."""
+    counts = Counter(sizes)
+    fixed = sum(size * count for size, count in counts.items() if isinstance(size, int))
+    terms: list[Expr] = [
+        size if count == 1 else ("*", count, size) for size, count in counts.items() if not isinstance(size, int)
+    ]
+    return reduce(lambda left, right: ("+", left, right), [fixed, *terms] if fixed or not terms else terms)
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """GPU bytes of a plan with a context, in its largest step."""
+
+    weights: int
+    state: int
+    scratch: int
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return self.weights + self.state + self.scratch
+
+
+def memory_need(entry: PlanEntry, context: int) -> MemoryNeed:
+    """What a plan takes with this context."""
+    sizes = {"T": entry.tokens, "P": context, "C": context}
+    memory = entry.memory
+    return MemoryNeed(memory.weights, evaluate(memory.state, sizes), evaluate(memory.scratch, sizes))
+
+
+def towers_need(manifest: Manifest, activation: str) -> int:
+    """What the towers add once all are loaded: their weights, and the scratch of the one that needs most, since they
+    work one at a time."""
+    towers = [entry for plans in (manifest.towers.image, manifest.towers.audio) for entry in plans]
+    needs = [memory_need(entry, entry.tokens) for entry in towers if entry.activation == activation]
+    return sum(need.weights for need in needs) + max((need.scratch for need in needs), default=0)

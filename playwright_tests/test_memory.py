@@ -1,0 +1,155 @@
+"""What a bundle says that it needs is what the tab allocates on the GPU."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from gemtab.bundle.folder import read_manifest
+from gemtab.bundle.manifest import PlanEntry, WeightFormat
+from gemtab.bundle.memory import memory_need
+from gemtab.export import export_bundle
+from playwright_tests.conftest import ChatPage, SharedFolders
+from playwright_tests.serving import serving
+from tests.silent import Silent
+from tests.variants import variant
+
+AGREEMENT = 0.05
+"""The most that statement and allocation may differ by."""
+
+CONTEXT = 512
+
+
+@dataclass(frozen=True)
+class Case:
+    """A variant in a format, loaded with a context."""
+
+    model: str
+    weights: WeightFormat
+    context: int = CONTEXT
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.replace('_', '-')}-{self.weights}"
+
+
+CASES = [Case("per_layer", "q4"), Case("everything", "f32"), Case("everything", "f32", 300), Case("seeing", "q8")]
+
+_COUNT = """() => {
+    globalThis.live = new Map();
+    const { createBuffer } = GPUDevice.prototype;
+    const { destroy } = GPUBuffer.prototype;
+    GPUDevice.prototype.createBuffer = function (descriptor) {
+        const buffer = createBuffer.call(this, descriptor);
+        live.set(buffer, buffer.size);
+        return buffer;
+    };
+    GPUBuffer.prototype.destroy = function () {
+        live.delete(this);
+        destroy.call(this);
+    };
+    globalThis.allocated = () => [...live.values()].reduce((sum, size) => sum + size, 0);
+}"""
+"""Counts what anybody allocates on the GPU, and what is destroyed again."""
+
+_LOAD = """async ([site, bundle, context]) => {
+    const { TextEngine } = await import(`${site}gemtab-engine.js`);
+    globalThis.engine = await TextEngine.load(`${site}bundles/${bundle}/`, { context });
+    return [engine.stats, allocated()];
+}"""
+
+_RUN = """async (ids) => {
+    await engine.fill(Uint32Array.from(ids.slice(0, -1)));
+    for await (const _ of engine.decode(ids.at(-1), { maxTokens: 4 })) ;
+    return [engine.stats, allocated()];
+}"""
+
+_SEE = """async ([side, tokens]) => {
+    const tower = await engine.tower("image");
+    const resident = [engine.stats, allocated()];
+    const positions = Uint32Array.from({ length: side * side * 2 },
+        (_, i) => i % 2 ? Math.floor(i / 2 / side) : (i / 2) % side);
+    let most = 0;
+    const { submit } = GPUQueue.prototype;
+    GPUQueue.prototype.submit = function (commands) {
+        most = Math.max(most, allocated());
+        submit.call(this, commands);
+    };
+    const inputs = { pixel_values: new Float32Array(side * side * 768), pixel_position_ids: positions };
+    const rows = await tower.encode(inputs, { tokens, rows: side * side });
+    GPUQueue.prototype.submit = submit;
+    rows.dispose();
+    return { resident, most, after: allocated() };
+}"""
+
+
+@pytest.fixture(scope="module")
+def memory_bundles(shared_folders: SharedFolders) -> dict[str, Path]:
+    """The cases' bundles, by name."""
+
+    def export(case: Case, out: Path) -> None:
+        source = variant(case.model, out.with_name(f"{out.name}-checkpoint"), with_tokenizer=True)
+        export_bundle(source, out, case.weights, CONTEXT, False, Silent())
+
+    return {case.name: shared_folders.folder(f"memory-{case.name}", partial(export, case)) for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def memory_site(memory_bundles: dict[str, Path]) -> Iterator[str]:
+    """The address of a server with all of them."""
+    with serving(memory_bundles) as site:
+        yield site
+
+
+def entry_of(folder: Path, activation: str) -> PlanEntry:
+    (entry,) = (one for one in read_manifest(folder).plans if one.activation == activation)
+    return entry
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{case.context}")
+def test_a_bundle_takes_what_it_says(case: Case, memory_bundles: dict[str, Path], memory_site: str, page: Page) -> None:
+    page.goto(memory_site + "example.html")
+    page.evaluate(_COUNT)
+    stats, allocated = page.evaluate(_LOAD, [memory_site, case.name, case.context])
+    stated = memory_need(entry_of(memory_bundles[case.name], stats["activation"]), case.context)
+    assert stats["gpuBytes"] == pytest.approx(stated.total, rel=AGREEMENT)
+    assert allocated == pytest.approx(stated.total, rel=AGREEMENT)
+    for part in ("weights", "state", "scratch"):
+        assert stats[f"{part.removesuffix('s')}Bytes"] == pytest.approx(getattr(stated, part), rel=AGREEMENT)
+    draw = random.Random(1)
+    stats, allocated = page.evaluate(_RUN, [draw.randrange(30, 300) for _ in range(case.context - 4)])
+    assert stats["gpuBytes"] == pytest.approx(stated.total, rel=AGREEMENT)
+    assert allocated == pytest.approx(stated.total, rel=AGREEMENT)
+
+
+def test_a_tower_takes_what_it_says(memory_bundles: dict[str, Path], memory_site: str, page: Page) -> None:
+    page.goto(memory_site + "example.html")
+    page.evaluate(_COUNT)
+    stats, before = page.evaluate(_LOAD, [memory_site, "seeing-q8", CONTEXT])
+    tokens, side = 256, 48
+    found = page.evaluate(_SEE, [side, tokens])
+    entries = read_manifest(memory_bundles["seeing-q8"]).towers.image
+    (entry,) = (one for one in entries if one.activation == stats["activation"])
+    stated = memory_need(entry.model_copy(update={"tokens": tokens}), tokens)
+    resident, allocated = found["resident"]
+    assert resident["gpuBytes"] == pytest.approx(allocated, rel=AGREEMENT)
+    assert resident["towerBytes"] == pytest.approx(stated.weights, rel=AGREEMENT)
+    assert found["most"] - before == pytest.approx(stated.total, rel=AGREEMENT)
+    assert found["after"] == allocated
+
+
+def test_the_page_says_it_before_anything_is_loaded(
+    memory_bundles: dict[str, Path], memory_site: str, chat_page: ChatPage
+) -> None:
+    chat_page.open(memory_site)
+    chat_page.page.locator("#bundle").select_option("bundles/seeing-q8/")
+    chat_page.chat.locator("[part=facts]").get_by_text("of the GPU's memory").wait_for()
+    facts = chat_page.chat.locator("[part=facts]").inner_text()
+    # SwiftShader has no f16.
+    needed = memory_need(entry_of(memory_bundles["seeing-q8"], "f32"), CONTEXT).total
+    assert f"It takes {needed / 1e6:.1f} MB of the GPU's memory, and " in facts
+    assert "more at the first picture or sound" in facts
