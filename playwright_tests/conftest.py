@@ -30,6 +30,7 @@ FAKE_DEVICES = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-s
 
 IDENTITY_LINE = "greedy tokens equal to the reference's, of those decoded (near-ties)"
 ACCURACY_LINE = "right answers about pictures and voices that were not in training"
+LOADING_LINE = "JavaScript's memory while a bundle is loaded, heaps and ArrayBuffers"
 """The properties in which a test leaves its line of a table that is printed at the end."""
 
 COMPILE_MS = 240_000
@@ -268,7 +269,7 @@ def demo(demo_page: ChatPage) -> ChatPage:
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Prints the tables, from the reports, since tests may have run in other processes."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    for table in (IDENTITY_LINE, ACCURACY_LINE):
+    for table in (IDENTITY_LINE, ACCURACY_LINE, LOADING_LINE):
         lines = [line for report in reports for name, line in report.user_properties if name == table]
         if lines:
             terminalreporter.section(table)

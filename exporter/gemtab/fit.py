@@ -4,7 +4,7 @@ from typing import Literal
 
 from gemtab.bundle.manifest import Manifest, PlanEntry
 from gemtab.bundle.memory import memory_need, towers_need
-from gemtab.bundle.plan import Strict
+from gemtab.bundle.plan import Strict, Tables
 from gemtab.errors import UsageError
 
 Verdict = Literal["fits", "smaller context", "does not fit"]
@@ -13,13 +13,15 @@ Verdict = Literal["fits", "smaller context", "does not fit"]
 class Fit(Strict):
     """How a plan fits into `memory` bytes with `context` tokens.
 
-    weights, state, scratch: bytes of the text model; towers: what pictures and sound add when they first come.
-    most_context: the most tokens that fit, 0 where none do; advice: what makes it fit, where it does not.
+    tables: where look-up tables have to lie so that it does. weights, state, scratch: bytes of the text model then;
+    towers: what pictures and sound add when they first come. most_context: the most tokens that fit, 0 where none do;
+    advice: what makes it fit, where it does not.
     """
 
     activation: Literal["f32", "f16"]
     memory: int
     context: int
+    tables: Tables
     weights: int
     state: int
     scratch: int
@@ -46,33 +48,41 @@ def fit(manifest: Manifest, memory: int, context: int | None = None) -> tuple[Fi
 
 
 def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -> Fit:
-    need, towers = memory_need(entry, context), towers_need(manifest, entry.activation)
-    needed = need.total + towers
+    towers = towers_need(manifest, entry.activation)
+    tables = _tables(entry, memory - towers, context)
+    need = memory_need(entry, context, tables)
     most = most_context(entry, memory - towers, manifest.context)
-    verdict: Verdict = "fits" if needed <= memory else "smaller context" if most else "does not fit"
+    verdict: Verdict = "fits" if need.total + towers <= memory else "smaller context" if most else "does not fit"
     return Fit(
         activation=entry.activation,
         memory=memory,
         context=context,
+        tables=tables,
         weights=need.weights,
         state=need.state,
         scratch=need.scratch,
         towers=towers,
-        needed=needed,
+        needed=need.total + towers,
         verdict=verdict,
         most_context=most,
         advice=() if verdict == "fits" else _advice(manifest, entry, memory, most),
     )
 
 
+def _tables(entry: PlanEntry, memory: int, context: int) -> Tables:
+    """On the GPU where they fit, as the executors choose too; a plan without any has none to put elsewhere."""
+    return "gpu" if not entry.memory.tables or memory_need(entry, context).total <= memory else "host"
+
+
 def most_context(entry: PlanEntry, memory: int, limit: int) -> int:
     """The most tokens, up to `limit`, with which a plan fits into so many bytes; 0 where it does not with its least."""
-    if memory_need(entry, entry.tokens).total > memory:
+    tables: Tables = "host" if entry.memory.tables else "gpu"
+    if memory_need(entry, entry.tokens, tables).total > memory:
         return 0
     low, high = entry.tokens, limit
     while low < high:
         middle = (low + high + 1) // 2
-        if memory_need(entry, middle).total <= memory:
+        if memory_need(entry, middle, tables).total <= memory:
             low = middle
         else:
             high = middle - 1
@@ -87,8 +97,4 @@ def _advice(manifest: Manifest, entry: PlanEntry, memory: int, most: int) -> tup
         advice.append("export it with fewer inputs (`--inputs text`)")
     if manifest.weights != "q4":
         advice.append("export it with smaller weights (`--weights q4`)")
-    if not advice:
-        advice.append(
-            f"choose a smaller model: this one takes {memory_need(entry, entry.tokens).weights:,} bytes of weights"
-        )
-    return tuple(advice)
+    return tuple(advice) or ("choose a smaller model",)

@@ -117,7 +117,7 @@ def summarise_bundle(folder: Path) -> BundleSummary:
     """The summary of a bundle, from its manifest, plans and parity report."""
     manifest = read_manifest(folder)
     parameters = _parameters(text_graph(load_spec(folder).text).weights())
-    weight_bytes = manifest.plans[0].memory.weights
+    weight_bytes = memory_need(manifest.plans[0], manifest.context).weights
     return BundleSummary(
         gemtab=manifest.gemtab,
         source=manifest.source,
@@ -234,6 +234,7 @@ def _program_summary(program: Program, context: int) -> ProgramSummary:
 
 
 def _running(program: Program, position: int, context: int) -> list[Dispatch]:
-    """The dispatches that run for the most tokens at `position`."""
+    """The dispatches that run for the most tokens at `position`, look-up tables being on the GPU."""
     sizes = {"T": program.max_tokens, "P": position, "C": context}
-    return [one for one in program.dispatches if 0 not in [evaluate(expr, sizes) for expr in one.grid]]
+    on_gpu = [one for one in program.dispatches if one.tables != "host"]
+    return [one for one in on_gpu if 0 not in [evaluate(expr, sizes) for expr in one.grid]]

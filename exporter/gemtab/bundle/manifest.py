@@ -33,12 +33,15 @@ class FileEntry(Strict):
 class PlanMemory(Strict):
     """GPU bytes that an executor allocates for a plan, in C, the context chosen at load, and T, the tokens of a step.
 
-    weights: with the tables made at export; state: the caches, once all are in use; scratch: slots, controls, params
-    and what comes out, while a step runs. What a conversation keeps beside them is not in it: snapshots of rings, and
-    rows of pictures and sound.
+    weights: with the tables of angles, but without what is only looked up. tables: that, where it lies on the GPU;
+    rows: what takes its place where it lies on the host. Both are 0 where a model has none. state: the caches, once
+    all are in use; scratch: slots, controls, params and what comes out, while a step runs. What a conversation keeps
+    beside them is not in it: snapshots of rings, and rows of pictures and sound.
     """
 
     weights: Annotated[int, Field(ge=0)]
+    tables: Annotated[int, Field(ge=0)]
+    rows: Annotated[int, Field(ge=0)]
     state: Expr
     scratch: Expr
 

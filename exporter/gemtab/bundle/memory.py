@@ -15,8 +15,11 @@ from gemtab.bundle.plan import (
     Expr,
     Plan,
     Program,
+    RowsBuffer,
     StateBuffer,
+    Tables,
     WeightBuffer,
+    bound_for,
     evaluate,
 )
 
@@ -28,11 +31,19 @@ def plan_memory(plan: Plan, outputs: Iterable[Expr] = ()) -> PlanMemory:
     # A tab loads no `verify`, which needs a drafter.
     params = [params_offsets(program)[-1] for name, program in plan.programs.items() if name != "verify"]
     slots = [allocated(size) if isinstance(size, int) else size for size in plan.slots]
+    for_gpu, for_host = bound_for(plan, "gpu"), bound_for(plan, "host")
     return PlanMemory(
-        weights=sum(allocated(buffer.bytes) for buffer in buffers if isinstance(buffer, WeightBuffer)),
+        weights=_held(plan, for_gpu & for_host),
+        tables=_held(plan, for_gpu - for_host),
+        rows=_held(plan, for_host - for_gpu),
         state=total(buffer.bytes for buffer in buffers if isinstance(buffer, StateBuffer)),
         scratch=total([*slots, *controls, *params, *outputs]),
     )
+
+
+def _held(plan: Plan, names: Iterable[str]) -> int:
+    held = (plan.buffers[name] for name in names)
+    return sum(allocated(buffer.bytes) for buffer in held if isinstance(buffer, WeightBuffer | RowsBuffer))
 
 
 def allocated(size: int) -> int:
@@ -58,7 +69,7 @@ def total(sizes: Iterable[Expr]) -> Expr:
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """GPU bytes of a plan with a context, in its largest step."""
+    """GPU bytes of a plan with a context, in its largest step. weights: with the tables, or the rows of them."""
 
     weights: int
     state: int
@@ -70,11 +81,16 @@ class MemoryNeed:
         return self.weights + self.state + self.scratch
 
 
-def memory_need(entry: PlanEntry, context: int) -> MemoryNeed:
-    """What a plan takes with this context."""
-    sizes = {"T": entry.tokens, "P": context, "C": context}
-    memory = entry.memory
-    return MemoryNeed(memory.weights, evaluate(memory.state, sizes), evaluate(memory.scratch, sizes))
+def memory_need(entry: PlanEntry, context: int, tables: Tables = "gpu") -> MemoryNeed:
+    """What a plan takes with this context and its look-up tables there."""
+    return need_of(entry.memory, entry.tokens, context, tables)
+
+
+def need_of(memory: PlanMemory, tokens: int, context: int, tables: Tables) -> MemoryNeed:
+    """As `memory_need`. tokens: the most of a step."""
+    sizes = {"T": tokens, "P": context, "C": context}
+    weights = memory.weights + (memory.tables if tables == "gpu" else memory.rows)
+    return MemoryNeed(weights, evaluate(memory.state, sizes), evaluate(memory.scratch, sizes))
 
 
 def towers_need(manifest: Manifest, activation: str) -> int:

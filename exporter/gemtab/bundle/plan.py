@@ -4,15 +4,16 @@ An executor (Python in `gemtab.backends.webgpu.executor`, TypeScript in `webrunt
 nothing about the model. A text model has one plan; its towers, which make rows of embeddings of pictures and sound,
 have plans of their own, loaded when they are first needed. An executor
 
-1. checks that the device has `features` and `limits`;
+1. checks that the device has `features` and `limits`, and chooses where look-up tables lie (`Tables`);
 2. makes one GPU buffer for each entry of `slots` (a tower's only for the run, sized by its T) and of `buffers` (state
-   buffers when a dispatch first binds them, zeroed as WebGPU does), and uploads the weights;
+   buffers when a dispatch first binds them, zeroed as WebGPU does), and uploads the weights; what no dispatch for its
+   choice of tables binds is left out;
 3. makes one pipeline for each kernel, from the first of its `forms` whose features the device has, with the
    bind group layout that `bindings` gives, and prepends the `enable` lines of that form's features;
-4. to run a program on T tokens at position P with context C: writes `step` (and `ids`, or the program's inputs), then
-   encodes the
-   dispatches in order into one compute pass, evaluating each grid on T, P and C and leaving out those with a
-   zero in it; then its own P advances by T, as the program's last dispatch advances the GPU's.
+4. to run a program on T tokens at position P with context C: writes `step` (and `ids`, or the program's inputs, and the
+   tokens' rows of tables that lie on the host), then encodes the dispatches in order into one compute pass, evaluating
+   each grid on T, P and C and leaving out those with a zero in it; then its own P advances by T, as the program's last
+   dispatch advances the GPU's.
 
 Expressions are data and never evaluated as code: pages run under a strict content security policy.
 """
@@ -32,6 +33,9 @@ VECTOR_BYTES: Final = 16
 
 Symbol = Literal["T", "P", "C"]
 """T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
+
+Tables = Literal["gpu", "host"]
+"""Where tables lie of which a step needs a row a token: whole in GPU memory, or on the host, which hands rows over."""
 
 Operator = Literal["+", "-", "*", "ceildiv", "min", "max"]
 
@@ -96,6 +100,24 @@ class StateBuffer(Strict):
     ring: Ring | None = None
 
 
+class RowsBuffer(Strict):
+    """The rows of the step's tokens of a table that lies on the host, one after another: row t, of `row_bytes` bytes,
+    is that of token t's id, which begins at `offset` + id * `row_bytes` of `file`. Executors write them before a step.
+
+    rows: how many the table has. An id in `replaced` counts as `by`. bytes: of as many tokens as the largest step has,
+    a multiple of 4.
+    """
+
+    kind: Literal["rows"] = "rows"
+    file: str
+    offset: Annotated[int, Field(ge=0)]
+    row_bytes: Annotated[int, Field(gt=0)]
+    rows: Annotated[int, Field(gt=0)]
+    replaced: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    by: Annotated[int, Field(ge=0)] = 0
+    bytes: Annotated[int, Field(gt=0, multiple_of=4)]
+
+
 class ScratchBuffer(Strict):
     """A value that lives within one step, in slot number `slot` of `Plan.slots`; others may share the slot at
     other times. Slots are GPU buffers of their own, since WebGPU tracks use by whole buffers. `bytes`, a multiple of 4,
@@ -129,7 +151,7 @@ class ControlBuffer(Strict):
     bytes: Annotated[int, Field(gt=0, multiple_of=4)]
 
 
-Buffer = Annotated[WeightBuffer | StateBuffer | ScratchBuffer | ControlBuffer, Field(discriminator="kind")]
+Buffer = Annotated[WeightBuffer | RowsBuffer | StateBuffer | ScratchBuffer | ControlBuffer, Field(discriminator="kind")]
 
 
 class Form(Strict):
@@ -157,6 +179,7 @@ class Dispatch(Strict):
     params: the words of the kernel's `uniform` binding, its last one; absent where it has none. The executor lays
     them out, aligned to 256 bytes, in one uniform buffer a program.
     label: the place in the model, for errors and profiles.
+    tables: the dispatch is for an executor whose look-up tables lie there; without it, for any.
     """
 
     kernel: str
@@ -164,6 +187,7 @@ class Dispatch(Strict):
     params: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] | None = None
     grid: tuple[Expr, Expr, Expr]
     label: str
+    tables: Tables | None = None
 
 
 class Program(Strict):
@@ -174,6 +198,12 @@ class Program(Strict):
     dispatches: tuple[Dispatch, ...]
     inputs: dict[str, str] = {}
     outputs: dict[str, str] = {}
+
+
+def bound_for(plan: "Plan", tables: Tables) -> frozenset[str]:
+    """The buffers that some dispatch binds where look-up tables lie there."""
+    dispatches = (dispatch for program in plan.programs.values() for dispatch in program.dispatches)
+    return frozenset(name for one in dispatches if one.tables in (None, tables) for name in one.bindings)
 
 
 class Limits(Strict):

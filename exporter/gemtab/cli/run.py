@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemtab.cli.console import err
+from gemtab.cli.console import byte_count, err
 from gemtab.cli.extras import require
 
 if TYPE_CHECKING:
@@ -44,6 +44,16 @@ def command(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the sampling.")] = 0,
+    memory: Annotated[
+        str | None, typer.Option(help="GPU memory that the text model may take, as 8GB. [default: as much as it needs]")
+    ] = None,
+    host_table: Annotated[
+        str,
+        typer.Option(
+            help="Keep per-layer embeddings in the file, which saves memory and costs speed: auto (where --memory asks "
+            "for it), never or always."
+        ),
+    ] = "auto",
 ) -> None:
     """Answer a prompt on this machine's GPU, by the same plan that a tab runs.
 
@@ -53,6 +63,7 @@ def command(
     """
     require("wgpu")
     from gemtab.backends.webgpu.executor import Executor
+    from gemtab.backends.webgpu.host_table import host_table_choice
     from gemtab.bundle.folder import check_files, read_manifest
     from gemtab.chat import ChatSession, Sampling
     from gemtab.chat.encoder import TowerEncoder
@@ -62,7 +73,8 @@ def command(
     text = sys.stdin.read() if prompt == "-" else prompt
     content = _content(bundle, manifest, text, image or [], audio or [], video or [], detail)
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
-    executor = Executor(bundle)
+    allowed = None if memory is None else byte_count(memory)
+    executor = Executor(bundle, host_table=host_table_choice(host_table), memory=allowed)
     session = ChatSession(bundle, executor, messages, thinking, TowerEncoder(bundle, executor))
     defaults = session.generation
     sampling = Sampling(

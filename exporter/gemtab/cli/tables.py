@@ -61,7 +61,8 @@ def print_fit(found: Sequence[Fit], title: str) -> None:
             "does not fit": f"does not fit into {size(one.memory)}",
         }[one.verdict]
         need = f"needs {size(one.needed)} with a context of {one.context:,} tokens: {_parts(one)}"
-        table.add_row(f"{one.activation} plan", verdict)
+        kept = ", its look-up tables kept in the browser's storage (slower)" if one.tables == "host" else ""
+        table.add_row(f"{one.activation} plan", verdict + ("" if one.verdict == "does not fit" else kept))
         table.add_row("", need)
         if one.advice:
             table.add_row("", f"To make it fit: {'; '.join(one.advice)}.")

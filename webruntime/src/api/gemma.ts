@@ -12,6 +12,13 @@ export interface LoadOptions {
   signal?: AbortSignal | undefined;
   /** Tokens that a conversation may take; at most, and by default, what the bundle was exported for. */
   context?: number | undefined;
+  /** Bytes of the GPU's memory that the text model may take; loading fails where it needs more. */
+  memory?: number | undefined;
+  /**
+   * Whether per-layer embeddings stay in the browser's storage, which saves memory and costs speed: `auto`, as by
+   * default, where the model does not fit into `memory` otherwise; or `never`, or `always`.
+   */
+  hostTable?: "auto" | "never" | "always" | undefined;
 }
 
 /** A loaded bundle. */
@@ -37,12 +44,11 @@ export class Gemma {
    * @throws BundleError, DeviceError, AbortError
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Gemma> {
-    const { onProgress, signal, context } = options;
+    const { onProgress, signal, ...choices } = options;
     const address = new URL(url, document.baseURI).href;
     const { worker, release } = acquireWorker();
     try {
-      const request = { url: address, ...(context !== undefined && { context }) };
-      const info = await worker.call("load", request, { signal, onEvent: onProgress });
+      const info = await worker.call("load", { url: address, ...choices }, { signal, onEvent: onProgress });
       return new Gemma(info, worker, release);
     } catch (error) {
       release();

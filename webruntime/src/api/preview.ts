@@ -34,7 +34,7 @@ export async function preview(url: string | URL, signal?: AbortSignal): Promise<
   const { gpu, plan } = await gpuAndPlan(manifest.plans);
   const text = memoryNeed(plan, manifest.context).total;
   const memory = { text, towers: towersNeed(manifest, plan.activation), machine: smallMachine() };
-  return { manifest, downloadBytes: plan.memory.weights, gpu, memory };
+  return { manifest, downloadBytes: memoryNeed(plan, manifest.context).weights, gpu, memory };
 }
 
 /** The GPU and the plan that it will run; where there is none, the plan that most GPUs run. */

@@ -1,10 +1,11 @@
 /** The GPU buffers of a plan. */
 
+import type { Tables } from "./engine-interface.ts";
 import { UsageError } from "./errors.ts";
 import { evaluate, type Sizes } from "./expression.ts";
-import type { ControlBuffer, Plan } from "./plan.gen.ts";
+import type { ControlBuffer, Dispatch, Plan } from "./plan.gen.ts";
 import { bindingBytes } from "./plan-check.ts";
-import type { Region } from "./slices.ts";
+import type { Target } from "./weights.ts";
 
 /** The largest thing a kernel reads at once: a vector of four words. */
 const VECTOR_BYTES = 16;
@@ -14,8 +15,15 @@ function wholeVectors(bytes: number): number {
   return Math.ceil(bytes / VECTOR_BYTES) * VECTOR_BYTES;
 }
 
-interface WeightTarget extends Region {
-  buffer: GPUBuffer;
+/** Whether a dispatch is for an executor whose look-up tables lie there. */
+export function isFor({ tables: wanted }: Dispatch, tables: Tables): boolean {
+  return wanted === null || wanted === tables;
+}
+
+/** The buffers that some dispatch binds where look-up tables lie there. */
+function boundFor(plan: Plan, tables: Tables): Set<string> {
+  const dispatches = Object.values(plan.programs).flatMap((program) => program.dispatches);
+  return new Set(dispatches.filter((dispatch) => isFor(dispatch, tables)).flatMap(({ bindings }) => bindings));
 }
 
 /**
@@ -25,7 +33,8 @@ interface WeightTarget extends Region {
 export class PlanBuffers {
   #sizes: Sizes;
   #slots: GPUBuffer[] = [];
-  readonly #weights = new Map<string, WeightTarget>();
+  /** Weights, and the rows of tables that lie on the host. */
+  readonly #weights = new Map<string, GPUBuffer>();
   readonly #state = new Map<string, GPUBuffer>();
   readonly #controls = new Map<ControlBuffer["role"], GPUBuffer>();
 
@@ -34,12 +43,13 @@ export class PlanBuffers {
     private readonly plan: Plan,
     /** Tokens that the caches hold. */
     context: number,
+    readonly tables: Tables,
   ) {
     this.#sizes = { T: 1, P: context, C: context };
+    const bound = boundFor(plan, tables);
     for (const [name, entry] of Object.entries(plan.buffers)) {
-      if (entry.kind === "weight") {
-        const { offset, bytes } = entry;
-        this.#weights.set(name, { offset, bytes, buffer: this.#create(bytes, name, GPUBufferUsage.COPY_DST) });
+      if (entry.kind === "weight" || entry.kind === "rows") {
+        if (bound.has(name)) this.#weights.set(name, this.#create(entry.bytes, name, GPUBufferUsage.COPY_DST));
       } else if (entry.kind === "control") {
         const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
         this.#controls.set(entry.role, this.#create(entry.bytes, name, usage));
@@ -65,8 +75,8 @@ export class PlanBuffers {
   /** Gives all memory back. */
   dispose(): void {
     this.releaseSlots();
-    for (const { buffer } of this.#weights.values()) buffer.destroy();
-    for (const buffer of [...this.#state.values(), ...this.#controls.values()]) buffer.destroy();
+    const buffers = [this.#weights.values(), this.#state.values(), this.#controls.values()];
+    for (const buffer of buffers.flatMap((some) => [...some])) buffer.destroy();
   }
 
   #create(bytes: number, label: string, usage: number): GPUBuffer {
@@ -80,7 +90,8 @@ export class PlanBuffers {
     const size = wholeVectors(bindingBytes(entry, this.#sizes));
     switch (entry.kind) {
       case "weight":
-        return { buffer: present(this.#weights.get(name)).buffer, size };
+      case "rows":
+        return { buffer: present(this.#weights.get(name)), size };
       case "scratch":
         return { buffer: present(this.#slots[entry.slot]), size };
       case "control":
@@ -107,19 +118,19 @@ export class PlanBuffers {
     return [...this.#state].filter(([name]) => isRing(this.plan.buffers[name])).map(([, buffer]) => buffer);
   }
 
-  /** By file, the parts of it that are uploaded. */
-  weightTargets(): Map<string, WeightTarget[]> {
-    const files = new Map<string, WeightTarget[]>();
-    for (const [name, target] of this.#weights) {
+  /** The parts of files that are uploaded. */
+  weightTargets(): [file: string, target: Target][] {
+    return [...this.#weights].flatMap(([name, buffer]): [string, Target][] => {
       const entry = this.plan.buffers[name];
-      if (entry?.kind !== "weight") continue;
-      files.set(entry.file, [...(files.get(entry.file) ?? []), target]);
-    }
-    return files;
+      if (entry?.kind !== "weight") return [];
+      const { file, offset, bytes } = entry;
+      const write: Target["write"] = (at, part) => this.device.queue.writeBuffer(buffer, at, part);
+      return [[file, { offset, bytes, write }]];
+    });
   }
 
   get weightBytes(): number {
-    return sizes([...this.#weights.values()].map(({ buffer }) => buffer));
+    return sizes(this.#weights.values());
   }
 
   get stateBytes(): number {

@@ -22,7 +22,20 @@ export interface LoadOptions {
   signal?: AbortSignal | undefined;
   /** Tokens the caches hold; at most, and by default, the plan's own context. */
   context?: number | undefined;
+  /** Bytes of the GPU's memory that the text model may take; loading fails, before any weight comes, where it needs more. */
+  memory?: number | undefined;
+  /**
+   * Whether look-up tables (per-layer embeddings) stay in the browser's storage, from where each step is handed its
+   * tokens' rows: `auto`, as by default, where the model does not fit into `memory` otherwise. Answers are the same and
+   * come more slowly.
+   */
+  hostTable?: HostTableChoice | undefined;
 }
+
+export type HostTableChoice = "auto" | "never" | "always";
+
+/** Where look-up tables lie. */
+export type Tables = "gpu" | "host";
 
 /** software: the adapter runs on the CPU, which the page says in words. */
 export interface AdapterSummary {
@@ -54,6 +67,7 @@ export interface Snapshot {
  */
 export interface EngineStats {
   activation: "f32" | "f16";
+  tables: Tables;
   weightBytes: number;
   /** Caches. */
   stateBytes: number;

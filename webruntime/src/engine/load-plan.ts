@@ -5,6 +5,7 @@ import type { Bundle } from "./bundle.ts";
 import { checked } from "./device.ts";
 import type { LoadProgress } from "./engine-interface.ts";
 import { AbortError, throwIfAborted } from "./errors.ts";
+import type { HostTables } from "./host-table.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { Plan } from "./plan.gen.ts";
 import { uploadWeights } from "./weights.ts";
@@ -19,6 +20,8 @@ export interface PlanLoadOptions {
   name: string;
   /** Tokens that the caches hold. */
   context: number;
+  /** Look-up tables that stay on the host; without them they are uploaded like all weights. */
+  hostTables?: HostTables | undefined;
   /** The programs that will run; kernels of others are not compiled. */
   programs: readonly string[];
   signal: AbortSignal | undefined;
@@ -33,19 +36,22 @@ export async function loadPlan(
   device: GPUDevice,
   bundle: Bundle,
   plan: Plan,
-  { name, context, programs, signal, onProgress }: PlanLoadOptions,
+  { name, context, hostTables, programs, signal, onProgress }: PlanLoadOptions,
 ): Promise<LoadedPlan> {
   throwIfAborted(signal);
   const stop = new AbortController();
   const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-  const buffers = await checked(device, `${name}'s buffers`, () => new PlanBuffers(device, plan, context));
+  const tables = hostTables ? "host" : "gpu";
+  const buffers = await checked(device, `${name}'s buffers`, () => new PlanBuffers(device, plan, context, tables));
   let last: LoadProgress = { stage: "download", loaded: 0, total: 0, bytesPerSecond: 0 };
   const tell = (progress: LoadProgress) => {
     last = progress;
     onProgress(progress);
   };
   const upload = async () => {
-    await uploadWeights(device, bundle, buffers, { signal: both, onProgress: tell });
+    const wanted = [...buffers.weightTargets(), ...(hostTables?.targets() ?? [])];
+    await uploadWeights(device, bundle, wanted, { signal: both, onProgress: tell });
+    await hostTables?.finish();
     tell({ ...last, stage: "compile" });
   };
   try {

@@ -45,12 +45,15 @@ export interface PlanEntry {
 /**
  * GPU bytes that an executor allocates for a plan, in C, the context chosen at load, and T, the tokens of a step.
  *
- * weights: with the tables made at export; state: the caches, once all are in use; scratch: slots, controls, params
- * and what comes out, while a step runs. What a conversation keeps beside them is not in it: snapshots of rings, and
- * rows of pictures and sound.
+ * weights: with the tables of angles, but without what is only looked up. tables: that, where it lies on the GPU;
+ * rows: what takes its place where it lies on the host. Both are 0 where a model has none. state: the caches, once
+ * all are in use; scratch: slots, controls, params and what comes out, while a step runs. What a conversation keeps
+ * beside them is not in it: snapshots of rings, and rows of pictures and sound.
  */
 export interface PlanMemory {
   weights: number;
+  tables: number;
+  rows: number;
   state: Expr;
   scratch: Expr;
 }
@@ -188,6 +191,14 @@ export const MANIFEST_SCHEMA: Schema = {
      "minimum": 0,
      "type": "integer"
     },
+    "tables": {
+     "minimum": 0,
+     "type": "integer"
+    },
+    "rows": {
+     "minimum": 0,
+     "type": "integer"
+    },
     "state": {
      "$ref": "#/$defs/Expr"
     },
@@ -197,6 +208,8 @@ export const MANIFEST_SCHEMA: Schema = {
    },
    "required": [
     "weights",
+    "tables",
+    "rows",
     "state",
     "scratch"
    ],

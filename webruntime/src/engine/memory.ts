@@ -1,11 +1,13 @@
 /** What a bundle will take of the GPU's memory, as its manifest states it. */
 
+import type { HostTableChoice, Tables } from "./engine-interface.ts";
+import { DeviceError } from "./errors.ts";
 import { evaluate } from "./expression.ts";
 import type { Manifest } from "./manifest.gen.ts";
 
 type PlanEntry = Manifest["plans"][number];
 
-/** GPU bytes of a plan with a context, in its largest step. */
+/** GPU bytes of a plan with a context, in its largest step. weights: with the tables, or the rows of them. */
 export interface MemoryNeed {
   weights: number;
   state: number;
@@ -13,12 +15,47 @@ export interface MemoryNeed {
   total: number;
 }
 
-export function memoryNeed({ tokens, memory }: PlanEntry, context: number): MemoryNeed {
+/** What a plan takes with this context and its look-up tables there. */
+export function memoryNeed({ tokens, memory }: PlanEntry, context: number, tables: Tables = "gpu"): MemoryNeed {
   const sizes = { T: tokens, P: context, C: context };
-  const { weights } = memory;
+  const weights = memory.weights + (tables === "gpu" ? memory.tables : memory.rows);
   const state = evaluate(memory.state, sizes);
   const scratch = evaluate(memory.scratch, sizes);
   return { weights, state, scratch, total: weights + state + scratch };
+}
+
+const OPTIONS: Record<HostTableChoice, Tables[]> = { auto: ["gpu", "host"], never: ["gpu"], always: ["host"] };
+
+/**
+ * Where look-up tables are to lie. Throws DeviceError where the plan does not fit into `memory` bytes so, and where there
+ * is no storage for tables that have to stay on the host.
+ */
+export function chooseTables(
+  entry: PlanEntry,
+  context: number,
+  {
+    memory = Number.POSITIVE_INFINITY,
+    hostTable = "auto",
+  }: { memory?: number | undefined; hostTable?: HostTableChoice | undefined },
+  storage: boolean,
+): Tables {
+  const options = entry.memory.tables > 0 ? OPTIONS[hostTable] : OPTIONS.never;
+  const need = (tables: Tables) => memoryNeed(entry, context, tables).total;
+  const chosen = options.find((tables) => need(tables) <= memory);
+  if (chosen === "gpu" || (chosen && storage)) return chosen;
+  if (chosen) throw noStorage(need("gpu"), entry.memory.tables);
+  throw new DeviceError(
+    `The model needs ${Math.min(...options.map(need))} bytes of the GPU's memory with a context of ${context} tokens, ` +
+      `more than the ${memory} allowed. Choose a smaller context or a smaller model.`,
+  );
+}
+
+function noStorage(needed: number, tables: number): DeviceError {
+  return new DeviceError(
+    `This browser keeps no files for the page, so the model's look-up tables (${tables} bytes) cannot stay out of the ` +
+      `GPU's memory, of which the model then needs ${needed} bytes. Open the page outside a private window or in a ` +
+      "current browser, or choose a smaller model.",
+  );
 }
 
 /**

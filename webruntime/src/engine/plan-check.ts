@@ -57,13 +57,20 @@ function checkBuffer(plan: Plan, manifest: Manifest, name: string, buffer: Buffe
   const sizes = largestSizes(plan);
   const bytes = bindingBytes(buffer, sizes);
   check(Number.isSafeInteger(bytes) && bytes > 0 && bytes % 4 === 0, `buffer ${name} has ${bytes} bytes`);
-  if (buffer.kind === "weight") {
+  if (buffer.kind === "weight" || buffer.kind === "rows") {
     const entry = manifest.files[buffer.file];
     check(entry !== undefined, `buffer ${name} lies in ${buffer.file}, which the manifest does not list`);
+    const end = buffer.offset + (buffer.kind === "weight" ? buffer.bytes : buffer.rows * buffer.row_bytes);
     check(
-      buffer.offset + buffer.bytes <= (entry?.bytes ?? 0),
-      `buffer ${name} ends at byte ${buffer.offset + buffer.bytes} of ${buffer.file}, which has ${entry?.bytes}`,
+      end <= (entry?.bytes ?? 0),
+      `buffer ${name} ends at byte ${end} of ${buffer.file}, which has ${entry?.bytes}`,
     );
+  }
+  if (buffer.kind === "rows") {
+    const least = sizes.T * buffer.row_bytes;
+    check(bytes >= least, `buffer ${name} has ${bytes} bytes for ${sizes.T} rows of ${buffer.row_bytes}`);
+    const most = Math.max(plan.vocabulary - 1, buffer.by);
+    check(most < buffer.rows, `the table of buffer ${name} has ${buffer.rows} rows, none for id ${most}`);
   }
   if (buffer.kind === "scratch") {
     for (const at of [{ ...sizes, T: 1 }, sizes]) {
@@ -172,7 +179,8 @@ function checkBindings(plan: Plan, dispatch: Dispatch, check: Check): void {
     const buffer = plan.buffers[binding];
     check(buffer !== undefined, `unknown buffer "${binding}"`);
     const writes = access[index] === "read_write";
-    check(!(writes && buffer?.kind === "weight"), `the weight ${binding} is bound to be written`);
+    const given = buffer?.kind === "weight" || buffer?.kind === "rows";
+    check(!(writes && given), `the weight ${binding} is bound to be written`);
     // One GPU buffer may be bound twice only to be read.
     const memory = buffer?.kind === "scratch" ? `slot ${buffer.slot}` : binding;
     const before = bound.get(memory);

@@ -23,7 +23,7 @@ export interface Plan {
   sampled_ring: number;
   slots: Expr[];
   buffers: {
-    [k: string]: WeightBuffer | StateBuffer | ScratchBuffer | ControlBuffer;
+    [k: string]: WeightBuffer | RowsBuffer | StateBuffer | ScratchBuffer | ControlBuffer;
   };
   kernels: {
     [k: string]: Kernel;
@@ -50,6 +50,23 @@ export interface WeightBuffer {
   kind: "weight";
   file: string;
   offset: number;
+  bytes: number;
+}
+/**
+ * The rows of the step's tokens of a table that lies on the host, one after another: row t, of `row_bytes` bytes,
+ * is that of token t's id, which begins at `offset` + id * `row_bytes` of `file`. Executors write them before a step.
+ *
+ * rows: how many the table has. An id in `replaced` counts as `by`. bytes: of as many tokens as the largest step has,
+ * a multiple of 4.
+ */
+export interface RowsBuffer {
+  kind: "rows";
+  file: string;
+  offset: number;
+  row_bytes: number;
+  rows: number;
+  replaced: number[];
+  by: number;
   bytes: number;
 }
 /**
@@ -146,6 +163,7 @@ export interface Program {
  * params: the words of the kernel's `uniform` binding, its last one; absent where it has none. The executor lays
  * them out, aligned to 256 bytes, in one uniform buffer a program.
  * label: the place in the model, for errors and profiles.
+ * tables: the dispatch is for an executor whose look-up tables lie there; without it, for any.
  */
 export interface Dispatch {
   kernel: string;
@@ -157,6 +175,7 @@ export interface Dispatch {
    */
   grid: [Expr, Expr, Expr];
   label: string;
+  tables: ("gpu" | "host") | null;
 }
 
 export const PLAN_SCHEMA: Schema = {
@@ -238,6 +257,21 @@ export const PLAN_SCHEMA: Schema = {
     },
     "label": {
      "type": "string"
+    },
+    "tables": {
+     "anyOf": [
+      {
+       "enum": [
+        "gpu",
+        "host"
+       ],
+       "type": "string"
+      },
+      {
+       "type": "null"
+      }
+     ],
+     "default": null
     }
    },
    "required": [
@@ -429,6 +463,57 @@ export const PLAN_SCHEMA: Schema = {
    ],
    "type": "object"
   },
+  "RowsBuffer": {
+   "additionalProperties": false,
+   "properties": {
+    "kind": {
+     "const": "rows",
+     "default": "rows",
+     "type": "string"
+    },
+    "file": {
+     "type": "string"
+    },
+    "offset": {
+     "minimum": 0,
+     "type": "integer"
+    },
+    "row_bytes": {
+     "exclusiveMinimum": 0,
+     "type": "integer"
+    },
+    "rows": {
+     "exclusiveMinimum": 0,
+     "type": "integer"
+    },
+    "replaced": {
+     "default": [],
+     "items": {
+      "minimum": 0,
+      "type": "integer"
+     },
+     "type": "array"
+    },
+    "by": {
+     "default": 0,
+     "minimum": 0,
+     "type": "integer"
+    },
+    "bytes": {
+     "exclusiveMinimum": 0,
+     "multipleOf": 4,
+     "type": "integer"
+    }
+   },
+   "required": [
+    "file",
+    "offset",
+    "row_bytes",
+    "rows",
+    "bytes"
+   ],
+   "type": "object"
+  },
   "ScratchBuffer": {
    "additionalProperties": false,
    "properties": {
@@ -556,6 +641,7 @@ export const PLAN_SCHEMA: Schema = {
     "discriminator": {
      "mapping": {
       "control": "#/$defs/ControlBuffer",
+      "rows": "#/$defs/RowsBuffer",
       "scratch": "#/$defs/ScratchBuffer",
       "state": "#/$defs/StateBuffer",
       "weight": "#/$defs/WeightBuffer"
@@ -565,6 +651,9 @@ export const PLAN_SCHEMA: Schema = {
     "oneOf": [
      {
       "$ref": "#/$defs/WeightBuffer"
+     },
+     {
+      "$ref": "#/$defs/RowsBuffer"
      },
      {
       "$ref": "#/$defs/StateBuffer"

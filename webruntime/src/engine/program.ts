@@ -1,6 +1,6 @@
 /** A program of a plan, ready to be encoded: bind groups and uniforms are made once. */
 
-import type { PlanBuffers } from "./buffers.ts";
+import { isFor, type PlanBuffers } from "./buffers.ts";
 import { DeviceError } from "./errors.ts";
 import { evaluate, type Sizes } from "./expression.ts";
 import type { Pipelines } from "./pipelines.ts";
@@ -27,9 +27,10 @@ export class ReadyProgram {
     private readonly pipelines: Pipelines,
     buffers: PlanBuffers,
   ) {
-    const uniforms = createUniforms(device, name, program.dispatches);
+    const dispatches = program.dispatches.filter((dispatch) => isFor(dispatch, buffers.tables));
+    const uniforms = createUniforms(device, name, dispatches);
     this.#uniforms = uniforms.find((uniform) => uniform !== undefined)?.buffer;
-    this.#steps = program.dispatches.map((dispatch, index) => ({
+    this.#steps = dispatches.map((dispatch, index) => ({
       dispatch,
       bindGroup: this.#bindGroup(dispatch, buffers, uniforms[index]),
     }));

@@ -1,6 +1,6 @@
 /** The engine: a plan loaded onto the GPU, with its caches, run step by step. */
 
-import type { PlanBuffers } from "./buffers.ts";
+import { isFor, type PlanBuffers } from "./buffers.ts";
 import { Bundle } from "./bundle.ts";
 import { CachePosition, type Mark } from "./cache-position.ts";
 import { checked, choosePlan, describeAdapter, deviceLost, openAdapter, openDevice, requiredLimits } from "./device.ts";
@@ -19,10 +19,12 @@ import type {
   TowerName,
 } from "./engine-interface.ts";
 import { ContextError, DeviceError, throwIfAborted, UsageError } from "./errors.ts";
+import { HostTables, openTableStorage } from "./host-table.ts";
 import { loadPlan } from "./load-plan.ts";
 import { chunks, lastVisible, RowsBuffer, type Span, spanOf } from "./media.ts";
+import { chooseTables } from "./memory.ts";
 import type { Pipelines } from "./pipelines.ts";
-import type { Plan } from "./plan.gen.ts";
+import type { Plan, Program } from "./plan.gen.ts";
 import { ReadyProgram } from "./program.ts";
 import { readFloats, WordReadback } from "./readback.ts";
 import { checkRows, readTowerPlans, type TowerPlans, Towers } from "./towers.ts";
@@ -43,6 +45,8 @@ interface Parts {
   plan: Plan;
   towers: TowerPlans;
   context: number;
+  /** Look-up tables that stay on the host. */
+  hostTables: HostTables | undefined;
   buffers: PlanBuffers;
   pipelines: Pipelines;
   programs: { fill: ReadyProgram; decode: ReadyProgram };
@@ -90,19 +94,25 @@ export class TextEngine implements TextEngineInterface {
     throwIfAborted(signal);
     const bundle = await Bundle.open(url, signal);
     const adapter = await openAdapter(options.gpu ?? globalThis.navigator?.gpu);
+    const entry = choosePlan(bundle.manifest.plans, adapter);
     const [plan, towers] = await Promise.all([
-      bundle.plan(choosePlan(bundle.manifest.plans, adapter).file, signal),
+      bundle.plan(entry.file, signal),
       readTowerPlans(bundle, adapter, signal),
     ]);
     checkRows(towers, plan);
     const context = chooseContext(plan, options.context);
+    const storage = await openTableStorage();
+    const tables = chooseTables(entry, context, options, storage !== undefined);
     const wished = Object.values(towers).map((tower) => requiredLimits(tower, tower.context));
     const device = await openDevice(adapter, requiredLimits(plan, context), wished);
+    let hostTables: HostTables | undefined;
     try {
-      const engine = { bundle, adapter: describeAdapter(adapter), device, plan, towers, context };
+      if (tables === "host" && storage) hostTables = await HostTables.open(bundle, plan, storage);
+      const engine = { bundle, adapter: describeAdapter(adapter), device, plan, towers, context, hostTables };
       return new TextEngine({ ...engine, ...(await fillDevice(engine, signal, onProgress)) });
     } catch (error) {
       device.destroy();
+      await hostTables?.abandon();
       throw error;
     }
   }
@@ -143,8 +153,18 @@ export class TextEngine implements TextEngineInterface {
     const { bytes: towerBytes } = this.#towers;
     const gpuBytes = weightBytes + stateBytes + scratchBytes + towerBytes;
     const programs = Object.entries(plan.programs);
-    const dispatches = Object.fromEntries(programs.map(([name, program]) => [name, program.dispatches.length]));
-    return { activation: plan.activation, weightBytes, stateBytes, scratchBytes, towerBytes, gpuBytes, dispatches };
+    const running = (program: Program) => program.dispatches.filter((one) => isFor(one, buffers.tables)).length;
+    const dispatches = Object.fromEntries(programs.map(([name, program]) => [name, running(program)]));
+    return {
+      activation: plan.activation,
+      tables: buffers.tables,
+      weightBytes,
+      stateBytes,
+      scratchBytes,
+      towerBytes,
+      gpuBytes,
+      dispatches,
+    };
   }
 
   setSampling({ temperature, topK, topP, seed }: Sampling): void {
@@ -171,7 +191,9 @@ export class TextEngine implements TextEngineInterface {
       for (const chunk of cut) {
         throwIfAborted(signal);
         const tokens = chunk.end - chunk.start;
-        this.#writeStep(ids.subarray(chunk.start - start, chunk.end - start));
+        const step = ids.subarray(chunk.start - start, chunk.end - start);
+        await this.#writeRows(step);
+        this.#writeStep(step);
         this.#putMedia(chunk, media);
         this.#submit(fill, tokens, chunk.start);
         this.#cache.wrote(tokens);
@@ -228,15 +250,18 @@ export class TextEngine implements TextEngineInterface {
     const start = this.position;
     const firstSample = this.#sampled;
     const steps = Math.min(maxTokens, this.context - start);
-    const ahead = Math.max(1, Math.min(depth, this.#readback.size));
+    // Rows of a table on the host can be written only once the id is back from the GPU.
+    const ahead = this.#parts.hostTables ? 1 : Math.max(1, Math.min(depth, this.#readback.size));
     const inFlight: Promise<number>[] = [];
     let submitted = 0;
     let given = 0;
+    let last = id;
     try {
       if (steps > 0) this.#writeStep(Uint32Array.of(id));
       while (given < steps) {
         throwIfAborted(signal);
         while (inFlight.length < ahead && submitted < steps) {
+          await this.#writeRows(Uint32Array.of(last));
           inFlight.push(this.#decodeStep(start + submitted, firstSample + submitted));
           submitted++;
         }
@@ -245,6 +270,7 @@ export class TextEngine implements TextEngineInterface {
         given++;
         this.#cache.position = start + given;
         this.#sampled = firstSample + given;
+        last = sampled;
         yield sampled;
       }
     } finally {
@@ -308,6 +334,14 @@ export class TextEngine implements TextEngineInterface {
   dispose(): void {
     this.#failure ??= new DeviceError("The engine was disposed of. Load the model again.");
     this.#device.destroy();
+  }
+
+  /** The tokens' rows of tables that lie on the host. */
+  async #writeRows(ids: Uint32Array): Promise<void> {
+    const { buffers, hostTables } = this.#parts;
+    for (const [name, rows] of (await hostTables?.rows(ids)) ?? []) {
+      this.#device.queue.writeBuffer(buffers.binding(name).buffer, 0, rows);
+    }
   }
 
   /** The step's position, tokens and count, and its ids. */
@@ -411,11 +445,11 @@ function contextFull(tokens: number, context: number): ContextError {
 
 /** Puts the text model onto the device. */
 async function fillDevice(
-  { bundle, device, plan, context }: Pick<Parts, "bundle" | "device" | "plan" | "context">,
+  { bundle, device, plan, context, hostTables }: Pick<Parts, "bundle" | "device" | "plan" | "context" | "hostTables">,
   signal: AbortSignal | undefined,
   onProgress: (progress: LoadProgress) => void,
 ): Promise<Pick<Parts, "buffers" | "pipelines" | "programs">> {
-  const options = { name: "the model", context, programs: PROGRAMS, signal, onProgress };
+  const options = { name: "the model", context, hostTables, programs: PROGRAMS, signal, onProgress };
   const { buffers, pipelines } = await loadPlan(device, bundle, plan, options);
   const programs = await checked(device, "the model's caches", () => {
     buffers.allocateSlots();

@@ -1,6 +1,5 @@
-/** Streaming weights from the network to the GPU. */
+/** Streaming weights from the network to the GPU and, where they stay there, to storage. */
 
-import type { PlanBuffers } from "./buffers.ts";
 import type { Bundle } from "./bundle.ts";
 import type { LoadProgress } from "./engine-interface.ts";
 import { BundleError } from "./errors.ts";
@@ -10,20 +9,26 @@ import { download, downloadBytes, type Region, type Sink } from "./slices.ts";
 /** The most often that progress is told, in milliseconds. */
 const PROGRESS_MS = 50;
 
+/** A part of a file that is wanted, and what takes its bytes: those from `at` on, counted from the part's start. */
+export interface Target extends Region {
+  write(at: number, bytes: Uint8Array<ArrayBuffer>): void | Promise<void>;
+}
+
 /** The part that two regions of a file share; its bytes are 0 or less where they share none. */
 export function overlap(a: Region, b: Region): Region {
   const offset = Math.max(a.offset, b.offset);
   return { offset, bytes: Math.min(a.offset + a.bytes, b.offset + b.bytes) - offset };
 }
 
-/** Fetches, checks and uploads all weights of a plan, slice by slice. */
+/** Fetches and checks what is wanted of a bundle's files, and hands it on, slice by slice. */
 export async function uploadWeights(
   device: GPUDevice,
   bundle: Bundle,
-  buffers: PlanBuffers,
+  wanted: readonly [file: string, target: Target][],
   options: { signal: AbortSignal; onProgress: (progress: LoadProgress) => void },
 ): Promise<void> {
-  const files = [...buffers.weightTargets()].map(([file, targets]) => {
+  const files = [...new Set(wanted.map(([file]) => file))].map((file) => {
+    const targets = wanted.filter(([other]) => other === file).map(([, target]) => target);
     const entry = bundle.manifest.files[file];
     if (!entry) throw new BundleError(`The manifest does not list ${file}.`, file);
     return { source: { url: new URL(file, bundle.url).href, file, entry }, targets };
@@ -35,13 +40,14 @@ export async function uploadWeights(
   }
 }
 
-/** Writes a slice into each buffer that it overlaps. */
-function uploader(device: GPUDevice, targets: readonly (Region & { buffer: GPUBuffer })[]): Sink {
+/** Hands a slice to each target that it overlaps. */
+function uploader(device: GPUDevice, targets: readonly Target[]): Sink {
   return async (offset, bytes) => {
     for (const target of targets) {
       const part = overlap(target, { offset, bytes: bytes.length });
       if (part.bytes <= 0) continue;
-      device.queue.writeBuffer(target.buffer, part.offset - target.offset, bytes, part.offset - offset, part.bytes);
+      const start = part.offset - offset;
+      await target.write(part.offset - target.offset, bytes.subarray(start, start + part.bytes));
     }
     // The browser keeps its own copy of what is written until it was submitted and done: wait, so that they do not pile up.
     device.queue.submit([]);

@@ -3,7 +3,7 @@
 import { openChat } from "../chat/model.ts";
 import { BundleError, toRecord, UsageError } from "../engine/errors.ts";
 import { TextEngine } from "../engine/text-engine.ts";
-import type { ChatModel, ChatSession, Methods, ModelInfo } from "./protocol.ts";
+import type { ChatModel, ChatSession, LoadRequest, Methods, ModelInfo } from "./protocol.ts";
 import type { Call, Handlers } from "./transport.ts";
 
 interface Model {
@@ -24,8 +24,8 @@ export class Host {
   #numbers = 0;
 
   readonly handlers: Handlers<Methods> = {
-    load: ({ url, context }, call) => {
-      const load = this.#loading.then(() => this.#load(url, context, call));
+    load: (request, call) => {
+      const load = this.#loading.then(() => this.#load(request, call));
       this.#loading = load.catch(() => undefined);
       return load;
     },
@@ -56,7 +56,8 @@ export class Host {
     },
   };
 
-  async #load(url: string, context: number | undefined, { signal, emit }: LoadCall): Promise<ModelInfo> {
+  async #load({ url, ...options }: LoadRequest, { signal, emit }: LoadCall): Promise<ModelInfo> {
+    const { context } = options;
     const shared = [...this.#models.values()].find(({ info }) => info.url === folderOf(url));
     if (shared) {
       if (context !== undefined && context !== shared.info.context) {
@@ -67,7 +68,7 @@ export class Host {
       shared.users++;
       return shared.info;
     }
-    const engine = await TextEngine.load(url, { signal, context, onProgress: emit });
+    const engine = await TextEngine.load(url, { ...options, signal, onProgress: emit });
     try {
       return await this.#add(engine, signal);
     } catch (error) {

@@ -3,7 +3,14 @@
  * of events and then one result or error. The page may abort a call. `transport.ts` carries it.
  */
 
-import type { AdapterSummary, EngineStats, LoadProgress, Sampling, TowerName } from "../engine/engine-interface.ts";
+import type {
+  AdapterSummary,
+  EngineStats,
+  LoadOptions,
+  LoadProgress,
+  Sampling,
+  TowerName,
+} from "../engine/engine-interface.ts";
 import type { ErrorRecord } from "../engine/errors.ts";
 import type { Manifest } from "../engine/manifest.gen.ts";
 import type { BUDGETS } from "../input/image/rules.ts";
@@ -147,9 +154,14 @@ export interface ChatResult {
   stats: ChatStats;
 }
 
+/** Which bundle, and how: see LoadOptions of the engine. */
+export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "hostTable"> {
+  url: string;
+}
+
 /** Every method of the worker. */
 export type Methods = {
-  load: { request: { url: string; context?: number }; event: LoadProgress; result: ModelInfo };
+  load: { request: LoadRequest; event: LoadProgress; result: ModelInfo };
   /** Settles when the model's device is lost, with the reason; never otherwise. */
   lost: { request: { model: number }; event: never; result: ErrorRecord };
   swapShader: { request: { model: number; file: string; text: string }; event: never; result: null };

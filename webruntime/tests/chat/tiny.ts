@@ -56,6 +56,7 @@ export class NotingEngine implements TextEngine {
   readonly vocabulary = 2048;
   readonly stats = {
     activation: "f32" as const,
+    tables: "gpu" as const,
     weightBytes: 0,
     stateBytes: 0,
     scratchBytes: 0,

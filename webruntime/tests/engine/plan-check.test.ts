@@ -11,6 +11,17 @@ type Damage = (plan: any) => void;
 
 const dispatch = (plan: Plan, program: string, index: number) => plan.programs[program]?.dispatches[index] as Dispatch;
 
+const TABLE = {
+  kind: "rows",
+  file: "onnx/toy.onnx_data",
+  offset: 0,
+  row_bytes: 4,
+  rows: 16,
+  replaced: [],
+  by: 0,
+  bytes: 16,
+};
+
 test("the toy's plan is sound", () => {
   expect(() => checkPlan(toyPlan(), MANIFEST, "plan/f32.json")).not.toThrow();
 });
@@ -26,6 +37,29 @@ describe("a plan is refused", () => {
       "whose weight lies in a file not listed",
       (plan) => (plan.buffers.low.file = "x.bin"),
       /x\.bin, which the manifest/,
+    ],
+    [
+      "whose table ends beyond its file",
+      (plan) => (plan.buffers.rows = { ...TABLE, offset: 1400 }),
+      /buffer rows ends at byte 1464 of onnx\/toy\.onnx_data, which has 1436/,
+    ],
+    [
+      "whose table has fewer rows than there are ids",
+      (plan) => (plan.buffers.rows = { ...TABLE, rows: 15 }),
+      /the table of buffer rows has 15 rows, none for id 15/,
+    ],
+    [
+      "whose rows do not hold those of a chunk",
+      (plan) => (plan.buffers.rows = { ...TABLE, bytes: 12 }),
+      /buffer rows has 12 bytes for 4 rows of 4/,
+    ],
+    [
+      "that writes a table's rows",
+      (plan) => {
+        plan.buffers.rows = TABLE;
+        dispatch(plan, "fill", 0).bindings[2] = "rows";
+      },
+      /weight rows is bound to be/,
     ],
     [
       "whose shader is not listed",

@@ -56,6 +56,7 @@ describe("loading", () => {
     const { stats, adapter, context, vocabulary } = await load();
     expect(stats).toEqual({
       activation: "f32",
+      tables: "gpu",
       weightBytes: 64,
       stateBytes: 8 * 4 + CONTEXT * 4,
       scratchBytes: 64 + 16 + 16 + 16 + 32 + 256,

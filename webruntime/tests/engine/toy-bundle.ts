@@ -86,7 +86,13 @@ const form = (name: string, constants = {}) => ({
 });
 
 export function toyPlan(): Plan {
-  const store = { kernel: "store", bindings: ["step", "ids", "ring", "full"], params: null, label: "store" };
+  const store = {
+    kernel: "store",
+    bindings: ["step", "ids", "ring", "full"],
+    params: null,
+    tables: null,
+    label: "store",
+  };
   return {
     format: 1,
     activation: "f32",
@@ -129,7 +135,7 @@ export function toyPlan(): Plan {
         max_tokens: CHUNK,
         dispatches: [
           { ...store, grid: ["T", 1, 1] },
-          { kernel: "advance", bindings: ["step"], params: null, grid: [1, 1, 1], label: "advance" },
+          { kernel: "advance", bindings: ["step"], params: null, tables: null, grid: [1, 1, 1], label: "advance" },
         ],
         inputs: {},
         outputs: {},
@@ -142,6 +148,7 @@ export function toyPlan(): Plan {
             kernel: "score",
             bindings: ["step", "ring", "full", "low", "high", "logits"],
             params: [WINDOW, ROWS],
+            tables: null,
             grid: [["min", 1, ["ceildiv", ["+", "P", "T"], "C"]], 1, 1],
             label: "score",
           },
@@ -150,6 +157,7 @@ export function toyPlan(): Plan {
             kernel: "sample",
             bindings: ["logits", "sampling", "step", "ids", "sampled"],
             params: null,
+            tables: null,
             grid: [["-", "T", 1], 1, 1],
             label: "never",
           },
@@ -157,6 +165,7 @@ export function toyPlan(): Plan {
             kernel: "sample",
             bindings: ["logits", "sampling", "step", "ids", "sampled"],
             params: null,
+            tables: null,
             grid: [1, 1, 1],
             label: "sample",
           },
@@ -196,6 +205,8 @@ export function oracleContinuation(ids: readonly number[], count: number): numbe
 /** As an export states it: slot, controls, and params of one dispatch. */
 export const TOY_MEMORY: Manifest["plans"][number]["memory"] = {
   weights: LOW.bytes + HIGH.bytes,
+  tables: 0,
+  rows: 0,
   state: ["+", ROWS * 4, ["*", "C", 4]],
   scratch: VOCABULARY * 4 + CHUNK * 4 + 16 + 16 + 32 + 256,
 };

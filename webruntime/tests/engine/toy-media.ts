@@ -100,10 +100,18 @@ export function toyTowerPlan(): Plan {
             kernel: "scale",
             bindings: ["input", "weight", "scaled"],
             params: null,
+            tables: null,
             grid: ["T", 1, 1] as Plan["programs"][string]["dispatches"][number]["grid"],
             label: "scale",
           })),
-          { kernel: "lay", bindings: ["step", "scaled", "rows"], params: null, grid: ["T", 1, 1], label: "lay" },
+          {
+            kernel: "lay",
+            bindings: ["step", "scaled", "rows"],
+            params: null,
+            tables: null,
+            grid: ["T", 1, 1],
+            label: "lay",
+          },
         ],
         inputs: { pixels: "input" },
         outputs: { rows: "rows" },
@@ -126,6 +134,7 @@ export function seeing(plan: Plan, visible: boolean): void {
     kernel: "remember",
     bindings,
     params: null,
+    tables: null,
     grid: ["T", 1, 1],
     label: "remember",
   });
@@ -134,6 +143,8 @@ export function seeing(plan: Plan, visible: boolean): void {
 /** As an export states it: a weight and `step`; slots and the rows that come out. */
 const TOWER_MEMORY: Manifest["plans"][number]["memory"] = {
   weights: 16,
+  tables: 0,
+  rows: 0,
   state: 0,
   scratch: ["+", 16, ["*", 8 + 8 * HIDDEN, "T"]],
 };

@@ -32,7 +32,7 @@ from gemtab.bundle.plan import (
     WeightBuffer,
 )
 from gemtab.errors import DeviceError
-from gemtab.graph import Graph, known
+from gemtab.graph import Graph, Weight, known
 from gemtab.quantize import WeightReader
 
 FILL_TOKENS = 256
@@ -82,6 +82,7 @@ class PlanBuilder:
                 params=launch.params or None,
                 grid=launch.grid,
                 label=launch.label,
+                tables=launch.tables,
             )
             for launch in lowering.launches
         )
@@ -160,6 +161,12 @@ def lower_program(
     return lowering, {name: graph.outputs[name].name for name in keep}
 
 
+def looked_up(graph: Graph) -> frozenset[str]:
+    """The names of the weights that serve look-ups only: not that of an embedding that is the output matrix too."""
+    uses = [(item.name, node.op == "embed") for node in graph.nodes for item in node.inputs if isinstance(item, Weight)]
+    return frozenset(name for name, look_up in uses if look_up) - {name for name, look_up in uses if not look_up}
+
+
 def _fill_tokens(shared: Shared, graph: Graph) -> int:
     """The largest power of two up to FILL_TOKENS for which every value of `fill` fits a binding; up to BLOCK_TOKENS, in
     steps of 32, where the tokens of a picture see each other."""
@@ -187,7 +194,7 @@ def build_text_plan(
     """The programs `fill`, `decode` and `verify` of a text model: of the graph that only fills its caches, and of the
     one that ends in `logits`, both from `input_ids` at `position_ids`."""
     vocabulary = known(whole.outputs["logits"].shape[-1])
-    shared = Shared(stored, activation, limits, context, fill_tokens=1)
+    shared = Shared(stored, activation, limits, context, fill_tokens=1, looked_up=looked_up(whole))
     shared = replace(shared, fill_tokens=_fill_tokens(shared, filling), buffers={}, tables={})
     builder = PlanBuilder(shared, vocabulary)
 

@@ -10,6 +10,7 @@ import wgpu
 
 from gemtab.backends.media import Media
 from gemtab.backends.webgpu.device import Device, open_device
+from gemtab.backends.webgpu.host_table import HostTable, HostTableChoice, choose_tables
 from gemtab.bundle.folder import load_plan
 from gemtab.bundle.memory import MemoryNeed, allocated, params_offsets
 from gemtab.bundle.plan import (
@@ -21,9 +22,12 @@ from gemtab.bundle.plan import (
     Limits,
     Plan,
     Ring,
+    RowsBuffer,
     ScratchBuffer,
     StateBuffer,
+    Tables,
     WeightBuffer,
+    bound_for,
     evaluate,
 )
 from gemtab.errors import BundleError, ContextError, DeviceError, UsageError
@@ -44,12 +48,21 @@ class Snapshot:
 class PlanRunner:
     """The buffers, pipelines and programs of one plan on one device.
 
-    context: tokens that the caches may hold, at most the plan's. written: one more than the largest position that the
-    rings have taken since they were last empty; a rewind does not lower it, since what was overwritten stays so.
+    context: tokens that the caches may hold, at most the plan's. tables: where look-up tables lie; on the host they
+    stay in the bundle's files. written: one more than the largest position that the rings have taken since they were
+    last empty; a rewind does not lower it, since what was overwritten stays so.
     """
 
-    def __init__(self, folder: Path, plan: Plan, context: int | None = None, device: Device | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        context: int | None = None,
+        device: Device | None = None,
+        tables: Tables = "gpu",
+    ) -> None:
         self.plan = plan
+        self.tables = tables
         self.context = min(context or plan.context, plan.context)
         self.position = 0
         self.written = 0
@@ -63,11 +76,18 @@ class PlanRunner:
             )
         self._slots = self._make_slots()
         self._buffers: dict[str, Any] = {}
+        self._host_tables: dict[str, HostTable] = {}
+        bound = bound_for(plan, tables)
         for name, buffer in plan.buffers.items():
-            if isinstance(buffer, WeightBuffer):
-                self._buffers[name] = self._upload(name, buffer)
-            elif isinstance(buffer, ControlBuffer):
+            if isinstance(buffer, ControlBuffer):
                 self._buffers[name] = self._buffer(name, buffer.bytes)
+            elif name in bound and isinstance(buffer, WeightBuffer):
+                self._buffers[name] = self._upload(name, buffer)
+            elif name in bound and isinstance(buffer, RowsBuffer):
+                self._buffers[name] = self._buffer(name, buffer.bytes)
+                self._host_tables[name] = HostTable(
+                    buffer, self._file_bytes(name, buffer, buffer.rows * buffer.row_bytes)
+                )
         self._layouts = {name: self._layout(name, kernel) for name, kernel in plan.kernels.items()}
         self._pipelines = {name: self._pipeline(name, kernel) for name, kernel in plan.kernels.items()}
         self._uniforms: dict[str, Any] = {}
@@ -81,11 +101,11 @@ class PlanRunner:
     @property
     def memory(self) -> MemoryNeed:
         """What is allocated now: caches from when they are first used, scratch of towers while they encode."""
-        kinds: dict[str, int] = {"weight": 0, "state": 0, "control": 0}
+        kinds: dict[str, int] = {"weight": 0, "rows": 0, "state": 0, "control": 0}
         for name, buffer in self._buffers.items():
             kinds[self.plan.buffers[name].kind] += buffer.size
         scratch = sum(buffer.size for buffer in (*self._slots, *self._uniforms.values()))
-        return MemoryNeed(kinds["weight"], kinds["state"], kinds["control"] + scratch)
+        return MemoryNeed(kinds["weight"] + kinds["rows"], kinds["state"], kinds["control"] + scratch)
 
     # --- making -----------------------------------------------------------------------------------------
 
@@ -96,17 +116,19 @@ class PlanRunner:
         return self._device.gpu.create_buffer(label=label, size=allocated(size), usage=_STORAGE)
 
     def _upload(self, name: str, weight: WeightBuffer) -> Any:
-        path = self._folder / weight.file
+        buffer = self._buffer(name, weight.bytes)
+        self._device.gpu.queue.write_buffer(buffer, 0, self._file_bytes(name, weight, weight.bytes))
+        return buffer
+
+    def _file_bytes(self, name: str, at: WeightBuffer | RowsBuffer, size: int) -> np.ndarray:
+        path = self._folder / at.file
         try:
-            data = np.memmap(path, np.uint8, "r", weight.offset, weight.bytes)
+            return np.memmap(path, np.uint8, "r", at.offset, size)
         except (OSError, ValueError) as error:
             raise BundleError(
-                f"{path} should hold bytes {weight.offset:,} to {weight.offset + weight.bytes:,} for {name}, but could "
-                f"not be read that far ({error}). Export the bundle again."
+                f"{path} should hold bytes {at.offset:,} to {at.offset + size:,} for {name}, but could not be read "
+                f"that far ({error}). Export the bundle again."
             ) from error
-        buffer = self._buffer(name, weight.bytes)
-        self._device.gpu.queue.write_buffer(buffer, 0, data)
-        return buffer
 
     def _layout(self, name: str, kernel: Kernel) -> Any:
         entries = [
@@ -186,9 +208,15 @@ class PlanRunner:
         if ids is not None:
             self._check_ids(ids)
             self._device.gpu.queue.write_buffer(self._buffers["ids"], 0, np.array(ids, np.uint32))
+        if self._host_tables:
+            self._write_rows(self.read("ids", np.uint32, tokens) if ids is None else np.array(ids, np.uint32))
         self._encode(program, tokens)
         self.position += tokens
         self.written = max(self.written, self.position)
+
+    def _write_rows(self, ids: np.ndarray) -> None:
+        for name, table in self._host_tables.items():
+            self._device.gpu.queue.write_buffer(self._buffers[name], 0, table.rows_of(ids))
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         for token in ids:
@@ -201,7 +229,7 @@ class PlanRunner:
         compute = encoder.begin_compute_pass(label=program)
         for index, dispatch in enumerate(self.plan.programs[program].dispatches):
             grid = [evaluate(expr, sizes) for expr in dispatch.grid]
-            if 0 in grid:
+            if 0 in grid or dispatch.tables not in (None, self.tables):
                 continue
             compute.set_pipeline(self._pipelines[dispatch.kernel])
             compute.set_bind_group(0, self._group(program, index, dispatch))
@@ -288,6 +316,8 @@ class Executor:
     """A text model from a bundle.
 
     activation: `f32` or `f16`; by default the first plan that the device can run.
+    host_table: whether look-up tables stay in the files, of which a step then reads a row a token: with `auto` they do
+    where the rest fits into `memory` bytes of the GPU's and they do not. Raises DeviceError where neither fits.
     """
 
     def __init__(
@@ -296,8 +326,12 @@ class Executor:
         activation: str | None = None,
         context: int | None = None,
         device: Device | None = None,
+        host_table: HostTableChoice = "auto",
+        memory: int | None = None,
     ) -> None:
-        self._runner = _open(folder, activation, context, device)
+        plan, device = _choose_plan(folder, activation, device)
+        tables = choose_tables(plan, min(context or plan.context, plan.context), host_table, memory)
+        self._runner = PlanRunner(folder, plan, context, device, tables)
         self._sampled = 0
         self.set_sampling()
 
@@ -388,14 +422,14 @@ def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator
         start = end
 
 
-def _open(folder: Path, activation: str | None, context: int | None, device: Device | None) -> PlanRunner:
+def _choose_plan(folder: Path, activation: str | None, device: Device | None) -> tuple[Plan, Device]:
     names = [activation] if activation else ["f16", "f32"]
     plans = [load_plan(folder / "plan" / f"{name}.json") for name in names]
     device = device or open_device(plans[0].limits if len(plans) == 1 else _largest(plans))
     for plan in plans:
         if set(plan.features) <= device.features:
-            return PlanRunner(folder, plan, context, device)
-    return PlanRunner(folder, plans[-1], context, device)
+            return plan, device
+    return plans[-1], device
 
 
 def _largest(plans: Sequence[Plan]) -> Limits:

@@ -31,7 +31,7 @@ from gemtab.backends.webgpu.steps import (
     Step,
 )
 from gemtab.backends.webgpu.stored import BLOCK, Piece, StoredWeights
-from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer
+from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer, Tables
 from gemtab.graph import Graph, Value, Weight, known
 from gemtab.quantize import CODE_BITS, StorageFormat
 
@@ -56,6 +56,7 @@ class Launch:
     params: tuple[int, ...]
     grid: tuple[Expr, Expr, Expr]
     label: str
+    tables: Tables | None = None
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,18 @@ class Segment:
 
 @dataclass
 class Shared:
-    """What the programs of one plan have in common: caches, weights and tables."""
+    """What the programs of one plan have in common: caches, weights and tables.
+
+    looked_up: names of the weights of which every program reads rows by token id, and nothing else: they may lie on
+    the host.
+    """
 
     stored: StoredWeights
     activation: Activation
     limits: Limits
     context: int
     fill_tokens: int
+    looked_up: frozenset[str] = frozenset()
     buffers: dict[str, Buffer] = field(default_factory=dict)
     tables: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -131,6 +137,11 @@ class Shared:
             size: Expr = rows * row_bytes if is_ring else ("*", row_bytes, limit)
             self.buffers[name] = StateBuffer(bytes=size, ring=ring)
         return Segment(names[0], names[1], first, rows, is_ring)
+
+    def counting(self) -> str:
+        """The name of a table of 0, 1, 2, … for the tokens of a step."""
+        self.tables["counting"] = np.arange(self.fill_tokens, dtype=np.uint32)
+        return "counting"
 
     def angles(self, theta: float, head_size: int, pairs: int, positions: int, factor: float = 1.0) -> str:
         """The name of the angle table for this rotation of so many positions."""
@@ -284,9 +295,10 @@ class Lowering:
         params: Sequence[int],
         grid: tuple[Expr, Expr, Expr],
         label: str,
+        tables: Tables | None = None,
     ) -> None:
         assert len(bindings) == len(kernel.bindings), f"{kernel.name} at {label}: bindings do not match"
-        self.launches.append(Launch(kernel, tuple(bindings), tuple(params), grid, label))
+        self.launches.append(Launch(kernel, tuple(bindings), tuple(params), grid, label, tables))
 
     # --- tokens -----------------------------------------------------------------------------------------
 
@@ -317,14 +329,27 @@ class Lowering:
             ),
         )
         masked = [*step.replaced, *[0] * (8 - len(step.replaced))]
+        grid: tuple[Expr, Expr, Expr] = (-(-step.columns // (BLOCK * 64)), "T", 1)
+        rows = self._host_rows(step)
         for piece in pieces:
-            self._launch(
-                kernel,
-                ("ids", *piece.buffers.values(), out),
-                (piece.first, piece.rows, step.by, len(step.replaced), *masked),
-                (-(-step.columns // (BLOCK * 64)), "T", 1),
-                step.label,
-            )
+            params = (piece.first, piece.rows, step.by, len(step.replaced), *masked)
+            tables: Tables | None = "gpu" if rows else None
+            self._launch(kernel, ("ids", *piece.buffers.values(), out), params, grid, step.label, tables)
+        if rows:
+            # The rows are a table of their own, in which token t's is row t.
+            params = (0, self._shared.fill_tokens, *[0] * 10)
+            self._launch(kernel, (self._shared.counting(), *rows, out), params, grid, step.label, "host")
+
+    def _host_rows(self, step: Embed) -> list[str]:
+        """The buffers for the rows of a table that may lie on the host, by plane; none for another."""
+        if step.table.name not in self._shared.looked_up:
+            return []
+        rows = self._shared.stored.host_rows(step.table, self._shared.fill_tokens, step.replaced, step.by)
+        if max(buffer.bytes for buffer in rows.values()) > self._shared.limits.maxStorageBufferBindingSize:
+            return []
+        named = {f"{step.table.name}:{plane}:rows": buffer for plane, buffer in rows.items()}
+        self._shared.buffers.update(named)
+        return list(named)
 
     def _insert_rows(self, step: InsertRows) -> None:
         width = known(step.x.shape[-1])

@@ -23,7 +23,7 @@ from gemtab.backends.webgpu.steps import (
     TurnHeads,
 )
 from gemtab.backends.webgpu.stored import BLOCK
-from gemtab.bundle.plan import Expr
+from gemtab.bundle.plan import Expr, Tables
 from gemtab.graph import Value, known
 
 MOST_POSITIONS = 16_384
@@ -83,11 +83,12 @@ class TowerLowering(Lowering):
         params: Sequence[int],
         grid: tuple[Expr, Expr, Expr],
         label: str,
+        tables: Tables | None = None,
     ) -> None:
         for name in bindings:
             made = name in self.sizes or name in self._shared.buffers or name in self._shared.tables or name == "step"
             assert made, f"{kernel.name} at {label} reads {name} before it is made"
-        super()._launch(kernel, bindings, params, grid, label)
+        super()._launch(kernel, bindings, params, grid, label, tables)
 
     # --- pictures ---------------------------------------------------------------------------------------
 

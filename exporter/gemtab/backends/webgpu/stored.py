@@ -6,7 +6,7 @@ from math import ceil
 
 from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.plan import WeightBuffer
+from gemtab.bundle.plan import RowsBuffer, WeightBuffer
 from gemtab.errors import DeviceError
 from gemtab.graph import Weight
 from gemtab.quantize import StorageFormat, planes, storage_format
@@ -72,6 +72,22 @@ class StoredWeights:
                 buffers[name] = self._buffer(weight, plane, first, None if whole else count)
             pieces.append(Piece(first, count, named))
         return pieces, buffers
+
+    def host_rows(self, weight: Weight, tokens: int, replaced: tuple[int, ...], by: int) -> dict[str, RowsBuffer]:
+        """By plane, the buffers that take the rows of so many tokens of a table that lies on the host."""
+        rows = {}
+        for plane, row_bytes in self._row_bytes(weight).items():
+            at = self.locations[weight.name, plane]
+            rows[plane] = RowsBuffer(
+                file=at.file,
+                offset=at.offset,
+                row_bytes=row_bytes,
+                rows=weight.shape[0],
+                replaced=replaced,
+                by=by,
+                bytes=ceil(tokens * row_bytes / 4) * 4,
+            )
+        return rows
 
     def _row_bytes(self, weight: Weight) -> dict[str, int]:
         rows = weight.shape[0]

@@ -1,0 +1,171 @@
+"""Per-layer embeddings in the browser's storage: the same tokens as from the GPU, in as little memory as is stated."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from gemtab.bundle.folder import load_plan, read_manifest
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.memory import memory_need
+from gemtab.bundle.plan import Limits, RowsBuffer
+from gemtab.export import export_bundle
+from playwright_tests.conftest import SharedFolders
+from playwright_tests.serving import serving
+from tests.silent import Silent
+from tests.variants import variant
+
+CONTEXT = 512
+SMALL = 65536
+"""Bytes of a binding and of a slice, so that tables come in many slices."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A variant in a format."""
+
+    model: str
+    weights: WeightFormat
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return f"host-{self.model.replace('_', '-')}-{self.weights}"
+
+
+CASES = [Case("everything", "q4"), Case("everything", "f16")]
+
+_ANSWER = """async ([site, bundle, options, ids]) => {
+    const { TextEngine } = await import(`${site}gemtab-engine.js`);
+    const engine = await TextEngine.load(`${site}bundles/${bundle}/`, options);
+    await engine.fill(Uint32Array.from(ids.slice(0, -1)));
+    const chosen = [];
+    for await (const id of engine.decode(ids.at(-1), { maxTokens: 12 })) chosen.push(id);
+    const { stats } = engine;
+    engine.dispose();
+    return { chosen, stats };
+}"""
+
+_REFUSED = """async ([site, bundle, options]) => {
+    const { TextEngine } = await import(`${site}gemtab-engine.js`);
+    try {
+        (await TextEngine.load(`${site}bundles/${bundle}/`, options)).dispose();
+        return "";
+    } catch (error) {
+        return `${error.name}: ${error.message}`;
+    }
+}"""
+
+
+@pytest.fixture(scope="module")
+def host_bundles(shared_folders: SharedFolders) -> dict[str, Path]:
+    """The cases' bundles by name, and one with a damaged table."""
+
+    def export(case: Case, out: Path) -> None:
+        source = variant(case.model, out.with_name(f"{out.name}-checkpoint"), with_tokenizer=True)
+        limits = Limits(maxStorageBufferBindingSize=SMALL)
+        options = (case.weights, CONTEXT, False, Silent())
+        export_bundle(source, out, *options, limits=limits, slice_bytes=SMALL)
+
+    def damage(out: Path) -> None:
+        shutil.copytree(bundles[CASES[0].name], out)
+        buffer = table_of(out)
+        path = out / buffer.file
+        content = bytearray(path.read_bytes())
+        content[buffer.offset + buffer.rows * buffer.row_bytes - 1] ^= 1
+        path.write_bytes(content)
+
+    bundles = {case.name: shared_folders.folder(case.name, partial(export, case)) for case in CASES}
+    return {**bundles, "damaged": shared_folders.folder("host-damaged", damage)}
+
+
+@pytest.fixture(scope="module")
+def host_site(host_bundles: dict[str, Path]) -> Iterator[str]:
+    """The address of a server with all of them."""
+    with serving(host_bundles) as site:
+        yield site
+
+
+def table_of(bundle: Path) -> RowsBuffer:
+    """The table's larger plane."""
+    plan = load_plan(bundle / "plan" / "f32.json")
+    return max((one for one in plan.buffers.values() if isinstance(one, RowsBuffer)), key=lambda one: one.row_bytes)
+
+
+def answer(page: Page, site: str, bundle: str, **options: object) -> dict[str, Any]:
+    """What the tab answers to a prompt longer than a chunk, in a new engine."""
+    draw = random.Random(7)
+    ids = [draw.randrange(30, 300) for _ in range(300)]
+    found: dict[str, Any] = page.evaluate(_ANSWER, [site, bundle, options, ids])
+    return found
+
+
+def table_bytes_asked(page: Page, file: str) -> list[str]:
+    """Fills up with the ranges that the page asks of the file with the table, from now on."""
+    ranges: list[str] = []
+    page.on("request", lambda one: ranges.append(one.headers.get("range", "all")) if file in one.url else None)
+    return ranges
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_tokens_are_the_same(case: Case, host_bundles: dict[str, Path], host_site: str, page: Page) -> None:
+    bundle = host_bundles[case.name]
+    page.goto(host_site + "example.html")
+    on_gpu = answer(page, host_site, case.name)
+    assert on_gpu["stats"]["tables"] == "gpu"
+    ranges = table_bytes_asked(page, table_of(bundle).file)
+    on_host = answer(page, host_site, case.name, hostTable="always")
+    first = list(ranges)
+    assert on_host["stats"]["tables"] == "host"
+    assert len(set(on_gpu["chosen"])) > 2
+    assert on_host["chosen"] == on_gpu["chosen"]
+    (entry,) = (one for one in read_manifest(bundle).plans if one.activation == on_gpu["stats"]["activation"])
+    for found, tables in ((on_gpu, "gpu"), (on_host, "host")):
+        stated = memory_need(entry, CONTEXT, "gpu" if tables == "gpu" else "host").total
+        assert found["stats"]["gpuBytes"] == pytest.approx(stated, rel=0.05)
+    # Once it is stored it is not downloaded again; memory that is short asks for it too.
+    ranges.clear()
+    memory = memory_need(entry, CONTEXT, "host").total
+    again = answer(page, host_site, case.name, memory=memory)
+    assert again["chosen"] == on_gpu["chosen"]
+    assert again["stats"]["tables"] == "host"
+    assert _span(ranges) < _span(first) - table_of(bundle).rows * table_of(bundle).row_bytes / 2
+
+
+def _span(ranges: list[str]) -> int:
+    """Bytes that `bytes=first-last` ask for together."""
+    pairs = (part.removeprefix("bytes=").split("-") for part in ranges)
+    return sum(int(last) - int(first) + 1 for first, last in pairs)
+
+
+def test_a_damaged_table_is_told_and_not_kept(host_site: str, page: Page) -> None:
+    page.goto(host_site + "example.html")
+    options = {"hostTable": "always"}
+    for _ in range(2):
+        message = page.evaluate(_REFUSED, [host_site, "damaged", options])
+        assert message.startswith("BundleError: Slice")
+        assert "was altered" in message
+    stored = page.evaluate(
+        """async () => {
+            const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("gemtab-tables");
+            const sizes = [];
+            for await (const file of folder.values()) sizes.push((await file.getFile()).size);
+            return sizes;
+        }"""
+    )
+    assert stored and set(stored) == {0}
+
+
+def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Path], host_site: str, page: Page) -> None:
+    page.add_init_script("delete StorageManager.prototype.getDirectory")
+    page.goto(host_site + "example.html")
+    (entry,) = (one for one in read_manifest(host_bundles[CASES[0].name]).plans if one.activation == "f32")
+    for options in ({"hostTable": "always"}, {"memory": memory_need(entry, CONTEXT, "host").total}):
+        message = page.evaluate(_REFUSED, [host_site, CASES[0].name, options])
+        assert message.startswith("DeviceError: This browser keeps no files for the page")

@@ -1,0 +1,125 @@
+"""Look-up tables that stay on the host: the same tokens, in less GPU memory."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.host_table import HostTableChoice
+from gemtab.backends.webgpu.lower import Activation
+from gemtab.bundle.folder import load_plan, read_manifest
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.bundle.memory import memory_need
+from gemtab.bundle.plan import Limits, RowsBuffer, Tables
+from gemtab.checkpoint import load_spec
+from gemtab.errors import BundleError, DeviceError
+from gemtab.export import export_bundle
+from tests.silent import Silent
+from tests.variants import TINY, variant
+
+Devices = Callable[[bool], Device]
+CONTEXT = 512
+SMALL = Limits(maxStorageBufferBindingSize=65536)
+
+
+def export(name: str, weights: WeightFormat, folder: Path, limits: Limits) -> Path:
+    """The bundle of a variant or of models/tiny."""
+    source = TINY if name == "tiny" else variant(name, folder / "checkpoint", with_tokenizer=True)
+    export_bundle(source, folder / "bundle", weights, CONTEXT, False, Silent(), limits=limits)
+    return folder / "bundle"
+
+
+def prompt(bundle: Path, length: int) -> list[int]:
+    """Random ids, with those among them that count as others: placeholders of media."""
+    vocabulary = load_spec(bundle).text.vocabulary
+    replaced = {id_ for buffer in rows_of(bundle).values() for id_ in buffer.replaced}
+    draw = random.Random(length)
+    ids = [draw.randrange(vocabulary) for _ in range(length - len(replaced))] + sorted(replaced)
+    return draw.sample(ids, len(ids))
+
+
+def rows_of(bundle: Path) -> dict[str, RowsBuffer]:
+    plan = load_plan(bundle / "plan" / "f32.json")
+    return {name: buffer for name, buffer in plan.buffers.items() if isinstance(buffer, RowsBuffer)}
+
+
+def run(executor: Executor, ids: list[int], steps: int) -> tuple[list[int], np.ndarray]:
+    """Greedy ids after `ids`, each step taking what the one before left on the GPU, then logits of verified ids."""
+    executor.fill(ids[:-1])
+    chosen = [executor.decode(ids[-1])]
+    chosen += [executor.decode() for _ in range(steps - 1)]
+    return chosen, executor.verify(ids[:3])
+
+
+@pytest.mark.parametrize("activation", ["f32", "f16"])
+@pytest.mark.parametrize(
+    ("name", "weights", "limits"),
+    [
+        ("tiny", "q4", Limits()),
+        ("everything", "q8", SMALL),
+        ("everything", "f32", SMALL),
+        ("bare", "f16", Limits()),
+        ("per_layer", "q4", Limits()),
+    ],
+)
+def test_tokens_are_the_same(
+    name: str, weights: WeightFormat, limits: Limits, activation: Activation, tmp_path: Path, devices: Devices
+) -> None:
+    bundle = export(name, weights, tmp_path, limits)
+    ids = prompt(bundle, 300)
+    ways: tuple[HostTableChoice, ...] = ("never", "always")
+    executors = [Executor(bundle, activation, device=devices(True), host_table=way) for way in ways]
+    (on_gpu, logits), (on_host, same_logits) = (run(executor, ids, 20) for executor in executors)
+    assert [executor.runner.tables for executor in executors] == ["gpu", "host"]
+    assert len(set(on_gpu)) > 2
+    assert on_host == on_gpu
+    assert np.array_equal(same_logits, logits), "the same rows go through the same kernels"
+
+
+def test_the_table_is_not_on_the_gpu(tmp_path: Path, devices: Devices) -> None:
+    bundle = export("everything", "q4", tmp_path, SMALL)
+    (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
+    found = {}
+    sides: tuple[tuple[Tables, HostTableChoice], ...] = (("gpu", "never"), ("host", "always"))
+    for tables, way in sides:
+        executor = Executor(bundle, "f32", device=devices(True), host_table=way)
+        run(executor, prompt(bundle, 300), 3)
+        found[tables] = executor.runner.memory
+        assert found[tables].weights == memory_need(entry, CONTEXT, tables).weights
+    assert found["gpu"].weights - found["host"].weights == entry.memory.tables - entry.memory.rows > 0
+    sizes = [buffer.rows * buffer.row_bytes for buffer in rows_of(bundle).values()]
+    assert entry.memory.tables == pytest.approx(sum(sizes), abs=64)
+
+
+def test_a_table_that_is_the_output_matrix_too_stays_on_the_gpu(tmp_path: Path) -> None:
+    bundle = export("per_layer", "q4", tmp_path, Limits())
+    assert {name.split(":")[0] for name in rows_of(bundle)} == {"embed_tokens_per_layer"}
+    assert rows_of(export("base", "q4", tmp_path / "base", Limits())) == {}
+
+
+def test_the_choice_is_made_by_what_fits(tmp_path: Path, devices: Devices) -> None:
+    bundle = export("everything", "q4", tmp_path, Limits())
+    (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
+    on_gpu, on_host = (memory_need(entry, CONTEXT, tables).total for tables in ("gpu", "host"))
+
+    def tables(memory: int | None, way: HostTableChoice = "auto") -> Tables:
+        return Executor(bundle, "f32", device=devices(True), host_table=way, memory=memory).runner.tables
+
+    assert tables(None) == tables(on_gpu) == "gpu"
+    assert tables(on_gpu - 1) == tables(on_host) == tables(on_gpu, "always") == "host"
+    for memory, way in ((on_host - 1, "auto"), (on_gpu - 1, "never"), (on_host - 1, "always")):
+        with pytest.raises(DeviceError, match=r"needs [\d,]+ bytes of GPU memory .* smaller context"):
+            tables(memory, way)
+
+
+def test_a_table_that_is_cut_off_is_told(tmp_path: Path, devices: Devices) -> None:
+    bundle = export("everything", "q4", tmp_path, Limits())
+    (file,) = {buffer.file for buffer in rows_of(bundle).values()}
+    content = (bundle / file).read_bytes()
+    (bundle / file).write_bytes(content[: min(buffer.offset for buffer in rows_of(bundle).values()) + 64])
+    with pytest.raises(BundleError, match="Export the bundle again"):
+        Executor(bundle, "f32", device=devices(True), host_table="always")

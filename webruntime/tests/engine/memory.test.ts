@@ -1,0 +1,70 @@
+import { describe, expect, test } from "vitest";
+import type { HostTableChoice, Tables } from "../../src/engine/engine-interface.ts";
+import { DeviceError } from "../../src/engine/errors.ts";
+import { chooseTables, memoryNeed } from "../../src/engine/memory.ts";
+import { TextEngine } from "../../src/engine/text-engine.ts";
+import { serveFiles } from "./file-server.ts";
+import { gpu } from "./gpu.ts";
+import { toyBundle, toyManifest } from "./toy-bundle.ts";
+
+const CONTEXT = 10;
+const ENTRY = {
+  file: "plan/f32.json",
+  activation: "f32" as const,
+  features: [],
+  tokens: 4,
+  memory: { weights: 100, tables: 1000, rows: 20, state: ["*", 2, "C"] as ["*", 2, "C"], scratch: 5 },
+};
+const ON_GPU = 100 + 1000 + 2 * CONTEXT + 5;
+const ON_HOST = 100 + 20 + 2 * CONTEXT + 5;
+
+test("a need is the sum of its parts, with the tables or with the rows of them", () => {
+  expect(memoryNeed(ENTRY, CONTEXT)).toEqual({ weights: 1100, state: 20, scratch: 5, total: ON_GPU });
+  expect(memoryNeed(ENTRY, CONTEXT, "host").total).toBe(ON_HOST);
+});
+
+describe("look-up tables", () => {
+  const choose = (hostTable: HostTableChoice, memory: number | undefined, storage = true) =>
+    chooseTables(ENTRY, CONTEXT, { hostTable, memory }, storage);
+
+  test.each<[HostTableChoice, number | undefined, Tables]>([
+    ["auto", undefined, "gpu"],
+    ["auto", ON_GPU, "gpu"],
+    ["auto", ON_GPU - 1, "host"],
+    ["auto", ON_HOST, "host"],
+    ["never", ON_GPU, "gpu"],
+    ["always", undefined, "host"],
+    ["always", ON_GPU, "host"],
+  ])("%s with %s bytes lie on the %s", (hostTable, memory, expected) => {
+    expect(choose(hostTable, memory)).toBe(expected);
+  });
+
+  test.each<[HostTableChoice, number]>([
+    ["auto", ON_HOST - 1],
+    ["never", ON_GPU - 1],
+    ["always", ON_HOST - 1],
+  ])("%s with %s bytes fit nowhere", (hostTable, memory) => {
+    expect(() => choose(hostTable, memory)).toThrow(DeviceError);
+    expect(() => choose(hostTable, memory)).toThrow(/more than the \d+ allowed\. Choose a smaller context/);
+  });
+
+  test("without storage they go to the GPU, or it is said why they cannot stay out of it", () => {
+    expect(choose("auto", undefined, false)).toBe("gpu");
+    expect(() => choose("auto", ON_GPU - 1, false)).toThrow(
+      /keeps no files for the page.*1000 bytes.*needs 1125 bytes/,
+    );
+    expect(() => choose("always", undefined, false)).toThrow(/keeps no files/);
+  });
+
+  test("of a plan that has none need no storage", () => {
+    const [entry] = toyManifest(toyBundle()).plans;
+    expect(chooseTables(entry, CONTEXT, { hostTable: "always" }, false)).toBe("gpu");
+  });
+});
+
+test("a model that needs more than is allowed is refused before its weights come", async () => {
+  const server = await serveFiles(toyBundle(), { ranges: true });
+  await expect(TextEngine.load(server.url, { gpu, memory: 100 })).rejects.toThrow(/more than the 100 allowed/);
+  expect(server.requests.filter(({ path }) => path.startsWith("onnx/"))).toEqual([]);
+  await server.close();
+});
