@@ -30,7 +30,12 @@ def fits(gemtab: Gemtab, bundle: Path, memory: int | str, *options: str) -> tupl
 
 def test_a_verdict_changes_at_the_byte(gemtab: Gemtab, exported: Path) -> None:
     code, found = fits(gemtab, exported, "8GB")
-    assert code == 0
+    assert (code, found[F16]["tables"]) == (0, "gpu")
+    needed = found[F16]["needed"]
+    code, found = fits(gemtab, exported, needed)
+    assert (code, found[F16]["tables"]) == (0, "gpu")
+    code, found = fits(gemtab, exported, needed - 1)
+    assert (code, found[F16]["tables"]) == (0, "host"), "per-layer embeddings can be kept elsewhere"
     needed = found[F16]["needed"]
     assert fits(gemtab, exported, needed)[0] == 0
     code, found = fits(gemtab, exported, needed - 1)
@@ -62,6 +67,8 @@ def test_what_does_not_fit_is_told_with_the_way_on(gemtab: Gemtab, exported: Pat
     ended = gemtab("inspect", exported, "--fit", "1MB")
     assert ended.code == 5
     assert "does not fit into 1 MB" in ended.out
+    least = fits(gemtab, exported, "1MB")[1][F16]["needed"]
+    assert "kept in the browser's storage" in " ".join(gemtab("inspect", exported, "--fit", least).out.split())
     bundle = tmp_path / "hearing"
     source = variant("hearing", tmp_path / "checkpoint", with_tokenizer=True)
     export_bundle(source, bundle, "q8", context=512, force=False, progress=Silent())
@@ -95,6 +102,6 @@ def test_sums_gather_what_is_equal() -> None:
 
 def test_the_most_context_of_a_plan_whose_least_does_not_fit_is_0(exported: Path) -> None:
     entry: PlanEntry = read_manifest(exported).plans[F16]
-    least = memory_need(entry, entry.tokens).total
+    least = memory_need(entry, entry.tokens, "host").total
     assert most_context(entry, least, 512) == entry.tokens
     assert most_context(entry, least - 1, 512) == 0
