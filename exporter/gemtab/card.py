@@ -7,6 +7,7 @@ from gemtab import __version__
 from gemtab.bundle.digest import digest_file
 from gemtab.bundle.folder import accept_file, read_manifest
 from gemtab.bundle.manifest import Manifest, WeightFormat
+from gemtab.bundle.memory import memory_need
 from gemtab.parity.report import Parity
 
 CARD_NAME = "README.md"
@@ -66,8 +67,9 @@ def _linked(name: str) -> str:
 
 
 def _facts(manifest: Manifest) -> Iterator[str]:
-    source, memory = manifest.source, manifest.memory
-    gpu = memory.weights + memory.state + memory.scratch
+    source = manifest.source
+    # The last plan is that for every device.
+    gpu = memory_need(manifest.plans[-1], manifest.context).total
     yield "| | |"
     yield "| --- | --- |"
     yield f"| base model | {_linked(source.name)} ({source.model_type}) |"

@@ -23,6 +23,8 @@ export interface DownloadOptions {
   signal?: AbortSignal | undefined;
   /** Called with the number of bytes that just came in, those of slices that are wanted. */
   onBytes?: ((bytes: number) => void) | undefined;
+  /** Room for the largest slice, where several files follow each other: old rooms would wait to be collected. */
+  room?: Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** Gets `bytes` of the file from `offset` on; they are only its own until it returns. */
@@ -91,7 +93,7 @@ async function downloadRun(
   first: number,
   last: number,
   sink: Sink,
-  { signal, onBytes }: DownloadOptions,
+  { signal, onBytes, room }: DownloadOptions,
 ): Promise<void> {
   const start = first * entry.slice_bytes;
   const end = Math.min((last + 1) * entry.slice_bytes, entry.bytes);
@@ -101,7 +103,7 @@ async function downloadRun(
   try {
     // A server that knows no ranges sends the file from its start.
     if (response.status === 200) await body.skip(start, first);
-    const slice = new Uint8Array(Math.min(entry.slice_bytes, end - start));
+    const slice = room ?? new Uint8Array(Math.min(entry.slice_bytes, end - start));
     for (let index = first; index <= last; index++) {
       const offset = index * entry.slice_bytes;
       const bytes = slice.subarray(0, Math.min(entry.slice_bytes, end - offset));

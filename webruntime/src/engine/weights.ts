@@ -3,6 +3,7 @@
 import type { Bundle } from "./bundle.ts";
 import type { LoadProgress } from "./engine-interface.ts";
 import { BundleError } from "./errors.ts";
+import type { FileEntry } from "./manifest.gen.ts";
 import { Rate } from "./rate.ts";
 import { download, downloadBytes, type Region, type Sink } from "./slices.ts";
 
@@ -35,9 +36,14 @@ export async function uploadWeights(
   });
   const total = files.reduce((sum, { source, targets }) => sum + downloadBytes(source.entry, targets), 0);
   const onBytes = progressMeter(total, options.onProgress);
+  const room = new Uint8Array(Math.max(0, ...files.map(({ source: { entry } }) => largestSlice(entry))));
   for (const { source, targets } of files) {
-    await download(source, targets, uploader(device, targets), { signal: options.signal, onBytes });
+    await download(source, targets, uploader(device, targets), { signal: options.signal, onBytes, room });
   }
+}
+
+function largestSlice({ bytes, slice_bytes }: FileEntry): number {
+  return Math.min(bytes, slice_bytes);
 }
 
 /** Hands a slice to each target that it overlaps. */
