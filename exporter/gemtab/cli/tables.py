@@ -70,7 +70,7 @@ def print_fit(found: Sequence[Fit], title: str) -> None:
 
 
 def _memory(memory: MemorySummary) -> str:
-    return f"at most {size(memory.needed)} of the GPU's: {_parts(memory)}"
+    return f"at most {size(memory.needed)} of GPU memory: {_parts(memory)}"
 
 
 def _parts(memory: MemorySummary | Fit) -> str:
