@@ -17,7 +17,7 @@ from gemtab.backends.webgpu.compile import build_text_plan
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.plan import Dispatch, Limits, Plan, WeightBuffer, evaluate
+from gemtab.bundle.plan import Dispatch, Limits, Plan, WeightBuffer, running
 from gemtab.checkpoint.config import parse_config
 from gemtab.graph import Graph, Weight
 from gemtab.model.spec import TextSpec
@@ -46,11 +46,11 @@ def count(spec: TextSpec, weights: WeightFormat, position: int) -> Counted:
     whole = text_graph(spec)
     plan = decode_plan(spec, whole, weights)
     sizes = {"T": 1, "P": position, "C": CONTEXT}
-    running = [one for one in plan.programs["decode"].dispatches if 0 not in [evaluate(e, sizes) for e in one.grid]]
+    dispatches = running(plan.programs["decode"], sizes)
     cache = live_cache(spec, position)
     return Counted(
-        dispatches=len(running),
-        weights=sum(weight_bytes(plan, one, spec) for one in running),
+        dispatches=len(dispatches),
+        weights=sum(weight_bytes(plan, one, spec) for one in dispatches),
         cache=cache,
         needed=active_bytes(whole, weights, spec) + cache,
     )

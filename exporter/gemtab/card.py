@@ -68,8 +68,8 @@ def _linked(name: str) -> str:
 
 def _facts(manifest: Manifest) -> Iterator[str]:
     source = manifest.source
-    # The last plan is that for every device.
-    need = memory_need(manifest.plans[-1], manifest.context)
+    needs = [memory_need(entry, manifest.context) for entry in manifest.plans]
+    gpu = max(need.total for need in needs)
     yield "| | |"
     yield "| --- | --- |"
     yield f"| base model | {_linked(source.name)} ({source.model_type}) |"
@@ -80,7 +80,7 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     yield f"| weights | {_RECIPES[manifest.weights]} ({manifest.weights}); norms and routers in f32 |"
     yield f"| context | {manifest.context:,} tokens |"
     yield f"| size | {_gigabytes(sum(file.bytes for file in manifest.files.values()))} in all |"
-    yield f"| a tab loads | {_gigabytes(need.weights)} for text, and at most {_gigabytes(need.total)} of GPU memory |"
+    yield f"| a tab loads | {_gigabytes(needs[0].weights)} for text, and at most {_gigabytes(gpu)} of GPU memory |"
 
 
 def _use(manifest: Manifest) -> Iterator[str]:

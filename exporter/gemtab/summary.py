@@ -13,7 +13,7 @@ from gemtab.bundle.folder import PARITY_NAME, SHADERS, is_bundle, read_manifest
 from gemtab.bundle.manifest import MANIFEST_NAME, Manifest, PlanEntry, Source, WeightFormat
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
-from gemtab.bundle.plan import Dispatch, Plan, Program, Strict, evaluate
+from gemtab.bundle.plan import Plan, Program, Strict, running
 from gemtab.checkpoint import CheckpointWeights, load_spec, open_checkpoint
 from gemtab.errors import BundleError, UsageError
 from gemtab.graph import Weight
@@ -223,7 +223,8 @@ def _plan_summary(folder: Path, entry: PlanEntry) -> PlanSummary:
 
 
 def _program_summary(program: Program, context: int) -> ProgramSummary:
-    start, end = (_running(program, position, context) for position in (0, context - program.max_tokens))
+    most = program.max_tokens
+    start, end = (running(program, {"T": most, "P": position, "C": context}) for position in (0, context - most))
     layers = Counter(layer.group() for one in start if (layer := _LAYER.match(one.label)))
     return ProgramSummary(
         tokens=program.max_tokens,
@@ -231,10 +232,3 @@ def _program_summary(program: Program, context: int) -> ProgramSummary:
         longest_layer=max(layers.values(), default=0),
         dispatches_at_most=len(end),
     )
-
-
-def _running(program: Program, position: int, context: int) -> list[Dispatch]:
-    """The dispatches that run for the most tokens at `position`, look-up tables being on the GPU."""
-    sizes = {"T": program.max_tokens, "P": position, "C": context}
-    on_gpu = [one for one in program.dispatches if one.tables != "host"]
-    return [one for one in on_gpu if 0 not in [evaluate(expr, sizes) for expr in one.grid]]

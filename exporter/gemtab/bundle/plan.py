@@ -200,6 +200,12 @@ class Program(Strict):
     outputs: dict[str, str] = {}
 
 
+def running(program: "Program", sizes: dict[str, int], tables: Tables = "gpu") -> list["Dispatch"]:
+    """The dispatches of a step of these sizes that are not left out, where look-up tables lie there."""
+    chosen = [one for one in program.dispatches if one.tables in (None, tables)]
+    return [one for one in chosen if 0 not in [evaluate(expr, sizes) for expr in one.grid]]
+
+
 def bound_for(plan: "Plan", tables: Tables) -> frozenset[str]:
     """The buffers that some dispatch binds where look-up tables lie there."""
     dispatches = (dispatch for program in plan.programs.values() for dispatch in program.dispatches)
