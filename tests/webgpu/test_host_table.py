@@ -64,6 +64,7 @@ def run(executor: Executor, ids: list[int], steps: int) -> tuple[list[int], np.n
         ("everything", "f32", SMALL),
         ("bare", "f16", Limits()),
         ("per_layer", "q4", Limits()),
+        ("coded", "qat", Limits()),
     ],
 )
 def test_tokens_are_the_same(
@@ -98,6 +99,8 @@ def test_the_table_is_not_on_the_gpu(tmp_path: Path, devices: Devices) -> None:
 def test_a_table_that_is_the_output_matrix_too_stays_on_the_gpu(tmp_path: Path) -> None:
     bundle = export("per_layer", "q4", tmp_path, Limits())
     assert {name.split(":")[0] for name in rows_of(bundle)} == {"embed_tokens_per_layer"}
+    untied = rows_of(export("coded", "qat", tmp_path / "coded", Limits()))
+    assert {name.split(":")[0] for name in untied} == {"embed_tokens_per_layer", "embed_tokens"}
     assert rows_of(export("base", "q4", tmp_path / "base", Limits())) == {}
 
 
