@@ -101,8 +101,8 @@ def test_codes_are_stored_as_the_checkpoint_has_them(coded: Folder) -> None:
     weights, reader = opened(coded("coded"))
     tensors = load_file(coded("coded") / FILE)
     down = weights["layers.5.mlp.down_proj"]
-    planes = reader.read_planes(down, 0, down.shape[0])
-    assert down.bits == 2
+    planes = reader.packed_rows(down, "rows2", 0, down.shape[0])
+    assert down.bits == 2 and planes is not None
     assert planes["codes"].tobytes() == tensors["model.language_model.layers.5.mlp.down_proj.weight"].numpy().tobytes()
     expected = tensors["model.language_model.layers.5.mlp.down_proj.weight_scale"].numpy()
     assert planes["scales"].tobytes() == expected.tobytes()
@@ -176,6 +176,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "scales that are no numbers": (
         lambda folder: rewrite(folder, lambda t: t[f"{GATE}.weight_scale"].fill_(float("nan"))),
         "finite scales",
+    ),
+    "ranges that are no numbers": (
+        lambda folder: rewrite(folder, lambda t: t[f"{GATE}.input_activation_scale"].fill_(float("nan"))),
+        f"{GATE}.input_activation_scale is nan; expected a finite number, 0 or more",
+    ),
+    "matrices of a stack that are codes in part": (
+        lambda folder: describe(folder, modules_to_not_convert=[r".*layers\.0\.mlp\.up_proj"]),
+        "codes in part: layers.0.mlp.gate_proj.weight 8, layers.0.mlp.up_proj.weight plain",
     ),
     "codes of another dtype": (
         lambda folder: rewrite(folder, lambda t: t.update({f"{GATE}.weight": t[f"{GATE}.weight"].view(torch.uint8)})),

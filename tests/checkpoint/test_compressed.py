@@ -1,7 +1,6 @@
 """Checkpoints that compressed-tensors packed, as transformers reads them."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,7 +117,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
             folder,
             lambda held: held.update({f"{GATE}.weight_packed": torch.zeros(160, 5, dtype=torch.int32)}),
         ),
-        rf"{GATE}.weight_packed has the shape \[160, 5\]; expected the 160 rows of 96 codes",
+        rf"{GATE}.weight_packed .* expected 160 rows of 96 codes of 4 or 8 bits, found \[160, 5\]",
+    ),
+    "a shape that is none": (
+        lambda folder: rewrite(folder, lambda held: held.update({f"{GATE}.weight_shape": torch.tensor([160])})),
+        r"weight_shape .* expected two numbers, found \[160\]",
+    ),
+    "scales of another shape": (
+        lambda folder: rewrite(folder, lambda held: held.update({f"{GATE}.weight_scale": torch.ones(7, 3)})),
+        r"weight_scale .* expected \[160, groups\], found \[7, 3\]",
     ),
     "no scales": (
         lambda folder: rewrite(folder, lambda held: held.pop(f"{GATE}.weight_scale")),
@@ -135,4 +142,3 @@ def test_what_is_not_known_is_refused_by_name(damage: str, tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match=message):
         export_bundle(folder, tmp_path / "out", "q4", 64, False, Silent(), inputs=["text"])
     assert not (tmp_path / "out").exists()
-    shutil.rmtree(folder)

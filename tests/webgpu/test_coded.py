@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from gemtab.backends.webgpu.compile import check_kernels
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.lower import Activation
 from gemtab.bundle.plan import Limits
+from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, GraphBuilder, Weight
-from gemtab.quantize import Planes, coded_format, pack_codes, unpack
+from gemtab.quantize import Planes, StorageFormat, coded_format, pack_codes, unpack
 from tests.webgpu.graphs import GraphOnDevice, Setting
 from tests.webgpu.test_kernels import cases, random
 
@@ -34,11 +36,11 @@ class RandomCodes:
         if weight.role == "bound":
             return torch.tensor(self.ranges[weight.name])
         assert weight.bits
-        planes = self.read_planes(weight, start, stop)
-        return unpack(planes, coded_format(weight.bits), (stop - start, weight.shape[1]))
+        form = coded_format(weight.bits)
+        return unpack(self.packed_rows(weight, form, start, stop), form, (stop - start, weight.shape[1]))
 
-    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
-        assert weight.bits
+    def packed_rows(self, weight: Weight, stored: StorageFormat, start: int, stop: int) -> Planes:
+        assert weight.bits and stored == coded_format(weight.bits)
         generator = torch.Generator().manual_seed(weight.bits)
         codes = torch.randint(0, 1 << weight.bits, weight.shape, generator=generator, dtype=torch.uint8)
         scales = (torch.rand(weight.shape[0], weight.groups, generator=generator) + 0.5) / (1 << weight.bits)
@@ -122,6 +124,14 @@ def test_rounding_comes_before_the_gate(
     )
     found, expected = run.step({"x": random(5, 64)}, 5, wide=("y",))["y"]
     assert_rounded(found, expected, 0.06)
+
+
+def test_scales_for_parts_of_a_block_are_refused() -> None:
+    b = coded("embed", 4)
+    table = b.weight("table", (50, 96), "table", "table.weight", groups=6)
+    graph = b.finish(y=b.embed(b.input("ids", ("T",), "i32"), table, 3.5))
+    with pytest.raises(CheckpointError, match="table has a scale for each 16 columns; expected a multiple of 32"):
+        check_kernels(graph)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])

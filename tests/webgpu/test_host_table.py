@@ -9,12 +9,11 @@ import pytest
 
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.host_table import HostTableChoice
 from gemtab.backends.webgpu.lower import Activation
 from gemtab.bundle.folder import load_plan, read_manifest
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.memory import memory_need
-from gemtab.bundle.plan import Limits, RowsBuffer, Tables
+from gemtab.bundle.plan import HostTableChoice, Limits, RowsBuffer, Tables
 from gemtab.checkpoint import load_spec
 from gemtab.errors import BundleError, DeviceError
 from gemtab.export import export_bundle

@@ -37,6 +37,9 @@ Symbol = Literal["T", "P", "C"]
 Tables = Literal["gpu", "host"]
 """Where tables lie of which a step needs a row a token: whole in GPU memory, or on the host, which hands rows over."""
 
+HostTableChoice = Literal["auto", "never", "always"]
+"""Whether they are to lie on the host; auto: where the rest fits into the memory that is given and they do not."""
+
 Operator = Literal["+", "-", "*", "ceildiv", "min", "max"]
 
 Expr = TypeAliasType("Expr", Annotated[int, Field(ge=0)] | Symbol | "tuple[Operator, Expr, Expr]")

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
 from gemtab.errors import CheckpointError
-from gemtab.quantize import PlainFormat, Planes
+from gemtab.quantize import Planes, StorageFormat
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -121,11 +121,11 @@ class AdaptedCheckpoint:
             found = self._base.read_rows(name, start, stop)
         return self._change(name).rows(found, start) if name in self._parts else found
 
-    def packed_rows(self, name: str, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
+    def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> Planes | None:
         """The base's planes of the rows where it has them, and the adapter leaves the tensor alone."""
         if name in self._saved or name in self._parts:
             return None
-        return self._base.packed_rows(name, weight_format, start, stop)
+        return self._base.packed_rows(name, stored, start, stop)
 
     def _sorted(self) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
         """The adapter's tensors: by the base's tensor and part, and those that take the place of one of the base's."""

@@ -5,17 +5,26 @@ added to make them positive), `x.weight_scale` [rows, groups] and `x.weight_shap
 same, codes and scales go into it as they are.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from gemtab.checkpoint.tensors import Checkpoint
 from gemtab.errors import CheckpointError
-from gemtab.quantize import BLOCK, PlainFormat, Planes, unpack_codes
+from gemtab.quantize import BLOCK, Planes, StorageFormat, unpack_codes
 
 PACKED = ".weight_packed"
 _PARTS = (PACKED, ".weight_scale", ".weight_shape")
 _REFUSED = {".weight_zero_point": "asymmetric codes", ".weight_g_idx": "columns in another order (actorder)"}
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """A packed matrix: [rows, columns] of codes of so many bits."""
+
+    shape: tuple[int, int]
+    bits: int
 
 
 class CompressedTensors:
@@ -32,7 +41,8 @@ class CompressedTensors:
                         f"{checkpoint.folder}: tensor {name} tells of {kind}, which gemtab does not read. Export a "
                         "checkpoint with symmetric codes in the columns' own order, or the unquantised one."
                     )
-        self._packed = {name.removesuffix(PACKED) + ".weight" for name in held if name.endswith(PACKED)}
+        names = [name.removesuffix(PACKED) + ".weight" for name in held if name.endswith(PACKED)]
+        self._packed = {name: self._checked(name) for name in names}
         self._plain = [name for name in held if not name.endswith(_PARTS)]
 
     @property
@@ -46,9 +56,7 @@ class CompressedTensors:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The tensor's shape; raises CheckpointError if there is no such tensor."""
-        if name not in self._packed:
-            return self._checkpoint.shape(name)
-        return tuple(self._checkpoint.read(_part(name, ".weight_shape")).tolist())
+        return self._packed[name].shape if name in self._packed else self._checkpoint.shape(name)
 
     def read(self, name: str) -> torch.Tensor:
         """The whole tensor, f32 where it was packed."""
@@ -58,14 +66,14 @@ class CompressedTensors:
         """Rows start … stop - 1 along the first axis, f32 where they were packed."""
         if name not in self._packed:
             return self._checkpoint.read_rows(name, start, stop)
-        bits, columns = self._bits(name), self.shape(name)[1]
+        bits, columns = self._packed[name].bits, self.shape(name)[1]
         numbers = unpack_codes(self._bytes(name, start, stop), bits)[:, :columns].float() - (1 << (bits - 1))
         scales = self._scales(name, start, stop)
         return numbers * scales.repeat_interleave(-(-columns // scales.shape[1]), dim=1)[:, :columns]
 
-    def packed_rows(self, name: str, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
-        """The rows' planes in `weight_format` where they have the same codes, and scales that f16 holds; else None."""
-        if name not in self._packed or {4: "q4", 8: "q8"}[self._bits(name)] != weight_format:
+    def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> Planes | None:
+        """The rows' planes in the format `stored` where they are the same codes and f16 holds the scales; else None."""
+        if name not in self._packed or {4: "q4", 8: "q8"}[self._packed[name].bits] != stored:
             return None
         columns, scales = self.shape(name)[1], self._scales(name, start, stop)
         group = columns // scales.shape[1]
@@ -83,15 +91,24 @@ class CompressedTensors:
         """The scales of rows, [rows, groups] f32."""
         return self._checkpoint.read_rows(_part(name, ".weight_scale"), start, stop).float()
 
-    def _bits(self, name: str) -> int:
-        rows, columns = self.shape(name)
-        found = self._checkpoint.shape(_part(name, PACKED))
-        for bits in (4, 8):
-            if found == (rows, -(-columns * bits // 32)):
-                return bits
-        raise CheckpointError(
-            f"{self.folder}: tensor {_part(name, PACKED)} has the shape {list(found)}; expected the {rows} rows of "
-            f"{columns} codes of 4 or 8 bits that {_part(name, '.weight_shape')} tells of."
+    def _checked(self, name: str) -> _Matrix:
+        """What the parts of a packed matrix say of it, found to agree."""
+        described = self._checkpoint.read(_part(name, ".weight_shape")).tolist()
+        packed, scales = (self._checkpoint.shape(_part(name, part)) for part in (PACKED, ".weight_scale"))
+        if not isinstance(described, list) or len(described) != 2:
+            raise self._wrong(name, ".weight_shape", "two numbers", described)
+        rows, columns = described
+        bits = next((bits for bits in (4, 8) if packed == (rows, -(-columns * bits // 32))), None)
+        if bits is None:
+            raise self._wrong(name, PACKED, f"{rows} rows of {columns} codes of 4 or 8 bits", list(packed))
+        if len(scales) != 2 or scales[0] != rows or not 1 <= scales[1] <= columns:
+            raise self._wrong(name, ".weight_scale", f"[{rows}, groups]", list(scales))
+        return _Matrix((rows, columns), bits)
+
+    def _wrong(self, name: str, part: str, expected: str, found: object) -> CheckpointError:
+        return CheckpointError(
+            f"{self.folder}: tensor {_part(name, part)} does not fit {_part(name, '.weight_shape')}: expected "
+            f"{expected}, found {found}. The file is damaged; download it again."
         )
 
 

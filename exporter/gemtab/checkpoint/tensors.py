@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from gemtab.errors import CheckpointError
-from gemtab.quantize import PlainFormat, Planes
+from gemtab.quantize import Planes, StorageFormat
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
@@ -59,8 +59,8 @@ class Tensors(Protocol):
         """Rows start … stop - 1 along the first axis."""
         ...
 
-    def packed_rows(self, name: str, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
-        """The planes of the rows where the checkpoint itself has the codes and scales of `weight_format`."""
+    def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> Planes | None:
+        """The planes of the rows where the checkpoint itself has the codes and scales of the format `stored`."""
         ...
 
 
@@ -114,7 +114,7 @@ class Checkpoint:
         """Rows start … stop - 1 along the first axis, in the tensor's own dtype; nothing else is read."""
         return self._slice(name)[start:stop]
 
-    def packed_rows(self, name: str, weight_format: PlainFormat, start: int, stop: int) -> None:
+    def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> None:
         """None: safetensors of the known dtypes hold no codes."""
 
     def _slice(self, name: str) -> _Slice:

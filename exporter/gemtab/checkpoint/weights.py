@@ -1,5 +1,7 @@
 """The graph's weights, made of the checkpoint's tensors."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -8,7 +10,7 @@ from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
 from gemtab.model.spec import ModelSpec
-from gemtab.quantize import PlainFormat, Planes, coded_format, unpack
+from gemtab.quantize import Planes, StorageFormat, coded_format, unpack
 
 
 class CheckpointWeights:
@@ -32,7 +34,7 @@ class CheckpointWeights:
         so that a table of gigabytes passes through little memory."""
         if weight.bits:
             shape = (stop - start, weight.shape[1])
-            return unpack(self.read_planes(weight, start, stop), coded_format(weight.bits), shape)
+            return unpack(self._coded_rows(weight, start, stop), coded_format(weight.bits), shape)
         if weight.role == "bound":
             return torch.cat([self._bound(source) for source in weight.sources])[start:stop]
         parts, offset = [], 0
@@ -44,37 +46,28 @@ class CheckpointWeights:
             offset += rows
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
-        """The planes of rows start … stop - 1 of a weight that the checkpoint has as codes: exactly those codes."""
-        return self._coded.planes(weight, [self._spec.tensor_name(source) for source in weight.sources], start, stop)
-
-    def _bound(self, source: str) -> torch.Tensor:
-        """A scalar [1] f32; a scale of activations that the checkpoint does not have is 0, for none."""
-        name = self._spec.tensor_name(source)
-        if name.endswith(RANGE) and name not in self._known:
-            return torch.zeros(1)
-        found = self._checkpoint.read(name)
-        if found.numel() != 1:
-            raise CheckpointError(_wrong_shape(name, (1,), tuple(found.shape)))
-        return found.reshape(1).float()
-
-    def packed_rows(self, weight: Weight, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
-        """The planes of rows start … stop - 1 where the checkpoint has all sources in `weight_format` already."""
+    def packed_rows(self, weight: Weight, stored: StorageFormat, start: int, stop: int) -> Planes | None:
+        """The planes of rows start … stop - 1 where the checkpoint has all sources in the format `stored` already."""
+        if weight.bits:
+            return self._coded_rows(weight, start, stop) if stored == coded_format(weight.bits) else None
         parts, offset = [], 0
         for source, rows in self._sources(weight):
             first, last = max(start - offset, 0), min(stop - offset, rows)
             if first < last:
-                parts.append(self._packed(source, weight, weight_format, first, last))
+                parts.append(self._packed(source, weight, stored, first, last))
             offset += rows
         held = [part for part in parts if part is not None]
         if len(held) < len(parts):
             return None
         return {name: np.concatenate([part[name] for part in held]) for name in held[0]}
 
-    def _packed(self, source: str, weight: Weight, weight_format: PlainFormat, first: int, last: int) -> Planes | None:
+    def _coded_rows(self, weight: Weight, start: int, stop: int) -> Planes:
+        return self._coded.planes(weight, self._names(weight), start, stop)
+
+    def _packed(self, source: str, weight: Weight, stored: StorageFormat, first: int, last: int) -> Planes | None:
         if len(self._checkpoint.shape(source)) != len(weight.shape):
             return None  # a stack that is read as one table
-        found = self._checkpoint.packed_rows(source, weight_format, first, last)
+        found = self._checkpoint.packed_rows(source, stored, first, last)
         if found is not None:
             self._finite(source, torch.from_numpy(found["scales"]))
         return found
@@ -83,7 +76,7 @@ class CheckpointWeights:
         """Check names and shapes of all `weights` without reading values; raises CheckpointError."""
         for weight in weights:
             if weight.bits:
-                self._coded.check(weight, [self._spec.tensor_name(source) for source in weight.sources])
+                self._coded.check(weight, self._names(weight))
             elif weight.role == "bound":
                 self.read(weight)
             else:
@@ -91,7 +84,7 @@ class CheckpointWeights:
 
     def _sources(self, weight: Weight) -> list[tuple[str, int]]:
         """Name in the checkpoint and number of rows of each source, shapes checked against the weight's."""
-        names = [self._spec.tensor_name(source) for source in weight.sources]
+        names = self._names(weight)
         shapes = [_flattened(self._checkpoint.shape(name), weight) for name in names]
         if len(names) == 1 and shapes[0] != weight.shape:
             raise CheckpointError(_wrong_shape(names[0], weight.shape, shapes[0]))
@@ -102,6 +95,28 @@ class CheckpointWeights:
             found = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
             raise CheckpointError(f"Tensors of the wrong shape: {found}; expected {weight.shape[0]} rows together.")
         return [(name, shape[0]) for name, shape in zip(names, shapes, strict=True)]
+
+    def _names(self, weight: Weight) -> list[str]:
+        """The names of the weight's sources in the checkpoint."""
+        return [self._spec.tensor_name(source) for source in weight.sources]
+
+    def _bound(self, source: str) -> torch.Tensor:
+        """A scalar [1] f32; a scale of activations that the checkpoint does not have is 0, for none."""
+        name = self._spec.tensor_name(source)
+        is_range = name.endswith(RANGE)
+        if is_range and name not in self._known:
+            return torch.zeros(1)
+        found = self._checkpoint.read(name)
+        if found.numel() != 1:
+            raise CheckpointError(_wrong_shape(name, (1,), tuple(found.shape)))
+        value = float(found)
+        if math.isnan(value) or (is_range and not 0 <= value < math.inf):
+            expected = "a finite number, 0 or more" if is_range else "a number"
+            raise CheckpointError(
+                f"{self._checkpoint.folder}: tensor {name} is {value}; expected {expected}. The file is damaged or the "
+                "training diverged; use another copy."
+            )
+        return found.reshape(1).float()
 
     def _read(self, source: str, weight: Weight, first: int, last: int) -> torch.Tensor:
         """Rows first … last - 1 of a source as the weight sees it."""

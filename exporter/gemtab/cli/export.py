@@ -4,21 +4,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.cli.console import err, out, stage_progress
-
-
-def weight_format(text: str) -> WeightFormat:
-    """A weight format from the command line."""
-    for name in get_args(WeightFormat):
-        if text == name:
-            found: WeightFormat = name
-            return found
-    raise typer.BadParameter(f"{text!r} is none of {', '.join(get_args(WeightFormat))}.")
 
 
 def command(
@@ -31,7 +22,7 @@ def command(
     ],
     out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the bundle to be made.")],
     weights: Annotated[
-        str | None,
+        WeightFormat | None,
         typer.Option(
             help="How weights are stored: f32, f16, q8, q4 (4 bits, blocks of 32), or qat (codes that the checkpoint "
             "was trained with). [default: qat where there are such, else q4]"
@@ -66,7 +57,6 @@ def command(
     from gemtab.export import check_output, export_bundle
     from gemtab.summary import summarise_bundle
 
-    chosen = None if weights is None else weight_format(weights)
     taken = None if inputs is None else inputs.split(",")
     adapters = adapter or []
     check_output(out_folder, force)
@@ -76,7 +66,7 @@ def command(
         export_bundle(
             checkpoint,
             out_folder,
-            chosen,
+            weights,
             context,
             force,
             progress,

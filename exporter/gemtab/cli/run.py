@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gemtab.bundle.plan import HostTableChoice
 from gemtab.cli.console import byte_count, err
 from gemtab.cli.extras import require
 
@@ -48,7 +49,7 @@ def command(
         str | None, typer.Option(help="GPU memory that the text model may take, as 8GB. [default: as much as it needs]")
     ] = None,
     host_table: Annotated[
-        str,
+        HostTableChoice,
         typer.Option(
             help="Keep per-layer embeddings in the file, which saves memory and costs speed: auto (where --memory asks "
             "for it), never or always."
@@ -63,7 +64,6 @@ def command(
     """
     require("wgpu")
     from gemtab.backends.webgpu.executor import Executor
-    from gemtab.backends.webgpu.host_table import host_table_choice
     from gemtab.bundle.folder import check_files, read_manifest
     from gemtab.chat import ChatSession, Sampling
     from gemtab.chat.encoder import TowerEncoder
@@ -74,7 +74,7 @@ def command(
     content = _content(bundle, manifest, text, image or [], audio or [], video or [], detail)
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
     allowed = None if memory is None else byte_count(memory)
-    executor = Executor(bundle, host_table=host_table_choice(host_table), memory=allowed)
+    executor = Executor(bundle, host_table=host_table, memory=allowed)
     session = ChatSession(bundle, executor, messages, thinking, TowerEncoder(bundle, executor))
     defaults = session.generation
     sampling = Sampling(

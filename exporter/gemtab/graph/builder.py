@@ -7,6 +7,7 @@ batch: a browser tab has one conversation.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from gemtab.errors import CheckpointError
 from gemtab.graph.ir import CACHE, Attr, Dim, Graph, Node, Role, Shape, Value, Weight, known
 
 
@@ -72,7 +73,12 @@ class GraphBuilder:
             return ()
         found = [self._bits(source, role == "table") for source in sources]
         bits = tuple(each for each in found if each is not None)
-        assert len(bits) in (0, len(sources)), f"{', '.join(sources)}: some are codes and some are not"
+        if len(bits) not in (0, len(sources)):
+            listed = ", ".join(f"{source} {each or 'plain'}" for source, each in zip(sources, found, strict=True))
+            raise CheckpointError(
+                f"Matrices that are multiplied together are codes in part: {listed} (bits by quantization_config). "
+                "gemtab reads checkpoints in which all or none of them are."
+            )
         return bits
 
     def finish(self, **outputs: Value) -> Graph:

@@ -65,11 +65,18 @@ def pack_codes(codes: torch.Tensor, bits: int) -> torch.Tensor:
     of 0."""
     columns = codes.shape[-1]
     filled = pad(codes, (0, padded_columns(columns) - columns), value=1 << (bits - 1))
-    blocks = filled.reshape(len(codes), -1, BLOCK * bits // 8, 8 // bits)
-    packed: torch.Tensor = blocks[..., 0]
-    for index in range(1, 8 // bits):
-        packed = packed | (blocks[..., index] << (index * bits))
-    return packed
+    return _joined(filled.reshape(len(codes), -1, BLOCK), bits)
+
+
+def _joined(codes: torch.Tensor, bits: int) -> torch.Tensor:
+    """codes [..., n] u8 -> [..., n * bits / 8], the earlier ones in a byte's lower bits. Codes that share a byte are
+    taken as one word, whose lowest byte they are shifted into."""
+    count = 8 // bits
+    if count == 1:
+        return codes
+    words = codes.contiguous().numpy().view({2: "<u2", 4: "<u4"}[count])
+    joined = np.bitwise_or.reduce([words >> (index * (8 - bits)) for index in range(count)])
+    return torch.from_numpy(joined.astype(np.uint8))
 
 
 def zero_point(weight_format: StorageFormat) -> int:
@@ -93,14 +100,8 @@ def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.T
     codes = (values * inverse[..., None]).add_(zero + 0.5).clamp_(0, 2 * zero - 1).to(torch.uint8)
     if weight_format == "q4":
         scales = on_grid(values, codes, scales)
-        codes = _nibbles(codes)
+        codes = _joined(codes, 4)
     return codes, scales
-
-
-def _nibbles(codes: torch.Tensor) -> torch.Tensor:
-    """codes [..., 32] u8 below 16 -> [..., 16], pairs in a byte, the earlier one low."""
-    pairs = codes.numpy().view("<u2")
-    return torch.from_numpy((pairs | (pairs >> 4)).astype(np.uint8))
 
 
 def _to_f16(tensor: torch.Tensor) -> torch.Tensor:

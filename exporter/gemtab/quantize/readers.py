@@ -6,7 +6,7 @@ import torch
 
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
-from gemtab.quantize.formats import PlainFormat, storage_format
+from gemtab.quantize.formats import CODE_BITS, StorageFormat, storage_format
 from gemtab.quantize.packing import Planes, pack, unpack
 
 
@@ -23,20 +23,11 @@ class WeightReader(Protocol):
 
 
 @runtime_checkable
-class CodeReader(Protocol):
-    """Gives weights that the checkpoint has as codes as they are."""
-
-    def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
-        """The planes of rows start … stop - 1 of a weight that has `bits`."""
-        ...
-
-
-@runtime_checkable
 class PackedReader(Protocol):
-    """A WeightReader whose source may hold blocks of codes with their scales, which packing anew would lose."""
+    """A WeightReader whose source may hold codes with their scales, which packing anew would lose."""
 
-    def packed_rows(self, weight: Weight, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
-        """The planes of rows start … stop - 1 in exactly `weight_format`, where the source has them."""
+    def packed_rows(self, weight: Weight, stored: StorageFormat, start: int, stop: int) -> Planes | None:
+        """The planes of rows start … stop - 1 in exactly the format `stored`, where the source has them."""
         ...
 
 
@@ -44,13 +35,13 @@ def packed_rows(weights: WeightReader, weight: Weight, weight_format: WeightForm
     """The planes of rows start … stop - 1 as `weight_format` stores them: the source's own, if it has such, else packed
     from its values."""
     stored = storage_format(weight, weight_format)
-    if stored == "rows8" or stored == "rows4" or stored == "rows2":
-        assert isinstance(weights, CodeReader), f"{weight.name}: {type(weights).__name__} has no codes"
-        return weights.read_planes(weight, start, stop)
-    held = None
-    if stored in ("q8", "q4") and isinstance(weights, PackedReader):
+    if stored in CODE_BITS and isinstance(weights, PackedReader):
         held = weights.packed_rows(weight, stored, start, stop)
-    return pack(weights.read_rows(weight, start, stop), stored) if held is None else held
+        if held is not None:
+            return held
+    if stored == "rows8" or stored == "rows4" or stored == "rows2":
+        raise AssertionError(f"{weight.name}: {type(weights).__name__} has no codes of its own")
+    return pack(weights.read_rows(weight, start, stop), stored)
 
 
 class DequantisedWeights:

@@ -10,7 +10,7 @@ import wgpu
 
 from gemtab.backends.media import Media
 from gemtab.backends.webgpu.device import Device, open_device
-from gemtab.backends.webgpu.host_table import HostTable, HostTableChoice, choose_tables
+from gemtab.backends.webgpu.host_table import HostTable, choose_tables
 from gemtab.bundle.folder import load_plan
 from gemtab.bundle.memory import MemoryNeed, allocated, params_offsets
 from gemtab.bundle.plan import (
@@ -18,6 +18,7 @@ from gemtab.bundle.plan import (
     ControlBuffer,
     Dispatch,
     Form,
+    HostTableChoice,
     Kernel,
     Limits,
     Plan,

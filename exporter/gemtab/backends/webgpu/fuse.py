@@ -17,6 +17,7 @@ from gemtab.backends.webgpu.steps import (
     Route,
     Step,
 )
+from gemtab.backends.webgpu.stored import BLOCK
 from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, Node, Value, Weight, known
 
@@ -68,7 +69,12 @@ class _TextFusion(Fusion):
             masked = source.attrs["replaced"]
             assert isinstance(masked, tuple)
             ids, replaced, by = source.value(0), masked, source.integer("by")
-        scale, columns = node.number("scale"), node.integer("columns")
+        scale, columns, table = node.number("scale"), node.integer("columns"), node.weight(1)
+        if table.groups > 1 and table.shape[1] // table.groups % BLOCK:
+            raise CheckpointError(
+                f"{table.name} has a scale for each {table.shape[1] // table.groups} columns; expected a multiple of "
+                f"{BLOCK}, which kernels read at once."
+            )
         self._steps.append(Embed(ids, node.weight(1), scale, columns, replaced, by, node.output, node.label))
 
     def _insert_rows(self, node: Node) -> None:

@@ -1,23 +1,10 @@
 """Look-up tables that stay on the host: whether they do, and their rows."""
 
-from typing import Literal, get_args
-
 import numpy as np
 
 from gemtab.bundle.memory import need_of, plan_memory
-from gemtab.bundle.plan import Plan, RowsBuffer, Tables
-from gemtab.errors import DeviceError, UsageError
-
-HostTableChoice = Literal["auto", "never", "always"]
-
-
-def host_table_choice(text: str) -> HostTableChoice:
-    """A choice from the command line. Raises UsageError."""
-    for choice in get_args(HostTableChoice):
-        if text == choice:
-            found: HostTableChoice = choice
-            return found
-    raise UsageError(f"--host-table {text!r} is none of {', '.join(get_args(HostTableChoice))}.")
+from gemtab.bundle.plan import HostTableChoice, Plan, RowsBuffer, Tables
+from gemtab.errors import DeviceError
 
 
 def choose_tables(plan: Plan, context: int, choice: HostTableChoice, memory: int | None) -> Tables:

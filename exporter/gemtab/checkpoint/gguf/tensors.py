@@ -10,7 +10,7 @@ from gguf import GGMLQuantizationType, ReaderTensor, dequantize
 from gemtab.checkpoint.gguf.file import GgufFile
 from gemtab.checkpoint.gguf.names import ROPE_FREQUENCIES, checkpoint_name
 from gemtab.errors import CheckpointError
-from gemtab.quantize import BLOCK, PlainFormat, Planes
+from gemtab.quantize import BLOCK, Planes, StorageFormat
 
 SCALE_BYTES = 2
 """Of the f16 with which a block of Q4_0 or Q8_0 begins."""
@@ -62,13 +62,13 @@ class GgufTensors:
         found = torch.from_numpy(np.array(values, dtype=np.float32))
         return found - self._shift if self._shift and name.endswith("norm.weight") else found
 
-    def packed_rows(self, name: str, weight_format: PlainFormat, start: int, stop: int) -> Planes | None:
-        """The rows' planes in `weight_format` where the file has the same codes and scales; None where it does not."""
+    def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> Planes | None:
+        """The rows' planes in the format `stored` where the file has the same codes and scales; else None."""
         tensor = self._tensor(name)
-        if (weight_format, tensor.tensor_type) == ("q4", GGMLQuantizationType.Q4_0):
+        if (stored, tensor.tensor_type) == ("q4", GGMLQuantizationType.Q4_0):
             scales, codes = _blocks(tensor.data[start:stop], BLOCK // 2)
             return {"codes": _interleaved(codes), "scales": scales}
-        if (weight_format, tensor.tensor_type) == ("q8", GGMLQuantizationType.Q8_0):
+        if (stored, tensor.tensor_type) == ("q8", GGMLQuantizationType.Q8_0):
             scales, codes = _blocks(tensor.data[start:stop], BLOCK)
             return {"codes": codes ^ np.uint8(128), "scales": scales}  # signed to offset binary
         return None
