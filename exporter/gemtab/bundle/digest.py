@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gemtab.bundle.manifest import FileEntry
 
-SLICE_BYTES = 64 << 20
+SLICE_BYTES = 16 << 20
 """The largest slice: what a tab holds in memory at once while it loads."""
 
 _READ_BYTES = 1 << 20
