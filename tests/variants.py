@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from tests.coded import ALL_8, save_coded
+from tests.gridded import to_grid
 
 TINY = Path(__file__).parent.parent / "models" / "tiny"
 
@@ -102,7 +103,7 @@ AUDIO = {
 @dataclass(frozen=True)
 class Recipe:
     """kind: the class of checkpoint; text: what differs from BASE; scalars: whether layer scalars differ from 1;
-    vision, audio: the towers' configs, None for no tower; codes: saved as codes."""
+    vision, audio: the towers' configs, None for no tower; codes: saved as codes; grid: as trained for Q4_0."""
 
     text: dict[str, Any] = field(default_factory=dict)
     kind: str = "gemma4"
@@ -110,6 +111,7 @@ class Recipe:
     vision: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
     codes: bool = False
+    grid: bool = False
 
 
 VARIANTS: dict[str, Recipe] = {
@@ -140,6 +142,9 @@ CODED: dict[str, Recipe] = {
     "coded_tower": Recipe(PER_LAYER, vision=VISION, codes=True),
 }
 """Checkpoints of codes: see tests/coded.py. coded: as E2B for mobile."""
+
+GRIDDED: dict[str, Recipe] = {"gridded": Recipe(E2B, scalars=True, grid=True)}
+"""Checkpoints that were trained for Q4_0 and saved in bf16: see tests/gridded.py. gridded: as E2B."""
 
 TOWERS: dict[str, Recipe] = {
     "seeing": Recipe(vision=VISION),
@@ -175,7 +180,7 @@ def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
 
     with_tokenizer: the vocabulary, special ids, tokenizer, template and generation config are those of models/tiny.
     """
-    recipe = {**VARIANTS, **CODED, **TOWERS}[name]
+    recipe = {**VARIANTS, **CODED, **GRIDDED, **TOWERS}[name]
     sizes = {**BASE, **recipe.text}
     media = {"image_token_id": IMAGE_ID, "audio_token_id": AUDIO_ID, "video_token_id": VIDEO_ID}
     if with_tokenizer:
@@ -189,6 +194,8 @@ def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
     sizes["num_hidden_layers"] = len(sizes["layer_types"])
     model = _build(recipe, sizes, media)
     randomise(model, zlib.crc32(name.encode()), recipe.scalars)
+    if recipe.grid:
+        to_grid(model)
     if recipe.codes:
         save_coded(model, folder)
     else:

@@ -8,6 +8,7 @@ from gemtab.bundle.digest import digest_file
 from gemtab.bundle.folder import accept_file, read_manifest
 from gemtab.bundle.manifest import Manifest, WeightFormat
 from gemtab.bundle.memory import memory_need
+from gemtab.grid_report import grid_words, inexact_words
 from gemtab.parity.report import Parity
 
 CARD_NAME = "README.md"
@@ -78,6 +79,9 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     yield f"| licence | {source.licence or 'not stated in the checkpoint; that of the base model'} |"
     yield f"| takes | {', '.join(manifest.inputs)} |"
     yield f"| weights | {_RECIPES[manifest.weights]} ({manifest.weights}); norms and routers in f32 |"
+    if manifest.grid:
+        words = [grid_words(manifest.grid), *(inexact_words(one) for one in manifest.grid.others)]
+        yield f"| trained for Q4_0 | {'; '.join(words)} |"
     yield f"| context | {manifest.context:,} tokens |"
     yield f"| size | {_gigabytes(sum(file.bytes for file in manifest.files.values()))} in all |"
     yield f"| a tab loads | {_gigabytes(needs[0].weights)} for text, and at most {_gigabytes(gpu)} of GPU memory |"

@@ -16,7 +16,7 @@ from gemtab.backends.webgpu.compile_tower import check_tower, compile_tower
 from gemtab.bundle.digest import SLICE_BYTES, digest_files
 from gemtab.bundle.folder import is_bundle, write_manifest
 from gemtab.bundle.layout import Layout, Location, lay_out
-from gemtab.bundle.manifest import Input, Manifest, PlanEntry, Source, Towers, WeightFormat
+from gemtab.bundle.manifest import Grid, Input, Manifest, PlanEntry, Source, Towers, WeightFormat
 from gemtab.bundle.onnx_files import (
     DECODER_STEM,
     EMBED_STEM,
@@ -33,6 +33,7 @@ from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoin
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
+from gemtab.grid_report import grid_report
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
@@ -208,22 +209,27 @@ class _Export:
     def write(self, unfinished: Partial, layouts: dict[str, Layout]) -> Manifest:
         """Writes the bundle, its manifest last."""
         out = unfinished.folder
-        self._write_weights(unfinished, [*layouts.values()])
+        exact = self._write_weights(unfinished, [*layouts.values()])
         locations = self._write_graphs(out, layouts)
         self.progress.begin("Compiling for WebGPU", 0)
         plans = self._compile(out, locations)
         towers = self._compile_towers(out, locations)
         _write_texts(self.texts, out, self.weights)
-        manifest = with_card(out, self._manifest(out, plans, towers))
+        manifest = with_card(out, self._manifest(out, plans, towers, self._grid(exact)))
         write_manifest(out, manifest)
         return manifest
 
-    def _write_weights(self, unfinished: Partial, layouts: Sequence[Layout]) -> None:
+    def _write_weights(self, unfinished: Partial, layouts: Sequence[Layout]) -> dict[str, int]:
+        """Returns how many blocks of each weight are kept to the last bit."""
         total = sum(location.bytes for layout in layouts for location in layout.locations.values())
         again = ", from where the last export stopped" if unfinished.journal.done else ""
         self.progress.begin(f"Packing the weights{again}", total)
         advance, journal = self.progress.advance, unfinished.journal
-        write_weights(unfinished.folder, layouts, self.reader, self.weights, advance, journal)
+        return write_weights(unfinished.folder, layouts, self.reader, self.weights, advance, journal)
+
+    def _grid(self, exact: Mapping[str, int]) -> Grid | None:
+        weights = {weight.name: weight for graph in _graphs(self.spec).values() for weight in graph.weights()}
+        return grid_report(weights.values(), self.weights, exact, self.reader)
 
     def _write_graphs(self, out: Path, layouts: dict[str, Layout]) -> Locations:
         """Writes the ONNX graphs. Returns where the weights lie: of the tied embedding, which two graphs need and
@@ -248,13 +254,14 @@ class _Export:
         }
         return Towers(image=entries.get("image", ()), audio=entries.get("audio", ()))
 
-    def _manifest(self, out: Path, plans: tuple[PlanEntry, ...], towers: Towers) -> Manifest:
+    def _manifest(self, out: Path, plans: tuple[PlanEntry, ...], towers: Towers, grid: Grid | None) -> Manifest:
         files = _files(out)
         self.progress.begin("Computing digests", sum((out / name).stat().st_size for name in files))
         return Manifest(
             gemtab=gemtab.__version__,
             source=self.source,
             weights=self.weights,
+            grid=grid,
             context=self.context,
             inputs=self.inputs,
             plans=plans,

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from pydantic import ValidationError
 
 from gemtab.bundle.folder import PARITY_NAME, SHADERS, is_bundle, read_manifest
-from gemtab.bundle.manifest import MANIFEST_NAME, Manifest, PlanEntry, Source, WeightFormat
+from gemtab.bundle.manifest import MANIFEST_NAME, Grid, Manifest, PlanEntry, Source, WeightFormat
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
 from gemtab.bundle.plan import Plan, Program, Strict, running
@@ -60,6 +60,7 @@ class BundleSummary(Strict):
     gemtab: str
     source: Source
     weights: WeightFormat
+    grid: Grid | None
     context: int
     inputs: tuple[str, ...]
     sizes: dict[str, int]
@@ -122,6 +123,7 @@ def summarise_bundle(folder: Path) -> BundleSummary:
         gemtab=manifest.gemtab,
         source=manifest.source,
         weights=manifest.weights,
+        grid=manifest.grid,
         context=manifest.context,
         inputs=manifest.inputs,
         sizes=_sizes(manifest),

@@ -41,6 +41,7 @@ CASES = [
     *(Case(name, "qat") for name in ("coded", "coded_ragged")),
     *(Case(name, weights) for name in ("everything", "ragged") for weights in ("f16", "q8", "q4")),
     Case("gemma3", "q4"),
+    Case("gridded", "q4"),
 ]
 
 MEDIA_CASES = [

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemtab.quantize import pack, unpack
+from tests.gridded import gridded
 
 
 def trained(
@@ -13,12 +14,7 @@ def trained(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weights as such a training leaves them: bf16 values, and the scales and numbers that they are made of."""
     generator = torch.Generator().manual_seed(seed)
-    raw = spread * torch.randn(rows, columns // 32, 32, generator=generator)
-    largest = raw.gather(-1, raw.abs().argmax(-1, keepdim=True))
-    scales = (largest / -8).to(torch.float16)
-    numbers = (raw / scales.float()).round().clamp(-8, 7)
-    values = (scales.float() * numbers).to(torch.bfloat16).float()
-    return values.reshape(rows, columns), scales[..., 0], numbers
+    return gridded(spread * torch.randn(rows, columns, generator=generator))
 
 
 @given(st.integers(0, 2**16), st.sampled_from([1e-3, 0.02, 1.0, 30.0]))

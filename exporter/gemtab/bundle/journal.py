@@ -1,15 +1,23 @@
 """What an export has written so far, so that the next one need not write it again.
 
 A text file beside the unfinished bundle: first a line with what the export is made of, then one a piece of weights,
-with the checksum of its bytes. A line is written after the bytes that it is about; one that was cut short is none.
+with the checksum of its bytes and what was found of its values. A line is written after the bytes that it is about; one
+that was cut short is none.
 """
 
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
+
+
+class Written(NamedTuple):
+    """A piece of weights that is written. exact: how many of its blocks are, in bf16, the checkpoint's values."""
+
+    checksum: int
+    exact: int
 
 
 class Journal:
-    """done: checksums of the pieces that are written, by their number."""
+    """done: the pieces that are written, by their number."""
 
     def __init__(self, path: Path, fingerprint: str) -> None:
         """A journal at `path` of the export that `fingerprint`, one line, stands for. One that is there already is
@@ -29,17 +37,17 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def record(self, piece: int, checksum: int) -> None:
+    def record(self, piece: int, written: Written) -> None:
         """The piece is written. From here on an export that is killed need not write it again."""
-        self.done[piece] = checksum
-        self._file.write(f"{piece} {checksum}\n".encode("ascii"))
+        self.done[piece] = written
+        self._file.write(f"{piece} {written.checksum} {written.exact}\n".encode("ascii"))
 
     def forget(self, piece: int) -> None:
         """The piece was found altered, and is written anew."""
         del self.done[piece]
 
 
-def _read(path: Path, first: bytes) -> tuple[dict[int, int], int]:
+def _read(path: Path, first: bytes) -> tuple[dict[int, Written], int]:
     """What is recorded, and the number of bytes up to the end of the last line that is whole. Of two lines about a
     piece the later counts."""
     content = path.read_bytes() if path.exists() else b""
@@ -48,6 +56,6 @@ def _read(path: Path, first: bytes) -> tuple[dict[int, int], int]:
     whole = content.rindex(b"\n") + 1
     done = {}
     for line in content[len(first) : whole].splitlines():
-        piece, checksum = line.split()
-        done[int(piece)] = int(checksum)
+        piece, *written = (int(number) for number in line.split())
+        done[piece] = Written(*written)
     return done, whole

@@ -74,6 +74,23 @@ class Towers(Strict):
     audio: tuple[PlanEntry, ...] = ()
 
 
+class Inexact(Strict):
+    """A weight that q4 does not keep to the last bit. exact: the share of its blocks that are; error: the RMS of what
+    is lost by that of the values."""
+
+    weight: str
+    exact: Annotated[float, Field(ge=0, lt=1)]
+    error: Annotated[float, Field(ge=0)]
+
+
+class Grid(Strict):
+    """Of a model that was trained for Q4_0 and saved unquantised: of how many weights q4 keeps every value (scale times
+    code, in bf16, is what the checkpoint has), and the others."""
+
+    exact: Annotated[int, Field(ge=0)]
+    others: tuple[Inexact, ...] = ()
+
+
 class Manifest(Strict):
     """`gemtab.json`."""
 
@@ -81,6 +98,7 @@ class Manifest(Strict):
     gemtab: str
     source: Source
     weights: WeightFormat
+    grid: Grid | None = None
     context: int
     inputs: tuple[Input, ...]
     plans: Annotated[tuple[PlanEntry, ...], Field(min_length=1)]

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from gemtab.cli.console import out, size
 from gemtab.fit import Fit
+from gemtab.grid_report import grid_words, inexact_words
 from gemtab.parity.report import Parity
 from gemtab.summary import BundleSummary, CheckpointSummary, MemorySummary, ProgramSummary
 
@@ -33,6 +34,10 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
     table.add_row(
         "weights", f"{summary.weights}, {summary.bits_per_weight:.2f} bits a weight, {size(summary.weight_bytes)}"
     )
+    if summary.grid:
+        table.add_row("trained for Q4_0", grid_words(summary.grid))
+        for one in summary.grid.others:
+            table.add_row("", inexact_words(one))
     table.add_row("files", f"{size(sum(summary.sizes.values()))} in all")
     for kind, count in summary.sizes.items():
         table.add_row("", f"{size(count)} {kind}")

@@ -1,5 +1,6 @@
 """Weight formats: how a weight is stored, packed and unpacked."""
 
+from gemtab.quantize.exact import exact_blocks
 from gemtab.quantize.formats import (
     BLOCK,
     CODE_BITS,
@@ -12,7 +13,7 @@ from gemtab.quantize.formats import (
     storage_format,
 )
 from gemtab.quantize.packing import Planes, pack, pack_codes, unpack, unpack_codes
-from gemtab.quantize.readers import DequantisedWeights, WeightReader, packed_rows
+from gemtab.quantize.readers import DequantisedWeights, WeightReader, packed_rows, packed_with_values
 
 __all__ = [
     "BLOCK",
@@ -24,9 +25,11 @@ __all__ = [
     "StorageFormat",
     "WeightReader",
     "coded_format",
+    "exact_blocks",
     "pack",
     "pack_codes",
     "packed_rows",
+    "packed_with_values",
     "padded_columns",
     "planes",
     "storage_format",

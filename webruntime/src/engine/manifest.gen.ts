@@ -11,6 +11,7 @@ export interface Manifest {
   gemtab: string;
   source: Source;
   weights: "f32" | "f16" | "q8" | "q4" | "qat";
+  grid: Grid | null;
   context: number;
   inputs: ("text" | "image" | "audio" | "video")[];
   /**
@@ -31,6 +32,23 @@ export interface Source {
   model_type: string;
   licence: string | null;
   adapters: string[];
+}
+/**
+ * Of a model that was trained for Q4_0 and saved unquantised: of how many weights q4 keeps every value (scale times
+ * code, in bf16, is what the checkpoint has), and the others.
+ */
+export interface Grid {
+  exact: number;
+  others: Inexact[];
+}
+/**
+ * A weight that q4 does not keep to the last bit. exact: the share of its blocks that are; error: the RMS of what
+ * is lost by that of the values.
+ */
+export interface Inexact {
+  weight: string;
+  exact: number;
+  error: number;
 }
 /**
  * A plan of the bundle and what a device needs for it; the first that fits is used. tokens: the most of a step.
@@ -140,6 +158,49 @@ export const MANIFEST_SCHEMA: Schema = {
     "bytes",
     "slice_bytes",
     "sha256"
+   ],
+   "type": "object"
+  },
+  "Grid": {
+   "additionalProperties": false,
+   "properties": {
+    "exact": {
+     "minimum": 0,
+     "type": "integer"
+    },
+    "others": {
+     "default": [],
+     "items": {
+      "$ref": "#/$defs/Inexact"
+     },
+     "type": "array"
+    }
+   },
+   "required": [
+    "exact"
+   ],
+   "type": "object"
+  },
+  "Inexact": {
+   "additionalProperties": false,
+   "properties": {
+    "weight": {
+     "type": "string"
+    },
+    "exact": {
+     "exclusiveMaximum": 1,
+     "minimum": 0,
+     "type": "number"
+    },
+    "error": {
+     "minimum": 0,
+     "type": "number"
+    }
+   },
+   "required": [
+    "weight",
+    "exact",
+    "error"
    ],
    "type": "object"
   },
@@ -292,6 +353,17 @@ export const MANIFEST_SCHEMA: Schema = {
     "qat"
    ],
    "type": "string"
+  },
+  "grid": {
+   "anyOf": [
+    {
+     "$ref": "#/$defs/Grid"
+    },
+    {
+     "type": "null"
+    }
+   ],
+   "default": null
   },
   "context": {
    "type": "integer"

@@ -1,0 +1,27 @@
+"""Weights as a training for Q4_0 leaves them where they are saved unquantised."""
+
+import torch
+from torch.nn.functional import pad
+from transformers import PreTrainedModel
+
+BLOCK = 32
+
+
+def gridded(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The nearest such weights to `values` [rows, columns]: bf16 values in f32, and what they are made of: scales
+    [rows, blocks] f16 and numbers from -8 to 7 [rows, blocks, 32], a row's last block filled up with zeros."""
+    rows, columns = values.shape
+    raw = pad(values.float(), (0, -columns % BLOCK)).reshape(rows, -1, BLOCK)
+    largest = raw.gather(-1, raw.abs().argmax(-1, keepdim=True))
+    scales = (largest / -8).to(torch.float16)
+    numbers = torch.where(scales == 0, 0.0, (raw / scales.float()).round().clamp(-8, 7))
+    made = (scales.float() * numbers).to(torch.bfloat16).float()
+    return made.reshape(rows, -1)[:, :columns], scales[..., 0], numbers
+
+
+@torch.no_grad()
+def to_grid(model: PreTrainedModel) -> None:
+    """Brings every matrix of the model to such values, in place."""
+    for tensor in model.state_dict(keep_vars=True).values():
+        if tensor.dim() == 2:
+            tensor.copy_(gridded(tensor)[0])
