@@ -37,7 +37,9 @@ def add_parity(folder: Path, parity: Parity) -> None:
 
 def model_card(manifest: Manifest, parity: Parity | None) -> str:
     """The card's text, in Markdown with the head that model hubs read."""
-    sections = (_head(manifest), _introduction(manifest), _facts(manifest), _use(manifest), _truth(parity))
+    drafter = [_head(manifest), _draft_introduction(manifest), _facts(manifest), _draft_use(manifest)]
+    model = [_head(manifest), _introduction(manifest), _facts(manifest), _use(manifest), _truth(parity)]
+    sections = model if manifest.plans else drafter
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
 
@@ -50,7 +52,7 @@ def _head(manifest: Manifest) -> Iterator[str]:
     if source.licence:
         yield f"license: {source.licence}"
     yield "library_name: gemtab"
-    yield "tags: [gemtab, webgpu, onnx, transformers.js]"
+    yield "tags: [gemtab, webgpu, onnx, transformers.js]" if manifest.plans else "tags: [gemtab, onnx]"
     yield "---"
 
 
@@ -63,6 +65,14 @@ def _introduction(manifest: Manifest) -> Iterator[str]:
     yield "transformers.js, by the graphs in `onnx`."
 
 
+def _draft_introduction(manifest: Manifest) -> Iterator[str]:
+    name = manifest.source.name
+    yield f"# {name.rsplit('/', 1)[-1]} in ONNX"
+    yield ""
+    yield f"{_linked(name)}, brought to ONNX by gemtab {__version__}. It drafts tokens for the model that it was"
+    yield "trained with, its target, which verifies them; it cannot answer without it."
+
+
 def _linked(name: str) -> str:
     return f"[{name}](https://huggingface.co/{name})" if "/" in name else name
 
@@ -70,7 +80,6 @@ def _linked(name: str) -> str:
 def _facts(manifest: Manifest) -> Iterator[str]:
     source = manifest.source
     needs = [memory_need(entry, manifest.context) for entry in manifest.plans]
-    gpu = max(need.total for need in needs)
     yield "| | |"
     yield "| --- | --- |"
     yield f"| base model | {_linked(source.name)} ({source.model_type}) |"
@@ -84,7 +93,9 @@ def _facts(manifest: Manifest) -> Iterator[str]:
         yield f"| trained for Q4_0 | {'; '.join(words)} |"
     yield f"| context | {manifest.context:,} tokens |"
     yield f"| size | {_gigabytes(sum(file.bytes for file in manifest.files.values()))} in all |"
-    yield f"| a tab loads | {_gigabytes(needs[0].weights)} for text, and at most {_gigabytes(gpu)} of GPU memory |"
+    if needs:
+        gpu = max(need.total for need in needs)
+        yield f"| a tab loads | {_gigabytes(needs[0].weights)} for text, and at most {_gigabytes(gpu)} of GPU memory |"
 
 
 def _use(manifest: Manifest) -> Iterator[str]:
@@ -97,6 +108,16 @@ def _use(manifest: Manifest) -> Iterator[str]:
     yield '<script type="module" src="./gemtab-chat.js"></script>'
     yield f'<gemtab-chat src="bundles/{folder}/"></gemtab-chat>'
     yield "```"
+
+
+def _draft_use(manifest: Manifest) -> Iterator[str]:
+    assert manifest.draft is not None
+    yield "## With its target"
+    yield ""
+    yield f"`{manifest.draft.file}` takes the target's embedding of the last token and beside it the target's hidden"
+    yield f"state before that token (2 × {manifest.draft.target_hidden:,} numbers), its position, and the keys and"
+    yield "values of the target's last sliding and last full layer. It gives the next token's logits and a hidden"
+    yield "state: beside that token's embedding, at the same position, it drafts the token after it."
 
 
 def _truth(parity: Parity | None) -> Iterator[str]:

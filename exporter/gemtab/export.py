@@ -16,12 +16,14 @@ from gemtab.backends.webgpu.compile_tower import check_tower, compile_tower
 from gemtab.bundle.digest import SLICE_BYTES, digest_files
 from gemtab.bundle.folder import is_bundle, write_manifest
 from gemtab.bundle.layout import Layout, Location, lay_out
-from gemtab.bundle.manifest import Grid, Input, Manifest, PlanEntry, Source, Towers, WeightFormat
+from gemtab.bundle.manifest import Draft, Grid, Input, Manifest, PlanEntry, Source, Towers, WeightFormat
 from gemtab.bundle.onnx_files import (
     DECODER_STEM,
+    DRAFT_STEM,
     EMBED_STEM,
     PREPROCESSOR_FILE,
     TOWER_STEMS,
+    graph_file,
     preprocessor_config,
     transformers_js_config,
 )
@@ -35,6 +37,7 @@ from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
 from gemtab.grid_report import grid_report
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
+from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
@@ -42,7 +45,9 @@ from gemtab.model.towers import tower_graphs
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
 
-NEEDED_FILES = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+GENERATION_CONFIG = "generation_config.json"
+
+NEEDED_FILES = (GENERATION_CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 """What a chat needs beside the weights, copied as it is."""
 
 Locations = dict[tuple[str, str], Location]
@@ -90,15 +95,13 @@ def export_bundle(
     opened = open_checkpoint(source)
     taken = choose_inputs(opened.spec, inputs)
     spec = _limited_to(opened.spec, taken)
-    check_kernels(text_graph(spec.text))
-    for tower in tower_graphs(spec).values():
-        check_tower(tower)
+    _check_plans(spec)
     weights = weights or choose_weights(spec)
     check_weights(spec, weights, adapters)
     reader = CheckpointWeights(adapted(opened.tensors, adapters), spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
-    texts = {name: opened.files.text(name) for name in ("config.json", *needed_files(taken))}
+    texts = {name: opened.files.text(name) for name in ("config.json", *copied_files(opened, taken))}
     context = choose_context(spec, context)
     check_output(out, force)
     layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
@@ -170,6 +173,14 @@ def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
     )
 
 
+def copied_files(opened: Opened, inputs: Sequence[Input]) -> tuple[str, ...]:
+    """The checkpoint's files that a bundle has beside config and weights. An assistant has its target's tokenizer, and
+    may say how many tokens to draft."""
+    if opened.spec.assistant is None:
+        return needed_files(inputs)
+    return (GENERATION_CONFIG,) if (opened.files.where / GENERATION_CONFIG).exists() else ()
+
+
 def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
     """The checkpoint's files that a chat with these inputs needs beside config and weights."""
     return NEEDED_FILES if tuple(inputs) == ("text",) else (*NEEDED_FILES, PROCESSOR_CONFIG_NAME)
@@ -185,8 +196,18 @@ def check_output(out: Path, force: bool) -> None:
         raise OutputError(f"{out} exists. Add --force to replace this bundle, or choose another output folder.")
 
 
+def _check_plans(spec: ModelSpec) -> None:
+    """Raises CheckpointError where there are no kernels for the model. An assistant has no plan yet."""
+    if spec.assistant is None:
+        check_kernels(text_graph(spec.text))
+    for tower in tower_graphs(spec).values():
+        check_tower(tower)
+
+
 def _graphs(spec: ModelSpec) -> dict[str, Graph]:
     """The ONNX graphs by stem."""
+    if spec.assistant:
+        return {DRAFT_STEM: draft_graph(spec.text, spec.assistant)}
     towers = {TOWER_STEMS[tower]: graph for tower, graph in tower_graphs(spec).items()}
     return {EMBED_STEM: embed_graph(spec.text), DECODER_STEM: decoder_graph(spec.text), **towers}
 
@@ -211,8 +232,7 @@ class _Export:
         out = unfinished.folder
         exact = self._write_weights(unfinished, [*layouts.values()])
         locations = self._write_graphs(out, layouts)
-        self.progress.begin("Compiling for WebGPU", 0)
-        plans = self._compile(out, locations)
+        plans = () if self.spec.assistant else self._compile(out, locations)
         towers = self._compile_towers(out, locations)
         _write_texts(self.texts, out, self.weights)
         manifest = with_card(out, self._manifest(out, plans, towers, self._grid(exact)))
@@ -241,6 +261,7 @@ class _Export:
         return locations
 
     def _compile(self, out: Path, locations: Locations) -> tuple[PlanEntry, ...]:
+        self.progress.begin("Compiling for WebGPU", 0)
         text = self.spec.text
         media = self.spec.vision is not None or self.spec.audio is not None
         filling, whole = fill_graph(text, media), text_graph(text)
@@ -266,8 +287,15 @@ class _Export:
             inputs=self.inputs,
             plans=plans,
             towers=towers,
+            draft=self._draft(),
             files=digest_files(out, files, self.slice_bytes, self.progress.advance),
         )
+
+    def _draft(self) -> Draft | None:
+        if self.spec.assistant is None:
+            return None
+        file = graph_file(DRAFT_STEM, self.weights)
+        return Draft(file=file, target_hidden=self.spec.assistant.target_hidden)
 
 
 def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat) -> None:

@@ -10,14 +10,15 @@ from typing import Literal, get_args
 from pydantic import ValidationError
 
 from gemtab.bundle.folder import PARITY_NAME, SHADERS, is_bundle, read_manifest
-from gemtab.bundle.manifest import MANIFEST_NAME, Grid, Manifest, PlanEntry, Source, WeightFormat
+from gemtab.bundle.manifest import MANIFEST_NAME, Draft, Grid, Manifest, PlanEntry, Source, WeightFormat
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
 from gemtab.bundle.plan import Plan, Program, Strict, running
 from gemtab.checkpoint import CheckpointWeights, load_spec, open_checkpoint
 from gemtab.errors import BundleError, UsageError
 from gemtab.graph import Weight
-from gemtab.model.spec import TextSpec
+from gemtab.model.draft import draft_graph
+from gemtab.model.spec import ModelSpec, TextSpec
 from gemtab.model.text import text_graph
 from gemtab.parity.report import Parity
 from gemtab.quantize import PlainFormat, planes
@@ -53,8 +54,9 @@ class MemorySummary(Strict):
 
 
 class BundleSummary(Strict):
-    """sizes: bytes by kind of file; weight_bytes: what a tab downloads of the weights (the plans' part); towers: those
-    of pictures (`image`) and sound (`audio`), where there are any."""
+    """sizes: bytes by kind of file; weight_bytes: what a tab downloads of the weights (the plans' part), or all of a
+    drafter's; towers: those of pictures (`image`) and sound (`audio`), where there are any; draft: where the bundle
+    holds a drafter."""
 
     kind: Literal["bundle"] = "bundle"
     gemtab: str
@@ -70,11 +72,13 @@ class BundleSummary(Strict):
     memory: tuple[MemorySummary, ...]
     plans: tuple[PlanSummary, ...]
     towers: dict[str, tuple[PlanSummary, ...]]
+    draft: Draft | None
     parity: Parity | None
 
 
 class CheckpointSummary(Strict):
-    """layers_owning_kv: the rest read another layer's cache; export_bytes: a tab's weights by format."""
+    """layers_owning_kv: the rest read another layer's cache; export_bytes: a tab's weights by format. target_hidden: of
+    the model that an assistant drafts for, whose caches all its layers read; None on models that answer."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     name: str
@@ -89,6 +93,7 @@ class CheckpointSummary(Strict):
     per_layer_size: int
     experts: int
     context: int
+    target_hidden: int | None
     export_bytes: dict[WeightFormat, int]
 
 
@@ -117,8 +122,13 @@ def summarise(path: Path) -> BundleSummary | CheckpointSummary:
 def summarise_bundle(folder: Path) -> BundleSummary:
     """The summary of a bundle, from its manifest, plans and parity report."""
     manifest = read_manifest(folder)
-    parameters = _parameters(text_graph(load_spec(folder).text).weights())
-    weight_bytes = memory_need(manifest.plans[0], manifest.context).weights
+    weights = _weights(load_spec(folder))
+    parameters = _parameters(weights)
+    weight_bytes = (
+        memory_need(manifest.plans[0], manifest.context).weights
+        if manifest.plans
+        else _stored_bytes(weights, manifest.weights)
+    )
     return BundleSummary(
         gemtab=manifest.gemtab,
         source=manifest.source,
@@ -137,6 +147,7 @@ def summarise_bundle(folder: Path) -> BundleSummary:
             for name, entries in (("image", manifest.towers.image), ("audio", manifest.towers.audio))
             if entries
         },
+        draft=manifest.draft,
         parity=read_parity(folder),
     )
 
@@ -157,7 +168,7 @@ def summarise_checkpoint(path: Path) -> CheckpointSummary:
     """The summary of a checkpoint, from its config and the headers of its weight files, which are checked."""
     opened = open_checkpoint(path)
     spec, text = opened.spec, opened.spec.text
-    weights = text_graph(text).weights()
+    weights = _weights(spec)
     CheckpointWeights(opened.tensors, spec).check(weights)
     formats: tuple[WeightFormat, ...] = ("qat",) if text.codes else get_args(PlainFormat)
     return CheckpointSummary(
@@ -173,6 +184,7 @@ def summarise_checkpoint(path: Path) -> CheckpointSummary:
         per_layer_size=text.per_layer_size,
         experts=max(layer.moe.experts if layer.moe else 0 for layer in text.layers),
         context=text.max_positions,
+        target_hidden=spec.assistant.target_hidden if spec.assistant else None,
         export_bytes={format_: _stored_bytes(weights, format_) for format_ in formats},
     )
 
@@ -186,6 +198,11 @@ def read_parity(folder: Path) -> Parity | None:
         return None
     except (ValidationError, ValueError) as error:
         raise BundleError(f"{path} is not a parity report of this version. Run `gemtab verify` again.") from error
+
+
+def _weights(spec: ModelSpec) -> list[Weight]:
+    """What the text stack multiplies by, or what an assistant does."""
+    return (draft_graph(spec.text, spec.assistant) if spec.assistant else text_graph(spec.text)).weights()
 
 
 def _window(text: TextSpec) -> int | None:

@@ -10,14 +10,16 @@ import pytest
 from gemtab.backends.onnx import write_onnx
 from gemtab.bundle.layout import Location, lay_out
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, VISION_STEM
+from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, DRAFT_STEM, EMBED_STEM, VISION_STEM
 from gemtab.bundle.shards import write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.graph import Graph
 from gemtab.model.audio import audio_graph
+from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph
 from gemtab.model.vision import vision_graph
+from tests.assistants import ASSISTANTS, assistant
 from tests.variants import TINY, variant
 
 
@@ -45,6 +47,12 @@ def tower_graphs(spec: ModelSpec) -> dict[str, Graph]:
     return {**vision, **audio}
 
 
+def draft_graphs(spec: ModelSpec) -> dict[str, Graph]:
+    """The graph of an assistant by stem."""
+    assert spec.assistant is not None
+    return {DRAFT_STEM: draft_graph(spec.text, spec.assistant)}
+
+
 WrittenAs = Callable[[str, WeightFormat], Written]
 
 
@@ -61,6 +69,12 @@ def towers(tmp_path_factory: pytest.TempPathFactory) -> WrittenAs:
     return writer(tmp_path_factory, tower_graphs, 2_000_000)
 
 
+@pytest.fixture(scope="session")
+def drafts(tmp_path_factory: pytest.TempPathFactory) -> WrittenAs:
+    """Assistants as ONNX."""
+    return writer(tmp_path_factory, draft_graphs, 50_000)
+
+
 def writer(
     folders: pytest.TempPathFactory, graphs: Callable[[ModelSpec], dict[str, Graph]], file_bytes: int
 ) -> WrittenAs:
@@ -68,6 +82,8 @@ def writer(
 
     @cache
     def checkpoint(name: str) -> Path:
+        if name in ASSISTANTS:
+            return assistant(name, folders.mktemp(name))
         return TINY if name == "tiny" else variant(name, folders.mktemp(name))
 
     @cache

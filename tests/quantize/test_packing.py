@@ -31,7 +31,7 @@ def weight(shape: tuple[int, ...], role: Role = "matrix", name: str = "w") -> We
 @given(shape=shapes, seed=st.integers(0, 2**32 - 1), weight_format=st.sampled_from(FORMATS))
 def test_planes_are_what_was_announced(shape: tuple[int, ...], seed: int, weight_format: PlainFormat) -> None:
     packed = pack(random(shape, seed), weight_format)
-    dtypes = {"u8": "uint8", "f16": "float16", "f32": "float32"}
+    dtypes = {"u8": "uint8", "f16": "float16", "f32": "float32", "i32": "int32"}
     announced = planes(weight(shape), weight_format)
     assert list(packed) == [plane.name for plane in announced]
     for plane in announced:
@@ -130,6 +130,7 @@ def test_what_does_not_fit_f16_is_refused(weight_format: PlainFormat) -> None:
         ("experts", "layers.0.experts.down_proj", "q4"),
         ("vector", "norm", "f32"),
         ("matrix", "layers.0.router.proj", "f32"),
+        ("matrix", "centroids", "f32"),
     ],
 )
 def test_what_is_stored_how(role: Role, name: str, expected: PlainFormat) -> None:
@@ -158,3 +159,15 @@ def test_dequantised_weights_are_what_the_planes_stand_for() -> None:
     assert torch.equal(reader.read(weight((6, 50))), expected)
     assert torch.equal(reader.read_rows(weight((6, 50)), 2, 5), expected[2:5])
     assert torch.equal(reader.read(weight((6, 50), "vector")), tensor)
+
+
+@pytest.mark.parametrize("weight_format", FORMATS)
+def test_an_ordering_is_kept_to_the_last_number(weight_format: PlainFormat) -> None:
+    """As many as Gemma has tokens, which f16 could not tell apart."""
+    order = torch.randperm(262_144, generator=torch.Generator().manual_seed(5))
+    ordering = weight((len(order),), "ordering")
+    (plane,) = planes(ordering, weight_format)
+    assert (plane.name, plane.dtype, plane.bytes) == ("values", "i32", 4 * len(order))
+    packed = pack(order.float(), "i32")
+    assert packed["values"].dtype == np.int32
+    assert torch.equal(unpack(packed, "i32", ordering.shape), order.float())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import conv1d, conv2d, gelu, pad, softplus
 
-from gemtab.graph import Graph, Node, Shape, Weight
+from gemtab.graph import CACHE, Graph, Node, Shape, Weight
 from gemtab.quantize import WeightReader
 
 # Elements of a weight that are in memory at a time when weights are not kept (256 MB of f32).
@@ -83,11 +83,13 @@ class Reference:
         self._weights = weights if layerwise else KeptWeights(weights)
 
     def run(self, inputs: Mapping[str, torch.Tensor], caches: Caches) -> dict[str, torch.Tensor]:
-        """The graph's outputs by name, of the `inputs` by name; `caches` grow in place.
+        """The graph's outputs by name, of the `inputs` by name; `caches` grow in place, but for those that are inputs
+        of the graph.
 
         Outputs that are caches are not among them: they are in `caches`.
         """
-        values: dict[str, Result] = dict(inputs)
+        read = (value.name for value in self._graph.inputs if value.dtype == CACHE)
+        values: dict[str, Result] = {**inputs, **{name: caches[name] for name in read}}
         for _, results in self.steps(values, caches):
             values.update(results)
         outputs = {name: values[value.name] for name, value in self._graph.outputs.items()}
@@ -414,6 +416,30 @@ def local_attention(
     return torch.einsum("hts,shd->thd", scores.softmax(-1), v)
 
 
+# --- centroids ------------------------------------------------------------------------------------------
+
+
+def top_k(scores: torch.Tensor, *, k: int) -> torch.Tensor:
+    """Finds the largest."""
+    return scores.topk(k).indices.to(torch.int32)
+
+
+def members(groups: torch.Tensor, ordering: StoredWeight, *, size: int) -> torch.Tensor:
+    """Looks up whole groups."""
+    return ordering.whole().to(torch.int32).reshape(-1, size)[groups].flatten(1)
+
+
+def linear_rows(x: torch.Tensor, ids: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
+    """Multiplies by the chosen rows, reading no others."""
+    return torch.einsum("th,tnh->tn", x, weight.gather(ids))
+
+
+def scatter(scores: torch.Tensor, ids: torch.Tensor, *, size: int) -> torch.Tensor:
+    """Puts scores in their places, and what is below all of them in the rest."""
+    below = scores.amin(-1, keepdim=True) - 1
+    return below.expand(-1, size).scatter(-1, ids.long(), scores)
+
+
 # --- experts --------------------------------------------------------------------------------------------
 
 
@@ -477,6 +503,10 @@ OPS: dict[str, Callable[..., Result | tuple[Result, ...]]] = {
     "causal_depthwise": causal_depthwise,
     "sinusoids": sinusoids,
     "local_attention": local_attention,
+    "top_k": top_k,
+    "members": members,
+    "linear_rows": linear_rows,
+    "scatter": scatter,
     "route_top_k": route_top_k,
     "expert_linear": expert_linear,
     "weighted_sum": weighted_sum,

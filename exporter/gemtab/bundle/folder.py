@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from gemtab.bundle.digest import digest_file
 from gemtab.bundle.manifest import MANIFEST_FORMAT, MANIFEST_NAME, FileEntry, Manifest
 from gemtab.bundle.plan import Plan
-from gemtab.errors import BundleError
+from gemtab.errors import BundleError, UsageError
 
 SHADERS = "shaders"
 PARITY_NAME = "parity.json"
@@ -43,6 +43,18 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(text)
     except (AttributeError, ValueError) as error:
         raise BundleError(f"{path} is damaged ({_first_line(error)}). Export the checkpoint again.") from error
+
+
+def read_answering_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle whose model answers. Raises UsageError for one that holds a drafter alone, and what
+    read_manifest does."""
+    manifest = read_manifest(folder)
+    if not manifest.plans:
+        raise UsageError(
+            f"{folder} holds a drafter ({manifest.source.name}), which drafts tokens for the model that it was trained "
+            "with and cannot answer without it. Give the bundle of that model, its target."
+        )
+    return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -3,9 +3,9 @@
 A bundle is complete when its manifest is there: it is written last.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gemtab.bundle.plan import Expr, Strict
 
@@ -91,8 +91,16 @@ class Grid(Strict):
     others: tuple[Inexact, ...] = ()
 
 
+class Draft(Strict):
+    """The ONNX graph that drafts tokens for a target model. target_hidden: width of that model's embeddings and hidden
+    states, which the graph takes."""
+
+    file: RelativePath
+    target_hidden: Annotated[int, Field(gt=0)]
+
+
 class Manifest(Strict):
-    """`gemtab.json`."""
+    """`gemtab.json`. plans: none where the bundle holds a drafter alone, which cannot answer without its target."""
 
     format: Literal[1] = MANIFEST_FORMAT
     gemtab: str
@@ -101,6 +109,13 @@ class Manifest(Strict):
     grid: Grid | None = None
     context: int
     inputs: tuple[Input, ...]
-    plans: Annotated[tuple[PlanEntry, ...], Field(min_length=1)]
+    plans: tuple[PlanEntry, ...]
     towers: Towers = Towers()
+    draft: Draft | None = None
     files: dict[RelativePath, FileEntry]
+
+    @model_validator(mode="after")
+    def _holds_a_model(self) -> Self:
+        if not self.plans and self.draft is None:
+            raise ValueError("there is neither a plan nor a draft graph")
+        return self

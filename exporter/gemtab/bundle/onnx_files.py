@@ -13,6 +13,7 @@ EMBED_STEM = "embed_tokens"
 DECODER_STEM = "decoder_model_merged"
 VISION_STEM = "vision_encoder"
 AUDIO_STEM = "audio_encoder"
+DRAFT_STEM = "draft_model"
 TOWER_STEMS: dict[Tower, str] = {"image": VISION_STEM, "audio": AUDIO_STEM}
 
 PREPROCESSOR_FILE = "preprocessor_config.json"

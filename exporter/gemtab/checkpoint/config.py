@@ -9,6 +9,8 @@ from gemtab.checkpoint import gemma3
 from gemtab.checkpoint.codes import TABLE_CODES
 from gemtab.checkpoint.schema import (
     DEFAULT_ROPE,
+    AssistantConfig,
+    AssistantTextConfig,
     AudioConfig,
     AxialRope,
     CompressedQuantization,
@@ -18,6 +20,8 @@ from gemtab.checkpoint.schema import (
     ModuleQuantization,
     RopeConfig,
     TextConfig,
+    UnifiedAssistantConfig,
+    UnifiedAssistantTextConfig,
     UnifiedAudioConfig,
     UnifiedTextConfig,
     UnifiedVisionConfig,
@@ -27,8 +31,10 @@ from gemtab.checkpoint.schema import (
 from gemtab.checkpoint.tensors import Checkpoint
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import (
+    AssistantSpec,
     AttentionSpec,
     AudioSpec,
+    CentroidSpec,
     FrameSpec,
     LayerSpec,
     ModelSpec,
@@ -46,6 +52,12 @@ CONFIG_NAME = "config.json"
 _NESTED: dict[str, type[TextConfig]] = {"gemma4": TextConfig, "gemma4_unified": UnifiedTextConfig}
 _BARE: dict[str, type[TextConfig]] = {"gemma4_text": TextConfig, "gemma4_unified_text": UnifiedTextConfig}
 _NESTED_PREFIX, _BARE_PREFIX = "model.language_model.", "model."
+
+# Those that draft for another model, with the text config that each nests; their tensors are called as a bare one's.
+_ASSISTANTS: dict[str, tuple[type[AssistantConfig], type[TextConfig]]] = {
+    "gemma4_assistant": (AssistantConfig, AssistantTextConfig),
+    "gemma4_unified_assistant": (UnifiedAssistantConfig, UnifiedAssistantTextConfig),
+}
 
 
 def load_spec(folder: Path) -> ModelSpec:
@@ -65,18 +77,20 @@ def load_spec(folder: Path) -> ModelSpec:
 def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
     """The spec that the parsed config.json stands for; `where` names it in errors."""
     model_type = config.get("model_type")
-    nested = model_type in _NESTED
-    if not isinstance(model_type, str) or (not nested and model_type not in (*_BARE, gemma3.MODEL_TYPE)):
-        known = ", ".join([*_NESTED, *_BARE, gemma3.MODEL_TYPE])
+    known = (*_NESTED, *_BARE, gemma3.MODEL_TYPE, *_ASSISTANTS)
+    if model_type not in known:
         raise CheckpointError(
-            f"{where}: model_type is {model_type!r}; gemtab knows {known}. "
+            f"{where}: model_type is {model_type!r}; gemtab knows {', '.join(known)}. "
             "Point it at a Gemma 4 checkpoint, or one of Gemma 3's text models, in the layout that transformers saves."
         )
-    text = config.get("text_config") if nested else config
+    nested = model_type in _NESTED
+    text = config.get("text_config") if nested or model_type in _ASSISTANTS else config
     if not isinstance(text, dict):
         raise CheckpointError(f"{where}: text_config is missing; a {model_type} config describes its text stack there.")
     prefix, tied = _NESTED_PREFIX if nested else _BARE_PREFIX, bool(config.get("tie_word_embeddings", True))
     codes = _codes(config, text, tied, prefix, where)
+    if model_type in _ASSISTANTS:
+        return _assistant(config, text, where)
     if model_type == gemma3.MODEL_TYPE:
         return gemma3.spec(config, where, prefix)
     schema = _NESTED[model_type] if nested else _BARE[model_type]
@@ -95,6 +109,45 @@ def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
         vision=None if vision is None else _patch_spec(vision, where) if unified else _vision_spec(vision, where),
         audio=None if audio is None else _frame_spec(audio, where) if unified else _audio_spec(audio, where),
     )
+
+
+def _assistant(config: dict[str, Any], text: dict[str, Any], where: str) -> ModelSpec:
+    """The spec of a checkpoint that drafts for another model."""
+    schema, text_schema = _ASSISTANTS[config["model_type"]]
+    whole = parse(schema, {key: value for key, value in config.items() if key != "quantization_config"}, where)
+    parsed = parse(text_schema, text, where, "text_config.")
+    if parsed.num_kv_shared_layers not in (0, parsed.num_hidden_layers):
+        raise CheckpointError(
+            f"{where}: text_config.num_kv_shared_layers = {parsed.num_kv_shared_layers} of {parsed.num_hidden_layers} "
+            "layers; expected all of them, or 0 for the same, since an assistant reads its target's keys and values."
+        )
+    own = _text_spec(parsed.model_copy(update={"num_kv_shared_layers": 0}), (), whole.tie_word_embeddings, where)
+    # Its logits have no soft cap, whatever the text config says, and it writes no picture's tokens.
+    layers = tuple(_drafting(layer) for layer in own.layers)
+    text_spec = replace(own, layers=layers, logit_cap=None, image_blocks=False)
+    assistant = AssistantSpec(whole.backbone_hidden_size, _centroids(whole, parsed.vocab_size, where))
+    return ModelSpec(whole.model_type, text_spec, _BARE_PREFIX, assistant=assistant)
+
+
+def _drafting(layer: LayerSpec) -> LayerSpec:
+    """An assistant's layer: it reads the target's cache, in which its own token is not. As in transformers it sees, on
+    sliding layers, the last window + 1 positions there, of which the farthest is window + 1 before its token."""
+    attention = layer.attention
+    window = None if attention.window is None else attention.window + 2
+    return replace(layer, attention=replace(attention, kv_layer=attention.kind, window=window))
+
+
+def _centroids(config: AssistantConfig, vocabulary: int, where: str) -> CentroidSpec | None:
+    if not config.use_ordered_embeddings:
+        return None
+    count, active = config.num_centroids, config.centroid_intermediate_top_k
+    if vocabulary % count or active > count:
+        raise CheckpointError(
+            f"{where}: use_ordered_embeddings with num_centroids = {count}, centroid_intermediate_top_k = {active} and "
+            f"a vocabulary of {vocabulary}; expected as many tokens for each centroid, and no more active ones than "
+            "there are. Is the config this checkpoint's own?"
+        )
+    return CentroidSpec(count, active)
 
 
 def _part(config: dict[str, Any], name: str, where: str) -> dict[str, Any] | None:

@@ -226,6 +226,47 @@ class UnifiedTextConfig(TextConfig):
     enable_moe_block: Literal[False] = False
 
 
+class AssistantTextConfig(TextConfig):
+    """The `gemma4_text` of an assistant. Of the first two, transformers refuses its own defaults."""
+
+    vocab_size_per_layer_input: Literal[0]
+    hidden_size_per_layer_input: Literal[0]
+    enable_moe_block: Literal[False] = False
+    use_double_wide_mlp: Literal[False] = False
+
+
+class UnifiedAssistantTextConfig(UnifiedTextConfig):
+    """The `gemma4_unified_text` of an assistant."""
+
+    use_double_wide_mlp: Literal[False] = False
+
+
+class AssistantConfig(BaseModel):
+    """`gemma4_assistant`, as in Gemma4AssistantConfig."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_type: Literal["gemma4_assistant"] = "gemma4_assistant"
+    text_config: dict[str, Any]
+    backbone_hidden_size: Count = 1536
+    use_ordered_embeddings: bool = False
+    num_centroids: Count = 2048
+    centroid_intermediate_top_k: Count = 32
+    tie_word_embeddings: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_ignored(cls, data: dict[str, object]) -> dict[str, object]:
+        # How many tokens are drafted at a time is the business of who runs it.
+        return {key: value for key, value in data.items() if key not in IGNORED_KEYS | {"block_size"}}
+
+
+class UnifiedAssistantConfig(AssistantConfig):
+    """`gemma4_unified_assistant` (12B)."""
+
+    model_type: Literal["gemma4_unified_assistant"] = "gemma4_unified_assistant"  # type: ignore[assignment]
+    backbone_hidden_size: Count = 3840
+
+
 class AxialRope(BaseModel):
     """`rope_parameters` of the vision tower; published configs call its one kind `default`."""
 

@@ -37,6 +37,8 @@ class CheckpointWeights:
             return unpack(self._coded_rows(weight, start, stop), coded_format(weight.bits), shape)
         if weight.role == "bound":
             return torch.cat([self._bound(source) for source in weight.sources])[start:stop]
+        if weight.role == "ordering":
+            return self._ordering(weight)[start:stop]
         parts, offset = [], 0
         for source, rows in self._sources(weight):
             first, last = max(start - offset, 0), min(stop - offset, rows)
@@ -77,7 +79,7 @@ class CheckpointWeights:
         for weight in weights:
             if weight.bits:
                 self._coded.check(weight, self._names(weight))
-            elif weight.role == "bound":
+            elif weight.role in ("bound", "ordering"):
                 self.read(weight)
             else:
                 self._sources(weight)
@@ -117,6 +119,18 @@ class CheckpointWeights:
                 "training diverged; use another copy."
             )
         return found.reshape(1).float()
+
+    def _ordering(self, weight: Weight) -> torch.Tensor:
+        """The numbers of an ordering, which f32 holds exactly."""
+        ((name, count),) = self._sources(weight)
+        found = self._checkpoint.read(name)
+        if not torch.equal(found.long().sort().values, torch.arange(count)):
+            raise CheckpointError(
+                f"{self._checkpoint.folder}: tensor {name} is no ordering: expected each of 0 … {count - 1} once, "
+                f"found {len(torch.unique(found))} different numbers from {found.min()} to {found.max()}. The file is "
+                "damaged; use another copy."
+            )
+        return found.float()
 
     def _read(self, source: str, weight: Weight, first: int, last: int) -> torch.Tensor:
         """Rows first … last - 1 of a source as the weight sees it."""

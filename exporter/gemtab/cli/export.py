@@ -79,6 +79,8 @@ def command(
         out.file.write(summary.model_dump_json(indent=1) + "\n")
         return
     print_bundle(summary, f"Exported {source} to {out_folder} in {time.monotonic() - started:.1f} s")
+    if not summary.plans:
+        return
     merged = "".join(f" --adapter {folder}" for folder in adapters)
     pinned = "" if revision is None else f" --revision {revision}"
     out.print(

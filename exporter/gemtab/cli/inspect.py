@@ -44,11 +44,11 @@ def command(
 def _fit(path: Path, memory: int, context: int | None, as_json: bool) -> None:
     import json
 
-    from gemtab.bundle.folder import read_manifest
+    from gemtab.bundle.folder import read_answering_manifest
     from gemtab.cli.tables import print_fit
     from gemtab.fit import fit
 
-    found = fit(read_manifest(path), memory, context)
+    found = fit(read_answering_manifest(path), memory, context)
     if as_json:
         out.file.write(json.dumps([one.model_dump() for one in found], indent=1) + "\n")
     else:

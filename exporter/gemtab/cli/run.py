@@ -64,11 +64,11 @@ def command(
     """
     require("wgpu")
     from gemtab.backends.webgpu.executor import Executor
-    from gemtab.bundle.folder import check_files, read_manifest
+    from gemtab.bundle.folder import check_files, read_answering_manifest
     from gemtab.chat import ChatSession, Sampling
     from gemtab.chat.encoder import TowerEncoder
 
-    manifest = read_manifest(bundle)
+    manifest = read_answering_manifest(bundle)
     check_files(bundle, manifest)
     text = sys.stdin.read() if prompt == "-" else prompt
     content = _content(bundle, manifest, text, image or [], audio or [], video or [], detail)

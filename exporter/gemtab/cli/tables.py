@@ -49,7 +49,9 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
             table.add_row(f"{plan.activation} {tower}", _program(tower, plan.programs["encode"]))
     for memory in summary.memory:
         table.add_row(f"{memory.activation} memory", _memory(memory))
-    if summary.parity is None:
+    if summary.draft:
+        table.add_row("drafts for", _target(summary.draft.target_hidden))
+    elif summary.parity is None:
         table.add_row("parity", "not verified yet: `gemtab verify`")
     out.print(table)
     if summary.parity:
@@ -74,6 +76,10 @@ def print_fit(found: Sequence[Fit], title: str) -> None:
     out.print(table)
 
 
+def _target(hidden: int) -> str:
+    return f"the model that it was trained with, of hidden size {hidden:,}; it cannot answer without it"
+
+
 def _memory(memory: MemorySummary) -> str:
     return f"at most {size(memory.needed)} of GPU memory: {_parts(memory)}"
 
@@ -96,6 +102,9 @@ def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
     table = _facts(title)
     table.add_row("model", f"{summary.name} ({summary.model_type}), text stack of {summary.parameters:,} parameters")
     kinds = f"{summary.sliding_layers} sliding (window {summary.window}), {summary.layers_owning_kv} with their own KV"
+    if summary.target_hidden:
+        kinds = f"{summary.sliding_layers} sliding, all with the target's KV"
+        table.add_row("drafts for", _target(summary.target_hidden))
     table.add_row("layers", f"{summary.layers}: {kinds}")
     table.add_row("sizes", f"hidden {summary.hidden:,}, vocabulary {summary.vocabulary:,}")
     if summary.per_layer_size:
@@ -104,7 +113,7 @@ def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
         table.add_row("experts", str(summary.experts))
     table.add_row("context", f"{summary.context:,} tokens")
     for format_, count in summary.export_bytes.items():
-        table.add_row(f"as {format_}", f"{size(count)} for a tab to load")
+        table.add_row(f"as {format_}", size(count) + ("" if summary.target_hidden else " for a tab to load"))
     out.print(table)
 
 

@@ -35,7 +35,7 @@ def command(
     and on the checkpoint's.
     """
     require("wgpu", "onnxruntime")
-    from gemtab.bundle.folder import check_files, read_manifest
+    from gemtab.bundle.folder import check_files, read_answering_manifest
     from gemtab.checkpoint.hub import checkpoint_folder
     from gemtab.cli.tables import print_parity
     from gemtab.parity.verify import verify_bundle
@@ -44,7 +44,7 @@ def command(
     source = None if checkpoint is None else checkpoint_folder(checkpoint, revision, shown)
     with stage_progress(quiet=as_json) as progress:
         progress.begin("Checking the files")
-        manifest = read_manifest(bundle)
+        manifest = read_answering_manifest(bundle)
         adapters = adapter or []
         _check_adapters(bundle, manifest, source, adapters)
         check_files(bundle, manifest)

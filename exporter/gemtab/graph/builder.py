@@ -337,6 +337,31 @@ class GraphBuilder:
         attrs: dict[str, Attr] = {"window": window, "scale": scale, "key_scale": key_scale, "cap": cap}
         return self._one("local_attention", (q, k, v, relative, dim_scale), q.shape, **attrs)
 
+    # --- centroids --------------------------------------------------------------------------------------
+
+    def top_k(self, scores: Value, k: int) -> Value:
+        """The places of the k largest of scores [T, n], the largest first: [T, k] i32."""
+        return self._add("top_k", (scores,), ((scores.shape[0], k), "i32"), k=k)[0]
+
+    def members(self, groups: Value, ordering: Weight, size: int) -> Value:
+        """What belongs to groups [T, k] i32, where `ordering` lists the `size` members of each group in turn:
+        [T, k * size] i32."""
+        assert ordering.role == "ordering" and ordering.shape[0] % size == 0
+        shape: Shape = (groups.shape[0], known(groups.shape[1]) * size)
+        return self._add("members", (groups, ordering), (shape, "i32"), size=size)[0]
+
+    def linear_rows(self, x: Value, ids: Value, weight: Weight) -> Value:
+        """x [T, columns] times the rows of weight [rows, columns] that each token has chosen by ids [T, n] i32:
+        [T, n]."""
+        assert x.shape[-1] == weight.shape[1] and not weight.bits, f"{weight.name}: {x.shape} x {weight.shape}"
+        return self._one("linear_rows", (x, ids, weight), ids.shape)
+
+    def scatter(self, scores: Value, ids: Value, size: int) -> Value:
+        """[T, size], with scores [T, n] at the places ids [T, n] i32, which differ within a token, and one below the
+        token's lowest at all others."""
+        assert scores.shape == ids.shape
+        return self._one("scatter", (scores, ids), (scores.shape[0], size), size=size)
+
     # --- experts ----------------------------------------------------------------------------------------
 
     def route_top_k(self, scores: Value, expert_scale: Weight, k: int) -> tuple[Value, Value]:

@@ -19,11 +19,12 @@ def known(dim: Dim) -> int:
     return dim
 
 
-Role = Literal["matrix", "table", "vector", "bound", "experts"]
+Role = Literal["matrix", "table", "vector", "bound", "experts", "ordering"]
 """What a weight is for, which decides how it may be stored: a `matrix` [rows, columns] multiplies activations,
 a `table` [rows, columns] is looked up by row (a tied head multiplies by it too), `experts` [experts, rows,
 columns] is a stack of matrices, a `vector` (norm weights, scalars, biases, small kernels) is always kept in f32, and so
-is a `bound`, a few scalars of the checkpoint that say what activations are kept within."""
+is a `bound`, a few scalars of the checkpoint that say what activations are kept within. An `ordering` [n] holds the
+numbers 0 … n - 1, each once, as i32."""
 
 Attr = int | float | str | bool | None | tuple[int, ...]
 

@@ -8,6 +8,9 @@ from typing import Literal
 Bits = Literal[2, 4, 8]
 """Of a code that stands for a weight."""
 
+LayerKind = Literal["sliding", "full"]
+"""What a layer's attention looks back over: a window, or everything."""
+
 
 @dataclass(frozen=True)
 class TrainedCodes:
@@ -47,9 +50,9 @@ class TrainedCodes:
 
 
 def checkpoint_name(text_prefix: str, source: str) -> str:
-    """The name in the checkpoint of a weight's source: the head stands outside the text stack in every form, the
-    towers beside it."""
-    if source.startswith("lm_head."):
+    """The name in the checkpoint of a weight's source: the head stands outside the text stack in every form, as does
+    what an assistant has around it; the towers stand beside it."""
+    if source.startswith(("lm_head.", "pre_projection.", "post_projection.", "masked_embedding.")):
         return source
     if source.startswith(("vision_tower.", "vision_embedder.", "audio_tower.", "embed_vision.", "embed_audio.")):
         return text_prefix.removesuffix("language_model.") + source
@@ -70,18 +73,19 @@ class AttentionSpec:
     """One layer's attention.
 
     window: positions that a token sees, itself included; None on full layers.
-    kv_layer: the layer whose keys and values are read; another one's on layers that share.
+    kv_layer: the layer whose keys and values are read; another one's on layers that share. In an assistant the kind of
+    layer: its target's last one of that kind.
     v_is_k: V is K's projection, before their norms.
     v_normed: V goes through a norm without weight; scale: what scores are multiplied by. Gemma 3 norms Q and K alone.
     """
 
-    kind: Literal["sliding", "full"]
+    kind: LayerKind
     heads: int
     kv_heads: int
     head_size: int
     window: int | None
     rope: RopeSpec
-    kv_layer: int
+    kv_layer: int | LayerKind
     v_is_k: bool
     v_normed: bool = True
     scale: float = 1.0
@@ -213,6 +217,26 @@ class FrameSpec:
 
 
 @dataclass(frozen=True)
+class CentroidSpec:
+    """A head that scores only some tokens: each of `count` centroids stands for an equal part of the vocabulary, and
+    the tokens of the `active` best are scored."""
+
+    count: int
+    active: int
+
+
+@dataclass(frozen=True)
+class AssistantSpec:
+    """What an assistant, which drafts tokens for a target model, has around its text stack.
+
+    target_hidden: width of the target's embeddings and hidden states; centroids: None where every token is scored.
+    """
+
+    target_hidden: int
+    centroids: CentroidSpec | None
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A whole checkpoint.
 
@@ -220,6 +244,7 @@ class ModelSpec:
     text_prefix: what stands before the text stack's tensor names in the checkpoint, e.g. `model.language_model.`.
     vision, audio: how pictures and sound come in; None where they do not.
     norm_offset: what the stored weights of the text stack's norms lack: 1 where the model multiplies by 1 + weight.
+    assistant: None on models that answer by themselves.
     """
 
     model_type: str
@@ -228,6 +253,7 @@ class ModelSpec:
     vision: VisionSpec | PatchSpec | None = None
     audio: AudioSpec | FrameSpec | None = None
     norm_offset: float = 0.0
+    assistant: AssistantSpec | None = None
 
     def tensor_name(self, source: str) -> str:
         """The name in the checkpoint of a weight's source."""

@@ -5,7 +5,10 @@ read the same input are stacked into one matrix (q, k and v; gate and up).
 """
 
 from gemtab.graph import Graph, GraphBuilder, Role, Value, Weight
-from gemtab.model.spec import AttentionSpec, LayerSpec, MoeSpec, TextSpec
+from gemtab.model.spec import AttentionSpec, LayerKind, LayerSpec, MoeSpec, TextSpec
+
+Caches = dict[int | LayerKind, Value]
+"""By the layer that owns them; those of an assistant's target by the kind of layer."""
 
 
 def embed_graph(spec: TextSpec) -> Graph:
@@ -117,21 +120,22 @@ def decoder_layers(
     positions: Value,
     layers: int,
     visible: Value | None = None,
+    shared: Caches | None = None,
 ) -> tuple[Value, dict[str, Value]]:
     """The first `layers` layers and the final norm on embeddings x [T, hidden]; `visible` [T], where it is given, is
-    the last position that each token sees on sliding layers.
+    the last position that each token sees on sliding layers; `shared` are caches of a target model.
 
-    Returns the normed hidden states [T, hidden] and the caches by name.
+    Returns the normed hidden states [T, hidden] and the layers' own caches by name.
     """
     per_layer = None if lookup is None else project_per_layer(b, spec, x, lookup, layers)
-    caches: dict[int, Value] = {}
+    caches = dict(shared or {})
     for layer in spec.layers[:layers]:
         with b.at(f"layers.{layer.index}"):
             per_layer_input = None if per_layer is None else b.pick(per_layer, layer.index)
             x = decoder_layer(b, spec, layer, x, per_layer_input, positions, caches, visible)
     with b.at("norm"):
         x = b.rms_norm(x, b.weight("norm", (spec.hidden,), "vector", "norm.weight"), spec.eps)
-    return x, {f"kv.{index}": cache for index, cache in caches.items()}
+    return x, {f"kv.{index}": cache for index, cache in caches.items() if isinstance(index, int)}
 
 
 def decoder_layer(
@@ -141,7 +145,7 @@ def decoder_layer(
     x: Value,
     per_layer_input: Value | None,
     positions: Value,
-    caches: dict[int, Value],
+    caches: Caches,
     visible: Value | None,
 ) -> Value:
     """One layer on the residual x [T, hidden]; adds its cache to `caches` where it owns one."""
@@ -174,7 +178,7 @@ def attention_block(
     layer: LayerSpec,
     x: Value,
     positions: Value,
-    caches: dict[int, Value],
+    caches: Caches,
     visible: Value | None,
 ) -> Value:
     """Attention of normed x [T, hidden], output projection included: [T, hidden]."""
@@ -235,11 +239,15 @@ def per_layer_block(b: GraphBuilder, spec: TextSpec, layer: LayerSpec, x: Value,
 def head(b: GraphBuilder, spec: TextSpec, x: Value) -> Value:
     """Normed hidden states [n, hidden] -> logits [n, vocabulary]."""
     with b.at("head"):
-        table = embedding_table(b, spec)
-        if not spec.tied:
-            table = b.weight("lm_head", table.shape, "matrix", "lm_head.weight")
-        logits = b.linear(x, table)
+        logits = b.linear(x, head_weight(b, spec))
         return logits if spec.logit_cap is None else b.softcap(logits, spec.logit_cap)
+
+
+def head_weight(b: GraphBuilder, spec: TextSpec) -> Weight:
+    """What the head multiplies by [vocabulary, hidden]."""
+    if spec.tied:
+        return embedding_table(b, spec)
+    return b.weight("lm_head", (spec.vocabulary, spec.hidden), "matrix", "lm_head.weight")
 
 
 def _heads(b: GraphBuilder, qkv: Value, start: int, heads: int, a: AttentionSpec) -> Value:

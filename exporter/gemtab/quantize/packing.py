@@ -1,6 +1,7 @@
 """Packing f32 tensors into planes, and back. Rows are independent: a part of them packs to a part of the planes."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,15 @@ Planes = dict[PlaneName, npt.NDArray[np.generic]]
 _CHUNK = 1 << 19
 
 
-def pack(tensor: torch.Tensor, weight_format: PlainFormat) -> Planes:
-    """The planes of a tensor [..., columns] f32, finite, in exactly `weight_format`.
+def pack(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32"]) -> Planes:
+    """The planes of a tensor [..., columns] f32, finite, in exactly `weight_format`; i32 is for whole numbers.
 
     Raises CheckpointError where a value or scale does not fit f16.
     """
     if weight_format == "f32":
         return {"values": tensor.float().contiguous().numpy()}
+    if weight_format == "i32":
+        return {"values": tensor.to(torch.int32).contiguous().numpy()}
     if weight_format == "f16":
         return {"values": _to_f16(tensor).numpy()}
     columns = tensor.shape[-1]
@@ -43,7 +46,7 @@ def unpack(
     planes: Mapping[PlaneName, npt.NDArray[np.generic]], weight_format: StorageFormat, shape: tuple[int, ...]
 ) -> torch.Tensor:
     """The f32 tensor of `shape` that the planes stand for."""
-    if weight_format == "f32" or weight_format == "f16":
+    if weight_format in ("f32", "f16", "i32"):
         return torch.from_numpy(planes["values"]).float().reshape(shape)
     codes = unpack_codes(torch.from_numpy(planes["codes"]), CODE_BITS[weight_format])
     scales = torch.from_numpy(planes["scales"]).float()

@@ -23,6 +23,8 @@ def rerender(folder: Path) -> dict[str, str]:
     Where weights lie has no part in a shader's text, and of what they are only scales of activations have.
     """
     manifest, spec = read_manifest(folder), load_spec(folder)
+    if not manifest.plans:
+        return {}
     towers = manifest.towers
     filling, whole = fill_graph(spec.text, media=bool(towers.image or towers.audio)), text_graph(spec.text)
     texts: dict[str, str] = {}

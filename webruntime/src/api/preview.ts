@@ -1,6 +1,6 @@
 /** What can be said of a bundle on this machine before anything heavy is loaded. */
 
-import { Bundle } from "../engine/bundle.ts";
+import { Bundle, type Plans } from "../engine/bundle.ts";
 import { choosePlan, describeAdapter, openAdapter } from "../engine/device.ts";
 import type { AdapterSummary } from "../engine/engine-interface.ts";
 import { DeviceError } from "../engine/errors.ts";
@@ -28,17 +28,20 @@ export interface Preview {
   };
 }
 
-/** Reads the manifest and asks for the GPU. Throws BundleError when there is no bundle at `url`, or one of another version. */
+/**
+ * Reads the manifest and asks for the GPU. Throws BundleError when there is no bundle at `url`, or one of another version,
+ * UsageError when it cannot answer.
+ */
 export async function preview(url: string | URL, signal?: AbortSignal): Promise<Preview> {
-  const { manifest } = await Bundle.open(new URL(url, document.baseURI).href, signal);
-  const { gpu, plan } = await gpuAndPlan(manifest.plans);
+  const { manifest, plans } = await Bundle.open(new URL(url, document.baseURI).href, signal);
+  const { gpu, plan } = await gpuAndPlan(plans);
   const text = memoryNeed(plan, manifest.context).total;
   const memory = { text, towers: towersNeed(manifest, plan.activation), machine: smallMachine() };
   return { manifest, downloadBytes: memoryNeed(plan, manifest.context).weights, gpu, memory };
 }
 
 /** The GPU and the plan that it will run; where there is none, the plan that most GPUs run. */
-async function gpuAndPlan(plans: Manifest["plans"]): Promise<{ gpu: Preview["gpu"]; plan: PlanEntry }> {
+async function gpuAndPlan(plans: Plans): Promise<{ gpu: Preview["gpu"]; plan: PlanEntry }> {
   try {
     const adapter = await openAdapter(navigator.gpu);
     return { gpu: describeAdapter(adapter), plan: choosePlan(plans, adapter) };

@@ -1,7 +1,7 @@
 /** A bundle by its address: the manifest, and its smaller files checked against it. */
 
 import type { BundleFiles } from "./engine-interface.ts";
-import { BundleError } from "./errors.ts";
+import { BundleError, UsageError } from "./errors.ts";
 import { MANIFEST_SCHEMA, type Manifest } from "./manifest.gen.ts";
 import { PLAN_SCHEMA, type Plan } from "./plan.gen.ts";
 import { checkPlan } from "./plan-check.ts";
@@ -12,21 +12,31 @@ const MANIFEST_NAME = "gemtab.json";
 const PARITY_NAME = "parity.json";
 const MAX_SLICE_BYTES = 64 << 20;
 
+type PlanEntry = Manifest["plans"][number];
+
+/** The plans of a bundle whose model answers. */
+export type Plans = readonly [PlanEntry, ...PlanEntry[]];
+
 export class Bundle implements BundleFiles {
   private constructor(
     /** The folder's address; ends with a slash. */
     readonly url: string,
     readonly manifest: Manifest,
+    readonly plans: Plans,
   ) {}
 
-  /** @param url the bundle's folder; relative addresses are those of this page or worker */
+  /**
+   * Throws BundleError when there is no bundle, UsageError when there is one that cannot answer.
+   *
+   * @param url the bundle's folder; relative addresses are those of this page or worker
+   */
   static async open(url: string, signal?: AbortSignal): Promise<Bundle> {
     const folder = new URL(url.endsWith("/") ? url : `${url}/`, globalThis.location?.href).href;
     const response = await request(new URL(MANIFEST_NAME, folder).href, MANIFEST_NAME, { signal });
     const json = parseJson(await response.text(), MANIFEST_NAME);
     const manifest = parseVersioned<Manifest>(MANIFEST_SCHEMA, json, MANIFEST_NAME);
     for (const [file, entry] of Object.entries(manifest.files)) checkSlices(file, entry);
-    return new Bundle(folder, manifest);
+    return new Bundle(folder, manifest, answeringPlans(manifest, folder));
   }
 
   has(file: string): boolean {
@@ -61,6 +71,16 @@ export class Bundle implements BundleFiles {
   async parity(signal?: AbortSignal): Promise<unknown> {
     return this.has(PARITY_NAME) ? this.json(PARITY_NAME, signal) : null;
   }
+}
+
+function answeringPlans({ plans, draft, source }: Manifest, folder: string): Plans {
+  const [first, ...rest] = plans;
+  if (first) return [first, ...rest];
+  if (!draft) throw new BundleError(`${MANIFEST_NAME} names neither a plan nor a draft graph. Export it again.`);
+  throw new UsageError(
+    `The bundle at ${folder} holds a drafter (${source.name}), which drafts tokens for the model that it was trained with ` +
+      "and cannot answer without it. Load the bundle of that model, its target.",
+  );
 }
 
 /** A slice is held in memory as a whole, so a manifest must not make it larger than an export does. */

@@ -4,7 +4,7 @@ import type { Schema } from "./schema.ts";
 export type Expr = number | ("T" | "P" | "C") | ["+" | "-" | "*" | "ceildiv" | "min" | "max", Expr, Expr];
 
 /**
- * `gemtab.json`.
+ * `gemtab.json`. plans: none where the bundle holds a drafter alone, which cannot answer without its target.
  */
 export interface Manifest {
   format: 1;
@@ -14,11 +14,9 @@ export interface Manifest {
   grid: Grid | null;
   context: number;
   inputs: ("text" | "image" | "audio" | "video")[];
-  /**
-   * @minItems 1
-   */
-  plans: [PlanEntry, ...PlanEntry[]];
+  plans: PlanEntry[];
   towers: Towers;
+  draft: Draft | null;
   files: {
     [k: string]: FileEntry;
   };
@@ -84,6 +82,14 @@ export interface Towers {
   audio: PlanEntry[];
 }
 /**
+ * The ONNX graph that drafts tokens for a target model. target_hidden: width of that model's embeddings and hidden
+ * states, which the graph takes.
+ */
+export interface Draft {
+  file: string;
+  target_hidden: number;
+}
+/**
  * One file of the bundle. sha256: of each slice of `slice_bytes` (the last may be shorter), so that a slice is
  * checked before it is used; a file no longer than a slice has one digest.
  */
@@ -95,6 +101,24 @@ export interface FileEntry {
 
 export const MANIFEST_SCHEMA: Schema = {
  "$defs": {
+  "Draft": {
+   "additionalProperties": false,
+   "properties": {
+    "file": {
+     "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$",
+     "type": "string"
+    },
+    "target_hidden": {
+     "exclusiveMinimum": 0,
+     "type": "integer"
+    }
+   },
+   "required": [
+    "file",
+    "target_hidden"
+   ],
+   "type": "object"
+  },
   "Expr": {
    "anyOf": [
     {
@@ -384,7 +408,6 @@ export const MANIFEST_SCHEMA: Schema = {
    "items": {
     "$ref": "#/$defs/PlanEntry"
    },
-   "minItems": 1,
    "type": "array"
   },
   "towers": {
@@ -393,6 +416,17 @@ export const MANIFEST_SCHEMA: Schema = {
     "image": [],
     "audio": []
    }
+  },
+  "draft": {
+   "anyOf": [
+    {
+     "$ref": "#/$defs/Draft"
+    },
+    {
+     "type": "null"
+    }
+   ],
+   "default": null
   },
   "files": {
    "patternProperties": {

@@ -84,7 +84,8 @@ export class TextEngine implements TextEngineInterface {
   }
 
   /**
-   * Loads the bundle at `url` onto the GPU. Throws BundleError, DeviceError or AbortError; nothing stays on the GPU then.
+   * Loads the bundle at `url` onto the GPU. Throws BundleError, UsageError, DeviceError or AbortError; nothing stays on the
+   * GPU then.
    *
    * @param gpu where adapters come from; the browser's own unless told otherwise
    */
@@ -94,7 +95,7 @@ export class TextEngine implements TextEngineInterface {
     throwIfAborted(signal);
     const bundle = await Bundle.open(url, signal);
     const adapter = await openAdapter(options.gpu ?? globalThis.navigator?.gpu);
-    const entry = choosePlan(bundle.manifest.plans, adapter);
+    const entry = choosePlan(bundle.plans, adapter);
     const [plan, towers] = await Promise.all([
       bundle.plan(entry.file, signal),
       readTowerPlans(bundle, adapter, signal),

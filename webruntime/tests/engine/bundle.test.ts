@@ -35,6 +35,21 @@ test("a bundle of another format version is named as such, whatever else is in i
   await expect(opened).rejects.toThrow(/has format 2, but this runtime reads format 1\. Export the bundle again/);
 });
 
+test("a drafter's bundle is told from one that answers", async () => {
+  const draft = { file: "onnx/draft_model_q4.onnx", target_hidden: 1536 };
+  const opened = open(withManifest({ plans: [], draft }));
+  await expect(opened).rejects.toMatchObject({ code: "UsageError" });
+  await expect(opened).rejects.toThrow(
+    /holds a drafter \(toy\).*cannot answer without it\. Load the bundle of that model/,
+  );
+});
+
+test("a bundle with neither plan nor drafter is damaged", async () => {
+  const opened = open(withManifest({ plans: [] }));
+  await expect(opened).rejects.toMatchObject({ code: "BundleError" });
+  await expect(opened).rejects.toThrow(/neither a plan nor a draft graph/);
+});
+
 test("a folder that is no bundle is named with its address", async () => {
   await expect(open(new Map())).rejects.toThrow(/gemtab\.json is missing at http:.*Check the bundle's address/);
 });

@@ -58,7 +58,7 @@ describe("look-up tables", () => {
 
   test("of a plan that has none need no storage", () => {
     const [entry] = toyManifest(toyBundle()).plans;
-    expect(chooseTables(entry, CONTEXT, { hostTable: "always" }, false)).toBe("gpu");
+    expect(chooseTables(entry as NonNullable<typeof entry>, CONTEXT, { hostTable: "always" }, false)).toBe("gpu");
   });
 });
 

@@ -243,6 +243,7 @@ export function toyManifest(files: Files): Manifest {
       { file: "plan/f32.json", activation: "f32", features: [], tokens: CHUNK, memory: TOY_MEMORY },
     ],
     towers: { image: [], audio: [] },
+    draft: null,
     files: Object.fromEntries([...files].map(([name, data]) => [name, fileEntry(data)])),
   };
 }

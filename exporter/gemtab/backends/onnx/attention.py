@@ -3,15 +3,21 @@
 Caches have the names and shapes that transformers.js gives and takes back: `past_key_values.<layer>.key` and `.value`
 [batch_size, kv_heads, past_sequence_length, head_size], all of one length, sliding layers' too; `present.…` with this
 step's tokens appended. `attention_mask` [batch_size, total_sequence_length] is 0 at padding.
+
+Caches that an assistant reads of its target have transformers' names, as `shared_kv_states.full_attention.key`; nothing
+is appended to them, and `attention_mask` is as long as they are.
 """
 
 import numpy as np
 import onnx_ir as ir
 
 from gemtab.backends.onnx.emitter import BATCH, PAST, TOTAL, Emitter
-from gemtab.graph import Node, known
+from gemtab.graph import Node, Value, known
 
 PAST_NAME = "past_key_values"
+
+SHARED_NAME = "shared_kv_states"
+"""What a target's caches are called."""
 
 PARTS_OF_A_TURN = 1 << 44
 """So fine that half a part a position, over a million of them, is no more than f32's own rounding; and so coarse that
@@ -78,6 +84,14 @@ def _append(e: Emitter, name: str, head_shape: tuple[int | str, int | str], new:
     return e.op("Concat", past, e.op("Transpose", new, perm=(0, 2, 1, 3)), axis=2)
 
 
+def read_cache(e: Emitter, cache: Value) -> None:
+    """Declare a cache that is an input of the graph."""
+    _, heads, size = cache.shape
+    name = f"{SHARED_NAME}.{cache.name.removeprefix('kv.')}_attention"
+    key, value = (e.input(f"{name}.{part}", (BATCH, heads, PAST, size), ir.DataType.FLOAT) for part in ("key", "value"))
+    e.caches[cache.name] = (key, value)
+
+
 def attention(e: Emitter, node: Node) -> ir.Value:
     """q [B, T, heads, size] over its cache: [B, T, heads, size]. Heads that share KV lie on an axis of their own."""
     heads, size = (known(dim) for dim in node.output.shape[1:])
@@ -100,24 +114,27 @@ def attention_weights(e: Emitter, scores: ir.Value, scale: float, seen: ir.Value
 def _seen(e: Emitter, node: Node) -> ir.Value:
     """What each token sees of the cache, [B, 1, 1, T, P + T] bool; shared by all layers of one window.
 
-    Causality and window go by place in the cache, which padding takes too, as in transformers.
+    Causality and window go by place in the cache, which padding takes too, as in transformers. The places of tokens are
+    its last ones, or those behind it where tokens are not appended.
     """
     positions, cache = node.value(2), node.value(1)
     window, ahead = node.attrs["window"], len(node.inputs) == 4
+    appended = cache not in e.graph.inputs
     assert window is None or isinstance(window, int)
 
     def make() -> ir.Value:
         tokens, total = e.size(e.get(positions), 1), e.size(e.caches[cache.name][0], 2)
-        query = e.unsqueeze(e.op("Range", e.op("Sub", total, tokens), total, e.i64(1)), 1)
+        first = e.op("Sub", total, tokens) if appended else total
+        query = e.unsqueeze(e.op("Range", first, e.op("Add", first, tokens), e.i64(1)), 1)
         key = e.op("Range", e.i64(0), total, e.i64(1))
         last = query
         if ahead:
-            ends = e.op("Add", e.get(node.value(3)), e.op("Sub", total, tokens))
+            ends = e.op("Add", e.get(node.value(3)), first)
             last = e.unsqueeze(ends, 1, 2, -1)
         seen = e.op("LessOrEqual", key, last)
         if window is not None:
             seen = e.op("And", seen, e.op("Greater", key, e.op("Sub", query, e.i64(window))))
-        mask = e.input("attention_mask", (BATCH, TOTAL), ir.DataType.INT64)
+        mask = e.input("attention_mask", (BATCH, TOTAL if appended else PAST), ir.DataType.INT64)
         return e.op("And", seen, e.unsqueeze(e.cast(mask, ir.DataType.BOOL), 1, 2, 3))
 
     return e.once(("seen", window, ahead), make)

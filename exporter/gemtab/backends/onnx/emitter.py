@@ -25,7 +25,12 @@ TO_END = np.iinfo(np.int64).max
 DTYPES = {"f32": ir.DataType.FLOAT, "i32": ir.DataType.INT64}
 """ONNX dtypes of graph values: ids and positions are 64-bit, as all ONNX language models have them."""
 
-_PLANE_DTYPES = {"u8": ir.DataType.UINT8, "f16": ir.DataType.FLOAT16, "f32": ir.DataType.FLOAT}
+_PLANE_DTYPES = {
+    "u8": ir.DataType.UINT8,
+    "f16": ir.DataType.FLOAT16,
+    "f32": ir.DataType.FLOAT,
+    "i32": ir.DataType.INT32,
+}
 
 Attribute = int | float | str | tuple[int, ...] | ir.Graph | None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from gemtab import __version__
-from gemtab.backends.onnx.attention import PAST_NAME
+from gemtab.backends.onnx.attention import PAST_NAME, SHARED_NAME, read_cache
 from gemtab.backends.onnx.emitter import BATCH, DTYPES, MICROSOFT, TOKENS, TOTAL, Emitter
 from gemtab.backends.onnx.ops import EMISSIONS
 from gemtab.backends.onnx.towers import ROWS, SOFT_TOKENS, soft_tokens
@@ -51,7 +51,10 @@ def onnx_model(
     """The graph as an ONNX model whose initializers lie in files of `data_folder`."""
     e = Emitter(graph, weight_format, locations, data_folder)
     for value in graph.inputs:
-        e.define(value, e.input(value.name, _batched(value), DTYPES[value.dtype]))
+        if value.dtype == CACHE:
+            read_cache(e, value)
+        else:
+            e.define(value, e.input(value.name, _batched(value), DTYPES[value.dtype]))
     for node in graph.nodes:
         with e.at(node):
             _emit(e, node)
@@ -87,7 +90,7 @@ def _batched(value: Value) -> tuple[int | str, ...]:
 
 def _is_past(value: ir.Value) -> bool:
     """Whether an input is a cache: those stand behind the others."""
-    return bool(value.name and value.name.startswith(PAST_NAME))
+    return bool(value.name and value.name.startswith((PAST_NAME, SHARED_NAME)))
 
 
 def _outputs(e: Emitter, graph: Graph) -> list[ir.Value]:

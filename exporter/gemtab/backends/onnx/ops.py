@@ -5,6 +5,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from gemtab.backends.onnx.attention import attention, block_ends, kv_write, rope
+from gemtab.backends.onnx.centroids import linear_rows, members, scatter, top_k
 from gemtab.backends.onnx.emitter import TO_END, Emitter
 from gemtab.backends.onnx.experts import expert_linear, route_top_k, weighted_sum
 from gemtab.backends.onnx.rounding import rounded_linear
@@ -213,6 +214,10 @@ EMISSIONS: dict[str, Emission] = {
     "causal_depthwise": causal_depthwise,
     "sinusoids": sinusoids,
     "local_attention": local_attention,
+    "top_k": top_k,
+    "members": members,
+    "linear_rows": linear_rows,
+    "scatter": scatter,
     "route_top_k": route_top_k,
     "expert_linear": expert_linear,
     "weighted_sum": weighted_sum,

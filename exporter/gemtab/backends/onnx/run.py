@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 
 from gemtab.backends.media import Rows, block_numbers
-from gemtab.backends.onnx.attention import PAST_NAME
+from gemtab.backends.onnx.attention import PAST_NAME, SHARED_NAME
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, graph_file
+from gemtab.bundle.onnx_files import DECODER_STEM, DRAFT_STEM, EMBED_STEM, graph_file
 from gemtab.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,32 @@ class OnnxText:
         self._past = dict(zip(self._past, present, strict=True))
         self.position = stop
         return torch.from_numpy(logits[0])
+
+
+class OnnxDraft:
+    """The assistant of the bundle at `folder`. Raises as OnnxText does."""
+
+    def __init__(self, folder: Path, weight_format: WeightFormat) -> None:
+        self._session = _session(folder / graph_file(DRAFT_STEM, weight_format))
+
+    def step(
+        self, inputs_embeds: torch.Tensor, position: int, caches: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
+        """The outputs of the draft graph, of inputs_embeds [1, 2 * target_hidden] at `position`; `caches` are the
+        target's by kind of layer, keys and values [P, kv_heads, size] of the positions before it."""
+        feeds: dict[str, npt.NDArray[Any]] = {
+            f"{SHARED_NAME}.{kind}_attention.{part}": tensor.transpose(0, 1)[None].numpy()
+            for kind, cache in caches.items()
+            for part, tensor in zip(("key", "value"), cache, strict=True)
+        }
+        declared = {value.name for value in self._session.get_inputs()}
+        feeds = {name: feed for name, feed in feeds.items() if name in declared}
+        feeds["inputs_embeds"] = inputs_embeds[None].numpy()
+        feeds["position_ids"] = np.array([[position]], np.int64)
+        feeds["attention_mask"] = np.ones((1, position), np.int64)
+        found = self._session.run(None, feeds)
+        names = [value.name for value in self._session.get_outputs()]
+        return {name: torch.from_numpy(output[0]) for name, output in zip(names, found, strict=True)}
 
 
 class OnnxTower:

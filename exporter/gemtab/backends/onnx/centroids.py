@@ -1,0 +1,38 @@
+"""The head of an assistant that scores only the tokens of the best centroids."""
+
+import onnx_ir as ir
+
+from gemtab.backends.onnx.emitter import Emitter
+from gemtab.backends.onnx.weights import lookup
+from gemtab.graph import Node
+
+
+def top_k(e: Emitter, node: Node) -> ir.Value:
+    """The places [B, T, k] of the largest of scores [B, T, n]."""
+    _, places = e.op_many("TopK", 2, e.get(node.value(0)), e.i64([node.integer("k")]), axis=-1)
+    return places
+
+
+def members(e: Emitter, node: Node) -> ir.Value:
+    """The members [B, T, k * size] of groups [B, T, k]."""
+    ordering = node.weight(1)
+
+    def make() -> ir.Value:
+        listed = e.cast(e.plane(ordering, "values"), ir.DataType.INT64)
+        return e.reshape(listed, -1, node.integer("size"))
+
+    groups = e.once(("groups", ordering.name), make)
+    return e.reshape(e.op("Gather", groups, e.get(node.value(0)), axis=0), 0, 0, -1)
+
+
+def linear_rows(e: Emitter, node: Node) -> ir.Value:
+    """x [B, T, columns] times the rows that ids [B, T, n] choose: [B, T, n]."""
+    rows = lookup(e, node.weight(2), e.get(node.value(1)), 3)
+    return e.op("Squeeze", e.op("MatMul", rows, e.unsqueeze(e.get(node.value(0)), -1)), e.i64([-1]))
+
+
+def scatter(e: Emitter, node: Node) -> ir.Value:
+    """scores [B, T, n] at the places ids [B, T, n] of [B, T, size], and one below their lowest elsewhere."""
+    scores, ids = (e.get(node.value(index)) for index in (0, 1))
+    below = e.op("Sub", e.op("ReduceMin", scores, e.i64([-1]), keepdims=1), e.f32(1))
+    return e.op("ScatterElements", e.op("Expand", below, e.i64([1, 1, node.integer("size")])), ids, scores, axis=-1)
