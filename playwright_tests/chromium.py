@@ -7,6 +7,10 @@ from typing import Any
 SOFTWARE_GPU = "--use-webgpu-adapter=swiftshader"
 """WebGPU on a CPU: the same adapter on every machine."""
 
+UNCLEARED = "--enable-dawn-features=disable_workgroup_init"
+"""Workgroup memory is not cleared before a shader runs, which a software GPU takes most of its compiling for. No shader
+may count on it: what it reads without having written it is whatever lies there."""
+
 FLAGS = [
     "--enable-unsafe-webgpu",
     "--disable-quic",

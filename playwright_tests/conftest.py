@@ -17,7 +17,7 @@ from filelock import FileLock
 from playwright.sync_api import Browser, Page, Response
 
 from gemtab.bundle.manifest import MANIFEST_NAME
-from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, find_chromium, launch_options
+from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
 from playwright_tests.serving import serving
 
 REPOSITORY = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ def browser_type_launch_args() -> dict[str, Any]:
     chromium = find_chromium()
     if chromium is None:
         pytest.fail(NOT_FOUND)
-    return launch_options(chromium, SOFTWARE_GPU, *FAKE_DEVICES)
+    return launch_options(chromium, SOFTWARE_GPU, UNCLEARED, *FAKE_DEVICES)
 
 
 class SharedFolders:

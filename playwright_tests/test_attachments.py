@@ -100,6 +100,21 @@ def test_every_kind_is_sent_with_the_words(chat_page: ChatPage, media: Path) -> 
     assert user_messages(page) == [["image", "audio", "video", "text"], ["text"]]
 
 
+@pytest.mark.parametrize(
+    ("example", "kind", "answer"),
+    [
+        ("What do you see?", "image", "A red circle left of a blue star."),
+        ("What do I say?", "audio", "You say: three blue fish."),
+    ],
+)
+def test_an_example_is_asked_by_a_click(chat_page: ChatPage, example: str, kind: str, answer: str) -> None:
+    chat_page.set_options(maxTokens=24)
+    chat_page.page.get_by_role("button", name=example).click()
+    expect(chat_page.answers).to_contain_text(answer, timeout=60_000)
+    chat_page.ended()
+    assert user_messages(chat_page.page) == [[kind, "text"]]
+
+
 def test_what_is_attached_can_be_taken_away(chat_page: ChatPage, media: Path) -> None:
     page = chat_page.page
     attach(chat_page, media / "picture.png", media / "sound.wav")

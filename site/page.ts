@@ -40,7 +40,14 @@ async function start(): Promise<void> {
   chat.src = bundles.value;
 }
 
-chat.examples = [{ text: "Who are you?" }, { text: "What is gemtab?" }, { text: "How do I export a model?" }];
+const shapes = new URL("./examples/shapes.webp", import.meta.url).href;
+const words = new URL("./examples/words.mp3", import.meta.url).href;
+chat.examples = [
+  { text: "Who are you?" },
+  { text: "What is gemtab?" },
+  { text: "What do you see?", media: { kind: "image", url: shapes, name: "shapes.webp" } },
+  { text: "What do I say?", media: { kind: "audio", url: words, name: "words.mp3" } },
+];
 bundles.addEventListener("change", () => {
   chat.src = bundles.value;
 });

@@ -45,7 +45,7 @@ def patches(picture: Picture) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(cut), torch.from_numpy(np.stack([x, y], -1))
 
 
-_TASKS = ("caption_one", *("caption_two",) * 4, *("question",) * 2)
+_TASKS = ("caption_one", *("caption_two",) * 3, *("question",) * 4)
 """How often pictures come with which task: two shapes and how they lie take longest to learn."""
 
 
