@@ -149,8 +149,9 @@ def test_the_reference_computes_what_transformers_does(made: Made) -> None:
     spec = load_spec(made.checkpoint)
     weights = CheckpointWeights(Checkpoint.open(made.checkpoint), spec)
     error = compare(expected, ReferenceText(spec.text, weights, layerwise=True).logits(PROMPT))
-    print(_line("reference against transformers", error))
+    print(_line("qat, reference against transformers", error, expected))
     assert error.beyond(ROUNDED["f32"]) == []
+    assert len(set(expected.argmax(-1).tolist())) == len(PROMPT), "the logits do not depend on the prompt"
 
 
 def test_the_python_executor_decodes_as_the_reference(
@@ -192,13 +193,17 @@ def assert_same(name: str, played: Played, wanted: torch.Tensor, weights: Weight
     tolerance = arithmetic("f32", weights)
     error = compare(wanted, torch.from_numpy(np.stack(played.logits)))
     match = compare_greedy(wanted, played.chosen, tolerance.tie)
-    print(f"{_line(name, error)}; {match.equal} of {match.steps} tokens the same; {played}")
+    print(f"{_line(name, error, wanted)}; {match.equal} of {match.steps} tokens the same; {played}")
     assert error.beyond(tolerance) == []
     assert match.first_difference is None
 
 
-def _line(name: str, error: LogitError) -> str:
-    return f"{name}: largest difference {error.max:.2g}, RMS {error.rms:.2g}, KL {error.kl:.2g}"
+def _line(name: str, error: LogitError, wanted: torch.Tensor) -> str:
+    size = float(wanted.square().mean().sqrt())
+    return (
+        f"{name}: largest difference {error.max:.2g}, RMS {error.rms:.2g}, KL {abs(error.kl):.2g}, "
+        f"of logits of RMS {size:.2g}"
+    )
 
 
 def _gigabytes(folder: Path) -> str:

@@ -159,6 +159,8 @@ def test_codes_are_packed_and_stand_for_what_was_asked_for() -> None:
     drawn = torch.from_numpy(np.concatenate(list(draw(module, codes))))
     values = torch.stack([drawn >> 2 * index & 3 for index in range(4)]).double() - 2
     assert set(values.flatten().tolist()) == {-2, -1, 0, 1}
+    # Nineteen million values: their mean is known to deviation / 4,000.
+    assert abs(float(values.mean())) < 1e-3
     assert float(values.std()) == pytest.approx(code_deviation(2), rel=1e-3)
     assert scales.mean * code_deviation(2) == pytest.approx(12_288**-0.5)
 

@@ -120,9 +120,13 @@ def _quantiles(count: int) -> torch.Tensor:
 
 
 def _code_values(bits: int) -> torch.Tensor:
-    """What codes stand for, each as often as it is to come: normal, and so wide that the first and last do come."""
+    """What codes stand for, each as often as it is to come: nearly normal, so wide that all codes come, and of mean 0,
+    as sums over thousands of columns would magnify any other. As there is one code more below 0, one value moves up."""
     half = 1 << bits >> 1
-    return (_quantiles(1 << 2 * bits) * half / 2.2).round().clamp(-half, half - 1)
+    values = (_quantiles(1 << 2 * bits) * half / 2.2).round().clamp(1 - half, half - 1)
+    values[0] -= 1
+    values[int((values == 0).nonzero()[-1])] += 1
+    return values
 
 
 @cache
