@@ -22,6 +22,7 @@ from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.export import export_bundle
+from gemtab.graph import Weight
 from gemtab.parity.backends import Continued, reference_logits
 from gemtab.parity.compare import Logits
 from gemtab.parity.greedy import compare_greedy
@@ -43,6 +44,13 @@ PROMPT = [2, 105, 4711, 31_337, 200_000, 1000]
 """Ids from all over the tables, which come in pieces."""
 
 STEPS = 4
+
+NUDGE = 1 + 2.0**-20
+"""What the reference's norms are multiplied by, to see what a rounding of activations makes of a difference in the last
+places: over 35 random layers it moves logits by a third of their size."""
+
+BESIDE_NUDGED = 1.5
+"""How much further than the nudged reference's, as a root mean square, logits of codes may be."""
 
 _LOAD = """async ([site, bundle, hostTable]) => {
     const { TextEngine } = await import(`${site}gemtab-engine.js`);
@@ -128,14 +136,39 @@ def python(made: Made) -> tuple[Continued, Played]:
     return Continued(PROMPT, played.chosen), played
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The reference's logits [STEPS, vocabulary] on the bundle's weights; nudged: how far they are moved by a
+    difference in the last places, where activations are rounded."""
+
+    logits: torch.Tensor
+    nudged: LogitError | None
+
+
+class NudgedWeights(BundleWeights):
+    """A bundle's weights, the layers' norms a little larger."""
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        found = super().read_rows(weight, start, stop)
+        return found * NUDGE if weight.name.endswith("layernorm") else found
+
+
 @pytest.fixture(scope="module")
-def wanted(made: Made, python: tuple[Continued, Played]) -> torch.Tensor:
-    """The reference's logits [STEPS, vocabulary] on the bundle's weights."""
+def wanted(made: Made, python: tuple[Continued, Played]) -> Wanted:
     gc.collect()
-    began = monotonic()
     text, _ = python
-    (logits,) = reference_logits(load_spec(made.bundle), BundleWeights(made.bundle, made.format), [text])
+    began = monotonic()
+    logits = _reference(made, BundleWeights, text)
     print(f"{made.format}: reference in {monotonic() - began:.0f} s")
+    if made.format == "q4":
+        return Wanted(logits, None)
+    nudged = compare(logits, _reference(made, NudgedWeights, text))
+    print(_line("qat, reference nudged by a millionth", nudged, logits))
+    return Wanted(logits, nudged)
+
+
+def _reference(made: Made, kind: type[BundleWeights], text: Continued) -> torch.Tensor:
+    (logits,) = reference_logits(load_spec(made.bundle), kind(made.bundle, made.format), [text])
     return torch.from_numpy(logits)
 
 
@@ -155,7 +188,7 @@ def test_the_reference_computes_what_transformers_does(made: Made) -> None:
 
 
 def test_the_python_executor_decodes_as_the_reference(
-    made: Made, python: tuple[Continued, Played], wanted: torch.Tensor
+    made: Made, python: tuple[Continued, Played], wanted: Wanted
 ) -> None:
     _, played = python
     assert_same(f"{made.format}, Python", played, wanted, made.format)
@@ -163,7 +196,7 @@ def test_the_python_executor_decodes_as_the_reference(
 
 @pytest.mark.parametrize("tables", ["never", "always"])
 def test_chromium_decodes_as_the_reference(
-    tables: str, made: Made, python: tuple[Continued, Played], wanted: torch.Tensor, page: Page
+    tables: str, made: Made, python: tuple[Continued, Played], wanted: Wanted, page: Page
 ) -> None:
     text, _ = python
     with serving({"e2b": made.bundle}) as site:
@@ -188,14 +221,18 @@ def in_chromium(page: Page, site: str, tables: str, text: Continued) -> Played:
     return played
 
 
-def assert_same(name: str, played: Played, wanted: torch.Tensor, weights: WeightFormat) -> None:
-    """Logits within what arithmetic explains, and ids that are the reference's or as good."""
+def assert_same(name: str, played: Played, wanted: Wanted, weights: WeightFormat) -> None:
+    """Logits within what arithmetic explains, and ids that are the reference's or as good; of codes, logits within what
+    rounding makes of it."""
     tolerance = arithmetic("f32", weights)
-    error = compare(wanted, torch.from_numpy(np.stack(played.logits)))
-    match = compare_greedy(wanted, played.chosen, tolerance.tie)
-    print(f"{_line(name, error, wanted)}; {match.equal} of {match.steps} tokens the same; {played}")
-    assert error.beyond(tolerance) == []
-    assert match.first_difference is None
+    error = compare(wanted.logits, torch.from_numpy(np.stack(played.logits)))
+    match = compare_greedy(wanted.logits, played.chosen, tolerance.tie)
+    print(f"{_line(name, error, wanted.logits)}; {match.equal} of {match.steps} tokens the same; {played}")
+    if wanted.nudged is not None:
+        assert error.rms <= BESIDE_NUDGED * wanted.nudged.rms
+    else:
+        assert error.beyond(tolerance) == []
+        assert match.first_difference is None
 
 
 def _line(name: str, error: LogitError, wanted: torch.Tensor) -> str:
