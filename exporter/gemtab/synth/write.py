@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,15 @@ from gemtab.checkpoint.config import CONFIG_NAME
 from gemtab.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
 from gemtab.errors import OutputError
 from gemtab.output import check_room, unfinished
-from gemtab.synth.draw import draw
+from gemtab.synth.draw import Drawn, draw, plain
+from gemtab.synth.mobile import as_mobile, drawn_codes, put_codes
 from gemtab.synth.published import published_config
 from gemtab.synth.tokenizer import write_chat_files
 
 SHARD_BYTES = 5_000_000_000
 """The largest file, as transformers divides a checkpoint; a tensor beyond it has a file to itself."""
 
-Shapes = dict[str, tuple[int, ...]]
+Tensors = dict[str, Drawn]
 Progress = Callable[[int], None]
 
 
@@ -28,83 +28,93 @@ def synthesise(
     experts: int | None,
     begin: Callable[[str, int], None],
     advance: Progress,
+    qat: bool = False,
 ) -> None:
     """Writes the checkpoint of a published size into the folder `out`, which must not be there or be empty.
 
-    layers, experts: see published_config; begin, advance: see `gemtab.export.Progress`.
+    layers, experts: see published_config; begin, advance: see `gemtab.export.Progress`; qat: as codes, see as_mobile.
     Raises UsageError for what the size does not have, OutputError where the output cannot be written.
     """
     config = published_config(size, layers, experts)
+    if qat:
+        config = as_mobile(config, size)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists and is not empty, so it is left alone. Choose another output folder.")
-    shapes = tensor_shapes(config)
-    total = sum(map(_bytes, shapes.values()))
+    tensors = tensors_of(config)
+    total = _bytes(tensors)
     check_room(out, total)
     begin("Writing random weights", total)
     with unfinished(out) as folder:
-        write_checkpoint(config, shapes, folder, advance)
+        write_checkpoint(config, tensors, folder, advance)
         write_chat_files(folder, config)
 
 
-def tensor_shapes(config: dict[str, Any]) -> Shapes:
-    """Name and shape of every tensor that transformers saves of a model with this config.json, by name."""
+def tensors_of(config: dict[str, Any]) -> Tensors:
+    """Every tensor that transformers saves of a model with this config.json, by name."""
     import torch
     import transformers
     from transformers.core_model_loading import revert_weight_conversion
 
     kind = getattr(transformers, config["architectures"][0])
+    quantization = config.get("quantization_config")
     with torch.device("meta"):
         model = kind(kind.config_class.from_dict(config))
+        if quantization:
+            put_codes(model, quantization)
     tied = model.all_tied_weights_keys if config["tie_word_embeddings"] else {}
     held = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
-    return {name: tuple(tensor.shape) for name, tensor in sorted(revert_weight_conversion(model, held).items())}
+    saved = sorted(revert_weight_conversion(model, held).items())
+    codes = drawn_codes(model, config["text_config"]["num_hidden_layers"]) if quantization else {}
+    return {name: codes.get(name) or plain(name, tuple(tensor.shape)) for name, tensor in saved}
 
 
 def write_checkpoint(
-    config: dict[str, Any], shapes: Shapes, folder: Path, advance: Progress, shard_bytes: int = SHARD_BYTES
+    config: dict[str, Any], tensors: Tensors, folder: Path, advance: Progress, shard_bytes: int = SHARD_BYTES
 ) -> None:
-    """Writes config.json and tensors of these shapes, in bf16, into safetensors files of the folder."""
-    shards = list(_shards(shapes, shard_bytes))
+    """Writes config.json and these tensors into safetensors files of the folder."""
+    shards = list(_shards(tensors, shard_bytes))
     names = [SINGLE_NAME]
     if len(shards) > 1:
         names = [f"model-{index:05}-of-{len(shards):05}.safetensors" for index in range(1, len(shards) + 1)]
         listed = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
-        index = {"metadata": {"total_size": sum(map(_bytes, shapes.values()))}, "weight_map": listed}
+        index = {"metadata": {"total_size": _bytes(tensors)}, "weight_map": listed}
         (folder / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     for name, shard in zip(names, shards, strict=True):
         _write_shard(folder / name, shard, advance)
     (folder / CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _shards(shapes: Shapes, shard_bytes: int) -> Iterator[Shapes]:
-    shard: Shapes = {}
+def _shards(tensors: Tensors, shard_bytes: int) -> Iterator[Tensors]:
+    shard: Tensors = {}
     held = 0
-    for name, shape in shapes.items():
-        if shard and held + _bytes(shape) > shard_bytes:
+    for name, tensor in tensors.items():
+        if shard and held + tensor.bytes > shard_bytes:
             yield shard
             shard, held = {}, 0
-        shard[name] = shape
-        held += _bytes(shape)
+        shard[name] = tensor
+        held += tensor.bytes
     yield shard
 
 
-def _write_shard(path: Path, shapes: Shapes, advance: Progress) -> None:
-    """A safetensors file: the header's length (u64), the header (JSON, padded to 8 bytes), the tensors' bytes."""
+def _write_shard(path: Path, tensors: Tensors, advance: Progress) -> None:
+    """A safetensors file: the header's length (u64), the header (JSON, padded to 8 bytes), the tensors' bytes. Those of
+    the widest numbers come first, so that each lies at a multiple of their size."""
+    ordered = dict(sorted(tensors.items(), key=lambda entry: -entry[1].width))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
-    for name, shape in shapes.items():
-        end = offset + _bytes(shape)
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": (offset, end)}
+    for name, tensor in ordered.items():
+        end = offset + tensor.bytes
+        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": (offset, end)}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name, shape in shapes.items():
-            for part in draw(name, shape):
+        for name, tensor in ordered.items():
+            for part in draw(name, tensor):
                 file.write(part.data)
                 advance(part.nbytes)
 
 
-def _bytes(shape: tuple[int, ...]) -> int:
-    return 2 * prod(shape)
+def _bytes(tensors: Tensors) -> int:
+    return sum(tensor.bytes for tensor in tensors.values())

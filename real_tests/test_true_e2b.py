@@ -1,0 +1,247 @@
+"""E2B at its true shape, with random weights: in q4, and as codes in the format of quantisation-aware training for
+mobile devices. The Python executor and Chromium decode the first tokens after a prompt with the reference's logits.
+
+It takes 20 GB of disk, and a software GPU needs minutes for a token.
+"""
+
+import base64
+import gc
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Page
+
+from gemtab.backends.webgpu.executor import Executor
+from gemtab.bundle.manifest import WeightFormat
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.export import export_bundle
+from gemtab.graph import Weight
+from gemtab.parity.backends import Continued, reference_logits
+from gemtab.parity.compare import Logits
+from gemtab.parity.greedy import compare_greedy
+from gemtab.parity.logits import LogitError, compare
+from gemtab.parity.stored import BundleWeights
+from gemtab.parity.text import ReferenceText
+from gemtab.parity.tolerances import ROUNDED, arithmetic
+from gemtab.synth import synthesise
+from playwright_tests.serving import serving
+from tests.coded import load_coded
+from tests.silent import Silent
+from tests.variants import transformers_logits
+
+Format = Literal["q4", "qat"]
+FORMATS: tuple[Format, ...] = ("q4", "qat")
+
+CONTEXT = 1024
+PROMPT = [2, 105, 4711, 31_337, 200_000, 1000]
+"""Ids from all over the tables, which come in pieces."""
+
+STEPS = 4
+
+NUDGE = 1 + 2.0**-20
+"""What the reference's norms are multiplied by, to see what a rounding of activations makes of a difference in the last
+places: over 35 random layers it moves logits by a third of their size."""
+
+BESIDE_NUDGED = 1.5
+"""How much further than the nudged reference's, as a root mean square, logits of codes may be."""
+
+_LOAD = """async ([site, bundle, hostTable]) => {
+    const { TextEngine } = await import(`${site}gemtab-engine.js`);
+    globalThis.engine = await TextEngine.load(`${site}bundles/${bundle}/`, { hostTable });
+    return engine.stats;
+}"""
+
+_FILL = "async (ids) => engine.fill(Uint32Array.from(ids))"
+
+_STEP = """async (id) => {
+    let chosen;
+    for await (const next of engine.decode(id, { maxTokens: 1, depth: 1 })) chosen = next;
+    const bytes = new Uint8Array((await engine.readLogits()).buffer);
+    let text = "";
+    for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
+    return { chosen, logits: btoa(text) };
+}"""
+
+
+@dataclass(frozen=True)
+class Made:
+    """checkpoint: as synthesised; bundle: exported from it."""
+
+    format: Format
+    checkpoint: Path
+    bundle: Path
+
+
+@dataclass
+class Played:
+    """What a backend chose and from which logits, after each token of a text that it was told; seconds each step took,
+    and loading and filling before."""
+
+    chosen: list[int] = field(default_factory=list)
+    logits: list[Logits] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    load: float = 0.0
+    fill: float = 0.0
+
+    def __str__(self) -> str:
+        each = ", ".join(f"{seconds:.1f}" for seconds in self.seconds)
+        return f"loaded in {self.load:.0f} s, prompt in {self.fill:.1f} s, tokens in {each} s"
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    kept: Path | None = request.config.getoption("--kept")
+    folder = kept or tmp_path_factory.mktemp("true-e2b")
+    found = Made(request.param, folder / f"E2B-{request.param}", folder / f"bundle-{request.param}")
+    make(found)
+    yield found
+    if kept is None:
+        shutil.rmtree(folder)
+
+
+def make(wanted: Made) -> None:
+    """Writes the checkpoint and the bundle as far as they are not there, and prints how long that takes."""
+    began = monotonic()
+    if not wanted.checkpoint.exists():
+        qat = wanted.format == "qat"
+        synthesise("E2B", wanted.checkpoint, None, None, lambda *_: None, lambda _: None, qat)
+        print(f"{wanted.format}: {_gigabytes(wanted.checkpoint)} of checkpoint in {monotonic() - began:.0f} s")
+    began = monotonic()
+    if not wanted.bundle.exists():
+        export_bundle(wanted.checkpoint, wanted.bundle, wanted.format, CONTEXT, False, Silent(), inputs=["text"])
+        print(f"{wanted.format}: {_gigabytes(wanted.bundle)} of bundle in {monotonic() - began:.0f} s")
+
+
+@pytest.fixture(scope="module")
+def python(made: Made) -> tuple[Continued, Played]:
+    """The Python executor's greedy continuation, and what it did meanwhile."""
+    played, began = Played(), monotonic()
+    executor = Executor(made.bundle, "f32")
+    played.load, began = monotonic() - began, monotonic()
+    executor.fill(PROMPT[:-1])
+    executor.runner.read("ids", np.uint32, 1)  # waits for it
+    played.fill = monotonic() - began
+    for _ in range(STEPS):
+        began = monotonic()
+        played.chosen.append(executor.decode(None if played.chosen else PROMPT[-1]))
+        played.logits.append(executor.read_logits()[0])
+        played.seconds.append(monotonic() - began)
+    return Continued(PROMPT, played.chosen), played
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The reference's logits [STEPS, vocabulary] on the bundle's weights; nudged: how far they are moved by a
+    difference in the last places, where activations are rounded."""
+
+    logits: torch.Tensor
+    nudged: LogitError | None
+
+
+class NudgedWeights(BundleWeights):
+    """A bundle's weights, the layers' norms a little larger."""
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        found = super().read_rows(weight, start, stop)
+        return found * NUDGE if weight.name.endswith("layernorm") else found
+
+
+@pytest.fixture(scope="module")
+def wanted(made: Made, python: tuple[Continued, Played]) -> Wanted:
+    gc.collect()
+    text, _ = python
+    began = monotonic()
+    logits = _reference(made, BundleWeights, text)
+    print(f"{made.format}: reference in {monotonic() - began:.0f} s")
+    if made.format == "q4":
+        return Wanted(logits, None)
+    nudged = compare(logits, _reference(made, NudgedWeights, text))
+    print(_line("qat, reference nudged by a millionth", nudged, logits))
+    return Wanted(logits, nudged)
+
+
+def _reference(made: Made, kind: type[BundleWeights], text: Continued) -> torch.Tensor:
+    (logits,) = reference_logits(load_spec(made.bundle), kind(made.bundle, made.format), [text])
+    return torch.from_numpy(logits)
+
+
+@pytest.mark.parametrize("made", ["qat"], indirect=True)
+def test_the_reference_computes_what_transformers_does(made: Made) -> None:
+    """As codes only: the others would take transformers 19 GB of memory in f32. test_true_layers.py has them."""
+    model = load_coded(made.checkpoint)
+    expected = transformers_logits(model, PROMPT)
+    del model
+    gc.collect()
+    spec = load_spec(made.checkpoint)
+    weights = CheckpointWeights(Checkpoint.open(made.checkpoint), spec)
+    error = compare(expected, ReferenceText(spec.text, weights, layerwise=True).logits(PROMPT))
+    print(_line("qat, reference against transformers", error, expected))
+    assert error.beyond(ROUNDED["f32"]) == []
+    assert len(set(expected.argmax(-1).tolist())) == len(PROMPT), "the logits do not depend on the prompt"
+
+
+def test_the_python_executor_decodes_as_the_reference(
+    made: Made, python: tuple[Continued, Played], wanted: Wanted
+) -> None:
+    _, played = python
+    assert_same(f"{made.format}, Python", played, wanted, made.format)
+
+
+@pytest.mark.parametrize("tables", ["never", "always"])
+def test_chromium_decodes_as_the_reference(
+    tables: str, made: Made, python: tuple[Continued, Played], wanted: Wanted, page: Page
+) -> None:
+    text, _ = python
+    with serving({"e2b": made.bundle}) as site:
+        played = in_chromium(page, site, tables, text)
+    assert_same(f"{made.format}, Chromium, host table {tables}", played, wanted, made.format)
+
+
+def in_chromium(page: Page, site: str, tables: str, text: Continued) -> Played:
+    played, began = Played(), monotonic()
+    page.goto(site + "example.html")
+    stats: dict[str, Any] = page.evaluate(_LOAD, [site, "e2b", tables])
+    played.load, began = monotonic() - began, monotonic()
+    print(f"Chromium: {stats['activation']}, {stats['gpuBytes'] / 1e9:.2f} GB on the GPU")
+    page.evaluate(_FILL, text.prompt[:-1])
+    played.fill = monotonic() - began
+    for token in [text.prompt[-1], *text.continuation[:-1]]:
+        began = monotonic()
+        step = page.evaluate(_STEP, token)
+        played.seconds.append(monotonic() - began)
+        played.chosen.append(step["chosen"])
+        played.logits.append(np.frombuffer(base64.b64decode(step["logits"]), np.float32))
+    return played
+
+
+def assert_same(name: str, played: Played, wanted: Wanted, weights: WeightFormat) -> None:
+    """Logits within what arithmetic explains, and ids that are the reference's or as good; of codes, logits within what
+    rounding makes of it."""
+    tolerance = arithmetic("f32", weights)
+    error = compare(wanted.logits, torch.from_numpy(np.stack(played.logits)))
+    match = compare_greedy(wanted.logits, played.chosen, tolerance.tie)
+    print(f"{_line(name, error, wanted.logits)}; {match.equal} of {match.steps} tokens the same; {played}")
+    if wanted.nudged is not None:
+        assert error.rms <= BESIDE_NUDGED * wanted.nudged.rms
+    else:
+        assert error.beyond(tolerance) == []
+        assert match.first_difference is None
+
+
+def _line(name: str, error: LogitError, wanted: torch.Tensor) -> str:
+    size = float(wanted.square().mean().sqrt())
+    return (
+        f"{name}: largest difference {error.max:.2g}, RMS {error.rms:.2g}, KL {abs(error.kl):.2g}, "
+        f"of logits of RMS {size:.2g}"
+    )
+
+
+def _gigabytes(folder: Path) -> str:
+    return f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e9:.2f} GB"
