@@ -17,10 +17,11 @@ SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.conf
 demo: .venv/.ready-core dist/.site
 	.venv/bin/gemtab demo
 
-# In the order of testpaths: the files with few and long tests first, so that no process is left alone at the end.
+# In the order of testpaths: the files with few and long tests first, so that no process is left alone at the end. There
+# is a process for each processor, so each computes on one thread: more would wait for each other.
 test: .venv/.ready-test dist/.site
 	tools/system-packages.sh
-	status=0; npm test || status=1; $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder || status=1; exit $$status
+	status=0; npm test || status=1; OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder || status=1; exit $$status
 
 test-real: .venv/.ready-real dist/.site
 	tools/system-packages.sh
