@@ -15,6 +15,7 @@ from gemtab.errors import CheckpointError
 from gemtab.model.draft import draft_graph
 from gemtab.model.spec import AssistantSpec, CentroidSpec, ModelSpec
 from tests.assistants import assistant
+from tests.checkpoint.configs import assert_refused, write
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 
@@ -58,12 +59,6 @@ UNIFIED: dict[str, Any] = {
         "attention_k_eq_v": True,
     },
 }
-
-
-def write(folder: Path, config: dict[str, Any]) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
 
 
 def changed(**changes: object) -> dict[str, Any]:
@@ -145,12 +140,7 @@ def test_centroids_that_are_not_used_need_not_fit(tmp_path: Path) -> None:
 def test_what_is_unknown_or_contradictory_is_refused_by_name(
     config: dict[str, Any], named: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(CheckpointError) as caught:
-        load_spec(write(tmp_path, config))
-    message = str(caught.value)
-    assert named in message
-    assert "config.json" in message
-    assert "\n" not in message
+    assert_refused(tmp_path, config, named)
 
 
 def first_twice(tensors: dict[str, torch.Tensor]) -> None:

@@ -13,13 +13,8 @@ from transformers import AutoConfig
 from gemtab.checkpoint import load_spec
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import LayerSpec, ModelSpec, MoeSpec, RopeSpec
+from tests.checkpoint.configs import assert_refused, write
 from tests.checkpoint.published import CONFIGS
-
-
-def write(folder: Path, config: dict[str, Any]) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
 
 
 def published(name: str) -> dict[str, Any]:
@@ -169,12 +164,7 @@ YARN = {**ROPE, "full_attention": {"rope_type": "yarn", "rope_theta": 1e6}}
     ],
 )
 def test_what_is_unknown_is_refused_by_name(config: dict[str, Any], named: str, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError) as caught:
-        load_spec(write(tmp_path, config))
-    message = str(caught.value)
-    assert named in message
-    assert "config.json" in message
-    assert "\n" not in message
+    assert_refused(tmp_path, config, named)
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,13 @@ class _TextFusion(Fusion):
             assert isinstance(masked, tuple)
             ids, replaced, by = source.value(0), masked, source.integer("by")
         scale, columns, table = node.number("scale"), node.integer("columns"), node.weight(1)
-        if table.groups > 1 and table.shape[1] // table.groups % BLOCK:
+        group = table.shape[1] // table.groups
+        if table.groups > 1 and group % BLOCK:
             raise CheckpointError(
-                f"{table.name} has a scale for each {table.shape[1] // table.groups} columns; expected a multiple of "
-                f"{BLOCK}, which kernels read at once."
+                f"{table.name} has a scale for each {group} columns; expected a multiple of {BLOCK}, which kernels "
+                "read at once."
             )
-        self._steps.append(Embed(ids, node.weight(1), scale, columns, replaced, by, node.output, node.label))
+        self._steps.append(Embed(ids, table, scale, columns, replaced, by, node.output, node.label))
 
     def _insert_rows(self, node: Node) -> None:
         placeholders = node.attrs["placeholders"]
