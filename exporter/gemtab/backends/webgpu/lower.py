@@ -37,6 +37,12 @@ from gemtab.quantize import CODE_BITS, StorageFormat
 
 Activation = Literal["f32", "f16"]
 
+TILE_TOKENS = 64
+"""Tokens that a workgroup of `fill` multiplies by rows of a matrix."""
+
+EXPERT_TOKENS = 32
+"""The same where the tokens are an expert's, of which there are few."""
+
 SAMPLED_RING = 64
 MOST_CANDIDATES = 1024
 """The sampler keeps at most this many candidates."""
@@ -395,7 +401,7 @@ class Lowering:
         operand = () if step.operand is None else (step.operand.value.name,)
         per_group = 4 if not self._fill else 16 if step.epilogue in _GATED else 32
         groups = -(-(stop - start) // per_group)
-        tiles: Expr = ("ceildiv", times(per_token, "T"), 32) if per_token else -(-fixed // 32)
+        tiles: Expr = ("ceildiv", times(per_token, "T"), TILE_TOKENS) if per_token else -(-fixed // TILE_TOKENS)
         grid: tuple[Expr, Expr, Expr] = (groups, tiles, 1) if self._fill else _spread(groups)
         step_binding = ("step",) if self._fill or self._tokens > 1 else ()
         self._launch(
@@ -504,14 +510,15 @@ class Lowering:
         params = _FILL_PARAMS if self._fill else _MATMUL_PARAMS
         narrow = step.operand is not None and self._type(step.operand.value) == "Act"
         if self._fill:
-            structure |= {"affine": affine, "clipped": clipped, "bias": step.bias is not None, "narrow": narrow}
+            structure |= {"tile": TILE_TOKENS, "affine": affine, "clipped": clipped}
+            structure |= {"bias": step.bias is not None, "narrow": narrow}
             params += tuple((name, "u32") for name in ("x_factor", "x_offset") if affine)
             params += tuple((name, "u32") for name in ("x_low", "x_high", "low", "high") if clipped)
         else:
             structure |= {
                 "tokens": self._tokens,
                 "rows": 4,
-                "wg": _matmul_invocations(blocks),
+                "wg": _matmul_invocations(blocks if self._tokens == 1 else 4 * blocks),
             }
         constants: dict[str, int | float] = {} if self._fill else {"K": columns, "BLOCKS": blocks}
         if step.epilogue == "softcap":
@@ -623,7 +630,7 @@ class Lowering:
         }
         own = tuple((name, "u32") for name in ("first_expert", "experts", "expert_rows", "sharing"))
         if self._fill:
-            structure |= {"affine": False, "clipped": False, "bias": False, "narrow": False}
+            structure |= {"tile": EXPERT_TOKENS, "affine": False, "clipped": False, "bias": False, "narrow": False}
             lists = [read("order", "u32"), read("tiles", "vec4<u32>")]
         else:
             structure |= {"tokens": 1, "rows": 4, "wg": _matmul_invocations(blocks)}
@@ -856,7 +863,10 @@ class Lowering:
 
 
 def _matmul_invocations(blocks: int) -> int:
-    """Invocations that multiply a row of so many blocks by a vector."""
+    """Invocations that multiply a row of so many blocks by a vector: where there are few blocks, no more than have one,
+    since a software GPU takes its time for idle ones too."""
+    if blocks <= 16:
+        return 4 if blocks <= 4 else 8 if blocks <= 8 else 16
     return 32 if blocks <= 48 else 64 if blocks <= 128 else 128
 
 
