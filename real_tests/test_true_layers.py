@@ -1,5 +1,6 @@
 """A sliding and a full layer of every published size, at true width and with all heads and experts: the reference
-against transformers, and the plans and ONNX graphs of a q4 bundle against the reference.
+against transformers, and the plans and ONNX graphs of a bundle against the reference. In q4, and the small sizes as
+codes too.
 
 Where a size shares keys and values, one more layer of each kind reads them. The vocabulary is small, so that layers are
 what is tested; values are random.
@@ -19,6 +20,7 @@ import torch
 
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.backends.webgpu.lower import Activation
+from gemtab.bundle.manifest import WeightFormat
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.export import export_bundle
 from gemtab.model.spec import TextSpec
@@ -27,11 +29,13 @@ from gemtab.parity.compare import Logits
 from gemtab.parity.logits import compare
 from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
-from gemtab.parity.tolerances import TRANSFORMERS_MAX, arithmetic
+from gemtab.parity.tolerances import ROUNDED, TRANSFORMERS_MAX, arithmetic
 from gemtab.synth import SIZES, published_config, write_checkpoint
+from gemtab.synth.mobile import MOBILE_SIZES, as_mobile
 from gemtab.synth.tokenizer import write_chat_files
 from gemtab.synth.write import tensors_of
 from tests.checkpoint.published import keep_tokens
+from tests.coded import load_coded
 from tests.silent import Silent
 from tests.variants import FULL, SLIDING, load_transformers, transformers_logits
 
@@ -54,31 +58,37 @@ CONTEXT = 1024
 
 @dataclass(frozen=True)
 class Layers:
-    """A size's layers as a checkpoint in bf16 and as a bundle in q4; text: what the bundle is asked; stored: the
+    """A size's layers as a checkpoint and as a bundle in a format; text: what the bundle is asked; stored: the
     reference's logits on the bundle's weights."""
 
+    weights: WeightFormat
     checkpoint: Path
     bundle: Path
     text: Continued
     stored: Logits
 
 
-@pytest.fixture(scope="module", params=SIZES)
+CASES: list[tuple[str, WeightFormat]] = [*((size, "q4") for size in SIZES), *((size, "qat") for size in MOBILE_SIZES)]
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
 def layers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layers]:
-    folder = tmp_path_factory.mktemp("layers")
+    (size, weights), folder = request.param, tmp_path_factory.mktemp("layers")
     checkpoint, bundle = folder / "checkpoint", folder / "bundle"
-    write_layers(request.param, checkpoint)
-    export_bundle(checkpoint, bundle, "q4", CONTEXT, force=False, progress=Silent(), inputs=["text"])
+    write_layers(size, weights, checkpoint)
+    export_bundle(checkpoint, bundle, weights, CONTEXT, force=False, progress=Silent(), inputs=["text"])
     ids = random_ids(FILLED + 1 + DECODED)
     text = Continued(ids[: FILLED + 1], ids[FILLED + 1 :])
-    (stored,) = reference_logits(load_spec(bundle), BundleWeights(bundle, "q4"), [text])
-    yield Layers(checkpoint, bundle, text, stored)
+    (stored,) = reference_logits(load_spec(bundle), BundleWeights(bundle, weights), [text])
+    yield Layers(weights, checkpoint, bundle, text, stored)
     shutil.rmtree(folder)
 
 
-def write_layers(size: str, folder: Path) -> None:
+def write_layers(size: str, weights: WeightFormat, folder: Path) -> None:
     folder.mkdir()
     config = layers_config(size)
+    if weights == "qat":
+        config = as_mobile(config, size)
     write_checkpoint(config, tensors_of(config), folder, lambda _: None)
     write_chat_files(folder, config)
 
@@ -103,7 +113,7 @@ def test_the_reference_computes_what_transformers_does(layers: Layers) -> None:
     """A prompt longer than the window, so that sliding layers have left tokens behind."""
     spec = load_spec(layers.checkpoint)
     ids = random_ids(prompt_length(spec.text))
-    model = load_transformers(layers.checkpoint)
+    model = (load_coded if layers.weights == "qat" else load_transformers)(layers.checkpoint)
     expected = transformers_logits(model, ids)
     del model
     gc.collect()
@@ -114,15 +124,19 @@ def test_the_reference_computes_what_transformers_does(layers: Layers) -> None:
         f"reference, {len(ids)} tokens: largest difference {largest[:EXACT_POSITIONS].max():.2g} in the first "
         f"{EXACT_POSITIONS}, {largest.max():.2g} in all, of {_size(expected)}"
     )
+    if layers.weights == "qat":
+        assert compare(expected, found).beyond(ROUNDED["f32"]) == []
+        return
     limits = TRANSFORMERS_MAX * (torch.arange(len(ids)) / EXACT_POSITIONS).clamp(min=1)
     assert (largest < limits).all()
     assert len(set(expected.argmax(-1).tolist())) > len(ids) // 4, "the logits do not depend on the prompt enough"
 
 
 def prompt_length(spec: TextSpec) -> int:
-    """Where there are experts, angles must be as good as exact: two that are nearly as likely would change places by an
-    error of 1e-5, and every token after that see another. Their attention is that of 12B and 31B."""
-    if any(layer.moe for layer in spec.layers):
+    """Where there are experts, or activations are rounded, angles must be as good as exact: an error of 1e-5
+    chooses the other of two experts that are nearly as likely, and makes another of a value on an edge. The others have
+    the same attention."""
+    if spec.codes or any(layer.moe for layer in spec.layers):
         return EXACT_POSITIONS
     return BEYOND_WINDOW + max(layer.attention.window or 0 for layer in spec.layers)
 
@@ -131,23 +145,23 @@ def prompt_length(spec: TextSpec) -> int:
 def test_plans_compute_what_the_reference_does(layers: Layers, activation: Activation) -> None:
     began = monotonic()
     found = webgpu_logits(Executor(layers.bundle, activation, host_table="never"), [layers.text])
-    assert_within(f"WebGPU {activation}", found, layers.stored, activation, monotonic() - began)
+    assert_within(f"WebGPU {activation}", found, layers, activation, monotonic() - began)
 
 
 def test_onnx_graphs_compute_what_the_reference_does(layers: Layers) -> None:
     began = monotonic()
-    found = onnx_logits(layers.bundle, "q4", [layers.text])
-    assert_within("ONNX", found, layers.stored, "f32", monotonic() - began)
+    found = onnx_logits(layers.bundle, layers.weights, [layers.text])
+    assert_within("ONNX", found, layers, "f32", monotonic() - began)
 
 
-def assert_within(name: str, found: Sequence[Logits], stored: Logits, activation: Activation, seconds: float) -> None:
-    expected = torch.from_numpy(stored)
+def assert_within(name: str, found: Sequence[Logits], layers: Layers, activation: Activation, seconds: float) -> None:
+    expected = torch.from_numpy(layers.stored)
     error = compare(expected, torch.from_numpy(np.concatenate(found)))
     print(
         f"{name}: largest difference {error.max:.2g}, RMS {error.rms:.2g}, KL {abs(error.kl):.2g}, "
         f"of {_size(expected)}, in {seconds:.0f} s"
     )
-    assert error.beyond(arithmetic(activation, "q4")) == []
+    assert error.beyond(arithmetic(activation, layers.weights)) == []
 
 
 def _size(logits: torch.Tensor) -> str:

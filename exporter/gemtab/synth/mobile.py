@@ -13,6 +13,14 @@ MOBILE_SIZES = ("E2B", "E4B")
 
 _TOWERS = ["model.vision_tower", "model.audio_tower", "model.embed_vision", "model.embed_audio"]
 
+_ADDED = ("post_attention_layernorm.weight", "post_feedforward_layernorm.weight", "post_per_layer_input_norm.weight")
+"""The ends of the names of the norms that scale what a layer adds to the residual."""
+
+_SHARE = 0.25
+"""What all layers together add to the residual, beside the embedding's 1. Were it many times as much, as in plain
+random models, an activation that falls to the other side of an edge by a difference in the last place would change all
+that follows beyond recognition, which it does not in a trained model."""
+
 
 def as_mobile(config: dict[str, Any], size: str) -> dict[str, Any]:
     """The config of a published size, told to be codes: 2 bits for tokens, head and the MLPs of layers that share keys
@@ -55,10 +63,17 @@ def put_codes(model: "nn.Module", quantization: dict[str, Any]) -> None:
 
 
 def drawn_codes(model: "nn.Module", layers: int) -> dict[str, Drawn]:
-    """The tensors of all layers of codes, by name; of the per-layer table there is a scale for each layer's part."""
+    """What a model of codes has otherwise than a plain one, by name: the tensors of all layers of codes, where of the
+    per-layer table there is a scale for each layer's part, and what scales a layer's share of the residual."""
     from transformers.integrations.gemma_quant import QuantizedEmbedding, QuantizedLinear
 
     found: dict[str, Drawn] = {}
+    share = _SHARE / (len(_ADDED) * layers) ** 0.5
+    for name, tensor in model.state_dict().items():
+        if ".language_model.layers." in name and name.endswith(_ADDED):
+            found[name] = Drawn("BF16", tuple(tensor.shape), share, share / 5)
+        elif name.endswith("layer_scalar"):
+            found[name] = Drawn("BF16", tuple(tensor.shape), 1.0, 0.01)
     for name, module in model.named_modules():
         if isinstance(module, QuantizedLinear):
             codes, scales = _drawn(name, module.weight, module.in_features, module.num_bits, 1)
