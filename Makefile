@@ -12,6 +12,9 @@
 PYTHON = .venv/bin/python
 SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.config.ts
 
+# Python's and Node's packages are installed side by side.
+MAKEFLAGS += --jobs=2
+
 .PHONY: demo test test-real test-true build bench accuracy wheel tiny clean
 
 demo: .venv/.ready-core dist/.site

@@ -55,12 +55,11 @@ class SharedFolders:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._lock = FileLock(root / "lock")
 
     def folder(self, name: str, make: Callable[[Path], object]) -> Path:
         """The folder of that name, which `make` writes."""
         path = self._root / name
-        with self._lock:
+        with FileLock(path.with_name(f"{name}.lock")):
             if not path.exists():
                 part = path.with_name(f"{path.name}.part")
                 make(part)

@@ -31,6 +31,7 @@ from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ROUNDED, arithmetic
 from gemtab.synth import synthesise
+from playwright_tests.loading import MOST_BYTES, watch_loading
 from playwright_tests.serving import serving
 from tests.coded import load_coded
 from tests.silent import Silent
@@ -202,6 +203,14 @@ def test_chromium_decodes_as_the_reference(
     with serving({"e2b": made.bundle}) as site:
         played = in_chromium(page, site, tables, text)
     assert_same(f"{made.format}, Chromium, host table {tables}", played, wanted, made.format)
+
+
+@pytest.mark.parametrize("tables", ["never", "always"])
+def test_weights_never_gather(tables: str, made: Made, page: Page) -> None:
+    with serving({"e2b": made.bundle}) as site:
+        watched = watch_loading(page, site, "e2b", {"hostTable": tables})
+    print(f"{made.format}, Chromium loads, host table {tables}: {watched}")
+    assert watched.most < MOST_BYTES
 
 
 def in_chromium(page: Page, site: str, tables: str, text: Continued) -> Played:

@@ -54,10 +54,9 @@ def run(executor: Executor, ids: list[int], steps: int) -> tuple[list[int], np.n
     return chosen, executor.verify(ids[:3])
 
 
-@pytest.mark.parametrize("activation", ["f32", "f16"])
-@pytest.mark.parametrize(
-    ("name", "weights", "limits"),
-    [
+@pytest.fixture(
+    scope="module",
+    params=[
         ("tiny", "q4", Limits()),
         ("everything", "q8", SMALL),
         ("everything", "f32", SMALL),
@@ -65,14 +64,18 @@ def run(executor: Executor, ids: list[int], steps: int) -> tuple[list[int], np.n
         ("per_layer", "q4", Limits()),
         ("coded", "qat", Limits()),
     ],
+    ids=lambda case: f"{case[0]}-{case[1]}",
 )
-def test_tokens_are_the_same(
-    name: str, weights: WeightFormat, limits: Limits, activation: Activation, tmp_path: Path, devices: Devices
-) -> None:
-    bundle = export(name, weights, tmp_path, limits)
-    ids = prompt(bundle, 300)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    name, weights, limits = request.param
+    return export(name, weights, tmp_path_factory.mktemp("exported"), limits)
+
+
+@pytest.mark.parametrize("activation", ["f32", "f16"])
+def test_tokens_are_the_same(exported: Path, activation: Activation, devices: Devices) -> None:
+    ids = prompt(exported, 300)
     ways: tuple[HostTableChoice, ...] = ("never", "always")
-    executors = [Executor(bundle, activation, device=devices(True), host_table=way) for way in ways]
+    executors = [Executor(exported, activation, device=devices(True), host_table=way) for way in ways]
     (on_gpu, logits), (on_host, same_logits) = (run(executor, ids, 20) for executor in executors)
     assert [executor.runner.tables for executor in executors] == ["gpu", "host"]
     assert len(set(on_gpu)) > 2

@@ -9,7 +9,7 @@ import torch
 from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
-from gemtab.quantize import Planes, pack_codes, unpack_codes
+from gemtab.quantize import BLOCK, Planes, pack_codes, unpack_codes
 
 TABLE_CODES = "embedding_quantized"
 """What a table of codes is called in the place of `weight`."""
@@ -53,7 +53,11 @@ class CodedWeights:
         packed = self._checkpoint.read_rows(tensor, first, last)
         if packed.dtype != (torch.int8 if bits == 8 else torch.uint8):
             raise self._wrong(tensor, "I8" if bits == 8 else "U8", packed.dtype)
-        codes = (packed.to(torch.int16) + 128).to(torch.uint8) if bits == 8 else unpack_codes(packed, bits)
+        if bits == 8:
+            packed = packed.view(torch.uint8) ^ 0x80
+        if bits == weight.bits and weight.shape[1] % BLOCK == 0:
+            return packed.reshape(len(packed), -1, BLOCK * bits // 8)  # as they are
+        codes = unpack_codes(packed, bits)
         assert weight.bits is not None
         # A code is its value and half of the codes there are.
         return pack_codes(codes[:, : weight.shape[1]] + ((1 << weight.bits >> 1) - (1 << bits >> 1)), weight.bits)

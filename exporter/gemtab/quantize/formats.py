@@ -19,7 +19,7 @@ from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
 
 BLOCK = 32
-"""Columns that share a scale."""
+"""Columns that share a scale, and that a kernel reads at a time."""
 
 StorageFormat = Literal["f32", "f16", "q8", "q4", "rows8", "rows4", "rows2", "i32"]
 """How one weight is stored."""

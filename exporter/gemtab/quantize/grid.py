@@ -10,6 +10,9 @@ import torch
 _NEAR = 2.0**-7
 """How far a rounded value may lie from the grid that the block's largest value spans, relatively."""
 
+_SAMPLED = 256
+"""Blocks that are looked at first, from all over."""
+
 _FEW = 4
 """Values of a block that are looked at first."""
 
@@ -23,15 +26,23 @@ def on_grid(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor) -> 
     values: [..., 32] f32; codes: [..., 32], 8 standing for 0, of which -8 is the largest value's; scales: [...] f16.
     Scales of other blocks stay as they are.
     """
-    # Where there is no grid, hardly a block passes for one by its first values, and the others need not be looked at.
-    few = _near(values[..., :_FEW], codes[..., :_FEW], scales) & (scales != 0)
-    if not bool(few.any()):
+    # Where there is no grid, hardly a block passes for one by its first values: none of a sample, and the rest need not
+    # be looked at.
+    apart = max(1, scales.numel() // _SAMPLED)
+    blocks = values.view(-1, values.shape[-1]), codes.view(-1, codes.shape[-1]), scales.view(-1)
+    if not bool(_near_at_first(*(part[::apart] for part in blocks)).any()):
         return scales
+    few = _near_at_first(values, codes, scales)
     index = few.nonzero(as_tuple=True)
     index = tuple(axis[_near(values[index], codes[index], scales[index])] for axis in index)
     found = scales.clone()
     found[index] = _recovered(values[index], codes[index].float() - 8, scales[index])
     return found
+
+
+def _near_at_first(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """Whether the first values of a block are near to what codes and scale say, and not all 0, [...]."""
+    return _near(values[..., :_FEW], codes[..., :_FEW], scales) & (scales != 0)
 
 
 def _near(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:

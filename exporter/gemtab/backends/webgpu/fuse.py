@@ -17,9 +17,9 @@ from gemtab.backends.webgpu.steps import (
     Route,
     Step,
 )
-from gemtab.backends.webgpu.stored import BLOCK
 from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, Node, Value, Weight, known
+from gemtab.quantize import BLOCK
 
 
 def fuse(graph: Graph) -> list[Step]:

@@ -30,10 +30,10 @@ from gemtab.backends.webgpu.steps import (
     Route,
     Step,
 )
-from gemtab.backends.webgpu.stored import BLOCK, Piece, StoredWeights
+from gemtab.backends.webgpu.stored import Piece, StoredWeights
 from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer, Tables
 from gemtab.graph import Graph, Value, Weight, known
-from gemtab.quantize import CODE_BITS, StorageFormat
+from gemtab.quantize import BLOCK, CODE_BITS, StorageFormat
 
 Activation = Literal["f32", "f16"]
 

@@ -22,9 +22,9 @@ from gemtab.backends.webgpu.steps import (
     Subsample,
     TurnHeads,
 )
-from gemtab.backends.webgpu.stored import BLOCK
 from gemtab.bundle.plan import Expr, Tables
 from gemtab.graph import Value, known
+from gemtab.quantize import BLOCK
 
 MOST_POSITIONS = 16_384
 """Positions on an axis that the angle tables reach: more than the patches of any picture, were they all in a row."""

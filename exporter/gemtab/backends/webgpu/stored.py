@@ -11,9 +11,6 @@ from gemtab.errors import DeviceError
 from gemtab.graph import Weight
 from gemtab.quantize import StorageFormat, planes, storage_format
 
-BLOCK = 32
-"""Columns that a kernel reads at a time, and that share a scale in q4 and q8."""
-
 
 @dataclass(frozen=True)
 class Piece:

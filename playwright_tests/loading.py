@@ -1,0 +1,110 @@
+"""JavaScript's memory while a bundle is loaded: heaps and ArrayBuffers of the page and its worker together."""
+
+import itertools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import CDPSession, Page
+
+MOST_BYTES = 256 << 20
+"""Of DESIGN: whatever the model's size."""
+
+SAMPLE_MS = 20
+
+
+class Heaps:
+    """The heaps of a page and of its workers, as V8 tells them: CDP's Runtime.getHeapUsage, of which `usedSize` is what
+    lies in the heap, garbage included that was not collected yet, `embedderHeapUsedSize` the browser's objects, and
+    `backingStorageSize` the contents of ArrayBuffers. A heap is asked when its thread is free."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._session: CDPSession = page.context.new_cdp_session(page)
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, dict[str, float]] = {}
+        self._workers: list[str] = []
+        self._session.on("Target.attachedToTarget", lambda event: self._workers.append(event["sessionId"]))
+        self._session.on("Target.receivedMessageFromTarget", self._receive)
+        attach = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": False}
+        self._session.send("Target.setAutoAttach", attach)
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are."""
+        return len(self._workers)
+
+    def bytes(self) -> list[int]:
+        """Of the page and of each worker."""
+        asked = [self._ask(worker) for worker in self._workers]
+        sizes = [_sum(self._session.send("Runtime.getHeapUsage"))]
+        for number in asked:
+            while number not in self._answers:
+                self._page.wait_for_timeout(SAMPLE_MS)
+            sizes.append(_sum(self._answers.pop(number)))
+        return sizes
+
+    def _ask(self, worker: str) -> int:
+        number = next(self._numbers)
+        message = json.dumps({"id": number, "method": "Runtime.getHeapUsage"})
+        self._session.send("Target.sendMessageToTarget", {"sessionId": worker, "message": message})
+        return number
+
+    def _receive(self, event: dict[str, Any]) -> None:
+        message = json.loads(event["message"])
+        if "id" in message:
+            self._answers[message["id"]] = message["result"]
+
+
+def _sum(usage: dict[str, float]) -> int:
+    return int(usage["usedSize"] + usage["embedderHeapUsedSize"] + usage["backingStorageSize"])
+
+
+_START = """([site, bundle, options]) => {
+    globalThis.state = "loading";
+    globalThis.stage = "manifest";
+    const onProgress = (progress) => { globalThis.stage = progress.stage; };
+    import(`${site}gemtab.js`)
+        .then(({ Gemma }) => Gemma.load(`${site}bundles/${bundle}/`, { ...options, onProgress }))
+        .then((gemma) => { globalThis.gemma = gemma; globalThis.state = "ready"; })
+        .catch((error) => { globalThis.state = `${error.name}: ${error.message}`; });
+}"""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Bytes of page and worker, and the stage of loading, of each sample."""
+
+    samples: list[list[int]]
+    stages: list[str]
+
+    @property
+    def most(self) -> int:
+        """The largest sum."""
+        return max(map(sum, self.samples))
+
+    def by_stage(self) -> dict[str, int]:
+        """The largest sum of each stage, in order."""
+        pairs = list(zip(self.samples, self.stages, strict=True))
+        return {stage: max(sum(one) for one, other in pairs if other == stage) for stage in dict.fromkeys(self.stages)}
+
+    def __str__(self) -> str:
+        parts = " + ".join(f"{size / 2**20:.0f}" for size in max(self.samples, key=sum))
+        words = ", ".join(f"{stage} {size >> 20}" for stage, size in self.by_stage().items())
+        return f"at most {parts} MiB in page and worker ({words}; {len(self.samples)} samples)"
+
+
+def watch_loading(page: Page, site: str, bundle: str, options: dict[str, Any]) -> Watched:
+    """Loads a bundle that `site` offers, and samples meanwhile. Fails where it cannot be loaded."""
+    page.goto(site + "example.html")
+    heaps = Heaps(page)
+    page.evaluate(_START, [site, bundle, options])
+    watched = Watched([], [])
+    while (state := page.evaluate("state")) == "loading":
+        watched.samples.append(heaps.bytes())
+        # After `ready` comes what a chat needs: the tokenizer.
+        watched.stages.append(page.evaluate("stage"))
+        page.wait_for_timeout(SAMPLE_MS)
+    assert state == "ready"
+    assert heaps.workers == 1
+    return watched
