@@ -54,5 +54,4 @@ cd "$(dirname "$0")/.."
 make_environment
 install_torch
 echo "Installing the Python packages ($1)…"
-# What is imported compiles itself; all there is would take longer than the download.
-pip install --no-compile --constraint constraints.txt --editable "$package"
+pip install --constraint constraints.txt --editable "$package"
