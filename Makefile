@@ -14,6 +14,8 @@ SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.conf
 
 # Python's and Node's packages are installed side by side.
 MAKEFLAGS += --jobs=2
+# Each of the many processes of a test run would compile gemtab anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-real test-true build bench accuracy wheel tiny clean
 
