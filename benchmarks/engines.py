@@ -20,7 +20,7 @@ from rich.table import Table
 from gemtab.bundle.folder import read_manifest
 from gemtab.checkpoint import load_spec
 from gemtab.cli.demo import demo_bundle
-from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, find_chromium, launch_options
+from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
 from playwright_tests.serving import serving
 from playwright_tests.transformers_js import open_transformers_js
 
@@ -136,7 +136,7 @@ def _options() -> argparse.Namespace:
 
 def _launch(kind: BrowserType, chromium: str, site: str) -> tuple[Browser, str]:
     """A browser on this machine's GPU, on the software one where there is none, and the adapter's name."""
-    for flags in (["--enable-features=Vulkan", "--ignore-gpu-blocklist"], [SOFTWARE_GPU]):
+    for flags in (["--enable-features=Vulkan", "--ignore-gpu-blocklist"], [SOFTWARE_GPU, UNCLEARED]):
         browser = kind.launch(**launch_options(chromium, *flags))
         page = browser.new_page()
         page.goto(f"{site}bundles/index.json")

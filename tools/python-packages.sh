@@ -54,4 +54,5 @@ cd "$(dirname "$0")/.."
 make_environment
 install_torch
 echo "Installing the Python packages ($1)…"
-pip install --constraint constraints.txt --editable "$package"
+pip install --no-compile --constraint constraints.txt --editable "$package"
+.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null || true # by all processors; some packages have files that do not compile
