@@ -12,28 +12,25 @@
 PYTHON = .venv/bin/python
 SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.config.ts
 
-# Python's and Node's packages are installed side by side.
+# Python's packages are installed beside Node's and the system's.
 MAKEFLAGS += --jobs=2
 # Each of the many processes of a test run would compile gemtab anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-real test-true build bench accuracy wheel tiny clean
+.PHONY: demo test test-real test-true build bench accuracy wheel tiny clean system-packages
 
 demo: .venv/.ready-core dist/.site
 	.venv/bin/gemtab demo
 
 # In the order of testpaths: the files with few and long tests first, so that no process is left alone at the end. There
 # is a process for each processor, so each computes on one thread: more would wait for each other.
-test: .venv/.ready-test dist/.site
-	tools/system-packages.sh
+test: .venv/.ready-test dist/.site system-packages
 	status=0; npm test || status=1; OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder || status=1; exit $$status
 
-test-real: .venv/.ready-real dist/.site
-	tools/system-packages.sh
+test-real: .venv/.ready-real dist/.site system-packages
 	$(PYTHON) -m pytest real_tests/test_gemma3_270m.py -rP
 
-test-true: .venv/.ready-test dist/.site
-	tools/system-packages.sh
+test-true: .venv/.ready-test dist/.site system-packages
 	$(PYTHON) -m pytest real_tests/test_true_layers.py real_tests/test_true_e2b.py -rP
 
 build: dist/.site
@@ -41,8 +38,7 @@ build: dist/.site
 bench: .venv/.ready-test dist/.site
 	$(PYTHON) -m benchmarks.engines $(BUNDLE)
 
-accuracy: .venv/.ready-test dist/.site
-	tools/system-packages.sh
+accuracy: .venv/.ready-test dist/.site system-packages
 	$(PYTHON) -m pytest playwright_tests/accuracy --accuracy-cases 200
 
 wheel: .venv/.ready-test dist/.site
@@ -53,6 +49,9 @@ tiny: .venv/.ready-test
 
 clean:
 	rm -rf dist build test-results .pytest_cache .mypy_cache .ruff_cache
+
+system-packages:
+	tools/system-packages.sh
 
 .venv/.ready-core .venv/.ready-test .venv/.ready-real: .venv/.ready-%: pyproject.toml constraints.txt tools/python-packages.sh
 	tools/python-packages.sh $*

@@ -37,10 +37,10 @@ install_torch() {
     .venv/bin/python -c 'import torch' 2>/dev/null && return
     echo "Installing torch…"
     if [ "$(uname)" = Linux ]; then
-        pip --retries 0 --timeout 10 install --no-deps --constraint constraints.txt \
+        pip --retries 0 --timeout 10 install --no-compile --no-deps --constraint constraints.txt \
             --index-url https://download.pytorch.org/whl/cpu torch 2>/dev/null && return
     fi
-    pip install --constraint constraints.txt torch
+    pip install --no-compile --constraint constraints.txt torch
 }
 
 case "${1-}" in
