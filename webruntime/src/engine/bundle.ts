@@ -1,12 +1,13 @@
 /** A bundle by its address: the manifest, and its smaller files checked against it. */
 
+import { request } from "./body.ts";
 import type { BundleFiles } from "./engine-interface.ts";
 import { BundleError, UsageError } from "./errors.ts";
 import { MANIFEST_SCHEMA, type Manifest } from "./manifest.gen.ts";
 import { PLAN_SCHEMA, type Plan } from "./plan.gen.ts";
 import { checkPlan } from "./plan-check.ts";
 import { parse, type Schema } from "./schema.ts";
-import { download, request } from "./slices.ts";
+import { download } from "./slices.ts";
 
 const MANIFEST_NAME = "gemtab.json";
 const PARITY_NAME = "parity.json";

@@ -1,5 +1,6 @@
 /** Streaming weights from the network to the GPU and, where they stay there, to storage. */
 
+import { roomOf } from "./body.ts";
 import type { Bundle } from "./bundle.ts";
 import type { LoadProgress } from "./engine-interface.ts";
 import { BundleError } from "./errors.ts";
@@ -36,7 +37,7 @@ export async function uploadWeights(
   });
   const total = files.reduce((sum, { source, targets }) => sum + downloadBytes(source.entry, targets), 0);
   const onBytes = progressMeter(total, options.onProgress);
-  const room = new Uint8Array(Math.max(0, ...files.map(({ source: { entry } }) => largestSlice(entry))));
+  const room = roomOf(Math.max(0, ...files.map(({ source: { entry } }) => largestSlice(entry))));
   for (const { source, targets } of files) {
     await download(source, targets, uploader(device, targets), { signal: options.signal, onBytes, room });
   }

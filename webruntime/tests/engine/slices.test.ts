@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { AbortError, BundleError } from "../../src/engine/errors.ts";
 import { download, downloadBytes, type Region, type Source, wantedRuns } from "../../src/engine/slices.ts";
 import { type FileServer, serveFiles } from "./file-server.ts";
@@ -11,7 +11,10 @@ const DATA = Buffer.from(Array.from({ length: 5500 }, (_, index) => (index * 31 
 const WHOLE = [{ offset: 0, bytes: DATA.length }];
 
 let server: FileServer;
-afterEach(() => server?.close());
+afterEach(() => {
+  vi.restoreAllMocks();
+  return server?.close();
+});
 
 async function serve(data: Buffer | undefined, options = {}): Promise<Source> {
   server = await serveFiles(new Map(data && [[FILE, data]]), options);
@@ -64,86 +67,107 @@ test("neighbouring slices are fetched together, untouched ones not at all", () =
 });
 
 describe.each([
-  { ranges: true, requested: ["bytes=1000-1999", "bytes=4000-5499"] },
-  { ranges: false, requested: ["bytes=1000-1999", "bytes=4000-5499"] },
-])("from a server with ranges: $ranges", ({ ranges, requested }) => {
-  test("wanted slices come out in order, whole and right", async () => {
-    const source = await serve(DATA, { ranges });
-    let received = 0;
-    const onBytes = (bytes: number) => {
-      received += bytes;
-    };
-    const wanted = [
-      { offset: 4500, bytes: 900 },
-      { offset: 1999, bytes: 1 },
-    ];
-    const { slices, error } = await run(source, wanted, { onBytes });
+  { place: "in place", byob: true },
+  { place: "chunk by chunk", byob: false },
+])("a body that the browser reads $place:", ({ byob }) => {
+  beforeEach(() => {
+    if (byob) return;
+    const getReader = ReadableStream.prototype.getReader as () => ReadableStreamDefaultReader;
+    vi.spyOn(ReadableStream.prototype, "getReader").mockImplementation(function (this: ReadableStream, ...options) {
+      if (options.length > 0) throw new TypeError("This browser cannot.");
+      return getReader.call(this) as never;
+    });
+  });
+
+  test("is read so", async () => {
+    const inPlace = vi.spyOn(ReadableStreamBYOBReader.prototype, "read");
+    const { error } = await run(await serve(DATA), WHOLE);
     expect(error).toBeUndefined();
-    expect(slices.map(({ offset }) => offset)).toEqual([1000, 4000, 5000]);
-    for (const { offset, data } of slices) expect(data).toEqual(DATA.subarray(offset, offset + data.length));
-    expect(slices.at(-1)?.data.length).toBe(500);
-    expect(received).toBe(2500);
-    expect(server.requests.map(({ range }) => range)).toEqual(requested);
+    expect(inPlace.mock.calls.length > 0).toBe(byob);
   });
 
-  test("no byte of an altered slice is given out, and those before it are", async () => {
-    const source = await serve(altered(4123), { ranges });
-    const { slices, error } = await run(source, WHOLE);
-    expect(slices.map(({ offset }) => offset)).toEqual([0, 1000, 2000, 3000]);
-    expect(error).toBeInstanceOf(BundleError);
-    expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 4 });
-    expect((error as Error).message).toMatch(/Slice 4 of onnx\/weights\.onnx_data was altered.*SHA-256/);
+  describe.each([
+    { ranges: true, requested: ["bytes=1000-1999", "bytes=4000-5499"] },
+    { ranges: false, requested: ["bytes=1000-1999", "bytes=4000-5499"] },
+  ])("from a server with ranges: $ranges", ({ ranges, requested }) => {
+    test("wanted slices come out in order, whole and right", async () => {
+      const source = await serve(DATA, { ranges });
+      let received = 0;
+      const onBytes = (bytes: number) => {
+        received += bytes;
+      };
+      const wanted = [
+        { offset: 4500, bytes: 900 },
+        { offset: 1999, bytes: 1 },
+      ];
+      const { slices, error } = await run(source, wanted, { onBytes });
+      expect(error).toBeUndefined();
+      expect(slices.map(({ offset }) => offset)).toEqual([1000, 4000, 5000]);
+      for (const { offset, data } of slices) expect(data).toEqual(DATA.subarray(offset, offset + data.length));
+      expect(slices.at(-1)?.data.length).toBe(500);
+      expect(received).toBe(2500);
+      expect(server.requests.map(({ range }) => range)).toEqual(requested);
+    });
+
+    test("no byte of an altered slice is given out, and those before it are", async () => {
+      const source = await serve(altered(4123), { ranges });
+      const { slices, error } = await run(source, WHOLE);
+      expect(slices.map(({ offset }) => offset)).toEqual([0, 1000, 2000, 3000]);
+      expect(error).toBeInstanceOf(BundleError);
+      expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 4 });
+      expect((error as Error).message).toMatch(/Slice 4 of onnx\/weights\.onnx_data was altered.*SHA-256/);
+    });
+
+    test("a short file is named with slice, bytes found and expected", async () => {
+      const source = await serve(DATA.subarray(0, 5300), { ranges });
+      const { slices, error } = await run(source, WHOLE);
+      expect(slices.length).toBe(5);
+      expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 5 });
+      expect((error as Error).message).toMatch(/short: slice 5 ended after 300 of 500 bytes/);
+    });
   });
 
-  test("a short file is named with slice, bytes found and expected", async () => {
-    const source = await serve(DATA.subarray(0, 5300), { ranges });
-    const { slices, error } = await run(source, WHOLE);
-    expect(slices.length).toBe(5);
-    expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 5 });
-    expect((error as Error).message).toMatch(/short: slice 5 ended after 300 of 500 bytes/);
+  test("a missing file is named with its address", async () => {
+    const { error } = await run(await serve(undefined), WHOLE);
+    expect(error).toMatchObject({ code: "BundleError", file: FILE });
+    expect((error as Error).message).toContain(`is missing at ${server.url}${FILE}`);
   });
-});
 
-test("a missing file is named with its address", async () => {
-  const { error } = await run(await serve(undefined), WHOLE);
-  expect(error).toMatchObject({ code: "BundleError", file: FILE });
-  expect((error as Error).message).toContain(`is missing at ${server.url}${FILE}`);
-});
-
-test("a server that cannot be reached is an error in words", async () => {
-  const source = await serve(DATA);
-  await server.close();
-  const { error } = await run(source, WHOLE);
-  expect(error).toMatchObject({ code: "BundleError", file: FILE });
-  expect((error as Error).message).toMatch(/broke off.*Check the connection/);
-});
-
-test("a connection that breaks in the middle is told with its slice", async () => {
-  const source = await serve(DATA);
-  server.stalled.add(FILE);
-  const { slices, error } = await run(source, WHOLE, { onBytes: afterTwoSlices(server.close) });
-  expect(slices.map(({ offset }) => offset)).toEqual([0, 1000]);
-  expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 2 });
-});
-
-test("an abort ends a download that has stalled", async () => {
-  const source = await serve(DATA);
-  server.stalled.add(FILE);
-  const controller = new AbortController();
-  const onBytes = afterTwoSlices(() => controller.abort());
-  const { slices, error } = await run(source, WHOLE, { signal: controller.signal, onBytes });
-  expect(error).toBeInstanceOf(AbortError);
-  expect(slices.map(({ offset }) => offset)).toEqual([0, 1000]);
-});
-
-test("one slice at a time is held: the next is not read before the sink is done", async () => {
-  const source = await serve(DATA);
-  const log: string[] = [];
-  await download(source, WHOLE, async (offset) => {
-    log.push(`begin ${offset}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    log.push(`end ${offset}`);
+  test("a server that cannot be reached is an error in words", async () => {
+    const source = await serve(DATA);
+    await server.close();
+    const { error } = await run(source, WHOLE);
+    expect(error).toMatchObject({ code: "BundleError", file: FILE });
+    expect((error as Error).message).toMatch(/broke off.*Check the connection/);
   });
-  const offsets = [0, 1000, 2000, 3000, 4000, 5000];
-  expect(log).toEqual(offsets.flatMap((offset) => [`begin ${offset}`, `end ${offset}`]));
+
+  test("a connection that breaks in the middle is told with its slice", async () => {
+    const source = await serve(DATA);
+    server.stalled.add(FILE);
+    const { slices, error } = await run(source, WHOLE, { onBytes: afterTwoSlices(server.close) });
+    expect(slices.map(({ offset }) => offset)).toEqual([0, 1000]);
+    expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 2 });
+  });
+
+  test("an abort ends a download that has stalled", async () => {
+    const source = await serve(DATA);
+    server.stalled.add(FILE);
+    const controller = new AbortController();
+    const onBytes = afterTwoSlices(() => controller.abort());
+    const { slices, error } = await run(source, WHOLE, { signal: controller.signal, onBytes });
+    expect(error).toBeInstanceOf(AbortError);
+    expect(slices.map(({ offset }) => offset)).toEqual([0, 1000]);
+  });
+
+  test("one slice at a time is held: the next is not read before the sink is done", async () => {
+    const source = await serve(DATA);
+    const log: string[] = [];
+    await download(source, WHOLE, async (offset) => {
+      log.push(`begin ${offset}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      log.push(`end ${offset}`);
+    });
+    const offsets = [0, 1000, 2000, 3000, 4000, 5000];
+    expect(log).toEqual(offsets.flatMap((offset) => [`begin ${offset}`, `end ${offset}`]));
+  });
 });
