@@ -29,6 +29,10 @@ VOCABULARY = 262_144
 MERGES = 514_906
 """As many as the published tokenizer has."""
 
+MOST_DOWNLOADING = 7 * SLICE_BYTES
+"""While weights come in: garbage that piled up with every slice would be more here already, and break DESIGN's bound
+at sizes that are too large for this test. real_tests/test_true_e2b.py has those."""
+
 SIZES = {
     **BASE,
     "vocab_size": VOCABULARY,
@@ -95,5 +99,5 @@ def test_weights_never_gather(
     watched = watch_loading(page, large_site, "large", {"hostTable": host_table})
     record_property(LOADING_LINE, f"{weights / 1e6:.0f} MB of weights, hostTable {host_table}: {watched}")
     assert len(watched.samples) > 20, "loading was hardly watched"
-    assert watched.by_stage()["download"] > SLICE_BYTES, "a slice in an ArrayBuffer shows"
+    assert SLICE_BYTES < watched.by_stage()["download"] < MOST_DOWNLOADING
     assert watched.most < MOST_BYTES
