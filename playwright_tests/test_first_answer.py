@@ -3,13 +3,15 @@
 import gzip
 import json
 import math
+import shutil
 import urllib.request
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Route, expect
 
-from playwright_tests.conftest import ChatPage
+from playwright_tests.conftest import TINY, ChatPage, run_gemtab
+from playwright_tests.serving import serving
 
 BUDGET = 150_000
 """Bytes of script, compressed, that a page may need before the first token."""
@@ -48,12 +50,23 @@ def test_nothing_was_reported_to_the_console(demo: ChatPage) -> None:
     assert demo.watched.errors == []
 
 
-def test_the_page_says_how_exact_the_bundle_is(demo: ChatPage, bundles: dict[str, Path]) -> None:
+@pytest.fixture
+def verified(bundles: dict[str, Path], tmp_path: Path) -> Path:
+    """A copy of `tiny` that was compared with its checkpoint."""
+    bundle = Path(shutil.copytree(bundles["tiny"], tmp_path / "verified"))
+    run_gemtab("verify", bundle, "--checkpoint", TINY)
+    return bundle
+
+
+def test_the_page_says_how_exact_the_bundle_is(chat_page: ChatPage, verified: Path) -> None:
     """The plan that runs in this browser is the one in f32: it has no f16."""
-    parity = json.loads((bundles["tiny"] / "parity.json").read_text())
+    parity = json.loads((verified / "parity.json").read_text())
     here = {c["against"]: c["top1"] for c in parity["comparisons"] if c["backend"] == "webgpu f32"}
     assert here["stored weights"] == 1
-    sentence = demo.page.locator("#parity")
+    with serving({"verified": verified}) as site:
+        chat_page.open(site)
+        chat_page.load()
+    sentence = chat_page.page.locator("#parity")
     expect(sentence).to_contain_text(f"over {parity['steps']} tokens")
     expect(sentence).to_contain_text("100 % of the tokens that the bundle's own weights would")
     share = math.floor(here["checkpoint"] * 1000) / 10
