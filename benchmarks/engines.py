@@ -108,7 +108,7 @@ def main() -> None:
     engines = ["gemtab", *(f"transformers.js {device}" for device in options.devices)]
     found = []
     with serving({NAME: bundle}) as site, sync_playwright() as playwright:
-        browser, adapter = _launch(playwright.chromium, chromium, site)
+        browser, adapter = launch_browser(playwright.chromium, chromium, site)
         console.print(f"{manifest.source.name}, {manifest.weights} weights, on {adapter}, Chromium {browser.version}")
         console.print(f"{options.prompt} prompt tokens, {options.steps} decoded, median of {options.runs} runs\n")
         for engine in engines:
@@ -134,7 +134,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _launch(kind: BrowserType, chromium: str, site: str) -> tuple[Browser, str]:
+def launch_browser(kind: BrowserType, chromium: str, site: str) -> tuple[Browser, str]:
     """A browser on this machine's GPU, on the software one where there is none, and the adapter's name."""
     for flags in (["--enable-features=Vulkan", "--ignore-gpu-blocklist"], [SOFTWARE_GPU, UNCLEARED]):
         browser = kind.launch(**launch_options(chromium, *flags))
