@@ -52,7 +52,9 @@ def _head(manifest: Manifest) -> Iterator[str]:
     if source.licence:
         yield f"license: {source.licence}"
     yield "library_name: gemtab"
-    yield "tags: [gemtab, webgpu, onnx, transformers.js]" if manifest.plans else "tags: [gemtab, onnx]"
+    tags = ["gemtab", *(["webgpu"] if manifest.plans else []), "onnx"]
+    tags += [] if manifest.no_transformers_js else ["transformers.js"]
+    yield f"tags: [{', '.join(tags)}]"
     yield "---"
 
 
@@ -61,8 +63,11 @@ def _introduction(manifest: Manifest) -> Iterator[str]:
     yield f"# {name.rsplit('/', 1)[-1]} for the browser"
     yield ""
     yield f"{_linked(name)}, compiled by gemtab {__version__} to static files that a page runs on its visitor's own"
-    yield "GPU, by WebGPU. Nothing that is written to it leaves the browser. The same weights serve ONNX Runtime and"
-    yield "transformers.js, by the graphs in `onnx`."
+    yield "GPU, by WebGPU. Nothing that is written to it leaves the browser. The same weights serve ONNX Runtime by the"
+    if manifest.no_transformers_js:
+        yield f"graphs in `onnx`. transformers.js does not load them: {manifest.no_transformers_js}."
+    else:
+        yield "graphs in `onnx`, which transformers.js loads too."
 
 
 def _draft_introduction(manifest: Manifest) -> Iterator[str]:

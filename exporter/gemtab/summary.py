@@ -73,6 +73,7 @@ class BundleSummary(Strict):
     plans: tuple[PlanSummary, ...]
     towers: dict[str, tuple[PlanSummary, ...]]
     draft: Draft | None
+    no_transformers_js: str | None
     parity: Parity | None
 
 
@@ -148,6 +149,7 @@ def summarise_bundle(folder: Path) -> BundleSummary:
             if entries
         },
         draft=manifest.draft,
+        no_transformers_js=manifest.no_transformers_js,
         parity=read_parity(folder),
     )
 

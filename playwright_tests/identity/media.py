@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -53,8 +54,23 @@ class Turn:
     media: tuple[Placed, ...] = ()
 
 
+class Cells(NamedTuple):
+    """A picture, or a frame of a clip, by its cells across and down."""
+
+    columns: int
+    rows: int
+    frame: bool = False
+
+
+Part = Literal["text"] | int | Cells
+"""Text, a sound of so many frames, or a picture."""
+
+_PICTURE = Cells(4, 3)
+_FRAME = Cells(2, 5, frame=True)
+
+
 class Writer:
-    """Makes a conversation of random text, pictures and sound, as far as the model takes them."""
+    """Makes a conversation of random text, pictures, frames and sound, as far as the model takes them."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
@@ -62,12 +78,12 @@ class Writer:
         self._position = 0
 
     def turns(self) -> list[Turn]:
-        """Pictures of two shapes and two sounds, in both orders, over three turns; the second has text alone."""
-        first = self._turn(["text", (4, 3), "text", 57, "text", (2, 5), "text"], 10)
-        return [first, self._turn(["text"], 8), self._turn(["text", 38, (4, 3), "text"], 10)]
+        """A picture, a frame of another shape and two sounds, in both orders, over three turns; the second has text
+        alone."""
+        first = self._turn(["text", _PICTURE, "text", 57, "text", _FRAME, "text"], 10)
+        return [first, self._turn(["text"], 8), self._turn(["text", 38, _PICTURE, "text"], 10)]
 
-    def _turn(self, parts: Sequence[str | int | tuple[int, int]], steps: int) -> Turn:
-        """parts: text, the frames of a sound, or the cells of a picture across and down."""
+    def _turn(self, parts: Sequence[Part], steps: int) -> Turn:
         ids: list[int] = []
         media: list[Placed] = []
         for part in parts:
@@ -77,13 +93,13 @@ class Writer:
                 ids += self._random.integers(30, self._spec.text.vocabulary, 17).tolist()
             else:
                 media.append(placed)
-                ids += [self._placeholder(placed.tower)] * placed.tokens
+                ids += [self._placeholder(part)] * placed.tokens
         self._position += len(ids) + steps
         return Turn(ids, steps, tuple(media))
 
-    def _medium(self, part: str | int | tuple[int, int], position: int) -> Placed | None:
-        if isinstance(part, tuple) and self._spec.vision is not None:
-            return self._picture(*part, position)
+    def _medium(self, part: Part, position: int) -> Placed | None:
+        if isinstance(part, Cells) and self._spec.vision is not None:
+            return self._picture(part.columns, part.rows, position)
         if isinstance(part, int) and self._spec.audio is not None:
             return self._sound(part, position)
         return None
@@ -106,5 +122,8 @@ class Writer:
     def _width(self, tower: Tower) -> int:
         return known(tower_graphs(self._spec)[tower].inputs[0].shape[1])
 
-    def _placeholder(self, tower: Tower) -> int:
-        return self._spec.text.media_ids[{"image": 0, "audio": 1}[tower]]
+    def _placeholder(self, part: Part) -> int:
+        image, audio, video = self._spec.text.media_ids
+        if isinstance(part, Cells):
+            return video if part.frame else image
+        return audio

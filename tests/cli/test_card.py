@@ -6,6 +6,8 @@ from pathlib import Path
 from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.card import CARD_NAME, add_parity, model_card
 from gemtab.parity.report import Comparison, Parity
+from tests.cli.conftest import Gemtab
+from tests.variants import variant
 
 PARITY = Parity(
     gemtab="1",
@@ -36,6 +38,8 @@ def test_an_export_says_what_it_is(exported: Path) -> None:
     head, body = card.split("---\n")[1:]
     assert "license: apache-2.0" in head
     assert "base_model" not in head, "a folder on this machine is no model of a hub"
+    assert "tags: [gemtab, webgpu, onnx, transformers.js]" in head
+    assert "which transformers.js loads too" in body
     for words in ("4 bits in blocks of 32", "512 tokens", "text, image, video, audio", "Not verified yet"):
         assert words in body
     assert '<gemtab-chat src="bundles/tiny/">' in body
@@ -50,6 +54,18 @@ def test_a_model_of_a_hub_is_named_as_the_base_model(exported: Path) -> None:
     assert "[google/gemma-4-E2B-it](https://huggingface.co/google/gemma-4-E2B-it)" in card
     assert "| merged adapters | mine |" in card
     assert 'src="bundles/gemma-4-E2B-it/"' in card
+
+
+def test_what_transformers_js_does_not_load_says_so(tmp_path: Path, gemtab: Gemtab) -> None:
+    """It gives no `block_ids`."""
+    source = variant("blocks", tmp_path / "blocks", with_tokenizer=True)
+    bundle = tmp_path / "bundle"
+    assert gemtab("export", source, bundle, "--weights", "f16").code == 0
+    card = (bundle / CARD_NAME).read_text()
+    assert "tags: [gemtab, webgpu, onnx]\n" in card
+    assert "transformers.js does not load them: it cannot give `block_ids`" in card
+    shown = " ".join(gemtab("inspect", bundle).out.split())
+    assert "transformers.js does not load the onnx folder: it cannot give `block_ids`" in shown
 
 
 def test_parity_is_told_once_it_is_known(exported: Path, tmp_path: Path) -> None:

@@ -78,6 +78,9 @@ def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path)
     }
     # The ring of the sliding layers holds window + chunk rows; a prompt must wrap it.
     assert report["longest_prompt"] > 64 + 256
+    # Four of text, one with a picture and a sound, one with a clip.
+    assert report["prompts"] == 6
+    assert report["media_tokens"] > 100
     for backend in ("onnx", "webgpu f32"):
         exact = measured[backend, "stored weights"]
         assert exact["max_error"] < 1e-3
@@ -91,6 +94,14 @@ def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path)
     shown = " ".join(gemtab("inspect", bundle).out.split())
     assert "Parity over" in shown
     assert json.loads(gemtab("inspect", bundle, "--json").out)["parity"] == report
+
+
+def test_verify_says_that_media_do_not_fit(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:
+    assert gemtab("export", tiny, tmp_path / "short", "--context", "96").code == 0
+    ended = gemtab("verify", tmp_path / "short", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["media_tokens"] == 0
+    assert "Towers were not compared" in " ".join(ended.err.split())
 
 
 def test_verify_finds_a_wrong_shader(gemtab: Gemtab, bundle: Path) -> None:

@@ -28,13 +28,17 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("media") / "sound.wav"
-    samples = np.sin(np.arange(16_000) / 20) * 8000
+    write_sound(path, seconds=1)
+    return path
+
+
+def write_sound(path: Path, seconds: int) -> None:
+    samples = np.sin(np.arange(16_000 * seconds) / 20) * 8000
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16_000)
         file.writeframes(samples.astype("<i2").tobytes())
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +68,24 @@ def test_media_are_part_of_the_prompt(gemtab: Gemtab, exported: Path, picture: P
     clip_items = reader.video(film).items
     assert [one.tower for one in clip_items] == ["image"] * 3 + ["audio"]
     assert tokens("--video", film) > plain + sum(one.tokens for one in clip_items)
+    # A frame less, with its stamp.
+    assert tokens("--video", film, "--frames", "2") < tokens("--video", film) - clip_items[0].tokens
 
 
 def test_detail_is_the_most_tokens_of_a_picture(exported: Path, picture: Path) -> None:
     reader = MediaReader(exported, read_manifest(exported))
     assert reader.image(picture, 70).items[0].tokens <= 70
     assert 70 < reader.image(picture, 280).items[0].tokens <= 280
+
+
+def test_a_long_sound_is_heard_in_segments_or_refused(gemtab: Gemtab, exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    write_sound(path, seconds=31)
+    reader = MediaReader(exported, read_manifest(exported))
+    assert len(reader.audio(path).items) == 2
+    result = gemtab("run", exported, "-p", QUESTION, "--audio", path, "--long-sound", "refuse")
+    assert result.code == 9
+    assert "lasts 31.0 seconds; the model hears 30 at once" in result.err.replace("\n", " ")
 
 
 def test_a_picture_is_encoded_once(exported: Path, picture: Path) -> None:

@@ -17,13 +17,14 @@ from gemtab.model.vision import vision_graph
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import TRANSFORMERS_MAX
 from tests.reference.test_towers import grid
-from tests.variants import AUDIO_ID, IMAGE_ID, TOWERS, load_transformers
+from tests.variants import AUDIO_ID, IMAGE_ID, TOWERS, VIDEO_ID, load_transformers
 
 Folder = Callable[[str], Path]
 
 
 class Prompt:
-    """Text, a picture, text, sound, text, another picture of the same size, text, as far as the model takes them."""
+    """Text, a picture, text, sound, text, another picture of the same size, text, a clip of two frames with text for
+    their stamps, text, as far as the model takes them."""
 
     def __init__(self, folder: Path) -> None:
         self.spec = load_spec(folder)
@@ -33,7 +34,7 @@ class Prompt:
         self.kinds: list[int] = []
         self.media: list[Rows] = []
         self.inputs: dict[str, Any] = {}
-        pictures, sounds = [], []
+        pictures, sounds, frames = [], [], []
         self._text(9)
         if self.spec.vision is not None:
             pictures.append(self._picture(weights))
@@ -43,10 +44,16 @@ class Prompt:
         self._text(3)
         if self.spec.vision is not None:
             pictures.append(self._picture(weights))
+            for _ in range(2):
+                self._text(4)
+                frames.append(self._picture(weights, VIDEO_ID, 2))
         self._text(20)
         if pictures:
             self.inputs["pixel_values"] = torch.stack([pixels for pixels, _ in pictures])
             self.inputs["image_position_ids"] = torch.stack([positions for _, positions in pictures])
+            self.inputs["pixel_values_videos"] = torch.stack([pixels for pixels, _ in frames])
+            self.inputs["video_position_ids"] = torch.stack([positions for _, positions in frames])
+            self.inputs["num_frames_per_video"] = torch.tensor([len(frames)])
         if sounds:
             self.inputs["input_features"] = torch.stack(sounds)
             self.inputs["input_features_mask"] = torch.ones(1, len(sounds[0]), dtype=torch.bool)
@@ -56,11 +63,13 @@ class Prompt:
         self.kinds += [0] * count
 
     def _placed(self, rows: torch.Tensor, token: int, kind: int) -> None:
-        self.media.append(Rows(len(self.ids), rows, picture=token == IMAGE_ID))
+        self.media.append(Rows(len(self.ids), rows, picture=token != AUDIO_ID))
         self.ids += [token] * len(rows)
         self.kinds += [kind] * len(rows)
 
-    def _picture(self, weights: CheckpointWeights) -> tuple[torch.Tensor, torch.Tensor]:
+    def _picture(
+        self, weights: CheckpointWeights, token: int = IMAGE_ID, kind: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Twelve soft tokens, more than the sliding window of those variants that have a short one."""
         assert self.spec.vision is not None
         graph = vision_graph(self.spec.vision, self.spec.text)
@@ -70,7 +79,7 @@ class Prompt:
         assert isinstance(width, int)
         pixels = torch.rand(len(positions), width, generator=self._random)
         made = Reference(graph, weights).run({"pixel_values": pixels, "pixel_position_ids": positions}, {})
-        self._placed(made["image_features"], IMAGE_ID, 1)
+        self._placed(made["image_features"], token, kind)
         return pixels, positions
 
     def _sound(self, weights: CheckpointWeights) -> torch.Tensor:

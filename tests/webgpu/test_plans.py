@@ -19,18 +19,19 @@ from gemtab.graph import GraphBuilder
 from gemtab.model.spec import TextSpec
 from gemtab.model.text import fill_graph, text_graph
 from gemtab.quantize import planes
+from gemtab.synth import published_config
 from tests.checkpoint.published import CONFIGS
 from tests.variants import variant
 
 SMALL = Limits(maxStorageBufferBindingSize=65536)
 
 
-def plan_of(spec: TextSpec, weight_format: WeightFormat, limits: Limits, context: int) -> Plan:
+def plan_of(spec: TextSpec, weight_format: WeightFormat, limits: Limits, context: int, media: bool = False) -> Plan:
     """The f32 plan of a model whose weights are not there: plans need only know where they would lie."""
     found = [(weight, plane) for weight in text_graph(spec).weights() for plane in planes(weight, weight_format)]
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
     stored = StoredWeights(weight_format, locations, lambda _: [1.0], limits.maxStorageBufferBindingSize)
-    builder, _ = build_text_plan(fill_graph(spec), text_graph(spec), stored, "f32", context, limits)
+    builder, _ = build_text_plan(fill_graph(spec, media), text_graph(spec), stored, "f32", context, limits)
     return builder.finish({})
 
 
@@ -57,6 +58,15 @@ def test_a_decode_layer_takes_few_dispatches(name: str) -> None:
     # With experts: two more norms, the router's scores and choice, two matrices (one in two pieces), and their sum.
     most = 15 if spec.layers[0].moe else 11 if spec.per_layer_size else 8
     assert max(counts.values()) <= most
+
+
+@pytest.mark.parametrize("size", ["12B", "26B-A4B", "31B"])
+def test_a_picture_of_the_largest_budget_is_filled_in_one_chunk(size: str) -> None:
+    """Its tokens see each other, and so must be in the cache together."""
+    spec = parse_config(published_config(size), size).text
+    assert spec.image_blocks
+    plan = plan_of(spec, "q4", Limits(), context=4096, media=True)
+    assert plan.programs["fill"].max_tokens >= 1120
 
 
 def test_the_experts_of_a_layer_are_cut_between_experts() -> None:

@@ -24,6 +24,7 @@ from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import Tower, WeightFormat
 from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, evaluate
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.checkpoint.config import parse_config
 from gemtab.errors import ContextError, DeviceError, UsageError
 from gemtab.export import export_bundle
 from gemtab.graph import Weight
@@ -34,6 +35,7 @@ from gemtab.model.vision import vision_graph
 from gemtab.parity.tolerances import TOWERS as TOLERANCES
 from gemtab.quantize import WeightReader, planes
 from gemtab.server.rerender import rerender
+from gemtab.synth import published_config
 from tests.silent import Silent
 from tests.variants import TOWERS, variant
 from tests.webgpu.towers import TowerOnDevice, as_arrays, patch_grid
@@ -130,6 +132,19 @@ def test_rows(
     for index, inputs in enumerate(media(spec, tower)):
         if index == 0 or name not in WIDE:
             assert_rows(*run.run(**inputs), activation)
+
+
+@pytest.mark.parametrize("stored", [("q4", "f16"), ("f32", "f32")])
+@pytest.mark.parametrize("tower", ["image", "audio"])
+def test_rows_of_12b_at_its_true_shape(
+    tower: Tower, stored: tuple[WeightFormat, Activation], devices: Devices, tmp_path: Path
+) -> None:
+    """Patches of 48 x 48 and frames of 640 samples, projected to 3,840 numbers."""
+    spec, (weight_format, activation) = parse_config(published_config("12B"), "12B"), stored
+    run = TowerOnDevice.make(tower_graphs(spec)[tower], tmp_path, devices(True), activation, weight_format)
+    found, expected = run.run(**next(media(spec, tower)))
+    assert expected.shape[1] == 3840
+    assert_rows(found, expected, activation)
 
 
 @pytest.mark.parametrize("weight_format", ["f32", "q4"])

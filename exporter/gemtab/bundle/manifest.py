@@ -100,7 +100,8 @@ class Draft(Strict):
 
 
 class Manifest(Strict):
-    """`gemtab.json`. plans: none where the bundle holds a drafter alone, which cannot answer without its target."""
+    """`gemtab.json`. plans: none where the bundle holds a drafter alone, which cannot answer without its target.
+    no_transformers_js: why transformers.js does not load the `onnx` folder; nothing where it does."""
 
     format: Literal[1] = MANIFEST_FORMAT
     gemtab: str
@@ -112,6 +113,7 @@ class Manifest(Strict):
     plans: tuple[PlanEntry, ...]
     towers: Towers = Towers()
     draft: Draft | None = None
+    no_transformers_js: str | None = None
     files: dict[RelativePath, FileEntry]
 
     @model_validator(mode="after")

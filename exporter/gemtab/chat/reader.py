@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,15 @@ from gemtab.media.audio_rules import AudioRules, audio_rules
 from gemtab.media.images import ImageInputs, Pixels, image_inputs, load_image
 from gemtab.media.mel import Samples
 from gemtab.media.resample import resample
-from gemtab.media.rules import PROCESSOR_CONFIG_NAME, ImageRules, image_rules, target_size, video_rules
+from gemtab.media.rules import (
+    PROCESSOR_CONFIG_NAME,
+    ImageRules,
+    LongSound,
+    VideoRules,
+    image_rules,
+    target_size,
+    video_rules,
+)
 from gemtab.media.video import load_video
 
 Source = Path | bytes
@@ -54,29 +63,39 @@ class MediaReader:
         rules = rules if detail is None else rules.within(detail)
         return Medium("image", (_picture(pixels, rules),))
 
-    def audio(self, source: Source, long: Literal["segments", "refuse"] = "segments") -> Medium:
+    def audio(self, source: Source, long: LongSound = "segments") -> Medium:
         """A sound; long: whether one that is longer than the model hears at once is cut or refused."""
         self._takes("audio")
         return self.sound(*load_audio(source), long)
 
-    def sound(self, samples: Samples, rate: int, long: Literal["segments", "refuse"] = "segments") -> Medium:
+    def sound(self, samples: Samples, rate: int, long: LongSound = "segments") -> Medium:
         """As `audio`, of samples, mono and full scale ±1, at `rate` a second."""
         rules = audio_rules(self._config)
         heard = resample(samples, rate, rules.rate)
         return Medium("audio", tuple(_sound(part, rules) for part in segments(heard, rules, long)))
 
-    def video(self, source: Source, detail: int | None = None, frames: int | None = None) -> Medium:
+    def video(
+        self, source: Source, detail: int | None = None, frames: int | None = None, long: LongSound = "segments"
+    ) -> Medium:
         """A clip: some of its frames, and its sound where it has any and the bundle takes sound. detail: the most soft
-        tokens of a frame; frames: how many are looked at; by default both as the model has them."""
+        tokens of a frame; frames: how many are looked at; by default both as the model has them. long: as of `audio`,
+        for its sound."""
         self._takes("video")
-        rules = video_rules(self._config)
-        if detail is not None:
-            rules = replace(rules, image=rules.image.within(detail))
+        rules = self._video_rules(detail)
         clip = load_video(source, rules, frames)
         items = [_seen(frame, rules.image) for frame in clip.frames]
         if clip.has_sound and "audio" in self._inputs:
-            items += self.audio(source).items
+            items += self.audio(source, long).items
         return Medium("video", tuple(items), tuple(clip.stamps))
+
+    def frames(self, frames: Sequence[Pixels], stamps: Sequence[str], detail: int | None = None) -> Medium:
+        """As `video`, of frames [height, width, 3] with their stamps and without sound."""
+        rules = self._video_rules(detail)
+        return Medium("video", tuple(_picture(frame, rules.image) for frame in frames), tuple(stamps))
+
+    def _video_rules(self, detail: int | None) -> VideoRules:
+        rules = video_rules(self._config)
+        return rules if detail is None else replace(rules, image=rules.image.within(detail))
 
     def _takes(self, kind: Literal["image", "audio", "video"]) -> None:
         if kind not in self._inputs:

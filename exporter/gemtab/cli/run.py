@@ -1,6 +1,7 @@
 """`gemtab run`."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +10,20 @@ import typer
 from gemtab.bundle.plan import HostTableChoice
 from gemtab.cli.console import byte_count, err
 from gemtab.cli.extras import require
+from gemtab.media.rules import LongSound
 
 if TYPE_CHECKING:
     from gemtab.bundle.manifest import Manifest
     from gemtab.chat.session import Content, Message, TurnStats
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How media are read: see the options of `command`."""
+
+    detail: int | None
+    frames: int | None
+    long_sound: LongSound
 
 
 def command(
@@ -23,8 +34,19 @@ def command(
     video: Annotated[list[Path] | None, typer.Option(help="A clip to watch; may be given several times.")] = None,
     detail: Annotated[
         int | None,
-        typer.Option(help="Most tokens of a picture: 70, 140, 280, 560 or 1120. [default: as the model has it]"),
+        typer.Option(
+            help="Most tokens of a picture, or of each frame of a clip: 70, 140, 280, 560 or 1120. "
+            "[default: as the model has it]"
+        ),
     ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most frames of a clip that are looked at. [default: as the model has it]"),
+    ] = None,
+    long_sound: Annotated[
+        LongSound,
+        typer.Option(help="What becomes of a sound that is longer than the model hears at once: segments, or refuse."),
+    ] = "segments",
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     thinking: Annotated[
         bool, typer.Option("--thinking", help="Let the model think first; its thoughts go to stderr.")
@@ -71,7 +93,8 @@ def command(
     manifest = read_answering_manifest(bundle)
     check_files(bundle, manifest)
     text = sys.stdin.read() if prompt == "-" else prompt
-    content = _content(bundle, manifest, text, image or [], audio or [], video or [], detail)
+    how = _Reading(detail, frames, long_sound)
+    content = _content(bundle, manifest, text, image or [], audio or [], video or [], how)
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
     allowed = None if memory is None else byte_count(memory)
     executor = Executor(bundle, host_table=host_table, memory=allowed)
@@ -100,7 +123,7 @@ def _content(
     images: list[Path],
     sounds: list[Path],
     clips: list[Path],
-    detail: int | None,
+    how: _Reading,
 ) -> "Content":
     """The message."""
     if not (images or sounds or clips):
@@ -110,9 +133,9 @@ def _content(
 
     reader = MediaReader(bundle, manifest)
     media = [
-        *(reader.image(path, detail) for path in images),
-        *(reader.audio(path) for path in sounds),
-        *(reader.video(path, detail) for path in clips),
+        *(reader.image(path, how.detail) for path in images),
+        *(reader.audio(path, how.long_sound) for path in sounds),
+        *(reader.video(path, how.detail, how.frames, how.long_sound) for path in clips),
     ]
     return content_of(text, media)
 

@@ -38,6 +38,8 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
         table.add_row("trained for Q4_0", grid_words(summary.grid))
         for one in summary.grid.others:
             table.add_row("", inexact_words(one))
+    if summary.no_transformers_js:
+        table.add_row("transformers.js", f"does not load the onnx folder: {summary.no_transformers_js}")
     table.add_row("files", f"{size(sum(summary.sizes.values()))} in all")
     for kind, count in summary.sizes.items():
         table.add_row("", f"{size(count)} {kind}")
@@ -119,9 +121,10 @@ def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
 
 def print_parity(parity: Parity) -> None:
     """The parity report."""
+    media = f", {parity.media_tokens} of pictures, frames and sound" if parity.media_tokens else ""
     title = (
-        f"Parity over {parity.steps} tokens of {parity.prompts} prompts, the longest of {parity.longest_prompt} tokens "
-        f"({parity.adapter})"
+        f"Parity over {parity.steps} tokens of {parity.prompts} prompts, the longest of {parity.longest_prompt} tokens"
+        f"{media} ({parity.adapter})"
     )
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("backend")

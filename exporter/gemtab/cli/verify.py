@@ -49,6 +49,11 @@ def command(
         _check_adapters(bundle, manifest, source, adapters)
         check_files(bundle, manifest)
         parity = verify_bundle(bundle, source, progress.begin, adapters)
+    if manifest.inputs != ("text",) and not parity.media_tokens:
+        err.print(
+            f"Towers were not compared: a prompt with pictures or sound does not fit the context of {manifest.context} "
+            "tokens. Export with a longer --context to compare them."
+        )
     if as_json:
         out.file.write(parity.model_dump_json(indent=1) + "\n")
     else:

@@ -7,7 +7,6 @@ them, and `audio_inputs` makes the inputs of each segment.
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from gemtab.errors import MediaError, UsageError
 from gemtab.media.audio_rules import AudioRules
 from gemtab.media.mel import MelRules, Samples, log_mel
+from gemtab.media.rules import LongSound
 from gemtab.media.source import media_extra, named_content
 from gemtab.media.whole import is_whole
 
@@ -68,7 +68,7 @@ def load_audio(source: Path | bytes) -> tuple[Samples, int]:
         raise _unreadable(name, error.strerror or type(error).__name__) from error
 
 
-def segments(samples: Samples, rules: AudioRules, long: Literal["segments", "refuse"] = "segments") -> list[Samples]:
+def segments(samples: Samples, rules: AudioRules, long: LongSound = "segments") -> list[Samples]:
     """`samples`, at the rate of `rules`, in parts that the model can hear: each is `rules.longest`, but for the last.
 
     If the last would be too short to be heard, the one before it gives it what it needs. Raises MediaError where

@@ -3,9 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from gemtab.errors import CheckpointError, UsageError
+
+LongSound = Literal["segments", "refuse"]
+"""What becomes of a sound that is longer than a model hears at once."""
 
 PROCESSOR_CONFIG_NAME = "processor_config.json"
 """What a checkpoint says of how pictures and sound become the towers' inputs."""

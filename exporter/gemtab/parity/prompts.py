@@ -1,6 +1,6 @@
 """What the backends are compared on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from gemtab.chat.media import Medium, Placeholders, Prompt
 from gemtab.chat.session import Message, content_of
 from gemtab.chat.template import ChatTemplate
 from gemtab.chat.tokenizer import ChatTokenizer
+from gemtab.media.images import Pixels
 
 QUESTIONS = (
     "Hello! Who are you?",
@@ -25,7 +26,8 @@ STORY = (
 
 def prompts(folder: Path, manifest: Manifest, long: int, most: int) -> list[Prompt]:
     """A few prompts, as the bundle's template renders them: short ones, one of about `long` tokens that makes ring
-    caches wrap, and one with a picture and a sound as far as the bundle takes them. None is longer than `most`."""
+    caches wrap, one with a picture and a sound, and one with a clip, as far as the bundle takes them. None is longer
+    than `most`: others are left out."""
     tokenizer, template = ChatTokenizer(folder), ChatTemplate(folder)
     placeholders = Placeholders(folder, tokenizer)
 
@@ -37,24 +39,33 @@ def prompts(folder: Path, manifest: Manifest, long: int, most: int) -> list[Prom
     story_tokens = len(tokenizer.encode(STORY))
     repeats = max(1, min(-(-long // story_tokens), (most - 40) // story_tokens))
     rendered = [render(question) for question in QUESTIONS] + [render(STORY * repeats + "What did the keeper do?")]
-    if media := _media(folder, manifest):
+    for media in _media(folder, manifest):
         rendered.append(render("What do you see, and what do you hear?", *media))
     return [prompt for prompt in rendered if len(prompt.ids) <= most]
 
 
-def _media(folder: Path, manifest: Manifest) -> list[Medium]:
-    """A picture of overlapping waves of colour and a rising tone, for which no file is needed."""
+def _media(folder: Path, manifest: Manifest) -> Iterator[list[Medium]]:
+    """A picture of overlapping waves of colour and a rising tone, then a clip of two such frames, for which no files
+    are needed."""
     if manifest.inputs == ("text",):
-        return []
+        return
     from gemtab.chat.reader import MediaReader  # needs Pillow and PyAV
 
-    reader, media = MediaReader(folder, manifest), []
+    reader, still = MediaReader(folder, manifest), []
     if "image" in manifest.inputs:
-        y, x = np.mgrid[:240, :320]
-        waves = [np.sin(x / 17 + y / 41), np.sin(x / 29 - y / 13), np.sin(x * y / 2000)]
-        media.append(reader.picture((np.stack(waves, -1) * 120 + 128).astype(np.uint8)))
+        still.append(reader.picture(_waves(0)))
     if "audio" in manifest.inputs:
         seconds = np.arange(20_000) / 16_000
         tone = 0.3 * np.sin(2 * np.pi * (200 + 600 * seconds) * seconds)
-        media.append(reader.sound(tone.astype(np.float32), 16_000))
-    return media
+        still.append(reader.sound(tone.astype(np.float32), 16_000))
+    if still:
+        yield still
+    if "video" in manifest.inputs:
+        yield [reader.frames([_waves(0), _waves(2)], ["00:00", "00:01"])]
+
+
+def _waves(phase: float) -> Pixels:
+    """Overlapping waves of colour, [240, 320, 3]."""
+    y, x = np.mgrid[:240, :320]
+    waves = [np.sin(x / 17 + y / 41 + phase), np.sin(x / 29 - y / 13 - phase), np.sin(x * y / 2000)]
+    return (np.stack(waves, -1) * 120 + 128).astype(np.uint8)

@@ -5,6 +5,7 @@ export type Expr = number | ("T" | "P" | "C") | ["+" | "-" | "*" | "ceildiv" | "
 
 /**
  * `gemtab.json`. plans: none where the bundle holds a drafter alone, which cannot answer without its target.
+ * no_transformers_js: why transformers.js does not load the `onnx` folder; nothing where it does.
  */
 export interface Manifest {
   format: 1;
@@ -17,6 +18,7 @@ export interface Manifest {
   plans: PlanEntry[];
   towers: Towers;
   draft: Draft | null;
+  no_transformers_js: string | null;
   files: {
     [k: string]: FileEntry;
   };
@@ -421,6 +423,17 @@ export const MANIFEST_SCHEMA: Schema = {
    "anyOf": [
     {
      "$ref": "#/$defs/Draft"
+    },
+    {
+     "type": "null"
+    }
+   ],
+   "default": null
+  },
+  "no_transformers_js": {
+   "anyOf": [
+    {
+     "type": "string"
     },
     {
      "type": "null"
