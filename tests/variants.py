@@ -116,7 +116,7 @@ class Recipe:
 
 VARIANTS: dict[str, Recipe] = {
     "base": Recipe(),
-    "bare": Recipe({**PER_LAYER, **SHARED_KV}, kind="gemma4_text"),
+    "bare": Recipe({**PER_LAYER, **SHARED_KV, **WINDOW, **SOFTCAP, "global_head_dim": 64}, kind="gemma4_text"),
     "per_layer": Recipe(PER_LAYER),
     "shared_kv": Recipe(SHARED_KV),
     "double_wide": Recipe(DOUBLE_WIDE),
@@ -130,11 +130,13 @@ VARIANTS: dict[str, Recipe] = {
     "ragged": Recipe({"hidden_size": 80, "intermediate_size": 104}),
     "unified_12b": Recipe({**V_IS_K, **WINDOW, **SOFTCAP}, kind="gemma4_unified", scalars=True),
     "everything": Recipe({**E2B, **SOFTCAP}, scalars=True),
-    "mixed": Recipe({**V_IS_K, **MOE, **WINDOW, **SOFTCAP, "hidden_size": 128}, scalars=True),
+    "mixed": Recipe(
+        {**V_IS_K, **MOE, **WINDOW, **SOFTCAP, "hidden_size": 128, "num_global_key_value_heads": 2}, scalars=True
+    ),
     "gemma3": Recipe(GEMMA3, kind="gemma3_text"),
 }
-"""everything: as E2B. mixed: as 26B-A4B. softcap_off: everything but the softcap. ragged: columns that fill no
-whole blocks of 32."""
+"""everything: as E2B. bare: as E4B. mixed: as 26B-A4B. softcap_off: everything but the softcap. ragged: columns that
+fill no whole blocks of 32."""
 
 CODED: dict[str, Recipe] = {
     "coded": Recipe({**E2B, **SOFTCAP}, scalars=True, codes=True),
@@ -157,9 +159,10 @@ TOWERS: dict[str, Recipe] = {
         audio={**AUDIO, "hidden_size": 1024, "num_attention_heads": 8, "num_hidden_layers": 1,
                "subsampling_conv_channels": [128, 32], "output_proj_dims": 1536},
     ),
-    # Those of 26B-A4B and 31B: columns that fill no whole blocks, heads of 72, no clipping, standardised.
+    # Those of 26B-A4B and 31B: columns that fill no whole blocks, heads of 72, no clipping, standardised; with the
+    # former's text stack.
     "large_tower": Recipe(
-        {**V_IS_K, **WINDOW, "use_bidirectional_attention": "vision"},
+        {**V_IS_K, **WINDOW, **MOE, **SOFTCAP, "use_bidirectional_attention": "vision"},
         vision={**VISION, "hidden_size": 1152, "intermediate_size": 4304, "num_attention_heads": 16,
                 "num_key_value_heads": 16, "head_dim": 72, "num_hidden_layers": 1, "use_clipped_linears": False,
                 "standardize": True},

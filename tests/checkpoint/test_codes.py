@@ -17,7 +17,9 @@ from gemtab.export import choose_weights, export_bundle
 from gemtab.graph import Weight
 from gemtab.model.text import text_graph
 from gemtab.model.towers import tower_graphs
+from gemtab.parity.greedy import compare_greedy
 from gemtab.parity.text import ReferenceText
+from gemtab.parity.tolerances import arithmetic
 from tests.coded import PATTERNS
 from tests.silent import Silent
 from tests.variants import CODED, IMAGE_ID, load_transformers, transformers_logits, variant
@@ -29,6 +31,9 @@ TABLE = "model.language_model.embed_tokens"
 MOST_MOVED = 0.25
 """The share of logits that may differ from transformers', since a value on an edge fell to its other side somewhere. On
 the machine where it was measured there were none in coded_ragged and coded_tower, and 10 % in coded."""
+
+MOST_TIES = 1
+"""How many of 56 tokens may therefore be others, of nearly the same logit."""
 
 Folder = Callable[[str], Path]
 Tensors = dict[str, torch.Tensor]
@@ -85,6 +90,10 @@ def test_logits_are_those_of_transformers_but_for_edges(
     assert moved <= MOST_MOVED
     assert float((found - expected).square().mean().sqrt()) < 0.1
     assert len(set(expected.argmax(-1).tolist())) > 20
+    match = compare_greedy(expected, found.argmax(-1).tolist(), arithmetic("f32", "qat").tie)
+    record_property("tokens that differ", match.ties)
+    assert match.first_difference is None
+    assert match.ties <= MOST_TIES
 
 
 def test_rounding_of_activations_is_part_of_the_model(folder: Path) -> None:
