@@ -5,14 +5,16 @@ import io
 import wave
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from playwright_tests.conftest import ChatPage
-from tests.media.clips import clip
+from tests.media.clips import add_tone, clip, sound_alone
 
 
 def picture_bytes() -> bytes:
@@ -21,17 +23,37 @@ def picture_bytes() -> bytes:
     return file.getvalue()
 
 
+def sound_bytes(seconds: int) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes((np.sin(np.arange(16_000 * seconds) / 20) * 8000).astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def voice_bytes() -> bytes:
+    """A sound in WebM, as messengers save it."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="webm") as output:
+        add_tone(output, output.add_stream("libopus", rate=48_000), 1)
+    return file.getvalue()
+
+
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a file of each kind, and some that cannot be used."""
     folder = tmp_path_factory.mktemp("media")
     (folder / "picture.png").write_bytes(picture_bytes())
-    with wave.open(str(folder / "sound.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes((np.sin(np.arange(16_000) / 20) * 8000).astype("<i2").tobytes())
+    (folder / "sound.wav").write_bytes(sound_bytes(1))
+    (folder / "long.wav").write_bytes(sound_bytes(31))
+    (folder / "voice.webm").write_bytes(voice_bytes())
+    (folder / "voice.mp4").write_bytes(sound_alone())
     (folder / "film.webm").write_bytes(clip("webm", "libvpx", frames=3, sound=True, b="1M"))
+    (folder / "silent.mp4").write_bytes(clip("mp4", "libx264", frames=3))
+    (folder / "long.webm").write_bytes(clip("webm", "libvpx", frames=32, rate=1, sound=True, b="1M"))
+    (folder / "noise.webm").write_bytes(bytes(range(256)))
     (folder / "notes.txt").write_text("Nothing to see.")
     (folder / "empty.png").write_bytes(b"")
     (folder / "broken.png").write_bytes(picture_bytes()[:200])
@@ -79,6 +101,15 @@ def user_messages(page: Page) -> list[list[str]]:
     found: list[list[str]] = page.evaluate(
         """() => document.querySelector('gemtab-chat').messages.filter(({ role }) => role === 'user')
             .map(({ content }) => typeof content === 'string' ? ['text'] : content.map(({ type }) => type))"""
+    )
+    return found
+
+
+def first_message(page: Page) -> list[dict[str, Any]]:
+    """The parts of what the user said first, but for their bytes."""
+    found: list[dict[str, Any]] = page.evaluate(
+        """() => document.querySelector('gemtab-chat').messages[0].content.map(
+            (part) => Object.fromEntries(Object.entries(part).filter(([, value]) => !(value instanceof Blob))))"""
     )
     return found
 
@@ -206,6 +237,65 @@ def test_picture_detail_is_a_choice(chat_page: ChatPage, media: Path) -> None:
     detail = page.evaluate("document.querySelector('gemtab-chat').messages[0].content[0].detail")
     assert detail == 280
     page.get_by_label("Picture detail").select_option("default")
+
+
+def test_frames_and_detail_of_clips_are_a_choice(chat_page: ChatPage, media: Path) -> None:
+    """Sent at once, while the page still looks into the file."""
+    page = chat_page.page
+    page.get_by_label("Picture detail").select_option("140 tokens")
+    page.get_by_label("Frames").select_option("8 frames")
+    attach(chat_page, media / "silent.mp4")
+    chat_page.say("What is this?")
+    expect(chat_page.questions).to_have_count(1)
+    chat_page.ended()
+    [film, _] = first_message(page)
+    assert film == {"type": "video", "detail": 140, "frames": 8, "long": "segments"}
+    page.get_by_label("Picture detail").select_option("default")
+    page.get_by_label("Frames").select_option("default")
+
+
+def test_choices_fit_a_small_screen(chat_page: ChatPage) -> None:
+    """None is cut off by the edge of the element, which would not make the page wider."""
+    page = chat_page.page
+    before = page.viewport_size
+    assert before is not None
+    page.set_viewport_size({"width": 320, "height": 800})
+    edge = chat_page.chat.evaluate("chat => chat.getBoundingClientRect().right")
+    for label in ("Picture detail", "Frames", "Long sounds"):
+        box = page.get_by_label(label).bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] < edge, label
+    page.set_viewport_size(before)
+
+
+def test_sound_in_a_container_of_clips_is_attached_as_sound(chat_page: ChatPage, media: Path) -> None:
+    """What cannot be looked into stays a clip, and why it cannot be used is said when it is sent."""
+    page = chat_page.page
+    names = ("voice.webm", "silent.mp4", "voice.mp4", "film.webm", "noise.webm")
+    attach(chat_page, *(media / name for name in names))
+    shown = page.get_by_role("list", name="Attached").locator("audio, video")
+    expect(shown).to_have_count(5)
+    kinds = shown.evaluate_all("shown => shown.map(({ ariaLabel, localName }) => [ariaLabel, localName])")
+    assert kinds == [list(pair) for pair in zip(names, ("audio", "video", "audio", "video", "video"), strict=True)]
+    for name in ("silent.mp4", "film.webm", "noise.webm"):
+        page.get_by_role("button", name=f"Remove {name}").click()
+    ask(chat_page, "What do I say?")
+    assert first_message(page)[:2] == [{"type": "audio", "long": "segments"}] * 2
+
+
+@pytest.mark.parametrize("name", ["long.wav", "long.webm"])
+def test_sound_longer_than_the_model_hears_is_refused_by_choice(chat_page: ChatPage, media: Path, name: str) -> None:
+    """That of clips as well."""
+    page = chat_page.page
+    page.get_by_label("Long sounds").select_option("refused")
+    attach(chat_page, media / name)
+    shown = page.get_by_role("list", name="Attached").get_by_label(name, exact=True)
+    expect(shown).to_be_visible()
+    chat_page.say("What do I say?")
+    expect(page.get_by_role("log").get_by_role("alert")).to_contain_text("the model hears 30 at once")
+    page.get_by_role("button", name=f"Remove {name}").click()
+    chat_page.field.fill("")
+    page.get_by_label("Long sounds").select_option("in parts")
 
 
 @pytest.mark.parametrize(("button", "device"), [("Record", "microphone"), ("Camera", "camera")])

@@ -28,6 +28,7 @@ export class Attachments {
   readonly #refuse: (reason: string) => void;
   #kinds: readonly Kind[] = [];
   #waiting: Waiting[] = [];
+  #settled = Promise.resolve();
 
   constructor(actions: { refuse(reason: string): void }) {
     this.#refuse = (reason) => actions.refuse(reason);
@@ -56,18 +57,15 @@ export class Attachments {
     return this.#waiting.length === 0;
   }
 
+  /** Settles when all that was added is shown or refused. */
+  get settled(): Promise<void> {
+    return this.#settled;
+  }
+
   add(files: Iterable<File>): void {
-    for (const file of files) {
-      const kind = kindOf(file);
-      if (kind === undefined || !this.#kinds.includes(kind)) this.#refuse(this.#notTaken(file, kind));
-      else if (file.size === 0) this.#refuse(`${file.name} is empty: it has no bytes. Choose another file.`);
-      else if (file.size > MOST_BYTES) {
-        const size = `${Math.round(file.size / 1e6)} MB`;
-        this.#refuse(
-          `${file.name} has ${size}; at most ${MOST_BYTES / 1e6} MB can be attached. Cut or shrink it first.`,
-        );
-      } else this.#show({ kind, blob: file, name: file.name });
-    }
+    // An input's list of files is empty once the input is.
+    const added = [...files];
+    this.#settled = this.#settled.then(() => this.#add(added));
   }
 
   put(attachments: readonly Attachment[]): void {
@@ -79,6 +77,20 @@ export class Attachments {
     const taken = this.#waiting.map(({ kind, blob, name }) => ({ kind, blob, name }));
     for (const waiting of [...this.#waiting]) this.#remove(waiting);
     return taken;
+  }
+
+  async #add(files: readonly File[]): Promise<void> {
+    for (const file of files) {
+      const kind = await kindOf(file);
+      if (kind === undefined || !this.#kinds.includes(kind)) this.#refuse(this.#notTaken(file, kind));
+      else if (file.size === 0) this.#refuse(`${file.name} is empty: it has no bytes. Choose another file.`);
+      else if (file.size > MOST_BYTES) {
+        const size = `${Math.round(file.size / 1e6)} MB`;
+        this.#refuse(
+          `${file.name} has ${size}; at most ${MOST_BYTES / 1e6} MB can be attached. Cut or shrink it first.`,
+        );
+      } else this.#show({ kind, blob: file, name: file.name });
+    }
   }
 
   #show(attachment: Attachment): void {
@@ -122,7 +134,21 @@ export function viewOf({ kind, name }: Pick<Attachment, "kind" | "name">, url: s
   }
 }
 
-function kindOf(file: File): Kind | undefined {
+async function kindOf(file: File): Promise<Kind | undefined> {
   const kind = file.type.split("/")[0];
-  return kind === "image" || kind === "audio" || kind === "video" ? kind : undefined;
+  if (kind === "video") return (await isSoundAlone(file)) ? "audio" : "video";
+  return kind === "image" || kind === "audio" ? kind : undefined;
+}
+
+/**
+ * Browsers go by the ending: a voice message in WebM or MP4 is "video/webm" or "video/mp4" to them. A <video> could not
+ * tell either, since it plays the sound alone of a clip whose pictures it cannot decode.
+ */
+async function isSoundAlone(file: File): Promise<boolean> {
+  try {
+    const { hasSoundAlone } = await import("../../webruntime/src/input/media.ts");
+    return await hasSoundAlone(file);
+  } catch {
+    return false; // what is wrong with it is said when it is sent
+  }
 }

@@ -54,7 +54,7 @@ export class Composer {
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.#answering) actions.stop();
-      else if (!this.empty) actions.send(this.take());
+      else void this.#send(actions.send);
     });
     if (!CSS.supports("field-sizing", "content")) this.#field.addEventListener("input", () => this.#grow());
     this.#field.addEventListener("keydown", (event) => {
@@ -124,6 +124,12 @@ export class Composer {
   rest(): void {
     this.#recorder.stop();
     this.#camera.stop();
+  }
+
+  /** What was attached a moment ago goes along, though what it is may still have to be found out. */
+  async #send(send: (draft: Draft) => void): Promise<void> {
+    await this.#attachments.settled;
+    if (!this.#answering && !this.empty) send(this.take());
   }
 
   #added(files: Iterable<File>): void {

@@ -7,17 +7,16 @@ import {
   type Content,
   type ContentPart,
   Gemma,
-  type ImageDetail,
   type Part,
   preview,
 } from "../../webruntime/src/api/index.ts";
 import type { Attachment, Kind } from "./attachments.ts";
 import css from "./chat.css?inline";
 import { Composer, type Draft } from "./composer.ts";
-import { DetailChoice } from "./detail.ts";
 import { make } from "./dom.ts";
 import { type Example, Examples } from "./examples.ts";
 import { Gate } from "./gate.ts";
+import { MediaChoices, type MediaOptions } from "./media-choices.ts";
 import { answerNote, gpuName, mediaNote } from "./numbers.ts";
 import { type AnswerView, Transcript } from "./transcript.ts";
 
@@ -37,7 +36,7 @@ export class GemtabChat extends HTMLElement {
 
   readonly #gate = new Gate({ load: () => this.#try(this.load()), cancel: () => this.#loading?.abort() });
   readonly #composer = new Composer({ send: (draft) => this.#try(this.#say(draft)), stop: () => this.stop() });
-  readonly #detail = new DetailChoice();
+  readonly #choices = new MediaChoices();
   readonly #examples = new Examples({ choose: (draft) => this.#try(this.#say(draft)) });
   readonly #transcript = new Transcript();
   readonly #gpu = make("span", { part: "gpu" });
@@ -57,7 +56,7 @@ export class GemtabChat extends HTMLElement {
 
   constructor() {
     super();
-    const foot = make("div", { part: "foot" }, this.#gpu, this.#detail.element, this.#new);
+    const foot = make("div", { part: "foot" }, this.#choices.element, this.#gpu, this.#new);
     const { log, announcer } = this.#transcript;
     const parts = [log, announcer, this.#examples.element, this.#composer.element, foot];
     this.#room = make("div", { part: "room", hidden: true }, ...parts);
@@ -196,7 +195,7 @@ export class GemtabChat extends HTMLElement {
   /** Says what was written and attached; after an error the visitor gets it back. */
   async #say(draft: Draft): Promise<void> {
     try {
-      await this.send(contentOf(draft, this.#detail.chosen));
+      await this.send(contentOf(draft, this.#choices.chosen));
     } catch (error) {
       this.#composer.put(draft);
       throw error;
@@ -257,7 +256,7 @@ export class GemtabChat extends HTMLElement {
     const kinds = gemma.inputs.filter((input): input is Kind => input !== "text");
     this.#composer.kinds = kinds;
     this.#examples.kinds = kinds;
-    this.#detail.choices = gemma.details;
+    this.#choices.offer(gemma);
     this.#enter("room");
     this.#setState("ready");
     this.#emit("ready", gemma.info);
@@ -369,19 +368,19 @@ export class GemtabChat extends HTMLElement {
 }
 
 /** Media first, as the model is used to; a draft of text alone is a string. */
-function contentOf({ text, attachments }: Draft, detail: ImageDetail | undefined): Content {
+function contentOf({ text, attachments }: Draft, options: MediaOptions): Content {
   if (attachments.length === 0) return text;
-  const media = attachments.map((attachment) => partOf(attachment, detail));
+  const media = attachments.map((attachment) => partOf(attachment, options));
   return text === "" ? media : [...media, { type: "text", text }];
 }
 
-function partOf({ kind, blob }: Attachment, detail: ImageDetail | undefined): ContentPart {
+function partOf({ kind, blob }: Attachment, { detail, frames, long }: MediaOptions): ContentPart {
   switch (kind) {
     case "image":
       return { type: "image", image: blob, detail };
     case "audio":
-      return { type: "audio", audio: blob };
+      return { type: "audio", audio: blob, long };
     case "video":
-      return { type: "video", video: blob };
+      return { type: "video", video: blob, detail, frames, long };
   }
 }

@@ -77,7 +77,7 @@ def segments(samples: Samples, rules: AudioRules, long: LongSound = "segments") 
     if long == "refuse" and len(samples) > rules.longest:
         raise MediaError(
             f"The sound lasts {len(samples) / rules.rate:.1f} seconds; the model hears {rules.longest / rules.rate:g} "
-            "at once. Cut it, or let it be heard in segments."
+            "at once. Cut it, or let it be heard in parts."
         )
     cuts = list(range(rules.longest, len(samples), rules.longest))
     if cuts:

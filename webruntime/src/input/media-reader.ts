@@ -102,7 +102,7 @@ export class MediaReader {
     return { kind: "audio", items: sound.items, stamps: [], release: sound.release };
   }
 
-  async #video({ video, frames, detail, sound }: VideoPart, signal: Signal): Promise<Medium> {
+  async #video({ video, frames, detail, sound, long = "segments" }: VideoPart, signal: Signal): Promise<Medium> {
     checkBlob(video, "video");
     const rules = clipRules(readRules(this.#processor).video, frames, detail);
     const key = `${await digestBlob(video)} video ${rules.frames} ${rules.image.maxSoftTokens}`;
@@ -110,7 +110,7 @@ export class MediaReader {
     const { tokens, stamps, hasSound } = await this.#shape(key, async () => shapeOf(await seen.get(signal)));
     if (sound && !hasSound) throw new MediaError(`${blobName(video, "The clip")} has no sound track to listen to.`);
     const heard =
-      hasSound && (sound ?? this.#hears) ? await this.#sound(video, "segments", signal) : { items: [], release() {} };
+      hasSound && (sound ?? this.#hears) ? await this.#sound(video, long, signal) : { items: [], release() {} };
     const pictures = tokens.map((count, index): Item => {
       const inputs = async (signal: Signal) =>
         pictureInputs((await seen.get(signal)).frames[index] as ImageInputs, count);

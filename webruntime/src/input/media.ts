@@ -19,4 +19,4 @@ export {
   type VideoRules,
   withBudget,
 } from "./image/rules.ts";
-export { decodeVideo, type VideoInputs, type VideoOptions } from "./video/decode.ts";
+export { decodeVideo, hasSoundAlone, type VideoInputs, type VideoOptions } from "./video/decode.ts";

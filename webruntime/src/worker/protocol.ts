@@ -75,6 +75,8 @@ export interface VideoPart {
   detail?: ImageDetail | undefined;
   /** Whether its sound is heard. By default it is where the model hears and the clip has sound. */
   sound?: boolean | undefined;
+  /** As of an AudioPart, for its sound. */
+  long?: AudioPart["long"];
 }
 
 export type MediaPart = ImagePart | AudioPart | VideoPart;

@@ -244,6 +244,7 @@ export function toyManifest(files: Files): Manifest {
     ],
     towers: { image: [], audio: [] },
     draft: null,
+    no_transformers_js: null,
     files: Object.fromEntries([...files].map(([name, data]) => [name, fileEntry(data)])),
   };
 }

@@ -26,7 +26,7 @@ export function segments(samples: Float32Array, rules: AudioRules, long: LongSou
   if (long === "refuse" && samples.length > longest) {
     throw new MediaError(
       `The sound lasts ${(samples.length / rate).toFixed(1)} seconds; the model hears ${longest / rate} at once. ` +
-        "Cut it, or let it be heard in segments.",
+        "Cut it, or let it be heard in parts.",
     );
   }
   const cuts: number[] = [];

@@ -64,6 +64,17 @@ export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoO
   }
 }
 
+/** Whether a container of clips holds a sound and no pictures. Throws where it is no such container, or damaged. */
+export async function hasSoundAlone(blob: Blob): Promise<boolean> {
+  const input = await open(blob);
+  try {
+    const tracks = await input.getTracks();
+    return tracks.some((track) => track.isAudioTrack()) && !tracks.some((track) => track.isVideoTrack());
+  } finally {
+    input.dispose();
+  }
+}
+
 /** Which of `total` frames are looked at: `count` in equal steps from the first, or all. */
 export function sample(total: number, count: number): number[] {
   const chosen = Math.min(count, total);
