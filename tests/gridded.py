@@ -19,6 +19,17 @@ def gridded(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
     return made.reshape(rows, -1)[:, :columns], scales[..., 0], numbers
 
 
+def of_codes(shape: tuple[int, int], low: int, high: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Weights whose numbers are uniform in low to high, so that blocks reach differently far: as `gridded` returns
+    them, for `shape` [rows, columns] with columns a multiple of 32; scales are positive, with all bits of f16."""
+    rows, columns = shape
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.randint(low, high + 1, (rows, columns // BLOCK, BLOCK), generator=generator).float()
+    scales = (2 ** (-12 + 10 * torch.rand(rows, columns // BLOCK, generator=generator))).to(torch.float16)
+    made = (scales.float()[..., None] * numbers).to(torch.bfloat16).float()
+    return made.reshape(rows, columns), scales, numbers
+
+
 @torch.no_grad()
 def to_grid(model: PreTrainedModel) -> None:
     """Brings every matrix of the model to such values, in place."""

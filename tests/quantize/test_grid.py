@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemtab.quantize import pack, unpack
-from tests.gridded import gridded
+from gemtab.quantize import Planes, exact_blocks, pack, unpack
+from tests.gridded import BLOCK, gridded, of_codes
 
 
 def trained(
@@ -17,15 +17,83 @@ def trained(
     return gridded(spread * torch.randn(rows, columns, generator=generator))
 
 
+def numbers_in(planes: Planes) -> torch.Tensor:
+    """The numbers from -8 to 7 of q4's planes, [rows, blocks, 32] f32."""
+    codes = torch.from_numpy(planes["codes"])
+    return torch.stack([codes & 15, codes >> 4], -1).flatten(-2).float() - 8
+
+
+def stored_by(planes: Planes) -> torch.Tensor:
+    """What a checkpoint in bf16 of q4's planes holds, [rows, columns] f32."""
+    exact = torch.from_numpy(planes["scales"]).float()[..., None] * numbers_in(planes)
+    return exact.to(torch.bfloat16).float().flatten(-2)
+
+
+def random(rows: int, columns: int, seed: int) -> torch.Tensor:
+    """Ordinary weights in bf16, [rows, columns] f32."""
+    values = 0.02 * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    return values.to(torch.bfloat16).float()
+
+
+RANGES = [(-8, 7), (-7, 7), (-5, 6), (-8, 0), (0, 7), (-3, 3), (-1, 1)]
+"""Of numbers: what a training may clip to, and what a block may happen to reach."""
+
+
+@pytest.mark.parametrize(("low", "high"), RANGES)
+def test_blocks_may_reach_any_number(low: int, high: int) -> None:
+    values, scales, numbers = of_codes((512, 512), low, high, seed=7)
+    planes = pack(values, "q4")
+    assert torch.equal(stored_by(planes), values)
+    # Where a block has numbers that only one grid has, they come back, and the scale to the bits that are left. Its
+    # sign is free where -8 is not among them; up to 3, the numbers may be doubled and the scale halved.
+    found, found_scales = numbers_in(planes), torch.from_numpy(planes["scales"]).float()
+    told = (numbers.abs() == 1).any(-1) & (numbers.amax(-1) == high) & (high - low > 6)
+    sign = torch.where((numbers == -8).any(-1), 1.0, found_scales.sign())
+    assert torch.equal((found * sign[..., None])[told], numbers[told])
+    assert ((found_scales * sign / scales.float() - 1).abs() <= 2**-7)[told].all()
+
+
+@given(st.integers(0, 2**16), st.sampled_from(RANGES), st.sampled_from([-1, 1]))
+def test_scales_of_either_sign(seed: int, numbers: tuple[int, int], sign: int) -> None:
+    values = sign * of_codes((4, 128), *numbers, seed)[0]
+    assert torch.equal(stored_by(pack(values, "q4")), values)
+
+
+def test_blocks_on_a_grid_among_others() -> None:
+    """Every third block is of ordinary weights, every seventh of zeros, and the rest of four ranges."""
+    rows, blocks = 300, 21
+    ranges = [of_codes((rows, blocks * BLOCK), low, high, seed=low)[0] for low, high in RANGES[:4]]
+    kinds = torch.arange(rows * blocks)
+    flat = torch.stack([values.reshape(-1, BLOCK) for values in ranges])[kinds % 4, kinds]
+    ordinary, zero = kinds % 3 == 0, kinds % 7 == 0
+    free = random(rows, blocks * BLOCK, 3)
+    flat[ordinary] = free.reshape(-1, BLOCK)[ordinary]
+    flat[zero] = 0
+    planes = pack(flat.reshape(rows, -1), "q4")
+    same = (stored_by(planes).reshape(-1, BLOCK) == flat).all(-1)
+    assert torch.equal(same, ~ordinary | zero)
+    # Ordinary blocks are packed as they are where no block is on a grid.
+    alone, off = pack(free, "q4"), (ordinary & ~zero).numpy()
+    for name in ("codes", "scales"):
+        packed, expected = (each[name].reshape(rows * blocks, -1) for each in (planes, alone))
+        assert (packed[off] == expected[off]).all()
+
+
+def test_ordinary_weights_pass_for_no_grid() -> None:
+    free = random(2048, 512, 11)
+    assert exact_blocks(free, pack(free, "q4")) == 0
+    # Nor where there is a grid beside them, so that each block is looked at.
+    mixed = torch.cat([free, of_codes((2048, 512), -7, 7, seed=1)[0]], dim=1)
+    same = (stored_by(pack(mixed, "q4")) == mixed).reshape(2048, -1, BLOCK).all(-1)
+    assert not same[:, :16].any() and same[:, 16:].all()
+
+
 @given(st.integers(0, 2**16), st.sampled_from([1e-3, 0.02, 1.0, 30.0]))
 def test_every_value_is_scale_times_code_in_bf16(seed: int, spread: float) -> None:
     values, _, numbers = trained(8, 128, seed, spread)
     planes = pack(values, "q4")
-    codes = torch.from_numpy(planes["codes"])
-    found = torch.stack([codes & 15, codes >> 4], -1).flatten(-2).float() - 8
-    assert torch.equal(found, numbers)
-    exact = torch.from_numpy(planes["scales"]).float()[..., None] * found
-    assert torch.equal(exact.to(torch.bfloat16).float().reshape(values.shape), values)
+    assert torch.equal(numbers_in(planes), numbers)
+    assert torch.equal(stored_by(planes), values)
 
 
 def test_scales_are_nearer_than_requantising_would_have_them() -> None:

@@ -92,17 +92,19 @@ def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.T
 
     The value of largest magnitude, with its sign, becomes code 0, the end of the range that reaches one further
     (as ONNX Runtime and GGUF's Q4_0 do it). Codes are taken against the scale as f16 rounds it, since that is the
-    scale they will be multiplied by. Weights that were trained for Q4_0 keep the scales that they were trained with.
+    scale they will be multiplied by. Weights that were trained for Q4_0 keep the codes and scales that they were
+    trained with.
     """
     zero = zero_point(weight_format)
     columns = padded_columns(rows.shape[1])
     values = pad(rows.float(), (0, columns - rows.shape[1])).reshape(-1, columns // BLOCK, BLOCK)
     low, high = values.amin(-1), values.amax(-1)  # torch.aminmax is four times as slow along an axis
-    scales = _to_f16(torch.where(high > -low, high, low) / -zero)
+    largest = torch.where(high > -low, high, low)
+    scales = _to_f16(largest / -zero)
     inverse = torch.where(scales == 0, 0.0, 1.0 / scales.float())
     codes = (values * inverse[..., None]).add_(zero + 0.5).clamp_(0, 2 * zero - 1).to(torch.uint8)
     if weight_format == "q4":
-        scales = on_grid(values, codes, scales)
+        codes, scales = on_grid(values, codes, scales, largest)
         codes = _joined(codes, 4)
     return codes, scales
 
