@@ -24,6 +24,7 @@ from gemtab.bundle.onnx_files import (
     PREPROCESSOR_FILE,
     TOWER_STEMS,
     graph_file,
+    no_transformers_js,
     preprocessor_config,
     transformers_js_config,
 )
@@ -31,8 +32,11 @@ from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
-from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, Opened, adapted, open_checkpoint
+from gemtab.checkpoint.adapter import WEIGHTS_NAME as ADAPTER_WEIGHTS
+from gemtab.checkpoint.config import CONFIG_NAME, parse_config
 from gemtab.checkpoint.fingerprint import fingerprint
+from gemtab.checkpoint.source import Files, FolderFiles
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
 from gemtab.grid_report import grid_report
@@ -93,29 +97,72 @@ def export_bundle(
     """
     progress.begin("Reading the checkpoint", 0)
     opened = open_checkpoint(source)
-    taken = choose_inputs(opened.spec, inputs)
-    spec = _limited_to(opened.spec, taken)
-    _check_plans(spec)
-    weights = weights or choose_weights(spec)
-    check_weights(spec, weights, adapters)
+    chosen = _choose(opened.spec, opened.files, weights, context, inputs, adapters)
+    spec, weights = chosen.spec, chosen.weights
+    _check_patterns(spec)
     reader = CheckpointWeights(adapted(opened.tensors, adapters), spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
-    texts = {name: opened.files.text(name) for name in ("config.json", *copied_files(opened, taken))}
-    context = choose_context(spec, context)
     check_output(out, force)
     layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
     made_of = fingerprint(source, adapters, repr([weights, layouts]))
     described = _described(name or opened.name, opened, adapters)
     limits = limits or Limits()
-    export = _Export(texts, described, spec, taken, reader, weights, context, limits, slice_bytes, progress)
+    texts, taken = chosen.texts, chosen.inputs
+    export = _Export(texts, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
     copied = sum(len(text.encode()) for text in texts.values())
     with partial(out, made_of, [*layouts.values()], copied) as unfinished:
         return export.write(unfinished, layouts)
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """What is exported, as far as config and options say. texts: the files that are copied."""
+
+    spec: ModelSpec
+    inputs: tuple[Input, ...]
+    weights: WeightFormat
+    context: int
+    texts: Mapping[str, str]
+
+
+def check_without_weights(
+    folder: Path,
+    weights: WeightFormat | None,
+    context: int | None,
+    inputs: Sequence[str] | None,
+    adapters: Sequence[Path],
+) -> None:
+    """Raises what export_bundle would for a checkpoint's folder and these options, as far as that is known before its
+    weights are there."""
+    files = FolderFiles(folder)
+    config = json.loads(files.text(CONFIG_NAME))
+    spec = parse_config(config if isinstance(config, dict) else {}, str(folder / CONFIG_NAME))
+    _choose(spec, files, weights, context, inputs, adapters)
+
+
+def _choose(
+    spec: ModelSpec,
+    files: Files,
+    weights: WeightFormat | None,
+    context: int | None,
+    inputs: Sequence[str] | None,
+    adapters: Sequence[Path],
+) -> _Chosen:
+    """What is exported; reads no tensor of the checkpoint. Raises as export_bundle does."""
+    taken = choose_inputs(spec, inputs)
+    spec = _limited_to(spec, taken)
+    _check_plans(spec)
+    weights = weights or choose_weights(spec)
+    check_weights(spec, weights, adapters)
+    for adapter in adapters:
+        Checkpoint.of_file(adapter, ADAPTER_WEIGHTS)
+    texts = {name: files.text(name) for name in (CONFIG_NAME, *copied_files(spec, files, taken))}
+    return _Chosen(spec, taken, weights, choose_context(spec, context), texts)
+
+
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
-    """Raises UsageError where the format is not for these weights, CheckpointError where no codes are described."""
+    """Raises UsageError where the format is not for these weights."""
     codes = spec.text.codes
     if codes is None:
         if weights == "qat":
@@ -128,6 +175,13 @@ def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Pat
         )
     if adapters:
         raise UsageError("--adapter: adapters cannot be merged into codes. Merge them into the unquantised checkpoint.")
+
+
+def _check_patterns(spec: ModelSpec) -> None:
+    """Raises CheckpointError where no codes are described: patterns speak of names that only the tensors tell."""
+    codes = spec.text.codes
+    if codes is None:
+        return
     matrices = [weight for graph in _graphs(spec).values() for weight in graph.weights()]
     if codes.names_none_of([source for weight in matrices for source in weight.sources]):
         raise CheckpointError(
@@ -173,12 +227,12 @@ def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
     )
 
 
-def copied_files(opened: Opened, inputs: Sequence[Input]) -> tuple[str, ...]:
+def copied_files(spec: ModelSpec, files: Files, inputs: Sequence[Input]) -> tuple[str, ...]:
     """The checkpoint's files that a bundle has beside config and weights. An assistant has its target's tokenizer, and
     may say how many tokens to draft."""
-    if opened.spec.assistant is None:
+    if spec.assistant is None:
         return needed_files(inputs)
-    return (GENERATION_CONFIG,) if (opened.files.where / GENERATION_CONFIG).exists() else ()
+    return (GENERATION_CONFIG,) if (files.where / GENERATION_CONFIG).exists() else ()
 
 
 def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
@@ -288,6 +342,7 @@ class _Export:
             plans=plans,
             towers=towers,
             draft=self._draft(),
+            no_transformers_js=no_transformers_js(self.spec),
             files=digest_files(out, files, self.slice_bytes, self.progress.advance),
         )
 

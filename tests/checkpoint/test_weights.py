@@ -209,6 +209,50 @@ def test_an_index_that_promises_what_a_shard_lacks(folder: Path) -> None:
         read_all(folder)
 
 
+def hold_all_in_both(folder: Path) -> list[str]:
+    tensors = load_file(folder / FILE)
+    first, second = shard(folder)
+    save_file(tensors, second)
+    names = load_file(first).keys()
+    return [f"tensor {min(names)} is in {first.name} and in {second.name}, and so are {len(names) - 1} more"]
+
+
+def list_one_twice(folder: Path) -> list[str]:
+    first, second = shard(folder)
+    name = min(load_file(first))
+    text = (folder / INDEX).read_text()
+    (folder / INDEX).write_text(text.replace('"weight_map": {', f'"weight_map": {{"{name}": "{second.name}", '))
+    return [f"{INDEX} lists {name} twice", "one file of this folder for each tensor"]
+
+
+def keep_the_single_file(folder: Path) -> list[str]:
+    whole = (folder / FILE).read_bytes()
+    shard(folder)
+    (folder / FILE).write_bytes(whole)
+    return [f"has {FILE} and {INDEX}, which lists other files", f"Remove {FILE} if the shards", f"{INDEX} if it is"]
+
+
+def keep_another_prefix(folder: Path) -> list[str]:
+    name = PREFIX + DOWN
+    rewrite(folder, lambda tensors: tensors.update({f"model.{DOWN}": tensors[name] + 1}))
+    return [f"tensors {name} ({FILE}) and model.{DOWN} ({FILE})", "the same weight under two prefixes"]
+
+
+@pytest.mark.parametrize("spoil", [hold_all_in_both, list_one_twice, keep_the_single_file, keep_another_prefix])
+def test_of_two_tensors_none_is_picked(spoil: Callable[[Path], list[str]], folder: Path) -> None:
+    named = spoil(folder)
+    with pytest.raises(CheckpointError) as caught:
+        read_all(folder)
+    for words in named:
+        assert words in str(caught.value)
+
+
+def test_an_index_may_list_the_single_file(folder: Path, pristine: Path) -> None:
+    weight_map = dict.fromkeys(load_file(folder / FILE), FILE)
+    (folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    assert_same(read_all(folder), read_all(pristine))
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": {"a": "../secret"}}', '{"weight_map": {"a": 3}}'])
 def test_a_damaged_index(text: str, folder: Path) -> None:
     (folder / INDEX).write_text(text)

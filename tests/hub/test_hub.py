@@ -10,7 +10,8 @@ import pytest
 from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.export import export_bundle
 from gemtab.resources import tiny_checkpoint
-from tests.cli.conftest import Ended, ended, start_gemtab
+from tests.cli.conftest import Ended, edit_json, ended, start_gemtab
+from tests.cli.test_bad_output import SMALL_DISK, can_mount, in_a_namespace
 from tests.hub.server import COMMIT, TOKEN, Hub, serving
 from tests.silent import Silent
 
@@ -31,9 +32,9 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 def run(hub: Hub, tmp_path: Path) -> Run:
     """Runs `gemtab` with its own cache of the hub's, in a folder of its own."""
 
-    def run(*arguments: str | Path, url: str | None = None, **environment: str) -> Ended:
+    def run(*arguments: str | Path, url: str | None = None, before: tuple[str, ...] = (), **environment: str) -> Ended:
         settings = {"HF_ENDPOINT": url or hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
-        return ended(start_gemtab(*arguments, environment={**settings, **environment}))
+        return ended(start_gemtab(*arguments, before=before, environment={**settings, **environment}))
 
     return run
 
@@ -102,6 +103,65 @@ def test_what_the_hub_does_not_give(
     hub.gated = ("maker/gated",)
     more = [] if revision is None else ["--revision", revision]
     run("export", model, tmp_path / "out", *more).refused(10, *words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "code", "words"),
+    [
+        ({"model_type": "llama"}, [], 3, ("model_type is 'llama'", "gemma4")),
+        ({}, ["--weights", "qat"], 2, ("--weights qat", "no codes of its own")),
+        ({}, ["--context", "1000000"], 2, ("--context 1000000 is out of range",)),
+        ({}, ["--inputs", "text,smell"], 2, ("--inputs", "'smell'")),
+        ({}, ["--adapter", "nowhere"], 3, ("nowhere/adapter_model.safetensors is missing",)),
+    ],
+)
+def test_what_needs_no_weights_is_checked_before_they_are_downloaded(
+    run: Run,
+    hub: Hub,
+    tmp_path: Path,
+    changes: dict[str, object],
+    options: list[str],
+    code: int,
+    words: tuple[str, ...],
+) -> None:
+    hub.models["maker/other"] = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "other"))
+    edit_json(tmp_path / "other" / "config.json", **changes)
+    run("export", "maker/other", tmp_path / "out", *options).refused(code, *words)
+    asked = {name for name, _ in hub.asked}
+    assert "config.json" in asked and "model.safetensors" not in asked
+
+
+def test_what_was_downloaded_before_a_refusal_is_kept(run: Run, hub: Hub, tmp_path: Path) -> None:
+    run("export", MODEL, tmp_path / "out", "--weights", "qat").refused(2, "--weights qat")
+    run("export", MODEL, tmp_path / "out", HF_HUB_OFFLINE="1").refused(10, "not whole, in the cache", "HF_HUB_OFFLINE")
+    hub.asked.clear()
+    result = run("export", MODEL, tmp_path / "out")
+    assert result.code == 0, result.err
+    assert {name for name, _ in hub.asked} == {"model.safetensors"}
+
+
+def test_a_chats_files_are_missed_before_the_weights_are_downloaded(run: Run, hub: Hub, tmp_path: Path) -> None:
+    hub.models["maker/base"] = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "base"))
+    (tmp_path / "base" / "chat_template.jinja").unlink()
+    run("export", "maker/base", tmp_path / "out").refused(3, "chat_template.jinja is missing")
+    assert "model.safetensors" not in {name for name, _ in hub.asked}
+
+
+if can_mount():
+
+    def test_weights_that_the_caches_disk_has_no_room_for_are_not_begun(run: Run, hub: Hub, tmp_path: Path) -> None:
+        disk, size = tmp_path / "disk", (tiny_checkpoint() / "model.safetensors").stat().st_size
+        before = in_a_namespace(disk, SMALL_DISK, size="4m")
+        ending = run("export", MODEL, tmp_path / "out", before=before, HF_HOME=str(disk))
+        ending.refused(8, MODEL, str(disk), f"{size:,} bytes more", "the disk has 4,", "HF_HOME")
+        assert "model.safetensors" not in {name for name, _ in hub.asked}
+
+    def test_a_caches_disk_that_fills_on_the_way(run: Run, tmp_path: Path) -> None:
+        """The tokenizer is larger than the disk, and of the small files none is asked for beforehand."""
+        disk = tmp_path / "disk"
+        before = in_a_namespace(disk, SMALL_DISK, size="64k")
+        ending = run("export", MODEL, tmp_path / "out", before=before, HF_HOME=str(disk))
+        ending.refused(8, MODEL, str(disk), "bytes more, and the disk has", "free", "HF_HOME", "are kept")
 
 
 def test_no_network(run: Run, tmp_path: Path) -> None:

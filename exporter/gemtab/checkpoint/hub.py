@@ -1,17 +1,22 @@
 """Checkpoints from a model hub, by their id there: downloaded into the hub's own cache, or taken from it.
 
-A download goes on where a connection broke off, and files that are whole are not downloaded again. `HF_ENDPOINT`,
-`HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean to huggingface_hub.
+The weights come last, when all that can be known without them is. A download goes on where a connection broke off, and
+files that are whole are not downloaded again. `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they
+mean to huggingface_hub.
 """
 
 import re
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from gemtab.errors import HubError, UsageError
+from gemtab.errors import HubError, OutputError, UsageError
 from gemtab.output import disk_full
 
-FILES = (
-    "*.safetensors",
+WEIGHTS = "*.safetensors"
+TEXTS = (
     "*.safetensors.index.json",
     "config.json",
     "generation_config.json",
@@ -21,7 +26,8 @@ FILES = (
     "processor_config.json",
     "README.md",
 )
-"""What is downloaded of a repository, as far as it is there. README.md says which licence a model has."""
+"""What is downloaded of a repository beside the weights, as far as it is there. README.md says which licence a model
+has."""
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -31,13 +37,19 @@ def is_hub_id(source: str) -> bool:
     return not Path(source).exists() and _ID.fullmatch(source) is not None
 
 
-def checkpoint_folder(source: str, revision: str | None = None, show_progress: bool = False) -> Path:
+def checkpoint_folder(
+    source: str,
+    revision: str | None = None,
+    show_progress: bool = False,
+    check: Callable[[Path], None] | None = None,
+) -> Path:
     """Where a checkpoint is: a folder or GGUF file that is there already, or an id on a hub, downloaded as far as it is
     not yet.
 
     revision: a branch, tag or commit there, by default the main branch.
+    check: is given a hub's checkpoint when all but the weights is there; where it raises, they are not downloaded.
     Raises UsageError where `source` is neither, or a folder is given a revision; HubError where the hub does not give
-    it.
+    it; OutputError where it does not fit on the disk.
     """
     if not is_hub_id(source):
         if not Path(source).exists():
@@ -48,17 +60,76 @@ def checkpoint_folder(source: str, revision: str | None = None, show_progress: b
         if revision is not None:
             raise UsageError(f"--revision {revision} is for models of the hub, and {source} is here.")
         return Path(source)
-    return _download(source, revision, show_progress)
+    return _download(source, revision, show_progress, check)
 
 
-def _download(model: str, revision: str | None, show_progress: bool) -> Path:
+def _download(model: str, revision: str | None, show_progress: bool, check: Callable[[Path], None] | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    shown = show_progress and not are_progress_bars_disabled()
+    disable_progress_bars()
+    with _refusals_explained(model, revision):
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*TEXTS]))
+    if not (folder / "config.json").exists():
+        raise HubError(f"{model} has no config.json on the hub: it is not a checkpoint as transformers saves it.")
+    if check is not None:
+        check(folder)
+    needed, free = _bytes_to_come(model, revision), _free_bytes()
+    if needed is not None:
+        # A snapshot's folder is called as its commit: the branch may have moved on since.
+        revision = folder.name
+        # What earlier downloads left half done: some releases of huggingface_hub go on with it.
+        begun = sum(path.stat().st_size for path in (folder.parents[1] / "blobs").glob("*.incomplete"))
+        if needed - begun > free:
+            raise _no_room(model, needed, free)
+    if shown:
+        enable_progress_bars()
+    with _refusals_explained(model, revision):
+        return Path(snapshot_download(model, revision=revision, allow_patterns=[WEIGHTS, *TEXTS]))
+
+
+def _bytes_to_come(model: str, revision: str | None) -> int | None:
+    """How much is still to be downloaded; None where the hub cannot be asked."""
     from huggingface_hub import errors, snapshot_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    if not show_progress:
-        disable_progress_bars()
     try:
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=list(FILES)))
+        files = snapshot_download(model, revision=revision, allow_patterns=[WEIGHTS, *TEXTS], dry_run=True)
+    except (errors.HfHubHTTPError, OSError):
+        return None
+    return sum(file.file_size or 0 for file in files if file.will_download)
+
+
+def _free_bytes() -> int:
+    """What is free on the disk of the hub's cache, which may not be there yet."""
+    cache = _cache()
+    return shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.is_dir())).free
+
+
+def _cache() -> Path:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE).expanduser().absolute()
+
+
+def _no_room(model: str, needed: int | None, free: int) -> OutputError:
+    return OutputError(
+        f"{model} could not be downloaded to {_cache()}: the disk is too small, or your quota there used up. It takes "
+        f"{f'{needed:,} ' if needed else ''}bytes more, and the disk has {free:,} free. Make room, or let HF_HOME name "
+        "a folder on another disk, and run the same command again: files that are whole are kept."
+    )
+
+
+@contextmanager
+def _refusals_explained(model: str, revision: str | None) -> Iterator[None]:
+    """Turns what a download raises into a HubError, or an OutputError where the disk is full."""
+    from huggingface_hub import errors
+
+    try:
+        with warnings.catch_warnings():
+            # Told of by the error that follows, if it does.
+            warnings.filterwarnings("ignore", "Not enough free disk space")
+            yield
     except errors.GatedRepoError:
         raise HubError(
             f"{model} is gated: its owner wants you to accept its terms first. Open its page on the hub while logged "
@@ -79,16 +150,14 @@ def _download(model: str, revision: str | None, show_progress: bool) -> Path:
             "machine, and the hub cannot be reached. Check the name, the network, and whether HF_HUB_OFFLINE is set; "
             "files that are whole are kept."
         ) from None
-    except (errors.HfHubHTTPError, OSError) as error:
-        if disk_full(error):
-            raise
+    except (errors.HfHubHTTPError, OSError, RuntimeError) as error:
+        # A RuntimeError is hf_xet's, for whatever went wrong.
+        if disk_full(error) or "No space left on device" in str(error):
+            raise _no_room(model, _bytes_to_come(model, revision), _free_bytes()) from error
         raise HubError(
             f"The download of {model} broke off: {_first_line(error)}. Run the same command again: files that are "
             "whole are kept."
         ) from error
-    if not (folder / "config.json").exists():
-        raise HubError(f"{model} has no config.json on the hub: it is not a checkpoint as transformers saves it.")
-    return folder
 
 
 def _first_line(error: Exception) -> str:

@@ -1,9 +1,11 @@
 """The tensors of a checkpoint's safetensors files, memory-mapped and read one at a time."""
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import EllipsisType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,6 +17,9 @@ SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 DTYPES = ("F32", "F16", "BF16", "U8", "I8", "I32", "I64")
 """What tensors may be: whole numbers are codes and what describes them."""
+
+_OF_TEXT = re.compile(r"(?:model\.)?(?:language_model\.)?(?:model\.)?((?:layers|embed_tokens|norm)\..+)")
+"""A tensor of the text stack, under any of the prefixes that checkpoints have."""
 
 
 class _Slice(Protocol):
@@ -81,7 +86,7 @@ class Checkpoint:
     @classmethod
     def open(cls, folder: Path) -> "Checkpoint":
         """Open the folder's files. Raises CheckpointError if one is missing or truncated, or lacks a tensor that
-        the index promises."""
+        the index promises, and where it is not clear which of two tensors is meant."""
         listed = _read_index(folder)
         files = {name: _open_file(folder / name) for name in sorted(set(listed.values())) or [SINGLE_NAME]}
         held = {name: set(file.keys()) for name, file in files.items()}
@@ -90,7 +95,10 @@ class Checkpoint:
                 raise CheckpointError(
                     f"{folder / name} has no tensor {tensor}, which {INDEX_NAME} says it holds. Download both again."
                 )
-        return cls(folder, files, listed or dict.fromkeys(held[SINGLE_NAME], SINGLE_NAME))
+        file_of = listed or dict.fromkeys(held[SINGLE_NAME], SINGLE_NAME)
+        _check_held_once(folder, held)
+        _check_one_prefix(folder, file_of)
+        return cls(folder, files, file_of)
 
     @classmethod
     def of_file(cls, folder: Path, name: str) -> "Checkpoint":
@@ -138,16 +146,70 @@ def _read_index(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        listed = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)["weight_map"]
         assert isinstance(listed, dict)
         for tensor, name in listed.items():
             assert isinstance(tensor, str) and isinstance(name, str) and Path(name).name == name
+    except _RepeatedKeyError as error:
+        raise CheckpointError(
+            f"{path} lists {error} twice; expected one file of this folder for each tensor. Download it again."
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({type(error).__name__}): expected weight_map with a file of this folder for each "
             "tensor. Download it again."
         ) from None
+    if SINGLE_NAME not in listed.values() and (folder / SINGLE_NAME).exists():
+        raise CheckpointError(
+            f"{folder} has {SINGLE_NAME} and {INDEX_NAME}, which lists other files; expected either a single file or "
+            f"an index with its shards. Remove {SINGLE_NAME} if the shards are the model, {INDEX_NAME} if it is."
+        )
     return listed
+
+
+class _RepeatedKeyError(Exception):
+    """A JSON object has this key twice."""
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The JSON object; raises _RepeatedKeyError."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _RepeatedKeyError(key)
+        found[key] = value
+    return found
+
+
+def _check_held_once(folder: Path, held: Mapping[str, set[str]]) -> None:
+    """Raises CheckpointError where two of the files have a tensor of the same name."""
+    first: dict[str, str] = {}
+    for file, names in held.items():
+        if both := names & first.keys():
+            name = min(both)
+            raise CheckpointError(
+                f"{folder}: tensor {name} is in {first[name]} and in {file}{_and_more(len(both) - 1)}; expected each "
+                "in one file. The shards are not of the same checkpoint, or one was saved twice: download them again."
+            )
+        first |= dict.fromkeys(names, file)
+
+
+def _check_one_prefix(folder: Path, file_of: Mapping[str, str]) -> None:
+    """Raises CheckpointError where a weight of the text stack is there under two prefixes."""
+    first: dict[str, str] = {}
+    for name in sorted(file_of):
+        if match := _OF_TEXT.fullmatch(name):
+            other = first.setdefault(match[1], name)
+            if other != name:
+                raise CheckpointError(
+                    f"{folder}: tensors {other} ({file_of[other]}) and {name} ({file_of[name]}) are the same weight "
+                    "under two prefixes; expected one of them. Save the checkpoint again without the one that is left "
+                    "over."
+                )
+
+
+def _and_more(count: int) -> str:
+    return f", and so are {count} more" if count else ""
 
 
 def _open_file(path: Path) -> _File:

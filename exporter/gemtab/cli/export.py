@@ -54,13 +54,18 @@ def command(
     """
     from gemtab.checkpoint.hub import checkpoint_folder, is_hub_id
     from gemtab.cli.tables import print_bundle
-    from gemtab.export import check_output, export_bundle
+    from gemtab.export import check_output, check_without_weights, export_bundle
     from gemtab.summary import summarise_bundle
 
     taken = None if inputs is None else inputs.split(",")
     adapters = adapter or []
     check_output(out_folder, force)
-    checkpoint = checkpoint_folder(source, revision, show_progress=err.is_terminal and not as_json)
+    checkpoint = checkpoint_folder(
+        source,
+        revision,
+        show_progress=err.is_terminal and not as_json,
+        check=lambda folder: check_without_weights(folder, weights, context, taken, adapters),
+    )
     started = time.monotonic()
     with _interruption_explained(out_folder), stage_progress(quiet=as_json) as progress:
         export_bundle(
