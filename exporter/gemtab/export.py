@@ -24,7 +24,6 @@ from gemtab.bundle.onnx_files import (
     PREPROCESSOR_FILE,
     TOWER_STEMS,
     graph_file,
-    no_transformers_js,
     preprocessor_config,
     transformers_js_config,
 )
@@ -34,8 +33,9 @@ from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.adapter import WEIGHTS_NAME as ADAPTER_WEIGHTS
-from gemtab.checkpoint.config import CONFIG_NAME, parse_config
+from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
+from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
 from gemtab.checkpoint.source import Files, FolderFiles
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
@@ -135,10 +135,7 @@ def check_without_weights(
 ) -> None:
     """Raises what export_bundle would for a checkpoint's folder and these options, as far as that is known before its
     weights are there."""
-    files = FolderFiles(folder)
-    config = json.loads(files.text(CONFIG_NAME))
-    spec = parse_config(config if isinstance(config, dict) else {}, str(folder / CONFIG_NAME))
-    _choose(spec, files, weights, context, inputs, adapters)
+    _choose(read_config(folder), FolderFiles(folder), weights, context, inputs, adapters)
 
 
 def _choose(
@@ -342,7 +339,7 @@ class _Export:
             plans=plans,
             towers=towers,
             draft=self._draft(),
-            no_transformers_js=no_transformers_js(self.spec),
+            no_transformers_js=_no_transformers_js(self.spec),
             files=digest_files(out, files, self.slice_bytes, self.progress.advance),
         )
 
@@ -351,6 +348,17 @@ class _Export:
             return None
         file = graph_file(DRAFT_STEM, self.weights)
         return Draft(file=file, target_hidden=self.spec.assistant.target_hidden)
+
+
+def _no_transformers_js(spec: ModelSpec) -> str | None:
+    """Why transformers.js 4.3 does not load the graphs of this model; None where it does."""
+    if spec.assistant is not None:
+        return "it knows no drafters"
+    if spec.model_type == GEMMA3:
+        return "it expects a Gemma 3 as one graph"
+    if spec.text.image_blocks:
+        return "it cannot give `block_ids`, by which the tokens of one picture see each other"
+    return None
 
 
 def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat) -> None:

@@ -78,6 +78,16 @@ def test_a_download_that_broke_off_is_gone_on_with(run: Run, hub: Hub, tmp_path:
     assert [asked for name, asked in hub.asked if name == "model.safetensors"] == [None, "bytes=10485760-"]
 
 
+def test_a_connection_that_stays_lost_is_said_in_words(run: Run, hub: Hub, tmp_path: Path) -> None:
+    hub.lost = ("model.safetensors",)
+    result = run("export", MODEL, tmp_path / "out")
+    assert result.code == 10
+    assert "Traceback" not in result.err
+    # The client warns of each time that it tries again.
+    last = result.err.strip().splitlines()[-1]
+    assert last.startswith(f"gemtab: The download of {MODEL} broke off: ") and "Run the same command again" in last
+
+
 def test_a_folder_of_that_name_wins(run: Run, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path("exporter").resolve()))
     monkeypatch.chdir(tmp_path)

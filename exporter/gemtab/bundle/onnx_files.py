@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from gemtab.bundle.manifest import Tower, WeightFormat
-from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
-from gemtab.model.spec import ModelSpec
 
 FOLDER = "onnx"
 EMBED_STEM = "embed_tokens"
@@ -37,17 +35,6 @@ def graph_file(stem: str, weight_format: WeightFormat) -> str:
 def data_file(stem: str, weight_format: WeightFormat, index: int) -> str:
     """The bundle's path of a graph's data file number `index`, from 0."""
     return f"{graph_file(stem, weight_format)}_data" + (f"_{index}" if index else "")
-
-
-def no_transformers_js(spec: ModelSpec) -> str | None:
-    """Why transformers.js 4.3 does not load the graphs of this model; None where it does."""
-    if spec.assistant is not None:
-        return "it knows no drafters"
-    if spec.model_type == GEMMA3:
-        return "it expects a Gemma 3 as one graph"
-    if spec.text.image_blocks:
-        return "it cannot give `block_ids`, by which the tokens of one picture see each other"
-    return None
 
 
 def transformers_js_config(weight_format: WeightFormat, files: Iterable[str]) -> dict[str, Any]:

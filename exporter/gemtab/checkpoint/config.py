@@ -52,6 +52,8 @@ CONFIG_NAME = "config.json"
 _NESTED: dict[str, type[TextConfig]] = {"gemma4": TextConfig, "gemma4_unified": UnifiedTextConfig}
 _BARE: dict[str, type[TextConfig]] = {"gemma4_text": TextConfig, "gemma4_unified_text": UnifiedTextConfig}
 _NESTED_PREFIX, _BARE_PREFIX = "model.language_model.", "model."
+_PREFIXES = (_NESTED_PREFIX, _BARE_PREFIX, "language_model.model.", "")
+"""All that are known, those of older releases too."""
 
 # Those that draft for another model, with the text config that each nests; their tensors are called as a bare one's.
 _ASSISTANTS: dict[str, tuple[type[AssistantConfig], type[TextConfig]]] = {
@@ -66,12 +68,19 @@ def load_spec(folder: Path) -> ModelSpec:
     The text prefix comes from the tensor names where there are weights, from the model_type where there are none.
     Raises CheckpointError if config.json is missing, damaged, or asks for something that gemtab does not know.
     """
-    path = folder / CONFIG_NAME
-    config = _read_json(path)
-    spec = parse_config(config, str(path))
+    spec = read_config(folder)
     if not Checkpoint.is_in(folder):
         return spec
-    return spec.with_text_prefix(find_text_prefix(Checkpoint.open(folder).names(), folder))
+    checkpoint = Checkpoint.open(folder)
+    prefix = find_text_prefix(checkpoint.names(), folder)
+    _check_one_prefix(checkpoint, prefix)
+    return spec.with_text_prefix(prefix)
+
+
+def read_config(folder: Path) -> ModelSpec:
+    """The spec that the folder's config.json stands for, by itself. Raises as load_spec does."""
+    path = folder / CONFIG_NAME
+    return parse_config(_read_json(path), str(path))
 
 
 def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
@@ -226,6 +235,21 @@ def find_text_prefix(names: list[str], folder: Path) -> str:
         )
     name, ending = found[0]
     return name.removesuffix(ending)
+
+
+def _check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
+    """Raises CheckpointError where a tensor under `prefix` is there under another prefix of text stacks too."""
+    names = checkpoint.names()
+    own = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
+    for other in _PREFIXES:
+        for name in names:
+            same = own.get(name.removeprefix(other), name) if name.startswith(other) else name
+            if same != name:
+                raise CheckpointError(
+                    f"{checkpoint.folder}: tensors {same} ({checkpoint.file_of(same)}) and {name} "
+                    f"({checkpoint.file_of(name)}) are the same weight under two prefixes; expected one of them. Save "
+                    "the checkpoint again without the one that is left over."
+                )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from gemtab.errors import HubError, OutputError, UsageError
 from gemtab.output import disk_full
@@ -91,13 +92,21 @@ def _download(model: str, revision: str | None, show_progress: bool, check: Call
 
 def _bytes_to_come(model: str, revision: str | None) -> int | None:
     """How much is still to be downloaded; None where the hub cannot be asked."""
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import snapshot_download
 
     try:
         files = snapshot_download(model, revision=revision, allow_patterns=[WEIGHTS, *TEXTS], dry_run=True)
-    except (errors.HfHubHTTPError, OSError):
+    except _failures():
         return None
     return sum(file.file_size or 0 for file in files if file.will_download)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a request to the hub raises: an OSError, where a connection stays lost an error of its HTTP library, and
+    RuntimeError, hf_xet's for whatever went wrong."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (*cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__), RuntimeError)
 
 
 def _free_bytes() -> int:
@@ -150,8 +159,7 @@ def _refusals_explained(model: str, revision: str | None) -> Iterator[None]:
             "machine, and the hub cannot be reached. Check the name, the network, and whether HF_HUB_OFFLINE is set; "
             "files that are whole are kept."
         ) from None
-    except (errors.HfHubHTTPError, OSError, RuntimeError) as error:
-        # A RuntimeError is hf_xet's, for whatever went wrong.
+    except _failures() as error:
         if disk_full(error) or "No space left on device" in str(error):
             raise _no_room(model, _bytes_to_come(model, revision), _free_bytes()) from error
         raise HubError(

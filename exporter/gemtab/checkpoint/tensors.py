@@ -1,7 +1,6 @@
 """The tensors of a checkpoint's safetensors files, memory-mapped and read one at a time."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import EllipsisType
@@ -17,9 +16,6 @@ SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 DTYPES = ("F32", "F16", "BF16", "U8", "I8", "I32", "I64")
 """What tensors may be: whole numbers are codes and what describes them."""
-
-_OF_TEXT = re.compile(r"(?:model\.)?(?:language_model\.)?(?:model\.)?((?:layers|embed_tokens|norm)\..+)")
-"""A tensor of the text stack, under any of the prefixes that checkpoints have."""
 
 
 class _Slice(Protocol):
@@ -95,10 +91,8 @@ class Checkpoint:
                 raise CheckpointError(
                     f"{folder / name} has no tensor {tensor}, which {INDEX_NAME} says it holds. Download both again."
                 )
-        file_of = listed or dict.fromkeys(held[SINGLE_NAME], SINGLE_NAME)
         _check_held_once(folder, held)
-        _check_one_prefix(folder, file_of)
-        return cls(folder, files, file_of)
+        return cls(folder, files, listed or dict.fromkeys(held[SINGLE_NAME], SINGLE_NAME))
 
     @classmethod
     def of_file(cls, folder: Path, name: str) -> "Checkpoint":
@@ -109,6 +103,10 @@ class Checkpoint:
     def names(self) -> list[str]:
         """All tensor names, sorted."""
         return sorted(self._file_of)
+
+    def file_of(self, name: str) -> str:
+        """The name of the file that the tensor is in."""
+        return self._file_of[name]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The tensor's shape; raises CheckpointError if there is no such tensor."""
@@ -192,20 +190,6 @@ def _check_held_once(folder: Path, held: Mapping[str, set[str]]) -> None:
                 "in one file. The shards are not of the same checkpoint, or one was saved twice: download them again."
             )
         first |= dict.fromkeys(names, file)
-
-
-def _check_one_prefix(folder: Path, file_of: Mapping[str, str]) -> None:
-    """Raises CheckpointError where a weight of the text stack is there under two prefixes."""
-    first: dict[str, str] = {}
-    for name in sorted(file_of):
-        if match := _OF_TEXT.fullmatch(name):
-            other = first.setdefault(match[1], name)
-            if other != name:
-                raise CheckpointError(
-                    f"{folder}: tensors {other} ({file_of[other]}) and {name} ({file_of[name]}) are the same weight "
-                    "under two prefixes; expected one of them. Save the checkpoint again without the one that is left "
-                    "over."
-                )
 
 
 def _and_more(count: int) -> str:
