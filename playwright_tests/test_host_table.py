@@ -16,12 +16,14 @@ from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.memory import memory_need
 from gemtab.bundle.plan import Limits, RowsBuffer
 from gemtab.export import export_bundle
-from playwright_tests.conftest import SharedFolders
+from playwright_tests.conftest import ChatPage, SharedFolders
 from playwright_tests.serving import serving
 from tests.silent import Silent
 from tests.variants import variant
 
 CONTEXT = 512
+READBACK = 4096
+"""Bytes for what is read back, which no manifest states."""
 SMALL = 65536
 """Bytes of a binding and of a slice, so that tables come in many slices."""
 
@@ -38,6 +40,8 @@ class Case:
         """The bundle's name."""
         return f"host-{self.model.replace('_', '-')}-{self.weights}"
 
+
+SMALL_MACHINE = "Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 0.000001 })"
 
 CASES = [Case("everything", "q4"), Case("everything", "f16")]
 
@@ -60,6 +64,49 @@ _REFUSED = """async ([site, bundle, options]) => {
     } catch (error) {
         return `${error.name}: ${error.message}`;
     }
+}"""
+
+
+_SMALL_GPU = """(budget) => {
+    // Past the budget the real call is asked for more than there is.
+    const { requestDevice } = GPUAdapter.prototype;
+    GPUAdapter.prototype.requestDevice = function (descriptor) {
+        const { maxBufferSize } = this.limits;
+        const requiredLimits = { ...descriptor.requiredLimits, maxBufferSize };
+        return requestDevice.call(this, { ...descriptor, requiredLimits });
+    };
+    const left = new WeakMap();
+    const { createBuffer } = GPUDevice.prototype;
+    GPUDevice.prototype.createBuffer = function (descriptor) {
+        const remaining = (left.get(this) ?? budget) - descriptor.size;
+        left.set(this, remaining);
+        const size = remaining < 0 ? this.limits.maxBufferSize : descriptor.size;
+        return createBuffer.call(this, { ...descriptor, size });
+    };
+}"""
+"""Makes the page's GPU have so many bytes of memory for each device."""
+
+
+_COUNT_READS = """() => {
+    globalThis.reads = 0;
+    const { slice } = Blob.prototype;
+    Blob.prototype.slice = function (...range) {
+        reads += this instanceof File;
+        return slice.apply(this, range);
+    };
+}"""
+
+_READ = """async ([site, bundle]) => {
+    const { TextEngine } = await import(`${site}gemtab-engine.js`);
+    const engine = await TextEngine.load(`${site}bundles/${bundle}/`, { hostTable: "always" });
+    const readFor = async (first) => {
+        const before = reads;
+        await engine.fill(Uint32Array.from({ length: 40 }, (_, i) => first + (i % 20)));
+        return reads - before;
+    };
+    const found = [await readFor(30), await readFor(30), await readFor(60)];
+    engine.dispose();
+    return found;
 }"""
 
 
@@ -171,3 +218,52 @@ def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Pat
     for options in ({"hostTable": "always"}, {"memory": memory_need(entry, CONTEXT, "host").total}):
         message = page.evaluate(_REFUSED, [host_site, CASES[0].name, options])
         assert message.startswith("DeviceError: This browser keeps no files for the page")
+
+
+def test_a_gpu_that_runs_out_of_memory_is_handed_the_rows(
+    host_bundles: dict[str, Path], host_site: str, page: Page
+) -> None:
+    name = CASES[0].name
+    (entry,) = (one for one in read_manifest(host_bundles[name]).plans if one.activation == "f32")
+    page.goto(host_site + "example.html")
+    expected = answer(page, host_site, name)["chosen"]
+    page.evaluate(_SMALL_GPU, memory_need(entry, CONTEXT, "host").total + READBACK)
+    ranges = ranges_asked(page, host_bundles[name])
+    found = answer(page, host_site, name)
+    assert found["stats"]["tables"] == "host"
+    assert found["chosen"] == expected
+    assert _span(ranges) <= (host_bundles[name] / table_of(host_bundles[name]).file).stat().st_size, "it came once"
+    message = page.evaluate(_REFUSED, [host_site, name, {"hostTable": "never"}])
+    assert message.startswith("DeviceError: The GPU has too little memory (")
+
+
+def test_a_small_machine_keeps_the_table_out_of_its_memory(host_site: str, page: Page) -> None:
+    page.add_init_script(SMALL_MACHINE)
+    page.goto(host_site + "example.html")
+    assert answer(page, host_site, CASES[0].name)["stats"]["tables"] == "host"
+    assert answer(page, host_site, CASES[0].name, hostTable="never")["stats"]["tables"] == "gpu"
+
+
+def test_rows_that_are_on_the_gpu_are_not_read_again(host_site: str, page: Page) -> None:
+    page.goto(host_site + "example.html")
+    page.evaluate(_COUNT_READS)
+    first, again, others = page.evaluate(_READ, [host_site, CASES[0].name])
+    assert first > 0
+    assert again == 0, "all of them are still there"
+    assert others > 0
+
+
+def test_the_page_says_where_the_table_will_be(
+    host_bundles: dict[str, Path], host_site: str, chat_page: ChatPage
+) -> None:
+    bundle = host_bundles[CASES[0].name]
+    (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
+    chat_page.page.add_init_script(SMALL_MACHINE)
+    chat_page.open(host_site)
+    chat_page.page.locator("#bundle").select_option(f"bundles/{bundle.name}/")
+    facts, notice = (chat_page.chat.locator(f"[part={part}]") for part in ("facts", "notice"))
+    facts.get_by_text("of the GPU's memory").wait_for()
+    need, stored = memory_need(entry, CONTEXT, "host").total, entry.memory.tables
+    assert f"It takes up to {need / 1e6:.1f} MB of the GPU's memory." in facts.inner_text()
+    assert f"Another {stored / 1e6:.1f} MB stays in the browser's storage." in facts.inner_text()
+    assert "less than the model takes. Choose a smaller one." in notice.inner_text()

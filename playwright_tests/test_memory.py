@@ -151,5 +151,5 @@ def test_the_page_says_it_before_anything_is_loaded(
     facts = chat_page.chat.locator("[part=facts]").inner_text()
     # SwiftShader has no f16.
     needed = memory_need(entry_of(memory_bundles["seeing-q8"], "f32"), CONTEXT).total
-    assert f"It takes {needed / 1e6:.1f} MB of the GPU's memory, and " in facts
+    assert f"It takes up to {needed / 1e6:.1f} MB of the GPU's memory, and " in facts
     assert "more at the first picture or sound" in facts

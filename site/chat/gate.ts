@@ -80,15 +80,20 @@ export class Gate {
   }
 }
 
-function memorySentence({ text, towers }: Preview["memory"]): string {
+function memorySentence({ text, towers, stored }: Preview["memory"]): string {
   const more = towers > 0 ? `, and ${bytes(towers)} more at the first picture or sound` : "";
-  return `It takes ${bytes(text)} of the GPU's memory${more}.`;
+  const spared = stored > 0 ? ` Another ${bytes(stored)} stays in the browser's storage.` : "";
+  return `It takes up to ${bytes(text)} of the GPU's memory${more}.${spared}`;
 }
 
 /** Whatever memory a GPU has of its own, the machine's is what most have to share. */
 function memoryWarning({ text, machine }: Preview["memory"]): string {
-  if (machine === undefined || text < machine) return "";
-  return `This device has about ${bytes(machine)} of memory, less than the model takes. Choose a smaller one.`;
+  if (machine === undefined || text < machine / 2) return "";
+  const [verdict, advice] =
+    text < machine
+      ? ["which may be too little for the model", "If it does not load, close other tabs or choose a smaller one."]
+      : ["less than the model takes", "Choose a smaller one."];
+  return `This device has about ${bytes(machine)} of memory, ${verdict}. ${advice}`;
 }
 
 function softwareWarning({ software }: AdapterSummary): string {

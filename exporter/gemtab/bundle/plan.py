@@ -104,11 +104,13 @@ class StateBuffer(Strict):
 
 
 class RowsBuffer(Strict):
-    """The rows of the step's tokens of a table that lies on the host, one after another: row t, of `row_bytes` bytes,
-    is that of token t's id, which begins at `offset` + id * `row_bytes` of `file`. Executors write them before a step.
+    """Rows of a table that lies on the host: `places` of them, which executors keep for ids that come again. Before a
+    step they write into it the rows of the step's ids that are not there yet, in the place of those that were needed
+    longest ago, and tell by the control buffer `places` where each token's is: at the same place in all such buffers.
 
-    rows: how many the table has. An id in `replaced` counts as `by`. bytes: of as many tokens as the largest step has,
-    a multiple of 4.
+    The row of an id has `row_bytes` bytes and begins at `offset` + id * `row_bytes` of `file`. rows: how many the table
+    has. An id in `replaced` counts as `by`. places: at least as many as the largest step has tokens. bytes: of all
+    places, a multiple of 4.
     """
 
     kind: Literal["rows"] = "rows"
@@ -118,6 +120,7 @@ class RowsBuffer(Strict):
     rows: Annotated[int, Field(gt=0)]
     replaced: tuple[Annotated[int, Field(ge=0)], ...] = ()
     by: Annotated[int, Field(ge=0)] = 0
+    places: Annotated[int, Field(gt=0)]
     bytes: Annotated[int, Field(gt=0, multiple_of=4)]
 
 
@@ -143,6 +146,7 @@ class ControlBuffer(Strict):
     - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
     - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if
       its id is a placeholder's. The executor copies what a tower made.
+    - `places` [max_tokens], where tables may lie on the host: the place of token t's row in every RowsBuffer.
     - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on
       sliding layers, its own unless it is of a picture.
 
@@ -150,7 +154,7 @@ class ControlBuffer(Strict):
     """
 
     kind: Literal["control"] = "control"
-    role: Literal["ids", "step", "sampling", "sampled", "media", "visible"]
+    role: Literal["ids", "step", "sampling", "sampled", "media", "places", "visible"]
     bytes: Annotated[int, Field(gt=0, multiple_of=4)]
 
 

@@ -2,15 +2,13 @@
 
 import { Bundle, type Plans } from "../engine/bundle.ts";
 import { choosePlan, describeAdapter, openAdapter } from "../engine/device.ts";
-import type { AdapterSummary } from "../engine/engine-interface.ts";
+import type { AdapterSummary, Tables } from "../engine/engine-interface.ts";
 import { DeviceError } from "../engine/errors.ts";
+import { openTableStorage } from "../engine/host-table.ts";
 import type { Manifest } from "../engine/manifest.gen.ts";
-import { memoryNeed, towersNeed } from "../engine/memory.ts";
+import { chooseTables, memoryNeed, smallMachine, towersNeed } from "../engine/memory.ts";
 
 type PlanEntry = Manifest["plans"][number];
-
-/** Browsers tell the machine's memory only roughly, and no more than this many GiB. */
-const MOST_TOLD_GIB = 8;
 
 export interface Preview {
   manifest: Manifest;
@@ -19,8 +17,12 @@ export interface Preview {
   /** The GPU, or why there is none. */
   gpu: AdapterSummary | DeviceError;
   memory: {
-    /** Bytes of the GPU's memory that the model takes with the bundle's whole context. */
+    /** Bytes of the GPU's memory that the model takes once a conversation fills the bundle's whole context. */
     text: number;
+    /** Where look-up tables will lie. */
+    tables: Tables;
+    /** Bytes of them that stay in the browser's storage. */
+    stored: number;
     /** Those that are added when pictures and sound first come; 0 where the bundle takes text only. */
     towers: number;
     /** Roughly the memory of the whole machine, where the browser says that it is small. */
@@ -35,9 +37,12 @@ export interface Preview {
 export async function preview(url: string | URL, signal?: AbortSignal): Promise<Preview> {
   const { manifest, plans } = await Bundle.open(new URL(url, document.baseURI).href, signal);
   const { gpu, plan } = await gpuAndPlan(plans);
-  const text = memoryNeed(plan, manifest.context).total;
-  const memory = { text, towers: towersNeed(manifest, plan.activation), machine: smallMachine() };
-  return { manifest, downloadBytes: memoryNeed(plan, manifest.context).weights, gpu, memory };
+  const storage = await openTableStorage();
+  const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
+  const text = memoryNeed(plan, manifest.context, tables).total;
+  const stored = tables === "host" ? plan.memory.tables : 0;
+  const memory = { text, tables, stored, towers: towersNeed(manifest, plan.activation), machine: smallMachine() };
+  return { manifest, downloadBytes: plan.memory.weights + plan.memory.tables, gpu, memory };
 }
 
 /** The GPU and the plan that it will run; where there is none, the plan that most GPUs run. */
@@ -49,9 +54,4 @@ async function gpuAndPlan(plans: Plans): Promise<{ gpu: Preview["gpu"]; plan: Pl
     if (error instanceof DeviceError) return { gpu: error, plan: plans[0] };
     throw error;
   }
-}
-
-function smallMachine(): number | undefined {
-  const { deviceMemory } = navigator as { deviceMemory?: number };
-  return deviceMemory !== undefined && deviceMemory < MOST_TOLD_GIB ? deviceMemory * 2 ** 30 : undefined;
 }

@@ -1,9 +1,10 @@
 /** The GPU buffers of a plan. */
 
+import { checked } from "./device.ts";
 import type { Tables } from "./engine-interface.ts";
 import { UsageError } from "./errors.ts";
 import { evaluate, type Sizes } from "./expression.ts";
-import type { ControlBuffer, Dispatch, Plan } from "./plan.gen.ts";
+import type { ControlBuffer, Dispatch, Plan, Program } from "./plan.gen.ts";
 import { bindingBytes } from "./plan-check.ts";
 import type { Target } from "./weights.ts";
 
@@ -27,8 +28,8 @@ function boundFor(plan: Plan, tables: Tables): Set<string> {
 }
 
 /**
- * Weights and control buffers are there from the start, slots when they are asked for; caches come when a program is
- * first made.
+ * Weights and control buffers are there from the start, slots when they are asked for, and caches when a step first
+ * reaches into them.
  */
 export class PlanBuffers {
   #sizes: Sizes;
@@ -37,6 +38,8 @@ export class PlanBuffers {
   readonly #weights = new Map<string, GPUBuffer>();
   readonly #state = new Map<string, GPUBuffer>();
   readonly #controls = new Map<ControlBuffer["role"], GPUBuffer>();
+  /** The dispatches of a program that no step has reached yet and that lack caches. */
+  readonly #late = new Map<Program, Dispatch[]>();
 
   constructor(
     private readonly device: GPUDevice,
@@ -83,7 +86,41 @@ export class PlanBuffers {
     return this.device.createBuffer({ label, size: wholeVectors(bytes), usage: GPUBufferUsage.STORAGE | usage });
   }
 
-  /** What a dispatch binds for a buffer's name. Allocates caches, zeroed as WebGPU does. */
+  /**
+   * Makes the caches that a step of a program binds and that are not there yet, zeroed as WebGPU does. Throws
+   * OutOfMemoryError where the GPU has no room for them; what was there before stays.
+   */
+  async reach(program: Program, { T, P }: Pick<Sizes, "T" | "P">): Promise<void> {
+    const sizes = { T, P, C: this.#sizes.C };
+    const late = (this.#late.get(program) ?? program.dispatches).filter(
+      (dispatch) => isFor(dispatch, this.tables) && this.#lacks(dispatch),
+    );
+    this.#late.set(program, late);
+    const run = late.filter(({ grid }) => grid.every((size) => evaluate(size, sizes) > 0));
+    const lacking = new Set(run.flatMap(({ bindings }) => bindings.filter((name) => this.#isLacking(name))));
+    if (lacking.size === 0) return;
+    try {
+      await checked(this.device, `caches of ${P + T} tokens`, () => {
+        for (const name of lacking) this.binding(name);
+      });
+    } catch (error) {
+      for (const name of lacking) {
+        this.#state.get(name)?.destroy();
+        this.#state.delete(name);
+      }
+      throw error;
+    }
+  }
+
+  #lacks({ bindings }: Dispatch): boolean {
+    return bindings.some((name) => this.#isLacking(name));
+  }
+
+  #isLacking(name: string): boolean {
+    return this.plan.buffers[name]?.kind === "state" && !this.#state.has(name);
+  }
+
+  /** What a dispatch binds for a buffer's name. */
   binding(name: string): GPUBufferBinding {
     const entry = this.plan.buffers[name];
     if (!entry) throw new UsageError(`The plan has no buffer "${name}".`);

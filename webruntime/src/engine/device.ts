@@ -1,7 +1,7 @@
 /** Opening the GPU: what it must have, and plain words where it has not. */
 
 import type { AdapterSummary } from "./engine-interface.ts";
-import { DeviceError } from "./errors.ts";
+import { DeviceError, OutOfMemoryError } from "./errors.ts";
 import { evaluate } from "./expression.ts";
 import type { Manifest } from "./manifest.gen.ts";
 import type { Plan } from "./plan.gen.ts";
@@ -133,7 +133,9 @@ export async function checked<T>(device: GPUDevice, stage: string, work: () => T
   // What the failed call made is invalid, and may reject too.
   await Promise.resolve(result).catch(() => undefined);
   if (isOutOfMemory(error)) {
-    throw new DeviceError(`The GPU has too little memory (${stage}). Close other tabs, or choose a smaller context.`);
+    throw new OutOfMemoryError(
+      `The GPU has too little memory (${stage}). Close other tabs, or choose a smaller context.`,
+    );
   }
   throw new DeviceError(`The GPU refused ${stage}: ${error.message}`);
 }

@@ -164,7 +164,8 @@ export interface TextEngine {
   /**
    * Puts `ids` into the caches at `position`, in chunks of the fill program. Throws, before anything runs, ContextError
    * when they do not fit the context or a picture does not fit a chunk, and UsageError for media that the plan does not
-   * take. On AbortError `position` tells how many went in.
+   * take. On AbortError, and on ContextError where the GPU has no memory for longer caches, `position` tells how many
+   * went in.
    */
   fill(ids: Uint32Array, options?: FillOptions): Promise<void>;
 
@@ -175,8 +176,8 @@ export interface TextEngine {
   tower(name: TowerName, options?: Omit<LoadOptions, "context">): Promise<Tower>;
 
   /**
-   * Puts `id` into the cache, samples the next id, yields it, puts that into the cache, and so on; ends at maxTokens or
-   * when the context is full. After k ids came out, `position` has advanced by k: the k-th is not in the caches yet.
+   * Puts `id` into the cache, samples the next id, yields it, puts that into the cache, and so on; ends at maxTokens,
+   * when the context is full, or when the GPU has no memory for longer caches. After k ids came out, `position` has advanced by k: the k-th is not in the caches yet.
    * End the loop (break, return) at a stop id: steps that ran ahead are taken back. To force tokens, use
    * maxTokens 1 and call again with another id.
    */

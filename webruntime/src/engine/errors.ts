@@ -31,6 +31,9 @@ export class DeviceError extends GemtabError {
   override readonly name = this.code;
 }
 
+/** The GPU has no memory left for what was to be allocated. */
+export class OutOfMemoryError extends DeviceError {}
+
 /** A prompt does not fit the context, or the caches cannot go back to where they were asked to. */
 export class ContextError extends GemtabError {
   readonly code = "ContextError";

@@ -1,6 +1,6 @@
 /**
  * Look-up tables that stay on the host: of these a step needs one row a token, so a GPU that is short of memory does
- * better to be handed the rows.
+ * better to be handed the rows. It keeps those of the ids that came last, of which most come again.
  *
  * They lie in the origin-private file system, which no other origin and no other program writes to. A table gets there
  * from slices whose SHA-256 was found right, under a name made of those digests, and a writer's bytes become the file
@@ -15,6 +15,7 @@ import { wantedRuns } from "./slices.ts";
 import type { Target } from "./weights.ts";
 
 const FOLDER = "gemtab-tables";
+const WORD = 4;
 
 /** Where tables are kept; undefined where the browser gives the page no storage that can be read by parts. */
 export async function openTableStorage(): Promise<FileSystemDirectoryHandle | undefined> {
@@ -28,12 +29,21 @@ export async function openTableStorage(): Promise<FileSystemDirectoryHandle | un
   }
 }
 
+/** Bytes that a GPU buffer has to have from `offset` on. */
+export interface RowsWrite {
+  buffer: string;
+  offset: number;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
 /** The tables of a plan. */
 export class HostTables {
   readonly #tables: ReadonlyMap<string, StoredTable>;
+  readonly #places: Places;
 
   private constructor(tables: ReadonlyMap<string, StoredTable>) {
     this.#tables = tables;
+    this.#places = new Places(Math.min(...Array.from(tables.values(), ({ places }) => places)));
   }
 
   static async open(bundle: Bundle, plan: Plan, storage: FileSystemDirectoryHandle): Promise<HostTables> {
@@ -59,24 +69,87 @@ export class HostTables {
     for (const table of this.#tables.values()) await table.abandon();
   }
 
-  /** By buffer, the rows of these ids, one after another. */
-  async rows(ids: Uint32Array): Promise<[buffer: string, rows: Uint8Array<ArrayBuffer>][]> {
-    const read = [...this.#tables].map(async ([name, table]): Promise<[string, Uint8Array<ArrayBuffer>]> => {
-      return [name, await table.rows(ids)];
-    });
-    return Promise.all(read);
+  /**
+   * Where the rows of these ids are, and what has to be written before, which is taken as done. Calls must not overlap;
+   * one that throws changes nothing.
+   */
+  async place(ids: Uint32Array): Promise<{ places: Uint32Array<ArrayBuffer>; writes: RowsWrite[] }> {
+    const missing = this.#places.missing(ids);
+    const reading = Array.from(this.#tables, async ([name, table]) => ({
+      name,
+      table,
+      rows: await table.rows(missing),
+    }));
+    const read = await Promise.all(reading);
+    const taken = this.#places.take(ids, missing);
+    const spans = joined(taken);
+    const writes = read.flatMap(({ name, table, rows }) =>
+      table.put(rows, taken, spans).map((write) => ({ buffer: name, ...write })),
+    );
+    return { places: this.#places.of(ids), writes };
   }
+}
+
+/** Places from `first` to before `stop`. */
+type Stretch = readonly [first: number, stop: number];
+
+/** Which ids' rows are where on the GPU. */
+class Places {
+  /** Those that were needed longest ago come first. */
+  readonly #of = new Map<number, number>();
+
+  constructor(private readonly count: number) {}
+
+  missing(ids: Uint32Array): number[] {
+    return [...new Set(ids)].filter((id) => !this.#of.has(id));
+  }
+
+  /** Gives `missing`, which are all of `ids` that have no place, those of ids that were needed longest ago. */
+  take(ids: Uint32Array, missing: readonly number[]): number[] {
+    for (const id of ids) {
+      const place = this.#of.get(id);
+      if (place === undefined) continue;
+      this.#of.delete(id);
+      this.#of.set(id, place);
+    }
+    return missing.map((id) => {
+      const [oldest = 0] = this.#of.keys();
+      const place = this.#of.size < this.count ? this.#of.size : (this.#of.get(oldest) ?? 0);
+      if (this.#of.size === this.count) this.#of.delete(oldest);
+      this.#of.set(id, place);
+      return place;
+    });
+  }
+
+  of(ids: Uint32Array): Uint32Array<ArrayBuffer> {
+    return Uint32Array.from(ids, (id) => this.#of.get(id) ?? 0);
+  }
+}
+
+/** Numbers as spans of those that follow each other. */
+function joined(places: readonly number[]): Stretch[] {
+  const spans: [number, number][] = [];
+  for (const place of [...places].sort((left, right) => left - right)) {
+    const last = spans.at(-1);
+    if (last?.[1] === place) last[1] = place + 1;
+    else spans.push([place, place + 1]);
+  }
+  return spans;
 }
 
 class StoredTable {
   #writer: FileSystemWritableFileStream | undefined;
   /** The file as it was when it was opened. */
   #file: File | undefined;
+  /** The GPU buffer as it is: a row need not be whole words, but what is written must be. */
+  readonly #copy: Uint8Array<ArrayBuffer>;
 
   private constructor(
     private readonly entry: RowsBuffer,
     private readonly handle: FileSystemFileHandle,
-  ) {}
+  ) {
+    this.#copy = new Uint8Array(entry.bytes);
+  }
 
   static async open(bundle: Bundle, entry: RowsBuffer, storage: FileSystemDirectoryHandle): Promise<StoredTable> {
     const handle = await storage.getFileHandle(await nameOf(bundle, entry), { create: true });
@@ -112,17 +185,26 @@ class StoredTable {
     await this.#writer?.abort().catch(() => undefined);
   }
 
-  async rows(ids: Uint32Array): Promise<Uint8Array<ArrayBuffer>> {
-    const { row_bytes: rowBytes, replaced, by } = this.entry;
-    const rows = new Uint8Array(Math.ceil((ids.length * rowBytes) / 4) * 4);
-    const read = new Map<number, Promise<Uint8Array>>();
-    const place = async (id: number, token: number) => {
-      const row = read.get(id) ?? this.#row(id);
-      read.set(id, row);
-      rows.set(await row, token * rowBytes);
-    };
-    await Promise.all(Array.from(ids, (id, token) => place(replaced.includes(id) ? by : id, token)));
-    return rows;
+  get places(): number {
+    return this.entry.places;
+  }
+
+  /** The rows of these ids. */
+  rows(ids: readonly number[]): Promise<Uint8Array[]> {
+    const { replaced, by } = this.entry;
+    return Promise.all(ids.map((id) => this.#row(replaced.includes(id) ? by : id)));
+  }
+
+  /** What has to be written so that the rows, of which one is for each place, are there; `spans`: the places, ascending. */
+  put(rows: readonly Uint8Array[], places: readonly number[], spans: readonly Stretch[]): Omit<RowsWrite, "buffer">[] {
+    const { row_bytes: rowBytes } = this.entry;
+    places.forEach((place, index) => {
+      this.#copy.set(rows[index] ?? [], place * rowBytes);
+    });
+    return spans.map(([first, stop]) => {
+      const offset = Math.floor((first * rowBytes) / WORD) * WORD;
+      return { offset, bytes: this.#copy.subarray(offset, Math.ceil((stop * rowBytes) / WORD) * WORD) };
+    });
   }
 
   async #row(id: number): Promise<Uint8Array> {

@@ -24,19 +24,21 @@ export interface PlanLoadOptions {
   hostTables?: HostTables | undefined;
   /** The programs that will run; kernels of others are not compiled. */
   programs: readonly string[];
+  /** Allocates what else is needed before anything is downloaded. */
+  allocate?: (buffers: PlanBuffers) => Promise<void>;
   signal: AbortSignal | undefined;
   onProgress(progress: LoadProgress): void;
 }
 
 /**
- * Compiles the pipelines while the weights come in; the first that fails stops the other, and gives the memory back.
- * Slots are not allocated yet.
+ * Allocates first, so that what does not fit costs no download; then compiles the pipelines while the weights come in.
+ * The first that fails stops the other, and gives the memory back.
  */
 export async function loadPlan(
   device: GPUDevice,
   bundle: Bundle,
   plan: Plan,
-  { name, context, hostTables, programs, signal, onProgress }: PlanLoadOptions,
+  { name, context, hostTables, programs, allocate, signal, onProgress }: PlanLoadOptions,
 ): Promise<LoadedPlan> {
   throwIfAborted(signal);
   const stop = new AbortController();
@@ -55,6 +57,7 @@ export async function loadPlan(
     tell({ ...last, stage: "compile" });
   };
   try {
+    await allocate?.(buffers);
     const compiling = Pipelines.create(device, plan, programs, (file) => bundle.text(file, both));
     const [pipelines] = await Promise.all([compiling, upload()]);
     throwIfAborted(signal);

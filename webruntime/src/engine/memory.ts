@@ -26,26 +26,43 @@ export function memoryNeed({ tokens, memory }: PlanEntry, context: number, table
 
 const OPTIONS: Record<HostTableChoice, Tables[]> = { auto: ["gpu", "host"], never: ["gpu"], always: ["host"] };
 
+/** Browsers tell the machine's memory only roughly, and no more than this many GiB. */
+const MOST_TOLD_GIB = 8;
+/** Of the memory that processor and GPU share, what a tab's GPU buffers may count on. */
+const SHARE_OF_MACHINE = 0.5;
+
+/** Roughly the bytes of memory of the whole machine, where the browser says that it is small. */
+export function smallMachine(): number | undefined {
+  const { deviceMemory } = (globalThis.navigator ?? {}) as { deviceMemory?: number };
+  return deviceMemory !== undefined && deviceMemory < MOST_TOLD_GIB ? deviceMemory * 2 ** 30 : undefined;
+}
+
 /**
- * Where look-up tables are to lie. Throws DeviceError where the plan does not fit into `memory` bytes so, and where there
- * is no storage for tables that have to stay on the host.
+ * Where look-up tables are to lie, and where else if the GPU turns out to have no room for them. Throws DeviceError where
+ * the plan does not fit into `memory` bytes so, and where there is no storage for tables that have to stay on the host.
+ *
+ * Without `memory` no GPU is refused: what `machine` has only decides which way is tried first.
  */
 export function chooseTables(
   entry: PlanEntry,
   context: number,
-  {
-    memory = Number.POSITIVE_INFINITY,
-    hostTable = "auto",
-  }: { memory?: number | undefined; hostTable?: HostTableChoice | undefined },
+  options: { memory?: number | undefined; hostTable?: HostTableChoice | undefined },
   storage: boolean,
-): Tables {
-  const options = entry.memory.tables > 0 ? OPTIONS[hostTable] : OPTIONS.never;
+  machine = smallMachine(),
+): [Tables, ...Tables[]] {
+  const { memory = Number.POSITIVE_INFINITY, hostTable = "auto" } = options;
+  const allowed = entry.memory.tables > 0 ? OPTIONS[hostTable] : OPTIONS.never;
   const need = (tables: Tables) => memoryNeed(entry, context, tables).total;
-  const chosen = options.find((tables) => need(tables) <= memory);
-  if (chosen === "gpu" || (chosen && storage)) return chosen;
-  if (chosen) throw noStorage(need("gpu"), entry.memory.tables);
+  const fitting = allowed.filter((tables) => need(tables) <= memory);
+  const [first, ...rest] = fitting.filter((tables) => tables === "gpu" || storage);
+  if (first) {
+    const hopeless = first === "gpu" && machine !== undefined && need(first) > machine * SHARE_OF_MACHINE;
+    const [second] = rest;
+    return hopeless && options.memory === undefined && second ? [second] : [first, ...rest];
+  }
+  if (fitting.length > 0) throw noStorage(need("gpu"), entry.memory.tables);
   throw new DeviceError(
-    `The model needs ${Math.min(...options.map(need))} bytes of the GPU's memory with a context of ${context} tokens, ` +
+    `The model needs ${Math.min(...allowed.map(need))} bytes of the GPU's memory with a context of ${context} tokens, ` +
       `more than the ${memory} allowed. Choose a smaller context or a smaller model.`,
   );
 }

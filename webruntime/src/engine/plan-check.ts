@@ -67,8 +67,9 @@ function checkBuffer(plan: Plan, manifest: Manifest, name: string, buffer: Buffe
     );
   }
   if (buffer.kind === "rows") {
-    const least = sizes.T * buffer.row_bytes;
-    check(bytes >= least, `buffer ${name} has ${bytes} bytes for ${sizes.T} rows of ${buffer.row_bytes}`);
+    const { places, row_bytes: rowBytes } = buffer;
+    check(places >= sizes.T, `buffer ${name} has ${places} places for the rows of ${sizes.T} tokens`);
+    check(bytes >= places * rowBytes, `buffer ${name} has ${bytes} bytes for ${places} rows of ${rowBytes}`);
     const most = Math.max(plan.vocabulary - 1, buffer.by);
     check(most < buffer.rows, `the table of buffer ${name} has ${buffer.rows} rows, none for id ${most}`);
   }
@@ -91,13 +92,14 @@ function checkBuffer(plan: Plan, manifest: Manifest, name: string, buffer: Buffe
 
 function checkControls(plan: Plan, check: Check): void {
   const { T: tokens } = largestSizes(plan);
-  const always: [ControlRole, number][] = isTower(plan)
+  const always: (readonly [ControlRole, number])[] = isTower(plan)
     ? [["step", 4]]
     : [
         ["ids", tokens],
         ["step", 4],
         ["sampling", 4],
         ["sampled", plan.sampled_ring],
+        ...(Object.values(plan.buffers).some(({ kind }) => kind === "rows") ? [["places", tokens] as const] : []),
       ];
   for (const [role, words] of always) {
     const found = Object.values(plan.buffers).filter((buffer) => buffer.kind === "control" && buffer.role === role);

@@ -53,11 +53,13 @@ export interface WeightBuffer {
   bytes: number;
 }
 /**
- * The rows of the step's tokens of a table that lies on the host, one after another: row t, of `row_bytes` bytes,
- * is that of token t's id, which begins at `offset` + id * `row_bytes` of `file`. Executors write them before a step.
+ * Rows of a table that lies on the host: `places` of them, which executors keep for ids that come again. Before a
+ * step they write into it the rows of the step's ids that are not there yet, in the place of those that were needed
+ * longest ago, and tell by the control buffer `places` where each token's is: at the same place in all such buffers.
  *
- * rows: how many the table has. An id in `replaced` counts as `by`. bytes: of as many tokens as the largest step has,
- * a multiple of 4.
+ * The row of an id has `row_bytes` bytes and begins at `offset` + id * `row_bytes` of `file`. rows: how many the table
+ * has. An id in `replaced` counts as `by`. places: at least as many as the largest step has tokens. bytes: of all
+ * places, a multiple of 4.
  */
 export interface RowsBuffer {
   kind: "rows";
@@ -67,6 +69,7 @@ export interface RowsBuffer {
   rows: number;
   replaced: number[];
   by: number;
+  places: number;
   bytes: number;
 }
 /**
@@ -110,6 +113,7 @@ export interface ScratchBuffer {
  * - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
  * - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if
  *   its id is a placeholder's. The executor copies what a tower made.
+ * - `places` [max_tokens], where tables may lie on the host: the place of token t's row in every RowsBuffer.
  * - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on
  *   sliding layers, its own unless it is of a picture.
  *
@@ -117,7 +121,7 @@ export interface ScratchBuffer {
  */
 export interface ControlBuffer {
   kind: "control";
-  role: "ids" | "step" | "sampling" | "sampled" | "media" | "visible";
+  role: "ids" | "step" | "sampling" | "sampled" | "media" | "places" | "visible";
   bytes: number;
 }
 /**
@@ -195,6 +199,7 @@ export const PLAN_SCHEMA: Schema = {
       "sampling",
       "sampled",
       "media",
+      "places",
       "visible"
      ],
      "type": "string"
@@ -499,6 +504,10 @@ export const PLAN_SCHEMA: Schema = {
      "minimum": 0,
      "type": "integer"
     },
+    "places": {
+     "exclusiveMinimum": 0,
+     "type": "integer"
+    },
     "bytes": {
      "exclusiveMinimum": 0,
      "multipleOf": 4,
@@ -510,6 +519,7 @@ export const PLAN_SCHEMA: Schema = {
     "offset",
     "row_bytes",
     "rows",
+    "places",
     "bytes"
    ],
    "type": "object"

@@ -1,4 +1,4 @@
-/** A program of a plan, ready to be encoded: bind groups and uniforms are made once. */
+/** A program of a plan, ready to be encoded: uniforms are made once, and bind groups when they are first needed. */
 
 import { isFor, type PlanBuffers } from "./buffers.ts";
 import { DeviceError } from "./errors.ts";
@@ -12,7 +12,8 @@ const UNIFORM_ALIGNMENT = 256;
 
 interface Step {
   dispatch: Dispatch;
-  bindGroup: GPUBindGroup;
+  uniform: GPUBufferBinding | undefined;
+  bindGroup?: GPUBindGroup;
 }
 
 export class ReadyProgram {
@@ -25,19 +26,16 @@ export class ReadyProgram {
     readonly name: string,
     readonly program: Program,
     private readonly pipelines: Pipelines,
-    buffers: PlanBuffers,
+    private readonly buffers: PlanBuffers,
   ) {
     const dispatches = program.dispatches.filter((dispatch) => isFor(dispatch, buffers.tables));
     const uniforms = createUniforms(device, name, dispatches);
     this.#uniforms = uniforms.find((uniform) => uniform !== undefined)?.buffer;
-    this.#steps = dispatches.map((dispatch, index) => ({
-      dispatch,
-      bindGroup: this.#bindGroup(dispatch, buffers, uniforms[index]),
-    }));
+    this.#steps = dispatches.map((dispatch, index) => ({ dispatch, uniform: uniforms[index] }));
   }
 
-  #bindGroup(dispatch: Dispatch, buffers: PlanBuffers, uniform: GPUBufferBinding | undefined): GPUBindGroup {
-    const resources = dispatch.bindings.map((name) => buffers.binding(name));
+  #bindGroup({ dispatch, uniform }: Step): GPUBindGroup {
+    const resources = dispatch.bindings.map((name) => this.buffers.binding(name));
     if (uniform) resources.push(uniform);
     return this.device.createBindGroup({
       label: `${this.name}: ${dispatch.label}`,
@@ -63,7 +61,8 @@ export class ReadyProgram {
   encode(encoder: GPUCommandEncoder, sizes: Sizes, first = 0, end = this.#steps.length): void {
     const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
     const pass = encoder.beginComputePass({ label: this.name });
-    for (const { dispatch, bindGroup } of this.#steps.slice(first, end)) {
+    for (const step of this.#steps.slice(first, end)) {
+      const { dispatch } = step;
       const [x, y, z] = dispatch.grid.map((expression) => evaluate(expression, sizes)) as [number, number, number];
       for (const size of [x, y, z]) {
         if (!isGridSize(size, limit)) {
@@ -72,7 +71,8 @@ export class ReadyProgram {
       }
       if (x === 0 || y === 0 || z === 0) continue;
       pass.setPipeline(this.pipelines.get(dispatch.kernel).pipeline);
-      pass.setBindGroup(0, bindGroup);
+      step.bindGroup ??= this.#bindGroup(step);
+      pass.setBindGroup(0, step.bindGroup);
       pass.dispatchWorkgroups(x, y, z);
     }
     pass.end();

@@ -14,11 +14,12 @@ import type {
   PlacedRows,
   Sampling,
   Snapshot,
+  Tables,
   TextEngine as TextEngineInterface,
   Tower,
   TowerName,
 } from "./engine-interface.ts";
-import { ContextError, DeviceError, throwIfAborted, UsageError } from "./errors.ts";
+import { ContextError, DeviceError, OutOfMemoryError, throwIfAborted, UsageError } from "./errors.ts";
 import { HostTables, openTableStorage } from "./host-table.ts";
 import { loadPlan } from "./load-plan.ts";
 import { chunks, lastVisible, RowsBuffer, type Span, spanOf } from "./media.ts";
@@ -94,7 +95,8 @@ export class TextEngine implements TextEngineInterface {
     onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
     throwIfAborted(signal);
     const bundle = await Bundle.open(url, signal);
-    const adapter = await openAdapter(options.gpu ?? globalThis.navigator?.gpu);
+    const gpu = options.gpu ?? globalThis.navigator?.gpu;
+    const adapter = await openAdapter(gpu);
     const entry = choosePlan(bundle.plans, adapter);
     const [plan, towers] = await Promise.all([
       bundle.plan(entry.file, signal),
@@ -103,18 +105,17 @@ export class TextEngine implements TextEngineInterface {
     checkRows(towers, plan);
     const context = chooseContext(plan, options.context);
     const storage = await openTableStorage();
-    const tables = chooseTables(entry, context, options, storage !== undefined);
-    const wished = Object.values(towers).map((tower) => requiredLimits(tower, tower.context));
-    const device = await openDevice(adapter, requiredLimits(plan, context), wished);
-    let hostTables: HostTables | undefined;
+    const engine = { bundle, plan, towers, context };
+    const [first, ...rest] = chooseTables(entry, context, options, storage !== undefined);
+    const load = (adapter: GPUAdapter, tables: Tables) =>
+      loadEngine(engine, adapter, tables === "host" ? storage : undefined, signal, onProgress);
     try {
-      if (tables === "host" && storage) hostTables = await HostTables.open(bundle, plan, storage);
-      const engine = { bundle, adapter: describeAdapter(adapter), device, plan, towers, context, hostTables };
-      return new TextEngine({ ...engine, ...(await fillDevice(engine, signal, onProgress)) });
+      return new TextEngine(await load(adapter, first));
     } catch (error) {
-      device.destroy();
-      await hostTables?.abandon();
-      throw error;
+      const [second] = rest;
+      if (!second || !(error instanceof OutOfMemoryError)) throw error;
+      // An adapter gives one device only.
+      return new TextEngine(await load(await openAdapter(gpu), second));
     }
   }
 
@@ -193,6 +194,7 @@ export class TextEngine implements TextEngineInterface {
         throwIfAborted(signal);
         const tokens = chunk.end - chunk.start;
         const step = ids.subarray(chunk.start - start, chunk.end - start);
+        await this.#reach(fill, tokens, chunk.start);
         await this.#writeRows(step);
         this.#writeStep(step);
         this.#putMedia(chunk, media);
@@ -250,7 +252,7 @@ export class TextEngine implements TextEngineInterface {
     const release = this.#acquire("decode");
     const start = this.position;
     const firstSample = this.#sampled;
-    const steps = Math.min(maxTokens, this.context - start);
+    let steps = Math.min(maxTokens, this.context - start);
     // Rows of a table on the host can be written only once the id is back from the GPU.
     const ahead = this.#parts.hostTables ? 1 : Math.max(1, Math.min(depth, this.#readback.size));
     const inFlight: Promise<number>[] = [];
@@ -262,6 +264,14 @@ export class TextEngine implements TextEngineInterface {
       while (given < steps) {
         throwIfAborted(signal);
         while (inFlight.length < ahead && submitted < steps) {
+          try {
+            await this.#reach(this.#parts.programs.decode, 1, start + submitted);
+          } catch (error) {
+            // What was said stays, as at the end of the context.
+            if (submitted === 0 || !(error instanceof ContextError)) throw error;
+            steps = submitted;
+            break;
+          }
           await this.#writeRows(Uint32Array.of(last));
           inFlight.push(this.#decodeStep(start + submitted, firstSample + submitted));
           submitted++;
@@ -337,12 +347,26 @@ export class TextEngine implements TextEngineInterface {
     this.#device.destroy();
   }
 
+  /** Has the caches grow so far; they are as they were where the GPU has no room for that. */
+  async #reach({ program }: ReadyProgram, tokens: number, position: number): Promise<void> {
+    await this.#parts.buffers.reach(program, { T: tokens, P: position }).catch((error: unknown) => {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      throw new ContextError(
+        `The GPU has no memory for a conversation of more than ${position} tokens. Start a new one, or close other ` +
+          "tabs that use the GPU.",
+      );
+    });
+  }
+
   /** The tokens' rows of tables that lie on the host. */
   async #writeRows(ids: Uint32Array): Promise<void> {
     const { buffers, hostTables } = this.#parts;
-    for (const [name, rows] of (await hostTables?.rows(ids)) ?? []) {
-      this.#device.queue.writeBuffer(buffers.binding(name).buffer, 0, rows);
+    if (!hostTables) return;
+    const { places, writes } = await hostTables.place(ids);
+    for (const { buffer, offset, bytes } of writes) {
+      this.#device.queue.writeBuffer(buffers.binding(buffer).buffer, offset, bytes);
     }
+    this.#device.queue.writeBuffer(buffers.control("places"), 0, places);
   }
 
   /** The step's position, tokens and count, and its ids. */
@@ -444,21 +468,46 @@ function contextFull(tokens: number, context: number): ContextError {
   );
 }
 
+/** Opens a device and puts the model onto it; tables: the storage for look-up tables that are to lie on the host. */
+async function loadEngine(
+  engine: Pick<Parts, "bundle" | "plan" | "towers" | "context">,
+  adapter: GPUAdapter,
+  tables: FileSystemDirectoryHandle | undefined,
+  signal: AbortSignal | undefined,
+  onProgress: (progress: LoadProgress) => void,
+): Promise<Parts> {
+  const { bundle, plan, towers, context } = engine;
+  const wished = Object.values(towers).map((tower) => requiredLimits(tower, tower.context));
+  const device = await openDevice(adapter, requiredLimits(plan, context), wished);
+  let hostTables: HostTables | undefined;
+  try {
+    hostTables = tables && (await HostTables.open(bundle, plan, tables));
+    const parts = { ...engine, adapter: describeAdapter(adapter), device, hostTables };
+    return { ...parts, ...(await fillDevice(parts, signal, onProgress)) };
+  } catch (error) {
+    device.destroy();
+    await hostTables?.abandon();
+    throw error;
+  }
+}
+
 /** Puts the text model onto the device. */
 async function fillDevice(
   { bundle, device, plan, context, hostTables }: Pick<Parts, "bundle" | "device" | "plan" | "context" | "hostTables">,
   signal: AbortSignal | undefined,
   onProgress: (progress: LoadProgress) => void,
 ): Promise<Pick<Parts, "buffers" | "pipelines" | "programs">> {
-  const options = { name: "the model", context, hostTables, programs: PROGRAMS, signal, onProgress };
+  const [fill, decode] = [programOf(plan, "fill"), programOf(plan, "decode")];
+  const allocate = async (buffers: PlanBuffers) => {
+    await checked(device, "the model's scratch", () => buffers.allocateSlots());
+    for (const program of [fill, decode]) await buffers.reach(program, { T: program.max_tokens, P: 0 });
+  };
+  const options = { name: "the model", context, hostTables, programs: PROGRAMS, allocate, signal, onProgress };
   const { buffers, pipelines } = await loadPlan(device, bundle, plan, options);
-  const programs = await checked(device, "the model's caches", () => {
-    buffers.allocateSlots();
-    return {
-      fill: new ReadyProgram(device, "fill", programOf(plan, "fill"), pipelines, buffers),
-      decode: new ReadyProgram(device, "decode", programOf(plan, "decode"), pipelines, buffers),
-    };
-  });
+  const programs = await checked(device, "the model's programs", () => ({
+    fill: new ReadyProgram(device, "fill", fill, pipelines, buffers),
+    decode: new ReadyProgram(device, "decode", decode, pipelines, buffers),
+  }));
   return { buffers, pipelines, programs };
 }
 

@@ -24,19 +24,30 @@ test("a need is the sum of its parts, with the tables or with the rows of them",
 });
 
 describe("look-up tables", () => {
-  const choose = (hostTable: HostTableChoice, memory: number | undefined, storage = true) =>
-    chooseTables(ENTRY, CONTEXT, { hostTable, memory }, storage);
+  const choose = (hostTable: HostTableChoice, memory: number | undefined, storage = true, machine?: number) =>
+    chooseTables(ENTRY, CONTEXT, { hostTable, memory }, storage, machine);
 
-  test.each<[HostTableChoice, number | undefined, Tables]>([
-    ["auto", undefined, "gpu"],
-    ["auto", ON_GPU, "gpu"],
-    ["auto", ON_GPU - 1, "host"],
-    ["auto", ON_HOST, "host"],
-    ["never", ON_GPU, "gpu"],
-    ["always", undefined, "host"],
-    ["always", ON_GPU, "host"],
-  ])("%s with %s bytes lie on the %s", (hostTable, memory, expected) => {
-    expect(choose(hostTable, memory)).toBe(expected);
+  test.each<[HostTableChoice, number | undefined, Tables[]]>([
+    ["auto", undefined, ["gpu", "host"]],
+    ["auto", ON_GPU, ["gpu", "host"]],
+    ["auto", ON_GPU - 1, ["host"]],
+    ["auto", ON_HOST, ["host"]],
+    ["never", ON_GPU, ["gpu"]],
+    ["always", undefined, ["host"]],
+    ["always", ON_GPU, ["host"]],
+  ])("%s with %s bytes: %s", (hostTable, memory, expected) => {
+    expect(choose(hostTable, memory)).toEqual(expected);
+  });
+
+  test.each<[HostTableChoice, number, Tables[]]>([
+    ["auto", 2 * ON_GPU, ["gpu", "host"]],
+    ["auto", 2 * ON_GPU - 1, ["host"]],
+    ["auto", ON_HOST, ["host"]],
+    ["never", ON_HOST, ["gpu"]],
+  ])("%s on a machine of %s bytes, of which a tab may count on half: %s", (hostTable, machine, expected) => {
+    expect(choose(hostTable, undefined, true, machine)).toEqual(expected);
+    expect(choose(hostTable, undefined, false, machine), "without storage it is tried all the same").toEqual(["gpu"]);
+    expect(choose(hostTable, ON_GPU, true, machine)[0], "what the caller says counts more").toBe("gpu");
   });
 
   test.each<[HostTableChoice, number]>([
@@ -49,7 +60,7 @@ describe("look-up tables", () => {
   });
 
   test("without storage they go to the GPU, or it is said why they cannot stay out of it", () => {
-    expect(choose("auto", undefined, false)).toBe("gpu");
+    expect(choose("auto", undefined, false)).toEqual(["gpu"]);
     expect(() => choose("auto", ON_GPU - 1, false)).toThrow(
       /keeps no files for the page.*1000 bytes.*needs 1125 bytes/,
     );
@@ -58,7 +69,7 @@ describe("look-up tables", () => {
 
   test("of a plan that has none need no storage", () => {
     const [entry] = toyManifest(toyBundle()).plans;
-    expect(chooseTables(entry as NonNullable<typeof entry>, CONTEXT, { hostTable: "always" }, false)).toBe("gpu");
+    expect(chooseTables(entry as NonNullable<typeof entry>, CONTEXT, { hostTable: "always" }, false)).toEqual(["gpu"]);
   });
 });
 

@@ -3,6 +3,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { DecodeOptions, LoadOptions, LoadProgress } from "../../src/engine/engine-interface.ts";
 import { AbortError, ContextError, DeviceError, UsageError } from "../../src/engine/errors.ts";
+import type { Dispatch } from "../../src/engine/plan.gen.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
 import { type FileServer, serveFiles } from "./file-server.ts";
 import { gpu } from "./gpu.ts";
@@ -243,6 +244,73 @@ describe("filling", () => {
     await expect(filling).rejects.toBeInstanceOf(AbortError);
     expect(toy.position).toBe(8);
     expect(await answer(toy, PROMPT.slice(8), 5)).toEqual(oracleContinuation(PROMPT, 5));
+  });
+});
+
+describe("caches that grow", () => {
+  const FROM = 32;
+  const touch = {
+    kernel: "touch",
+    bindings: ["late"],
+    params: null,
+    tables: null,
+    grid: [["min", 1, ["max", 0, ["-", ["+", "P", "T"], FROM]]], 1, 1],
+    label: "touch",
+  } as const satisfies Dispatch;
+
+  /** A toy with a cache of so many bytes that steps bind once they pass position FROM. */
+  const growing = (bytes: number) =>
+    toyBundle({
+      plan: (plan) => {
+        plan.buffers.late = { kind: "state", bytes, ring: null };
+        plan.kernels.touch = {
+          bindings: ["read_write"],
+          forms: [{ file: "shaders/touch.wgsl", entry_point: "main", features: [], constants: {} }],
+        };
+        for (const program of Object.values(plan.programs)) program.dispatches.push({ ...touch, bindings: ["late"] });
+        Object.assign(plan.limits, { maxStorageBufferBindingSize: 2 ** 30, maxBufferSize: 2 ** 30 });
+      },
+      shaders: {
+        "shaders/touch.wgsl":
+          "@group(0) @binding(0) var<storage, read_write> late: array<u32>;\n" +
+          "@compute @workgroup_size(1) fn main() { late[0] = 1; }",
+      },
+    });
+
+  test("are there from the step that first reaches them, in a prompt and in an answer", async () => {
+    const toy = await load(growing(4096));
+    const before = toy.stats.stateBytes;
+    await toy.fill(new Uint32Array(FROM));
+    expect(toy.stats.stateBytes).toBe(before);
+    await toy.fill(Uint32Array.of(1));
+    expect(toy.stats.stateBytes).toBe(before + 4096);
+    toy.dispose();
+    const other = await load(growing(4096));
+    await other.fill(new Uint32Array(FROM - 1));
+    await decode(other, 1, 1);
+    expect(other.stats.stateBytes).toBe(before);
+    await decode(other, 1, 1);
+    expect(other.stats.stateBytes).toBe(before + 4096);
+  });
+
+  test("of which the GPU has no memory end the conversation, not the engine", async () => {
+    // SwiftShader has less than its limits promise.
+    const toy = await load(growing(2 ** 30));
+    const before = toy.stats.stateBytes;
+    const prompt = Array.from({ length: 40 }, (_, position) => position % 16);
+    const filling = toy.fill(Uint32Array.from(prompt));
+    await expect(filling).rejects.toThrow(ContextError);
+    await expect(filling).rejects.toThrow(/no memory for a conversation of more than 32 tokens\. Start a new one/);
+    expect([toy.position, toy.stats.stateBytes]).toEqual([FROM, before]);
+    toy.reset();
+    const start = prompt.slice(0, FROM - 2);
+    await toy.fill(Uint32Array.from(start.slice(0, -1)));
+    const expected = oracleContinuation(start, 3);
+    expect(await decode(toy, start.at(-1) ?? 0, 100), "what was said stays").toEqual(expected);
+    expect(toy.position).toBe(FROM);
+    await expect(decode(toy, 1, 1)).rejects.toThrow(/of more than 32 tokens/);
+    toy.rewind(start.length - 1);
+    expect(await decode(toy, start.at(-1) ?? 0, 2)).toEqual(expected.slice(0, 2));
   });
 });
 

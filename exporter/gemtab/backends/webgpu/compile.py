@@ -38,6 +38,9 @@ from gemtab.quantize import WeightReader
 FILL_TOKENS = 256
 """Prompt tokens per `fill` step, where the limits allow so many."""
 
+HOST_PLACES = 2048
+"""Places on the GPU for rows of tables that lie on the host: those of the words of a conversation, at E2B 10 MB."""
+
 BLOCK_TOKENS = 1152
 """The same where the tokens of a picture see each other: a picture of 1,120 tokens is put in at once."""
 
@@ -161,10 +164,19 @@ def lower_program(
     return lowering, {name: graph.outputs[name].name for name in keep}
 
 
-def looked_up(graph: Graph) -> frozenset[str]:
-    """The names of the weights that serve look-ups only: not that of an embedding that is the output matrix too."""
-    uses = [(item.name, node.op == "embed") for node in graph.nodes for item in node.inputs if isinstance(item, Weight)]
-    return frozenset(name for name, look_up in uses if look_up) - {name for name, look_up in uses if not look_up}
+def looked_up(graph: Graph) -> list[Weight]:
+    """The weights that serve look-ups only: no embedding that is the output matrix too."""
+    uses = [(item, node.op == "embed") for node in graph.nodes for item in node.inputs if isinstance(item, Weight)]
+    others = {weight.name for weight, look_up in uses if not look_up}
+    return [weight for weight, look_up in uses if look_up and weight.name not in others]
+
+
+def _host_places(tables: Sequence[Weight], stored: StoredWeights, fill_tokens: int) -> int:
+    """Places for rows of tables that lie on the host: HOST_PLACES, but no more than an eighth of the rows, of which the
+    smallest models have few; at least those of a step, or 0 where a binding does not hold them."""
+    most = min((stored.most_places(table) for table in tables), default=0)
+    eighth = min((table.shape[0] // 8 for table in tables), default=0)
+    return min(most, max(fill_tokens, min(HOST_PLACES, eighth))) if most >= fill_tokens else 0
 
 
 def _fill_tokens(shared: Shared, graph: Graph) -> int:
@@ -194,8 +206,12 @@ def build_text_plan(
     """The programs `fill`, `decode` and `verify` of a text model: of the graph that only fills its caches, and of the
     one that ends in `logits`, both from `input_ids` at `position_ids`."""
     vocabulary = known(whole.outputs["logits"].shape[-1])
-    shared = Shared(stored, activation, limits, context, fill_tokens=1, looked_up=looked_up(whole))
-    shared = replace(shared, fill_tokens=_fill_tokens(shared, filling), buffers={}, tables={})
+    tables = looked_up(whole)
+    names = frozenset(table.name for table in tables)
+    shared = Shared(stored, activation, limits, context, fill_tokens=1, looked_up=names)
+    fill_tokens = _fill_tokens(shared, filling)
+    places = _host_places(tables, stored, fill_tokens)
+    shared = replace(shared, fill_tokens=fill_tokens, host_places=places, buffers={}, tables={})
     builder = PlanBuilder(shared, vocabulary)
 
     lowering, _ = lower_program(shared, filling, shared.fill_tokens, fill=True)

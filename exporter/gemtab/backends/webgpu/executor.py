@@ -10,7 +10,7 @@ import wgpu
 
 from gemtab.backends.media import Media
 from gemtab.backends.webgpu.device import Device, open_device
-from gemtab.backends.webgpu.host_table import HostTable, choose_tables
+from gemtab.backends.webgpu.host_table import HostTables, choose_tables
 from gemtab.bundle.folder import load_plan
 from gemtab.bundle.memory import MemoryNeed, allocated, params_offsets
 from gemtab.bundle.plan import (
@@ -77,7 +77,7 @@ class PlanRunner:
             )
         self._slots = self._make_slots()
         self._buffers: dict[str, Any] = {}
-        self._host_tables: dict[str, HostTable] = {}
+        on_host: dict[str, tuple[RowsBuffer, np.ndarray]] = {}
         bound = bound_for(plan, tables)
         for name, buffer in plan.buffers.items():
             if isinstance(buffer, ControlBuffer):
@@ -86,9 +86,8 @@ class PlanRunner:
                 self._buffers[name] = self._upload(name, buffer)
             elif name in bound and isinstance(buffer, RowsBuffer):
                 self._buffers[name] = self._buffer(name, buffer.bytes)
-                self._host_tables[name] = HostTable(
-                    buffer, self._file_bytes(name, buffer, buffer.rows * buffer.row_bytes)
-                )
+                on_host[name] = buffer, self._file_bytes(name, buffer, buffer.rows * buffer.row_bytes)
+        self._host_tables = HostTables(on_host) if on_host else None
         self._layouts = {name: self._layout(name, kernel) for name, kernel in plan.kernels.items()}
         self._pipelines = {name: self._pipeline(name, kernel) for name, kernel in plan.kernels.items()}
         self._uniforms: dict[str, Any] = {}
@@ -210,14 +209,16 @@ class PlanRunner:
             self._check_ids(ids)
             self._device.gpu.queue.write_buffer(self._buffers["ids"], 0, np.array(ids, np.uint32))
         if self._host_tables:
-            self._write_rows(self.read("ids", np.uint32, tokens) if ids is None else np.array(ids, np.uint32))
+            self._write_rows(self._host_tables, self.read("ids", np.uint32, tokens).tolist() if ids is None else ids)
         self._encode(program, tokens)
         self.position += tokens
         self.written = max(self.written, self.position)
 
-    def _write_rows(self, ids: np.ndarray) -> None:
-        for name, table in self._host_tables.items():
-            self._device.gpu.queue.write_buffer(self._buffers[name], 0, table.rows_of(ids))
+    def _write_rows(self, tables: HostTables, ids: Sequence[int]) -> None:
+        places, writes = tables.place(ids)
+        for name, offset, rows in writes:
+            self._device.gpu.queue.write_buffer(self._buffers[name], offset, rows)
+        self._device.gpu.queue.write_buffer(self._buffers["places"], 0, places)
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         for token in ids:

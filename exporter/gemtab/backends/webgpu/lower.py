@@ -92,7 +92,8 @@ class Shared:
     """What the programs of one plan have in common: caches, weights and tables.
 
     looked_up: names of the weights of which every program reads rows by token id, and nothing else: they may lie on
-    the host.
+    the host. host_places: for how many of their rows the GPU then has places; 0 where those of a step would be more
+    than a binding holds.
     """
 
     stored: StoredWeights
@@ -101,6 +102,7 @@ class Shared:
     context: int
     fill_tokens: int
     looked_up: frozenset[str] = frozenset()
+    host_places: int = 0
     buffers: dict[str, Buffer] = field(default_factory=dict)
     tables: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -143,11 +145,6 @@ class Shared:
             size: Expr = rows * row_bytes if is_ring else ("*", row_bytes, limit)
             self.buffers[name] = StateBuffer(bytes=size, ring=ring)
         return Segment(names[0], names[1], first, rows, is_ring)
-
-    def counting(self) -> str:
-        """The name of a table of 0, 1, 2, … for the tokens of a step."""
-        self.tables["counting"] = np.arange(self.fill_tokens, dtype=np.uint32)
-        return "counting"
 
     def angles(self, theta: float, head_size: int, pairs: int, positions: int, factor: float = 1.0) -> str:
         """The name of the angle table for this rotation of so many positions."""
@@ -342,19 +339,18 @@ class Lowering:
             tables: Tables | None = "gpu" if rows else None
             self._launch(kernel, ("ids", *piece.buffers.values(), out), params, grid, step.label, tables)
         if rows:
-            # The rows are a table of their own, in which token t's is row t.
-            params = (0, self._shared.fill_tokens, *[0] * 10)
-            self._launch(kernel, (self._shared.counting(), *rows, out), params, grid, step.label, "host")
+            # The rows are a table of their own, in which a token's place is its id.
+            params = (0, self._shared.host_places, *[0] * 10)
+            self._launch(kernel, ("places", *rows, out), params, grid, step.label, "host")
 
     def _host_rows(self, step: Embed) -> list[str]:
         """The buffers for the rows of a table that may lie on the host, by plane; none for another."""
-        if step.table.name not in self._shared.looked_up:
+        shared = self._shared
+        if step.table.name not in shared.looked_up or not shared.host_places:
             return []
-        rows = self._shared.stored.host_rows(step.table, self._shared.fill_tokens, step.replaced, step.by)
-        if max(buffer.bytes for buffer in rows.values()) > self._shared.limits.maxStorageBufferBindingSize:
-            return []
+        rows = shared.stored.host_rows(step.table, shared.host_places, step.replaced, step.by)
         named = {f"{step.table.name}:{plane}:rows": buffer for plane, buffer in rows.items()}
-        self._shared.buffers.update(named)
+        shared.buffers.update({**named, "places": ControlBuffer(role="places", bytes=4 * shared.fill_tokens)})
         return list(named)
 
     def _insert_rows(self, step: InsertRows) -> None:

@@ -70,8 +70,12 @@ class StoredWeights:
             pieces.append(Piece(first, count, named))
         return pieces, buffers
 
-    def host_rows(self, weight: Weight, tokens: int, replaced: tuple[int, ...], by: int) -> dict[str, RowsBuffer]:
-        """By plane, the buffers that take the rows of so many tokens of a table that lies on the host."""
+    def most_places(self, weight: Weight) -> int:
+        """How many rows of a table fit a binding."""
+        return self.max_binding // max(self._row_bytes(weight).values())
+
+    def host_rows(self, weight: Weight, places: int, replaced: tuple[int, ...], by: int) -> dict[str, RowsBuffer]:
+        """By plane, the buffers that take so many rows of a table that lies on the host."""
         rows = {}
         for plane, row_bytes in self._row_bytes(weight).items():
             at = self.locations[weight.name, plane]
@@ -82,7 +86,8 @@ class StoredWeights:
                 rows=weight.shape[0],
                 replaced=replaced,
                 by=by,
-                bytes=ceil(tokens * row_bytes / 4) * 4,
+                places=places,
+                bytes=ceil(places * row_bytes / 4) * 4,
             )
         return rows
 
