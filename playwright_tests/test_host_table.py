@@ -256,7 +256,7 @@ def test_rows_that_are_on_the_gpu_are_not_read_again(host_site: str, page: Page)
 def test_the_page_says_where_the_table_will_be(
     host_bundles: dict[str, Path], host_site: str, chat_page: ChatPage
 ) -> None:
-    bundle = host_bundles[CASES[0].name]
+    bundle = host_bundles[CASES[1].name]
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
     chat_page.page.add_init_script(SMALL_MACHINE)
     chat_page.open(host_site)
