@@ -261,7 +261,7 @@ def test_the_page_says_where_the_table_will_be(
     chat_page.page.add_init_script(SMALL_MACHINE)
     chat_page.open(host_site)
     chat_page.page.locator("#bundle").select_option(f"bundles/{bundle.name}/")
-    facts, notice = (chat_page.chat.locator(f"[part={part}]") for part in ("facts", "notice"))
+    facts, notice = (chat_page.chat.locator(f"[part={part}]").first for part in ("facts", "notice"))
     facts.get_by_text("of the GPU's memory").wait_for()
     need, stored = memory_need(entry, CONTEXT, "host").total, entry.memory.tables
     assert f"It takes up to {need / 1e6:.1f} MB of the GPU's memory." in facts.inner_text()

@@ -31,8 +31,8 @@ from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
-from gemtab.checkpoint import Checkpoint, CheckpointWeights, Opened, adapted, open_checkpoint
-from gemtab.checkpoint.adapter import WEIGHTS_NAME as ADAPTER_WEIGHTS
+from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
+from gemtab.checkpoint.adapter import check_adapter
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
@@ -153,7 +153,7 @@ def _choose(
     weights = weights or choose_weights(spec)
     check_weights(spec, weights, adapters)
     for adapter in adapters:
-        Checkpoint.of_file(adapter, ADAPTER_WEIGHTS)
+        check_adapter(adapter)
     texts = {name: files.text(name) for name in (CONFIG_NAME, *copied_files(spec, files, taken))}
     return _Chosen(spec, taken, weights, choose_context(spec, context), texts)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.export import export_bundle
@@ -148,6 +150,21 @@ def test_what_was_downloaded_before_a_refusal_is_kept(run: Run, hub: Hub, tmp_pa
     result = run("export", MODEL, tmp_path / "out")
     assert result.code == 0, result.err
     assert {name for name, _ in hub.asked} == {"model.safetensors"}
+
+
+def test_a_wrong_adapter_is_seen_before_the_weights_are_downloaded(run: Run, hub: Hub, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    save_file({"base_model.model.x.lora_A.weight": torch.zeros(2, 2)}, adapter / "adapter_model.safetensors")
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LOHA", "r": 2, "lora_alpha": 2}')
+    run("export", MODEL, tmp_path / "out", "--adapter", adapter).refused(3, "peft_type is LOHA", "only LORA")
+    assert "model.safetensors" not in {name for name, _ in hub.asked}
+
+
+def test_a_repository_without_safetensors(run: Run, hub: Hub, tmp_path: Path) -> None:
+    other = hub.models["maker/pickled"] = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "pickled"))
+    (other / "model.safetensors").rename(other / "pytorch_model.bin")
+    run("export", "maker/pickled", tmp_path / "out").refused(10, "no weights in safetensors", "GGUF")
 
 
 def test_a_chats_files_are_missed_before_the_weights_are_downloaded(run: Run, hub: Hub, tmp_path: Path) -> None:

@@ -216,6 +216,12 @@ def adapted(base: Tensors, adapters: Sequence[Path]) -> Tensors:
     return base
 
 
+def check_adapter(folder: Path) -> None:
+    """Raises CheckpointError where an adapter is damaged or of a kind that cannot be merged, whatever its base is."""
+    Checkpoint.of_file(folder, WEIGHTS_NAME)
+    _read_config(folder)
+
+
 def _read_config(folder: Path) -> AdapterConfig:
     path = folder / CONFIG_NAME
     try:

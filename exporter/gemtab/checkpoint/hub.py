@@ -8,13 +8,16 @@ mean to huggingface_hub.
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from gemtab.errors import HubError, OutputError, UsageError
 from gemtab.output import disk_full
+
+if TYPE_CHECKING:
+    from huggingface_hub import DryRunFileInfo
 
 WEIGHTS = "*.safetensors"
 TEXTS = (
@@ -76,8 +79,14 @@ def _download(model: str, revision: str | None, show_progress: bool, check: Call
         raise HubError(f"{model} has no config.json on the hub: it is not a checkpoint as transformers saves it.")
     if check is not None:
         check(folder)
-    needed, free = _bytes_to_come(model, revision), _free_bytes()
-    if needed is not None:
+    listed, free = _listed(model, revision), _free_bytes()
+    if listed is not None:
+        if not any(file.filename.endswith(".safetensors") for file in listed):
+            raise HubError(
+                f"{model} has no weights in safetensors on the hub, which is what an export reads. Choose a repository "
+                "that has, or download a GGUF file and give its path."
+            )
+        needed = _to_come(listed)
         # A snapshot's folder is called as its commit: the branch may have moved on since.
         revision = folder.name
         # What earlier downloads left half done: some releases of huggingface_hub go on with it.
@@ -90,14 +99,18 @@ def _download(model: str, revision: str | None, show_progress: bool, check: Call
         return Path(snapshot_download(model, revision=revision, allow_patterns=[WEIGHTS, *TEXTS]))
 
 
-def _bytes_to_come(model: str, revision: str | None) -> int | None:
-    """How much is still to be downloaded; None where the hub cannot be asked."""
+def _listed(model: str, revision: str | None) -> "list[DryRunFileInfo] | None":
+    """The files of a checkpoint on the hub; None where the hub cannot be asked."""
     from huggingface_hub import snapshot_download
 
     try:
-        files = snapshot_download(model, revision=revision, allow_patterns=[WEIGHTS, *TEXTS], dry_run=True)
+        return snapshot_download(model, revision=revision, allow_patterns=[WEIGHTS, *TEXTS], dry_run=True)
     except _failures():
         return None
+
+
+def _to_come(files: "Sequence[DryRunFileInfo]") -> int:
+    """How many bytes of them are still to be downloaded."""
     return sum(file.file_size or 0 for file in files if file.will_download)
 
 
@@ -121,7 +134,7 @@ def _cache() -> Path:
     return Path(HF_HUB_CACHE).expanduser().absolute()
 
 
-def _no_room(model: str, needed: int | None, free: int) -> OutputError:
+def _no_room(model: str, needed: int, free: int) -> OutputError:
     return OutputError(
         f"{model} could not be downloaded to {_cache()}: the disk is too small, or your quota there used up. It takes "
         f"{f'{needed:,} ' if needed else ''}bytes more, and the disk has {free:,} free. Make room, or let HF_HOME name "
@@ -161,7 +174,8 @@ def _refusals_explained(model: str, revision: str | None) -> Iterator[None]:
         ) from None
     except _failures() as error:
         if disk_full(error) or "No space left on device" in str(error):
-            raise _no_room(model, _bytes_to_come(model, revision), _free_bytes()) from error
+            listed = _listed(model, revision)
+            raise _no_room(model, _to_come(listed or []), _free_bytes()) from error
         raise HubError(
             f"The download of {model} broke off: {_first_line(error)}. Run the same command again: files that are "
             "whole are kept."
