@@ -4,7 +4,7 @@ Tensor names are those of the gguf package's own table, not of gemtab's.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,20 @@ SPELLED = {"<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", '<|"|>'}
 """What the converter makes user-defined, so that it is shown."""
 
 
-def write_gguf(source: Path, path: Path, kind: GGMLQuantizationType = F32, **changes: Any) -> Path:
-    """Writes the checkpoint's text model and tokenizer; matrices in `kind`, the rest in f32. changes: metadata to be
-    written otherwise, dots as double underscores; None leaves a key out."""
+Stored = Callable[[str, torch.Tensor], np.ndarray | None]
+"""The bytes of a tensor by its name in the file and its values; None where it is written otherwise."""
+
+
+def write_gguf(
+    source: Path,
+    path: Path,
+    kind: GGMLQuantizationType = F32,
+    stored: Mapping[GGMLQuantizationType, Stored] | None = None,
+    **changes: Any,
+) -> Path:
+    """Writes the checkpoint's text model and tokenizer; matrices in `kind`, the rest in f32. stored: by type, what gives
+    the bytes of tensors that are written in that type instead. changes: metadata to be written otherwise, dots as double
+    underscores; None leaves a key out."""
     config = json.loads((source / "config.json").read_text())
     text = config.get("text_config", config)
     is_3 = text["model_type"] == "gemma3_text"
@@ -38,7 +49,13 @@ def write_gguf(source: Path, path: Path, kind: GGMLQuantizationType = F32, **cha
     for name, tensor in load_file(source / "model.safetensors").items():
         if "tower" not in name and "embed_vision" not in name and "embed_audio" not in name:
             added = tensor.float() + 1 if is_3 and name.endswith("norm.weight") else tensor.float()
-            write_tensor(writer, gguf_name(names, name.replace("language_model.", "")), added, kind)
+            theirs = gguf_name(names, name.replace("language_model.", ""))
+            for number, data in ((number, make(theirs, added)) for number, make in (stored or {}).items()):
+                if data is not None:
+                    writer.add_tensor(theirs, data, raw_dtype=number)
+                    break
+            else:
+                write_tensor(writer, theirs, added, kind)
     if not is_3:
         write_tensor(writer, "rope_freqs.weight", rope_factors(text), F32)
     finish(writer)

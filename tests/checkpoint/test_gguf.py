@@ -82,6 +82,36 @@ def test_values_are_those_of_the_gguf_package(kind: str, made: Gguf) -> None:
     assert np.array_equal(tensors.read_rows(name, 7, 30).numpy(), wanted[7:30])
 
 
+@pytest.mark.parametrize(("kind", "scales"), [("Q4_K", (0, 4)), ("Q5_K", (0, 4)), ("Q6_K", (208, 210))])
+def test_values_of_types_that_the_package_only_reads(kind: str, scales: tuple[int, int], made: Gguf) -> None:
+    number = GGMLQuantizationType[kind]
+    columns, size = gguf.GGML_QUANT_SIZES[number]
+    name = "blk.3.attn_output.weight"
+
+    def random_blocks(found: str, tensor: torch.Tensor) -> np.ndarray | None:
+        if found != name:
+            return None
+        draw = np.random.default_rng(7)
+        blocks = draw.integers(0, 256, (len(tensor), tensor.shape[1] // columns, size), np.uint8)
+        start, stop = scales
+        halves = draw.uniform(-0.01, 0.01, (*blocks.shape[:2], (stop - start) // 2)).astype("<f2")
+        blocks[..., start:stop] = halves.view(np.uint8)
+        return blocks.reshape(len(tensor), -1)
+
+    path = made("everything", stored={number: random_blocks})
+    opened = open_checkpoint(path)
+    stored = next(tensor for tensor in GGUFReader(path).tensors if tensor.name == name)
+    assert stored.tensor_type == number
+    wanted = gguf.dequantize(stored.data, number)
+    assert wanted.std() > 0.01
+    found = "model.layers.3.self_attn.o_proj.weight"
+    assert np.array_equal(opened.tensors.read(found).numpy(), wanted)
+    assert np.array_equal(opened.tensors.read_rows(found, 7, 30).numpy(), wanted[7:30])
+    reader = CheckpointWeights(opened.tensors, opened.spec)
+    weight = next(w for w in text_graph(opened.spec.text).weights() if w.name == "layers.3.self_attn.o_proj")
+    assert np.array_equal(reader.read(weight).numpy(), wanted)
+
+
 def blocks(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The codes [rows, columns] and scales [rows, blocks] of a tensor in Q4_0, by its definition in ggml."""
     stored = next(tensor for tensor in GGUFReader(path).tensors if tensor.name == name)

@@ -1,9 +1,12 @@
 """What a GGUF file says: metadata and where its tensors lie, by the reader of the gguf package."""
 
+import sys
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from gguf import GGUFReader, ReaderTensor
+import numpy as np
+from gguf import GGUFReader, GGUFValueType, ReaderTensor
 
 from gemtab.checkpoint.gguf.metadata import General, Vocabulary
 from gemtab.checkpoint.schema import parse
@@ -82,9 +85,44 @@ class GgufFile:
                 )
 
 
+class _Reader(GGUFReader):
+    """The package's reader, which makes an array of numpy for every element of an array: of a vocabulary and its merges
+    that is half a million. Here an array of numbers is one array, and a string a view of the file."""
+
+    def _get_field_parts(self, orig_offs: int, raw_type: int) -> tuple[int, list[Any], list[int], list[GGUFValueType]]:
+        if raw_type != GGUFValueType.ARRAY or self.byte_order != "I":
+            found: tuple[int, list[Any], list[int], list[GGUFValueType]] = super()._get_field_parts(orig_offs, raw_type)
+            return found
+        element = GGUFValueType(int(self._get(orig_offs, np.uint32)[0]))
+        count = int(self._get(orig_offs + 4, np.uint64)[0])
+        start = orig_offs + 12
+        types = [GGUFValueType.ARRAY, *[element] * (count > 0)]
+        if (dtype := self.gguf_scalar_to_np.get(element)) is not None:
+            numbers = self._get(start, dtype, count)
+            _check_whole(len(numbers), count)
+            return 12 + numbers.nbytes, [self._get(orig_offs, np.uint8, 12), numbers], [1], types
+        if element != GGUFValueType.STRING:
+            raise ValueError(f"an array of {element.name}")
+        data = memoryview(self.data)  # type: ignore[arg-type]
+        parts: list[Any] = [data[orig_offs:start]]
+        at = start
+        for index in range(count):
+            length = data[at : at + 8]
+            stop = at + 8 + int.from_bytes(length, sys.byteorder)
+            _check_whole(index + (stop <= len(data)), index + 1)
+            parts += (length, data[at + 8 : stop])
+            at = stop
+        return at - orig_offs, parts, list(range(2, len(parts), 2)), types
+
+
+def _check_whole(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError("an array goes on beyond the file's end")
+
+
 def _open(path: Path) -> GGUFReader:
     try:
-        reader = GGUFReader(path)
+        reader = _Reader(path)
     except (OSError, ValueError, IndexError, KeyError, OverflowError) as error:
         raise CheckpointError(
             f"{path} cannot be read as GGUF ({path.stat().st_size} bytes; {error}). It is damaged, cut short, or newer "
