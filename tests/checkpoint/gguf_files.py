@@ -32,9 +32,11 @@ def write_gguf(
     stored: Mapping[GGMLQuantizationType, Stored] | None = None,
     **changes: Any,
 ) -> Path:
-    """Writes the checkpoint's text model and tokenizer; matrices in `kind`, the rest in f32. stored: by type, what gives
-    the bytes of tensors that are written in that type instead. changes: metadata to be written otherwise, dots as double
-    underscores; None leaves a key out."""
+    """Writes the checkpoint's text model and tokenizer; matrices in `kind`, the rest in f32.
+
+    stored: by type, what gives the bytes of tensors that are written in that type instead. changes: metadata to be
+    written otherwise, dots as double underscores; None leaves a key out.
+    """
     config = json.loads((source / "config.json").read_text())
     text = config.get("text_config", config)
     is_3 = text["model_type"] == "gemma3_text"
