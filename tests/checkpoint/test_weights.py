@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
 from gemtab.model.text import text_graph
+from gemtab.quantize import PlainFormat, packed_rows
 from tests.variants import variant
 
 FILE = "model.safetensors"
@@ -99,6 +101,30 @@ def test_other_dtypes(dtype: torch.dtype, folder: Path, pristine: Path) -> None:
     found, expected = read_all(folder), read_all(pristine)
     for name, tensor in found.items():
         assert torch.allclose(tensor, expected[name], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("weights", ["f16", "q8", "q4"])
+def test_a_mixture_of_dtypes_keeps_each_ones_values(weights: PlainFormat, folder: Path) -> None:
+    """A merge or a fine-tune may leave matrices of one layer, which are stacked here, in three dtypes."""
+    tensors = load_file(folder / FILE)
+    by_part = {"q_proj": torch.bfloat16, "k_proj": torch.float16, "v_proj": torch.float32}
+    others = cycle(by_part.values())
+    mixed = {name: tensor.to(by_part.get(name.split(".")[-2]) or next(others)) for name, tensor in tensors.items()}
+    save_file({name: tensor.float() for name, tensor in mixed.items()}, folder / FILE)
+    spec = load_spec(folder)
+    wanted = CheckpointWeights(Checkpoint.open(folder), spec)
+    other = folder.with_name("mixed")
+    other.mkdir()
+    shutil.copy(folder / "config.json", other)
+    save_file(mixed, other / FILE)
+    found = CheckpointWeights(Checkpoint.open(other), spec)
+    for weight in text_graph(spec.text).weights():
+        assert torch.equal(found.read(weight), wanted.read(weight)), weight.name
+        if weight.role == "matrix":
+            rows = (3, weight.shape[0] - 2)
+            planes, expected = (packed_rows(reader, weight, weights, *rows) for reader in (found, wanted))
+            assert planes.keys() == expected.keys()
+            assert all(planes[name].tobytes() == expected[name].tobytes() for name in planes), weight.name
 
 
 @pytest.mark.parametrize("prefix", ["model.", "", "language_model."])
