@@ -1,4 +1,4 @@
-"""The development server on a port of its own, in a thread."""
+"""Servers on ports of their own, in threads."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from gemtab import resources
 from gemtab.server.app import create_app
@@ -14,12 +15,17 @@ from gemtab.server.serve import Server, address, bind
 
 @contextmanager
 def serving(bundles: Mapping[str, Path]) -> Iterator[str]:
-    """The address, ending with a slash, of the built site with these bundles."""
+    """The address, ending with a slash, of the development server: the built site with these bundles."""
+    with running(create_app(resources.site(), dict(bundles))) as site:
+        yield site
+
+
+@contextmanager
+def running(app: ASGIApp) -> Iterator[str]:
+    """The address of an app's server, ending with a slash."""
     listener = bind("127.0.0.1", 0)
     ready = threading.Event()
-    config = uvicorn.Config(
-        create_app(resources.site(), dict(bundles)), ws="websockets-sansio", lifespan="on", log_level="warning"
-    )
+    config = uvicorn.Config(app, ws="websockets-sansio", lifespan="auto", log_level="warning")
     server = Server(config, ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

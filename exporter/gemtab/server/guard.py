@@ -70,8 +70,6 @@ def _with_headers(send: Send, host: str) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["Content-Security-Policy"] = content_security_policy(host)
-            # By this metric a page knows that there is a live channel, and where, without asking in vain elsewhere.
-            headers["Server-Timing"] = 'gemtab-live;desc="/_gemtab/live"'
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "no-referrer"
             # By this the page knows that there is a live channel, with no request that could fail elsewhere.

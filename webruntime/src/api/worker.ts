@@ -2,23 +2,40 @@
 
 import type { Methods } from "../worker/protocol.ts";
 import { type CallOptions, connect, type Remote } from "../worker/transport.ts";
+import script from "../worker/worker.ts?worker&url";
+
+/** Browsers start a worker from the page's own origin only, but it may import what another origin lets it. */
+function startWorker(): { worker: Worker; elsewhere: string | undefined } {
+  const { href, origin } = new URL(script, import.meta.url);
+  const elsewhere = origin === globalThis.origin ? undefined : origin;
+  const importing = () => URL.createObjectURL(new Blob([`import ${JSON.stringify(href)};`], { type: "text/javascript" }));
+  return { worker: new Worker(elsewhere ? importing() : href, { type: "module", name: "gemtab" }), elsewhere };
+}
 
 /**
  * A started worker. It lives until the last of its users has let go of it; all models of a page are in one, so that
  * those of the same address share their weights.
  */
 class SharedWorkerThread {
-  readonly #worker = new Worker(new URL("../worker/worker.ts", import.meta.url), { type: "module", name: "gemtab" });
-  readonly #remote: Remote<Methods> = connect<Methods>(this.#worker);
+  readonly #worker: Worker;
+  readonly #remote: Remote<Methods>;
   /** Rejects when the worker's script cannot be loaded or breaks, which no answer of its own would tell. */
-  readonly #broken = new Promise<never>((_, reject) => {
-    this.#worker.addEventListener("error", (event) => {
-      event.preventDefault();
-      reject(new Error(`The worker of gemtab could not run: ${event.message || "its script did not load"}.`));
-    });
-  });
+  readonly #broken: Promise<never>;
 
   constructor() {
+    const { worker, elsewhere } = startWorker();
+    this.#worker = worker;
+    this.#remote = connect<Methods>(worker);
+    const unloaded = elsewhere
+      ? `its script did not load from ${elsewhere}, which must allow that (Access-Control-Allow-Origin), and so must the ` +
+        `page's content security policy where it has one (worker-src blob: ${elsewhere})`
+      : "its script did not load";
+    this.#broken = new Promise((_, reject) => {
+      worker.addEventListener("error", (event) => {
+        event.preventDefault();
+        reject(new Error(`The worker of gemtab could not run: ${event.message || unloaded}.`));
+      });
+    });
     // Whoever calls sees the rejection; without callers it is nobody's.
     this.#broken.catch(() => undefined);
   }

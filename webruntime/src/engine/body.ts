@@ -10,7 +10,7 @@ export async function request(
 ): Promise<Response> {
   const response = await fetch(url, { signal: signal ?? null, ...(range && { headers: { Range: range } }) }).catch(
     (error: unknown) => {
-      throw downloadError(error, file, signal);
+      throw downloadError(error, file, signal, undefined, advice(url));
     },
   );
   if (response.ok) return response;
@@ -122,12 +122,26 @@ function copying(reader: ReadableStreamDefaultReader<Uint8Array>): Fill {
   };
 }
 
-function downloadError(error: unknown, file: string, signal: AbortSignal | undefined, slice?: number): Error {
+const CONNECTION = "Check the connection and try again.";
+
+/** Browsers do not tell a script why a request to another origin failed. */
+function advice(url: string): string {
+  const { origin } = new URL(url);
+  if (globalThis.origin === undefined || origin === globalThis.origin) return CONNECTION;
+  return (
+    `It is on another origin than the page: ${origin} must allow that (Access-Control-Allow-Origin), and so must the page's ` +
+    `content security policy where it has one (connect-src). If both do: ${CONNECTION.toLowerCase()}`
+  );
+}
+
+function downloadError(
+  error: unknown,
+  file: string,
+  signal: AbortSignal | undefined,
+  slice?: number,
+  advice = CONNECTION,
+): Error {
   if (signal?.aborted) return new AbortError("The download was stopped at the caller's request.");
   const cause = error instanceof Error ? error.message : String(error);
-  return new BundleError(
-    `The download of ${file} broke off (${cause}). Check the connection and try again.`,
-    file,
-    slice,
-  );
+  return new BundleError(`The download of ${file} broke off (${cause}). ${advice}`, file, slice);
 }
