@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, Response
 from gemtab.bundle.manifest import MANIFEST_NAME
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
 from playwright_tests.serving import serving
+from tests.tables import TABLES
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = REPOSITORY / "models" / "tiny"
@@ -30,11 +31,6 @@ BUNDLES = {"tiny": "q4", "exact": "f32"}
 
 FAKE_DEVICES = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 """A camera that shows a clock and a microphone that beeps, allowed without being asked for."""
-
-IDENTITY_LINE = "greedy tokens equal to the reference's, of those decoded (near-ties)"
-ACCURACY_LINE = "right answers about pictures and voices that were not in training"
-LOADING_LINE = "JavaScript's memory while a bundle is loaded, heaps and ArrayBuffers"
-"""The properties in which a test leaves its line of a table that is printed at the end."""
 
 COMPILE_MS = 240_000
 """How long a software GPU may take to compile the model's kernels while others use the machine."""
@@ -265,7 +261,7 @@ def demo(demo_page: ChatPage) -> ChatPage:
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Prints the tables, from the reports, since tests may have run in other processes."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    for table in (IDENTITY_LINE, ACCURACY_LINE, LOADING_LINE):
+    for table in TABLES:
         lines = [line for report in reports for name, line in report.user_properties if name == table]
         if lines:
             terminalreporter.section(table)

@@ -16,10 +16,11 @@ from gemtab.bundle.folder import read_manifest
 from gemtab.bundle.memory import memory_need
 from gemtab.export import NEEDED_FILES, export_bundle
 from gemtab.synth.tokenizer import grown_tokenizer
-from playwright_tests.conftest import LOADING_LINE, TINY, SharedFolders
+from playwright_tests.conftest import TINY, SharedFolders
 from playwright_tests.loading import MOST_BYTES, watch_loading
 from playwright_tests.serving import serving
 from tests.silent import Silent
+from tests.tables import LOADING_LINE
 from tests.variants import BASE, FULL, SLIDING
 
 LEAST_WEIGHTS = 300_000_000

@@ -25,7 +25,8 @@ from models.training.evaluate import FLOORS, Asked, Judge
 from playwright_tests.accuracy.cases import Case
 from playwright_tests.accuracy.drawings import drawings
 from playwright_tests.accuracy.recordings import recordings
-from playwright_tests.conftest import ACCURACY_LINE, TINY
+from playwright_tests.conftest import TINY
+from tests.tables import ACCURACY_LINE
 
 MOST_TOKENS = 24
 ALL = 200

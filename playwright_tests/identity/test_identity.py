@@ -9,11 +9,11 @@ from playwright.sync_api import Page
 from gemtab.bundle.folder import load_plan
 from gemtab.bundle.plan import StateBuffer
 from gemtab.checkpoint import load_spec
-from playwright_tests.conftest import IDENTITY_LINE
 from playwright_tests.identity.conftest import IdentityTable
 from playwright_tests.identity.media import Turn
 from playwright_tests.identity.models import CASES, Case, conversation
 from playwright_tests.identity.playing import check_ties, play
+from tests.tables import IDENTITY_LINE
 
 
 def long_turns(folder: Path, vocabulary: int) -> list[Turn]:

@@ -7,12 +7,12 @@ import pytest
 from playwright.sync_api import Page
 
 from gemtab.checkpoint import load_spec
-from playwright_tests.conftest import IDENTITY_LINE
 from playwright_tests.identity.conftest import IdentityTable
 from playwright_tests.identity.media import Writer
 from playwright_tests.identity.models import MEDIA_CASES as CASES
 from playwright_tests.identity.models import Case
 from playwright_tests.identity.playing import check_ties, play
+from tests.tables import IDENTITY_LINE
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
