@@ -44,16 +44,22 @@ class Measured:
 def measure(checkpoint: Path, bundle: Path, weights: str) -> Measured:
     """Exports the checkpoint to `bundle`, which stays, and does the plain copies."""
     drop_from_cache(checkpoint)
-    program = "from gemtab.cli import main; main()"
-    command = [sys.executable, "-c", program, "export", str(checkpoint), str(bundle), "--weights", weights, "--json"]
     started, before = time.monotonic(), processor_seconds()
+    peak = export(checkpoint, bundle, "--weights", weights)
+    seconds, used = time.monotonic() - started, processor_seconds() - before
+    drop_from_cache(checkpoint)
+    return Measured(seconds, used, copy(checkpoint, bundle), peak)
+
+
+def export(checkpoint: Path, bundle: Path, *options: str) -> int:
+    """Exports the checkpoint in a process of its own; gives the peak of that one's anonymous memory, in bytes."""
+    program = "from gemtab.cli import main; main()"
+    command = [sys.executable, "-c", program, "export", str(checkpoint), str(bundle), "--json", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process, peak_of(process.pid) as peak:
         code = process.wait()
-    seconds, used = time.monotonic() - started, processor_seconds() - before
     if code:
         sys.exit(f"The export ended with {code}.")
-    drop_from_cache(checkpoint)
-    return Measured(seconds, used, copy(checkpoint, bundle), peak[0])
+    return peak[0]
 
 
 def processor_seconds() -> float:

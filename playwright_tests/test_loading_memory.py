@@ -1,4 +1,4 @@
-"""JavaScript's memory while a large bundle is loaded."""
+"""Memory while a large bundle is made, and JavaScript's while it is loaded."""
 
 import itertools
 import json
@@ -11,15 +11,15 @@ import torch
 from playwright.sync_api import Page
 from transformers import Gemma4ForCausalLM, Gemma4TextConfig
 
+from benchmarks.export import export
 from gemtab.bundle.digest import SLICE_BYTES
 from gemtab.bundle.folder import read_manifest
 from gemtab.bundle.memory import memory_need
-from gemtab.export import NEEDED_FILES, export_bundle
+from gemtab.export import NEEDED_FILES
 from gemtab.synth.tokenizer import grown_tokenizer
 from playwright_tests.conftest import TINY, SharedFolders
 from playwright_tests.loading import MOST_BYTES, watch_loading
 from playwright_tests.serving import serving
-from tests.silent import Silent
 from tests.tables import LOADING_LINE
 from tests.variants import BASE, FULL, SLIDING
 
@@ -33,6 +33,10 @@ MERGES = 514_906
 MOST_DOWNLOADING = 8 * SLICE_BYTES
 """While weights come in: garbage that piled up with every slice would be more here already, and break DESIGN's bound
 at sizes that are too large for this test. real_tests/test_true_e2b.py has those."""
+
+PEAK = "peak.txt"
+MOST_EXPORTING = 500_000_000
+"""Of anonymous memory: 340 MB are usual at any size, and these weights would come to 300 MB more."""
 
 SIZES = {
     **BASE,
@@ -76,12 +80,13 @@ def write_checkpoint(folder: Path) -> Path:
 def large_bundle(shared_folders: SharedFolders) -> Path:
     """The bundle of such a model, in f32: the fewest numbers that make as many bytes."""
 
-    def export(out: Path) -> None:
+    def make(out: Path) -> None:
         source = write_checkpoint(out.with_name(f"{out.name}-checkpoint"))
-        export_bundle(source, out, "f32", 2048, False, Silent())
+        peak = export(source, out, "--weights", "f32", "--context", "2048")
         shutil.rmtree(source)
+        (out / PEAK).write_text(str(peak))
 
-    return shared_folders.folder("large-f32", export)
+    return shared_folders.folder("large-f32", make)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,12 @@ def large_site(large_bundle: Path) -> Iterator[str]:
     """The address of a server with it."""
     with serving({"large": large_bundle}) as site:
         yield site
+
+
+def test_exporting_takes_no_memory_for_weights(large_bundle: Path) -> None:
+    """Python, torch and the tokenizer take most of what there is."""
+    peak = int((large_bundle / PEAK).read_text())
+    assert 100_000_000 < peak < MOST_EXPORTING
 
 
 @pytest.mark.parametrize("host_table", ["never", "always"])
