@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-BLOCK = 32
+from gemtab.quantize import BLOCK, Planes, unpack
 
 
 def gridded(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -28,6 +28,13 @@ def of_codes(shape: tuple[int, int], low: int, high: int, seed: int) -> tuple[to
     scales = (2 ** (-12 + 10 * torch.rand(rows, columns // BLOCK, generator=generator))).to(torch.float16)
     made = (scales.float()[..., None] * numbers).to(torch.bfloat16).float()
     return made.reshape(rows, columns), scales, numbers
+
+
+def exact_blocks(values: torch.Tensor, planes: Planes) -> int:
+    """How many blocks of `values` [..., columns] are what q4's planes say in bf16, value for value."""
+    stored = unpack(planes, "q4", tuple(values.shape)).to(torch.bfloat16).float()
+    equal = pad(values == stored, (0, -values.shape[-1] % BLOCK), value=True)
+    return int(equal.reshape(-1, BLOCK).all(-1).sum())
 
 
 @torch.no_grad()

@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from gemtab.bundle.manifest import Grid, WeightFormat
 from gemtab.export import export_bundle
-from gemtab.quantize import exact_blocks, pack
-from tests.gridded import gridded
+from gemtab.quantize import pack_counted
+from tests.gridded import exact_blocks, gridded
 from tests.silent import Silent
 from tests.variants import variant
 
@@ -56,9 +56,10 @@ def test_other_models_and_formats_have_no_grid(trained: Path, tmp_path: Path) ->
 def test_blocks_are_counted_value_for_value(columns: int) -> None:
     values, _, _ = gridded(torch.randn(40, columns, generator=torch.Generator().manual_seed(2)))
     blocks = -(-columns // 32)
-    assert exact_blocks(values, pack(values, "q4")) == 40 * blocks
     off = values.clone()
     off[7, 0] *= 1.03
-    assert exact_blocks(off, pack(off, "q4")) == 40 * blocks - 1
-    assert exact_blocks(values.reshape(2, 20, columns), pack(values.reshape(2, 20, columns), "q4")) == 40 * blocks
-    assert exact_blocks(torch.randn(40, columns), pack(torch.randn(40, columns), "q4")) == 0
+    free = torch.randn(40, columns)
+    cases = ((values, 40 * blocks), (off, 40 * blocks - 1), (values.reshape(2, 20, columns), 40 * blocks), (free, 0))
+    for one, expected in cases:
+        planes, exact = pack_counted(one, "q4")
+        assert exact == exact_blocks(one, planes) == expected

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemtab.quantize import Planes, exact_blocks, pack, unpack
-from tests.gridded import BLOCK, gridded, of_codes
+from gemtab.quantize import BLOCK, Planes, pack, pack_counted, unpack
+from tests.gridded import exact_blocks, gridded, of_codes
 
 
 def trained(
@@ -69,7 +69,8 @@ def test_blocks_on_a_grid_among_others() -> None:
     free = random(rows, blocks * BLOCK, 3)
     flat[ordinary] = free.reshape(-1, BLOCK)[ordinary]
     flat[zero] = 0
-    planes = pack(flat.reshape(rows, -1), "q4")
+    planes, exact = pack_counted(flat.reshape(rows, -1), "q4")
+    assert exact == exact_blocks(flat.reshape(rows, -1), planes) == int((~ordinary | zero).sum())
     same = (stored_by(planes).reshape(-1, BLOCK) == flat).all(-1)
     assert torch.equal(same, ~ordinary | zero)
     # Ordinary blocks are packed as they are where no block is on a grid.
@@ -81,7 +82,8 @@ def test_blocks_on_a_grid_among_others() -> None:
 
 def test_ordinary_weights_pass_for_no_grid() -> None:
     free = random(2048, 512, 11)
-    assert exact_blocks(free, pack(free, "q4")) == 0
+    planes, exact = pack_counted(free, "q4")
+    assert exact == exact_blocks(free, planes) == 0
     # Nor where there is a grid beside them, so that each block is looked at.
     mixed = torch.cat([free, of_codes((2048, 512), -7, 7, seed=1)[0]], dim=1)
     same = (stored_by(pack(mixed, "q4")) == mixed).reshape(2048, -1, BLOCK).all(-1)
@@ -91,7 +93,8 @@ def test_ordinary_weights_pass_for_no_grid() -> None:
 @given(st.integers(0, 2**16), st.sampled_from([1e-3, 0.02, 1.0, 30.0]))
 def test_every_value_is_scale_times_code_in_bf16(seed: int, spread: float) -> None:
     values, _, numbers = trained(8, 128, seed, spread)
-    planes = pack(values, "q4")
+    planes, exact = pack_counted(values, "q4")
+    assert exact == exact_blocks(values, planes) == 32
     assert torch.equal(numbers_in(planes), numbers)
     assert torch.equal(stored_by(planes), values)
 

@@ -25,8 +25,8 @@ from gemtab.bundle.journal import Journal, Written
 from gemtab.bundle.layout import Layout, Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
-from gemtab.quantize import WeightReader, exact_blocks, packed_with_values, planes
-from gemtab.quantize.formats import PlaneName, storage_format
+from gemtab.quantize import WeightReader, packed_counted, planes
+from gemtab.quantize.formats import PlaneName
 
 CHUNK_BYTES = 16 << 20
 """How much of a weight, as f32, is read and packed at a time."""
@@ -150,7 +150,7 @@ def _make_files(out: Path, layouts: Sequence[Layout]) -> None:
 
 
 def _write_piece(out: Path, piece: Piece, reader: WeightReader, weight_format: WeightFormat) -> Written:
-    packed, values = packed_with_values(reader, piece.weight, weight_format, piece.start, piece.stop)
+    packed, exact = packed_counted(reader, piece.weight, weight_format, piece.start, piece.stop)
     parts = {name: _bytes(values) for name, values in packed.items()}
     for place in piece.places:
         for name, location in place.items():
@@ -158,9 +158,7 @@ def _write_piece(out: Path, piece: Piece, reader: WeightReader, weight_format: W
                 file.seek(_span(piece, location)[0])
                 file.write(parts[name])
     checksum = _checksum(parts[plane.name] for _ in piece.places for plane in planes(piece.weight, weight_format))
-    if values is None or storage_format(piece.weight, weight_format) != "q4":
-        return Written(checksum, 0)
-    return Written(checksum, exact_blocks(values, packed))
+    return Written(checksum, exact)
 
 
 def _stored_checksum(out: Path, piece: Piece, weight_format: WeightFormat) -> int:

@@ -1,6 +1,5 @@
 """Weight formats: how a weight is stored, packed and unpacked."""
 
-from gemtab.quantize.exact import exact_blocks
 from gemtab.quantize.formats import (
     BLOCK,
     CODE_BITS,
@@ -12,8 +11,8 @@ from gemtab.quantize.formats import (
     planes,
     storage_format,
 )
-from gemtab.quantize.packing import Planes, pack, pack_codes, unpack, unpack_codes
-from gemtab.quantize.readers import DequantisedWeights, WeightReader, packed_rows, packed_with_values
+from gemtab.quantize.packing import Planes, pack, pack_codes, pack_counted, unpack, unpack_codes
+from gemtab.quantize.readers import DequantisedWeights, WeightReader, packed_counted, packed_rows
 
 __all__ = [
     "BLOCK",
@@ -25,11 +24,11 @@ __all__ = [
     "StorageFormat",
     "WeightReader",
     "coded_format",
-    "exact_blocks",
     "pack",
     "pack_codes",
+    "pack_counted",
+    "packed_counted",
     "packed_rows",
-    "packed_with_values",
     "padded_columns",
     "planes",
     "storage_format",

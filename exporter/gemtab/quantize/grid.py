@@ -28,29 +28,27 @@ _HALF_STEP = 0x8000
 _NO_VALUE = 2.0**-100
 """Stands for 0 in bounds: its bits can be stepped down from, and it bounds no scale of f16."""
 
-_BELOW_1 = 1 - 2.0**-21
-"""Makes good for what f32 rounds off bounds, and is less than a step of f16."""
-
 _LARGEST = (-8, 7, 6, 5, 4, 3, 2, 1)
 """Numbers that the largest value of a block may stand for, in the order in which they are tried."""
 
 
 def on_grid(
     values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor, largest: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, int]:
     """`codes` and `scales` with those put right of blocks that lie on a grid, so that bf16(scale * (code - 8)) is each
-    stored value.
+    stored value, and how many blocks those are, of zeros included.
 
     values: [..., 32] f32; codes: [..., 32] u8, 8 standing for 0; scales: [...] f16; largest: [...] f32, a block's value
     of largest magnitude, which codes and scales take for -8. Other blocks keep theirs, and so do those of zeros.
     """
     blocks, spans = values.view(-1, values.shape[-1]), largest.reshape(-1)
+    zeros = exact = len(spans) - int(spans.count_nonzero())
     # Where there is no grid, hardly a block passes for one by its first values: none of a sample, and the rest need not
     # be looked at.
     apart = len(spans) // _SAMPLED | 1  # odd, so as not to meet the same columns in every row
     sample = blocks[::apart, :_FEW].T.contiguous()[:, None]  # [values, 1, blocks]
     if not bool(_near(sample, spans[::apart] / torch.tensor(_LARGEST)[:, None]).any()):
-        return codes, scales
+        return codes, scales, zeros
     new_codes, new_scales = codes.clone(), scales.clone()
     # Eight codes are moved as one number: that is faster.
     flat_codes, flat_scales = new_codes.view(torch.int64).view(-1, codes.shape[-1] // 8), new_scales.view(-1)
@@ -64,10 +62,12 @@ def on_grid(
         if not len(near):
             continue
         index = left[near]
-        numbers, found = _recovered(blocks.index_select(0, index), guesses[near], number)
+        looked_at = blocks if len(index) == len(blocks) else blocks.index_select(0, index)
+        numbers, found = _recovered(looked_at, guesses[near], number)
         fits = found.nonzero()[:, 0]
         if not len(fits):
             continue
+        exact += len(fits)
         flat_scales[index[fits]] = found[fits]
         if number != -8:  # the given codes are those for -8
             flat_codes[index[fits]] = numbers.add_(8).to(torch.uint8).view(torch.int64).index_select(0, fits)
@@ -75,7 +75,7 @@ def on_grid(
         if not len(rest):
             break
         left, firsts, spans = left[rest], firsts[:, rest], spans[rest]
-    return new_codes, new_scales
+    return new_codes, new_scales, exact
 
 
 # Below, what holds for every value of a block is asked as the largest of numbers that should not exceed 0: torch
@@ -95,32 +95,36 @@ def _recovered(values: torch.Tensor, guesses: torch.Tensor, largest: int) -> tup
     numbers = (values * (1 / guesses)[:, None]).round_()
     if largest == -8:
         numbers.clamp_(max=7)  # with largest values of both signs, a block is found to be on no such grid
-    counts = numbers.abs()
-    sizes = values.abs().clamp_(min=_NO_VALUE)
-    bits = sizes.view(torch.int32)
-    # A value that was rounded from between a and b, as n times the scale, leaves a / n to b / n; a 0 leaves every
-    # scale. The upper bound is taken as the largest n / b, where 0 needs no exception.
-    highest = 1 / (counts / (bits + _HALF_STEP).view(torch.float32)).amax(-1)
-    lowest = (bits.sub_(_HALF_STEP).view(torch.float32) / counts.clamp_(min=1)).amax(-1)
-    middle = ((lowest + highest) / 2).copysign_(guesses).to(torch.float16)
-    candidate = middle
-    if largest == -8:
-        # Where a scale had no more bits than bf16, the guess is that scale: it goes first where it is possible. Bounds
-        # are rounded themselves.
-        guess = guesses.to(torch.float16)
-        size = guess.float().abs_()
-        candidate = torch.where((size >= lowest * _BELOW_1) & (size * _BELOW_1 <= highest), guess, middle)
+    # The scale that is nearest to all values together: mostly it is the one, as their roundings cancel each other out.
+    ones = torch.ones(values.shape[-1])
+    nearest = ((values * numbers) @ ones / (numbers.square() @ ones)).to(torch.float16)
+    # Where a scale had no more bits than bf16, the guess is that scale: it goes first within two steps.
+    guess = guesses.to(torch.float16)
+    steps = (guess.view(torch.int16) - nearest.view(torch.int16)).abs()
+    candidate = torch.where(steps <= 2, guess, nearest) if largest == -8 else nearest
     found = torch.where(_exact(values, numbers, candidate), candidate, 0.0)
-    # Where the candidate's products are ties that fall to the other side, or the bounds lie within a step of f16.
     missed = (found == 0).nonzero()[:, 0]
     if len(missed):
         rest = values.index_select(0, missed), numbers.index_select(0, missed)
+        middle = _middle(*rest).copysign_(guesses[missed]).to(torch.float16)
         better = found[missed]
+        # Neighbours: where its products are ties that fall to the other side, or the bounds lie within a step of f16.
         for step in (1, -1, 0):  # the last that fits is taken
-            neighbour = (middle[missed].view(torch.int16) + step).view(torch.float16)
+            neighbour = (middle.view(torch.int16) + step).view(torch.float16)
             better = torch.where(_exact(*rest, neighbour), neighbour, better)
         found[missed] = better
     return numbers, found
+
+
+def _middle(values: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """The size of a block's scale, in the middle of what its values leave possible: one that was rounded from between a
+    and b, as n times the scale, leaves a / n to b / n; a 0 leaves every scale."""
+    counts = numbers.abs()
+    bits = values.abs().clamp_(min=_NO_VALUE).view(torch.int32)
+    # The upper bound is taken as the largest n / b, where 0 needs no exception.
+    highest = 1 / (counts / (bits + _HALF_STEP).view(torch.float32)).amax(-1)
+    lowest = (bits.sub_(_HALF_STEP).view(torch.float32) / counts.clamp_(min=1)).amax(-1)
+    return (lowest + highest) / 2
 
 
 def _exact(values: torch.Tensor, numbers: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:

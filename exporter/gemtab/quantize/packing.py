@@ -23,23 +23,30 @@ def pack(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32"]) -> P
 
     Raises CheckpointError where a value or scale does not fit f16.
     """
+    return pack_counted(tensor, weight_format)[0]
+
+
+def pack_counted(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32"]) -> tuple[Planes, int]:
+    """What `pack` gives, and of how many blocks q4 keeps every value to the last bit of bf16."""
     if weight_format == "f32":
-        return {"values": tensor.float().contiguous().numpy()}
+        return {"values": tensor.float().contiguous().numpy()}, 0
     if weight_format == "i32":
-        return {"values": tensor.to(torch.int32).contiguous().numpy()}
+        return {"values": tensor.to(torch.int32).contiguous().numpy()}, 0
     if weight_format == "f16":
-        return {"values": _to_f16(tensor).numpy()}
+        return {"values": _to_f16(tensor).numpy()}, 0
     columns = tensor.shape[-1]
     blocks = padded_columns(columns) // BLOCK
     rows = tensor.reshape(-1, columns)
     codes = torch.empty(len(rows), blocks, BLOCK if weight_format == "q8" else BLOCK // 2, dtype=torch.uint8)
     scales = torch.empty(len(rows), blocks, dtype=torch.float16)
     step = max(1, _CHUNK // (blocks * BLOCK))
+    exact = 0
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        codes[part], scales[part] = _quantise(rows[part], weight_format)
+        codes[part], scales[part], kept = _quantise(rows[part], weight_format)
+        exact += kept
     lead = tensor.shape[:-1]
-    return {"codes": codes.reshape(*lead, blocks, -1).numpy(), "scales": scales.reshape(*lead, blocks).numpy()}
+    return {"codes": codes.reshape(*lead, blocks, -1).numpy(), "scales": scales.reshape(*lead, blocks).numpy()}, exact
 
 
 def unpack(
@@ -87,8 +94,8 @@ def zero_point(weight_format: StorageFormat) -> int:
     return 1 << (CODE_BITS[weight_format] - 1)
 
 
-def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.Tensor, torch.Tensor]:
-    """rows [n, columns] -> codes [n, blocks, bytes] u8 and scales [n, blocks] f16.
+def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """rows [n, columns] -> codes [n, blocks, bytes] u8, scales [n, blocks] f16, and how many blocks q4 keeps exactly.
 
     The value of largest magnitude, with its sign, becomes code 0, the end of the range that reaches one further
     (as ONNX Runtime and GGUF's Q4_0 do it). Codes are taken against the scale as f16 rounds it, since that is the
@@ -103,10 +110,10 @@ def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.T
     scales = _to_f16(largest / -zero)
     inverse = torch.where(scales == 0, 0.0, 1.0 / scales.float())
     codes = (values * inverse[..., None]).add_(zero + 0.5).clamp_(0, 2 * zero - 1).to(torch.uint8)
-    if weight_format == "q4":
-        codes, scales = on_grid(values, codes, scales, largest)
-        codes = _joined(codes, 4)
-    return codes, scales
+    if weight_format != "q4":
+        return codes, scales, 0
+    codes, scales, exact = on_grid(values, codes, scales, largest)
+    return _joined(codes, 4), scales, exact
 
 
 def _to_f16(tensor: torch.Tensor) -> torch.Tensor:

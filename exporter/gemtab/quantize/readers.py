@@ -7,7 +7,7 @@ import torch
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
 from gemtab.quantize.formats import CODE_BITS, StorageFormat, storage_format
-from gemtab.quantize.packing import Planes, pack, unpack
+from gemtab.quantize.packing import Planes, pack_counted, unpack
 
 
 class WeightReader(Protocol):
@@ -34,22 +34,22 @@ class PackedReader(Protocol):
 def packed_rows(weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int) -> Planes:
     """The planes of rows start … stop - 1 as `weight_format` stores them: the source's own, if it has such, else packed
     from its values."""
-    return packed_with_values(weights, weight, weight_format, start, stop)[0]
+    return packed_counted(weights, weight, weight_format, start, stop)[0]
 
 
-def packed_with_values(
+def packed_counted(
     weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int
-) -> tuple[Planes, torch.Tensor | None]:
-    """What `packed_rows` gives, and the values it was packed from; none where the source has such planes itself."""
+) -> tuple[Planes, int]:
+    """What `packed_rows` gives, and of how many blocks q4 keeps every value to the last bit of bf16; 0 where the source
+    has such planes itself."""
     stored = storage_format(weight, weight_format)
     if stored in CODE_BITS and isinstance(weights, PackedReader):
         held = weights.packed_rows(weight, stored, start, stop)
         if held is not None:
-            return held, None
+            return held, 0
     if stored == "rows8" or stored == "rows4" or stored == "rows2":
         raise AssertionError(f"{weight.name}: {type(weights).__name__} has no codes of its own")
-    values = weights.read_rows(weight, start, stop)
-    return pack(values, stored), values
+    return pack_counted(weights.read_rows(weight, start, stop), stored)
 
 
 class DequantisedWeights:
