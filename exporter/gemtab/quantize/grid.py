@@ -19,6 +19,12 @@ eight bits, and f32 takes a little more."""
 _SAMPLED = 256
 """Blocks that are looked at first, from all over."""
 
+_MOST = 0.9
+"""Of blocks: bf16 makes of a scale with all bits of f16 one that does as well in less than half of them."""
+
+_MOSTLY = 0.5
+"""Of blocks: where so many are near to a grid, looking for those that are costs more than it spares."""
+
 _FEW = 6
 """Values of a block that are looked at first: hardly any six lie near to one of the eight grids by chance."""
 
@@ -32,50 +38,45 @@ _LARGEST = (-8, 7, 6, 5, 4, 3, 2, 1)
 """Numbers that the largest value of a block may stand for, in the order in which they are tried."""
 
 
-def on_grid(
-    values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor, largest: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """`codes` and `scales` with those put right of blocks that lie on a grid, so that bf16(scale * (code - 8)) is each
-    stored value, and how many blocks those are, of zeros included.
+def on_grid(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor, largest: torch.Tensor) -> int:
+    """Puts right, in place, codes and scales of blocks that lie on a grid, so that bf16(scale * (code - 8)) is each
+    stored value; how many blocks those are, of zeros included.
 
-    values: [..., 32] f32; codes: [..., 32] u8, 8 standing for 0; scales: [...] f16; largest: [...] f32, a block's value
+    values: [..., 32] f32; codes: [..., 32] i16, 8 standing for 0; scales: [...] f16; largest: [...] f32, a block's value
     of largest magnitude, which codes and scales take for -8. Other blocks keep theirs, and so do those of zeros.
     """
     blocks, spans = values.view(-1, values.shape[-1]), largest.reshape(-1)
-    zeros = exact = len(spans) - int(spans.count_nonzero())
+    exact = len(spans) - int(spans.count_nonzero())
     # Where there is no grid, hardly a block passes for one by its first values: none of a sample, and the rest need not
     # be looked at.
     apart = len(spans) // _SAMPLED | 1  # odd, so as not to meet the same columns in every row
     sample = blocks[::apart, :_FEW].T.contiguous()[:, None]  # [values, 1, blocks]
-    if not bool(_near(sample, spans[::apart] / torch.tensor(_LARGEST)[:, None]).any()):
-        return codes, scales, zeros
-    new_codes, new_scales = codes.clone(), scales.clone()
-    # Eight codes are moved as one number: that is faster.
-    flat_codes, flat_scales = new_codes.view(torch.int64).view(-1, codes.shape[-1] // 8), new_scales.view(-1)
-    left = spans.nonzero()[:, 0]
-    firsts = blocks[:, :_FEW].T.contiguous()
-    if len(left) < len(spans):
-        firsts, spans = firsts[:, left], spans[left]
-    for number in _LARGEST:
-        guesses = spans / number if number < 0 else spans.abs() / number
-        near = _near(firsts, guesses).nonzero()[:, 0]
-        if not len(near):
-            continue
-        index = left[near]
-        looked_at = blocks if len(index) == len(blocks) else blocks.index_select(0, index)
-        numbers, found = _recovered(looked_at, guesses[near], number)
+    shares = _near(sample, spans[::apart] / torch.tensor(_LARGEST)[:, None]).float().mean(-1).tolist()
+    if not any(shares):
+        return exact
+    flat_codes, flat_scales = codes.view(-1, codes.shape[-1]), scales.view(-1)
+    waiting = spans != 0
+    index = waiting.nonzero()[:, 0] if exact else None  # none for all, which need not be picked out then
+    for number, share in zip(_LARGEST, shares, strict=True):
+        left = spans if index is None else spans[index]
+        guesses = left / number if number < 0 else left.abs() / number
+        if share < _MOSTLY:
+            firsts = blocks[:, :_FEW] if index is None else blocks[:, :_FEW].index_select(0, index)
+            near = _near(firsts.T.contiguous(), guesses).nonzero()[:, 0]
+            if not len(near):
+                continue
+            index, guesses = near if index is None else index[near], guesses[near]
+        numbers, found = _recovered(blocks if index is None else blocks.index_select(0, index), guesses, number)
         fits = found.nonzero()[:, 0]
-        if not len(fits):
-            continue
-        exact += len(fits)
-        flat_scales[index[fits]] = found[fits]
+        at = fits if index is None else index[fits]
+        flat_scales[at] = found[fits]
         if number != -8:  # the given codes are those for -8
-            flat_codes[index[fits]] = numbers.add_(8).to(torch.uint8).view(torch.int64).index_select(0, fits)
-        rest = torch.ones(len(left), dtype=torch.bool).index_fill_(0, near[fits], False).nonzero()[:, 0]
-        if not len(rest):
+            flat_codes.index_copy_(0, at, numbers.index_select(0, fits).add_(8).to(torch.int16))
+        exact += len(fits)
+        index = waiting.index_fill_(0, at, False).nonzero()[:, 0]
+        if not len(index):
             break
-        left, firsts, spans = left[rest], firsts[:, rest], spans[rest]
-    return new_codes, new_scales, exact
+    return exact
 
 
 # Below, what holds for every value of a block is asked as the largest of numbers that should not exceed 0: torch
@@ -95,24 +96,28 @@ def _recovered(values: torch.Tensor, guesses: torch.Tensor, largest: int) -> tup
     numbers = (values * (1 / guesses)[:, None]).round_()
     if largest == -8:
         numbers.clamp_(max=7)  # with largest values of both signs, a block is found to be on no such grid
-    # The scale that is nearest to all values together: mostly it is the one, as their roundings cancel each other out.
+    # What all values come to, by all numbers: mostly that is the scale, as their roundings cancel each other out.
     ones = torch.ones(values.shape[-1])
-    nearest = ((values * numbers) @ ones / (numbers.square() @ ones)).to(torch.float16)
-    # Where a scale had no more bits than bf16, the guess is that scale: it goes first within two steps.
-    guess = guesses.to(torch.float16)
-    steps = (guess.view(torch.int16) - nearest.view(torch.int16)).abs()
-    candidate = torch.where(steps <= 2, guess, nearest) if largest == -8 else nearest
+    nearest = ((values.abs() @ ones) / (numbers.abs() @ ones)).copysign_(guesses).to(torch.float16)
+    # Where scales had no more bits than bf16, the guesses are those scales, as a sample of them tells.
+    sample = slice(None, None, len(values) // _SAMPLED | 1)
+    as_guessed = _exact(values[sample], numbers[sample], guesses[sample].to(torch.float16))
+    candidate = guesses.to(torch.float16) if as_guessed.float().mean() > _MOST else nearest
     found = torch.where(_exact(values, numbers, candidate), candidate, 0.0)
     missed = (found == 0).nonzero()[:, 0]
     if len(missed):
-        rest = values.index_select(0, missed), numbers.index_select(0, missed)
-        middle = _middle(*rest).copysign_(guesses[missed]).to(torch.float16)
-        better = found[missed]
+        values, numbers_left = values.index_select(0, missed), numbers.index_select(0, missed)
+        middle = _middle(values, numbers_left).copysign_(guesses[missed]).to(torch.float16)
         # Neighbours: where its products are ties that fall to the other side, or the bounds lie within a step of f16.
-        for step in (1, -1, 0):  # the last that fits is taken
+        for step in (0, -1, 1):
             neighbour = (middle.view(torch.int16) + step).view(torch.float16)
-            better = torch.where(_exact(*rest, neighbour), neighbour, better)
-        found[missed] = better
+            better = torch.where(_exact(values, numbers_left, neighbour), neighbour, 0.0)
+            found[missed] = better
+            rest = (better == 0).nonzero()[:, 0]
+            if not len(rest):
+                break
+            missed, middle = missed[rest], middle[rest]
+            values, numbers_left = values.index_select(0, rest), numbers_left.index_select(0, rest)
     return numbers, found
 
 

@@ -104,16 +104,21 @@ def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.T
     """
     zero = zero_point(weight_format)
     columns = padded_columns(rows.shape[1])
-    values = pad(rows.float(), (0, columns - rows.shape[1])).reshape(-1, columns // BLOCK, BLOCK)
+    values = rows.float()
+    if columns > rows.shape[1]:
+        values = pad(values, (0, columns - rows.shape[1]))
+    values = values.reshape(-1, columns // BLOCK, BLOCK)
     low, high = values.amin(-1), values.amax(-1)  # torch.aminmax is four times as slow along an axis
     largest = torch.where(high > -low, high, low)
     scales = _to_f16(largest / -zero)
     inverse = torch.where(scales == 0, 0.0, 1.0 / scales.float())
-    codes = (values * inverse[..., None]).add_(zero + 0.5).clamp_(0, 2 * zero - 1).to(torch.uint8)
+    # As i16, to which and from which torch converts at ten times the speed of u8.
+    codes = (values * inverse[..., None]).add_(zero + 0.5).clamp_(0, 2 * zero - 1).to(torch.int16)
     if weight_format != "q4":
-        return codes, scales, 0
-    codes, scales, exact = on_grid(values, codes, scales, largest)
-    return _joined(codes, 4), scales, exact
+        return codes.to(torch.uint8), scales, 0
+    exact = on_grid(values, codes, scales, largest)
+    pairs = codes.numpy().view("<u4")
+    return torch.from_numpy((pairs | pairs >> 12).astype(np.uint8)), scales, exact
 
 
 def _to_f16(tensor: torch.Tensor) -> torch.Tensor:
