@@ -92,7 +92,9 @@ def read(path: Path) -> None:
 
 
 def files(folder: Path) -> list[Path]:
-    """All files under a folder."""
+    """All files under a folder, or the one that is given."""
+    if folder.is_file():
+        return [folder]
     return [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
 

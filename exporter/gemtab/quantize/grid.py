@@ -42,8 +42,8 @@ def on_grid(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor, lar
     """Puts right, in place, codes and scales of blocks that lie on a grid, so that bf16(scale * (code - 8)) is each
     stored value; how many blocks those are, of zeros included.
 
-    values: [..., 32] f32; codes: [..., 32] i16, 8 standing for 0; scales: [...] f16; largest: [...] f32, a block's value
-    of largest magnitude, which codes and scales take for -8. Other blocks keep theirs, and so do those of zeros.
+    values: [..., 32] f32; codes: [..., 32] i16, 8 standing for 0; scales: [...] f16; largest: [...] f32, a block's
+    value of largest magnitude, which codes and scales take for -8. Other blocks keep theirs, and so do those of zeros.
     """
     blocks, spans = values.view(-1, values.shape[-1]), largest.reshape(-1)
     exact = len(spans) - int(spans.count_nonzero())
