@@ -16,7 +16,8 @@ export interface LoadOptions {
   memory?: number | undefined;
   /**
    * Whether per-layer embeddings stay in the browser's storage, which saves memory and costs speed: `auto`, as by
-   * default, where the model does not fit into `memory` otherwise; or `never`, or `always`.
+   * default, where the model does not fit into `memory` otherwise, on machines that say they have little, and when the
+   * GPU runs out of memory; or `never`, or `always`.
    */
   hostTable?: "auto" | "never" | "always" | undefined;
 }
