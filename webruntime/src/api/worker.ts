@@ -8,7 +8,8 @@ import script from "../worker/worker.ts?worker&url";
 function startWorker(): { worker: Worker; elsewhere: string | undefined } {
   const { href, origin } = new URL(script, import.meta.url);
   const elsewhere = origin === globalThis.origin ? undefined : origin;
-  const importing = () => URL.createObjectURL(new Blob([`import ${JSON.stringify(href)};`], { type: "text/javascript" }));
+  const importing = () =>
+    URL.createObjectURL(new Blob([`import ${JSON.stringify(href)};`], { type: "text/javascript" }));
   return { worker: new Worker(elsewhere ? importing() : href, { type: "module", name: "gemtab" }), elsewhere };
 }
 
