@@ -13,6 +13,12 @@ MOST_BYTES = 256 << 20
 SAMPLE_MS = 20
 
 
+def set_quota(page: Page, site: str, size: int) -> None:
+    """How many bytes a site may store: in a private window, as those of tests are, that is else a matter of chance."""
+    session = page.context.new_cdp_session(page)
+    session.send("Storage.overrideQuotaForOrigin", {"origin": site, "quotaSize": size})
+
+
 class Heaps:
     """The heaps of a page and of its workers, as V8 tells them: CDP's Runtime.getHeapUsage, of which `usedSize` is what
     lies in the heap, garbage included that was not collected yet, `embedderHeapUsedSize` the browser's objects, and

@@ -17,6 +17,7 @@ from gemtab.bundle.memory import memory_need
 from gemtab.bundle.plan import Limits, RowsBuffer
 from gemtab.export import export_bundle
 from playwright_tests.conftest import ChatPage, SharedFolders
+from playwright_tests.loading import set_quota
 from playwright_tests.serving import serving
 from tests.silent import Silent
 from tests.variants import variant
@@ -218,6 +219,24 @@ def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Pat
     for options in ({"hostTable": "always"}, {"memory": memory_need(entry, CONTEXT, "host").total}):
         message = page.evaluate(_REFUSED, [host_site, CASES[0].name, options])
         assert message.startswith("DeviceError: This browser keeps no files for the page")
+
+
+def test_tables_that_the_browser_has_no_room_for_are_not_begun(
+    host_bundles: dict[str, Path], host_site: str, page: Page
+) -> None:
+    """A browser gives a site less in a private window than a large model's tables take."""
+    bundle = host_bundles[CASES[0].name]
+    plan = load_plan(bundle / "plan" / "f32.json")
+    tables = [one for one in plan.buffers.values() if isinstance(one, RowsBuffer)]
+    needed = sum(one.rows * one.row_bytes for one in tables)
+    page.goto(host_site + "example.html")
+    set_quota(page, host_site, needed - 1)
+    ranges = ranges_asked(page, bundle)
+    message = page.evaluate(_REFUSED, [host_site, bundle.name, {"hostTable": "always"}])
+    assert message.startswith("DeviceError: The browser has no room for ")
+    assert "QuotaExceededError" in message and "private window" in message
+    assert ranges == []
+    assert answer(page, host_site, bundle.name)["stats"]["tables"] == "gpu"
 
 
 def test_a_gpu_that_runs_out_of_memory_is_handed_the_rows(

@@ -31,7 +31,7 @@ from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ROUNDED, arithmetic
 from gemtab.synth import synthesise
-from playwright_tests.loading import MOST_BYTES, watch_loading
+from playwright_tests.loading import MOST_BYTES, set_quota, watch_loading
 from playwright_tests.serving import serving
 from tests.coded import load_coded
 from tests.variants import transformers_logits
@@ -44,6 +44,9 @@ PROMPT = [2, 105, 4711, 31_337, 200_000, 1000]
 """Ids from all over the tables, which come in pieces."""
 
 STEPS = 4
+
+ROOM = 4_000_000_000
+"""Bytes that the browser may store: the tables take 1.3 GB."""
 
 MOST_EXPORTING = 500_000_000
 """Bytes of anonymous memory; the design allows 3 GB whatever the checkpoint's size."""
@@ -215,6 +218,7 @@ def test_chromium_decodes_as_the_reference(
 @pytest.mark.parametrize("tables", ["never", "always"])
 def test_weights_never_gather(tables: str, made: Made, page: Page) -> None:
     with serving({"e2b": made.bundle}) as site:
+        set_quota(page, site, ROOM)
         watched = watch_loading(page, site, "e2b", {"hostTable": tables})
     print(f"{made.format}, Chromium loads, host table {tables}: {watched}")
     assert watched.most < MOST_BYTES
@@ -223,6 +227,7 @@ def test_weights_never_gather(tables: str, made: Made, page: Page) -> None:
 def in_chromium(page: Page, site: str, tables: str, text: Continued) -> Played:
     played, began = Played(), monotonic()
     page.goto(site + "example.html")
+    set_quota(page, site, ROOM)
     stats: dict[str, Any] = page.evaluate(_LOAD, [site, "e2b", tables])
     played.load, began = monotonic() - began, monotonic()
     print(f"Chromium: {stats['activation']}, {stats['gpuBytes'] / 1e9:.2f} GB on the GPU")

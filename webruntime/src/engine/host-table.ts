@@ -46,12 +46,20 @@ export class HostTables {
     this.#places = new Places(Math.min(...Array.from(tables.values(), ({ places }) => places)));
   }
 
+  /** Throws DeviceError, before anything is downloaded, where the browser has no room for what is not stored yet. */
   static async open(bundle: Bundle, plan: Plan, storage: FileSystemDirectoryHandle): Promise<HostTables> {
     const tables = new Map<string, StoredTable>();
     for (const [name, entry] of Object.entries(plan.buffers)) {
       if (entry.kind === "rows") tables.set(name, await StoredTable.open(bundle, entry, storage));
     }
-    return new HostTables(tables);
+    const found = new HostTables(tables);
+    try {
+      for (const table of tables.values()) await table.begin();
+    } catch (error) {
+      await found.abandon();
+      throw error;
+    }
+    return found;
   }
 
   /** What has to be downloaded, by file: nothing of a table that is stored already. */
@@ -156,8 +164,16 @@ class StoredTable {
     const table = new StoredTable(entry, handle);
     const file = await handle.getFile();
     if (file.size === bytesOf(entry)) table.#file = file;
-    else table.#writer = await handle.createWritable();
     return table;
+  }
+
+  /** Makes room for what is to come, where it is not stored yet: what browsers tell of their room is not what there is. */
+  async begin(): Promise<void> {
+    if (this.#file) return;
+    this.#writer = await this.handle.createWritable();
+    await this.#writer.truncate(bytesOf(this.entry)).catch((error: unknown) => {
+      throw this.#unstored(error);
+    });
   }
 
   get target(): [[file: string, target: Target]] | undefined {
@@ -234,8 +250,9 @@ class StoredTable {
 
   #unstored(error: unknown): DeviceError {
     return new DeviceError(
-      `The browser has no room for ${bytesOf(this.entry)} bytes of the model's look-up tables (${String(error)}). Free ` +
-        'some storage, choose a smaller model, or load it with hostTable: "never".',
+      `The browser has no room for ${bytesOf(this.entry)} bytes of the model's look-up tables (${String(error)}). Open ` +
+        "the page outside a private window, free some storage, choose a smaller model, or load it with hostTable: " +
+        '"never".',
     );
   }
 }
