@@ -28,6 +28,9 @@ PLAN_FORMAT: Final = 1
 PARAMS_ALIGNMENT: Final = 256
 """The alignment of a dispatch's params in a program's uniform buffer, which every device accepts."""
 
+MOST_ROWS_BYTES: Final = 64 << 20
+"""Of the rows of a table on the host that the GPU has places for: executors hold a copy of them."""
+
 VECTOR_BYTES: Final = 16
 """The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them."""
 
@@ -121,7 +124,7 @@ class RowsBuffer(Strict):
     replaced: tuple[Annotated[int, Field(ge=0)], ...] = ()
     by: Annotated[int, Field(ge=0)] = 0
     places: Annotated[int, Field(gt=0)]
-    bytes: Annotated[int, Field(gt=0, multiple_of=4)]
+    bytes: Annotated[int, Field(gt=0, lt=MOST_ROWS_BYTES, multiple_of=4)]
 
 
 class ScratchBuffer(Strict):

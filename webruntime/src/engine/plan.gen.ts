@@ -509,6 +509,7 @@ export const PLAN_SCHEMA: Schema = {
      "type": "integer"
     },
     "bytes": {
+     "exclusiveMaximum": 67108864,
      "exclusiveMinimum": 0,
      "multipleOf": 4,
      "type": "integer"

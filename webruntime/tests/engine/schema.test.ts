@@ -41,6 +41,8 @@ test("defaults of the schema are filled in", () => {
   expect(plan.programs.fill?.dispatches[0]?.params).toBeNull();
 });
 
+const ROWS = { kind: "rows", file: "a.bin", offset: 0, row_bytes: 4, rows: 8, places: 4 };
+
 describe("a plan is refused, by file and place, that", () => {
   const cases: [string, Damage, RegExp][] = [
     ["lacks a field", (plan) => delete plan.slots, /the file lacks "slots"/],
@@ -52,6 +54,11 @@ describe("a plan is refused, by file and place, that", () => {
       "has an unaligned offset",
       (plan) => (plan.buffers.low.offset = 6),
       /buffers\.low\.offset .* multiple of 4, but is 6/,
+    ],
+    [
+      "has rows as large as a table",
+      (plan) => (plan.buffers.low = { ...ROWS, bytes: 64 << 20 }),
+      /buffers\.low\.bytes must be below 67108864, but is 67108864/,
     ],
     ["has a slot of no size", (plan) => (plan.slots[0] = "S"), /slots\[0\]/],
     ["has a fraction for an integer", (plan) => (plan.context = 1.5), /context must be of type integer, but is 1\.5/],

@@ -22,6 +22,7 @@ from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import PlanEntry, PlanMemory, WeightFormat
 from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import (
+    MOST_ROWS_BYTES,
     Dispatch,
     Form,
     Kernel,
@@ -173,8 +174,8 @@ def looked_up(graph: Graph) -> list[Weight]:
 
 def _host_places(tables: Sequence[Weight], stored: StoredWeights, fill_tokens: int) -> int:
     """Places for rows of tables that lie on the host: HOST_PLACES, but no more than an eighth of the rows, of which the
-    smallest models have few; at least those of a step, or 0 where a binding does not hold them."""
-    most = min((stored.most_places(table) for table in tables), default=0)
+    smallest models have few; at least those of a step, or 0 where there may not be so many."""
+    most = min((stored.most_places(table, MOST_ROWS_BYTES) for table in tables), default=0)
     eighth = min((table.shape[0] // 8 for table in tables), default=0)
     return min(most, max(fill_tokens, min(HOST_PLACES, eighth))) if most >= fill_tokens else 0
 
