@@ -236,7 +236,13 @@ def test_tables_that_the_browser_has_no_room_for_are_not_begun(
     assert message.startswith("DeviceError: The browser has no room for ")
     assert "QuotaExceededError" in message and "private window" in message
     assert ranges == []
-    assert answer(page, host_site, bundle.name)["stats"]["tables"] == "gpu"
+    page.evaluate(SMALL_MACHINE)
+    assert answer(page, host_site, bundle.name)["stats"]["tables"] == "gpu", "the other way is tried"
+    (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
+    page.evaluate(_SMALL_GPU, memory_need(entry, CONTEXT, "host").total + READBACK)
+    message = page.evaluate(_REFUSED, [host_site, bundle.name, {}])
+    assert message.startswith("DeviceError: The model's look-up tables fit neither")
+    assert "The GPU has too little memory" in message and "The browser has no room" in message
 
 
 def test_a_gpu_that_runs_out_of_memory_is_handed_the_rows(

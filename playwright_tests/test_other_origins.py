@@ -9,7 +9,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -83,6 +84,24 @@ def test_a_policy_that_forbids_the_bundles_origin(chat_page: ChatPage, origins: 
     policy = POLICY.format(script=origins.open, connect="'self'")
     open_page(chat_page, stack, origins.open, f"{origins.open}bundles/tiny/", policy)
     chat_page.notice.get_by_text("security policy where it has one (connect-src)").first.wait_for()
+
+
+def test_a_policy_that_forbids_what_the_bundles_origin_redirects_to(
+    chat_page: ChatPage, origins: Origins, stack: ExitStack
+) -> None:
+    """As a hub of models does with large files."""
+
+    def elsewhere(request: Request) -> RedirectResponse:
+        return RedirectResponse(f"{origins.open}{request.url.path[1:]}")
+
+    anyone = Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["Range"])
+    hub = stack.enter_context(running(Starlette(routes=[Route("/{path:path}", elsewhere)], middleware=[anyone])))
+    open_page(chat_page, stack, origins.open, f"{hub}bundles/tiny/", POLICY.format(script=origins.open, connect=hub))
+    notice = chat_page.notice.get_by_text(f"name the hosts that {hub.rstrip('/')} redirects to").first
+    notice.wait_for()
+    both = POLICY.format(script=origins.open, connect=f"{hub} {origins.open}")
+    open_page(chat_page, stack, origins.open, f"{hub}bundles/tiny/", both)
+    chat_page.chat.locator("[part=facts]").get_by_text("of the GPU's memory").wait_for()
 
 
 def test_a_policy_that_forbids_the_worker(chat_page: ChatPage, origins: Origins, stack: ExitStack) -> None:

@@ -18,6 +18,7 @@ export function gpuName({ vendor, architecture, description, software }: Adapter
 export function answerNote({ finish, stats }: Pick<ChatResult, "finish" | "stats">, context: number): string {
   const parts = [];
   if (finish === "abort") parts.push("stopped");
+  if (finish === "memory") parts.push("cut off: the GPU has no memory for a longer conversation");
   if (finish === "length")
     parts.push(stats.contextUsed >= context ? "cut off: the context is full" : "cut off: as long as was allowed");
   if (stats.tokensPerSecond > 0) parts.push(`${stats.tokensPerSecond.toFixed(1)} tokens/s`);

@@ -37,7 +37,7 @@ export interface Preview {
 export async function preview(url: string | URL, signal?: AbortSignal): Promise<Preview> {
   const { manifest, plans } = await Bundle.open(new URL(url, document.baseURI).href, signal);
   const { gpu, plan } = await gpuAndPlan(plans);
-  const storage = await openTableStorage();
+  const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;
   const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
   const text = memoryNeed(plan, manifest.context, tables).total;
   const stored = tables === "host" ? plan.memory.tables : 0;

@@ -7,10 +7,15 @@ import script from "../worker/worker.ts?worker&url";
 /** Browsers start a worker from the page's own origin only, but it may import what another origin lets it. */
 function startWorker(): { worker: Worker; elsewhere: string | undefined } {
   const { href, origin } = new URL(script, import.meta.url);
-  const elsewhere = origin === globalThis.origin ? undefined : origin;
-  const importing = () =>
-    URL.createObjectURL(new Blob([`import ${JSON.stringify(href)};`], { type: "text/javascript" }));
-  return { worker: new Worker(elsewhere ? importing() : href, { type: "module", name: "gemtab" }), elsewhere };
+  const options = { type: "module", name: "gemtab" } as const;
+  if (origin === globalThis.origin) return { worker: new Worker(href, options), elsewhere: undefined };
+  const importing = new Blob([`import ${JSON.stringify(href)};`], { type: "text/javascript" });
+  const address = URL.createObjectURL(importing);
+  const worker = new Worker(address, options);
+  const revoke = () => URL.revokeObjectURL(address);
+  worker.addEventListener("message", revoke, { once: true });
+  worker.addEventListener("error", revoke, { once: true });
+  return { worker, elsewhere: origin };
 }
 
 /**

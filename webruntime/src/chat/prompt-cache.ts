@@ -84,7 +84,7 @@ export class PromptCache {
       const snapshotAt = this.#wholeBlocks(stable, prompt);
       if (snapshotAt >= reused && snapshotAt <= last) {
         await fillTo(snapshotAt);
-        this.#takeSnapshot();
+        await this.#takeSnapshot();
       }
       await fillTo(last);
     } finally {
@@ -146,9 +146,11 @@ export class PromptCache {
     await this.#engine.fill(Uint32Array.from(ids.slice(start, end)), { media, onChunk, signal });
   }
 
-  #takeSnapshot(): void {
+  async #takeSnapshot(): Promise<void> {
     if (this.#snapshots.at(-1)?.position === this.#engine.position) return;
-    const snapshot = this.#engine.snapshot();
+    const snapshot = await this.#engine.snapshot();
+    // Without one the next turn starts from further back.
+    if (!snapshot) return;
     this.#snapshots.push(snapshot);
     while (this.#snapshots.length > snapshotCapacity(snapshot.bytes)) this.#snapshots.shift()?.dispose();
   }

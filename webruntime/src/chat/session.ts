@@ -120,6 +120,9 @@ export class Session implements ChatSession {
         }
         answer.push(id);
       }
+      const { maxTokens = Number.POSITIVE_INFINITY } = options;
+      const allowed = answer.ids.length < maxTokens && engine.position < engine.context;
+      if (finish === "length" && allowed) finish = "memory";
     } catch (error) {
       if (!(error instanceof AbortError)) throw error;
       finish = "abort";

@@ -130,7 +130,8 @@ function advice(url: string): string {
   if (globalThis.origin === undefined || origin === globalThis.origin) return CONNECTION;
   return (
     `It is on another origin than the page: ${origin} must allow that (Access-Control-Allow-Origin), and so must the page's ` +
-    `content security policy where it has one (connect-src). If both do: ${CONNECTION.toLowerCase()}`
+    `content security policy where it has one (connect-src), which has to name the hosts that ${origin} redirects to as ` +
+    `well. If both do: ${CONNECTION.toLowerCase()}`
   );
 }
 

@@ -28,8 +28,7 @@ function boundFor(plan: Plan, tables: Tables): Set<string> {
 }
 
 /**
- * Weights and control buffers are there from the start, slots when they are asked for, and caches when a step first
- * reaches into them.
+ * Weights, control buffers and slots are there when they are asked for, and caches when a step first reaches into them.
  */
 export class PlanBuffers {
   #sizes: Sizes;
@@ -49,8 +48,12 @@ export class PlanBuffers {
     readonly tables: Tables,
   ) {
     this.#sizes = { T: 1, P: context, C: context };
-    const bound = boundFor(plan, tables);
-    for (const [name, entry] of Object.entries(plan.buffers)) {
+  }
+
+  /** Makes weights and control buffers. */
+  allocate(): void {
+    const bound = boundFor(this.plan, this.tables);
+    for (const [name, entry] of Object.entries(this.plan.buffers)) {
       if (entry.kind === "weight" || entry.kind === "rows") {
         if (bound.has(name)) this.#weights.set(name, this.#create(entry.bytes, name, GPUBufferUsage.COPY_DST));
       } else if (entry.kind === "control") {

@@ -177,7 +177,8 @@ export interface TextEngine {
 
   /**
    * Puts `id` into the cache, samples the next id, yields it, puts that into the cache, and so on; ends at maxTokens,
-   * when the context is full, or when the GPU has no memory for longer caches. After k ids came out, `position` has advanced by k: the k-th is not in the caches yet.
+   * when the context is full, or when the GPU has no memory for longer caches. Throws ContextError where it has none for
+   * the first step. After k ids came out, `position` has advanced by k: the k-th is not in the caches yet.
    * End the loop (break, return) at a stop id: steps that ran ahead are taken back. To force tokens, use
    * maxTokens 1 and call again with another id.
    */
@@ -186,7 +187,8 @@ export interface TextEngine {
   /** Logits [vocabulary] of the last decode step; after a decode with depth 1 that is the last id yielded. */
   readLogits(): Promise<Float32Array>;
 
-  snapshot(): Snapshot;
+  /** A copy of the rings as they are; undefined where the GPU has no memory for it. */
+  snapshot(): Promise<Snapshot | undefined>;
   /** Rings and position become those of the snapshot. Full caches must still hold the same ids up to there. */
   restore(snapshot: Snapshot): void;
   /** Whether every ring still holds what a reader at position `to` looks back on. */

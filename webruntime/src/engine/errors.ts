@@ -31,8 +31,14 @@ export class DeviceError extends GemtabError {
   override readonly name = this.code;
 }
 
+/** There is no room for what a model needs; another way of loading it may need less of that. */
+export class ShortageError extends DeviceError {}
+
 /** The GPU has no memory left for what was to be allocated. */
-export class OutOfMemoryError extends DeviceError {}
+export class OutOfMemoryError extends ShortageError {}
+
+/** The browser does not store what is to stay out of the GPU's memory. */
+export class StorageError extends ShortageError {}
 
 /** A prompt does not fit the context, or the caches cannot go back to where they were asked to. */
 export class ContextError extends GemtabError {

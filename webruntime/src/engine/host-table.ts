@@ -9,7 +9,7 @@
  */
 
 import type { Bundle } from "./bundle.ts";
-import { BundleError, DeviceError, UsageError } from "./errors.ts";
+import { BundleError, StorageError, UsageError } from "./errors.ts";
 import type { Plan, RowsBuffer } from "./plan.gen.ts";
 import { wantedRuns } from "./slices.ts";
 import type { Target } from "./weights.ts";
@@ -49,17 +49,15 @@ export class HostTables {
   /** Throws DeviceError, before anything is downloaded, where the browser has no room for what is not stored yet. */
   static async open(bundle: Bundle, plan: Plan, storage: FileSystemDirectoryHandle): Promise<HostTables> {
     const tables = new Map<string, StoredTable>();
-    for (const [name, entry] of Object.entries(plan.buffers)) {
-      if (entry.kind === "rows") tables.set(name, await StoredTable.open(bundle, entry, storage));
-    }
-    const found = new HostTables(tables);
     try {
-      for (const table of tables.values()) await table.begin();
+      for (const [name, entry] of Object.entries(plan.buffers)) {
+        if (entry.kind === "rows") tables.set(name, await StoredTable.open(bundle, entry, storage));
+      }
     } catch (error) {
-      await found.abandon();
+      for (const table of tables.values()) await table.abandon();
       throw error;
     }
-    return found;
+    return new HostTables(tables);
   }
 
   /** What has to be downloaded, by file: nothing of a table that is stored already. */
@@ -160,20 +158,25 @@ class StoredTable {
   }
 
   static async open(bundle: Bundle, entry: RowsBuffer, storage: FileSystemDirectoryHandle): Promise<StoredTable> {
-    const handle = await storage.getFileHandle(await nameOf(bundle, entry), { create: true });
-    const table = new StoredTable(entry, handle);
-    const file = await handle.getFile();
-    if (file.size === bytesOf(entry)) table.#file = file;
-    return table;
+    const name = await nameOf(bundle, entry);
+    let table: StoredTable | undefined;
+    try {
+      const handle = await storage.getFileHandle(name, { create: true });
+      table = new StoredTable(entry, handle);
+      const file = await handle.getFile();
+      if (file.size === bytesOf(entry)) table.#file = file;
+      else await table.#begin();
+      return table;
+    } catch (error) {
+      await table?.abandon();
+      throw unstored(entry, error);
+    }
   }
 
-  /** Makes room for what is to come, where it is not stored yet: what browsers tell of their room is not what there is. */
-  async begin(): Promise<void> {
-    if (this.#file) return;
+  /** Makes room for what is to come: what browsers tell of their room is not what there is. */
+  async #begin(): Promise<void> {
     this.#writer = await this.handle.createWritable();
-    await this.#writer.truncate(bytesOf(this.entry)).catch((error: unknown) => {
-      throw this.#unstored(error);
-    });
+    await this.#writer.truncate(bytesOf(this.entry));
   }
 
   get target(): [[file: string, target: Target]] | undefined {
@@ -182,7 +185,7 @@ class StoredTable {
     const { file, offset } = this.entry;
     const write = async (position: number, data: Uint8Array<ArrayBuffer>) => {
       await writer.write({ type: "write", position, data }).catch((error: unknown) => {
-        throw this.#unstored(error);
+        throw unstored(this.entry, error);
       });
     };
     return [[file, { offset, bytes: bytesOf(this.entry), write }]];
@@ -191,7 +194,7 @@ class StoredTable {
   async finish(): Promise<void> {
     if (!this.#writer) return;
     await this.#writer.close().catch((error: unknown) => {
-      throw this.#unstored(error);
+      throw unstored(this.entry, error);
     });
     this.#writer = undefined;
     this.#file = await this.handle.getFile();
@@ -247,14 +250,13 @@ class StoredTable {
       this.entry.file,
     );
   }
+}
 
-  #unstored(error: unknown): DeviceError {
-    return new DeviceError(
-      `The browser has no room for ${bytesOf(this.entry)} bytes of the model's look-up tables (${String(error)}). Open ` +
-        "the page outside a private window, free some storage, choose a smaller model, or load it with hostTable: " +
-        '"never".',
-    );
-  }
+function unstored(entry: RowsBuffer, error: unknown): StorageError {
+  return new StorageError(
+    `The browser has no room for ${bytesOf(entry)} bytes of the model's look-up tables (${String(error)}). Open the page ` +
+      "outside a private window, free some storage, or choose a smaller model.",
+  );
 }
 
 function bytesOf({ rows, row_bytes }: RowsBuffer): number {

@@ -44,7 +44,7 @@ export async function loadPlan(
   const stop = new AbortController();
   const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   const tables = hostTables ? "host" : "gpu";
-  const buffers = await checked(device, `${name}'s buffers`, () => new PlanBuffers(device, plan, context, tables));
+  const buffers = new PlanBuffers(device, plan, context, tables);
   let last: LoadProgress = { stage: "download", loaded: 0, total: 0, bytesPerSecond: 0 };
   const tell = (progress: LoadProgress) => {
     last = progress;
@@ -57,6 +57,7 @@ export async function loadPlan(
     tell({ ...last, stage: "compile" });
   };
   try {
+    await checked(device, `${name}'s buffers`, () => buffers.allocate());
     await allocate?.(buffers);
     const compiling = Pipelines.create(device, plan, programs, (file) => bundle.text(file, both));
     const [pipelines] = await Promise.all([compiling, upload()]);

@@ -38,7 +38,7 @@ export function smallMachine(): number | undefined {
 }
 
 /**
- * Where look-up tables are to lie, and where else if the GPU turns out to have no room for them. Throws DeviceError where
+ * Where look-up tables are to lie, and where else if there turns out to be no room for them. Throws DeviceError where
  * the plan does not fit into `memory` bytes so, and where there is no storage for tables that have to stay on the host.
  *
  * Without `memory` no GPU is refused: what `machine` has only decides which way is tried first.
@@ -58,7 +58,7 @@ export function chooseTables(
   if (first) {
     const hopeless = first === "gpu" && machine !== undefined && need(first) > machine * SHARE_OF_MACHINE;
     const [second] = rest;
-    return hopeless && options.memory === undefined && second ? [second] : [first, ...rest];
+    return hopeless && options.memory === undefined && second ? [second, first] : [first, ...rest];
   }
   if (fitting.length > 0) throw noStorage(need("gpu"), entry.memory.tables);
   throw new DeviceError(

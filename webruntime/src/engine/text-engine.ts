@@ -19,7 +19,7 @@ import type {
   Tower,
   TowerName,
 } from "./engine-interface.ts";
-import { ContextError, DeviceError, OutOfMemoryError, throwIfAborted, UsageError } from "./errors.ts";
+import { ContextError, DeviceError, OutOfMemoryError, ShortageError, throwIfAborted, UsageError } from "./errors.ts";
 import { HostTables, openTableStorage } from "./host-table.ts";
 import { loadPlan } from "./load-plan.ts";
 import { chunks, lastVisible, RowsBuffer, type Span, spanOf } from "./media.ts";
@@ -106,17 +106,25 @@ export class TextEngine implements TextEngineInterface {
     const context = chooseContext(plan, options.context);
     const storage = await openTableStorage();
     const engine = { bundle, plan, towers, context };
-    const [first, ...rest] = chooseTables(entry, context, options, storage !== undefined);
-    const load = (adapter: GPUAdapter, tables: Tables) =>
-      loadEngine(engine, adapter, tables === "host" ? storage : undefined, signal, onProgress);
-    try {
-      return new TextEngine(await load(adapter, first));
-    } catch (error) {
-      const [second] = rest;
-      if (!second || !(error instanceof OutOfMemoryError)) throw error;
-      // An adapter gives one device only.
-      return new TextEngine(await load(await openAdapter(gpu), second));
-    }
+    const [first, second] = chooseTables(entry, context, options, storage !== undefined);
+    let downloaded = false;
+    const tell = (progress: LoadProgress) => {
+      downloaded ||= progress.loaded > 0;
+      onProgress(progress);
+    };
+    const load = async (adapter: GPUAdapter, tables: Tables) =>
+      new TextEngine(await loadEngine(engine, adapter, tables === "host" ? storage : undefined, signal, tell));
+    const failure = (error: unknown): ShortageError => {
+      // What was downloaded would be downloaded again.
+      if (error instanceof ShortageError && second && !downloaded) return error;
+      throw error;
+    };
+    const loaded = await load(adapter, first).catch(failure);
+    if (!(loaded instanceof ShortageError)) return loaded;
+    // An adapter gives one device only.
+    return load(await openAdapter(gpu), second as Tables).catch((error: unknown) => {
+      throw error instanceof ShortageError ? neitherHasRoom(loaded, error) : error;
+    });
   }
 
   get files(): Bundle {
@@ -276,6 +284,7 @@ export class TextEngine implements TextEngineInterface {
           inFlight.push(this.#decodeStep(start + submitted, firstSample + submitted));
           submitted++;
         }
+        if (inFlight.length === 0) break;
         const sampled = await this.#settled(inFlight.shift() as Promise<number>);
         throwIfAborted(signal);
         given++;
@@ -310,9 +319,21 @@ export class TextEngine implements TextEngineInterface {
     return this.#settled(readFloats(this.#device, buffer, plan.vocabulary * WORD));
   }
 
-  snapshot(): Snapshot {
-    this.#refuseWhileBusy("snapshot");
-    return new RingSnapshot(this.#device, this.#parts.buffers.rings(), this.#cache.mark());
+  async snapshot(): Promise<Snapshot | undefined> {
+    const release = this.#acquire("snapshot");
+    let made: RingSnapshot | undefined;
+    try {
+      return await checked(this.#device, "a snapshot", () => {
+        made = new RingSnapshot(this.#device, this.#parts.buffers.rings(), this.#cache.mark());
+        return made;
+      });
+    } catch (error) {
+      made?.dispose();
+      if (error instanceof OutOfMemoryError) return undefined;
+      throw error;
+    } finally {
+      release();
+    }
   }
 
   restore(snapshot: Snapshot): void {
@@ -459,6 +480,12 @@ function chooseContext(plan: Plan, asked: number | undefined): number {
   if (Number.isInteger(asked) && asked >= least && asked <= plan.context) return asked;
   throw new UsageError(
     `The context must be ${least} to ${plan.context} tokens for this bundle, but ${asked} was asked.`,
+  );
+}
+
+function neitherHasRoom(first: ShortageError, second: ShortageError): ShortageError {
+  return new ShortageError(
+    `The model's look-up tables fit neither into the GPU's memory nor into the browser's storage. ${first.message} ${second.message}`,
   );
 }
 

@@ -151,8 +151,11 @@ export interface ChatResult {
   text: string;
   thought: string;
   toolCalls: ToolCall[];
-  /** stop: an end token; length: maxTokens or the context; abort: the page stopped it, the text so far is kept. */
-  finish: "stop" | "length" | "abort";
+  /**
+   * stop: an end token; length: maxTokens or the context; memory: the GPU has none for longer caches; abort: the page
+   * stopped it. The text so far is kept.
+   */
+  finish: "stop" | "length" | "memory" | "abort";
   stats: ChatStats;
 }
 

@@ -115,7 +115,7 @@ export class NotingEngine implements TextEngine {
     yield 1;
   }
 
-  snapshot(): Snapshot {
+  async snapshot(): Promise<Snapshot> {
     return { position: this.position, bytes: 0, dispose: () => undefined };
   }
 

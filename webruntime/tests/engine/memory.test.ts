@@ -41,8 +41,8 @@ describe("look-up tables", () => {
 
   test.each<[HostTableChoice, number, Tables[]]>([
     ["auto", 2 * ON_GPU, ["gpu", "host"]],
-    ["auto", 2 * ON_GPU - 1, ["host"]],
-    ["auto", ON_HOST, ["host"]],
+    ["auto", 2 * ON_GPU - 1, ["host", "gpu"]],
+    ["auto", ON_HOST, ["host", "gpu"]],
     ["never", ON_HOST, ["gpu"]],
   ])("%s on a machine of %s bytes, of which a tab may count on half: %s", (hostTable, machine, expected) => {
     expect(choose(hostTable, undefined, true, machine)).toEqual(expected);

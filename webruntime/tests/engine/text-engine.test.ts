@@ -1,7 +1,7 @@
 /** The engine on a real device (SwiftShader through Dawn), against the toy's own arithmetic. */
 
 import { afterEach, describe, expect, test } from "vitest";
-import type { DecodeOptions, LoadOptions, LoadProgress } from "../../src/engine/engine-interface.ts";
+import type { DecodeOptions, LoadOptions, LoadProgress, Snapshot } from "../../src/engine/engine-interface.ts";
 import { AbortError, ContextError, DeviceError, UsageError } from "../../src/engine/errors.ts";
 import type { Dispatch } from "../../src/engine/plan.gen.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
@@ -293,7 +293,7 @@ describe("caches that grow", () => {
     expect(other.stats.stateBytes).toBe(before + 4096);
   });
 
-  test("of which the GPU has no memory end the conversation, not the engine", async () => {
+  test.each([1, 3])("of which the GPU has no memory end the answer, not the engine: %i in flight", async (depth) => {
     // SwiftShader has less than its limits promise.
     const toy = await load(growing(2 ** 30));
     const before = toy.stats.stateBytes;
@@ -306,12 +306,29 @@ describe("caches that grow", () => {
     const start = prompt.slice(0, FROM - 2);
     await toy.fill(Uint32Array.from(start.slice(0, -1)));
     const expected = oracleContinuation(start, 3);
-    expect(await decode(toy, start.at(-1) ?? 0, 100), "what was said stays").toEqual(expected);
+    expect(await decode(toy, start.at(-1) ?? 0, 100, { depth }), "what was said stays").toEqual(expected);
     expect(toy.position).toBe(FROM);
-    await expect(decode(toy, 1, 1)).rejects.toThrow(/of more than 32 tokens/);
+    await expect(decode(toy, 1, 1, { depth })).rejects.toThrow(/of more than 32 tokens/);
     toy.rewind(start.length - 1);
     expect(await decode(toy, start.at(-1) ?? 0, 2)).toEqual(expected.slice(0, 2));
   });
+});
+
+test("a ring of which the GPU has no memory for a copy is not kept", async () => {
+  const large = { maxStorageBufferBindingSize: 2 ** 30, maxBufferSize: 2 ** 30 };
+  const toy = await load(toyBundle({ plan: (plan) => Object.assign(plan.limits, large) }));
+  // SwiftShader has less memory than its limits promise.
+  const { createBuffer } = GPUDevice.prototype;
+  GPUDevice.prototype.createBuffer = function (descriptor) {
+    return createBuffer.call(this, { ...descriptor, size: this.limits.maxBufferSize });
+  };
+  try {
+    await toy.fill(Uint32Array.from(PROMPT.slice(0, -1)));
+    expect(await toy.snapshot()).toBeUndefined();
+  } finally {
+    GPUDevice.prototype.createBuffer = createBuffer;
+  }
+  expect(await decode(toy, PROMPT.at(-1) ?? 0, 5)).toEqual(oracleContinuation(PROMPT, 5));
 });
 
 describe("going back", () => {
@@ -328,7 +345,7 @@ describe("going back", () => {
   test("a long one is refused and restored from a snapshot, again and again", async () => {
     const toy = await load();
     await toy.fill(Uint32Array.from(PROMPT));
-    const snapshot = toy.snapshot();
+    const snapshot = (await toy.snapshot()) as Snapshot;
     expect(snapshot).toMatchObject({ position: PROMPT.length, bytes: 32 });
     for (const turn of [
       [7, 7, 7],
@@ -374,9 +391,9 @@ describe("the rest", () => {
     await filling;
     const loop = toy.decode(1);
     await loop.next();
-    expect(() => toy.snapshot()).toThrow(UsageError);
+    await expect(toy.snapshot()).rejects.toThrow(UsageError);
     await loop.return();
-    toy.snapshot().dispose();
+    (await toy.snapshot())?.dispose();
   });
 
   test("after dispose every call fails in words, and the device does not count as lost", async () => {

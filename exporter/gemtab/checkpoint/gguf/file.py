@@ -107,12 +107,11 @@ class _Reader(GGUFReader):
         parts: list[Any] = [data[orig_offs:start]]
         at = start
         for index in range(count):
-            length = data[at : at + 8]
-            stop = at + 8 + int.from_bytes(length, sys.byteorder)
+            stop = at + 8 + int.from_bytes(data[at : at + 8], sys.byteorder)
             _check_whole(index + (stop <= len(data)), index + 1)
-            parts += (length, data[at + 8 : stop])
+            parts.append(data[at + 8 : stop])
             at = stop
-        return at - orig_offs, parts, list(range(2, len(parts), 2)), types
+        return at - orig_offs, parts, list(range(1, len(parts))), types
 
 
 def _check_whole(found: int, expected: int) -> None:
