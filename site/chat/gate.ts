@@ -87,8 +87,8 @@ function memorySentence({ text, towers, stored }: Preview["memory"]): string {
 }
 
 /** Whatever memory a GPU has of its own, the machine's is what most have to share. */
-function memoryWarning({ text, machine }: Preview["memory"]): string {
-  if (machine === undefined || text < machine / 2) return "";
+function memoryWarning({ text, machine, tight }: Preview["memory"]): string {
+  if (machine === undefined || !tight) return "";
   const [verdict, advice] =
     text < machine
       ? ["which may be too little for the model", "If it does not load, close other tabs or choose a smaller one."]

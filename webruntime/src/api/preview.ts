@@ -2,11 +2,11 @@
 
 import { Bundle, type Plans } from "../engine/bundle.ts";
 import { choosePlan, describeAdapter, openAdapter } from "../engine/device.ts";
-import type { AdapterSummary, Tables } from "../engine/engine-interface.ts";
+import type { AdapterSummary } from "../engine/engine-interface.ts";
 import { DeviceError } from "../engine/errors.ts";
 import { openTableStorage } from "../engine/host-table.ts";
 import type { Manifest } from "../engine/manifest.gen.ts";
-import { chooseTables, memoryNeed, smallMachine, towersNeed } from "../engine/memory.ts";
+import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../engine/memory.ts";
 
 type PlanEntry = Manifest["plans"][number];
 
@@ -19,14 +19,14 @@ export interface Preview {
   memory: {
     /** Bytes of the GPU's memory that the model takes once a conversation fills the bundle's whole context. */
     text: number;
-    /** Where look-up tables will lie. */
-    tables: Tables;
-    /** Bytes of them that stay in the browser's storage. */
+    /** Bytes of look-up tables that stay in the browser's storage. */
     stored: number;
     /** Those that are added when pictures and sound first come; 0 where the bundle takes text only. */
     towers: number;
     /** Roughly the memory of the whole machine, where the browser says that it is small. */
     machine: number | undefined;
+    /** Whether that is so little that the text model may not fit. */
+    tight: boolean;
   };
 }
 
@@ -41,7 +41,8 @@ export async function preview(url: string | URL, signal?: AbortSignal): Promise<
   const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
   const text = memoryNeed(plan, manifest.context, tables).total;
   const stored = tables === "host" ? plan.memory.tables : 0;
-  const memory = { text, tables, stored, towers: towersNeed(manifest, plan.activation), machine: smallMachine() };
+  const [towers, machine] = [towersNeed(manifest, plan.activation), smallMachine()];
+  const memory = { text, stored, towers, machine, tight: isTight(text, machine) };
   return { manifest, downloadBytes: plan.memory.weights + plan.memory.tables, gpu, memory };
 }
 

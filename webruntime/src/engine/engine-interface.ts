@@ -178,9 +178,9 @@ export interface TextEngine {
   /**
    * Puts `id` into the cache, samples the next id, yields it, puts that into the cache, and so on; ends at maxTokens,
    * when the context is full, or when the GPU has no memory for longer caches. Throws ContextError where it has none for
-   * the first step. After k ids came out, `position` has advanced by k: the k-th is not in the caches yet.
-   * End the loop (break, return) at a stop id: steps that ran ahead are taken back. To force tokens, use
-   * maxTokens 1 and call again with another id.
+   * the first step. After k ids came out, `position` has advanced by k: the k-th is not in the caches yet. End the loop
+   * (break, return) at a stop id: steps that ran ahead are taken back. To force tokens, use maxTokens 1 and call again
+   * with another id.
    */
   decode(id: number, options?: DecodeOptions): AsyncGenerator<number, void, void>;
 

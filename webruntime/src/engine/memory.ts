@@ -37,6 +37,11 @@ export function smallMachine(): number | undefined {
   return deviceMemory !== undefined && deviceMemory < MOST_TOLD_GIB ? deviceMemory * 2 ** 30 : undefined;
 }
 
+/** Whether so many bytes are more than a tab may count on. */
+export function isTight(bytes: number, machine: number | undefined): boolean {
+  return machine !== undefined && bytes > machine * SHARE_OF_MACHINE;
+}
+
 /**
  * Where look-up tables are to lie, and where else if there turns out to be no room for them. Throws DeviceError where
  * the plan does not fit into `memory` bytes so, and where there is no storage for tables that have to stay on the host.
@@ -56,9 +61,9 @@ export function chooseTables(
   const fitting = allowed.filter((tables) => need(tables) <= memory);
   const [first, ...rest] = fitting.filter((tables) => tables === "gpu" || storage);
   if (first) {
-    const hopeless = first === "gpu" && machine !== undefined && need(first) > machine * SHARE_OF_MACHINE;
     const [second] = rest;
-    return hopeless && options.memory === undefined && second ? [second, first] : [first, ...rest];
+    const tight = options.memory === undefined && isTight(need(first), machine);
+    return tight && second ? [second, first] : [first, ...rest];
   }
   if (fitting.length > 0) throw noStorage(need("gpu"), entry.memory.tables);
   throw new DeviceError(

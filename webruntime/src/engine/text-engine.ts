@@ -14,7 +14,6 @@ import type {
   PlacedRows,
   Sampling,
   Snapshot,
-  Tables,
   TextEngine as TextEngineInterface,
   Tower,
   TowerName,
@@ -106,25 +105,24 @@ export class TextEngine implements TextEngineInterface {
     const context = chooseContext(plan, options.context);
     const storage = await openTableStorage();
     const engine = { bundle, plan, towers, context };
-    const [first, second] = chooseTables(entry, context, options, storage !== undefined);
     let downloaded = false;
     const tell = (progress: LoadProgress) => {
       downloaded ||= progress.loaded > 0;
       onProgress(progress);
     };
-    const load = async (adapter: GPUAdapter, tables: Tables) =>
-      new TextEngine(await loadEngine(engine, adapter, tables === "host" ? storage : undefined, signal, tell));
-    const failure = (error: unknown): ShortageError => {
-      // What was downloaded would be downloaded again.
-      if (error instanceof ShortageError && second && !downloaded) return error;
-      throw error;
-    };
-    const loaded = await load(adapter, first).catch(failure);
-    if (!(loaded instanceof ShortageError)) return loaded;
-    // An adapter gives one device only.
-    return load(await openAdapter(gpu), second as Tables).catch((error: unknown) => {
-      throw error instanceof ShortageError ? neitherHasRoom(loaded, error) : error;
-    });
+    const shortages: ShortageError[] = [];
+    for (const tables of chooseTables(entry, context, options, storage !== undefined)) {
+      // An adapter gives one device only.
+      const fresh = shortages.length === 0 ? adapter : await openAdapter(gpu);
+      try {
+        return new TextEngine(await loadEngine(engine, fresh, tables === "host" ? storage : undefined, signal, tell));
+      } catch (error) {
+        // What was downloaded would be downloaded again.
+        if (!(error instanceof ShortageError) || downloaded) throw error;
+        shortages.push(error);
+      }
+    }
+    throw noRoom(shortages);
   }
 
   get files(): Bundle {
@@ -483,10 +481,12 @@ function chooseContext(plan: Plan, asked: number | undefined): number {
   );
 }
 
-function neitherHasRoom(first: ShortageError, second: ShortageError): ShortageError {
-  return new ShortageError(
-    `The model's look-up tables fit neither into the GPU's memory nor into the browser's storage. ${first.message} ${second.message}`,
-  );
+/** The error for a model of which each way of loading it met with one of these. */
+function noRoom(shortages: readonly ShortageError[]): ShortageError {
+  const [first, ...rest] = shortages.map(({ message }) => message);
+  if (first !== undefined && rest.length === 0) return new ShortageError(first);
+  const neither = "The model's look-up tables fit neither into the GPU's memory nor into the browser's storage.";
+  return new ShortageError([neither, first, ...rest].join(" "));
 }
 
 function contextFull(tokens: number, context: number): ContextError {

@@ -39,11 +39,11 @@ from gemtab.quantize import WeightReader
 FILL_TOKENS = 256
 """Prompt tokens per `fill` step, where the limits allow so many."""
 
-HOST_PLACES = 2048
-"""Places on the GPU for rows of tables that lie on the host: those of the words of a conversation, at E2B 10 MB."""
-
 BLOCK_TOKENS = 1152
 """The same where the tokens of a picture see each other: a picture of 1,120 tokens is put in at once."""
+
+HOST_PLACES = 2048
+"""Places on the GPU for rows of tables that lie on the host: those of the words of a conversation, at E2B 10 MB."""
 
 VERIFY_TOKENS = 8
 """Drafted tokens that `verify` takes at once."""

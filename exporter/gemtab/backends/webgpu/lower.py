@@ -92,8 +92,8 @@ class Shared:
     """What the programs of one plan have in common: caches, weights and tables.
 
     looked_up: names of the weights of which every program reads rows by token id, and nothing else: they may lie on
-    the host. host_places: for how many of their rows the GPU then has places; 0 where those of a step would be more
-    than a binding holds.
+    the host. host_places: for how many of their rows the GPU then has places; 0 where there may not be as many as a
+    step needs.
     """
 
     stored: StoredWeights

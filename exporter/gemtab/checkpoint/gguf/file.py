@@ -99,23 +99,23 @@ class _Reader(GGUFReader):
         types = [GGUFValueType.ARRAY, *[element] * (count > 0)]
         if (dtype := self.gguf_scalar_to_np.get(element)) is not None:
             numbers = self._get(start, dtype, count)
-            _check_whole(len(numbers), count)
+            _check_whole(len(numbers) == count)
             return 12 + numbers.nbytes, [self._get(orig_offs, np.uint8, 12), numbers], [1], types
         if element != GGUFValueType.STRING:
             raise ValueError(f"an array of {element.name}")
         data = memoryview(self.data)  # type: ignore[arg-type]
         parts: list[Any] = [data[orig_offs:start]]
         at = start
-        for index in range(count):
+        for _ in range(count):
             stop = at + 8 + int.from_bytes(data[at : at + 8], sys.byteorder)
-            _check_whole(index + (stop <= len(data)), index + 1)
+            _check_whole(stop <= len(data))
             parts.append(data[at + 8 : stop])
             at = stop
         return at - orig_offs, parts, list(range(1, len(parts))), types
 
 
-def _check_whole(found: int, expected: int) -> None:
-    if found != expected:
+def _check_whole(whole: bool) -> None:
+    if not whole:
         raise ValueError("an array goes on beyond the file's end")
 
 
