@@ -37,8 +37,10 @@ COMPILE_MS = 240_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How many files of each kind models/tiny is asked about: a software GPU takes seconds for each."""
+    """How many files of each kind models/tiny is asked about: a software GPU takes seconds for each. How many inputs
+    are drawn for each line of the corpus table."""
     parser.addoption("--accuracy-cases", type=int, default=3, help="cases of each kind in accuracy/; 200 are all")
+    parser.addoption("--corpus", choices=["small", "full"], default="small", help="how much of corpus/ is drawn")
 
 
 @pytest.fixture(scope="session")
