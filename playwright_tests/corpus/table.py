@@ -1,4 +1,4 @@
-"""The corpus table: the same inputs through transformers, gemtab's Python and Chromium. A line for each kind of input."""
+"""The corpus table: the same inputs in transformers, gemtab's Python and Chromium, a line for each kind of input."""
 
 from dataclasses import dataclass, field
 
