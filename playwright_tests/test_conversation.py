@@ -8,7 +8,9 @@ from playwright.sync_api import expect
 
 from gemtab.chat.template import ChatTemplate
 from gemtab.chat.tokenizer import ChatTokenizer
-from playwright_tests.conftest import CONTEXT, ChatPage
+from playwright_tests.conftest import CONTEXT, IN_BOTH, ChatPage
+
+pytestmark = IN_BOTH
 
 LONG = "Tell me about gemtab, about tabs, and about the model that runs in them, please. " * 16
 """More tokens than the window and a chunk of the prompt take."""

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserType, Playwright, Route, expect
 
-from playwright_tests.conftest import ChatPage
+from playwright_tests.conftest import IN_BOTH, ChatPage
+
+pytestmark = IN_BOTH
 
 
 def embed(chat_page: ChatPage, served: str, bundle: str) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Route, expect
 
-from playwright_tests.conftest import TINY, ChatPage, run_gemtab
+from playwright_tests.conftest import IN_BOTH, TINY, ChatPage, run_gemtab
 from playwright_tests.serving import serving
+
+pytestmark = IN_BOTH
 
 BUDGET = 150_000
 """Bytes of script, compressed, that a page may need before the first token."""
