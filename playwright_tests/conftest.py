@@ -166,16 +166,21 @@ def firefox(playwright: Playwright, served: str) -> Iterator[Browser]:
     browser.close()
 
 
-IN_BOTH = pytest.mark.parametrize(
-    "tested", ["browser", "firefox"], indirect=True, scope="session", ids=["chromium", "firefox"]
-)
-"""Marks modules whose tests run in Chromium and in Firefox."""
+BOTH_BROWSERS = ("in_chromium", "in_firefox")
+"""What a module sets TESTED_IN to where its tests run in both."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a module's tests in each browser of its TESTED_IN; in Chromium alone where it has none."""
+    if "tested" in metafunc.fixturenames:
+        names = getattr(metafunc.module, "TESTED_IN", BOTH_BROWSERS[:1])
+        metafunc.parametrize("tested", names, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def tested(request: pytest.FixtureRequest) -> Browser:
-    """The browser that the element's page is opened in: Chromium, unless a module is marked IN_BOTH."""
-    browser: Browser = request.getfixturevalue(getattr(request, "param", "browser"))
+    """The browser that the element's page is opened in."""
+    browser: Browser = request.getfixturevalue("firefox" if request.param == "in_firefox" else "browser")
     return browser
 
 

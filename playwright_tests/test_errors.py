@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserType, Playwright, Route, expect
 
-from playwright_tests.conftest import IN_BOTH, ChatPage
+from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
 
-pytestmark = IN_BOTH
+TESTED_IN = BOTH_BROWSERS
 
 
 def embed(chat_page: ChatPage, served: str, bundle: str) -> None:
