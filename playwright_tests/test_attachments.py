@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from playwright_tests.conftest import ChatPage
+from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
 from tests.media.clips import add_tone, clip, sound_alone
+
+TESTED_IN = BOTH_BROWSERS
 
 
 def picture_bytes() -> bytes:
@@ -61,9 +63,11 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A context in which microphone and camera may be used; the browser has fake ones."""
-    context = browser.new_context(permissions=["microphone", "camera"])
+def context(tested: Browser) -> Iterator[BrowserContext]:
+    """A context in which microphone and camera may be used; the browser has fake ones. Firefox is started so that all
+    may use them."""
+    chromium = tested.browser_type.name == "chromium"
+    context = tested.new_context(permissions=["microphone", "camera"] if chromium else None)
     yield context
     context.close()
 
@@ -85,8 +89,13 @@ def chat_page(loaded: ChatPage) -> ChatPage:
 
 
 def attach(chat_page: ChatPage, *files: Path) -> None:
-    with chat_page.page.expect_file_chooser() as chooser:
-        chat_page.page.get_by_role("button", name="Attach a file").click()
+    """Chooses files by the button; in Firefox without it, which reports a page's first chooser alone."""
+    page = chat_page.page
+    if page.context.browser.browser_type.name == "firefox":
+        page.locator("gemtab-chat input[type=file]").set_input_files(list(files))
+        return
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Attach a file").click()
     chooser.value.set_files(list(files))
 
 
@@ -165,9 +174,12 @@ def files_event(page: Page, selector: str, kind: str) -> None:
             transfer.items.add(new File([bytes], 'held.png', { type: 'image/png' }));
             const target = document.querySelector('gemtab-chat').shadowRoot.querySelector(selector);
             const options = { bubbles: true, composed: true, cancelable: true };
-            target.dispatchEvent(kind === 'paste'
-                ? new ClipboardEvent('paste', { ...options, clipboardData: transfer })
-                : new DragEvent(kind, { ...options, dataTransfer: transfer }));
+            const event = kind === 'paste'
+                ? new ClipboardEvent('paste', options)
+                : new DragEvent(kind, { ...options, dataTransfer: transfer });
+            // Firefox takes no clipboardData from a script.
+            if (kind === 'paste') Object.defineProperty(event, 'clipboardData', { value: transfer });
+            target.dispatchEvent(event);
         }""",
         [selector, kind, base64.b64encode(picture_bytes()).decode()],
     )
