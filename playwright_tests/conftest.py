@@ -17,8 +17,8 @@ from filelock import FileLock
 from playwright.sync_api import Browser, Page, Playwright, Response
 
 from gemtab.bundle.manifest import MANIFEST_NAME
-from playwright_tests import firefox as firefox_browser
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
+from playwright_tests.firefox import launched
 from playwright_tests.serving import serving
 from tests.tables import TABLES
 
@@ -155,15 +155,11 @@ def features(browser: Browser, site: str) -> list[str] | None:
 @pytest.fixture(scope="session")
 def firefox(playwright: Playwright, served: str) -> Iterator[Browser]:
     """Firefox, whose WebGPU adapter has f16."""
-    path = firefox_browser.find_firefox()
-    if path is None:
-        pytest.fail(firefox_browser.NOT_FOUND)
-    browser = playwright.firefox.launch(**firefox_browser.launch_options(path))
-    found = features(browser, served)
-    if found is None or "shader-f16" not in found:
-        pytest.fail(f"Firefox's WebGPU adapter is to have shader-f16; found {found}. Is a Vulkan driver installed?")
-    yield browser
-    browser.close()
+    with launched(playwright) as browser:
+        found = features(browser, served)
+        if found is None or "shader-f16" not in found:
+            pytest.fail(f"Firefox's WebGPU adapter is to have shader-f16; found {found}. Is a Vulkan driver installed?")
+        yield browser
 
 
 BOTH_BROWSERS = ("in_chromium", "in_firefox")

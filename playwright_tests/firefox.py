@@ -3,7 +3,12 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Playwright
 
 PREFERENCES = {
     # Off where the release does not offer WebGPU on this system yet, or knows no hardware GPU.
@@ -24,14 +29,16 @@ def find_firefox() -> str | None:
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
-def launch_options(firefox: str) -> dict[str, Any]:
-    """What Playwright starts the browser with. The channel says that it is not Playwright's own build."""
+@contextmanager
+def launched(playwright: Playwright) -> Iterator[Browser]:
+    """The browser, running. The test fails where there is none."""
+    path = find_firefox()
+    if path is None:
+        pytest.fail(NOT_FOUND)
     # Vulkan's software driver wants this folder to be named; any will do.
-    environment = {"XDG_RUNTIME_DIR": tempfile.gettempdir(), **os.environ}
-    return {
-        "channel": "moz-firefox",
-        "executable_path": firefox,
-        "headless": True,
-        "firefox_user_prefs": PREFERENCES,
-        "env": environment,
-    }
+    environment: dict[str, str | float | bool] = {"XDG_RUNTIME_DIR": tempfile.gettempdir(), **os.environ}
+    # The channel says that it is not Playwright's own build.
+    options: dict[str, Any] = {"channel": "moz-firefox", "executable_path": path, "firefox_user_prefs": PREFERENCES}
+    browser = playwright.firefox.launch(headless=True, env=environment, **options)
+    yield browser
+    browser.close()
