@@ -5,6 +5,7 @@ import { defineConfig } from "vite";
 const site = resolve(import.meta.dirname, "site");
 const api = resolve(import.meta.dirname, "webruntime/src/api");
 const engine = resolve(import.meta.dirname, "webruntime/src/engine");
+const modules = resolve(import.meta.dirname, "node_modules");
 const input = resolve(import.meta.dirname, "webruntime/src/input");
 
 /** Every HTML page of site/ by its name. */
@@ -25,6 +26,10 @@ export default defineConfig({
   base: "./",
   publicDir: false,
   worker: { format: "es" },
+  // The form for browsers decodes entities by innerHTML, which pages with Trusted Types refuse.
+  resolve: {
+    alias: { "decode-named-character-reference": resolve(modules, "decode-named-character-reference/index.js") },
+  },
   build: {
     outDir: resolve(import.meta.dirname, "dist/site"),
     emptyOutDir: true,

@@ -191,7 +191,8 @@ def test_what_the_model_writes_can_do_nothing(demo: ChatPage) -> None:
         "start",
     }
     assert set(found["links"]) <= {"http:", "https:", "mailto:"}
-    assert requests == []
+    # The parser of markdown comes with the first answer.
+    assert [request for request in requests if not request.startswith(f"{demo.page.url}assets/")] == []
     expect(demo.answers.nth(0)).to_contain_text("<script>window.hacked = 1</script>")
 
 
