@@ -37,4 +37,7 @@ else
 fi
 echo "Installing" $missing
 $as_root apt-get update -qq
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+install="$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq"
+# Firefox decodes H.264 and AAC by a library that it recommends.
+case "$missing" in *firefox-esr*) $install firefox-esr ;; esac
+$install --no-install-recommends $missing
