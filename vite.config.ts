@@ -1,11 +1,13 @@
 import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { defineConfig } from "vite";
+import { selfContained } from "./webruntime/scripts/self-contained.ts";
 
 const site = resolve(import.meta.dirname, "site");
 const api = resolve(import.meta.dirname, "webruntime/src/api");
 const engine = resolve(import.meta.dirname, "webruntime/src/engine");
 const input = resolve(import.meta.dirname, "webruntime/src/input");
+const worker = resolve(import.meta.dirname, "webruntime/src/worker");
 
 /** Every HTML page of site/ by its name. */
 const pages = Object.fromEntries(
@@ -24,14 +26,20 @@ export default defineConfig({
   root: site,
   base: "./",
   publicDir: false,
-  worker: { format: "es" },
+  plugins: [
+    selfContained({
+      "gemtab-worker.js": resolve(worker, "worker.ts"),
+      "gemtab-worker-media.js": resolve(worker, "media-script.ts"),
+    }),
+  ],
   build: {
     outDir: resolve(import.meta.dirname, "dist/site"),
     emptyOutDir: true,
     target: "es2023",
     // Inline data: addresses are refused by the strict content security policy that pages run under.
     assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
+    // Preloaded files would be named by their names here, which other bundlers change.
+    modulePreload: false,
     rolldownOptions: {
       input: {
         ...pages,

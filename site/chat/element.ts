@@ -22,13 +22,16 @@ import { type AnswerView, Transcript } from "./transcript.ts";
 
 export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 
+/** Where there is no page, as on a server that renders one, the module can be imported all the same. */
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
 /**
- * Attributes: `src`, the bundle's folder; `reveal`, "interaction" (load on a click, the default) or "auto" (load when
+ * Attributes: `src`, the bundle's folder; `assets`, that of gemtab's own scripts (see LoadOptions); `reveal`, "interaction" (load on a click, the default) or "auto" (load when
  * seen); `system`, a system prompt; `thinking`, let the model think first. Properties of the same names mirror them.
  *
  * Events: `progress`, `ready`, `token`, `message`, `stop`, `error`, `statechange`. They bubble, and say more in `detail`.
  */
-export class GemtabChat extends HTMLElement {
+export class GemtabChat extends Base {
   static readonly observedAttributes = ["src", "system", "thinking"];
 
   /** Sampling and length of answers; what is left out is as the bundle says. */
@@ -88,6 +91,14 @@ export class GemtabChat extends HTMLElement {
 
   set src(src: string) {
     this.setAttribute("src", src);
+  }
+
+  get assets(): string {
+    return this.getAttribute("assets") ?? "";
+  }
+
+  set assets(assets: string) {
+    this.setAttribute("assets", assets);
   }
 
   get reveal(): "auto" | "interaction" {
@@ -238,7 +249,9 @@ export class GemtabChat extends HTMLElement {
         this.#emit("progress", progress);
       };
       onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
-      this.#welcome(await Gemma.load(this.src, { signal: loading.signal, onProgress }));
+      this.#welcome(
+        await Gemma.load(this.src, { signal: loading.signal, assets: this.assets || undefined, onProgress }),
+      );
     } catch (error) {
       if (loading.signal.aborted) {
         this.#gate.showIdle();

@@ -1,0 +1,41 @@
+/** Where gemtab's two scripts are that a page does not import itself: the worker's, and the part that reads media. */
+
+import { FolderAddress } from "../engine/address.ts";
+import { UsageError } from "../engine/errors.ts";
+
+const WORKER = "gemtab-worker.js";
+const MEDIA = "gemtab-worker-media.js";
+
+/** Whole addresses. */
+export interface Scripts {
+  worker: string;
+  media: string;
+}
+
+/**
+ * @param assets the folder that has both, where they do not lie where the page's own script says
+ * @throws UsageError where `assets` is no address of a folder, or is needed
+ */
+export function findScripts(assets: string | URL | undefined): Scripts {
+  if (assets === undefined) return besideThis();
+  const folder = new FolderAddress(assets, globalThis.document?.baseURI);
+  return { worker: folder.file(WORKER), media: folder.file(MEDIA) };
+}
+
+/**
+ * Bundlers look for this very form, copy the file that is named, and put its new address in. Nothing may be computed.
+ * (The build of gemtab itself must leave it as it is; see webruntime/scripts/self-contained.ts.)
+ */
+function besideThis(): Scripts {
+  try {
+    return {
+      worker: new URL(/* @vite-ignore */ "./gemtab-worker.js", import.meta.url).href,
+      media: new URL(/* @vite-ignore */ "./gemtab-worker-media.js", import.meta.url).href,
+    };
+  } catch {
+    throw new UsageError(
+      `gemtab does not know where ${WORKER} and ${MEDIA} are: this page's script was built without import.meta.url. Copy ` +
+        'both from the package\'s dist/site and name their folder, as in Gemma.load(url, { assets: "/gemtab/" }).',
+    );
+  }
+}
