@@ -47,6 +47,8 @@ export class GemtabChat extends Base {
   readonly #room: HTMLElement;
   /** Style sheets select by them: `gemtab-chat:state(answering)`. */
   readonly #states = this.attachInternals().states;
+  /** Between the two callbacks: an element that is upgraded in a page is told of its attributes before the first. */
+  #connected = false;
   #state: ChatState = "idle";
   #messages: ChatMessage[] = [];
   #gemma: Gemma | undefined;
@@ -148,6 +150,7 @@ export class GemtabChat extends Base {
   }
 
   connectedCallback(): void {
+    this.#connected = true;
     this.#lookAtBundle();
     if (this.reveal !== "auto") return;
     this.#seen = new IntersectionObserver((entries) => {
@@ -157,13 +160,14 @@ export class GemtabChat extends Base {
   }
 
   disconnectedCallback(): void {
+    this.#connected = false;
     this.#seen?.disconnect();
     this.#previewing?.abort();
     this.#try(this.dispose());
   }
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
-    if (before === now || !this.isConnected) return;
+    if (before === now || !this.#connected) return;
     if (name !== "src") this.#closeChat();
     else this.#try(this.dispose().then(() => this.#lookAtBundle()));
   }

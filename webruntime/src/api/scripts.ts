@@ -29,8 +29,8 @@ export function findScripts(assets: string | URL | undefined): Scripts {
 function besideThis(): Scripts {
   try {
     return {
-      worker: new URL(/* @vite-ignore */ "./gemtab-worker.js", import.meta.url).href,
-      media: new URL(/* @vite-ignore */ "./gemtab-worker-media.js", import.meta.url).href,
+      worker: whole(new URL(/* @vite-ignore */ "./gemtab-worker.js", import.meta.url)),
+      media: whole(new URL(/* @vite-ignore */ "./gemtab-worker-media.js", import.meta.url)),
     };
   } catch {
     throw new UsageError(
@@ -38,4 +38,9 @@ function besideThis(): Scripts {
         'both from the package\'s dist/site and name their folder, as in Gemma.load(url, { assets: "/gemtab/" }).',
     );
   }
+}
+
+/** Some bundlers (Next's) put a URL here whose address is a path only. */
+function whole({ href }: URL): string {
+  return new URL(href, globalThis.location?.href).href;
 }

@@ -18,30 +18,50 @@ export interface StartedWorker {
 }
 
 /**
- * Browsers start a worker from the page's own origin only, but the worker may import what another origin lets it. A page
- * without an origin (a sandboxed frame) may start one from a blob, and only a classic one.
+ * Browsers start a worker from the page's own origin only, but a worker from a blob or a data: address may import what
+ * another origin lets it. A page without an origin (a sandboxed frame) needs a data: address: Chromium gives no WebGPU to
+ * a worker from a blob there.
  *
  * @throws UsageError where the page's policies refuse it at once
  */
 export function startWorker(script: string): StartedWorker {
-  const { origin } = new URL(script);
-  const own = origin === globalThis.origin;
-  const address = own ? script : URL.createObjectURL(new Blob([importing(script)], { type: "text/javascript" }));
+  if (typeof Worker === "undefined") {
+    throw new UsageError("gemtab runs models in browsers; elsewhere its package can be imported only.");
+  }
+  const scheme = schemeFor(script);
+  const own = scheme === "own";
+  const address = addressOf(script, scheme);
   const refusals = watchPolicy();
   const worker = create(address, own ? "module" : "classic");
   const settled = () => {
     refusals.stop();
-    if (!own) URL.revokeObjectURL(address);
+    if (scheme === "blob:") URL.revokeObjectURL(address);
   };
   worker.addEventListener("message", settled, { once: true });
   const broken = new Promise<never>((_, reject) => {
     worker.addEventListener("error", (event) => {
       event.preventDefault();
       settled();
-      void failure(script, own, event.message, refusals.found).then(reject);
+      void failure(script, scheme, event.message, refusals.found).then(reject);
     });
   });
   return { worker, broken };
+}
+
+/** How a script comes to be a worker: by its own address, or imported by one that is made here. */
+type Scheme = "own" | "blob:" | "data:";
+
+function schemeFor(script: string): Scheme {
+  const { origin } = new URL(script);
+  if (globalThis.origin === "null") return "data:";
+  return origin === globalThis.origin ? "own" : "blob:";
+}
+
+function addressOf(script: string, scheme: Scheme): string {
+  if (scheme === "own") return script;
+  const type = "text/javascript";
+  if (scheme === "data:") return `data:${type},${encodeURIComponent(importing(script))}`;
+  return URL.createObjectURL(new Blob([importing(script)], { type }));
 }
 
 /** A classic script that imports a module. Messages that come before the module is there are kept for it. */
@@ -69,8 +89,6 @@ function create(address: string, type: WorkerType): Worker {
 }
 
 function advice(error: unknown): string {
-  if (typeof Worker === "undefined")
-    return "gemtab runs models in browsers; elsewhere the package can be imported only.";
   if (error instanceof TypeError) {
     return `A content security policy with require-trusted-types-for must allow the policy ${POLICY} (trusted-types ${POLICY}).`;
   }
@@ -99,10 +117,11 @@ function watchPolicy(): { found: string[]; stop(): void } {
 }
 
 /** Why a worker did not run, and what to do. */
-async function failure(script: string, own: boolean, message: string, refused: readonly string[]): Promise<Error> {
+async function failure(script: string, scheme: Scheme, message: string, refused: readonly string[]): Promise<Error> {
   const what = "The worker of gemtab could not run:";
   const { origin } = new URL(script);
-  const source = own ? "'self'" : `blob: ${origin}`;
+  const own = scheme === "own";
+  const source = own ? "'self'" : `${scheme} ${origin}`;
   const directive = refused.find((name) => /^(worker|child|script)-src/.test(name));
   if (directive) {
     return new UsageError(
