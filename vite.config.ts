@@ -19,8 +19,9 @@ const pages = Object.fromEntries(
 /**
  * One build makes dist/site: the pages, and beside them the modules that other pages import: gemtab.js (the
  * runtime), gemtab-chat.js (the custom element), gemtab-engine.js (plans and token ids alone) and gemtab-media.js
- * (pictures, sounds and clips to what models take; loaded when the first one comes). All addresses in it are relative,
- * so that it can be served from any folder.
+ * (images, audio and video to what models take); and the scripts of the worker: gemtab-worker-*.js and
+ * gemtab-worker-media-*.js, which the worker imports when the first medium comes. All addresses in it are relative, so
+ * that it can be served from any folder.
  */
 export default defineConfig({
   root: site,
@@ -51,6 +52,8 @@ export default defineConfig({
       preserveEntrySignatures: "strict",
       output: {
         entryFileNames: ({ name }) => (name.startsWith("gemtab") ? "[name].js" : "assets/[name]-[hash].js"),
+        // Beside the scripts that they name.
+        chunkFileNames: ({ name }) => `${name.startsWith("gemtab") ? "" : "gemtab-"}${name}-[hash].js`,
       },
     },
   },

@@ -170,7 +170,8 @@ class TestTheWorker:
     def test_is_missing(self, page: Page, serve: Serve) -> None:
         page.goto(serve(html("/")))
         words = load(page, NOTHING, assets="copies")
-        assert f"did not load from {page.url}copies/gemtab-worker.js (HTTP 404). Copy the file there" in words
+        assert f"its script did not load from {page.url}copies/gemtab-worker-" in words
+        assert ".js (HTTP 404). Copy the file there, or name its folder" in words
 
     def test_is_a_page_instead(self, page: Page, serve: Serve) -> None:
         """As hosts of applications with one page answer."""

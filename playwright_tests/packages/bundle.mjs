@@ -1,10 +1,11 @@
 /** Builds a project as its bundler does by default: node bundle.mjs BUNDLER PROJECT OUT. */
 
-import { cp } from "node:fs/promises";
+import { cp, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
 const [bundler, project, out] = process.argv.slice(2);
 const entry = join(project, "main.js");
+const scripts = join(out, "js");
 
 async function vite() {
   const { build } = await import("vite");
@@ -13,7 +14,7 @@ async function vite() {
 
 async function webpack() {
   const { default: webpack } = await import("webpack");
-  const compiler = webpack({ mode: "production", context: project, entry, output: { path: out }, performance: false });
+  const compiler = webpack({ mode: "production", context: project, entry, output: { path: scripts }, performance: false });
   const stats = await new Promise((resolve, reject) => {
     compiler.run((error, stats) => (error ? reject(error) : resolve(stats)));
   });
@@ -23,10 +24,11 @@ async function webpack() {
 /** esbuild copies no files: its users do. */
 async function esbuild() {
   const { build } = await import("esbuild");
-  const outfile = join(out, "main.js");
+  const outfile = join(scripts, "main.js");
   await build({ entryPoints: [entry], bundle: true, format: "esm", minify: true, outfile, logLevel: "warning" });
-  for (const script of ["gemtab-worker.js", "gemtab-worker-media.js"]) {
-    await cp(join(project, "node_modules/gemtab/dist/site", script), join(out, script));
+  const site = join(project, "node_modules/gemtab/dist/site");
+  for (const script of await readdir(site)) {
+    if (script.startsWith("gemtab-worker")) await cp(join(site, script), join(scripts, script));
   }
 }
 

@@ -19,7 +19,7 @@ from playwright_tests.serving import running
 HERE = Path(__file__).parent
 EXAMPLES = REPOSITORY / "site" / "examples"
 PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Page</title>{script}</html>'
-SCRIPT = '<script type="module" src="./main.js"></script>'
+SCRIPT = '<script type="module" src="{path}"></script>'
 
 POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
@@ -37,7 +37,7 @@ def project(shared_folders: SharedFolders) -> Path:
         run("npm", "pack", "--ignore-scripts", "--pack-destination", str(folder), cwd=REPOSITORY)
         (folder / "package.json").write_text('{ "name": "page", "private": true, "type": "module" }')
         (folder / "main.js").write_text((HERE / "main.js").read_text())
-        (folder / "index.html").write_text(PAGE.format(script=SCRIPT))
+        (folder / "index.html").write_text(PAGE.format(script=SCRIPT.format(path="./main.js")))
         [tarball] = folder.glob("*.tgz")
         run("npm", "install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", tarball.name, cwd=folder)
 
@@ -54,7 +54,7 @@ def run(*words: str, cwd: Path) -> str:
 def build(bundler: str, project: Path, out: Path) -> Path:
     run("node", str(HERE / "bundle.mjs"), bundler, str(project), str(out), cwd=REPOSITORY)
     if not (out / "index.html").exists():
-        (out / "index.html").write_text(PAGE.format(script=SCRIPT))
+        (out / "index.html").write_text(PAGE.format(script=SCRIPT.format(path="./js/main.js")))
     return out
 
 
@@ -94,6 +94,15 @@ def describe(page: Page, site: str, options: dict[str, Any] | None = None) -> tu
     words = ["bundles/tiny/", "examples/shapes.webp", options or {}]
     text: str = page.evaluate("words => globalThis.describe(...words)", words)
     return text, watched, failed
+
+
+def test_a_server_can_import_it(project: Path) -> None:
+    """Where a page is rendered there are no elements, windows or workers."""
+    code = (
+        "const { GemtabChat } = await import('gemtab/chat'); const { Gemma } = await import('gemtab');"
+        "console.log(typeof GemtabChat, typeof Gemma)"
+    )
+    assert run("node", "--input-type=module", "--eval", code, cwd=project) == "function function\n"
 
 
 @pytest.mark.parametrize("bundler", ["vite", "webpack", "esbuild"])

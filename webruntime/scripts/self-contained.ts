@@ -1,6 +1,6 @@
 /** A part of the build: scripts that hold all that they need, named so that other bundlers find and copy them. */
 
-import { posix } from "node:path";
+import { createHash } from "node:crypto";
 import { build, type Plugin, type Rolldown } from "vite";
 
 /** What must not be in a script that bundlers copy as it is, and minify as a module or as none. */
@@ -9,22 +9,27 @@ const FORBIDDEN = /\bimport\.meta\b|^(?:import|export)\b|;(?:import|export)\b(?!
 const PRELOAD_HELPER = "\0vite/preload-helper.js";
 
 /**
- * Builds each entry into one script, which lies at the root of the output under its name.
+ * Builds each entry into one script. The script lies at the root of the output, under its name and a digest of its
+ * content, so that no browser puts an old one beside new modules.
  *
- * The modules of the same build name a script as `new URL("./name", import.meta.url)`. That form is in the output too,
- * where other bundlers look for it: with a plain string, and relative to the file that it stands in.
+ * The modules of the same build name a script as `new URL("./name.js", import.meta.url)`. That form is in the output too,
+ * where other bundlers look for it: with a plain string, and in a file that lies beside the script.
  *
  * @param entries the files by the names of the scripts
  */
 export function selfContained(entries: Readonly<Record<string, string>>): Plugin {
+  /** The scripts' names as modules have them, and as they are in the output. */
+  const names = new Map<string, string>();
   return {
     name: "gemtab-self-contained",
     enforce: "pre",
     async buildStart() {
-      for (const [fileName, entry] of Object.entries(entries)) {
+      for (const [name, entry] of Object.entries(entries)) {
         const { code, modules } = await bundle(entry);
-        if (FORBIDDEN.test(code)) this.error(`${fileName} is not self-contained: ${FORBIDDEN.exec(code)?.[0]}`);
+        if (FORBIDDEN.test(code)) this.error(`${name} is not self-contained: ${FORBIDDEN.exec(code)?.[0]}`);
         for (const module of modules) this.addWatchFile(module);
+        const fileName = name.replace(/\.js$/, `-${createHash("sha256").update(code).digest("hex").slice(0, 8)}.js`);
+        names.set(name, fileName);
         this.emitFile({ type: "asset", fileName, source: code });
       }
     },
@@ -32,10 +37,17 @@ export function selfContained(entries: Readonly<Record<string, string>>): Plugin
       // Vite's helper for dynamic imports only preloads, by names that other bundlers change.
       return id === PRELOAD_HELPER ? "export const __vitePreload = (load) => load();" : undefined;
     },
+    transform(code, id) {
+      if (!id.endsWith(".ts") || ![...names.keys()].some((name) => code.includes(name))) return null;
+      return { code: [...names].reduce((text, [name, fileName]) => text.replaceAll(name, fileName), code), map: null };
+    },
     generateBundle(_, output) {
-      for (const name of Object.keys(entries)) {
-        const found = Object.values(output).filter((file) => file.type === "chunk" && nameLiterally(file, name));
-        if (found.length === 0) this.error(`No module names ${name}.`);
+      const chunks = Object.values(output).filter((file) => file.type === "chunk");
+      for (const fileName of names.values()) {
+        const naming = chunks.filter((chunk) => nameLiterally(chunk, fileName));
+        if (naming.length === 0) this.error(`No module names ${fileName}.`);
+        const apart = naming.find((chunk) => chunk.fileName.includes("/"));
+        if (apart) this.error(`${apart.fileName} names ${fileName}, which does not lie beside it.`);
       }
     },
   };
@@ -78,9 +90,7 @@ const staticImports: Plugin = {
 /** Brings the address of `name` in a chunk into the form that bundlers know; says whether there is one. */
 function nameLiterally(chunk: Rolldown.OutputChunk, name: string): boolean {
   const written = new RegExp(`new URL\\((?:/\\*.*?\\*/)?\\s*["'\`]\\./${name}["'\`],\\s*import\\.meta\\.url\\)`, "g");
-  const path = posix.relative(posix.dirname(chunk.fileName), name);
-  const literal = `new URL("${path.startsWith(".") ? path : `./${path}`}",import.meta.url)`;
   const before = chunk.code;
-  chunk.code = before.replace(written, literal);
+  chunk.code = before.replace(written, `new URL("./${name}",import.meta.url)`);
   return before.search(written) >= 0;
 }

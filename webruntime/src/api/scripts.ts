@@ -3,6 +3,7 @@
 import { FolderAddress } from "../engine/address.ts";
 import { UsageError } from "../engine/errors.ts";
 
+// The build puts a digest into these names, here and below.
 const WORKER = "gemtab-worker.js";
 const MEDIA = "gemtab-worker-media.js";
 
