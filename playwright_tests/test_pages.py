@@ -1,11 +1,12 @@
 """Pages of unusual kinds: without an origin, under strict policies, with bundles at signed and redirected addresses."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 from playwright.sync_api import Route as Intercepted
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -22,6 +23,8 @@ from playwright_tests.serving import running
 
 ANYONE = Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["Range"])
 """Every origin may read, those that are none included."""
+
+EXAMPLES = Mount("/examples", StaticFiles(directory=REPOSITORY / "site" / "examples"))
 
 STRICT = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; "
@@ -46,6 +49,7 @@ DESCRIBE = """async image => {
 """Loads the element's bundle and asks about an image; the page's origin and the answer."""
 
 BASE = '<base href="/">'
+SCRIPT = '<script type="module" src="gemtab-chat.js"></script>'
 FRAME = '<iframe sandbox="allow-scripts" src="inner.html"></iframe>'
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
@@ -107,9 +111,9 @@ class Signed(StaticFiles):
 
 class TestAFrameWithoutAnOrigin:
     def test_answers_about_an_image(self, page: Page, serve: Serve, bundles: dict[str, Path]) -> None:
-        element = '<script type="module" src="gemtab-chat.js"></script><gemtab-chat src="bundles/tiny"></gemtab-chat>'
-        examples = Mount("/examples", StaticFiles(directory=REPOSITORY / "site" / "examples"))
-        routes = [html("/", FRAME), html("/inner.html", element), examples, bundle(bundles["tiny"])]
+        element = f'{SCRIPT}<gemtab-chat src="bundles/tiny"></gemtab-chat>'
+        preload = '<link rel="modulepreload" href="gemtab-chat.js">'
+        routes = [html("/", FRAME), html("/inner.html", preload + element), EXAMPLES, bundle(bundles["tiny"])]
         page.goto(serve(*routes, middleware=(ANYONE,)))
         origin, answer = page.frames[-1].evaluate(DESCRIBE, "examples/shapes.webp")
         assert origin == "null"
@@ -182,6 +186,22 @@ class TestTheWorker:
         copies = Mount("/my/copies", Signed(directory=resources.site()))
         page.goto(serve(html("/"), copies))
         assert "gemtab.json is missing" in load(page, NOTHING, assets="my/copies?signature=a%2Fb&until=9")
+
+
+def test_a_media_script_that_is_missing_is_named_and_found_when_it_is_there(
+    page: Page, serve: Serve, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    [media] = resources.site().glob("gemtab-worker-media-*.js")
+    [worker] = set(resources.site().glob("gemtab-worker-*.js")) - {media}
+    shutil.copy(worker, tmp_path)
+    element = '<gemtab-chat src="bundles/tiny" assets="my"></gemtab-chat>'
+    routes = [EXAMPLES, Mount("/my", StaticFiles(directory=tmp_path)), bundle(bundles["tiny"])]
+    page.goto(serve(html("/", SCRIPT + element), *routes))
+    with pytest.raises(Error, match=f"did not load from {page.url}my/{media.name}") as failure:
+        page.evaluate(DESCRIBE, "examples/shapes.webp")
+    assert "Text goes on working." in str(failure.value)
+    shutil.copy(media, tmp_path)
+    assert "circle" in page.evaluate(DESCRIBE, "examples/shapes.webp")[1]
 
 
 class TestABundle:
