@@ -35,7 +35,7 @@ export interface Preview {
  * UsageError when it cannot answer.
  */
 export async function preview(url: string | URL, signal?: AbortSignal): Promise<Preview> {
-  const { manifest, plans } = await Bundle.open(new URL(url, document.baseURI).href, signal);
+  const { manifest, plans } = await Bundle.open(url, signal);
   const { gpu, plan } = await gpuAndPlan(plans);
   const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;
   const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
