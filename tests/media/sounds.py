@@ -73,11 +73,18 @@ def speechlike(count: int, rate: int) -> NDArray[np.float64]:
     return np.asarray(swell * np.sin(2 * np.pi * (150 * t + 1425 * t**2 / max(1, count / rate))))
 
 
-def encode(samples: Channels, rate: int, container: str, codec: str) -> bytes:
-    """The bytes of a file."""
+def encode(
+    samples: Channels,
+    rate: int,
+    container: str,
+    codec: str,
+    options: dict[str, str] | None = None,
+    muxing: dict[str, str] | None = None,
+) -> bytes:
+    """The bytes of a file; `options` are the encoder's, `muxing` the container's."""
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
-        track = output.add_stream(codec, rate=rate)
+    with av.open(file, "w", format=container, options=muxing or {}) as output:
+        track = output.add_stream(codec, rate=rate, options=options or {})
         assert isinstance(track, av.AudioStream)
         track.layout = "mono" if len(samples) == 1 else "stereo"
         if codec == "flac":

@@ -58,13 +58,14 @@ def _find(content: bytes) -> _Chunks | None:
         elif name == b"data":
             size = long if size == _UNKNOWN else size
             data = body, body + size if 0 < size <= len(content) - body else len(content)
-        at = _next(content, body + size)
+        at = _next(content, body, size)
     return _Chunks(layout, *data) if len(layout) >= 14 and data else None
 
 
-def _next(content: bytes, end: int) -> int:
-    """Where the chunk behind one that ends at `end` begins: at an even byte, if the writer kept to the rule."""
-    return end if content[end : end + 4] in _CHUNKS else end + end % 2
+def _next(content: bytes, body: int, size: int) -> int:
+    """Where the chunk behind one of `size` bytes begins: after a byte that makes them even, if the writer kept the rule."""
+    end = body + size
+    return end if content[end : end + 4] in _CHUNKS else end + size % 2
 
 
 def _plain_format(layout: bytes) -> tuple[bytes, int]:

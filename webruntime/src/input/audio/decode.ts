@@ -15,6 +15,9 @@ export const MOST_SAMPLES = 1 << 27;
 /** Kinds, by mediabunny's names, in which the packets' lengths say where the sound ends. */
 const ENDED = ["MP4", "QuickTime File Format", "Ogg"];
 
+/** Codecs whose decoder leaves out by itself what is before time 0. */
+const BEFORE_BY_ITSELF = ["opus", "vorbis"];
+
 /** Mono, full scale ±1, and samples a second. */
 export interface Sound {
   samples: Float32Array;
@@ -115,8 +118,8 @@ async function trim(
   ended: boolean,
 ): Promise<Float32Array> {
   const first = await track.getFirstTimestamp();
-  // An Opus decoder leaves out by itself what is before time 0.
-  const before = (await track.getCodec()) === "opus" ? 0 : Math.max(0, Math.round(Math.max(delay, -first) * rate));
+  const codec = (await track.getCodec()) ?? "";
+  const before = BEFORE_BY_ITSELF.includes(codec) ? 0 : Math.max(0, Math.round(Math.max(delay, -first) * rate));
   const seconds = ended ? (await track.computeDuration()) - Math.max(0, first) : Number.POSITIVE_INFINITY;
   return samples.subarray(before, before + Math.round(seconds * rate));
 }

@@ -99,7 +99,7 @@ async function findChunks(blob: Blob): Promise<Chunks> {
       if (size === UNKNOWN) size = long;
       found.data = { start: body, end: size > 0 && size <= blob.size - body ? body + size : blob.size };
     }
-    at = await nextChunk(blob, body + size);
+    at = await nextChunk(blob, body, size);
   }
   return found;
 }
@@ -109,9 +109,10 @@ async function readLength(blob: Blob, at: number): Promise<number> {
   return view.byteLength === 8 ? Number(view.getBigUint64(0, true)) : 0;
 }
 
-/** Where the chunk behind one that ends at `end` begins: at an even byte, if the writer kept to the rule. */
-async function nextChunk(blob: Blob, end: number): Promise<number> {
-  return CHUNKS.includes(text(await read(blob, end, 4), 0)) ? end : end + (end % 2);
+/** Where the chunk behind one of `size` bytes begins: after a byte that makes them even, if the writer kept the rule. */
+async function nextChunk(blob: Blob, body: number, size: number): Promise<number> {
+  const end = body + size;
+  return CHUNKS.includes(text(await read(blob, end, 4), 0)) ? end : end + (size % 2);
 }
 
 /** The format without extensions. */
