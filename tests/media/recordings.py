@@ -361,7 +361,7 @@ def containers(seed: int) -> Recording:
         ("matroska", "libmp3lame"),
         ("mp4", "flac"),
         ("matroska", "pcm_s16le"),
-        ("mp4", "libmp3lame"),
+        ("mov", "aac"),
         ("matroska", "libopus"),
     ][seed % 8]
     rate = 48_000 if codec == "libopus" else [44_100, 16_000][seed // 8 % 2]
@@ -369,9 +369,34 @@ def containers(seed: int) -> Recording:
     content = encode(samples, rate, container, codec)
     lossless = codec not in ("libopus", "aac", "libmp3lame")
     found = samples[0] if lossless else decoded(content, codec if codec == "libopus" else None)
-    # Matroska says nothing of what the encoder has put behind the sound in the last frame, and MP4 does.
-    end = None if codec == "aac" else samples.shape[1]
+    # Matroska says nothing of what the encoder of AAC has put behind the sound in the last frame, and MP4 does.
+    end = None if (container, codec) == ("matroska", "aac") else samples.shape[1]
     return Recording(f"{codec} in {container}", content, found[:end], rate)
+
+
+def edit(content: bytes) -> tuple[int, int]:
+    """The one entry of an MP4's only edit list: its length in thousandths of a second, and its start in the track."""
+    at = content.index(b"elst")
+    assert content[at + 4] == 0 and content[at + 8 : at + 12] == b"\0\0\0\1"
+    return struct.unpack(">Ii", content[at + 12 : at + 20])
+
+
+def edited(content: bytes, length: int, start: int) -> bytes:
+    """The MP4 with another entry."""
+    at = content.index(b"elst") + 12
+    return content[:at] + struct.pack(">Ii", length, start) + content[at + 8 :]
+
+
+def trimmed(seed: int) -> Recording:
+    """Sound in MP4 of which an editor has cut away the beginning, the end or both without encoding it anew."""
+    codec = ["aac", "libopus", "flac"][seed % 3]
+    samples = np.asarray(np.round(sound(seed, 48_000, most=3, least=2) * 32768) / 32768, np.float32)
+    content = encode(samples, 48_000, "mp4", codec)
+    delay = edit(content)[1]
+    whole = samples[0] if codec == "flac" else decoded(content, "libopus" if codec == "libopus" else None)
+    start, length = [(0, 900), (31_001, 1_000), (31_001, 5_000), (7, 1_500)][seed % 4]
+    found = whole[start : samples.shape[1]][: 48 * length]
+    return Recording(f"{codec} from {start}, {length} ms", edited(content, length, start + delay), found, 48_000)
 
 
 KINDS: dict[str, Callable[[int], Recording]] = {
@@ -388,5 +413,6 @@ KINDS: dict[str, Callable[[int], Recording]] = {
     "MP3: tags and trailing bytes": mp3_tags,
     "MP3: shorter than its table, other tables": mp3_lengths,
     "AAC: MP4 and bare": aac,
+    "MP4: cut by an edit list": trimmed,
     "Matroska, MP4 and MOV: other codecs": containers,
 }

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import av
 import numpy as np
@@ -80,10 +81,11 @@ def encode(
     codec: str,
     options: dict[str, str] | None = None,
     muxing: dict[str, str] | None = None,
+    path: Path | None = None,
 ) -> bytes:
-    """The bytes of a file; `options` are the encoder's, `muxing` the container's."""
+    """The bytes of a file; `options` are the encoder's, `muxing` the container's. Made in memory, or at `path`."""
     file = io.BytesIO()
-    with av.open(file, "w", format=container, options=muxing or {}) as output:
+    with av.open(path or file, "w", format=container, options=muxing or {}) as output:
         track = output.add_stream(codec, rate=rate, options=options or {})
         assert isinstance(track, av.AudioStream)
         track.layout = "mono" if len(samples) == 1 else "stereo"
@@ -94,7 +96,7 @@ def encode(
         for frame in _frames(samples, rate, track):
             output.mux(track.encode(frame))
         output.mux(track.encode(None))
-    return file.getvalue()
+    return path.read_bytes() if path else file.getvalue()
 
 
 def clip(sound: Channels | None) -> bytes:

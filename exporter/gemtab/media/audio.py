@@ -5,6 +5,7 @@ them, and `audio_inputs` makes the inputs of each segment.
 """
 
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ DECODERS = {"opus": "libopus", "mp2": "mp2float"}
 """ffmpeg's decoders that are used in place of its first choice: its own of Opus is two samples late in speech, and
 differs; its first of MP2 rounds to 16 bits."""
 
+COARSE = 0.002
+"""Seconds. The unit of an edit list is shorter: programs count in thousandths of a second, or 600 to a second.
+webruntime/src/input/audio/decode.ts says the same."""
+
 FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "flt": 1, "dbl": 1}
 """The value that becomes 1, by ffmpeg's name of the sample format."""
 
@@ -61,11 +66,11 @@ def load_audio(source: Path | bytes) -> tuple[Samples, int]:
     """
     name, content = named_content(source, "The sound")
     parts: list[Samples] = []
-    rates: set[int] = set()
+    rates: list[int] = []
     for part in sound_parts(content):
         samples, rate = _load_part(part, name, MOST_SAMPLES - sum(map(len, parts)))
         parts.append(samples)
-        rates.add(rate)
+        rates.append(rate)
     return np.concatenate(parts or [np.zeros(0, np.float32)]), _only_rate(rates, name)
 
 
@@ -131,72 +136,82 @@ def _load_part(part: SoundPart, name: str, most: int) -> tuple[Samples, int]:
 
 def _decode(container: av.container.InputContainer, name: str, most: int) -> tuple[Samples, int]:
     parts: list[Samples] = []
-    rates: set[int] = set()
-    track, total, first = container.streams.audio[0], 0, None
-    for frame in _frames(container, track):
-        first = first or frame
+    rates: list[int] = []
+    track, total = _Track(container), 0
+    for frame in track.frames():
         parts.append(_mono(frame))
-        rates.add(frame.sample_rate)
+        rates.append(frame.sample_rate)
         total += frame.samples
         if total > most:
             raise MediaError(
                 f"{name} is longer than {MOST_SAMPLES / frame.sample_rate / 60:.0f} minutes. Cut it first."
             )
     rate = _only_rate(rates, name)
-    return _trim(np.concatenate(parts), rate, container, track, first), rate
+    return track.trim(np.concatenate(parts), rate), rate
 
 
-def _frames(container: av.container.InputContainer, track: av.AudioStream) -> Iterator[av.AudioFrame]:
-    """What the decoder makes of the track's packets. One that is only partly there is left out, as browsers do."""
-    decoder = _decoder(container, track)
-    for packet in container.demux(track):
-        if not packet.is_corrupt:
+class _Track:
+    """The first sound track of a file, decoded as browsers do."""
+
+    def __init__(self, container: av.container.InputContainer) -> None:
+        self._container = container
+        self._track = container.streams.audio[0]
+        self._is_mp4 = "mp4" in container.format.name
+        self._start, self._end = math.inf, -math.inf
+        """In seconds, where the packets begin and end."""
+
+    def frames(self) -> Iterator[av.AudioFrame]:
+        """What the decoder makes of the packets. One that is only partly there is left out."""
+        decoder = self._decoder()
+        for packet in self._container.demux(self._track):
+            if packet.is_corrupt:
+                continue
+            if packet.pts is not None:
+                self._start = min(self._start, float(packet.pts * packet.time_base))
+                self._end = max(self._end, float((packet.pts + packet.duration) * packet.time_base))
             yield from decoder.decode(packet)
 
+    def trim(self, samples: Samples, rate: int) -> Samples:
+        """`samples` of an MP4 without what an encoder has put before and behind the sound; all of them of other kinds.
 
-def _decoder(container: av.container.InputContainer, track: av.AudioStream) -> av.AudioCodecContext:
-    """The decoder of the track, as browsers have it."""
-    name = DECODERS.get(track.codec_context.codec.name)
-    if name is None:
-        return track.codec_context
-    decoder = av.AudioCodecContext.create(name, "r")
-    if name != "libopus":
+        ffmpeg leaves what is behind. Before Opus, it leaves out as many samples at 48 kHz as the track has units of
+        time, which may be other ones: the decoder was told to leave that to us.
+        """
+        if not self._is_mp4 or not math.isfinite(self._start):
+            return samples
+        early = max(0, round(-self._start * rate)) if self._codec == "opus" else 0
+        return samples[early:][: round(self._seconds() * rate)]
+
+    def _seconds(self) -> float:
+        """How long the track is shown. An edit list says that in coarse units, where it does not cut the end away."""
+        there = self._end - max(0.0, self._start)
+        track = self._track
+        if track.duration is None or track.time_base is None:
+            return there
+        shown = float(track.duration * track.time_base)
+        return shown if shown < there - COARSE else there
+
+    def _decoder(self) -> av.AudioCodecContext:
+        name = DECODERS.get(self._codec)
+        if name is None:
+            return self._track.codec_context
+        decoder = av.AudioCodecContext.create(name, "r")
+        if name == "libopus":
+            decoder.extradata = self._track.codec_context.extradata
+            decoder.options = {"request_sample_fmt": "flt"}  # not rounded to 16 bits
+            if self._is_mp4:
+                decoder.flags2 |= av.codec.context.Flags2.skip_manual  # see trim
         return decoder
-    decoder.extradata = track.codec_context.extradata
-    decoder.options = {"request_sample_fmt": "flt"}  # not rounded to 16 bits
-    if "mp4" in container.format.name:
-        decoder.flags2 |= av.codec.context.Flags2.skip_manual  # see _trim
-    return decoder
+
+    @property
+    def _codec(self) -> str:
+        return self._track.codec_context.codec.name
 
 
-def _trim(
-    samples: Samples, rate: int, container: av.container.InputContainer, track: av.AudioStream, first: av.AudioFrame
-) -> Samples:
-    """`samples` of an MP4 without what an encoder has put before and behind the sound; all of them of other kinds.
-
-    ffmpeg leaves what is behind. Before Opus, it leaves out as many samples at 48 kHz as the track has units of time,
-    which may be other ones: the decoder was told to leave that to us.
-    """
-    if "mp4" not in container.format.name:
-        return samples
-    early = 0
-    if track.codec_context.codec.name == "opus" and first.pts is not None and first.time_base is not None:
-        early = max(0, round(-first.pts * first.time_base * rate))
-    seconds = _declared_seconds(container, track)
-    return samples[early:] if seconds is None else samples[early:][: round(seconds * rate)]
-
-
-def _declared_seconds(container: av.container.InputContainer, track: av.AudioStream) -> float | None:
-    """How long the sound should be, where that is known: the length of a whole file may be its picture's."""
-    if track.duration is not None and track.time_base is not None:
-        return float(track.duration * track.time_base)
-    return container.duration / 1e6 if container.duration is not None and len(container.streams) == 1 else None
-
-
-def _only_rate(rates: set[int], name: str) -> int:
+def _only_rate(rates: list[int], name: str) -> int:
     if not rates:
         raise _unreadable(name, "no sound is in it")
-    rate, *others = sorted(rates)
+    rate, *others = dict.fromkeys(rates)
     if others:
         raise MediaError(f"{name} has now {rate}, now {others[0]} samples a second. Save it at one rate.")
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:

@@ -63,7 +63,7 @@ def _find(content: bytes) -> _Chunks | None:
 
 
 def _next(content: bytes, body: int, size: int) -> int:
-    """Where the chunk behind one of `size` bytes begins: after a byte that makes them even, if the writer kept the rule."""
+    """Where the chunk behind one of `size` bytes begins: an odd one is filled up, if the writer kept to the rule."""
     end = body + size
     return end if content[end : end + 4] in _CHUNKS else end + size % 2
 

@@ -5,18 +5,14 @@ import { GemtabError, MediaError, throwIfAborted } from "../../engine/errors.ts"
 import { blobName } from "../image/decode.ts";
 import { isWholeClip } from "../video/whole.ts";
 import { type SoundPart, soundParts } from "./file.ts";
+import { join } from "./join.ts";
 import { withoutFilling } from "./mp3.ts";
+import { trim } from "./trim.ts";
 
 /** Rates in Hz of sounds that are read, and the most samples. gemtab/media/audio.py says the same. */
 export const LOWEST_RATE = 8_000;
 export const HIGHEST_RATE = 192_000;
 export const MOST_SAMPLES = 1 << 27;
-
-/** Kinds, by mediabunny's names, in which the packets' lengths say where the sound ends. */
-const ENDED = ["MP4", "QuickTime File Format", "Ogg"];
-
-/** Codecs whose decoder leaves out by itself what is before time 0. */
-const BEFORE_BY_ITSELF = ["opus", "vorbis"];
 
 /** Mono, full scale ±1, and samples a second. */
 export interface Sound {
@@ -92,7 +88,7 @@ async function open({ blob, kind }: SoundPart): Promise<Input> {
 
 async function decode(
   input: Input,
-  { table, delay = 0, filling = 0 }: SoundPart,
+  { blob, table, delay = 0, filling = 0 }: SoundPart,
   name: string,
   most: number,
   signal: AbortSignal | undefined,
@@ -104,24 +100,7 @@ async function decode(
   await checkCodec(track, name);
   const { samples, rate } = await decodeTrack(track, name, most, signal);
   if (table) return { samples: withoutFilling(samples, table), rate };
-  const ended = ENDED.includes((await input.getFormat()).name);
-  const trimmed = await trim(samples, track, rate, delay, ended);
-  return { samples: trimmed.subarray(0, trimmed.length - Math.round(filling * rate)), rate };
-}
-
-/** `samples` without what a codec has put before time 0 and, if that is known, after the last packet's end. */
-async function trim(
-  samples: Float32Array,
-  track: InputAudioTrack,
-  rate: number,
-  delay: number,
-  ended: boolean,
-): Promise<Float32Array> {
-  const first = await track.getFirstTimestamp();
-  const codec = (await track.getCodec()) ?? "";
-  const before = BEFORE_BY_ITSELF.includes(codec) ? 0 : Math.max(0, Math.round(Math.max(delay, -first) * rate));
-  const seconds = ended ? (await track.computeDuration()) - Math.max(0, first) : Number.POSITIVE_INFINITY;
-  return samples.subarray(before, before + Math.round(seconds * rate));
+  return { samples: await trim(samples, { blob, input, track, rate, delay, filling }), rate };
 }
 
 async function checkCodec(track: InputAudioTrack, name: string): Promise<void> {
@@ -172,16 +151,6 @@ function readMono(sample: AudioSample): Float32Array {
     return plane;
   });
   return mixToMono(channels);
-}
-
-function join(parts: readonly Float32Array[], length: number): Float32Array {
-  const whole = new Float32Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 function tooLong(name: string, rate: number): MediaError {

@@ -1,6 +1,7 @@
 /** The table of contents that stands in the first frame of most MP3 files. */
 
 import { read, text } from "./bytes.ts";
+import { join } from "./join.ts";
 import { TABLE_OFFSETS } from "./mpeg.ts";
 
 /** What an MP3 file says about its samples. */
@@ -53,8 +54,5 @@ export function withoutFilling(samples: Float32Array, { delay, filling }: Mp3Tab
   const sound = samples.subarray(delay, filling.start);
   if (filling.end >= samples.length) return sound;
   const more = samples.subarray(filling.end);
-  const joined = new Float32Array(sound.length + more.length);
-  joined.set(sound);
-  joined.set(more, sound.length);
-  return joined;
+  return join([sound, more], sound.length + more.length);
 }

@@ -109,7 +109,7 @@ async function readLength(blob: Blob, at: number): Promise<number> {
   return view.byteLength === 8 ? Number(view.getBigUint64(0, true)) : 0;
 }
 
-/** Where the chunk behind one of `size` bytes begins: after a byte that makes them even, if the writer kept the rule. */
+/** Where the chunk behind one of `size` bytes begins: an odd one is filled up, if the writer kept to the rule. */
 async function nextChunk(blob: Blob, body: number, size: number): Promise<number> {
   const end = body + size;
   return CHUNKS.includes(text(await read(blob, end, 4), 0)) ? end : end + (size % 2);
