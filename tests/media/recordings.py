@@ -37,24 +37,34 @@ def sound(seed: int, rate: int, channels: int = 1, least: float = 0.4, most: flo
     return np.clip(speechlike(count, rate) * rng.uniform(0.4, 1, (channels, 1)) + 0.02 * noise, -0.9, 0.9).astype("f4")
 
 
-def decoded(content: bytes, decoder: str | None = None, kind: str | None = None) -> Mono:
+def decoded(content: bytes, decoder: str | None = None) -> Mono:
     """What ffmpeg makes of the first sound track, all of it, by a decoder of this name."""
-    with av.open(io.BytesIO(content), format=kind) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         track = container.streams.audio[0]
         codec = track.codec_context
         if decoder is not None:
-            codec = av.AudioCodecContext.create(decoder, "r")
-            codec.extradata = track.codec_context.extradata
+            header, codec = codec.extradata, av.AudioCodecContext.create(decoder, "r")
+            codec.extradata = header
             codec.options = {"request_sample_fmt": "flt"}
+        end = vorbis_end(content) if codec.name == "vorbis" else None
+        if end is not None:
+            codec.flags2 |= av.codec.context.Flags2.skip_manual
         planar = av.AudioResampler("fltp")
         frames = [frame for packet in container.demux(track) for frame in codec.decode(packet)]
         parts = [part.to_ndarray() for frame in frames for part in planar.resample(frame)]
-    return np.concatenate(parts, axis=1).mean(axis=0, dtype=np.float64).astype(np.float32)
+    mean = np.concatenate(parts, axis=1).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(mean[:end])
+
+
+def vorbis_end(content: bytes) -> int | None:
+    """How many samples the end mark of Vorbis in Ogg counts. ffmpeg leaves out whole packets where that is one page."""
+    if not content.startswith(b"OggS"):
+        return None
+    last = ogg_pages(content)[-1]
+    return int.from_bytes(last[6:14], "little") if last[5] & 4 else None
 
 
 # WAVE, written by hand: libraries do not write what is wrong.
-
-_Written = tuple[int, int, Callable[[Channels], NDArray], Callable[[NDArray], NDArray]]
 
 _INTEGERS = {8: "u1", 16: "<i2", 32: "<i4"}
 

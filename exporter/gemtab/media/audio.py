@@ -127,17 +127,17 @@ def _load_part(part: SoundPart, name: str, most: int) -> tuple[Samples, int]:
                 return _load_part(searched_part(part.content), name, most)
             if not container.streams.audio:
                 raise MediaError(f"{name} has no sound track.")
-            return _decode(container, name, most)
+            return _decode(container, part.samples, name, most)
     except av.FFmpegError as error:
         if not is_whole_clip(file):
             raise MediaError(f"{name} is incomplete: its end is missing. Try to save or download it again.") from error
         raise _unreadable(name, error.strerror or type(error).__name__) from error
 
 
-def _decode(container: av.container.InputContainer, name: str, most: int) -> tuple[Samples, int]:
+def _decode(container: av.container.InputContainer, known: int | None, name: str, most: int) -> tuple[Samples, int]:
     parts: list[Samples] = []
     rates: list[int] = []
-    track, total = _Track(container), 0
+    track, total = _Track(container, known), 0
     for frame in track.frames():
         parts.append(_mono(frame))
         rates.append(frame.sample_rate)
@@ -153,8 +153,9 @@ def _decode(container: av.container.InputContainer, name: str, most: int) -> tup
 class _Track:
     """The first sound track of a file, decoded as browsers do."""
 
-    def __init__(self, container: av.container.InputContainer) -> None:
+    def __init__(self, container: av.container.InputContainer, known: int | None) -> None:
         self._container = container
+        self._known = known
         self._track = container.streams.audio[0]
         self._is_mp4 = "mp4" in container.format.name
         self._start, self._end = math.inf, -math.inf
@@ -168,19 +169,26 @@ class _Track:
                 continue
             if packet.pts is not None:
                 self._start = min(self._start, float(packet.pts * packet.time_base))
-                self._end = max(self._end, float((packet.pts + packet.duration) * packet.time_base))
+                self._end = max(self._end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             yield from decoder.decode(packet)
 
     def trim(self, samples: Samples, rate: int) -> Samples:
-        """`samples` of an MP4 without what an encoder has put before and behind the sound; all of them of other kinds.
+        """`samples` without what an encoder has put before and behind the sound, where ffmpeg leaves that.
 
-        ffmpeg leaves what is behind. Before Opus, it leaves out as many samples at 48 kHz as the track has units of
-        time, which may be other ones: the decoder was told to leave that to us.
+        In MP4, ffmpeg leaves what is behind. Before Opus there, it leaves out as many samples at 48 kHz as the track
+        has units of time, which may be other ones, and nothing without an edit list: the decoder was told to leave
+        that to us.
         """
+        if self._known is not None:
+            return samples[: self._known]
         if not self._is_mp4 or not math.isfinite(self._start):
             return samples
-        early = max(0, round(-self._start * rate)) if self._codec == "opus" else 0
-        return samples[early:][: round(self._seconds() * rate)]
+        if self._codec != "opus":
+            return samples[: round(self._seconds() * rate)]
+        zero = round(-self._start * rate)
+        header = self._track.codec_context.extradata or b""
+        before = max(int.from_bytes(header[10:12], "little"), zero)
+        return samples[before : max(0, zero) + round(self._seconds() * rate)]
 
     def _seconds(self) -> float:
         """How long the track is shown. An edit list says that in coarse units, where it does not cut the end away."""
@@ -192,15 +200,15 @@ class _Track:
         return shown if shown < there - COARSE else there
 
     def _decoder(self) -> av.AudioCodecContext:
+        decoder = self._track.codec_context
         name = DECODERS.get(self._codec)
-        if name is None:
-            return self._track.codec_context
-        decoder = av.AudioCodecContext.create(name, "r")
-        if name == "libopus":
-            decoder.extradata = self._track.codec_context.extradata
-            decoder.options = {"request_sample_fmt": "flt"}  # not rounded to 16 bits
-            if self._is_mp4:
-                decoder.flags2 |= av.codec.context.Flags2.skip_manual  # see trim
+        if name is not None:
+            header, decoder = decoder.extradata, av.AudioCodecContext.create(name, "r")
+            if name == "libopus":
+                decoder.extradata = header
+                decoder.options = {"request_sample_fmt": "flt"}  # not rounded to 16 bits
+        if self._known is not None or (self._is_mp4 and self._codec == "opus"):
+            decoder.flags2 |= av.codec.context.Flags2.skip_manual  # see trim
         return decoder
 
     @property

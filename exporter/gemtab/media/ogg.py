@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 _CAPTURE = b"OggS"
 _HEADER = 27
-_BEGINS = 2
-"""Flag of the first page of a stream."""
+_BEGINS, _ENDS = 2, 4
+"""Flags of the first page of a stream and of the last."""
+
+
+@dataclass(frozen=True)
+class OggLink:
+    """One recording. `samples`: how many Vorbis sound has, where an end mark says so."""
+
+    content: bytes
+    samples: int | None
 
 
 @dataclass(frozen=True)
@@ -18,21 +26,21 @@ class _Page:
     flags: int
 
 
-def ogg_links(content: bytes) -> list[bytes]:
+def ogg_links(content: bytes) -> list[OggLink]:
     """The recordings in `content`, each with its whole pages alone.
 
     A recording ends where the file does or the next begins: an end mark is not needed. Bytes between pages and behind
     the last are left out.
     """
-    links: list[bytes] = []
+    links: list[OggLink] = []
     pages: list[_Page] = []
     for page in _pages(content):
         # The first pages of all streams that run side by side stand together.
         if pages and page.flags & _BEGINS and not pages[-1].flags & _BEGINS:
-            links.append(_join(content, pages))
+            links.append(_link(content, pages))
             pages = []
         pages.append(page)
-    return [*links, _join(content, pages)] if pages else []
+    return [*links, _link(content, pages)] if pages else []
 
 
 def _pages(content: bytes) -> list[_Page]:
@@ -51,5 +59,10 @@ def _page_end(content: bytes, start: int) -> int:
     return start + _HEADER + len(lengths) + sum(lengths) + missing
 
 
-def _join(content: bytes, pages: list[_Page]) -> bytes:
-    return b"".join(content[page.start : page.end] for page in pages)
+def _link(content: bytes, pages: list[_Page]) -> OggLink:
+    alone = sum(page.flags & _BEGINS for page in pages) == _BEGINS
+    vorbis = content.startswith(b"\1vorbis", pages[0].start + _HEADER + 1)
+    last = pages[-1]
+    position = int.from_bytes(content[last.start + 6 : last.start + 14], "little")
+    samples = position if alone and vorbis and last.flags & _ENDS else None
+    return OggLink(b"".join(content[page.start : page.end] for page in pages), samples)

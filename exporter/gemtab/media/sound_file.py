@@ -14,10 +14,16 @@ from gemtab.media.wave_file import clean_wave, is_wave
 
 @dataclass(frozen=True)
 class SoundPart:
-    """One recording of a file. `format` is ffmpeg's name of its kind, None where ffmpeg has to find that out."""
+    """One recording of a file.
+
+    format: ffmpeg's name of its kind, None where ffmpeg has to find that out.
+    samples: how many it has, of Vorbis in Ogg, where that is known. ffmpeg leaves out too much or too little where all
+        sound is on one page.
+    """
 
     content: bytes
     format: str | None = None
+    samples: int | None = None
 
 
 def sound_parts(content: bytes) -> list[SoundPart]:
@@ -28,7 +34,7 @@ def sound_parts(content: bytes) -> list[SoundPart]:
     if content[start : start + 4] == b"fLaC":
         return [SoundPart(content[start : flac_end(content)], "flac")]
     if content[start : start + 4] == b"OggS":
-        return [SoundPart(link, "ogg") for link in ogg_links(content[start:])]
+        return [SoundPart(link.content, "ogg", link.samples) for link in ogg_links(content[start:])]
     return [_mpeg_part(content, start) or SoundPart(content)]
 
 

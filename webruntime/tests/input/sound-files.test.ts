@@ -186,24 +186,28 @@ it("a FLAC file ends where its last whole frame does", async () => {
 describe("a WebM file", () => {
   const element = (id: number[], body: Part, length = bytes(body).length) => bytes(id, [0x80 | length], body);
   const head = bytes(element([0x1a, 0x45, 0xdf, 0xa3], "head"), [0x18, 0x53, 0x80, 0x67, 0xff]);
-  const sound = element([0xae], bytes(element([0x83], [2]), element([0x56, 0xaa], [0xc6, 0x5d, 0x40])));
+  const sound = element(
+    [0xae],
+    bytes(element([0xd7], [2]), element([0x83], [2]), element([0x56, 0xaa], [0xc6, 0x5d, 0x40])),
+  );
   const tracks = element([0x16, 0x54, 0xae, 0x6b], bytes(element([0xae], element([0x83], [1])), sound));
-  const block = element([0xa3], "block");
-  const filled = element([0xa0], bytes(element([0xa1], "block"), element([0x75, 0xa2], [0x0f, 0x42, 0x40])));
+  const block = element([0xa3], "\x82block");
+  const picture = element([0xa3], "\x81picture");
+  const filled = element([0xa0], bytes(element([0xa1], "\x82block"), element([0x75, 0xa2], [0x0f, 0x42, 0x40])));
   const cluster = (body: Part, length?: number) => element([0x1f, 0x43, 0xb6, 0x75], body, length);
 
   it("says what fills up its beginning and its end", async () => {
     for (const size of [undefined, 0x7f]) {
-      const file = new Blob([head, tracks, cluster(block), cluster(bytes(block, filled), size)]);
+      const file = new Blob([head, tracks, cluster(block), cluster(bytes(block, filled, picture), size)]);
       const found = await cleanMatroska(file);
       expect([found.delay, found.filling]).toEqual([0.013, 0.001]);
     }
   });
 
   it("is read up to its last whole block", async () => {
-    const file = new Blob([head, tracks, cluster(bytes(block, block, [0xa3, 0x85, 1, 2]), 0x30)]);
+    const file = new Blob([head, tracks, cluster(bytes(block, block, [0xa3, 0x86, 1, 2]), 0x30)]);
     const { blob, filling } = await cleanMatroska(file);
-    const expected = bytes(head, tracks, [0x1f, 0x43, 0xb6, 0x75, 1, 0, 0, 0, 0, 0, 0, 14], block, block);
+    const expected = bytes(head, tracks, [0x1f, 0x43, 0xb6, 0x75, 1, 0, 0, 0, 0, 0, 0, 16], block, block);
     expect(await content(blob)).toEqual(expected);
     expect(filling).toBe(0);
   });

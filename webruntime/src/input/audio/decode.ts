@@ -88,7 +88,7 @@ async function open({ blob, kind }: SoundPart): Promise<Input> {
 
 async function decode(
   input: Input,
-  { blob, table, delay = 0, filling = 0 }: SoundPart,
+  { blob, table, samples: known, delay = 0, filling = 0 }: SoundPart,
   name: string,
   most: number,
   signal: AbortSignal | undefined,
@@ -100,6 +100,7 @@ async function decode(
   await checkCodec(track, name);
   const { samples, rate } = await decodeTrack(track, name, most, signal);
   if (table) return { samples: withoutFilling(samples, table), rate };
+  if (known !== undefined) return { samples: samples.subarray(0, known), rate };
   return { samples: await trim(samples, { blob, input, track, rate, delay, filling }), rate };
 }
 

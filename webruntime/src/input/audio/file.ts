@@ -22,6 +22,8 @@ export interface SoundPart {
   kind: Kind;
   /** What an MP3 says about its samples. */
   table?: Mp3Table;
+  /** How many samples there are, of Vorbis in Ogg, where that is known. */
+  samples?: number;
   /** Seconds at the beginning and at the end that are no sound. */
   delay?: number;
   filling?: number;
@@ -57,11 +59,12 @@ function isBoxes(head: DataView): boolean {
 
 async function oggParts(file: Blob, name: string): Promise<SoundPart[]> {
   const parts: SoundPart[] = [];
-  for (const { blob, kind, codec } of oggLinks(await readAll(file))) {
+  for (const { blob, kind, codec, samples } of oggLinks(await readAll(file))) {
     if (codec !== undefined) {
       throw new MediaError(`${name} has sound in ${codec}, which is not read here. Save it as WAV, MP3, FLAC or Opus.`);
     }
-    parts.push(kind === "FLAC" ? { blob: await cleanFlac(blob), kind } : { blob, kind });
+    const part = { blob: kind === "FLAC" ? await cleanFlac(blob) : blob, kind };
+    parts.push(samples === undefined ? part : { ...part, samples });
   }
   return parts;
 }

@@ -5,10 +5,13 @@ import { read } from "./bytes.ts";
 const EBML = 0x1a45dfa3;
 const SEGMENT = 0x18538067;
 const CLUSTER = 0x1f43b675;
+const SIMPLE_BLOCK = 0xa3;
 const BLOCK_GROUP = 0xa0;
+const BLOCK = 0xa1;
 const DISCARD_PADDING = 0x75a2;
 const TRACKS = 0x1654ae6b;
 const TRACK = 0xae;
+const TRACK_NUMBER = 0xd7;
 const TRACK_TYPE = 0x83;
 const CODEC_DELAY = 0x56aa;
 
@@ -19,7 +22,7 @@ const SOUND = 2;
 const TOP_LEVEL = [CLUSTER, 0x1c53bb6b, 0x1254c367, 0x1549a966, 0x1654ae6b, 0x114d9b74, 0x1941a469, 0x1043a770];
 
 /** Bytes that are read at once. */
-const WINDOW = 1 << 18;
+const WINDOW = 1 << 16;
 
 /** An element: its content, and where its length stands. `end` is undefined where the length is not known. */
 interface Element {
@@ -46,60 +49,79 @@ export async function isMatroska(blob: Blob): Promise<boolean> {
 /** `blob` up to its last whole block. */
 export async function cleanMatroska(blob: Blob): Promise<Matroska> {
   const file = new Elements(blob);
-  const { tracks, last } = await findParts(file);
-  const delay = tracks ? await delayOf(file, tracks) : 0;
-  if (!last) return { blob, delay, filling: 0 };
-  const { end, filling } = await walkCluster(file, last);
-  if (last.end !== undefined && last.end <= blob.size) return { blob, delay, filling };
+  let found: Found = { number: 0, delay: 0, filling: 0 };
+  for await (const element of topLevel(file)) {
+    if (element.id === TRACKS) found = { ...found, ...(await findSound(file, element)) };
+    if (element.id === CLUSTER) found = await walkCluster(file, element, found);
+  }
+  const { cluster, delay, filling } = found;
+  if (!cluster || (cluster.end !== undefined && cluster.end <= blob.size)) return { blob, delay, filling };
   // mediabunny reads no cluster that is longer than what is there.
+  const end = found.end ?? blob.size;
   const size = new DataView(new ArrayBuffer(8));
-  size.setBigUint64(0, BigInt(end - last.start));
+  size.setBigUint64(0, BigInt(end - cluster.start));
   size.setUint8(0, 1); // the length has seven bytes more
-  const whole = new Blob([blob.slice(0, last.sizeAt), size, blob.slice(last.start, end)]);
+  const whole = new Blob([blob.slice(0, cluster.sizeAt), size, blob.slice(cluster.start, end)]);
   return { blob: whole, delay, filling };
 }
 
-/** The list of tracks, and the last cluster. */
-async function findParts(file: Elements): Promise<{ tracks?: Element; last?: Element }> {
-  const header = await file.at(0);
-  const segment = header?.end === undefined ? undefined : await file.at(header.end);
-  const found: { tracks?: Element; last?: Element } = {};
-  if (segment?.id !== SEGMENT) return found;
-  for (let element = await file.at(segment.start); element; element = await file.at(await endOf(file, element))) {
-    if (element.id === CLUSTER) found.last = element;
-    if (element.id === TRACKS) found.tracks = element;
-  }
-  return found;
+/** What is known of a file up to some place. */
+interface Found {
+  /** The number of the first track with sound. */
+  number: number;
+  delay: number;
+  /** What fills up the last block of that track, in seconds. */
+  filling: number;
+  /** The last cluster, and where its last whole element ends. */
+  cluster?: Element;
+  end?: number;
 }
 
-async function delayOf(file: Elements, tracks: Element): Promise<number> {
+/** What the segment is made of. */
+async function* topLevel(file: Elements): AsyncGenerator<Element> {
+  const header = await file.at(0);
+  const segment = header?.end === undefined ? undefined : await file.at(header.end);
+  if (segment?.id !== SEGMENT) return;
+  for (let element = await file.at(segment.start); element; ) {
+    yield element;
+    element = await file.at(element.end ?? (await endOf(file, element)));
+  }
+}
+
+/** Where a cluster of unknown length ends. */
+async function endOf(file: Elements, cluster: Element): Promise<number> {
+  return (await walkCluster(file, cluster, { number: 0, delay: 0, filling: 0 })).end ?? file.size;
+}
+
+async function findSound(file: Elements, tracks: Element): Promise<{ number: number; delay: number } | undefined> {
   for (const track of await file.children(tracks)) {
     if (track.id !== TRACK) continue;
     const properties = await file.children(track);
-    const type = properties.find(({ id }) => id === TRACK_TYPE);
-    const delay = properties.find(({ id }) => id === CODEC_DELAY);
-    if ((await file.number(type)) === SOUND) return (await file.number(delay)) / 1e9;
+    const property = (id: number) => file.number(properties.find((each) => each.id === id));
+    if ((await property(TRACK_TYPE)) !== SOUND) continue;
+    return { number: await property(TRACK_NUMBER), delay: (await property(CODEC_DELAY)) / 1e9 };
   }
-  return 0;
+  return undefined;
 }
 
-async function endOf(file: Elements, element: Element): Promise<number> {
-  return element.end ?? (await walkCluster(file, element)).end;
-}
-
-/** Where the last whole element of a cluster ends, and the seconds that fill up its last block. */
-async function walkCluster(file: Elements, cluster: Element): Promise<{ end: number; filling: number }> {
-  let [end, filling] = [cluster.start, 0];
+/** What is known behind a cluster. */
+async function walkCluster(file: Elements, cluster: Element, before: Found): Promise<Found> {
+  let [end, filling] = [cluster.start, before.filling];
   for (let child = await file.at(end); child && end < (cluster.end ?? file.size); child = await file.at(end)) {
     if (child.end === undefined || child.end > file.size || TOP_LEVEL.includes(child.id)) break;
-    filling = child.id === BLOCK_GROUP ? await fillingOf(file, child) : 0;
+    filling = (await fillingOf(file, child, before.number)) ?? filling;
     end = child.end;
   }
-  return { end, filling };
+  return { ...before, filling, cluster, end };
 }
 
-async function fillingOf(file: Elements, group: Element): Promise<number> {
-  const children = await file.children(group);
+/** What fills up a block, if it is one of this track; undefined of others. */
+async function fillingOf(file: Elements, element: Element, track: number): Promise<number | undefined> {
+  if (element.id === SIMPLE_BLOCK) return (await file.trackOf(element)) === track ? 0 : undefined;
+  if (element.id !== BLOCK_GROUP) return undefined;
+  const children = await file.children(element);
+  const block = children.find(({ id }) => id === BLOCK);
+  if (!block || (await file.trackOf(block)) !== track) return undefined;
   const filling = children.find(({ id }) => id === DISCARD_PADDING);
   return (await file.number(filling, true)) / 1e9;
 }
@@ -148,6 +170,13 @@ class Elements {
     const view = await this.#read(element.start, Math.min(8, element.end - element.start));
     const value = unsigned(view, 0, view.byteLength);
     return signed ? Number(BigInt.asIntN(8 * view.byteLength, BigInt(value))) : value;
+  }
+
+  /** The number of the track that a block belongs to. */
+  async trackOf(block: Element): Promise<number | undefined> {
+    const view = await this.#read(block.start, 8);
+    const width = view.byteLength > 0 ? Math.clz32(view.getUint8(0)) - 23 : 9;
+    return width <= view.byteLength ? lengthOf(view, 0, width) : undefined;
   }
 
   async #read(at: number, length: number): Promise<DataView> {

@@ -12,10 +12,15 @@ const CHECKSUM_AT = 22;
 const CONTINUED = 1;
 const BEGINS = 2;
 
+/** Flag of the last page of a stream. */
+const ENDS = 4;
+
 interface Page {
   start: number;
   end: number;
   flags: number;
+  /** Of Vorbis, how many samples there are up to its end. */
+  position: bigint;
   stream: number;
   /** Lengths of the segments of packets. A packet ends with one of less than 255. */
   segments: Uint8Array<ArrayBuffer>;
@@ -26,6 +31,8 @@ export interface OggLink {
   blob: Blob;
   kind: "FLAC" | "OGG";
   codec?: string;
+  /** How many samples Vorbis sound has, where an end mark says so. */
+  samples?: number;
 }
 
 /** What the first packet of a stream begins with. */
@@ -73,6 +80,10 @@ function makeLink(bytes: Uint8Array<ArrayBuffer>, pages: readonly Page[]): OggLi
     ),
     kind: "OGG",
   };
+  const last = pages.at(-1);
+  if (first?.codec === "Vorbis" && streams.length === 1 && last && last.flags & ENDS) {
+    return { ...link, samples: Number(last.position) };
+  }
   const sound = streams.find(({ codec }) => codec !== "Theora");
   return first || !sound ? link : { ...link, codec: sound.codec };
 }
@@ -135,7 +146,8 @@ function* readPages(bytes: Uint8Array<ArrayBuffer>): Generator<Page> {
       start = findPage(bytes, start + 4);
       continue;
     }
-    yield { start, end, flags: view.getUint8(start + 5), stream: view.getUint32(start + 14, true), segments };
+    const [flags, position] = [view.getUint8(start + 5), view.getBigInt64(start + 6, true)];
+    yield { start, end, flags, position, stream: view.getUint32(start + 14, true), segments };
     start = findPage(bytes, end);
   }
 }

@@ -35,12 +35,15 @@ export async function trim(samples: Float32Array, source: Decoded): Promise<Floa
 
 /** `samples` without what is before time 0 and, if that is known, after the last packet's end. */
 async function trimToPackets(samples: Float32Array, { input, track, rate, delay }: Decoded): Promise<Float32Array> {
-  const ended = ENDED.includes((await input.getFormat()).name);
+  const format = (await input.getFormat()).name;
   const first = await track.getFirstTimestamp();
   const codec = (await track.getCodec()) ?? "";
   const before = BEFORE_BY_ITSELF.includes(codec) ? 0 : Math.max(0, Math.round(Math.max(delay, -first) * rate));
-  const seconds = ended ? (await track.computeDuration()) - Math.max(0, first) : Number.POSITIVE_INFINITY;
-  return samples.subarray(before, before + Math.round(seconds * rate));
+  if (!ENDED.includes(format)) return samples.subarray(before);
+  const seconds = (await track.computeDuration()) - Math.max(0, first);
+  // mediabunny's times begin behind what is left out where an Ogg file begins with time 0.
+  const left = format === "Ogg" && first <= 0 ? 0 : await leftOut(track);
+  return samples.subarray(before, before + Math.max(0, Math.round(seconds * rate) - left));
 }
 
 /** The parts of a track that its edit list shows: not what an editor has cut away, nor what fills up the packets. */
