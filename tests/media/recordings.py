@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import av
 import numpy as np
@@ -43,7 +44,8 @@ def decoded(content: bytes, decoder: str | None = None) -> Mono:
         track = container.streams.audio[0]
         codec = track.codec_context
         if decoder is not None:
-            header, codec = codec.extradata, av.AudioCodecContext.create(decoder, "r")
+            header = codec.extradata
+            codec = cast(av.AudioCodecContext, av.CodecContext.create(decoder, "r"))
             codec.extradata = header
             codec.options = {"request_sample_fmt": "flt"}
         end = vorbis_end(content) if codec.name == "vorbis" else None
@@ -52,6 +54,8 @@ def decoded(content: bytes, decoder: str | None = None) -> Mono:
         planar = av.AudioResampler("fltp")
         frames = [frame for packet in container.demux(track) for frame in codec.decode(packet)]
         parts = [part.to_ndarray() for frame in frames for part in planar.resample(frame)]
+    if end is not None:
+        parts = parts[1:]  # the first packet of Vorbis holds no sound
     mean = np.concatenate(parts, axis=1).mean(axis=0, dtype=np.float64).astype(np.float32)
     return np.asarray(mean[:end])
 
@@ -88,8 +92,7 @@ def floats(samples: Channels, bits: int) -> tuple[bytes, Mono]:
 
 def law(samples: Channels, letter: str) -> tuple[bytes, Mono]:
     """Bytes of A-law or mu-law (`letter` a or u), and the mean of what ITU-T G.711 says that they stand for."""
-    codes = np.arange(256)
-    table = np.array([_G711[letter](code) for code in codes]) / 32768
+    table = np.array([_G711[letter](code) for code in range(256)]) / 32768
     order = np.argsort(table)
     nearest = order[np.clip(np.searchsorted(table[order], samples.T), 0, 255)]
     return nearest.astype("u1").tobytes(), table[nearest].mean(axis=1).astype(np.float32)

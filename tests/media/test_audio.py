@@ -198,6 +198,14 @@ def test_wave_files_whose_header_does_not_know_their_size(seed: int) -> None:
     assert np.array_equal(load_audio(recording.content)[0], recording.samples), recording.name
 
 
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 1.03, 2.5])
+def test_vorbis_is_in_time_and_as_long_as_its_end_mark_says(seconds: float) -> None:
+    sound = Sound("ogg", "vorbis", 44_100, 2, seconds)
+    found, expected = load_audio(sound.content())[0], sound.samples().mean(axis=0)
+    assert 0 <= len(found) - len(expected) < 64, "what the encoder rounds up to"
+    assert lag(found, expected) == 0
+
+
 @pytest.mark.parametrize("codec", ["aac", "libopus", "flac"])
 def test_what_an_edit_list_cuts_away_is_not_heard(codec: str) -> None:
     rate = 48_000

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,6 +161,9 @@ class _Track:
         self._is_mp4 = "mp4" in container.format.name
         self._start, self._end = math.inf, -math.inf
         """In seconds, where the packets begin and end."""
+        self._packets = 0
+        self._sizes: list[int] = []
+        """How many packets there are, and samples in each frame that was made of them."""
 
     def frames(self) -> Iterator[av.AudioFrame]:
         """What the decoder makes of the packets. One that is only partly there is left out."""
@@ -167,10 +171,13 @@ class _Track:
         for packet in self._container.demux(self._track):
             if packet.is_corrupt:
                 continue
+            self._packets += packet.size > 0
             if packet.pts is not None:
                 self._start = min(self._start, float(packet.pts * packet.time_base))
                 self._end = max(self._end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            yield from decoder.decode(packet)
+            for frame in decoder.decode(packet):
+                self._sizes.append(frame.samples)
+                yield frame
 
     def trim(self, samples: Samples, rate: int) -> Samples:
         """`samples` without what an encoder has put before and behind the sound, where ffmpeg leaves that.
@@ -180,7 +187,9 @@ class _Track:
         that to us.
         """
         if self._known is not None:
-            return samples[: self._known]
+            # The first packet of Vorbis holds no sound. FFmpeg makes a frame of it that is to be left out, or none.
+            before = self._sizes[0] if len(self._sizes) == self._packets else 0
+            return samples[before:][: self._known]
         if not self._is_mp4 or not math.isfinite(self._start):
             return samples
         if self._codec != "opus":
@@ -203,7 +212,8 @@ class _Track:
         decoder = self._track.codec_context
         name = DECODERS.get(self._codec)
         if name is not None:
-            header, decoder = decoder.extradata, av.AudioCodecContext.create(name, "r")
+            header = decoder.extradata
+            decoder = cast(av.AudioCodecContext, av.CodecContext.create(name, "r"))
             if name == "libopus":
                 decoder.extradata = header
                 decoder.options = {"request_sample_fmt": "flt"}  # not rounded to 16 bits
