@@ -53,7 +53,8 @@ def mpeg_frames(content: bytes, start: int, searched: bool = False) -> tuple[str
     The first frame stands at `start`, but for zeros, or where `searched` up to 4 KiB behind it. Of an MP3's tables of
     contents only one in the first frame is kept: ffmpeg reads it, and would play the others.
     """
-    start = len(content) - len(content[start:].lstrip(b"\0"))
+    while content.startswith(b"\0", start):
+        start += 1
     for kind, length in _KINDS.items():
         first = _first(content, start, length, _BEFORE if searched else 1)
         if first is not None:

@@ -64,5 +64,5 @@ def _link(content: bytes, pages: list[_Page]) -> OggLink:
     vorbis = content.startswith(b"\1vorbis", pages[0].start + _HEADER + 1)
     last = pages[-1]
     position = int.from_bytes(content[last.start + 6 : last.start + 14], "little")
-    samples = position if alone and vorbis and last.flags & _ENDS else None
+    samples = position if alone and vorbis and last.flags & _ENDS and position else None
     return OggLink(b"".join(content[page.start : page.end] for page in pages), samples)

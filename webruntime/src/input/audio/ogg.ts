@@ -81,7 +81,7 @@ function makeLink(bytes: Uint8Array<ArrayBuffer>, pages: readonly Page[]): OggLi
     kind: "OGG",
   };
   const last = pages.at(-1);
-  if (first?.codec === "Vorbis" && streams.length === 1 && last && last.flags & ENDS) {
+  if (first?.codec === "Vorbis" && streams.length === 1 && last?.position && last.flags & ENDS) {
     return { ...link, samples: Number(last.position) };
   }
   const sound = streams.find(({ codec }) => codec !== "Theora");
@@ -146,7 +146,7 @@ function* readPages(bytes: Uint8Array<ArrayBuffer>): Generator<Page> {
       start = findPage(bytes, start + 4);
       continue;
     }
-    const [flags, position] = [view.getUint8(start + 5), view.getBigInt64(start + 6, true)];
+    const [flags, position] = [view.getUint8(start + 5), view.getBigUint64(start + 6, true)];
     yield { start, end, flags, position, stream: view.getUint32(start + 14, true), segments };
     start = findPage(bytes, end);
   }

@@ -10,7 +10,7 @@ const ENDED = ["MP4", "QuickTime File Format", "Ogg"];
 /** Codecs whose decoder leaves out by itself what is before time 0. */
 const BEFORE_BY_ITSELF = ["opus", "vorbis"];
 
-/** Seconds. The unit of an edit list is shorter. gemtab/media/audio.py says the same. */
+/** Seconds. The unit of an edit list is shorter. gemtab/media/sound_track.py says the same. */
 const COARSE = 0.002;
 
 /** Where samples come from. */
