@@ -15,7 +15,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.media.sounds import Channels, encode, speechlike
+from tests.media.sounds import Channels, encode, film, speechlike
 
 Mono = NDArray[np.float32]
 
@@ -412,6 +412,24 @@ def trimmed(seed: int) -> Recording:
     return Recording(f"{codec} from {start}, {length} ms", edited(content, length, start + delay), found, 48_000)
 
 
+def films(seed: int) -> Recording:
+    """The sound tracks of video files, in which the pictures go on when the sound has ended."""
+    container, codec, pictures = [
+        ("webm", "libopus", "libvpx"),
+        ("mp4", "aac", "mpeg4"),
+        ("matroska", "libmp3lame", "mpeg4"),
+        ("mp4", "libopus", "mpeg4"),
+        ("mov", "pcm_s16le", "mpeg4"),
+        ("matroska", "flac", "mpeg4"),
+    ][seed % 6]
+    rate = 48_000 if codec == "libopus" else 44_100
+    samples = np.asarray(np.round(sound(seed, rate) * 32768) / 32768, np.float32)
+    content = film(samples, rate, container, codec, pictures, 28)
+    lossless = codec in ("pcm_s16le", "flac")
+    found = samples[0] if lossless else decoded(content, codec if codec == "libopus" else None)
+    return Recording(f"{codec} in {container}", content, found[: samples.shape[1]], rate)
+
+
 KINDS: dict[str, Callable[[int], Recording]] = {
     "WAV: formats of samples": wave_formats,
     "WAV: placeholders for sizes": wave_sizes,
@@ -428,4 +446,5 @@ KINDS: dict[str, Callable[[int], Recording]] = {
     "AAC: MP4 and bare": aac,
     "MP4: cut by an edit list": trimmed,
     "Matroska, MP4 and MOV: other codecs": containers,
+    "Video files: their sound": films,
 }

@@ -101,16 +101,25 @@ def encode(
 
 def clip(sound: Channels | None) -> bytes:
     """An MP4 of half a second of grey, with a sound track at 48 kHz or without."""
+    return film(sound, 48_000, "mp4", "libopus", "mpeg4", 5)
+
+
+def film(sound: Channels | None, rate: int, container: str, codec: str, pictures: str, count: int) -> bytes:
+    """A file of so many grey pictures, ten a second, by the encoder `pictures`, with a sound track or without."""
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as output:
-        picture = output.add_stream("mpeg4", rate=10)
+    with av.open(file, "w", format=container) as output:
+        picture = output.add_stream(pictures, rate=10)
+        assert isinstance(picture, av.VideoStream)
         picture.width = picture.height = 32
-        track = None if sound is None else output.add_stream("libopus", rate=48_000, layout="mono")
-        for _ in range(5):
+        track = None
+        if sound is not None:
+            track = output.add_stream(codec, rate=rate, layout="mono")
+            assert isinstance(track, av.AudioStream)
+        for _ in range(count):
             output.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
         output.mux(picture.encode(None))
         if sound is not None and track is not None:
-            for frame in _frames(sound, 48_000, track):
+            for frame in _frames(sound, rate, track):
                 output.mux(track.encode(frame))
             output.mux(track.encode(None))
     return file.getvalue()
