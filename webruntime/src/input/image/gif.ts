@@ -64,7 +64,7 @@ function firstFrame(bytes: Uint8Array): Frame {
   for (let at = shared.end; ; ) {
     const kind = view.getUint8(at);
     if (kind === 0x2c) return frameAt(bytes, at, shared.palette, transparent);
-    if (kind === 0x3b) throw new Error("it has no frame");
+    if (kind === 0x3b) throw new RangeError("it has no frame");
     if (kind !== 0x21) {
       at++;
       continue;
