@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 from PIL import Image
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 
 from tests.media.clips import clip, encoded_apart, frame_of, picture
 
@@ -108,7 +109,9 @@ def other_edits(seed: int) -> bytes:
 
 def in_pieces(seed: int) -> bytes:
     content = h264(seed, bf=str(seed % 3))
-    return cut(content, (0, 0.8)[seed % 2], movflags=("frag_keyframe+delay_moov", "frag_keyframe+empty_moov")[seed // 2 % 2])
+    return cut(
+        content, (0, 0.8)[seed % 2], movflags=("frag_keyframe+delay_moov", "frag_keyframe+empty_moov")[seed // 2 % 2]
+    )
 
 
 def with_alpha(seed: int) -> bytes:
@@ -167,10 +170,8 @@ def by_ffmpeg(content: bytes, count: int) -> tuple[list[Any], list[float]]:
         return upright, [time - chosen[0][0] for time, _ in chosen]
 
 
-def resized(pixels: Any, budget: int) -> Any:
+def processed(pixels: Any, budget: int) -> tuple[Any, Any]:
     """Patches and positions of a frame by transformers' image processor."""
-    from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
-
     out = Gemma4ImageProcessorPil(max_soft_tokens=budget)(Image.fromarray(pixels), return_tensors="np")
     real = out["image_position_ids"][0][:, 0] >= 0
     return out["pixel_values"][0][real], out["image_position_ids"][0][real]

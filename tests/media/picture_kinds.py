@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from transformers.image_utils import load_image
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 
 from tests.media.pictures import ADAM7, Array, chunk, deep, png, red_for_blue, saved, scene, turned
 
 XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'
-RIFF_KEEP = 0
-"""The flags of an animation's frame that is neither blended nor disposed of."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,26 @@ def turned_image(draw: Draw) -> bytes:
     return saved(draw.picture(), exif=exif, **options)
 
 
-def turned_by_xmp(draw: Draw) -> bytes:
+def several_in_one_jpeg(draw: Draw) -> bytes:
+    """A photo with others behind it, as phones store depth and brightness."""
+    first = draw.picture()
+    return saved(first, format="MPO", save_all=True, append_images=[first.rotate(180)], exif=turned(draw.seed % 8 + 1))
+
+
+def turned_by_note(draw: Draw) -> bytes:
     xmp = XMP % (draw.seed % 8 + 1)
-    form = draw.choice("JPEG", "PNG", "WEBP", "both")
+    form = draw.choice("JPEG", "PNG", "WEBP", "both", "PNG, EXIF as text")
     if form == "PNG":
-        text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
-        return png(draw.pixels(), 2, chunks=text)
-    exif = {"exif": turned(3)} if form == "both" else {}
-    return saved(draw.picture(), format="JPEG" if form == "both" else form, xmp=xmp, **exif)
+        compressed = draw.seed % 2
+        text = zlib.compress(xmp) if compressed else xmp
+        return png(draw.pixels(), 2, chunks=chunk(b"iTXt", b"XML:com.adobe.xmp\0%c\0\0\0" % compressed + text))
+    if form == "PNG, EXIF as text":
+        exif = turned(draw.seed % 8 + 1).tobytes()
+        text = b"\nexif\n%8d\n" % len(exif) + exif.hex().encode()
+        profile = b"Raw profile type exif\0\0" + zlib.compress(text)
+        return png(draw.pixels(), 2, chunks=chunk(b"zTXt", profile))
+    options = {"exif": turned(3)} if form == "both" else {}
+    return saved(draw.picture(), format="JPEG" if form == "both" else form, xmp=xmp, **options)
 
 
 def packed(values: Array, bits: int) -> Array:
@@ -382,12 +394,22 @@ def animated_avif(draw: Draw) -> bytes:
     return saved(frame, format="AVIF", speed=9, save_all=True, append_images=[frame.rotate(180)])
 
 
+def of_any_size(draw: Draw) -> bytes:
+    """Noise, which shows in which order rows and columns are resized: with large ones among them."""
+    width, height = draw.choice((1170, 2532), (451, 300), (40, 1000), (2000, 33), (333, 1301), (1, 700))
+    add = int(draw.random.integers(0, 9))
+    pixels = draw.random.integers(0, 256, (height + add, width + add, 3), np.uint8)
+    return saved(Image.fromarray(pixels), format="PNG", compress_level=1)
+
+
 KINDS: dict[str, Kind] = {
+    "any size": of_any_size,
+    "JPEG, several in one": several_in_one_jpeg,
     "JPEG": jpeg,
     "JPEG, grey": grey_jpeg,
     "JPEG, CMYK with black": cmyk_jpeg,
     "turned by EXIF": turned_image,
-    "turned by XMP": turned_by_xmp,
+    "turned by XMP or text": turned_by_note,
     "PNG, RGB": rgb_png,
     "PNG, grey of 1 to 8 bits": grey_png,
     "PNG, palette of 1 to 8 bits": palette_png,
@@ -420,10 +442,9 @@ def drawn(kind: str, count: int) -> list[bytes]:
     return [KINDS[kind](Draw(np.random.default_rng([seed, len(kind)]), seed)) for seed in range(count)]
 
 
-def by_path(content: bytes) -> Any:
-    """[height, width, 3]: what transformers' processor makes of a file before resizing. Kept apart from the project."""
-    from transformers.image_transforms import convert_to_rgb
-    from transformers.image_utils import load_image
-
+def processed(content: bytes, budget: int) -> tuple[Any, Any]:
+    """Patches and positions of a file by transformers, as it opens files by their paths."""
     with Image.open(io.BytesIO(content)) as picture:
-        return convert_to_rgb(load_image(picture), return_numpy=True)
+        out = Gemma4ImageProcessorPil(max_soft_tokens=budget)(load_image(picture), return_tensors="np")
+    real = out["image_position_ids"][0][:, 0] >= 0
+    return out["pixel_values"][0][real], out["image_position_ids"][0][real]
