@@ -51,8 +51,9 @@ class Timeline:
 def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = None) -> VideoInputs:
     """`frames` of the clip in a file or its bytes (by default as the model has it), or all where there are fewer.
 
-    They are spread evenly over the clip's frames, as transformers' Gemma4VideoProcessor spreads them; unlike there,
-    times and colours are those the file names, also where the rate varies, and clips recorded sideways are turned.
+    They are spread evenly over the frames that are shown, as transformers' Gemma4VideoProcessor spreads them over all:
+    also where the rate varies, it is frames that are counted. Unlike there, each frame has its own time, what an edit
+    list hides is neither seen nor counted, colours are those the file names, and clips recorded sideways are turned.
     Raises MediaError for what cannot be read, UsageError for less than one frame.
     """
     count = rules.frames if frames is None else frames

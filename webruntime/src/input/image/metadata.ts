@@ -26,6 +26,8 @@ const EXIF_IN_TEXT = "Raw profile type exif";
 /** Chunks of a PNG that its decoder does not get. */
 const NOT_DECODED = ["eXIf", "acTL", "fcTL", "fdAT"];
 
+const PNG_END = Uint8Array.of(0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82);
+
 const [EXIF_FLAG, XMP_FLAG] = [8, 4];
 
 export async function withoutMetadata(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<Bare> {
@@ -73,7 +75,7 @@ async function barePng(bytes: Uint8Array<ArrayBuffer>): Promise<Bare> {
   const content = [bytes.subarray(0, 8)];
   const notes: Notes = { exif: [] };
   let profile: Uint8Array | undefined;
-  let end = 8;
+  let [end, isWhole] = [8, true];
   for (const { name, content: inside, whole } of pngChunks(bytes)) {
     if (name === "eXIf") notes.exif = [inside];
     if (name.endsWith("TXt") || name === "tEXt") {
@@ -83,9 +85,12 @@ async function barePng(bytes: Uint8Array<ArrayBuffer>): Promise<Bare> {
     }
     if (!NOT_DECODED.includes(name)) content.push(whole);
     end += whole.length;
+    isWhole = whole.length === inside.length + 12;
   }
   if (notes.exif.length === 0 && profile) notes.exif = [profile];
-  return { content: [...content, bytes.subarray(end)], orientation: orientationOf(notes) };
+  // Pillow reads a file without its last chunk, and browsers do not; both call it damaged where a chunk is cut off.
+  content.push(end === bytes.length && isWhole ? PNG_END : bytes.subarray(end));
+  return { content, orientation: orientationOf(notes) };
 }
 
 /** Those of tEXt, zTXt (compressed) and iTXt (compressed or not) that matter; undefined for others and damaged ones. */

@@ -9,6 +9,7 @@ import type { RgbImage } from "../image/resample.ts";
 import type { VideoRules } from "../image/rules.ts";
 import { useColourDecoder } from "./colour-decoder.ts";
 import { readEdits, type Shown, shownFrames } from "./edits.ts";
+import { unreadKind } from "./kinds.ts";
 import { isWholeClip } from "./whole.ts";
 import { isKnown, type Planes, toRgb, USUAL_MATRIX } from "./yuv.ts";
 
@@ -36,7 +37,10 @@ type Shaped = Omit<Planes, "isOnColumns">;
 const ORIENTATIONS: Record<number, number> = { 0: 1, 90: 6, 180: 3, 270: 8 };
 
 /**
- * So many frames of a clip, evenly spread over all of them, or all where there are fewer; mirrors gemtab/media/video.py.
+ * So many frames of a clip, evenly spread over all that are shown, or all where there are fewer: also where the rate
+ * varies, it is frames that are counted, and each has its own time. Mirrors gemtab/media/video.py, to the bit but where
+ * yuv.ts says otherwise.
+ *
  * Throws MediaError for what cannot be read, UsageError for less than one frame, and AbortError when the signal fires.
  */
 export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoOptions = {}): Promise<VideoInputs> {
@@ -44,6 +48,10 @@ export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoO
   if (frames < 1) throw new UsageError(`At least one frame of a clip must be looked at, not ${frames}.`);
   const name = blobName(blob, "The clip");
   if (blob.size === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
+  const unread = await unreadKind(blob);
+  if (unread) {
+    throw new MediaError(`${name} is ${unread}, which browsers do not read as a clip. Save it as MP4 with H.264.`);
+  }
   if (!(await isWholeClip(blob))) {
     throw new MediaError(`${name} is incomplete: its end is missing. Save or download it again.`);
   }
