@@ -9,6 +9,7 @@
 
 import { BundleError, UsageError } from "../engine/errors.ts";
 import type { Item, Medium } from "../input/medium.ts";
+import { type Cut, whole } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
 
 /** transformers' processor adds it by this name; tokenizer_config.json has no key for it. */
@@ -54,9 +55,11 @@ export class Placeholders {
   /**
    * The prompt of a rendered conversation, each placeholder written out. Throws UsageError where the text has other
    * placeholders than those of `media`.
+   *
+   * @param cut tells what was said from what the template wrote
    */
-  prompt(text: string, media: readonly Medium[]): PlacedPrompt {
-    return this.#place(this.#tokenizer.encode(this.expand(text, media)), media);
+  prompt(text: string, media: readonly Medium[], cut: Cut = whole): PlacedPrompt {
+    return this.#place(this.#tokenizer.encodePieces(cut(this.expand(text, media))), media);
   }
 
   expand(text: string, media: readonly Medium[]): string {

@@ -4,7 +4,7 @@ import type { BundleFiles } from "../engine/engine-interface.ts";
 import { BundleError, UsageError } from "../engine/errors.ts";
 import { Template } from "./jinja/template.ts";
 import { wellFormed } from "./jinja/text.ts";
-import { type ControlTokens, mapStrings, reread, stringsIn, type Twins } from "./spoken.ts";
+import { type ControlTokens, type Cut, mapStrings, reread, stringsIn, whole } from "./spoken.ts";
 
 export const CHAT_TEMPLATE = "chat_template.jinja";
 
@@ -26,10 +26,10 @@ export interface RenderOptions {
   tools?: readonly unknown[] | null;
 }
 
-/** A rendered conversation. Where twins are given, characters of what was said are hidden by them. */
+/** A rendered conversation, in which characters of what was said may be hidden; `cut` brings them back. */
 export interface Written {
   text: string;
-  twins: Twins | undefined;
+  cut: Cut;
 }
 
 /** The names under which a message's thoughts come, as in transformers; the first is the one that templates read. */
@@ -70,7 +70,7 @@ export class ChatTemplate {
     // The model's own calls come as it wrote them, strings in fences.
     const outsideFences = fence === undefined ? control : control.without(fence);
     const twins = control.twins(texts) ?? outsideFences.twins(texts);
-    if (!twins) return { text: this.#render(said.messages, said.tools, options), twins };
+    if (!twins) return { text: this.#render(said.messages, said.tools, options), cut: whole };
     const written = (everywhere: boolean) => {
       const hide = (text: string, path: string) =>
         path === ARGUMENTS
@@ -82,7 +82,8 @@ export class ChatTemplate {
     };
     const [some, all] = [written(false), written(true)];
     // Where the template itself joins what was said into tokens, it is given nothing that it could make them of.
-    return { text: some.own === all.own ? some.text : all.text, twins };
+    const { text } = some.own === all.own ? some : all;
+    return { text, cut: (prompt) => control.pieces(prompt, twins) };
   }
 
   #render(messages: readonly unknown[], tools: unknown, options: RenderOptions): string {

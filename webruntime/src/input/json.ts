@@ -2,7 +2,8 @@
 
 import { Float } from "./jinja/values.ts";
 
-const TOKEN = /[ \t\r\n]*(?:([[\]{},:])|("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(true|false|null|NaN|-?Infinity))/y;
+const TOKEN =
+  /[ \t\r\n]*(?:([[\]{},:])|("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(true|false|null|NaN|-?Infinity))/y;
 
 /**
  * Objects become Maps, integers beyond 2^53 bigints, and numbers with a point or an exponent Float.

@@ -19,6 +19,12 @@ interface Node {
 /** Stand-ins by the character that they stand for. */
 export type Twins = ReadonlyMap<string, string>;
 
+/** Cuts a prompt into pieces that are each to be encoded alone. */
+export type Cut = (prompt: string) => Piece[];
+
+/** A prompt's text is what it says. */
+export const whole: Cut = (text) => [{ text, asText: false }];
+
 /** A piece of a prompt: asText: a control token's characters that are to be text. */
 export interface Piece {
   text: string;
@@ -41,7 +47,10 @@ export class ControlTokens {
     const edges = this.#tokens.flatMap((token) => [[...token][0] as string, [...token].at(-1) as string]);
     this.#edges = [...new Set(edges)].sort(compareText);
     const longestFirst = [...this.#tokens].sort((left, right) => right.length - left.length);
-    this.#pattern = new RegExp(longestFirst.map((token) => token.replace(/[^\w]/gu, escaped)).join("|") || "(?!)", "gu");
+    this.#pattern = new RegExp(
+      longestFirst.map((token) => token.replace(/[^\w]/gu, escaped)).join("|") || "(?!)",
+      "gu",
+    );
   }
 
   /** The same without some of the tokens. */
@@ -108,8 +117,10 @@ export class ControlTokens {
     if (!this.#edges.some((edge) => text.includes(edge))) return places;
     const characters = [...text];
     for (let i = 0; i < characters.length; i++) {
-      if (this.#forward.next.has(characters[i] as string) && runsInto(this.#forward, characters, i, 1, true)) places.add(i);
-      if (this.#backward.next.has(characters[i] as string) && runsInto(this.#backward, characters, i, -1, false)) places.add(i);
+      if (this.#forward.next.has(characters[i] as string) && runsInto(this.#forward, characters, i, 1, true))
+        places.add(i);
+      if (this.#backward.next.has(characters[i] as string) && runsInto(this.#backward, characters, i, -1, false))
+        places.add(i);
     }
     return places;
   }

@@ -42,11 +42,16 @@ function taking(filter: (value: Value, given: Parameters) => Value): Filter {
     });
 }
 
-function getter(path: Value): (value: Value) => Value {
+/** The value at a path like job.title; otherwise: in place of a member that is not there. */
+function getter(path: Value, otherwise?: Value): (value: Value) => Value {
   if (path === null) return (value) => value;
   const keys: Value[] =
     typeof path === "string" ? path.split(".").map((key) => (/^\d+$/.test(key) ? BigInt(key) : key)) : [path];
-  return (value) => keys.reduce((inner, key) => item(inner, key), value);
+  const step = (inner: Value, key: Value) => {
+    const found = item(inner, key);
+    return found instanceof Undefined && otherwise !== undefined && otherwise !== null ? otherwise : found;
+  };
+  return (value) => keys.reduce(step, value);
 }
 
 function folded(value: Value, sensitive: Value): Value {
@@ -81,12 +86,7 @@ const selecting =
 const map: Filter = (value, args, named) => {
   const path = named.get("attribute");
   if (args.length === 0 && path !== undefined) {
-    const otherwise = named.get("default");
-    const get = getter(path);
-    const found = iterate(value).map((one) => {
-      const member = get(one);
-      return member instanceof Undefined && otherwise !== undefined ? otherwise : member;
-    });
+    const found = iterate(value).map(getter(path, named.get("default")));
     return new Generator(found);
   }
   const filter = findFilter(str(args[0] ?? fail("map requires a filter argument", "FilterArgumentError")));
@@ -420,7 +420,7 @@ function member(value: Value, name: string): Value {
 
 /** Several attributes, "role,name": a value for each. */
 function getters(paths: string): (value: Value) => Value {
-  const all = paths.split(",").map(getter);
+  const all = paths.split(",").map((path) => getter(path));
   return all.length === 1 ? (all[0] as (value: Value) => Value) : (value) => all.map((get) => get(value));
 }
 

@@ -162,7 +162,7 @@ const SIMPLE: Record<string, string> = { n: "\n", t: "\t", r: "\r", b: "\b", f: 
 
 /** A string's escapes, which are Python's. */
 function unescaped(text: string): string {
-  return text.replace(/\\(x[\da-f]{2}|u[\da-f]{4}|U[\da-f]{8}|[0-7]{1,3}|[^])/gi, (whole, escape: string) => {
+  return text.replace(/\\(x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[0-7]{1,3}|[^])/g, (whole, escape: string) => {
     if (/^[xuU]./.test(escape)) return String.fromCodePoint(Number.parseInt(escape.slice(1), 16));
     if (/^[0-7]/.test(escape)) return String.fromCodePoint(Number.parseInt(escape, 8));
     return SIMPLE[escape] ?? (/["'\\]/.test(escape) ? escape : whole);
