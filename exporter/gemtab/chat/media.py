@@ -16,7 +16,7 @@ import numpy as np
 
 from gemtab.backends.media import Media
 from gemtab.bundle.manifest import Tower
-from gemtab.chat.template import TOKENIZER_CONFIG_NAME
+from gemtab.chat.template import TOKENIZER_CONFIG_NAME, Written
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.errors import BundleError, UsageError
 
@@ -111,6 +111,11 @@ class Placeholders:
         config: dict[str, Any] = json.loads(self._where.read_text(encoding="utf-8"))
         self._config = {"video_token": VIDEO_TOKEN, **config}
         self._tokenizer = tokenizer
+
+    def prompt(self, written: Written, media: Sequence[Medium]) -> Prompt:
+        """The prompt of a rendered conversation, each placeholder written out. Raises as `expand` does."""
+        pieces = written.cut(self.expand(written.text, media))
+        return self.place(self._tokenizer.encode_pieces(pieces), media)
 
     def expand(self, text: str, media: Sequence[Medium]) -> str:
         """A rendered conversation with each placeholder written out. Raises UsageError where the text has other

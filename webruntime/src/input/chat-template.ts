@@ -65,11 +65,11 @@ export class ChatTemplate {
   /** The same, but control tokens in what is said are hidden, so that they come to be text. Throws what `render` does. */
   write(messages: readonly TemplateMessage[], options: RenderOptions, control: ControlTokens): Written {
     const said = { messages: messages.map(normal), tools: options.tools ?? null };
-    const texts = stringsIn([said.messages, said.tools, this.#template.literals]).map(wellFormed);
+    const texts = stringsIn([said.messages, said.tools]).map(wellFormed);
     const fence = this.#specialTokens.escape_token;
     // The model's own calls come as it wrote them, strings in fences.
     const outsideFences = fence === undefined ? control : control.without(fence);
-    const twins = control.twins(texts) ?? outsideFences.twins(texts);
+    const twins = control.twins(texts, this.#template.literals);
     if (!twins) return { text: this.#render(said.messages, said.tools, options), cut: whole };
     const written = (everywhere: boolean) => {
       const hide = (text: string, path: string) =>

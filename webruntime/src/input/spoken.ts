@@ -58,14 +58,16 @@ export class ControlTokens {
     return new ControlTokens(this.#tokens.filter((token) => !tokens.includes(token)));
   }
 
-  /** Twins for these texts, none of which has them; undefined where no text has anything to replace. */
-  twins(texts: readonly string[]): Twins | undefined {
-    if (!texts.some((text) => this.#places(text).size > 0)) return undefined;
-    const joined = texts.join("\n").toLowerCase();
+  /**
+   * Twins for these texts, which neither they nor the others have; undefined where no text can hold control tokens.
+   */
+  twins(texts: readonly string[], others: readonly string[]): Twins | undefined {
+    if (!texts.some((text) => this.#edges.some((edge) => text.includes(edge)))) return undefined;
+    const joined = [...texts, ...others].join("\n").toLowerCase();
     let code = FIRST_TWIN;
     const twins = new Map<string, string>();
     for (const character of this.#edges) {
-      while (joined.includes(String.fromCodePoint(code)) || joined.includes(printed(code))) code++;
+      while (joined.includes(String.fromCodePoint(code)) || joined.includes(printed(code).toLowerCase())) code++;
       twins.set(character, String.fromCodePoint(code++));
     }
     return twins;
