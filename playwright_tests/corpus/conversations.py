@@ -1,6 +1,7 @@
 """Random conversations with tools, and texts with everything that text code may stumble over."""
 
 import random
+import unicodedata
 from typing import Any
 
 EDGES = [
@@ -36,7 +37,14 @@ class Dice(random.Random):
             return self.choice(EDGES)
         if kind < 0.9:
             return self.choice(WORDS)
-        return chr(self.choice([self.randrange(0x20, 0xD800), self.randrange(0xE000, 0x110000)]))
+        return self.character()
+
+    def character(self) -> str:
+        """Any that Python's Unicode knows: a browser's is newer, and prints in escapes what it does not know."""
+        while True:
+            found = chr(self.choice([self.randrange(0x20, 0x3000), self.randrange(0x3000, 0x110000)]))
+            if unicodedata.category(found) not in ("Cn", "Cs"):
+                return found
 
     def value(self, depth: int = 2) -> Any:
         """A value of JSON."""

@@ -48,6 +48,7 @@ class ControlTokens:
         self._forward = _trie(self._tokens)
         self._backward = _trie(token[::-1] for token in self._tokens)
         self._edges = sorted({edge for token in self._tokens for edge in (token[0], token[-1])})
+        self._edge_set = frozenset(self._edges)
         longest_first = sorted(self._tokens, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
@@ -102,10 +103,9 @@ class ControlTokens:
         """Indices of the characters that get twins."""
         if not any(edge in text for edge in self._edges):
             return set()
-        forward = {i for i, c in enumerate(text) if c in self._forward.next and _begins(self._forward, text[i:])}
-        return forward | {
-            i for i, c in enumerate(text) if c in self._backward.next and _is_cut(self._backward, text[i::-1])
-        }
+        edges = [i for i, character in enumerate(text) if character in self._edge_set]
+        begins = (i for i in edges if _runs_into(self._forward, text, range(i, len(text)), whole=True))
+        return {*begins, *(i for i in edges if _runs_into(self._backward, text, range(i, -1, -1), whole=False))}
 
 
 def reread(text: str, twins: Twins) -> str:
@@ -154,29 +154,18 @@ def _trie(words: Iterable[str]) -> _Node:
     return root
 
 
-def _begins(root: _Node, text: str) -> bool:
-    """Whether a word of the trie is at the beginning of `text`, or begins there and is cut by its end."""
+def _runs_into(root: _Node, text: str, way: range, whole: bool) -> bool:
+    """Whether along `way` a word of the trie begins and is cut by the text's end. whole: a whole word counts too."""
     node = root
-    for i, character in enumerate(text):
-        if i > 0 and character.isspace():
+    for i in way:
+        character = text[i]
+        if character.isspace() and i != way.start:
             continue
         if character not in node.next:
             return False
         node = node.next[character]
-        if node.ends:
+        if whole and node.ends:
             return True
-    return True
-
-
-def _is_cut(root: _Node, text: str) -> bool:
-    """Whether all of `text` begins a word of the trie."""
-    node = root
-    for i, character in enumerate(text):
-        if i > 0 and character.isspace():
-            continue
-        if character not in node.next:
-            return False
-        node = node.next[character]
     return True
 
 

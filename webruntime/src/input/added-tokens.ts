@@ -82,15 +82,20 @@ function spaceBefore(text: string, start: number): number {
   return at;
 }
 
-/** The added tokens of a tokenizer.json. */
-export function readAddedTokens(json: unknown): AddedToken[] {
+/**
+ * The added tokens of a tokenizer.json. As in the tokenizers library, a token that the vocabulary has keeps the vocabulary's
+ * id, and others are numbered behind it, whatever the file says.
+ */
+export function readAddedTokens(json: unknown, vocabulary: ReadonlyMap<string, number>): AddedToken[] {
   const list = (json as { added_tokens?: unknown }).added_tokens;
-  if (!Array.isArray(list)) return [];
-  return list.map((one: Partial<AddedToken>) => {
-    const { id, content, special = false } = one;
-    if (typeof id !== "number" || typeof content !== "string")
-      throw new Error("added_tokens has an entry without id and content");
-    const { single_word = false, lstrip = false, rstrip = false, normalized = !special } = one;
-    return { id, content, special, single_word, lstrip, rstrip, normalized };
-  });
+  const tokens = new Map<string, AddedToken>();
+  let next = vocabulary.size;
+  for (const one of Array.isArray(list) ? (list as Partial<AddedToken>[]) : []) {
+    const { content, special = false, single_word = false, lstrip = false, rstrip = false } = one;
+    if (typeof content !== "string") throw new Error("added_tokens has an entry without content");
+    if (content === "") continue;
+    const id = tokens.get(content)?.id ?? vocabulary.get(content) ?? next++;
+    tokens.set(content, { id, content, special, single_word, lstrip, rstrip, normalized: one.normalized ?? !special });
+  }
+  return [...tokens.values()];
 }

@@ -22,7 +22,7 @@ export class Tokenizer {
   constructor(tokenizerJson: object, tokenizerConfig: object) {
     // Added tokens are found here: the library does not know single_word, nor what white space lstrip and rstrip take.
     this.#pipeline = new Pipeline({ ...tokenizerJson, added_tokens: [] }, tokenizerConfig);
-    const added = readAddedTokens(tokenizerJson);
+    const added = readAddedTokens(tokenizerJson, this.#pipeline.model?.tokens_to_ids ?? new Map());
     this.#added = new Map(added.map((token) => [token.id, token]));
     const given = added.filter(({ normalized }) => !normalized);
     const normalized = added.filter((token) => token.normalized);

@@ -301,12 +301,12 @@ function toJson(value: Value, given: Parameters): Value {
   });
 }
 
+const GAPS = new RegExp(`((?:[-({[<]|${texts.SPACE_CLASS})+)`);
+
+/** A capital after white space, a hyphen or an opening bracket. */
 function capitals(text: string): string {
-  const words = text.split(/([-\s\x1c-\x1f\x85({[<]+)/);
-  return words
-    .map((word) => texts.codePoints(word))
-    .map(([first = "", ...rest]) => first.toUpperCase() + rest.join("").toLowerCase())
-    .join("");
+  const words = text.split(GAPS).map(texts.codePoints);
+  return words.map(([first = "", ...rest]) => first.toUpperCase() + rest.join("").toLowerCase()).join("");
 }
 
 const fallback = taking((value, given) => {
