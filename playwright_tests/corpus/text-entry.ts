@@ -42,7 +42,7 @@ export function rendered({ config, template }: Chat, json: string): (string | nu
 
 /** The ids of prompts in which control tokens of messages are text, or null where the template refuses. */
 export function prompts({ tokenizer, config, template }: Chat, json: string): (number[] | null)[] {
-  const [made, tokens] = [new ChatTemplate(template, config), new Tokenizer(tokenizer, config)];
+  const [made, tokens] = [new ChatTemplate(template, config), new Tokenizer(tokenizer)];
   const control = controlTokens(tokens, made);
   return conversations(json).map(({ messages, tools, thinking }) => {
     try {
@@ -55,12 +55,12 @@ export function prompts({ tokenizer, config, template }: Chat, json: string): (n
 }
 
 export function encoded({ tokenizer, config }: Chat, json: string): number[][] {
-  const tokens = new Tokenizer(tokenizer, config);
+  const tokens = new Tokenizer(tokenizer);
   return (JSON.parse(json) as string[]).map((text) => tokens.encode(text));
 }
 
 export function streamed({ tokenizer, config }: Chat, json: string): string[] {
-  const tokens = new Tokenizer(tokenizer, config);
+  const tokens = new Tokenizer(tokenizer);
   return (JSON.parse(json) as number[][]).map((ids) => {
     const detokenizer = new Detokenizer(tokens);
     return ids.map((id) => detokenizer.push(id)).join("") + detokenizer.end();
@@ -69,7 +69,7 @@ export function streamed({ tokenizer, config }: Chat, json: string): string[] {
 
 /** The parts of answers, as [kind, text] and ["tool_call", name, arguments], neighbours of one kind joined. */
 export function parts({ tokenizer, config }: Chat, json: string): string[][][] {
-  const tokens = new Tokenizer(tokenizer, config);
+  const tokens = new Tokenizer(tokenizer);
   return (JSON.parse(json) as number[][]).map((ids) => {
     const parser = new AnswerParser(tokens);
     const joined: string[][] = [];

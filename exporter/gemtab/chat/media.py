@@ -128,8 +128,9 @@ class Placeholders:
         found = [known[match] for match in re.findall(pattern, text)]
         if found != [medium.kind for medium in media]:
             raise UsageError(
-                f"The conversation's text has the placeholders {found or 'none'}, but it has "
-                f"{[medium.kind for medium in media] or 'no media'}: leave {', '.join(known)} out of what you write."
+                f"The prompt has the placeholders {found or 'none'}, but the conversation has "
+                f"{[medium.kind for medium in media] or 'no media'}. Either the bundle's template takes no media, or the "
+                f"texts are trusted and have placeholders: leave {', '.join(known)} out of what you write."
             )
         written = iter(media)
         return re.sub(pattern, lambda _: self._written(next(written)), text)

@@ -69,9 +69,9 @@ export class Placeholders {
     const found = Array.from(text.matchAll(pattern), ([token]) => kinds.get(token));
     if (found.join() !== media.map(({ kind }) => kind).join()) {
       throw new UsageError(
-        `The conversation's text has the placeholders ${found.join(", ") || "none"}, but its media are ` +
-          `${media.map(({ kind }) => kind).join(", ") || "none"}: leave ${[...kinds.keys()].join(", ")} out of what ` +
-          "you write.",
+        `The prompt has the placeholders ${found.join(", ") || "none"}, but its media are ` +
+          `${media.map(({ kind }) => kind).join(", ") || "none"}. Either the bundle's template takes no media, or the ` +
+          `texts are trusted and have placeholders: leave ${[...kinds.keys()].join(", ")} out of what you write.`,
       );
     }
     let next = 0;

@@ -170,8 +170,8 @@ function trie(words: readonly string[][]): Node {
   for (const word of words) {
     let node = root;
     for (const character of word.filter((one) => !isSpace(one))) {
-      let next = node.next.get(character);
-      if (!next) node.next.set(character, (next = { next: new Map(), ends: false }));
+      const next = node.next.get(character) ?? { next: new Map(), ends: false };
+      node.next.set(character, next);
       node = next;
     }
     node.ends = true;

@@ -18,7 +18,6 @@ import {
   iterate,
   type Named,
   numeric,
-  Tuple,
   tuple,
   typeName,
   Undefined,

@@ -20,7 +20,6 @@ import {
   type Named,
   numeric,
   Thing,
-  Tuple,
   tuple,
   typeName,
   Undefined,
@@ -389,7 +388,7 @@ const FILTERS: Record<string, Filter> = {
     texts
       .split(
         str(value)
-          .replace(/<!--[^]*?-->/g, "")
+          .replace(/<!--[\s\S]*?-->/g, "")
           .replace(/<[^>]*>/g, ""),
         undefined,
         -1,

@@ -7,7 +7,7 @@ import { checkLength } from "./scope.ts";
 import { codePoints, lengthOf } from "./text.ts";
 import { Dict, integer, isNumeric, type Named, numeric, Tuple, typeName, type Value } from "./values.ts";
 
-const PERCENT = /%(?:\(([^)]*)\))?([-+ #0]*)(\*|\d*)(?:\.(\*|\d+))?[hlL]?([^])?/g;
+const PERCENT = /%(?:\(([^)]*)\))?([-+ #0]*)(\*|\d*)(?:\.(\*|\d+))?[hlL]?([\s\S])?/g;
 
 /** `text % values` */
 export function formatPercent(text: string, values: Value): string {
@@ -126,7 +126,7 @@ function aligned(text: string, width: number, alignment: string, fill: string): 
   return sign + fill.repeat(missing) + text.slice(sign.length);
 }
 
-const SPEC = /^(?:([^])?([<>^=]))?([-+ ]?)#?(0?)(\d*)([,_]?)(?:\.(\d+))?([a-zA-Z%]?)$/u;
+const SPEC = /^(?:([\s\S])?([<>^=]))?([-+ ]?)#?(0?)(\d*)([,_]?)(?:\.(\d+))?([a-zA-Z%]?)$/u;
 
 /** format(value, spec) */
 function formatted(value: Value, spec: string): string {

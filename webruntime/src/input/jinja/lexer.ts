@@ -18,7 +18,7 @@ const NUMBER =
   /^(?:((?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+))|(0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*))/i;
 const MEMBER = /^()(\d+)/;
 const NAME = /^[\p{L}\p{Nl}\p{M}\p{Nd}\p{Pc}]+/u;
-const STRING = /^(?:'((?:[^'\\]|\\[^])*)'|"((?:[^"\\]|\\[^])*)")/;
+const STRING = /^(?:'((?:[^'\\]|\\[\s\S])*)'|"((?:[^"\\]|\\[\s\S])*)")/;
 const CLOSING: Record<string, string> = { ")": "(", "]": "[", "}": "{" };
 
 export function tokenize(source: string): Token[] {
@@ -99,7 +99,7 @@ class Lexer {
     this.#after(this.#at + begin.length, minus, false);
     ENDRAW.lastIndex = this.#at;
     const end = ENDRAW.exec(this.#source);
-    if (end === null) return this.#fail("Missing end of raw directive");
+    if (end === null) this.#fail("Missing end of raw directive");
     const [whole, before = "", after = ""] = end;
     this.#push("data", this.#stripped(this.#source.slice(this.#at, end.index), before, true));
     this.#after(end.index + whole.length, after, true);
@@ -114,7 +114,8 @@ class Lexer {
       const sign = /^[-+]/.exec(rest)?.[0] ?? "";
       if (open.length === 0 && (sign === "+" ? close === "%}" : true) && rest.startsWith(close, sign.length)) {
         this.#push("end", close);
-        return this.#after(this.#at + sign.length + 2, sign, close === "%}");
+        this.#after(this.#at + sign.length + 2, sign, close === "%}");
+        return;
       }
       this.#at += this.#one(rest, open);
     }
@@ -162,9 +163,9 @@ const SIMPLE: Record<string, string> = { n: "\n", t: "\t", r: "\r", b: "\b", f: 
 
 /** A string's escapes, which are Python's. */
 function unescaped(text: string): string {
-  return text.replace(/\\(x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[0-7]{1,3}|[^])/g, (whole, escape: string) => {
-    if (/^[xuU]./.test(escape)) return String.fromCodePoint(Number.parseInt(escape.slice(1), 16));
-    if (/^[0-7]/.test(escape)) return String.fromCodePoint(Number.parseInt(escape, 8));
-    return SIMPLE[escape] ?? (/["'\\]/.test(escape) ? escape : whole);
+  return text.replace(/\\(x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[0-7]{1,3}|[\s\S])/g, (whole, code: string) => {
+    if (/^[xuU]./.test(code)) return String.fromCodePoint(Number.parseInt(code.slice(1), 16));
+    if (/^[0-7]/.test(code)) return String.fromCodePoint(Number.parseInt(code, 8));
+    return SIMPLE[code] ?? (/["'\\]/.test(code) ? code : whole);
   });
 }

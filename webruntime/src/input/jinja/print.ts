@@ -122,7 +122,8 @@ function block(brackets: string, items: readonly string[], { indent, separators 
   const [open, close] = [brackets.charAt(0), brackets.charAt(1)];
   if (indent === undefined) return open + items.join(separators[0]) + close;
   const line = `\n${indent.repeat(level + 1)}`;
-  return open + line + items.join(separators[0] + line) + `\n${indent.repeat(level)}` + close;
+  return `${open}${line}${items.join(separators[0] + line)}
+${indent.repeat(level)}${close}`;
 }
 
 function jsonKey(key: Value): string {

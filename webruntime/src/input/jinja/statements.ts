@@ -5,19 +5,7 @@ import { fail } from "./errors.ts";
 import { type Expression, ExpressionParser } from "./expressions.ts";
 import { str } from "./print.ts";
 import { checkLength, Scope } from "./scope.ts";
-import {
-  Dict,
-  equal,
-  Func,
-  isTrue,
-  iterate,
-  type Named,
-  Thing,
-  Tuple,
-  tuple,
-  Undefined,
-  type Value,
-} from "./values.ts";
+import { Dict, equal, Func, isTrue, iterate, type Named, Thing, tuple, Undefined, type Value } from "./values.ts";
 
 /** What ends an iteration before its end. */
 type Leave = "break" | "continue" | undefined;

@@ -7,7 +7,7 @@ export const SPACE_CLASS = `[${SPACE}]`;
 
 const LEADING = new RegExp(`^${SPACE_CLASS}+`);
 const IS_SPACE = new RegExp(`^${SPACE_CLASS}$`);
-const ASCII = /^[\0-\x7f]*$/;
+const ASCII = /^\p{ASCII}*$/u;
 
 /** Lone surrogates become U+FFFD. */
 export function wellFormed(text: string): string {
@@ -115,12 +115,15 @@ export function isUpper(text: string): boolean {
   return /\p{Uppercase}/u.test(text) && !/[\p{Lowercase}\p{Lt}]/u.test(text);
 }
 
+const LINE_ENDS = "\\n\\v\\f\\r\\x1c-\\x1e\\x85\\u2028\\u2029";
+const LINES = new RegExp(`[^${LINE_ENDS}]*(?:\\r\\n|[${LINE_ENDS}]|$)`, "g");
+const LINE_END = new RegExp(`(?:\\r\\n|[${LINE_ENDS}])$`);
+
 /** str.splitlines */
 export function splitLines(text: string, keep: boolean): string[] {
-  const lines =
-    text.match(/[^\n\v\f\r\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]|$)/g) ?? [];
+  const lines = text.match(LINES) ?? [];
   if (lines.at(-1) === "") lines.pop();
-  return keep ? lines : lines.map((line) => line.replace(/(?:\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029])$/, ""));
+  return keep ? lines : lines.map((line) => line.replace(LINE_END, ""));
 }
 
 /** str.split: at white space, or at `separator`; most: how often, from the left. */

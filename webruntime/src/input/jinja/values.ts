@@ -215,7 +215,8 @@ export function compare(left: Value, right: Value, operator = "<"): number {
   if (typeof left === "string" && typeof right === "string") return compareText(left, right);
   if (isNumeric(left) && isNumeric(right)) {
     const [a, b] = [numeric(left), numeric(right)];
-    return a < b ? -1 : a > b ? 1 : a == b ? 0 : Number.NaN;
+    if (a < b) return -1;
+    return a > b ? 1 : equal(left, right) ? 0 : Number.NaN;
   }
   if (Array.isArray(left) && Array.isArray(right) && typeName(left) === typeName(right)) {
     const other = right;
