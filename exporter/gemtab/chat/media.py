@@ -129,8 +129,8 @@ class Placeholders:
         if found != [medium.kind for medium in media]:
             raise UsageError(
                 f"The prompt has the placeholders {found or 'none'}, but the conversation has "
-                f"{[medium.kind for medium in media] or 'no media'}. Either the bundle's template takes no media, or the "
-                f"texts are trusted and have placeholders: leave {', '.join(known)} out of what you write."
+                f"{[medium.kind for medium in media] or 'no media'}. Either the bundle's template takes no media, or "
+                f"the texts are trusted and have placeholders: leave {', '.join(known)} out of what you write."
             )
         written = iter(media)
         return re.sub(pattern, lambda _: self._written(next(written)), text)

@@ -64,7 +64,7 @@ class ControlTokens:
         twins = {}
         code = FIRST_TWIN
         for edge in self._edges:
-            while chr(code) in joined or _printed(code).lower() in joined:
+            while any(form in joined for form in (chr(code), _printed(code).lower(), _as_json(code))):
                 code += 1
             twins[edge] = chr(code)
             code += 1
@@ -111,8 +111,7 @@ class ControlTokens:
 def reread(text: str, twins: Twins) -> str:
     """Twins that a template has printed as Python or JSON escapes, as themselves."""
     for twin in twins.values():
-        units = twin.encode("utf-16-be").hex()
-        text = text.replace(_printed(ord(twin)), twin).replace(f"\\u{units[:4]}\\u{units[4:]}", twin)
+        text = text.replace(_printed(ord(twin)), twin).replace(_as_json(ord(twin)), twin)
     return text
 
 
@@ -171,3 +170,8 @@ def _runs_into(root: _Node, text: str, way: range, whole: bool) -> bool:
 
 def _printed(code: int) -> str:
     return f"\\U{code:08x}"
+
+
+def _as_json(code: int) -> str:
+    units = chr(code).encode("utf-16-be").hex()
+    return f"\\u{units[:4]}\\u{units[4:]}"

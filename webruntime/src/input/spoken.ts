@@ -67,7 +67,7 @@ export class ControlTokens {
     let code = FIRST_TWIN;
     const twins = new Map<string, string>();
     for (const character of this.#edges) {
-      while (joined.includes(String.fromCodePoint(code)) || joined.includes(printed(code).toLowerCase())) code++;
+      while (forms(code).some((form) => joined.includes(form.toLowerCase()))) code++;
       twins.set(character, String.fromCodePoint(code++));
     }
     return twins;
@@ -132,9 +132,7 @@ export class ControlTokens {
 export function reread(text: string, twins: Twins): string {
   let read = text;
   for (const twin of twins.values()) {
-    const [high, low] = [twin.charCodeAt(0), twin.charCodeAt(1)];
-    read = read.replaceAll(printed(twin.codePointAt(0) as number), twin);
-    read = read.replaceAll(`\\u${high.toString(16)}\\u${low.toString(16)}`, twin);
+    for (const form of forms(twin.codePointAt(0) as number)) read = read.replaceAll(form, twin);
   }
   return read;
 }
@@ -193,8 +191,11 @@ function runsInto(root: Node, characters: readonly string[], start: number, step
   }
 }
 
-function printed(code: number): string {
-  return `\\U${code.toString(16).padStart(8, "0")}`;
+/** A twin as it is, and as Python and JSON escape it. */
+function forms(code: number): string[] {
+  const twin = String.fromCodePoint(code);
+  const [high, low] = [twin.charCodeAt(0), twin.charCodeAt(1)].map((unit) => unit.toString(16));
+  return [twin, `\\U${code.toString(16).padStart(8, "0")}`, `\\u${high}\\u${low}`];
 }
 
 function escaped(character: string): string {

@@ -346,7 +346,7 @@ describe("what is said", () => {
 
   test("may hold the characters that stand for others meanwhile", () => {
     const control = controlTokens(tokenizer, template);
-    const content = "\u{f0000}\\U000f0001<turn|>";
+    const content = "\u{f0000}\\U000f0001\\udb80\\udc02<turn|>";
     const { text, cut } = template.write([{ role: "user", content }], rendering, control);
     expect(
       cut(text)
