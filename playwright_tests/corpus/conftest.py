@@ -1,8 +1,15 @@
-"""How much of the corpus is drawn."""
+"""How much of the corpus is drawn, and Chromium with the tab's text code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import Browser
+
+from playwright_tests.corpus.text import TabText, build
+
+if TYPE_CHECKING:
+    from playwright_tests.conftest import SharedFolders
 
 
 @pytest.fixture(scope="session")
@@ -10,3 +17,16 @@ def drawn(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     """How many inputs to draw: the first number in `make test`, the second with `--corpus full`."""
     full = request.config.getoption("--corpus") == "full"
     return lambda small, large: large if full else small
+
+
+@pytest.fixture(scope="session")
+def tab_text(browser: Browser, shared_folders: "SharedFolders") -> Iterator[TabText]:
+    """The tab's template engine, tokenizer and parser."""
+    page = browser.new_page()
+    yield TabText(page, shared_folders.folder("text", build))
+    page.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def adapter() -> None:
+    """Nothing here touches WebGPU: neither an adapter nor a bundle is needed."""

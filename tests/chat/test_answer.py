@@ -40,7 +40,17 @@ def parse(tokenizer: ChatTokenizer, text: str) -> list[AnswerPart]:
             'Let me see.<|tool_call>call:weather{city:<|"|>Oslo<|"|>}<tool_call|>',
             [AnswerPart("text", "Let me see."), AnswerPart("tool_call", 'call:weather{city:<|"|>Oslo<|"|>}')],
         ),
-        ("<|tool_call>call:cut{", [AnswerPart("tool_call", "call:cut{")]),
+        ("<|tool_call>call:cut{", [AnswerPart("text", "call:cut{")]),
+        ("<|tool_call>call:f{a:1", [AnswerPart("text", "call:f{a:1")]),
+        ("<|tool_call>f{a:1}<tool_call|>", [AnswerPart("text", "f{a:1}")]),
+        ("<|tool_call>call:f<tool_call|>", [AnswerPart("text", "call:f")]),
+        ("<|tool_call>call:{}<tool_call|>", [AnswerPart("text", "call:{}")]),
+        ("<|tool_call>call: {}<tool_call|>", [AnswerPart("text", "call: {}")]),
+        ("<|tool_call> call: f {a:1} <tool_call|>", [AnswerPart("tool_call", "call:f{a:1}")]),
+        ("<|tool_call>\x85call:f{a:\n1}\n<tool_call|>", [AnswerPart("tool_call", "call:f{a:\n1}")]),
+        ("<|tool_call>call:f{a:1}<|tool_response>", [AnswerPart("tool_call", "call:f{a:1}")]),
+        ("<|tool_call>call:f{a:1<|tool_response>b", [AnswerPart("text", "call:f{a:1b")]),
+        ("<|tool_call>nonsense", [AnswerPart("text", "nonsense")]),
         ("over<turn|>", [AnswerPart("text", "over")]),
     ],
 )
@@ -52,16 +62,15 @@ def test_a_character_of_several_tokens_comes_whole(tokenizer: ChatTokenizer) -> 
     ids = tokenizer.encode("𓀀")
     assert len(ids) > 1, "the tokenizer is to spell this character in bytes"
     parser = AnswerParser(tokenizer)
-    given = [[part.text for part in parser.push(id_)] for id_ in ids]
-    assert "".join(text for texts in given for text in texts) == "𓀀"
-    assert [texts for texts in given if texts] == [["𓀀"]]
+    given = [part.text for id_ in ids for part in parser.push(id_)] + [part.text for part in parser.end()]
+    assert given == ["𓀀"]
 
 
-def test_half_a_character_is_shown_as_such_in_the_end(tokenizer: ChatTokenizer) -> None:
+def test_bytes_that_are_no_character_are_shown_as_transformers_shows_them(tokenizer: ChatTokenizer) -> None:
     parser = AnswerParser(tokenizer)
     *some, _ = tokenizer.encode("𓀀")
     parts = [part for id_ in some for part in parser.push(id_)] + parser.end()
-    assert parts == [AnswerPart("text", "\ufffd")]
+    assert parts == [AnswerPart("text", "\ufffd" * len(some))]
 
 
 def test_ordinary_characters_that_look_like_tokens_are_text(tokenizer: ChatTokenizer) -> None:

@@ -1,11 +1,15 @@
-"""The file that the TypeScript tokenizer is tested against says what transformers says."""
+"""The files that the tab's tokenizer and template engine are tested against say what transformers says."""
 
 import json
+from types import ModuleType
 
-from tests.input.token_fixture import FIXTURE, make
+import pytest
+
+from tests.input import template_fixture, token_fixture
 
 
-def test_the_fixture_is_what_transformers_says_today() -> None:
-    expected = json.loads(json.dumps(make()))
-    found = json.loads(FIXTURE.read_text(encoding="utf-8"))
-    assert found == expected, "run `python -m tests.input.token_fixture` and look at what changed"
+@pytest.mark.parametrize("fixture", [token_fixture, template_fixture], ids=["tokens", "templates"])
+def test_the_fixture_is_what_transformers_says_today(fixture: ModuleType) -> None:
+    expected = json.loads(json.dumps(fixture.make()))
+    found = json.loads(fixture.FIXTURE.read_text(encoding="utf-8"))
+    assert found == expected, f"run `python -m {fixture.__name__}` and look at what changed"

@@ -1,5 +1,6 @@
 """Takes what the model writes apart: its thoughts, its words, its calls of tools."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,13 @@ from gemtab.chat.tokenizer import ChatTokenizer, Detokenizer
 PartKind = Literal["text", "thought", "tool_call"]
 State = Literal["text", "channel", "thought", "call"]
 """channel: in the name of a channel, up to its line's end; call: in a tool call, up to its closing token."""
+
+
+FENCE = '<|"|>'
+"""Of a string in a call."""
+
+CALL = re.compile(r"call:([^{]+)\{(.*)\}", re.DOTALL)
+"""A call, when the white space around it is gone."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,11 @@ class AnswerParser:
         piece = self._tokenizer.piece(id)
         if piece.kind != "special":
             return self._take(self._detokenizer.push(piece))
-        return [*self._take(self._detokenizer.end()), *self._mark(piece.text)]
+        return self._mark(piece.text)
 
     def end(self) -> list[AnswerPart]:
         """What is left when the answer ends, be it in the middle of something."""
-        return [*self._take(self._detokenizer.end()), *self._enter("text")]
+        return self._enter("text")
 
     def _take(self, text: str) -> list[AnswerPart]:
         if not text:
@@ -63,13 +71,25 @@ class AnswerParser:
         }
         if token in entered:
             return self._enter(entered[token])
-        if self._state == "call":
-            # A string's fence, <|"|>, belongs to the call's arguments.
-            self._held += token
+        # Any other token is not for reading: in a call, where strings are fenced, it ends the call.
+        if self._state != "call":
+            return []
+        if token != FENCE:
+            return self._enter("text")
+        self._held += self._detokenizer.end() + token
         return []
 
     def _enter(self, state: State) -> list[AnswerPart]:
-        parts = [AnswerPart("tool_call", self._held)] if self._state == "call" and self._held else []
-        self._held = ""
+        parts = [*self._take(self._detokenizer.end()), *self._close()]
         self._state = state
         return parts
+
+    def _close(self) -> list[AnswerPart]:
+        """A call that is not whole, or not written as calls are, is text as it was written."""
+        held, state = self._held, self._state
+        self._held, self._state = "", "text"
+        if state != "call" or not held:
+            return []
+        call = CALL.fullmatch(held.strip())
+        name = call[1].strip() if call else ""
+        return [AnswerPart("tool_call", f"call:{name}{{{call[2]}}}") if call and name else AnswerPart("text", held)]

@@ -16,7 +16,7 @@ import numpy as np
 
 from gemtab.backends.media import Media
 from gemtab.bundle.manifest import Tower
-from gemtab.chat.template import TOKENIZER_CONFIG_NAME
+from gemtab.chat.template import TOKENIZER_CONFIG_NAME, Written
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.errors import BundleError, UsageError
 
@@ -112,6 +112,11 @@ class Placeholders:
         self._config = {"video_token": VIDEO_TOKEN, **config}
         self._tokenizer = tokenizer
 
+    def prompt(self, written: Written, media: Sequence[Medium]) -> Prompt:
+        """The prompt of a rendered conversation, each placeholder written out. Raises as `expand` does."""
+        pieces = written.cut(self.expand(written.text, media))
+        return self.place(self._tokenizer.encode_pieces(pieces), media)
+
     def expand(self, text: str, media: Sequence[Medium]) -> str:
         """A rendered conversation with each placeholder written out. Raises UsageError where the text has other
         placeholders than those of `media`."""
@@ -123,8 +128,9 @@ class Placeholders:
         found = [known[match] for match in re.findall(pattern, text)]
         if found != [medium.kind for medium in media]:
             raise UsageError(
-                f"The conversation's text has the placeholders {found or 'none'}, but it has "
-                f"{[medium.kind for medium in media] or 'no media'}: leave {', '.join(known)} out of what you write."
+                f"The prompt has the placeholders {found or 'none'}, but the conversation has "
+                f"{[medium.kind for medium in media] or 'no media'}. Either the bundle's template takes no media, or "
+                f"the texts are trusted and have placeholders: leave {', '.join(known)} out of what you write."
             )
         written = iter(media)
         return re.sub(pattern, lambda _: self._written(next(written)), text)

@@ -11,7 +11,8 @@ from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar
 from gemtab.backends.media import Media
 from gemtab.chat.answer import AnswerParser, AnswerPart
 from gemtab.chat.media import TEXT_ONLY, Encoder, Medium, Placeholders, Prompt, encode_items
-from gemtab.chat.template import ChatTemplate
+from gemtab.chat.spoken import ControlTokens, whole
+from gemtab.chat.template import ChatTemplate, Written
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.errors import BundleError, ContextError, GemtabError
 
@@ -219,7 +220,11 @@ class PromptCache:
 
 
 class ChatSession:
-    """A conversation with the bundle in `folder` on a backend of its own. encoder: makes rows of media for it."""
+    """A conversation with the bundle in `folder` on a backend of its own.
+
+    encoder: makes rows of media for it; trusted: control tokens that are spelled out in messages are control tokens, as
+    in transformers. Otherwise they are text, and so cannot end a turn or begin one.
+    """
 
     def __init__(
         self,
@@ -228,13 +233,17 @@ class ChatSession:
         messages: Sequence[Message] = (),
         thinking: bool = False,
         encoder: Encoder = TEXT_ONLY,
+        *,
+        trusted: bool = False,
     ) -> None:
+        self.trusted = trusted
         self.messages: list[Message] = list(messages)
         self.thinking = thinking
         self.stats = TurnStats(0, 0)
         self.generation = read_generation_config(folder)
         self._tokenizer = ChatTokenizer(folder)
         self._template = ChatTemplate(folder)
+        self._control = control_tokens(self._tokenizer, self._template)
         self._placeholders = Placeholders(folder, self._tokenizer)
         self._encoder = encoder
         self._backend = backend
@@ -246,8 +255,15 @@ class ChatSession:
 
     def _rendered(self, messages: Sequence[Message], add_generation_prompt: bool) -> Prompt:
         media = [part["medium"] for message in messages for part in _parts(message) if part["type"] != "text"]
-        text = self._template.render(messages, thinking=self.thinking, add_generation_prompt=add_generation_prompt)
-        return self._placeholders.place(self._tokenizer.encode(self._placeholders.expand(text, media)), media)
+        return self._placeholders.prompt(self._written(messages, add_generation_prompt), media)
+
+    def _written(self, messages: Sequence[Message], add_generation_prompt: bool) -> Written:
+        if self.trusted:
+            text = self._template.render(messages, thinking=self.thinking, add_generation_prompt=add_generation_prompt)
+            return Written(text, whole)
+        return self._template.write(
+            messages, self._control, thinking=self.thinking, add_generation_prompt=add_generation_prompt
+        )
 
     def send(
         self, content: Content, sampling: Sampling | None = None, max_tokens: int | None = None
@@ -304,6 +320,14 @@ class ChatSession:
         answered: list[Message] = [*self.messages, {"role": "assistant", "content": "…"}]
         next_time = self._rendered(answered, add_generation_prompt=False)
         return min(common_prefix(prompt.keys(), next_time.keys()), len(prompt.ids) - 1)
+
+
+def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate) -> ControlTokens:
+    """Special tokens, and added ones that the template writes; those of white space alone are text like any other."""
+    added = tokenizer.added()
+    return ControlTokens(
+        token.content for token in added if token.special or (token.content.strip() and template.names(token.content))
+    )
 
 
 def _parts(message: Message) -> Sequence[TextPart | MediumPart]:

@@ -1,50 +1,164 @@
 """Conversations to prompts, by the bundle's chat_template.jinja, in the environment that transformers gives it."""
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.nodes import Const, TemplateData
 
-from gemtab.errors import BundleError
+from gemtab.chat.environment import environment
+from gemtab.chat.spoken import ControlTokens, Cut, map_strings, reread, strings_in, whole
+from gemtab.chat.well_formed import well_formed
+from gemtab.errors import BundleError, UsageError
 
 TEMPLATE_NAME = "chat_template.jinja"
 TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 
+Messages = Sequence[Mapping[str, Any]]
+
+THOUGHTS = ("reasoning_content", "thinking", "reasoning")
+"""The names under which a message's thoughts come, as in transformers; the first is the one that templates read."""
+
+ARGUMENTS = "[].tool_calls[].function.arguments"
+MEDIA = ("image", "audio", "video")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A rendered conversation, in which characters of what was said may be hidden; `cut` brings them back."""
+
+    text: str
+    cut: Cut
+
 
 class ChatTemplate:
-    """Renders messages. Raises BundleError where the template cannot be read or refuses the conversation."""
+    """Renders messages.
+
+    Raises BundleError where the template cannot be read or refuses the conversation, and UsageError where it cannot
+    take the conversation's media.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._where = folder / TEMPLATE_NAME
         try:
-            self._template = _environment().from_string(self._where.read_text(encoding="utf-8"))
+            source = self._where.read_text(encoding="utf-8")
+            made = environment()
+            self._template = made.from_string(source)
+            nodes = made.parse(source)
             self._special = _special_tokens(json.loads((folder / TOKENIZER_CONFIG_NAME).read_text(encoding="utf-8")))
         except (OSError, ValueError, TemplateError) as error:
             raise BundleError(f"{self._where} cannot be used: {error}. Export the checkpoint again.") from error
+        texts = [node.data for node in nodes.find_all(TemplateData)]
+        self._literals = [*texts, *(n.value for n in nodes.find_all(Const) if isinstance(n.value, str))]
+
+    def names(self, token: str) -> bool:
+        """Whether the template writes `token` itself."""
+        return any(token in text for text in self._literals)
 
     def render(
         self,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Messages,
         *,
         thinking: bool = False,
         add_generation_prompt: bool = True,
         tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> str:
-        """The prompt, `<bos>` included; add_generation_prompt: it ends with the opening of the model's turn."""
+        """The prompt, `<bos>` included; add_generation_prompt: it ends with the opening of the model's turn.
+
+        As transformers renders it: control tokens in what is said are control tokens.
+        """
+        options = {"enable_thinking": thinking, "add_generation_prompt": add_generation_prompt}
+        return self._render([_normal(message) for message in messages], _plain(tools), options)
+
+    def write(
+        self,
+        messages: Messages,
+        control: ControlTokens,
+        *,
+        thinking: bool = False,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Written:
+        """As `render`, but control tokens in what is said are hidden, so that they come to be text."""
+        said = [_normal(message) for message in messages]
+        given = _plain(tools)
+        render = partial(
+            self._render, options={"enable_thinking": thinking, "add_generation_prompt": add_generation_prompt}
+        )
+        fence = self._special.get("escape_token")
+        # The model's own calls come as it wrote them, strings in fences.
+        outside_fences = control.without(fence) if fence else control
+        twins = control.twins(list(strings_in([said, given])), self._literals)
+        if twins is None:
+            return Written(render(said, given), whole)
+
+        def hidden(everywhere: bool) -> str:
+            def hide(text: str, path: str) -> str:
+                if path == ARGUMENTS:
+                    return outside_fences.guard(text, twins)
+                return control.guard(text, twins, everywhere)
+
+            return reread(render(map_strings(said, hide), map_strings(given, hide)), twins)
+
+        some, all_ = hidden(False), hidden(True)
+        # Where the template itself joins what was said into tokens, it is given nothing that it could make them of.
+        text = some if control.found(some) == control.found(all_) else all_
+        return Written(text, partial(control.pieces, twins=twins))
+
+    def _render(self, messages: list[dict[str, Any]], tools: object, options: Mapping[str, bool]) -> str:
         try:
-            return self._template.render(
-                **self._special,
-                messages=messages,
-                tools=tools,
-                enable_thinking=thinking,
-                add_generation_prompt=add_generation_prompt,
+            return self._template.render(**self._special, messages=messages, tools=tools, documents=None, **options)
+        except Exception as error:  # a template can raise anything
+            raise self._refusal(error, messages) from error
+
+    def _refusal(self, error: Exception, messages: list[dict[str, Any]]) -> BundleError | UsageError:
+        kinds = [kind for kind in MEDIA if any(_has(message, kind) for message in messages)]
+        if kinds and isinstance(error, TypeError):
+            return UsageError(
+                f"{self._where} takes messages of text alone, and this conversation has {', '.join(kinds)} ({error}). "
+                "Leave media out, or export the checkpoint again with a template that takes them."
             )
-        except TemplateError as error:
-            raise BundleError(f"{self._where} refuses this conversation: {error}.") from error
+        return BundleError(f"{self._where} refuses this conversation: {error}.")
+
+
+def _normal(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What transformers does to a message: members that are None are left out, and thoughts stand under each name that
+    they have. Of media the template sees only that they are there."""
+    kept: dict[str, Any] = {key: _plain(value) for key, value in message.items() if value is not None}
+    if isinstance(kept.get("content"), list):
+        kept["content"] = [_part(part) for part in kept["content"]]
+    thought = next((kept[name] for name in THOUGHTS if name in kept), None)
+    return kept if thought is None else {"thinking": thought, **kept, "reasoning_content": thought}
+
+
+def _part(part: object) -> object:
+    return {"type": part["type"]} if isinstance(part, dict) and "medium" in part else part
+
+
+def _has(message: Mapping[str, Any], kind: str) -> bool:
+    content = message.get("content")
+    return isinstance(content, list) and any(isinstance(part, dict) and part.get("type") == kind for part in content)
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401
+    """Templates see JSON's types alone, and well-formed strings."""
+    if value is None or isinstance(value, bool):
+        return value
+    for kind, made in _SCALARS.items():
+        if isinstance(value, kind):
+            return made(value)
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return f"<{type(value).__name__}>"
+
+
+_SCALARS: dict[type, Callable[[Any], Any]] = {str: well_formed, int: int, float: float}
 
 
 def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
@@ -52,22 +166,3 @@ def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
     found = {name: value for name, value in config.items() if name.endswith("_token")}
     contents = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
     return {name: content for name, content in contents.items() if isinstance(content, str)}
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
-    return environment
-
-
-def _tojson(value: object, ensure_ascii: bool = False, indent: int | None = None, sort_keys: bool = False) -> str:
-    # jinja2's own filter escapes for HTML.
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, sort_keys=sort_keys)
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise TemplateError(message)

@@ -1,18 +1,19 @@
 """Text to token ids, and a stream of ids back to a stream of text."""
 
-import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
+from gemtab.chat.spoken import Piece as PromptPiece
+from gemtab.chat.well_formed import well_formed
 from gemtab.errors import BundleError
 
 TOKENIZER_NAME = "tokenizer.json"
-BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
+BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,30 @@ class ChatTokenizer:
             self._pipeline = Tokenizer.from_str(path.read_text(encoding="utf-8"))
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleError(f"{path} cannot be read: {error}. Export the checkpoint again.") from error
-        added = self._pipeline.get_added_tokens_decoder()
+        added = self._added = self._pipeline.get_added_tokens_decoder()
         self._special = {number: token.content for number, token in added.items() if token.special}
 
     def encode(self, text: str) -> list[int]:
-        """Special tokens spelled out in the text become those tokens; none are added."""
-        ids: list[int] = self._pipeline.encode(text, add_special_tokens=False).ids
+        """Special tokens spelled out in the text become those tokens; none are added. Lone surrogates are read as
+        U+FFFD."""
+        ids: list[int] = self._pipeline.encode(well_formed(text), add_special_tokens=False).ids
         return ids
+
+    def encode_pieces(self, pieces: Sequence[PromptPiece]) -> list[int]:
+        """The ids of a prompt's pieces."""
+        encoded = (self._encode_text(piece.text) if piece.as_text else self.encode(piece.text) for piece in pieces)
+        return [number for ids in encoded for number in ids]
+
+    def _encode_text(self, text: str) -> list[int]:
+        """Ids of a text in which nothing is matched whole."""
+        normalizer, splitter = self._pipeline.normalizer, self._pipeline.pre_tokenizer
+        normal = normalizer.normalize_str(text) if normalizer else text
+        words = [word for word, _ in splitter.pre_tokenize_str(normal)] if splitter else [normal]
+        return [token.id for word in words for token in self._pipeline.model.tokenize(word)]
+
+    def added(self) -> list[AddedToken]:
+        """Tokens that are matched whole."""
+        return list(self._added.values())
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens left out."""
@@ -57,20 +75,29 @@ class ChatTokenizer:
 
 
 class Detokenizer:
-    """Gives text as soon as no later id can change it: a character spelled by several byte tokens waits for its last.
-    Bytes that are no character become U+FFFD."""
+    """Gives text as soon as no later id can change it.
+
+    Byte tokens are read as the tokenizers library reads them: a run of them is held until it ends, and is characters
+    where all of it is UTF-8, or else U+FFFD for each byte.
+    """
 
     def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._run = bytearray()
 
     def push(self, piece: Piece) -> str:
         """The text that `piece` completes; a special token adds none."""
-        if piece.kind == "byte":
-            return self._decoder.decode(bytes([piece.byte]))
-        return self.end() + (piece.text if piece.kind == "text" else "")
+        if piece.kind == "special":
+            return ""
+        if piece.kind == "text":
+            return self.end() + piece.text
+        self._run.append(piece.byte)
+        return ""
 
     def end(self) -> str:
-        """What is left of an unfinished character."""
-        rest = self._decoder.decode(b"", final=True)
-        self._decoder.reset()
-        return rest
+        """What is left of a run of bytes."""
+        run = bytes(self._run)
+        self._run.clear()
+        try:
+            return run.decode("utf-8")
+        except UnicodeDecodeError:
+            return "\ufffd" * len(run)

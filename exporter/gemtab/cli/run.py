@@ -10,6 +10,7 @@ import typer
 from gemtab.bundle.plan import HostTableChoice
 from gemtab.cli.console import byte_count, err
 from gemtab.cli.extras import require
+from gemtab.errors import UsageError
 from gemtab.media.rules import LongSound
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ def command(
         typer.Option(help="What becomes of a sound that is longer than the model hears at once: segments, or refuse."),
     ] = "segments",
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
+    trusted: Annotated[
+        bool,
+        typer.Option(
+            "--trusted",
+            help="Take control tokens that are spelled out in the prompts, such as <turn|>, for control tokens, as "
+            "transformers does. By default they are text.",
+        ),
+    ] = False,
     thinking: Annotated[
         bool, typer.Option("--thinking", help="Let the model think first; its thoughts go to stderr.")
     ] = False,
@@ -92,13 +101,13 @@ def command(
 
     manifest = read_answering_manifest(bundle)
     check_files(bundle, manifest)
-    text = sys.stdin.read() if prompt == "-" else prompt
+    text = _stdin() if prompt == "-" else _argument(prompt, "--prompt")
     how = _Reading(detail, frames, long_sound)
     content = _content(bundle, manifest, text, image or [], audio or [], video or [], how)
-    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    messages: list[Message] = [{"role": "system", "content": _argument(system, "--system")}] if system else []
     allowed = None if memory is None else byte_count(memory)
     executor = Executor(bundle, host_table=host_table, memory=allowed)
-    session = ChatSession(bundle, executor, messages, thinking, TowerEncoder(bundle, executor))
+    session = ChatSession(bundle, executor, messages, thinking, TowerEncoder(bundle, executor), trusted=trusted)
     defaults = session.generation
     sampling = Sampling(
         temperature,
@@ -114,6 +123,31 @@ def command(
             sys.stdout.flush()
     sys.stdout.write("\n")
     _print_stats(session.stats)
+
+
+def _stdin() -> str:
+    """All of stdin, which is UTF-8 whatever the locale says. Raises UsageError where it is not."""
+    content = sys.stdin.buffer.read()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8("The prompt on stdin", content, error.start) from error
+
+
+def _argument(text: str, option: str) -> str:
+    """Raises UsageError where an argument of the command line is not UTF-8: Python keeps such bytes as surrogates."""
+    content = text.encode("utf-8", "surrogateescape")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(f"The text of {option}", content, error.start) from error
+
+
+def _not_utf8(what: str, content: bytes, at: int) -> UsageError:
+    return UsageError(
+        f"{what} is not UTF-8: byte {at} is 0x{content[at]:02x}. Convert it first, for example by "
+        "`iconv -f latin1 -t utf-8`."
+    )
 
 
 def _content(

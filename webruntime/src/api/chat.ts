@@ -17,6 +17,11 @@ export interface ChatOptions extends AnswerOptions {
   messages?: ChatMessage[] | undefined;
   /** Whether the model thinks before it answers; off unless told otherwise. */
   thinking?: boolean | undefined;
+  /**
+   * Takes control tokens that are spelled out in messages, such as `<turn|>`, for control tokens, as transformers does.
+   * Only for texts that nobody else wrote. By default they are text.
+   */
+  trusted?: boolean | undefined;
 }
 
 export interface SendOptions extends AnswerOptions {
@@ -34,12 +39,13 @@ export class Chat {
   readonly #system: string | undefined;
 
   constructor(worker: WorkerThread, model: number, options: ChatOptions) {
-    const { system, messages = [], thinking, ...defaults } = options;
+    const { system, messages = [], thinking, trusted, ...defaults } = options;
     this.#worker = worker;
     this.#defaults = defaults;
     this.#system = system;
     const request: SessionOptions = { model, messages: this.#withSystem(messages) };
     if (thinking !== undefined) request.thinking = thinking;
+    if (trusted !== undefined) request.trusted = trusted;
     this.#session = worker.call("openSession", request).then(({ session }) => session);
     // The first call on the conversation tells what went wrong.
     this.#session.catch(() => undefined);

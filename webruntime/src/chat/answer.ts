@@ -1,6 +1,7 @@
 /** Takes what the model writes apart: its thoughts, its words, its calls of tools. */
 
 import { Detokenizer } from "../input/detokenizer.ts";
+import { strip } from "../input/jinja/text.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
 import type { ToolCall } from "../worker/protocol.ts";
 
@@ -12,7 +13,10 @@ export type AnswerPart =
 /** channel: the name of a channel, up to its line's end; call: a tool call, up to its closing token. */
 type State = "text" | "channel" | "thought" | "call";
 
+/** The rest of a call, when the white space around it is gone. */
 const CALL = /^call:([^{]+)\{(.*)\}$/s;
+/** Of a string in a call. */
+const FENCE = '<|"|>';
 
 /**
  * Gemma 4's wire format: `<|channel>thought\n … <channel|>`, then words, and `<|tool_call>call:name{…}<tool_call|>`.
@@ -34,7 +38,7 @@ export class AnswerParser {
   push(id: number): AnswerPart[] {
     const piece = this.#tokenizer.piece(id);
     if (piece.kind !== "special") return this.#take(this.#detokenizer.push(id));
-    return [...this.#take(this.#detokenizer.end()), ...this.#mark(piece.text)];
+    return this.#mark(piece.text);
   }
 
   /** What is left when the answer ends, be it in the middle of something. */
@@ -52,41 +56,37 @@ export class AnswerParser {
   }
 
   #nameChannel(name: string, rest: string): AnswerPart[] {
-    this.#state = name.trim() === "thought" ? "thought" : "text";
+    this.#state = strip(name) === "thought" ? "thought" : "text";
     this.#held = "";
     return this.#take(rest);
   }
 
   #mark(token: string): AnswerPart[] {
-    switch (token) {
-      case "<|channel>":
-        return this.#enter("channel");
-      case "<|tool_call>":
-        return this.#enter("call");
-      case "<channel|>":
-      case "<tool_call|>":
-        return this.#enter("text");
-      default:
-        // A string's fence, <|"|>, belongs to a call's arguments; any other token is not for reading.
-        if (this.#state === "call") this.#held += token;
-        return [];
-    }
+    if (token === "<|channel>") return this.#enter("channel");
+    if (token === "<|tool_call>") return this.#enter("call");
+    if (token === "<channel|>" || token === "<tool_call|>") return this.#enter("text");
+    // Any other token is not for reading: in a call, where strings are fenced, it ends the call.
+    if (this.#state !== "call") return [];
+    if (token !== FENCE) return this.#enter("text");
+    this.#held += this.#detokenizer.end() + token;
+    return [];
   }
 
   #enter(state: State): AnswerPart[] {
-    const parts = this.#close();
+    const parts = [...this.#take(this.#detokenizer.end()), ...this.#close()];
     this.#state = state;
     return parts;
   }
 
+  /** A call that is not whole, or not written as calls are, is text as it was written. */
   #close(): AnswerPart[] {
     const held = this.#held;
     const state = this.#state;
     this.#held = "";
     this.#state = "text";
     if (state !== "call" || held === "") return [];
-    const [, name, args] = CALL.exec(held.trim()) ?? [];
-    if (name === undefined || args === undefined) return [{ type: "text", text: held }];
-    return [{ type: "tool_call", name: name.trim(), arguments: args }];
+    const [, written = "", args = ""] = CALL.exec(strip(held)) ?? [];
+    const name = strip(written);
+    return name === "" ? [{ type: "text", text: held }] : [{ type: "tool_call", name, arguments: args }];
   }
 }

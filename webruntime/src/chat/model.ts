@@ -1,9 +1,11 @@
 /** The chat side of a loaded bundle: what the worker opens conversations on. */
 
 import type { TextEngine } from "../engine/engine-interface.ts";
-import { loadChatTemplate } from "../input/chat-template.ts";
+import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
 import { BUDGETS } from "../input/image/rules.ts";
-import { loadTokenizer } from "../input/tokenizer.ts";
+import { strip } from "../input/jinja/text.ts";
+import { ControlTokens } from "../input/spoken.ts";
+import { loadTokenizer, type Tokenizer } from "../input/tokenizer.ts";
 import type { ChatModel, ImageDetail, ModelInfo } from "../worker/protocol.ts";
 import { checkTaken, type ReadMedium } from "./conversation-media.ts";
 import { Encoder } from "./encoder.ts";
@@ -28,6 +30,7 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
     engine,
     tokenizer,
     template,
+    control: controlTokens(tokenizer, template),
     generation,
     cache: new PromptCache(engine),
     placeholders: new Placeholders(tokenizerConfig as object, tokenizer),
@@ -44,6 +47,14 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
     details,
     open: (options) => new Session(parts, options),
   };
+}
+
+/** Special tokens, and added ones that the template writes; those of white space alone are text like any other. */
+export function controlTokens(tokenizer: Tokenizer, template: ChatTemplate): ControlTokens {
+  const control = tokenizer.added.filter(
+    ({ content, special }) => special || (strip(content) !== "" && template.names(content)),
+  );
+  return new ControlTokens(control.map(({ content }) => content));
 }
 
 /** What the bundle says it takes, as far as it has the towers for it. */

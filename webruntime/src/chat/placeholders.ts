@@ -9,6 +9,7 @@
 
 import { BundleError, UsageError } from "../engine/errors.ts";
 import type { Item, Medium } from "../input/medium.ts";
+import { type Cut, whole } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
 
 /** transformers' processor adds it by this name; tokenizer_config.json has no key for it. */
@@ -54,9 +55,11 @@ export class Placeholders {
   /**
    * The prompt of a rendered conversation, each placeholder written out. Throws UsageError where the text has other
    * placeholders than those of `media`.
+   *
+   * @param cut tells what was said from what the template wrote
    */
-  prompt(text: string, media: readonly Medium[]): PlacedPrompt {
-    return this.#place(this.#tokenizer.encode(this.expand(text, media)), media);
+  prompt(text: string, media: readonly Medium[], cut: Cut = whole): PlacedPrompt {
+    return this.#place(this.#tokenizer.encodePieces(cut(this.expand(text, media))), media);
   }
 
   expand(text: string, media: readonly Medium[]): string {
@@ -66,9 +69,9 @@ export class Placeholders {
     const found = Array.from(text.matchAll(pattern), ([token]) => kinds.get(token));
     if (found.join() !== media.map(({ kind }) => kind).join()) {
       throw new UsageError(
-        `The conversation's text has the placeholders ${found.join(", ") || "none"}, but its media are ` +
-          `${media.map(({ kind }) => kind).join(", ") || "none"}: leave ${[...kinds.keys()].join(", ")} out of what ` +
-          "you write.",
+        `The prompt has the placeholders ${found.join(", ") || "none"}, but its media are ` +
+          `${media.map(({ kind }) => kind).join(", ") || "none"}. Either the bundle's template takes no media, or the ` +
+          `texts are trusted and have placeholders: leave ${[...kinds.keys()].join(", ")} out of what you write.`,
       );
     }
     let next = 0;

@@ -2,8 +2,9 @@
 
 import type { Sampling, TextEngine } from "../engine/engine-interface.ts";
 import { ContextError, hasCode, throwIfAborted, UsageError } from "../engine/errors.ts";
-import type { ChatTemplate, TemplateMessage } from "../input/chat-template.ts";
+import type { ChatTemplate, TemplateMessage, Written } from "../input/chat-template.ts";
 import type { Medium } from "../input/medium.ts";
+import { type ControlTokens, whole } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
 import type {
   ChatEvent,
@@ -27,6 +28,8 @@ export interface ChatParts {
   cache: PromptCache;
   tokenizer: Tokenizer;
   template: ChatTemplate;
+  /** Tokens that text of messages never becomes. */
+  control: ControlTokens;
   placeholders: Placeholders;
   encoder: Encoder;
   /** Reads media; loads what it needs for that when it is first called. */
@@ -46,6 +49,7 @@ export class Session implements ChatSession {
   readonly #media: ConversationMedia;
   #messages: ChatMessage[];
   #thinking: boolean;
+  readonly #trusted: boolean;
   #answering = false;
 
   constructor(parts: ChatParts, options: Omit<SessionOptions, "model">) {
@@ -53,6 +57,7 @@ export class Session implements ChatSession {
     this.#media = new ConversationMedia(parts.readMedium);
     this.#messages = [...(options.messages ?? [])];
     this.#thinking = options.thinking ?? false;
+    this.#trusted = options.trusted ?? false;
   }
 
   get messages(): readonly ChatMessage[] {
@@ -153,7 +158,8 @@ export class Session implements ChatSession {
   async #prompt(call: EncodeCall): Promise<Prompt> {
     const { engine, encoder, placeholders } = this.#parts;
     const media = await this.#media.read(this.#messages, call);
-    const prompt = placeholders.prompt(this.#render(this.#messages, true), media);
+    const { text, cut } = this.#render(this.#messages, true);
+    const prompt = placeholders.prompt(text, media, cut);
     encoder.check(prompt.items);
     const { length } = prompt.ids;
     if (length >= engine.context) {
@@ -171,15 +177,16 @@ export class Session implements ChatSession {
    * again (the empty thought block that opens an answer goes), so it is asked what it makes of an answered turn.
    */
   #stablePrefix(prompt: PlacedPrompt, media: readonly Medium[]): number {
-    const answered = this.#render([...this.#messages, { role: "assistant", content: "…" }], false);
-    return commonPrefix(keysOf(prompt), keysOf(this.#parts.placeholders.prompt(answered, media)));
+    const { text, cut } = this.#render([...this.#messages, { role: "assistant", content: "…" }], false);
+    return commonPrefix(keysOf(prompt), keysOf(this.#parts.placeholders.prompt(text, media, cut)));
   }
 
-  #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): string {
-    return this.#parts.template.render(messages.map(templateMessage), {
-      thinking: this.#thinking,
-      addGenerationPrompt,
-    });
+  #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Written {
+    const { template, control } = this.#parts;
+    const options = { thinking: this.#thinking, addGenerationPrompt };
+    const said = messages.map(templateMessage);
+    if (this.#trusted) return { text: template.render(said, options), cut: whole };
+    return template.write(said, options, control);
   }
 
   #sampling(chosen: Partial<Sampling> = {}): Sampling {

@@ -2,34 +2,38 @@
 
 import type { Tokenizer } from "./tokenizer.ts";
 
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /**
- * Text comes out as soon as no later id can change it: a character spelled by several byte tokens is held back until
- * its last byte. Bytes that are no character become U+FFFD. Special tokens add nothing.
+ * Text comes out as soon as no later id can change it. Byte tokens are read as the tokenizers library reads them: a run of
+ * them is held until it ends, and is characters where all of it is UTF-8, or else U+FFFD for each byte. Special tokens add
+ * nothing.
  */
 export class Detokenizer {
   readonly #tokenizer: Tokenizer;
-  #decoder = newDecoder();
+  #run: number[] = [];
 
   constructor(tokenizer: Tokenizer) {
     this.#tokenizer = tokenizer;
   }
 
-  /** The text that `id` completes; often "", in the middle of a character. */
+  /** The text that `id` completes; often "", in a run of bytes. */
   push(id: number): string {
     const piece = this.#tokenizer.piece(id);
-    if (piece.kind === "byte") return this.#decoder.decode(Uint8Array.of(piece.byte), { stream: true });
-    return this.end() + (piece.kind === "text" ? piece.text : "");
+    if (piece.kind === "special") return "";
+    if (piece.kind === "text") return this.end() + piece.text;
+    this.#run.push(piece.byte);
+    return "";
   }
 
-  /** What is left of an unfinished character. */
+  /** What is left of a run of bytes. */
   end(): string {
-    const rest = this.#decoder.decode();
-    this.#decoder = newDecoder();
-    return rest;
+    const run = this.#run;
+    this.#run = [];
+    try {
+      return UTF8.decode(Uint8Array.from(run));
+    } catch {
+      return "\ufffd".repeat(run.length);
+    }
   }
-}
-
-function newDecoder(): TextDecoder {
-  // A byte order mark is a character like any other here.
-  return new TextDecoder("utf-8", { ignoreBOM: true });
 }

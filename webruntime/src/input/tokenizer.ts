@@ -1,34 +1,56 @@
 /** Text to token ids and back, by the bundle's tokenizer.json. */
 
-import { Tokenizer as Pipeline } from "@huggingface/tokenizers";
 import type { BundleFiles } from "../engine/engine-interface.ts";
 import { BundleError } from "../engine/errors.ts";
+import { type AddedToken, AddedTokenSplitter, readAddedTokens, type Section } from "./added-tokens.ts";
+import { wellFormed } from "./jinja/text.ts";
+import { Pipeline } from "./pipeline.ts";
+import type { Piece as PromptPiece } from "./spoken.ts";
 
-const BYTE_TOKEN = /^<0x([0-9A-F]{2})>$/;
+const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
 
 /** What one id adds to a text: characters, a byte of a character that several ids spell, or nothing to be shown. */
 export type Piece = { kind: "text"; text: string } | { kind: "byte"; byte: number } | { kind: "special"; text: string };
 
 export class Tokenizer {
   readonly #pipeline: Pipeline;
-  /** Ids of tokens that mark structure (turns, channels, media) and are not part of the text. */
-  readonly #special = new Map<number, string>();
+  readonly #added: ReadonlyMap<number, AddedToken>;
+  /** Cuts texts as they are given, and then normalized ones. */
+  readonly #given: AddedTokenSplitter;
+  readonly #normalized: AddedTokenSplitter;
 
-  constructor(tokenizerJson: object, tokenizerConfig: object) {
-    this.#pipeline = new Pipeline(tokenizerJson, tokenizerConfig);
-    for (const [id, token] of this.#pipeline.get_added_tokens_decoder()) {
-      if (token.special) this.#special.set(id, token.content);
-    }
+  /** @throws Error for a tokenizer that cannot be read */
+  constructor(tokenizerJson: object) {
+    this.#pipeline = new Pipeline(tokenizerJson as Record<string, unknown>);
+    const added = readAddedTokens(tokenizerJson, this.#pipeline.model.tokens_to_ids);
+    this.#added = new Map(added.map((token) => [token.id, token]));
+    const given = added.filter(({ normalized }) => !normalized);
+    const normalized = added.filter((token) => token.normalized);
+    this.#given = new AddedTokenSplitter(given.map((token) => [token.content, token]));
+    this.#normalized = new AddedTokenSplitter(normalized.map((token) => [this.#pipeline.normal(token.content), token]));
   }
 
-  /** Special tokens spelled out in the text become those tokens, as in transformers; none are added. */
+  /** Tokens that are matched whole. */
+  get added(): AddedToken[] {
+    return [...this.#added.values()];
+  }
+
+  /**
+   * Special tokens spelled out in the text become those tokens, as in transformers; none are added. Lone surrogates are
+   * read as U+FFFD.
+   */
   encode(text: string): number[] {
-    return this.#pipeline.encode(text, { add_special_tokens: false }).ids;
+    return this.#given.split(wellFormed(text)).flatMap((section, index) => this.#section(section, index));
+  }
+
+  /** The ids of a prompt's pieces. */
+  encodePieces(pieces: readonly PromptPiece[]): number[] {
+    return pieces.flatMap(({ text, asText }) => (asText ? this.#text(text) : this.encode(text)));
   }
 
   /** The id of a token by its name; throws BundleError when the vocabulary lacks it. */
   id(token: string): number {
-    const id = this.#pipeline.token_to_id(token);
+    const id = this.added.find(({ content }) => content === token)?.id ?? this.#pipeline.model.tokens_to_ids.get(token);
     if (id === undefined) {
       throw new BundleError(
         `tokenizer.json has no token ${token}, which Gemma 4 needs. Export again.`,
@@ -39,18 +61,34 @@ export class Tokenizer {
   }
 
   piece(id: number): Piece {
-    const special = this.#special.get(id);
-    if (special !== undefined) return { kind: "special", text: special };
-    const byte = BYTE_TOKEN.exec(this.#pipeline.id_to_token(id) ?? "")?.[1];
+    const added = this.#added.get(id);
+    if (added?.special) return { kind: "special", text: added.content };
+    const token = added?.content ?? this.#pipeline.model.vocab[id];
+    // Vocabularies of checkpoints are often padded beyond the tokenizer's.
+    if (token === undefined) return { kind: "text", text: "" };
+    const byte = BYTE_TOKEN.exec(token)?.[1];
     if (byte !== undefined) return { kind: "byte", byte: Number.parseInt(byte, 16) };
-    return { kind: "text", text: this.#pipeline.decode([id], { clean_up_tokenization_spaces: false }) };
+    return { kind: "text", text: this.#pipeline.decode(token) };
+  }
+
+  #section({ text, token }: Section, index: number): number[] {
+    if (token) return [token.id];
+    const sections = this.#normalized.split(this.#pipeline.normal(text));
+    return sections.flatMap((one, i) =>
+      one.token ? [one.token.id] : this.#pipeline.encode(one.text, index + i === 0),
+    );
+  }
+
+  /** A text in which nothing is matched whole. */
+  #text(text: string): number[] {
+    return this.#pipeline.encode(this.#pipeline.normal(text), false);
   }
 }
 
 export async function loadTokenizer(files: BundleFiles): Promise<Tokenizer> {
-  const [tokenizer, config] = await Promise.all([files.json("tokenizer.json"), files.json("tokenizer_config.json")]);
+  const tokenizer = await files.json("tokenizer.json");
   try {
-    return new Tokenizer(tokenizer as object, config as object);
+    return new Tokenizer(tokenizer as object);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BundleError(`tokenizer.json cannot be read: ${reason}. Export again.`, "tokenizer.json");

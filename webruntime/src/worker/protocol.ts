@@ -103,6 +103,11 @@ export interface SessionOptions {
   /** The conversation so far, a system message first where there is one. */
   messages?: ChatMessage[];
   thinking?: boolean;
+  /**
+   * Whether control tokens that are spelled out in messages are control tokens, as in transformers. Otherwise they are
+   * text, and so cannot end a turn or begin one.
+   */
+  trusted?: boolean;
 }
 
 export interface SendOptions {

@@ -16,6 +16,7 @@ import type {
   TowerName,
 } from "../../src/engine/engine-interface.ts";
 import { DeviceError, throwIfAborted } from "../../src/engine/errors.ts";
+import { ChatTemplate } from "../../src/input/chat-template.ts";
 import type { Item, Medium } from "../../src/input/medium.ts";
 import { Tokenizer } from "../../src/input/tokenizer.ts";
 import { toyManifest } from "../engine/toy-bundle.ts";
@@ -24,7 +25,8 @@ const folder = resolve(import.meta.dirname, "../../../models/tiny");
 const read = (file: string) => readFileSync(resolve(folder, file), "utf8");
 
 export const tokenizerConfig = JSON.parse(read("tokenizer_config.json"));
-export const tokenizer = new Tokenizer(JSON.parse(read("tokenizer.json")), tokenizerConfig);
+export const tokenizer = new Tokenizer(JSON.parse(read("tokenizer.json")));
+export const template = new ChatTemplate(read("chat_template.jinja"), tokenizerConfig);
 export const processor = JSON.parse(read("processor_config.json"));
 
 /** A picture, frame or stretch of sound without content. */

@@ -27,7 +27,7 @@ const fixture: {
 const conversations: Conversation[] = json("tests/models/conversations.json");
 
 const config = json("models/tiny/tokenizer_config.json");
-const tokenizer = new Tokenizer(json("models/tiny/tokenizer.json"), config);
+const tokenizer = new Tokenizer(json("models/tiny/tokenizer.json"));
 const template = new ChatTemplate(read("models/tiny/chat_template.jinja"), config);
 
 function stream(ids: number[]): string[] {

@@ -1,0 +1,70 @@
+"""The environment that transformers gives chat templates: sandboxed, with its own tojson and namespace."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+from gemtab.chat.generation_tags import GenerationTags
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """A new one."""
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTags, "jinja2.ext.loopcontrols"]
+    )
+    made.filters["tojson"] = _tojson
+    made.globals["raise_exception"] = _raise_exception
+    made.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
+    made.globals["dict"] = _Dict()
+    made.globals["namespace"] = _Namespace
+    return made
+
+
+def _tojson(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    # jinja2's own filter escapes for HTML.
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+class _Dict:
+    """Makes dictionaries, and has no other way into Python."""
+
+    def __call__(self, *args: Any, **named: Any) -> dict[Any, Any]:  # noqa: ANN401
+        return dict(*args, **named)
+
+    fromkeys: Callable[..., dict[Any, Any]] = staticmethod(dict.fromkeys)
+
+
+class _Namespace(Namespace):
+    """Refuses names that begin with an underscore, which are Python's own."""
+
+    def __init__(*args: Any, **named: Any) -> None:  # noqa: ANN401
+        self, *rest = args
+        members = dict(*rest, **named)
+        for name in members:
+            _check_member(name)
+        Namespace.__init__(self, members)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        _check_member(name)
+        Namespace.__setitem__(self, name, value)
+
+
+def _check_member(name: object) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"a namespace takes no attribute that begins with an underscore, as {name!r} does")

@@ -1,0 +1,101 @@
+/** Tokens that are matched whole, before a text is cut any further: as the tokenizers library finds them. */
+
+/** As in tokenizer.json. */
+export interface AddedToken {
+  id: number;
+  content: string;
+  special: boolean;
+  /** Only between characters that are no letters, digits or underscores. */
+  single_word: boolean;
+  /** Takes the white space before it along. */
+  lstrip: boolean;
+  rstrip: boolean;
+  /** Looked for in normalized text. */
+  normalized: boolean;
+}
+
+/** A stretch of a text; token: which added token it is. */
+export interface Section {
+  text: string;
+  token?: AddedToken;
+}
+
+const WORD = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]";
+const ENDS_WITH_WORD = new RegExp(`${WORD}$`, "u");
+const STARTS_WITH_WORD = new RegExp(`^${WORD}`, "u");
+const LEADING_SPACE = /^\p{White_Space}+/u;
+const SPACE = /\p{White_Space}/u;
+
+/** Cuts texts at some added tokens. */
+export class AddedTokenSplitter {
+  /** By first UTF-16 unit, the longest first. */
+  readonly #byFirst = new Map<string, [string, AddedToken][]>();
+
+  /** @param tokens with what each looks like in the texts to be cut */
+  constructor(tokens: readonly (readonly [string, AddedToken])[]) {
+    for (const [content, token] of tokens) {
+      if (content === "") continue;
+      const known = this.#byFirst.get(content.charAt(0)) ?? [];
+      this.#byFirst.set(content.charAt(0), [...known, [content, token]]);
+    }
+    for (const known of this.#byFirst.values()) known.sort(([left], [right]) => right.length - left.length);
+  }
+
+  split(text: string): Section[] {
+    const sections: Section[] = [];
+    let end = 0;
+    for (const { token, start, stop } of this.#matches(text)) {
+      if (token.single_word && !isAlone(text, start, stop)) continue;
+      const from = token.lstrip ? Math.max(spaceBefore(text, start), end) : start;
+      const to = token.rstrip ? stop + (LEADING_SPACE.exec(text.slice(stop))?.[0].length ?? 0) : stop;
+      if (end < from) sections.push({ text: text.slice(end, from) });
+      sections.push({ text: text.slice(from, to), token });
+      end = to;
+    }
+    if (end < text.length) sections.push({ text: text.slice(end) });
+    return sections;
+  }
+
+  /** The longest at each place, from the left. */
+  *#matches(text: string): Generator<{ token: AddedToken; start: number; stop: number }> {
+    if (this.#byFirst.size === 0) return;
+    for (let i = 0; i < text.length; i++) {
+      const found = this.#byFirst.get(text.charAt(i))?.find(([content]) => text.startsWith(content, i));
+      if (!found) continue;
+      yield { token: found[1], start: i, stop: i + found[0].length };
+      i += found[0].length - 1;
+    }
+  }
+}
+
+function isAlone(text: string, start: number, stop: number): boolean {
+  return (
+    !ENDS_WITH_WORD.test(text.slice(Math.max(start - 2, 0), start)) &&
+    !STARTS_WITH_WORD.test(text.slice(stop, stop + 2))
+  );
+}
+
+/** Where the white space before `start` begins. */
+function spaceBefore(text: string, start: number): number {
+  let at = start;
+  while (at > 0 && SPACE.test(text.charAt(at - 1))) at--;
+  return at;
+}
+
+/**
+ * The added tokens of a tokenizer.json. As in the tokenizers library, a token that the vocabulary has keeps the vocabulary's
+ * id, and others are numbered behind it, whatever the file says.
+ */
+export function readAddedTokens(json: unknown, vocabulary: ReadonlyMap<string, number>): AddedToken[] {
+  const list = (json as { added_tokens?: unknown }).added_tokens;
+  const tokens = new Map<string, AddedToken>();
+  let next = vocabulary.size;
+  for (const one of Array.isArray(list) ? (list as Partial<AddedToken>[]) : []) {
+    const { content, special = false, single_word = false, lstrip = false, rstrip = false } = one;
+    if (typeof content !== "string") throw new Error("added_tokens has an entry without content");
+    if (content === "") continue;
+    const id = tokens.get(content)?.id ?? vocabulary.get(content) ?? next++;
+    tokens.set(content, { id, content, special, single_word, lstrip, rstrip, normalized: one.normalized ?? !special });
+  }
+  return [...tokens.values()];
+}

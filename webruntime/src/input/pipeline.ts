@@ -1,0 +1,162 @@
+/** What tokenizer.json does to a text between added tokens: normalizers, pre-tokenizers, the model, and decoders. */
+
+import { BPE } from "@huggingface/tokenizers";
+
+interface Step {
+  type?: string;
+  [key: string]: unknown;
+}
+
+type Normalize = (text: string) => string;
+/** first: the text is a prompt's beginning. */
+type Split = (text: string, first: boolean) => string[];
+
+/** Which kinds are read: those of Gemma's tokenizers and of their relatives. */
+export class Pipeline {
+  readonly normal: Normalize;
+  readonly model: BPE;
+  /** Of one token. */
+  readonly decode: Normalize;
+  readonly #split: Split;
+
+  /** @throws Error for kinds that are not known */
+  constructor(json: Record<string, unknown>) {
+    const model = json.model as Step;
+    if (model?.type !== undefined && model.type !== "BPE") unknown("model", model.type);
+    this.normal = normalizer(json.normalizer as Step | null);
+    this.#split = preTokenizer(json.pre_tokenizer as Step | null);
+    this.model = new BPE(model as never);
+    this.decode = decoder(json.decoder as Step | null);
+  }
+
+  /** The ids of normalized text. */
+  encode(text: string, first: boolean): number[] {
+    if (text === "") return [];
+    const { model } = this;
+    const words = this.#split(text, first).filter((word) => word !== "");
+    const ids = model(words).map((token) => model.tokens_to_ids.get(token) ?? model.unk_token_id);
+    return ids.filter((id) => id !== undefined);
+  }
+}
+
+function unknown(what: string, type: unknown): never {
+  throw new Error(`its ${what} is of type ${JSON.stringify(type)}, which the tab does not know`);
+}
+
+function pattern({ pattern }: Step): RegExp {
+  const { String: text, Regex: regex } = pattern as { String?: string; Regex?: string };
+  return new RegExp(regex ?? (text ?? "").replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "gu");
+}
+
+function chain(steps: readonly Normalize[]): Normalize {
+  return (text) => steps.reduce((made, step) => step(made), text);
+}
+
+const FORMS = ["NFC", "NFD", "NFKC", "NFKD"];
+
+function normalizer(step: Step | null | undefined): Normalize {
+  if (!step) return (text) => text;
+  const { type = "" } = step;
+  if (FORMS.includes(type)) return (text) => text.normalize(type);
+  switch (type) {
+    case "Replace": {
+      const from = pattern(step);
+      return (text) => text.replace(from, () => String(step.content));
+    }
+    case "Prepend":
+      return (text) => (text === "" ? text : String(step.prepend) + text);
+    case "Lowercase":
+      return (text) => text.toLowerCase();
+    case "Sequence":
+      return chain((step.normalizers as Step[]).map(normalizer));
+  }
+  return unknown("normalizer", type);
+}
+
+function preTokenizer(step: Step | null | undefined): Split {
+  if (!step) return (text) => [text];
+  switch (step.type) {
+    case "Split": {
+      const at = pattern(step);
+      return (text) => pieces(text, at, step);
+    }
+    case "Metaspace":
+      return metaspace(step);
+    case "Sequence": {
+      const steps = (step.pretokenizers as Step[]).map(preTokenizer);
+      return (text, first) =>
+        steps.reduce((words, split) => words.flatMap((word, i) => split(word, first && i === 0)), [text]);
+    }
+  }
+  return unknown("pre-tokenizer", step.type);
+}
+
+/** Cuts at matches, which go where `behavior` says. */
+function pieces(text: string, at: RegExp, { behavior, invert }: Step): string[] {
+  const cut: { text: string; matched: boolean }[] = [];
+  let end = 0;
+  for (const match of text.matchAll(at)) {
+    if (match.index > end) cut.push({ text: text.slice(end, match.index), matched: invert === true });
+    if (match[0] !== "") cut.push({ text: match[0], matched: invert !== true });
+    end = match.index + match[0].length;
+  }
+  if (end < text.length) cut.push({ text: text.slice(end), matched: invert === true });
+  if (behavior === "Removed") return cut.filter(({ matched }) => !matched).map((one) => one.text);
+  const joins = cut.map(({ matched }, i) => {
+    const before = cut[i - 1];
+    if (!before) return false;
+    if (behavior === "MergedWithPrevious") return matched && !before.matched;
+    if (behavior === "MergedWithNext") return before.matched && !matched;
+    return behavior === "Contiguous" && matched === before.matched;
+  });
+  return joined(cut, joins);
+}
+
+function joined(cut: readonly { text: string }[], joins: readonly boolean[]): string[] {
+  const words: string[] = [];
+  for (const [i, { text }] of cut.entries()) {
+    const last = words.at(-1);
+    if (joins[i] && last !== undefined) words[words.length - 1] = last + text;
+    else words.push(text);
+  }
+  return words;
+}
+
+function metaspace(step: Step): Split {
+  const mark = String(step.replacement ?? "▁");
+  const scheme = step.prepend_scheme ?? "always";
+  return (text, first) => {
+    const marked = text.replaceAll(" ", mark);
+    const prepended = !marked.startsWith(mark) && (scheme === "always" || (scheme === "first" && first));
+    const whole = prepended ? mark + marked : marked;
+    return step.split === false ? [whole] : whole.split(new RegExp(`(?=${mark})`, "u"));
+  };
+}
+
+function decoder(step: Step | null | undefined): Normalize {
+  if (!step) return (token) => token;
+  switch (step.type) {
+    case "Replace": {
+      const from = pattern(step);
+      return (token) => token.replace(from, () => String(step.content));
+    }
+    case "ByteFallback":
+    case "Fuse":
+      return (token) => token;
+    case "Strip":
+      return (token) => stripped(token, String(step.content), Number(step.start), Number(step.stop));
+    case "Metaspace":
+      return (token) => token.replaceAll(String(step.replacement ?? "▁"), " ");
+    case "Sequence":
+      return chain((step.decoders as Step[]).map(decoder));
+  }
+  return unknown("decoder", step.type);
+}
+
+/** Without `content` at the ends, at most so often. */
+function stripped(token: string, content: string, start: number, stop: number): string {
+  let text = token;
+  for (let i = 0; i < start && text.startsWith(content); i++) text = text.slice(content.length);
+  for (let i = 0; i < stop && text.endsWith(content); i++) text = text.slice(0, -content.length);
+  return text;
+}
