@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import torch
 
+from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.lower import Activation
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.export import export_bundle

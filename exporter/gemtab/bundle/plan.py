@@ -96,6 +96,8 @@ class Ring(Strict):
 class StateBuffer(Strict):
     """Kept between steps: a cache. Allocated, zeroed, when a dispatch first binds it.
 
+    scale: what its numbers are multiplied by, a power of two, so that f16 holds them whatever the model; 1 in f32. Only
+    kernels know of it, by their params; it is stated for whoever reads a cache.
     ring: the buffer is a ring of `rows` positions (position p lies in row p modulo rows), of which readers look
     back `window`. A rewind by up to rows - window positions finds all it needs; a longer one needs a snapshot.
     Absent where a position keeps its row for good.
@@ -103,6 +105,7 @@ class StateBuffer(Strict):
 
     kind: Literal["state"] = "state"
     bytes: Expr
+    scale: float = 1.0
     ring: Ring | None = None
 
 
@@ -236,7 +239,7 @@ class Limits(Strict):
 class Plan(Strict):
     """Everything an executor runs.
 
-    activation: dtype of activations and caches; `f16` plans need `shader-f16`.
+    activation: dtype of the caches; all else is f32. `f16` plans need `shader-f16`.
     context: the largest context; the executor may choose a smaller C.
     slots: bytes of each, numbers but in a tower's plan.
     programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the

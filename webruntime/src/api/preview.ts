@@ -41,7 +41,7 @@ export async function preview(url: string | URL, signal?: AbortSignal): Promise<
   const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
   const text = memoryNeed(plan, manifest.context, tables).total;
   const stored = tables === "host" ? plan.memory.tables : 0;
-  const [towers, machine] = [towersNeed(manifest, plan.activation), smallMachine()];
+  const [towers, machine] = [towersNeed(manifest), smallMachine()];
   const memory = { text, stored, towers, machine, tight: isTight(text, machine) };
   return { manifest, downloadBytes: plan.memory.weights + plan.memory.tables, gpu, memory };
 }

@@ -44,7 +44,7 @@ class TowerLowering(Lowering):
     def lower(self, steps: Sequence[Step], inputs: Sequence[Value] = ()) -> None:
         """Append the launches of `steps`; the caller will write `inputs`, f32 or i32."""
         for value in inputs:
-            self._value(value, wide=True)
+            self._value(value)
         for step in steps:
             self._lower_step(step)
 
@@ -71,10 +71,10 @@ class TowerLowering(Lowering):
             case _:
                 super()._lower_step(step)
 
-    def _value(self, value: Value, wide: bool) -> str:
+    def _value(self, value: Value) -> str:
         if not row_counts(value)[0]:
             self.fixed.add(value.name)
-        return super()._value(value, wide)
+        return super()._value(value)
 
     def _launch(
         self,
@@ -116,17 +116,17 @@ class TowerLowering(Lowering):
         weights = (self._weight(step.weight), self._weight(step.bias))
         kernel = KernelSource(
             "layer_norm/layer_norm",
-            (("act", self._shared.activation), ("wide", step.wide), ("wg", 64 if width <= 1024 else 256)),
+            (("wg", 64 if width <= 1024 else 256),),
             (
                 read("x", "vec4<f32>"),
                 read("weight", "vec4<f32>"),
                 read("bias", "vec4<f32>"),
-                write("out", "vec4<f32>" if step.wide else "Act4"),
+                write("out", "vec4<f32>"),
             ),
             constants=(("WIDTH", width), ("EPS", float(step.eps))),
             reduces=True,
         )
-        names = (step.x.name, *weights, self._value(step.out, wide=step.wide))
+        names = (step.x.name, *weights, self._value(step.out))
         self._launch(kernel, names, (), (1, _rows(step.out), 1), step.label)
 
     def _turn_heads(self, step: TurnHeads) -> None:
@@ -140,11 +140,10 @@ class TowerLowering(Lowering):
             bindings.append((read("positions", "vec2<u32>"), step.positions.name))
             bindings.append((read("angles", "vec2<f32>"), angles))
             constants["LOW"] = low_size(MOST_POSITIONS)
-        bindings.append((write("out", "Act"), self._value(step.out, wide=False)))
+        bindings.append((write("out", "f32"), self._value(step.out)))
         kernel = KernelSource(
             "turn_heads/turn_heads",
             (
-                ("act", self._shared.activation),
                 ("size", size),
                 ("weighted", step.norm is not None),
                 ("turned", step.positions is not None),
@@ -164,8 +163,8 @@ class TowerLowering(Lowering):
         queries = 64 // split
         kernel = KernelSource(
             "full_attention/full_attention",
-            (("act", self._shared.activation), ("size", size), ("split", split), ("tile", 16 if size <= 72 else 8)),
-            (read("q", "Act4"), read("k", "Act4"), read("v", "Act4"), STEP, write("out", "Act4")),
+            (("size", size), ("split", split), ("tile", 16 if size <= 72 else 8)),
+            (*(read(name, "vec4<f32>") for name in ("q", "k", "v")), STEP, write("out", "vec4<f32>")),
             (("first_tile", "u32"),),
             (
                 ("ROWS", per_token),
@@ -174,7 +173,7 @@ class TowerLowering(Lowering):
                 ("SCALE", float(step.scale)),
             ),
         )
-        names = (step.q.name, step.k.name, step.v.name, "step", self._value(step.out, wide=False))
+        names = (step.q.name, step.k.name, step.v.name, "step", self._value(step.out))
         tiles: Expr = ("ceildiv", _rows(step.out), queries)
         for first in range(0, -(-per_token * self._tokens // queries), _QUERIES // queries):
             # A picture that is not so large has no workgroups here, so the dispatch is left out.
@@ -199,7 +198,7 @@ class TowerLowering(Lowering):
             constants=(("WIDTH", width), ("SIDE", step.side), ("FACTOR", float(step.factor))),
         )
         weights = [self._weight(vector) for vector in vectors]
-        names = (step.x.name, step.positions.name, "step", *weights, self._value(step.out, wide=True))
+        names = (step.x.name, step.positions.name, "step", *weights, self._value(step.out))
         self._launch(kernel, names, (), (-(-width // 256), "T", 1), step.label)
 
     # --- sound ------------------------------------------------------------------------------------------
@@ -210,30 +209,24 @@ class TowerLowering(Lowering):
         kernel = KernelSource(
             "subsample/subsample",
             (
-                ("act", self._shared.activation),
-                ("x_type", self._type(step.x)),
                 ("inputs", inputs),
                 ("channels", channels),
                 ("wg", 32 if channels <= 32 else 64),
             ),
-            (read("x", self._type(step.x)), read("kernel", "f32"), read("norm", "f32"), STEP, write("out", "Act")),
+            (*(read(name, "f32") for name in ("x", "kernel", "norm")), STEP, write("out", "f32")),
             constants=(("BINS", bins), ("HALVINGS", step.halvings), ("EPS", float(step.eps))),
             reduces=True,
         )
         weights = (self._weight(step.kernel), self._weight(step.norm))
-        names = (step.x.name, *weights, "step", self._value(step.out, wide=False))
+        names = (step.x.name, *weights, "step", self._value(step.out))
         self._launch(kernel, names, (), (known(step.out.shape[1]), _rows(step.out), 1), step.label)
 
     def _depthwise(self, step: Depthwise) -> None:
         width = known(step.out.shape[-1])
         kernel = KernelSource(
             "depthwise/depthwise",
-            (
-                ("act", self._shared.activation),
-                ("x_type", self._type(step.x)),
-                ("wg", 64 if width <= 256 else 256),
-            ),
-            (read("x", self._type(step.x)), read("kernel", "f32"), read("norm", "f32"), write("out", "Act")),
+            (("wg", 64 if width <= 256 else 256),),
+            (*(read(name, "f32") for name in ("x", "kernel", "norm")), write("out", "f32")),
             constants=(
                 ("WIDTH", width),
                 ("TAPS", step.kernel.shape[-1]),
@@ -243,20 +236,19 @@ class TowerLowering(Lowering):
             reduces=True,
         )
         weights = (self._weight(step.kernel), self._weight(step.norm))
-        names = (step.x.name, *weights, self._value(step.out, wide=False))
+        names = (step.x.name, *weights, self._value(step.out))
         self._launch(kernel, names, (), (1, _rows(step.out), 1), step.label)
 
     def _sinusoids(self, step: Sinusoids) -> None:
         count, width = map(known, step.out.shape)
         self._shared.tables[step.out.name] = sinusoids(count=count, width=width).numpy()
-        self._wide.add(step.out.name)
 
     def _local_attend(self, step: LocalAttend) -> None:
         heads, size = map(known, step.out.shape[1:])
         kernel = KernelSource(
             "local_attention/local_attention",
-            (("act", self._shared.activation), ("size", size), ("window", step.window), ("wg", 32)),
-            (*(read(name, "f32") for name in ("q", "k", "v", "relative", "dim_scale")), write("out", "Act")),
+            (("size", size), ("window", step.window), ("wg", 32)),
+            (*(read(name, "f32") for name in ("q", "k", "v", "relative", "dim_scale")), write("out", "f32")),
             constants=(
                 ("HEADS", heads),
                 ("SCALE", float(step.scale)),
@@ -265,7 +257,7 @@ class TowerLowering(Lowering):
             ),
         )
         values = (step.q.name, step.k.name, step.v.name, step.relative.name)
-        names = (*values, self._weight(step.dim_scale), self._value(step.out, wide=False))
+        names = (*values, self._weight(step.dim_scale), self._value(step.out))
         self._launch(kernel, names, (), (heads, _rows(step.out), 1), step.label)
 
 
