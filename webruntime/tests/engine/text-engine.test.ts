@@ -262,7 +262,7 @@ describe("caches that grow", () => {
   const growing = (bytes: number) =>
     toyBundle({
       plan: (plan) => {
-        plan.buffers.late = { kind: "state", bytes, ring: null };
+        plan.buffers.late = { kind: "state", bytes, scale: 1, ring: null };
         plan.kernels.touch = {
           bindings: ["read_write"],
           forms: [{ file: "shaders/touch.wgsl", entry_point: "main", features: [], constants: {} }],

@@ -4,6 +4,7 @@ A tower has no caches, so that there is one plan for all devices: see caches.py.
 """
 
 from collections.abc import Collection, Mapping
+from functools import reduce
 from pathlib import Path
 
 from gemtab.backends.webgpu.compile import PlanBuilder, plan_entry, tokens_that_fit, write_shaders, write_tables
@@ -72,7 +73,7 @@ def build_tower(
     steps = fuse_tower(graph)
     trial = TowerLowering(Shared(stored, "f32", limits, 1, 1), tokens=1)
     trial.lower(steps, graph.inputs)
-    largest = max(size for name, size in trial.sizes.items() if name not in trial.fixed)
+    largest = max(size for name, size in trial.sizes.items() if name not in trial.fixed and name not in trial.partial)
     tokens = min(most_tokens, tokens_that_fit(largest, limits))
 
     shared = Shared(stored, "f32", limits, context=tokens, fill_tokens=tokens)
@@ -88,9 +89,8 @@ def build_tower(
 def tower_plan(builder: PlanBuilder, lowering: TowerLowering, tables: Mapping[str, WeightBuffer]) -> Plan:
     """The plan of a built tower: its scratch is sized by T, and of the controls it has only `step`."""
     plan = builder.finish(tables)
-    fixed = {f"{PROGRAM}/{name}" for name in lowering.fixed}
     scratch = {
-        name: buffer.model_copy(update={"bytes": _by_tokens(buffer, plan.context, name in fixed)})
+        name: buffer.model_copy(update={"bytes": _by_tokens(buffer, plan.context, name, lowering)})
         for name, buffer in plan.buffers.items()
         if isinstance(buffer, ScratchBuffer)
     }
@@ -105,19 +105,21 @@ def tower_plan(builder: PlanBuilder, lowering: TowerLowering, tables: Mapping[st
     )
 
 
-def _by_tokens(buffer: ScratchBuffer, tokens: int, fixed: bool) -> Expr:
+def _by_tokens(buffer: ScratchBuffer, tokens: int, name: str, lowering: TowerLowering) -> Expr:
     assert isinstance(buffer.bytes, int)
-    if fixed:
+    value = name.removeprefix(f"{PROGRAM}/")
+    if value in lowering.fixed:
         return buffer.bytes
+    if value in lowering.partial and lowering.partial[value] * tokens > buffer.bytes:
+        return ("min", buffer.bytes, ("*", lowering.partial[value], "T"))
     assert buffer.bytes % (4 * tokens) == 0, f"{buffer.bytes} bytes for {tokens} tokens are no whole words a token"
     return ("*", buffer.bytes // tokens, "T")
 
 
 def _largest(sizes: Collection[Expr]) -> Expr:
-    """The largest of sizes that are numbers or multiples of T."""
-    factors = [size[1] for size in sizes if isinstance(size, tuple) and isinstance(size[1], int)]
+    """The largest of sizes that are numbers, multiples of T, or the smaller of both."""
     numbers = [size for size in sizes if isinstance(size, int)]
-    if not factors:
-        return max(numbers)
-    most: Expr = ("*", max(factors), "T")
-    return ("max", max(numbers), most) if numbers else most
+    factors = [size[1] for size in sizes if isinstance(size, tuple) and size[0] == "*" and isinstance(size[1], int)]
+    bounded = {size for size in sizes if isinstance(size, tuple) and size[0] == "min"}
+    most: list[Expr] = [*([max(numbers)] if numbers else []), *([("*", max(factors), "T")] if factors else [])]
+    return reduce(lambda left, right: ("max", left, right), [*most, *sorted(bounded)])

@@ -84,6 +84,16 @@ class _Run:
     scale: float = 0.0
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows first … first + rows - 1 of the matrices that make `values`. Those `inside` have a part's rows only."""
+
+    first: int
+    rows: int
+    inside: frozenset[str]
+    values: frozenset[str]
+
+
 @dataclass
 class Segment:
     """Positions first … first + rows of a cache that grows."""
@@ -210,8 +220,9 @@ _MATMUL_PARAMS = tuple(
 """Sizes whose place is not the innermost loop are parameters, so that matrices share a pipeline: a tile of many
 tokens takes all of them so, a vector's product has its columns compiled in."""
 
-_FILL_PARAMS = (*_MATMUL_PARAMS, ("rows_per_token", "u32"), ("fixed_rows", "u32"))
-"""A tile of many tokens also takes how many rows there are: so many a token, and so many besides."""
+_FILL_PARAMS = (*_MATMUL_PARAMS, *((name, "u32") for name in ("rows_per_token", "fixed_rows", "x_row", "out_row")))
+"""A tile of many tokens also takes how many rows there are, so many a token and so many besides, and where
+they begin."""
 
 _RANGE_PARAMS = tuple((name, "u32") for name in ("x_scale", "scale_0", "stop_0", "scale_1", "stop_1", "scale_2"))
 """Of a matrix with rounded activations: the scale of x, and those of up to three sources' columns, with their ends."""
@@ -237,6 +248,7 @@ class Lowering:
         self._fill = fill
         self.launches: list[Launch] = []
         self.sizes: dict[str, int] = {}
+        self._part: Part | None = None
         self._norms: dict[str, Weight | None] = {}
         """By the names of rows that a norm has made, the norm's weights."""
         self._products: dict[str, Matmul] = {}
@@ -279,10 +291,13 @@ class Lowering:
 
     def _value(self, value: Value) -> str:
         """Declare a value of this program, of f32 or words."""
-        elements = prod(known(dim) for dim in value.shape[1:])
-        per_token, fixed = row_counts(value)
-        self.sizes[value.name] = 4 * (per_token * self._tokens + fixed) * elements
+        self._declare(value.name, value, 4 * prod(known(dim) for dim in value.shape[1:]))
         return value.name
+
+    def _declare(self, name: str, like: Value, row_bytes: int) -> None:
+        """Make room for as many rows as `like` has."""
+        per_token, fixed = row_counts(like)
+        self.sizes[name] = (per_token * self._tokens + fixed) * row_bytes
 
     def _weight(self, weight: Weight) -> str:
         name, buffer = self._shared.stored.whole(weight)
@@ -390,14 +405,15 @@ class Lowering:
         offset, width = (step.operand.index * rows, step.operand.count * rows) if step.operand else (0, 0)
         columns = step.weight.shape[1]
         common = (rows, offset, width, rows, float_bits(step.factor), columns, -(-columns // BLOCK))
-        per_token, fixed = row_counts(step.out)
-        filling = (per_token, fixed, *self._ends(step, run)) if self._fill else ()
+        begin = (self._first_row(step.x), self._first_row(step.out))
+        filling = (*self._row_params(step.out), *begin, *self._ends(step, run)) if self._fill else ()
         bias = () if step.bias is None else (self._weight(step.bias),)
         operand = () if step.operand is None else (step.operand.value.name,)
         per_group = 4 if not self._fill else 16 if step.epilogue in _GATED else 32
         groups = -(-(stop - start) // per_group)
-        tiles: Expr = ("ceildiv", times(per_token, "T"), TILE_TOKENS) if per_token else -(-fixed // TILE_TOKENS)
-        grid: tuple[Expr, Expr, Expr] = (groups, tiles, 1) if self._fill else _spread(groups)
+        grid: tuple[Expr, Expr, Expr] = _spread(groups)
+        if self._fill:
+            grid = (groups, ("ceildiv", self._row_count(step.out), TILE_TOKENS), 1)
         step_binding = ("step",) if self._fill or self._tokens > 1 else ()
         self._launch(
             kernel,
@@ -409,6 +425,28 @@ class Lowering:
             grid,
             step.label,
         )
+
+    # --- rows -------------------------------------------------------------------------------------------
+
+    def _row_params(self, value: Value) -> tuple[int, int]:
+        """How many rows of the value there are from the part's first on: so many a token, and so many besides."""
+        per_token, fixed = row_counts(value)
+        if self._part and value.name in self._part.values:
+            return per_token, -self._part.first % 2**32  # words wrap round: so many less
+        return per_token, fixed
+
+    def _row_count(self, value: Value) -> Expr:
+        """How many rows of the value a launch makes."""
+        per_token, fixed = row_counts(value)
+        count = times(per_token, "T") if per_token else fixed
+        if self._part and value.name in self._part.values:
+            # A picture that is not so large has no rows here, so the dispatch is left out.
+            return ("min", self._part.rows, ("max", 0, ("-", count, self._part.first)))
+        return count
+
+    def _first_row(self, value: Value) -> int:
+        """Where a launch's rows of the value begin."""
+        return 0 if self._part is None or value.name in self._part.inside else self._part.first
 
     # --- rounded activations ----------------------------------------------------------------------------
 
@@ -436,14 +474,14 @@ class Lowering:
         width = step.weight.shape[1]
         words = -(-width // BLOCK) * 8
         stride = 8 // CODE_BITS[self._shared.stored.format_of(step.weight)]
-        per_token, fixed = row_counts(step.x)
+        per_token, fixed = self._row_params(step.x)
         affine = () if step.affine is None else tuple(map(float_bits, step.affine))
         bounds = () if step.x_bounds is None else self._bounds(step.x_bounds)
         params = (per_token, fixed, float_bits(scale), float_bits(step.x_factor), *affine, *bounds)
-        out = ".".join(map(str, (step.x.name, "rounded", stride, *params[2:])))
+        out = ".".join(map(str, (step.x.name, "rounded", stride, *params[1:])))
         if out in self.sizes:
             return out
-        self.sizes[out] = (per_token * self._tokens + fixed) * words * 4
+        self._declare(out, step.x, 4 * words)
         names = ("x_factor", "x_offset") if affine else ("x_low", "x_high") if bounds else ()
         kernel = KernelSource(
             "round/round",
@@ -452,7 +490,7 @@ class Lowering:
             tuple((name, "u32") for name in ("rows_per_token", "fixed_rows", "scale", "factor", *names)),
             (("WIDTH", width), ("WORDS", words), ("STRIDE", stride)),
         )
-        grid: tuple[Expr, Expr, Expr] = (-(-words // 64), times(per_token, "T") if per_token else fixed, 1)
+        grid: tuple[Expr, Expr, Expr] = (-(-words // 64), self._row_count(step.x), 1)
         self._launch(kernel, (step.x.name, "step", out), params, grid, step.label)
         return out
 
@@ -590,7 +628,7 @@ class Lowering:
                 groups = -(-rows // (16 if step.epilogue == "glu" else 32))
                 most: Expr = ("+", ("ceildiv", pairs, 32), ("min", pairs, experts))
                 names = [step.x.name, *piece.buffers.values(), *_buckets(step.ids.name), out]
-                self._launch(kernel, names, (*common, 0, 0, *own), (groups, most, 1), step.label)
+                self._launch(kernel, names, (*common, 0, 0, 0, 0, *own), (groups, most, 1), step.label)
             else:
                 names = [step.x.name, *piece.buffers.values(), step.ids.name, out]
                 self._launch(kernel, names, (*common, *own), (-(-rows // 4), pairs, 1), step.label)

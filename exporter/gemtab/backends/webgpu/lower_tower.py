@@ -1,13 +1,25 @@
 """Lowering of a tower: the steps that only towers have -> launches of kernels.
 
 A tower takes any number of patches or frames at once: its matrices are those of `fill`, and what it makes on the way
-is sized by T.
+is sized by T. Only within a gated MLP, whose rows are the longest, are there never more than MLP_ROWS: of a large
+picture it does one part after another.
 """
 
 from collections.abc import Sequence
 
 from gemtab.backends.reference import sinusoids
-from gemtab.backends.webgpu.lower import STEP, Lowering, Shared, plane_bindings, read, row_counts, times, write
+from gemtab.backends.webgpu.lower import (
+    STEP,
+    TILE_TOKENS,
+    Lowering,
+    Part,
+    Shared,
+    plane_bindings,
+    read,
+    row_counts,
+    times,
+    write,
+)
 from gemtab.backends.webgpu.render import Binding, KernelSource
 from gemtab.backends.webgpu.rope_tables import low_size
 from gemtab.backends.webgpu.steps import (
@@ -16,6 +28,7 @@ from gemtab.backends.webgpu.steps import (
     FullAttend,
     LayerNorm,
     LocalAttend,
+    Matmul,
     Pool,
     Sinusoids,
     Step,
@@ -34,19 +47,31 @@ _QUERIES = 2560
 would keep a slow GPU busy for longer than Windows allows."""
 
 
+MLP_ROWS = 2560
+"""Patches of which a gated MLP has its inner rows at a time."""
+
+
 class TowerLowering(Lowering):
     """Lowers the steps of a tower's only program. tokens: the most soft tokens."""
 
     def __init__(self, shared: Shared, tokens: int) -> None:
         super().__init__(shared, tokens, fill=True)
         self.fixed: set[str] = set()
+        self.partial: dict[str, int] = {}
+        """Of values that are made in parts, their bytes for each soft token where one part holds all."""
 
     def lower(self, steps: Sequence[Step], inputs: Sequence[Value] = ()) -> None:
         """Append the launches of `steps`; the caller will write `inputs`, f32 or i32."""
         for value in inputs:
             self._value(value)
-        for step in steps:
-            self._lower_step(step)
+        at = 0
+        while at < len(steps):
+            mlp = _gated_mlp(steps[at : at + 3])
+            if mlp:
+                self._in_parts(mlp)
+            else:
+                self._lower_step(steps[at])
+            at += max(len(mlp), 1)
 
     def _lower_step(self, step: Step) -> None:
         match step:
@@ -75,6 +100,28 @@ class TowerLowering(Lowering):
         if not row_counts(value)[0]:
             self.fixed.add(value.name)
         return super()._value(value)
+
+    # --- rows in parts ----------------------------------------------------------------------------------
+
+    def _in_parts(self, mlp: list[Matmul]) -> None:
+        """Lowers the matrices of a gated MLP, part after part where there may be more rows than one holds."""
+        up, gate, down = mlp
+        row_bytes = 4 * max(known(step.out.shape[-1]) for step in (up, gate))
+        most = self._shared.limits.maxStorageBufferBindingSize // row_bytes // TILE_TOKENS * TILE_TOKENS
+        rows = min(MLP_ROWS, most)
+        inside = frozenset((up.out.name, gate.out.name)) if rows else frozenset()
+        total = row_counts(up.out)[0] * self._tokens
+        for first in range(0, total, rows or total):
+            self._part = Part(first, rows or total, inside, inside | {down.out.name})
+            for step in mlp:
+                self._lower_step(step)
+        self._part = None
+
+    def _declare(self, name: str, like: Value, row_bytes: int) -> None:
+        super()._declare(name, like, row_bytes)
+        if self._part and like.name in self._part.inside:
+            self.partial[name] = row_counts(like)[0] * row_bytes
+            self.sizes[name] = min(self.sizes[name], self._part.rows * row_bytes)
 
     def _launch(
         self,
@@ -259,6 +306,16 @@ class TowerLowering(Lowering):
         values = (step.q.name, step.k.name, step.v.name, step.relative.name)
         names = (*values, self._weight(step.dim_scale), self._value(step.out))
         self._launch(kernel, names, (), (heads, _rows(step.out), 1), step.label)
+
+
+def _gated_mlp(steps: Sequence[Step]) -> list[Matmul]:
+    """The matrices of a gated MLP where these three steps are one, else nothing."""
+    matrices = [step for step in steps if isinstance(step, Matmul)]
+    if len(matrices) != 3:
+        return []
+    up, gate, down = matrices
+    gated = gate.operand is not None and gate.operand.value == up.out and gate.x == up.x
+    return matrices if gated and down.x == gate.out else []
 
 
 def _invocations_a_query(size: int) -> int:
