@@ -150,3 +150,17 @@ def assert_close(
     tolerance = {"f32": 1e-5, "f16": 4e-3}[activation]
     error = (found - expected).abs().max().item()
     assert error <= tolerance * max(least, expected.abs().max().item()), f"off by {error:.3g}"
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Random weights, of which some are multiplied: by factors by name."""
+
+    factors: Mapping[str, float]
+    weights: Tensors = field(default_factory=Tensors)
+
+    def read(self, weight: Weight) -> torch.Tensor:
+        return self.weights.read(weight) * self.factors.get(weight.name, 1.0)
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        return self.read(weight)[start:stop]

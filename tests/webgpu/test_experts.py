@@ -40,12 +40,20 @@ def scores_of(routing: str, case: Case) -> torch.Tensor:
     return scores
 
 
-def check(case: Case, routing: str, setting: Setting, folder: Path, devices: Devices, subgroups: bool = True) -> None:
+def check(
+    case: Case,
+    routing: str,
+    setting: Setting,
+    folder: Path,
+    devices: Devices,
+    subgroups: bool = True,
+    size: float = 1.0,
+) -> None:
     folder.mkdir(exist_ok=True)
     tokens, hidden = case["tokens"], case["hidden"]
     run = GraphOnDevice.make(experts_graph(case), setting, tokens, folder, devices(subgroups))
     inputs = {
-        "x": random(tokens, hidden),
+        "x": size * random(tokens, hidden),
         "dense": random(tokens, hidden) + 1,
         "scores": scores_of(routing, case),
     }
@@ -74,6 +82,12 @@ def test_skewed_routing(routing: str, fill: bool, tmp_path: Path, devices: Devic
     """All tokens to the same experts: more tiles of these than of all others together, and none of most."""
     case = {**MIDDLE, "tokens": 100 if fill else 5}
     check(case, routing, Setting("f32", "q4", fill), tmp_path, devices)
+
+
+@pytest.mark.parametrize("fill", [False, True], ids=["decode", "fill"])
+def test_experts_beyond_f16(fill: bool, tmp_path: Path, devices: Devices) -> None:
+    """Of x so large that what lies between an expert's matrices is beyond f16, in a plan for f16 too."""
+    check({**MIDDLE, "tokens": 20 if fill else 4}, "spread", Setting("f16", "q4", fill), tmp_path, devices, size=1e6)
 
 
 @pytest.mark.parametrize("fill", [False, True], ids=["decode", "fill"])

@@ -13,9 +13,9 @@ from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.render import shader_root
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.plan import Limits
+from gemtab.bundle.plan import Limits, StateBuffer
 from gemtab.graph import Graph, GraphBuilder, Value
-from tests.webgpu.graphs import GraphOnDevice, Setting, assert_close
+from tests.webgpu.graphs import GraphOnDevice, Scaled, Setting, assert_close
 
 Devices = Callable[[bool], Device]
 ACTIVATIONS: list[Activation] = ["f32", "f16"]
@@ -189,6 +189,62 @@ def test_heads_and_attention(
     case: dict[str, Any], activation: Activation, subgroups: bool, tmp_path: Path, devices: Devices
 ) -> None:
     check_attention(case, Setting(activation), tmp_path, devices(subgroups))
+
+
+@pytest.mark.parametrize("segments", [False, True], ids=["whole", "segments"])
+@pytest.mark.parametrize("factor", [1e-12, 1e-4, 1e6, 1e12])
+def test_no_key_or_value_is_too_large_or_too_small_for_a_cache_in_f16(
+    factor: float, segments: bool, tmp_path: Path, devices: Devices
+) -> None:
+    """Keys are as large as their norm's weights, values that go through no norm as a matrix and the norm before it;
+    queries take the size of keys away again, so that scores stay."""
+    case = {"heads": 4, "kv_heads": 2, "size": 64, "window": None, "v_normed": False}
+    half = factor**0.5
+    weights = Scaled({"k_norm": factor, "q_norm": 1 / factor, "norm": half, "qkv_proj": half})
+    limits = Limits(maxStorageBufferBindingSize=65536) if segments else Limits()
+    graph = attention_graph(case)
+    run = GraphOnDevice.make(graph, Setting("f16", limits=limits), 64, tmp_path, devices(True), weights)
+    (width,) = graph.inputs[0].shape[1:]
+    assert isinstance(width, int)
+    for index, tokens in enumerate([64, 1] * 5 if segments else [5, 1, 3]):
+        found, expected = run.step({"qkv": random(tokens, width + index)[:, :width].contiguous()}, tokens)["y"]
+        assert_close(found, expected, "f16", least=0.0)
+    caches = [buffer for buffer in run.runner.plan.buffers.values() if isinstance(buffer, StateBuffer)]
+    assert len(caches) == (4 if segments else 2)
+    assert all(buffer.scale != 1.0 for buffer in caches)
+
+
+@pytest.mark.parametrize("fill", [False, True], ids=["decode", "fill"])
+@pytest.mark.parametrize("epilogue", ["scale", "glu", "gelu_mul"])
+def test_products_beyond_f16(epilogue: str, fill: bool, tmp_path: Path, devices: Devices) -> None:
+    """In a plan for f16 too, and on into the next matrix."""
+    b = GraphBuilder("beyond")
+    x = b.input("x", ("T", 96))
+    inner = b.linear(x, b.weight("w", (64, 96), "matrix"))
+    if epilogue == "glu":
+        inner = b.glu(inner)
+    elif epilogue == "gelu_mul":
+        inner = b.mul(b.gelu_tanh(inner), b.pick(b.input("operand", ("T", 3, 64)), 1))
+    width = inner.shape[-1]
+    assert isinstance(width, int)
+    graph = b.finish(y=b.linear(inner, b.weight("down", (32, width), "matrix")))
+    run = GraphOnDevice.make(graph, Setting("f16", "q8", fill), 5, tmp_path, devices(True))
+    inputs = {"x": 1e6 * random(5, 96), "operand": 1e6 * random(5, 3, 64)}
+    found, expected = run.step(inputs, 5)["y"]
+    assert float(expected.abs().max()) > 65_504
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e9])
+def test_normed_rows_beyond_f16(factor: float, tmp_path: Path, devices: Devices) -> None:
+    """Of a norm with such weights, in a plan for f16 too, and on into the next matrix."""
+    b = GraphBuilder("normed")
+    x = b.input("x", ("T", 160))
+    normed = b.rms_norm(x, b.weight("norm", (160,), "vector"), EPS)
+    graph = b.finish(normed=normed, y=b.linear(normed, b.weight("w", (32, 160), "matrix")))
+    run = GraphOnDevice.make(graph, Setting("f16"), 5, tmp_path, devices(True), Scaled({"norm": factor}))
+    for found, expected in run.step({"x": random(5, 160)}, 5).values():
+        assert_close(found, expected, least=0.0)
 
 
 def test_attention_over_a_cache_in_segments(tmp_path: Path, devices: Devices) -> None:
