@@ -24,12 +24,12 @@ export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 
 /**
  * Attributes: `src`, the bundle's folder; `reveal`, "interaction" (load on a click, the default) or "auto" (load when
- * seen); `system`, a system prompt; `thinking`, let the model think first. Properties of the same names mirror them.
+ * seen); `system`, a system prompt; `thinking`, let the model think first; `plan`, "f16" or "f32" (see Gemma.load). Properties of the same names mirror them.
  *
  * Events: `progress`, `ready`, `token`, `message`, `stop`, `error`, `statechange`. They bubble, and say more in `detail`.
  */
 export class GemtabChat extends HTMLElement {
-  static readonly observedAttributes = ["src", "system", "thinking"];
+  static readonly observedAttributes = ["src", "plan", "system", "thinking"];
 
   /** Sampling and length of answers; what is left out is as the bundle says. */
   options: AnswerOptions = {};
@@ -98,6 +98,15 @@ export class GemtabChat extends HTMLElement {
     this.setAttribute("reveal", reveal);
   }
 
+  /** What the attribute says; a value that is not known is refused when the bundle is looked at. */
+  get plan(): "auto" | "f16" | "f32" {
+    return (this.getAttribute("plan") ?? "auto") as "auto" | "f16" | "f32";
+  }
+
+  set plan(plan: "auto" | "f16" | "f32") {
+    this.setAttribute("plan", plan);
+  }
+
   get system(): string {
     return this.getAttribute("system") ?? "";
   }
@@ -153,7 +162,7 @@ export class GemtabChat extends HTMLElement {
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (before === now || !this.isConnected) return;
-    if (name !== "src") this.#closeChat();
+    if (name !== "src" && name !== "plan") this.#closeChat();
     else this.#try(this.dispose().then(() => this.#lookAtBundle()));
   }
 
@@ -238,7 +247,7 @@ export class GemtabChat extends HTMLElement {
         this.#emit("progress", progress);
       };
       onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
-      this.#welcome(await Gemma.load(this.src, { signal: loading.signal, onProgress }));
+      this.#welcome(await Gemma.load(this.src, { plan: this.plan, signal: loading.signal, onProgress }));
     } catch (error) {
       if (loading.signal.aborted) {
         this.#gate.showIdle();
@@ -328,7 +337,7 @@ export class GemtabChat extends HTMLElement {
     this.#gate.loadable = this.src !== "";
     if (this.src === "") return;
     this.#gate.showLooking();
-    preview(this.src, previewing.signal).then(
+    preview(this.src, previewing.signal, this.plan).then(
       (found) => {
         if (!previewing.signal.aborted && this.#state === "idle") this.#gate.showPreview(found);
       },

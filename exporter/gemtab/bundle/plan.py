@@ -40,6 +40,9 @@ Symbol = Literal["T", "P", "C"]
 Tables = Literal["gpu", "host"]
 """Where tables lie of which a step needs a row a token: whole in GPU memory, or on the host, which hands rows over."""
 
+PlanChoice = Literal["auto", "f16", "f32"]
+"""In what the caches keep keys and values; auto: in f16 where the device has it."""
+
 HostTableChoice = Literal["auto", "never", "always"]
 """Whether they are to lie on the host; auto: where the rest fits into the memory that is given and they do not."""
 

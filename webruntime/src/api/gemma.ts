@@ -20,6 +20,11 @@ export interface LoadOptions {
    * GPU runs out of memory; or `never`, or `always`.
    */
   hostTable?: "auto" | "never" | "always" | undefined;
+  /**
+   * In what the caches keep keys and values: `auto`, as by default, in f16 where the GPU has it, which takes half of the
+   * memory; or `f16`, or `f32`. All else is computed in f32.
+   */
+  plan?: "auto" | "f16" | "f32" | undefined;
 }
 
 /** A loaded bundle. */

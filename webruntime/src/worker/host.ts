@@ -57,13 +57,17 @@ export class Host {
   };
 
   async #load({ url, ...options }: LoadRequest, { signal, emit }: LoadCall): Promise<ModelInfo> {
-    const { context } = options;
+    const { context, plan } = options;
     const shared = [...this.#models.values()].find(({ info }) => info.url === folderOf(url));
     if (shared) {
       if (context !== undefined && context !== shared.info.context) {
         throw new UsageError(
           `${url} is loaded with a context of ${shared.info.context}; it cannot be loaded with ${context} too.`,
         );
+      }
+      const { activation } = shared.info.stats;
+      if (plan !== undefined && plan !== "auto" && plan !== activation) {
+        throw new UsageError(`${url} is loaded with its ${activation} plan; it cannot be loaded with ${plan} too.`);
       }
       shared.users++;
       return shared.info;

@@ -160,7 +160,7 @@ export interface ChatResult {
 }
 
 /** Which bundle, and how: see LoadOptions of the engine. */
-export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "hostTable"> {
+export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "hostTable" | "plan"> {
   url: string;
 }
 

@@ -425,6 +425,8 @@ def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator
 
 
 def _choose_plan(folder: Path, activation: str | None, device: Device | None) -> tuple[Plan, Device]:
+    if activation not in (None, "f16", "f32"):
+        raise UsageError(f"The plan {activation} is not known: choose f16 or f32.")
     names = [activation] if activation else ["f16", "f32"]
     plans = [load_plan(folder / "plan" / f"{name}.json") for name in names]
     device = device or open_device(plans[0].limits if len(plans) == 1 else _largest(plans))
