@@ -268,6 +268,12 @@ class PlanRunner:
         data = self._device.gpu.queue.read_buffer(self._resolve(name), 0, -(-size // 4) * 4)
         return np.frombuffer(data, dtype)[:count].copy()
 
+    def read_caches(self, dtype: type[np.generic]) -> Iterator[tuple[str, np.ndarray]]:
+        """Every cache that a step has reached, or piece of one, whole: by the buffer's name."""
+        for name, buffer in self.plan.buffers.items():
+            if isinstance(buffer, StateBuffer) and name in self._buffers:
+                yield name, self.read(name, dtype, self._buffers[name].size // np.dtype(dtype).itemsize)
+
     # --- rewinding --------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
