@@ -121,5 +121,7 @@ def _largest(sizes: Collection[Expr]) -> Expr:
     numbers = [size for size in sizes if isinstance(size, int)]
     factors = [size[1] for size in sizes if isinstance(size, tuple) and size[0] == "*" and isinstance(size[1], int)]
     bounded = {size for size in sizes if isinstance(size, tuple) and size[0] == "min"}
-    most: list[Expr] = [*([max(numbers)] if numbers else []), *([("*", max(factors), "T")] if factors else [])]
+    most: list[Expr] = [max(numbers)] if numbers else []
+    if factors:
+        most.append(("*", max(factors), "T"))
     return reduce(lambda left, right: ("max", left, right), [*most, *sorted(bounded)])
