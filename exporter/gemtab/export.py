@@ -319,9 +319,9 @@ class _Export:
         return compile_plans(filling, whole, self.weights, locations, self.reader, out, self.context, self.limits)
 
     def _compile_towers(self, out: Path, locations: Locations) -> Towers:
-        """Writes the plans of the model's towers."""
+        """Writes the plan of each of the model's towers."""
         entries = {
-            tower: compile_tower(tower, graph, self.weights, locations, self.reader, out, self.limits)
+            tower: (compile_tower(tower, graph, self.weights, locations, self.reader, out, self.limits),)
             for tower, graph in tower_graphs(self.spec).items()
         }
         return Towers(image=entries.get("image", ()), audio=entries.get("audio", ()))

@@ -155,7 +155,7 @@ def summarise_bundle(folder: Path) -> BundleSummary:
 
 
 def _memory_summary(manifest: Manifest, entry: PlanEntry) -> MemorySummary:
-    need, towers = memory_need(entry, manifest.context), towers_need(manifest, entry.activation)
+    need, towers = memory_need(entry, manifest.context), towers_need(manifest)
     return MemorySummary(
         activation=entry.activation,
         weights=need.weights,

@@ -15,8 +15,8 @@ from playwright.sync_api import Page
 
 from gemtab.backends.media import Media, Rows
 from gemtab.backends.onnx.run import OnnxText, OnnxTower
+from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.lower import Activation
 from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import TOWER_STEMS
@@ -67,7 +67,7 @@ class WgpuBackend:
     def __init__(self, folder: Path, activation: Activation) -> None:
         self._executor = Executor(folder, activation)
         device = self._executor.runner.device
-        self._tower = cache(lambda tower: TowerExecutor(folder, tower, activation, device))
+        self._tower = cache(lambda tower: TowerExecutor(folder, tower, device))
 
     def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
         self._executor.fill(prompt[:-1], [self._encode(one) for one in media])

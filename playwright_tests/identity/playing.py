@@ -28,7 +28,8 @@ def play(
     spec = load_spec(source)
     weights = DequantisedWeights(CheckpointWeights(Checkpoint.open(source), spec), case.weights)
     reference = ReferenceText(spec.text, weights)
-    exact, half = (arithmetic(activation, case.weights).tie for activation in ("f32", "f16"))
+    routed = any(layer.moe for layer in spec.text.layers)
+    exact, half = (arithmetic(activation, case.weights, routed).tie for activation in ("f32", "f16"))
     backends: dict[str, tuple[Backend, float]] = {
         "ONNX": (OnnxBackend(folder, case.weights), exact),
         "wgpu f32": (WgpuBackend(folder, "f32"), exact),

@@ -26,13 +26,14 @@ export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 
 /**
- * Attributes: `src`, the bundle's folder; `assets`, that of gemtab's own scripts (see LoadOptions); `reveal`, "interaction" (load on a click, the default) or "auto" (load when
- * seen); `system`, a system prompt; `thinking`, let the model think first. Properties of the same names mirror them.
+ * Attributes: `src`, the bundle's folder; `assets`, that of gemtab's own scripts (see LoadOptions); `reveal`, "interaction"
+ * (load on a click, the default) or "auto" (load when seen); `system`, a system prompt; `thinking`, let the model think
+ * first; `plan`, "f16" or "f32" (see LoadOptions). Properties of the same names mirror them.
  *
  * Events: `progress`, `ready`, `token`, `message`, `stop`, `error`, `statechange`. They bubble, and say more in `detail`.
  */
 export class GemtabChat extends Base {
-  static readonly observedAttributes = ["src", "system", "thinking"];
+  static readonly observedAttributes = ["src", "plan", "system", "thinking"];
 
   /** Sampling and length of answers; what is left out is as the bundle says. */
   options: AnswerOptions = {};
@@ -111,6 +112,15 @@ export class GemtabChat extends Base {
     this.setAttribute("reveal", reveal);
   }
 
+  /** What the attribute says; a value that is not known is refused when the bundle is looked at. */
+  get plan(): "auto" | "f16" | "f32" {
+    return (this.getAttribute("plan") ?? "auto") as "auto" | "f16" | "f32";
+  }
+
+  set plan(plan: "auto" | "f16" | "f32") {
+    this.setAttribute("plan", plan);
+  }
+
   get system(): string {
     return this.getAttribute("system") ?? "";
   }
@@ -168,7 +178,7 @@ export class GemtabChat extends Base {
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (before === now || !this.#connected) return;
-    if (name !== "src") this.#closeChat();
+    if (name !== "src" && name !== "plan") this.#closeChat();
     else this.#try(this.dispose().then(() => this.#lookAtBundle()));
   }
 
@@ -253,9 +263,9 @@ export class GemtabChat extends Base {
         this.#emit("progress", progress);
       };
       onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
-      this.#welcome(
-        await Gemma.load(this.src, { signal: loading.signal, assets: this.assets || undefined, onProgress }),
-      );
+      const { plan, assets } = this;
+      const { signal } = loading;
+      this.#welcome(await Gemma.load(this.src, { plan, signal, assets: assets || undefined, onProgress }));
     } catch (error) {
       if (loading.signal.aborted) {
         this.#gate.showIdle();
@@ -345,7 +355,7 @@ export class GemtabChat extends Base {
     this.#gate.loadable = this.src !== "";
     if (this.src === "") return;
     this.#gate.showLooking();
-    preview(this.src, previewing.signal).then(
+    preview(this.src, previewing.signal, this.plan).then(
       (found) => {
         if (!previewing.signal.aborted && this.#state === "idle") this.#gate.showPreview(found);
       },

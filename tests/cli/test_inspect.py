@@ -42,9 +42,9 @@ def test_towers(gemtab: Gemtab, tmp_path: Path) -> None:
     assert gemtab("export", source, tmp_path / "bundle", "--weights", "q4", "--context", "512").code == 0
     out = " ".join(gemtab("inspect", tmp_path / "bundle").out.split())
     # Two layers of 18, two convolutions and four matrices and norms around them.
-    assert "f16 audio 42 dispatches a clip of 750 tokens, at most 18 a layer" in out
-    (f16, _) = json.loads(gemtab("inspect", tmp_path / "bundle", "--json").out)["towers"]["audio"]
-    assert f16["programs"]["encode"]["dispatches"] == 42
+    assert "audio 42 dispatches a clip of 750 tokens, at most 18 a layer" in out
+    (plan,) = json.loads(gemtab("inspect", tmp_path / "bundle", "--json").out)["towers"]["audio"]
+    assert plan["programs"]["encode"]["dispatches"] == 42
 
 
 def test_a_checkpoint(gemtab: Gemtab, tiny: Path) -> None:
@@ -78,6 +78,10 @@ def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path)
     }
     # The ring of the sliding layers holds window + chunk rows; a prompt must wrap it.
     assert report["longest_prompt"] > 64 + 256
+    # Keys and values come into the upper half of f16 by their scales, and never beyond a half of it.
+    edge = report["f16_edge"]
+    assert 0.01 < edge["share"] <= 0.5
+    assert edge["cache"].startswith("kv.")
     # Four of text, one with a picture and a sound, one with a clip.
     assert report["prompts"] == 6
     assert report["media_tokens"] > 100
@@ -93,6 +97,7 @@ def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path)
 
     shown = " ".join(gemtab("inspect", bundle).out.split())
     assert "Parity over" in shown
+    assert f"Largest number kept in f16: {edge['share']:.1%} of 65,504 ({edge['cache']})" in shown
     assert json.loads(gemtab("inspect", bundle, "--json").out)["parity"] == report
 
 

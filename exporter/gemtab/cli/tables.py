@@ -7,7 +7,7 @@ from rich.table import Table
 from gemtab.cli.console import out, size
 from gemtab.fit import Fit
 from gemtab.grid_report import grid_words, inexact_words
-from gemtab.parity.report import Parity
+from gemtab.parity.report import Edge, Parity
 from gemtab.summary import BundleSummary, CheckpointSummary, MemorySummary, ProgramSummary
 
 _UNITS = {"fill": "prompt chunk", "decode": "decoded token", "image": "picture", "audio": "clip"}
@@ -48,7 +48,7 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
             table.add_row(f"{plan.activation} {name}", _program(name, program))
     for tower, plans in summary.towers.items():
         for plan in plans:
-            table.add_row(f"{plan.activation} {tower}", _program(tower, plan.programs["encode"]))
+            table.add_row(tower, _program(tower, plan.programs["encode"]))
     for memory in summary.memory:
         table.add_row(f"{memory.activation} memory", _memory(memory))
     if summary.draft:
@@ -137,3 +137,9 @@ def print_parity(parity: Parity) -> None:
             one.backend, one.against, *numbers, f"{one.top1:.1%}", str(one.near_ties), f"{one.greedy_match:.0%}"
         )
     out.print(table)
+    if parity.f16_edge:
+        out.print(_edge(parity.f16_edge))
+
+
+def _edge(edge: Edge) -> str:
+    return f"Largest number kept in f16: {edge.share:.1%} of 65,504 ({edge.cache}); the scales of caches allow 50%."

@@ -27,6 +27,11 @@ export interface LoadOptions {
    * that does not copy them. A page has one worker: the first load says where it comes from.
    */
   assets?: string | URL | undefined;
+  /**
+   * In what the caches keep keys and values: `auto`, as by default, in f16 where the GPU has it, which takes half of the
+   * memory; or `f16`, or `f32`. All else is computed in f32.
+   */
+  plan?: "auto" | "f16" | "f32" | undefined;
 }
 
 /** A loaded bundle. */

@@ -62,7 +62,7 @@ export class Host {
   };
 
   async #load({ url, mediaUrl, ...options }: LoadRequest, { signal, emit }: LoadCall): Promise<ModelInfo> {
-    const { context } = options;
+    const { context, plan } = options;
     const { identity } = bundleAddress(url);
     const shared = [...this.#models.values()].find((model) => model.identity === identity);
     if (shared) {
@@ -70,6 +70,10 @@ export class Host {
         throw new UsageError(
           `${url} is loaded with a context of ${shared.info.context}; it cannot be loaded with ${context} too.`,
         );
+      }
+      const { activation } = shared.info.stats;
+      if (plan !== undefined && plan !== "auto" && plan !== activation) {
+        throw new UsageError(`${url} is loaded with its ${activation} plan; it cannot be loaded with ${plan} too.`);
       }
       shared.users++;
       return shared.info;

@@ -52,10 +52,6 @@ class Fusion:
         consumers = self._consumers[value.name]
         return consumers[0] if len(consumers) == 1 and consumers[0].op == op else None
 
-    def _rounded(self, value: Value) -> bool:
-        """Whether a reader rounds the value, which f16 would make fall to the other side of an edge."""
-        return any(node.op == "linear" and len(node.inputs) > 2 for node in self._consumers[value.name])
-
     def _absorb(self, *nodes: Node) -> None:
         self._absorbed.update(id(node) for node in nodes)
 
