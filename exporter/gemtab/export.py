@@ -31,6 +31,8 @@ from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
+from gemtab.chat.session import GENERATION_CONFIG_NAME
+from gemtab.chat_files import ChatFiles, chat_files
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.adapter import check_adapter
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
@@ -48,11 +50,6 @@ from gemtab.model.towers import tower_graphs
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
-
-GENERATION_CONFIG = "generation_config.json"
-
-NEEDED_FILES = (GENERATION_CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-"""What a chat needs beside the weights, copied as it is."""
 
 Locations = dict[tuple[str, str], Location]
 
@@ -157,8 +154,9 @@ def _choose(
     check_weights(spec, weights, adapters)
     for adapter in adapters:
         check_adapter(adapter)
-    texts = {name: files.text(name) for name in (CONFIG_NAME, *copied_files(spec, files, taken))}
-    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, ())
+    beside = chat_files(files, spec, taken) if spec.assistant is None else _assistants_files(files)
+    texts = {CONFIG_NAME: files.text(CONFIG_NAME), **beside.texts}
+    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, beside.notes)
 
 
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
@@ -227,17 +225,10 @@ def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
     )
 
 
-def copied_files(spec: ModelSpec, files: Files, inputs: Sequence[Input]) -> tuple[str, ...]:
-    """The checkpoint's files that a bundle has beside config and weights. An assistant has its target's tokenizer, and
-    may say how many tokens to draft."""
-    if spec.assistant is None:
-        return needed_files(inputs)
-    return (GENERATION_CONFIG,) if (files.where / GENERATION_CONFIG).exists() else ()
-
-
-def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
-    """The checkpoint's files that a chat with these inputs needs beside config and weights."""
-    return NEEDED_FILES if tuple(inputs) == ("text",) else (*NEEDED_FILES, PROCESSOR_CONFIG_NAME)
+def _assistants_files(files: Files) -> ChatFiles:
+    """An assistant has its target's tokenizer, and may say how many tokens to draft."""
+    found = files.find(GENERATION_CONFIG_NAME)
+    return ChatFiles({} if found is None else {GENERATION_CONFIG_NAME: files.text(GENERATION_CONFIG_NAME)}, ())
 
 
 def check_output(out: Path, force: bool) -> None:
