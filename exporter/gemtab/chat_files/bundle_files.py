@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gemtab.bundle.manifest import Input
-from gemtab.chat.session import GENERATION_CONFIG_NAME
+from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
 from gemtab.chat.template import TEMPLATE_NAME, TOKENIZER_CONFIG_NAME
 from gemtab.chat.tokenizer import TOKENIZER_NAME
 from gemtab.chat_files.ends import generation_config

@@ -1,22 +1,21 @@
-"""Where answers end, by generation_config.json, else config.json, else the tokenizer; how the model's authors sample."""
+"""Where answers end, by generation_config.json, else config.json, else the tokenizer; how its authors sample."""
 
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gemtab.chat.session import GENERATION_CONFIG_NAME
+from gemtab.chat.generation_config import GENERATION_CONFIG_NAME, KEY
 from gemtab.chat_files.tokenizer import Vocabulary
 from gemtab.checkpoint.config import CONFIG_NAME
 from gemtab.checkpoint.source import Files, read_object
 from gemtab.errors import CheckpointError
 
-KEY = "eos_token_id"
 TURN_ENDS = ("<turn|>", "<end_of_turn>")
 """Tokens by which Gemma's templates close a turn."""
 
 _LIMITS = {"temperature": (0.0, math.inf), "top_k": (0, 2**31 - 1), "top_p": (0.0, 1.0)}
-_UNSET = ("_from_model_config",)
-"""Bookkeeping of transformers that is no longer true of the file that is written."""
+_FROM_MODEL = "_from_model_config"
+"""transformers' mark of a file that it made of config.json. The mark is not true of a file that names other ends."""
 
 
 def generation_config(
@@ -31,7 +30,7 @@ def generation_config(
     sampling = _sampling(given, f"{files.where}: {GENERATION_CONFIG_NAME}")
     own = _ids(given.get(KEY), f"{files.where}: {GENERATION_CONFIG_NAME}", size)
     closing = [vocabulary.ids[token] for token in TURN_ENDS if token in template and token in vocabulary.ids]
-    if own and not given.get("_from_model_config"):
+    if own and not given.get(_FROM_MODEL):
         return {**given, **sampling}, tuple(_runs_on(own, closing, vocabulary))
     ids, place = (own, GENERATION_CONFIG_NAME) if own else _elsewhere(files, vocabulary, special, size)
     added = [] if set(ids) & set(closing) else closing
@@ -46,7 +45,7 @@ def generation_config(
     reasons = [f"at {vocabulary.words(ids)}, as {place} says"] if ids else []
     reasons += [f"at {vocabulary.words(added)}, by which the template closes a turn"] if added else []
     missing = "" if own else f": {GENERATION_CONFIG_NAME} names no token that does"
-    content = {key: value for key, value in given.items() if key not in _UNSET}
+    content = {key: value for key, value in given.items() if key != _FROM_MODEL}
     return {**content, **sampling, KEY: [*ids, *added]}, (f"Answers end {', and '.join(reasons)}{missing}.",)
 
 
@@ -70,7 +69,7 @@ def _elsewhere(files: Files, vocabulary: Vocabulary, special: Mapping[str, Any],
 
 def _ids(found: object, where: str, size: int) -> list[int]:
     """The ids that eos_token_id names, without those that the model does not have."""
-    listed = [] if found is None else found if isinstance(found, list) else [found]
+    listed: list[Any] = [] if found is None else found if isinstance(found, list) else [found]
     for one in listed:
         if isinstance(one, bool) or not isinstance(one, int):
             raise CheckpointError(f"{where}: {KEY} is {found!r}; expected an id, or a list of ids. Correct it there.")

@@ -72,8 +72,8 @@ def _check_template(template: str, beyond: Mapping[str, int], size: int, where: 
 
 def _check(found: Mapping[str, Any], where: str) -> None:
     added, model = found.get("added_tokens"), found.get("model")
-    whole = isinstance(model, dict) and isinstance(added, list)
-    if not whole or not all(isinstance(one, dict) and {"id", "content"} <= one.keys() for one in added):
+    listed = added if isinstance(added, list) and isinstance(model, dict) else [None]
+    if not all(isinstance(one, dict) and {"id", "content"} <= one.keys() for one in listed):
         raise CheckpointError(
             f"{where} is not a tokenizer of the tokenizers library: expected `model` and `added_tokens`. Save the "
             "tokenizer again, or take the base model's."

@@ -49,7 +49,7 @@ def _media_tokens(
 ) -> Iterator[tuple[str, str]]:
     """Name and token of all that the inputs need."""
     config = read_object(files, CONFIG_NAME) or {}
-    by_id = {number: token for token, number in vocabulary.ids.items()}
+    by_id: dict[Any, str] = {number: token for token, number in vocabulary.ids.items()}
     for name, usual in {name: token for one in inputs for name, token in MEDIA.get(one, {}).items()}.items():
         groups = [group for key in _GROUPS if isinstance(group := content.get(key), dict)]
         named = [_content(place.get(name)) for place in (content, *groups)]

@@ -11,6 +11,7 @@ from gemtab.checkpoint.compressed import PACKED, CompressedTensors
 from gemtab.checkpoint.config import load_spec, parse_config
 from gemtab.checkpoint.gguf import GgufChatFiles, GgufFile, GgufTensors, gguf_config
 from gemtab.checkpoint.missing import check_no_pointer
+from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import ModelSpec
@@ -47,9 +48,9 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class Opened:
-    """A checkpoint whose headers were read. name: what to call it, which says nothing of where it lies."""
+    """A checkpoint whose headers were read."""
 
-    name: str
+    name: Name
     spec: ModelSpec
     tensors: Tensors
     files: Files
@@ -78,8 +79,8 @@ def open_checkpoint(path: Path) -> Opened:
     if path.is_file():
         file = GgufFile(path)
         spec = parse_config(gguf_config(file), f"{path}, as config.json")
-        return Opened(path.resolve().stem, spec, GgufTensors(file), GgufChatFiles(file))
-    return Opened(path.resolve().name, load_spec(path), _tensors(Checkpoint.open(path)), FolderFiles(path))
+        return Opened(name_of(path, file.text("general.name")), spec, GgufTensors(file), GgufChatFiles(file))
+    return Opened(name_of(path), load_spec(path), _tensors(Checkpoint.open(path)), FolderFiles(path))
 
 
 def _tensors(checkpoint: Checkpoint) -> Tensors:
