@@ -57,6 +57,6 @@ def chat_files(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> ChatFi
 
 def _as_it_is_or_written(files: Files, name: str, content: Mapping[str, Any]) -> str:
     """The text of the checkpoint's file where it says the same, else `content` as JSON."""
-    if read_object(files, name) == content:
+    if json.dumps(read_object(files, name)) == json.dumps(content):  # 64.0 equals 64, but is not the same text
         return files.text(name)
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -59,12 +59,16 @@ class Opened:
 def parse_object(text: str, where: str) -> dict[str, Any]:
     """The JSON object that a file holds. Raises CheckpointError where it holds none."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{where} cannot be read: {error}. Download it again.") from None
     if not isinstance(found, dict):
         raise CheckpointError(f"{where} holds {type(found).__name__}; expected a JSON object. Download it again.")
     return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON, and browsers do not read it")
 
 
 def read_object(files: Files, name: str) -> dict[str, Any] | None:
