@@ -14,8 +14,9 @@ from gemtab.bundle.manifest import MANIFEST_NAME, Draft, Grid, Manifest, PlanEnt
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
 from gemtab.bundle.plan import Plan, Program, Strict, running
-from gemtab.checkpoint import CheckpointWeights, load_spec, open_checkpoint
-from gemtab.errors import BundleError, UsageError
+from gemtab.chat_files import chat_files, model_inputs
+from gemtab.checkpoint import CheckpointWeights, Opened, load_spec, open_checkpoint
+from gemtab.errors import BundleError, CheckpointError, UsageError
 from gemtab.graph import Weight
 from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec, TextSpec
@@ -97,6 +98,7 @@ class CheckpointSummary(Strict):
     context: int
     target_hidden: int | None
     export_bytes: dict[WeightFormat, int]
+    notes: tuple[str, ...]
 
 
 _LAYER = re.compile(r"(\w+\.)?layers\.\d+")
@@ -190,7 +192,18 @@ def summarise_checkpoint(path: Path) -> CheckpointSummary:
         context=text.max_positions,
         target_hidden=spec.assistant.target_hidden if spec.assistant else None,
         export_bytes={format_: _stored_bytes(weights, format_) for format_ in formats},
+        notes=_notes(opened),
     )
+
+
+def _notes(opened: Opened) -> tuple[str, ...]:
+    """What an export of all that the model takes would tell, or why it would be refused."""
+    if opened.spec.assistant is not None:
+        return opened.files.notes()
+    try:
+        return chat_files(opened.files, opened.spec, model_inputs(opened.spec)).notes
+    except CheckpointError as error:
+        return (*opened.files.notes(), f"An export is refused: {error}")
 
 
 def read_parity(folder: Path) -> Parity | None:

@@ -41,6 +41,10 @@ class Files(Protocol):
         """Chat templates beside the default one, by name."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the files, whatever is exported of them."""
+        ...
+
     def licence(self) -> str | None:
         """The weights' licence, where it is named."""
         ...
@@ -131,6 +135,10 @@ class FolderFiles:
         found = sorted((self._folder / ADDITIONAL_TEMPLATES).glob("*.jinja"))
         texts = {path.stem: self.find(f"{ADDITIONAL_TEMPLATES}/{path.name}") for path in found}
         return {name: text for name, text in texts.items() if text is not None}
+
+    def notes(self) -> tuple[str, ...]:
+        """None: the files are as transformers saves them."""
+        return ()
 
     def licence(self) -> str | None:
         """The licence that the head of README.md names, as model hubs have it."""

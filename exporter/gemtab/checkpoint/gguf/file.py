@@ -70,6 +70,8 @@ class GgufFile:
 
     def _architecture(self) -> str:
         found = self.text("general.architecture")
+        if reason := _not_a_model(found, self.text("general.type")):
+            raise CheckpointError(f"{self.path} {reason}")
         if found not in ARCHITECTURES:
             raise CheckpointError(
                 f"{self.path}: general.architecture is {found!r}; gemtab reads {' and '.join(ARCHITECTURES)} (text) "
@@ -88,6 +90,22 @@ class GgufFile:
                     f"{self.path}: tensor {tensor.name} is {tensor.tensor_type.name}; expected one of "
                     f"{', '.join(sorted(TENSOR_TYPES))}. Use a file of another quantisation."
                 )
+
+
+def _not_a_model(architecture: str | None, kind: str | None) -> str | None:
+    """What a file is that holds no text model, and what to do; None where it holds one."""
+    if architecture == "clip" or kind == "mmproj":
+        return (
+            "is the projector of a model (mmproj): it holds what sees images and hears audio, and no text model. Give "
+            "the text model's GGUF file; images and audio come in where the model is exported from the folder that "
+            "transformers saves."
+        )
+    if kind == "adapter":
+        return (
+            "is a LoRA adapter in GGUF, and no model. Export the model that it was trained on, with the adapter's "
+            "folder as peft saves it by --adapter."
+        )
+    return "is an importance matrix, and no model. Give the model's own file." if kind == "imatrix" else None
 
 
 class _Reader(GGUFReader):
