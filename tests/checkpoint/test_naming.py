@@ -52,6 +52,7 @@ def test_a_file_that_is_called_by_its_digest(snapshot: Path, tmp_path: Path) -> 
     blob = tmp_path / f"sha256-{BLOB}"
     blob.touch()
     assert name_of(blob, own="Gemma 3 270m It") == Name("Gemma 3 270m It")
+    assert name_of(blob, own="me/tiny") == Name("me-tiny"), "a slash is for ids on a hub"
     assert name_of(blob) == Name(f"sha256-{BLOB}")
     assert name_of(snapshot.parents[1] / "blobs" / BLOB, own="Tiny") == Name("Tiny")
 
