@@ -9,34 +9,42 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gemtab.checkpoint.unread_keys import without_unread
 from gemtab.errors import CheckpointError
 
 LayerType = Literal["sliding_attention", "full_attention"]
 Count = Annotated[int, Field(gt=0)]
-
+TokenId = Annotated[int, Field(ge=0)]
 
 PositiveFloat = Annotated[float, Field(gt=0)]
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
-# Keys of a text config that have no part in computing logits: bookkeeping, training, and the generation settings
-# that older configs carry.
-# fmt: off
-IGNORED_KEYS = frozenset({
-    "_attn_implementation", "_commit_hash", "_experts_implementation", "_name_or_path", "architectures",
-    "attention_dropout", "attn_implementation", "auto_map", "bad_words_ids", "begin_suppress_tokens",
-    "bos_token_id", "chunk_size_feed_forward", "cross_attention_hidden_size", "decoder_start_token_id",
-    "diversity_penalty", "do_sample", "dtype", "early_stopping", "encoder_no_repeat_ngram_size", "eos_token_id",
-    "exponential_decay_length_penalty", "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "id2label",
-    "initializer_range", "label2id", "length_penalty", "max_length", "min_length", "name_or_path",
-    "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences", "output_attentions",
-    "output_hidden_states", "output_router_logits", "output_scores", "prefix", "problem_type",
-    "remove_invalid_values", "repetition_penalty", "return_dict", "return_dict_in_generate", "sep_token_id",
-    "suppress_tokens", "task_specific_params", "temperature", "tie_last_hidden_states", "tokenizer_class", "top_k",
-    "top_p", "torch_dtype", "torchscript", "transformers.js_config",
-    "transformers_version", "typical_p", "use_cache",
-})
-# fmt: on
+
+class Said(BaseModel):
+    """An object of a config. Keys that it does not read are dropped where they cannot change what is computed, and
+    refused otherwise: see `gemtab.checkpoint.unread_keys`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def kind(cls) -> str:
+        """The model_type of the class in transformers that it is after; "" for an object in such a one."""
+        field = cls.model_fields.get("model_type")
+        return str(field.default) if field else ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unread(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        read = {name for key, field in cls.model_fields.items() for name in (key, field.alias) if name}
+        return without_unread(cls.renamed(data), cls.kind(), read)
+
+    @classmethod
+    def renamed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """The object with the keys of older releases called as they are called now."""
+        return data
 
 
 def parse(schema: type[Parsed], found: dict[str, Any], where: str, prefix: str = "") -> Parsed:
@@ -60,18 +68,14 @@ def _explain(error: ValidationError, where: str, prefix: str) -> str:
     return f"{where}: {'; '.join(lines)}. gemtab refuses what it does not know."
 
 
-class ModuleQuantization(BaseModel):
+class ModuleQuantization(Said):
     """One entry of `module_quant_configs`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     num_bits: Literal[2, 4, 8] | None = None
 
 
-class GemmaQuantization(BaseModel):
+class GemmaQuantization(Said):
     """`quantization_config` with `quant_method: "gemma"`, as in GemmaQuantizationConfig."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     quant_method: Literal["gemma"]
     num_bits: Literal[2, 4, 8] = 4
@@ -130,12 +134,22 @@ class CompressedQuantization(BaseModel):
         return self
 
 
-class RopeConfig(BaseModel):
-    """Rotary embedding of one layer type."""
+class Rope(Said):
+    """Rotary embedding of one layer type; transformers 4 called its type `type`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    @classmethod
+    def renamed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """See Said."""
+        kind = data.get("type")
+        if kind is None or data.get("rope_type", kind) != kind:
+            return data  # nothing to rename, or two things that cannot both be meant
+        return {"rope_type": kind, **{key: value for key, value in data.items() if key != "type"}}
 
-    rope_type: Literal["default", "proportional"]
+
+class RopeConfig(Rope):
+    """As Gemma 4 has it."""
+
+    rope_type: Literal["default", "proportional"] = "default"
     rope_theta: PositiveFloat
     partial_rotary_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
     factor: Annotated[float, Field(ge=1, le=1)] = 1.0
@@ -149,10 +163,8 @@ class RopeConfig(BaseModel):
         return self
 
 
-class RopeByLayerType(BaseModel):
+class RopeByLayerType(Said):
     """`rope_parameters`: one entry a layer type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sliding_attention: RopeConfig | None = None
     full_attention: RopeConfig | None = None
@@ -164,19 +176,16 @@ DEFAULT_ROPE = RopeByLayerType(
 )
 
 
-class LayerOverride(BaseModel):
+class LayerOverride(Said):
     """One entry of `per_layer_config`: what differs on that layer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     head_dim: Count | None = None
     num_key_value_heads: Count | None = None
 
 
-class TextConfig(BaseModel):
+class TextConfig(Said):
     """`gemma4_text`, as in Gemma4TextConfig."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     model_type: Literal["gemma4_text"] = "gemma4_text"
     vocab_size: Count = 262_144
     hidden_size: Count = 2304
@@ -191,7 +200,7 @@ class TextConfig(BaseModel):
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     max_position_embeddings: Count = 131_072
     rms_norm_eps: PositiveFloat = 1e-6
-    pad_token_id: Annotated[int, Field(ge=0)] | None = 0
+    pad_token_id: TokenId | None = 0
     tie_word_embeddings: bool = True
     rope_parameters: RopeByLayerType | None = None
     attention_bias: Literal[False] = False
@@ -208,11 +217,7 @@ class TextConfig(BaseModel):
     num_experts: Count | None = None
     top_k_experts: Count | None = None
     moe_intermediate_size: Count | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_ignored(cls, data: dict[str, object]) -> dict[str, object]:
-        return {key: value for key, value in data.items() if key not in IGNORED_KEYS}
+    quantization_config: object = None
 
 
 class UnifiedTextConfig(TextConfig):
@@ -241,23 +246,37 @@ class UnifiedAssistantTextConfig(UnifiedTextConfig):
     use_double_wide_mlp: Literal[False] = False
 
 
-class AssistantConfig(BaseModel):
+class NestedConfig(Said):
+    """`gemma4`, as in Gemma4Config, around the configs of its parts. Null ids have no placeholder."""
+
+    model_type: Literal["gemma4"] = "gemma4"
+    text_config: object = None
+    vision_config: object = None
+    audio_config: object = None
+    quantization_config: object = None
+    tie_word_embeddings: bool | None = True
+    image_token_id: TokenId | None = 258_880
+    audio_token_id: TokenId | None = 258_881
+    video_token_id: TokenId | None = 258_884
+
+
+class UnifiedNestedConfig(NestedConfig):
+    """`gemma4_unified` (12B)."""
+
+    model_type: Literal["gemma4_unified"] = "gemma4_unified"  # type: ignore[assignment]
+
+
+class AssistantConfig(Said):
     """`gemma4_assistant`, as in Gemma4AssistantConfig."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     model_type: Literal["gemma4_assistant"] = "gemma4_assistant"
-    text_config: dict[str, Any]
+    text_config: object = None
+    quantization_config: object = None
     backbone_hidden_size: Count = 1536
     use_ordered_embeddings: bool = False
     num_centroids: Count = 2048
     centroid_intermediate_top_k: Count = 32
     tie_word_embeddings: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_ignored(cls, data: dict[str, object]) -> dict[str, object]:
-        # How many tokens are drafted at a time is the business of who runs it.
-        return {key: value for key, value in data.items() if key not in IGNORED_KEYS | {"block_size"}}
 
 
 class UnifiedAssistantConfig(AssistantConfig):
@@ -267,23 +286,15 @@ class UnifiedAssistantConfig(AssistantConfig):
     backbone_hidden_size: Count = 3840
 
 
-class AxialRope(BaseModel):
+class AxialRope(Rope):
     """`rope_parameters` of the vision tower; published configs call its one kind `default`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rope_type: Literal["default", "axial"] = "axial"
     rope_theta: PositiveFloat = 100.0
 
 
-class _TowerConfig(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _TowerConfig(Said):
     rms_norm_eps: PositiveFloat = 1e-6
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_ignored(cls, data: dict[str, object]) -> dict[str, object]:
-        return {key: value for key, value in data.items() if key not in IGNORED_KEYS}
 
 
 class VisionConfig(_TowerConfig):
