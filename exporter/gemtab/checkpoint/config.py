@@ -331,6 +331,16 @@ def _patterns(config: GemmaQuantization) -> list[tuple[str, ModuleQuantization]]
 def _text_spec(config: TextConfig, media_ids: tuple[int, ...], tied: bool, where: str) -> TextSpec:
     if media_ids and config.pad_token_id is None:
         raise CheckpointError(f"{where}: text_config.pad_token_id is null; media placeholders look up the pad token.")
+    if media_ids and (config.pad_token_id or 0) >= config.vocab_size:
+        raise CheckpointError(
+            f"{where}: text_config.pad_token_id = {config.pad_token_id}, and vocab_size is {config.vocab_size}; "
+            "expected a token of the vocabulary, which media placeholders look up."
+        )
+    if config.hidden_size_per_layer_input and config.vocab_size_per_layer_input < config.vocab_size:
+        raise CheckpointError(
+            f"{where}: vocab_size_per_layer_input = {config.vocab_size_per_layer_input} is smaller than vocab_size = "
+            f"{config.vocab_size}; expected per-layer embeddings for every token."
+        )
     return TextSpec(
         vocabulary=config.vocab_size,
         hidden=config.hidden_size,
@@ -433,15 +443,21 @@ def _attention(
         kv_heads=kv_heads,
         head_size=head_size,
         window=None if full else config.sliding_window,
-        rope=_rope(rope, head_size),
+        rope=_rope(rope, head_size, f"{where}: rope_parameters.{kind}"),
         kv_layer=kv_layer,
         v_is_k=config.attention_k_eq_v and full,
     )
 
 
-def _rope(config: RopeConfig, head_size: int) -> RopeSpec:
+def _rope(config: RopeConfig, head_size: int, where: str) -> RopeSpec:
     # The order of operations is transformers': the product is floored, not the quotient.
-    return RopeSpec(config.rope_theta, int(config.partial_rotary_factor * head_size // 2))
+    pairs = int(config.partial_rotary_factor * head_size // 2)
+    if not pairs:
+        raise CheckpointError(
+            f"{where}: partial_rotary_factor = {config.partial_rotary_factor} rotates no pair of a head of "
+            f"{head_size}; expected at least {2 / head_size:g}."
+        )
+    return RopeSpec(config.rope_theta, pairs)
 
 
 def _moe(config: TextConfig, where: str) -> MoeSpec | None:

@@ -8,7 +8,19 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from gemtab.checkpoint.schema import Count, LayerType, PositiveFloat, Rope, Said, TokenId, parse
+from gemtab.checkpoint.schema import (
+    Count,
+    Heads,
+    HeadSize,
+    Layers,
+    LayerType,
+    PositiveFloat,
+    Rope,
+    Said,
+    TokenId,
+    Width,
+    parse,
+)
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import AttentionSpec, LayerSpec, ModelSpec, RopeSpec, TextSpec
 
@@ -36,12 +48,12 @@ class Gemma3TextConfig(Said):
 
     model_type: Literal["gemma3_text"] = MODEL_TYPE
     vocab_size: Count = 262_208
-    hidden_size: Count = 2304
-    intermediate_size: Count = 9216
-    num_hidden_layers: Count = 26
-    num_attention_heads: Count = 8
-    num_key_value_heads: Count = 4
-    head_dim: Annotated[int, Field(gt=0, multiple_of=2)] = 256
+    hidden_size: Width = 2304
+    intermediate_size: Width = 9216
+    num_hidden_layers: Layers = 26
+    num_attention_heads: Heads = 8
+    num_key_value_heads: Heads = 4
+    head_dim: HeadSize = 256
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     max_position_embeddings: Count = 131_072
     rms_norm_eps: PositiveFloat = 1e-6

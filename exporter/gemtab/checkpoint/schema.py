@@ -5,18 +5,31 @@ without the feature would give answers that look right and are not.
 """
 
 import re
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from gemtab.checkpoint.unread_keys import without_unread
 from gemtab.errors import CheckpointError
 
 LayerType = Literal["sliding_attention", "full_attention"]
-Count = Annotated[int, Field(gt=0)]
-TokenId = Annotated[int, Field(ge=0)]
+MOST: Final = (1 << 31) - 1
 
-PositiveFloat = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=MOST)]
+TokenId = Annotated[int, Field(ge=0, le=MOST)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+# What kernels can do: they read rows four numbers at a time, keep a head in workgroup memory, of which there are
+# 16 KiB, and choose experts with one invocation each.
+Width = Annotated[int, Field(gt=0, le=MOST, multiple_of=4)]
+HeadSize = Annotated[int, Field(gt=0, le=1024, multiple_of=4)]
+Heads = Annotated[int, Field(gt=0, le=4096)]
+Experts = Annotated[int, Field(gt=0, le=1024)]
+ActiveExperts = Annotated[int, Field(gt=0, le=64)]
+
+Layers = Annotated[int, Field(gt=0, le=1000)]
+"""Each is described one by one; published models have 60 at most."""
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
@@ -56,16 +69,28 @@ def parse(schema: type[Parsed], found: dict[str, Any], where: str, prefix: str =
 
 
 def _explain(error: ValidationError, where: str, prefix: str) -> str:
-    lines = []
-    for item in error.errors(include_url=False):
-        key = prefix + ".".join(str(part) for part in item["loc"])
-        if item["type"] == "missing":
-            lines.append(f"{key} is missing")
-        elif item["type"] == "extra_forbidden":
-            lines.append(f"{key} = {item['input']!r} is not known and could change what the model computes")
-        else:
-            lines.append(f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
-    return f"{where}: {'; '.join(lines)}. gemtab refuses what it does not know."
+    found = error.errors(include_url=False)
+    lines = [f"{prefix}{'.'.join(str(part) for part in item['loc'])}{_wrong(item)}" for item in found]
+    unknown = any(item["type"] in ("extra_forbidden", "literal_error") for item in found)
+    return f"{where}: {'; '.join(lines)}.{' gemtab refuses what it does not know.' if unknown else ''}"
+
+
+def _wrong(item: ErrorDetails) -> str:
+    """What is wrong with a key, to be read after its name."""
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "missing":
+            return " is missing"
+        case "extra_forbidden":
+            return f" = {item['input']!r} is not known and could change what the model computes"
+        case "multiple_of":
+            return (
+                f" = {item['input']!r}: expected a multiple of {context['multiple_of']}, which kernels read at a time"
+            )
+        case "less_than_equal":
+            return f" = {item['input']!r}: expected at most {context['le']:,}"
+        case _:
+            return f" = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 
 class ModuleQuantization(Said):
@@ -179,8 +204,8 @@ DEFAULT_ROPE = RopeByLayerType(
 class LayerOverride(Said):
     """One entry of `per_layer_config`: what differs on that layer."""
 
-    head_dim: Count | None = None
-    num_key_value_heads: Count | None = None
+    head_dim: HeadSize | None = None
+    num_key_value_heads: Heads | None = None
 
 
 class TextConfig(Said):
@@ -188,14 +213,14 @@ class TextConfig(Said):
 
     model_type: Literal["gemma4_text"] = "gemma4_text"
     vocab_size: Count = 262_144
-    hidden_size: Count = 2304
-    intermediate_size: Count = 9216
-    num_hidden_layers: Count = 30
-    num_attention_heads: Count = 8
-    num_key_value_heads: Count = 4
-    head_dim: Count = 256
-    global_head_dim: Count = 512
-    num_global_key_value_heads: Count | None = None
+    hidden_size: Width = 2304
+    intermediate_size: Width = 9216
+    num_hidden_layers: Layers = 30
+    num_attention_heads: Heads = 8
+    num_key_value_heads: Heads = 4
+    head_dim: HeadSize = 256
+    global_head_dim: HeadSize = 512
+    num_global_key_value_heads: Heads | None = None
     per_layer_config: dict[int, LayerOverride] | None = None
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     max_position_embeddings: Count = 131_072
@@ -209,14 +234,14 @@ class TextConfig(Said):
     final_logit_softcapping: PositiveFloat | None = None
     use_bidirectional_attention: Literal["vision"] | None = None
     vocab_size_per_layer_input: Count = 262_144
-    hidden_size_per_layer_input: Annotated[int, Field(ge=0)] = 256
+    hidden_size_per_layer_input: Annotated[int, Field(ge=0, le=MOST, multiple_of=4)] = 256
     attention_k_eq_v: bool = False
     num_kv_shared_layers: Annotated[int, Field(ge=0)] = 0
     enable_moe_block: bool = False
     use_double_wide_mlp: bool = False
-    num_experts: Count | None = None
-    top_k_experts: Count | None = None
-    moe_intermediate_size: Count | None = None
+    num_experts: Experts | None = None
+    top_k_experts: ActiveExperts | None = None
+    moe_intermediate_size: Width | None = None
     quantization_config: object = None
 
 
@@ -272,7 +297,7 @@ class AssistantConfig(Said):
     model_type: Literal["gemma4_assistant"] = "gemma4_assistant"
     text_config: object = None
     quantization_config: object = None
-    backbone_hidden_size: Count = 1536
+    backbone_hidden_size: Width = 1536
     use_ordered_embeddings: bool = False
     num_centroids: Count = 2048
     centroid_intermediate_top_k: Count = 32
@@ -283,7 +308,7 @@ class UnifiedAssistantConfig(AssistantConfig):
     """`gemma4_unified_assistant` (12B)."""
 
     model_type: Literal["gemma4_unified_assistant"] = "gemma4_unified_assistant"  # type: ignore[assignment]
-    backbone_hidden_size: Count = 3840
+    backbone_hidden_size: Width = 3840
 
 
 class AxialRope(Rope):
@@ -301,21 +326,26 @@ class VisionConfig(_TowerConfig):
     """`gemma4_vision`, as in Gemma4VisionConfig. How many soft tokens a picture gets is the processor's business."""
 
     model_type: Literal["gemma4_vision"] = "gemma4_vision"
-    hidden_size: Count = 768
-    intermediate_size: Count = 3072
-    num_hidden_layers: Count = 16
-    num_attention_heads: Count = 12
-    num_key_value_heads: Count = 12
-    head_dim: Annotated[int, Field(gt=0, multiple_of=4)] = 64
+    hidden_size: Width = 768
+    intermediate_size: Width = 3072
+    num_hidden_layers: Layers = 16
+    num_attention_heads: Heads = 12
+    num_key_value_heads: Heads = 12
+    # Sixteen keys and values of a head, or eight of a larger one, share workgroup memory with their scores.
+    head_dim: Annotated[int, Field(gt=0, le=224, multiple_of=4)] = 64
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     max_position_embeddings: Count = 131_072
     attention_bias: Literal[False] | None = False
     rope_parameters: AxialRope | None = None
     pooling_kernel_size: Count = 3
-    patch_size: Count = 16
+    # Three colours of a patch are a row that kernels read.
+    patch_size: Annotated[int, Field(gt=0, le=1024, multiple_of=2)] = 16
     position_embedding_size: Count = 10_240
     use_clipped_linears: bool = False
     standardize: bool = False
+
+
+Channels = Annotated[int, Field(gt=0, le=384)]
 
 
 class AudioConfig(_TowerConfig):
@@ -324,21 +354,21 @@ class AudioConfig(_TowerConfig):
     model_type: Literal["gemma4_audio"] = "gemma4_audio"
     # Half of the tower's norms take transformers' default, so that no other value could be meant for all.
     rms_norm_eps: Annotated[float, Field(ge=1e-6, le=1e-6)] = 1e-6
-    hidden_size: Annotated[int, Field(gt=0, multiple_of=2)] = 1024
-    num_hidden_layers: Count = 12
-    num_attention_heads: Count = 8
+    hidden_size: Width = 1024
+    num_hidden_layers: Layers = 12
+    num_attention_heads: Heads = 8
     hidden_act: Literal["silu"] = "silu"
-    subsampling_conv_channels: tuple[Count, Count] = (128, 32)
+    subsampling_conv_channels: tuple[Channels, Channels] = (128, 32)
     conv_kernel_size: Count = 5
     residual_weight: float = 0.5
-    attention_chunk_size: Count = 12
-    attention_context_left: Annotated[int, Field(gt=1)] = 13
+    attention_chunk_size: Annotated[int, Field(gt=0, le=1024)] = 12
+    attention_context_left: Annotated[int, Field(gt=1, le=1024)] = 13
     attention_context_right: Literal[0] = 0
     attention_logit_cap: PositiveFloat = 50.0
     attention_invalid_logits_value: Annotated[float, Field(le=-1e8)] = -1e9
     use_clipped_linears: bool = True
     gradient_clipping: PositiveFloat = 1e10
-    output_proj_dims: Count = 1536
+    output_proj_dims: Width = 1536
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> Self:
@@ -348,10 +378,17 @@ class AudioConfig(_TowerConfig):
                 f"attention_chunk_size {self.attention_chunk_size} with attention_context_left "
                 f"{self.attention_context_left} gives distances that are not counted from the frame itself"
             )
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(f"hidden_size {self.hidden_size} is not divided by {self.num_attention_heads} heads")
-        if self.subsampling_conv_channels[0] % 4:
-            raise ValueError("the first of subsampling_conv_channels is the number of mel bins, a multiple of 4")
+        if self.hidden_size % self.num_attention_heads or self.hidden_size // self.num_attention_heads > 1024:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not divided by {self.num_attention_heads} heads into heads of "
+                "at most 1,024"
+            )
+        bins, channels = self.subsampling_conv_channels
+        if bins % 4 or bins // 4 * channels % 4:
+            raise ValueError(
+                f"subsampling_conv_channels {bins}, {channels}: expected a multiple of 4, which is the number of mel "
+                "bins, and a quarter of the first times the second to be one"
+            )
         return self
 
 
@@ -362,14 +399,19 @@ class UnifiedVisionConfig(_TowerConfig):
     patch_size: Count = 16
     pooling_kernel_size: Count = 3
     model_patch_size: Count | None = None
-    mm_embed_dim: Count = 3840
+    mm_embed_dim: Width = 3840
     mm_posemb_size: Count = 1120
     num_soft_tokens: Count | None = None
-    output_proj_dims: Count = 3840
+    output_proj_dims: Width = 3840
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
         side = self.patch_size * self.pooling_kernel_size
+        if side % 2:
+            raise ValueError(
+                f"patch_size {self.patch_size} * pooling_kernel_size {self.pooling_kernel_size}: expected an even "
+                "side, so that the three colours of a patch are a multiple of 4, as many as kernels read at a time"
+            )
         if self.model_patch_size not in (None, side):
             raise ValueError(f"model_patch_size is {self.model_patch_size}, expected {side}")
         if self.output_proj_dims != self.mm_embed_dim:
@@ -381,7 +423,7 @@ class UnifiedAudioConfig(_TowerConfig):
     """`gemma4_unified_audio`: raw samples without a tower."""
 
     model_type: Literal["gemma4_unified_audio"] = "gemma4_unified_audio"
-    audio_embed_dim: Count = 640
+    audio_embed_dim: Width = 640
     hidden_size: Count | None = None
     output_proj_dims: Count | None = None
     audio_samples_per_token: Count | None = None
