@@ -263,7 +263,6 @@ def test_null_overrides_are_none(tmp_path: Path) -> None:
         (changed(audio_config={"pre_emphasis": 0.97}), "audio_config.pre_emphasis = 0.97"),
         (changed(top={"hidden_size": 2048}), "hidden_size = 2048"),
         (changed(top={"num_deepstack_layers": 3}), "num_deepstack_layers = 3"),
-        (changed(top={"quantization": {"bits": 4, "group_size": 64}}), "quantization = {'bits': 4"),
         (lambda: {**CONFIGS["Gemma 3 1B"], "query_scale": 2.0}, "query_scale = 2.0"),
         (lambda: {**CONFIGS["Gemma 3 1B"], "is_causal": False}, "is_causal = False"),
         (lambda: {**ASSISTANT, "num_heads_of_its_own": 2}, "num_heads_of_its_own = 2"),

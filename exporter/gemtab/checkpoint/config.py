@@ -7,6 +7,8 @@ from typing import Any
 
 from gemtab.checkpoint import gemma3
 from gemtab.checkpoint.codes import TABLE_CODES
+from gemtab.checkpoint.missing import check_no_pointer, missing_config
+from gemtab.checkpoint.quantised import method_of, quantisation, refusal
 from gemtab.checkpoint.schema import (
     DEFAULT_ROPE,
     AssistantConfig,
@@ -280,12 +282,12 @@ def check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        check_no_pointer(path, text)
+        config = json.loads(text)
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path} is missing. A checkpoint is a folder with config.json and *.safetensors, as transformers saves it."
-        ) from None
-    except (OSError, ValueError) as error:
+        raise missing_config(path.parent) from None
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(config).__name__}. Download it again.")
@@ -294,18 +296,15 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _codes(config: dict[str, Any], text: dict[str, Any], tied: bool, prefix: str, where: str) -> TrainedCodes | None:
     """What quantization_config says. Raises CheckpointError for another method than Gemma's own."""
-    found = config.get("quantization_config") or text.get("quantization_config")
+    found = quantisation(config, text)
     if not found:
         return None
-    method = found.get("quant_method") if isinstance(found, dict) else found
+    method = method_of(found)
     if method == "compressed-tensors":
         parse(CompressedQuantization, found, where, "quantization_config.")
         return None  # weights are read as the values that the codes stand for: see gemtab.checkpoint.compressed
     if method != "gemma" or config["model_type"] not in ("gemma4", "gemma4_text"):
-        raise CheckpointError(
-            f"{where}: quantization_config (quant_method {method!r}) is not supported for {config['model_type']}. "
-            "Export the checkpoint's unquantised form and choose a format with --weights."
-        )
+        raise refusal(method, config["model_type"], where)
     parsed = parse(GemmaQuantization, found, where, "quantization_config.")
     skipped = parsed.modules_to_not_convert
     codes = TrainedCodes(
