@@ -39,6 +39,7 @@ from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
 from gemtab.checkpoint.head import with_own_head
+from gemtab.checkpoint.leftovers import leftovers
 from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.source import Files, FolderFiles
 from gemtab.errors import CheckpointError, OutputError, UsageError
@@ -49,6 +50,7 @@ from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
+from gemtab.model.weights import model_weights
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
@@ -99,8 +101,10 @@ def export_bundle(
     chosen = _choose(opened.spec, opened.files, weights, context, inputs, adapters)
     tensors, weights = adapted(opened.tensors, adapters), chosen.weights
     # An adapter may bring a head.
-    spec = with_own_head(chosen.spec, tensors)
+    whole = with_own_head(opened.spec, tensors)
+    spec = replace(chosen.spec, text=replace(chosen.spec.text, tied=whole.text.tied))
     _check_patterns(spec)
+    notes = (*chosen.notes, *leftovers(tensors, whole, model_weights(whole)))
     reader = CheckpointWeights(tensors, spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
@@ -110,8 +114,6 @@ def export_bundle(
     called = opened.name if name is None else Name(name, name)
     described = _described(called, opened, adapters)
     limits = limits or Limits()
-    # Notes on tensors are added here: only now are their names known.
-    notes = chosen.notes
     texts, taken = chosen.texts, chosen.inputs
     made = _Export(texts, notes, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
     copied = sum(len(text.encode()) for text in texts.values())

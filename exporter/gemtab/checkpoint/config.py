@@ -77,7 +77,11 @@ def read_config(folder: Path) -> ModelSpec:
 
     Raises CheckpointError if config.json is missing, damaged, or asks for something that gemtab does not know.
     """
-    path = folder / CONFIG_NAME
+    return read_config_file(folder / CONFIG_NAME)
+
+
+def read_config_file(path: Path) -> ModelSpec:
+    """The spec that a config.json by itself stands for. Raises as read_config does."""
     return parse_config(_read_json(path), str(path))
 
 

@@ -54,6 +54,11 @@ def missing_weights(folder: Path) -> CheckpointError:
     return CheckpointError(f"{folder} has no {SINGLE_NAME}, which gemtab reads: {reason}")
 
 
+def has_only_config(folder: Path) -> bool:
+    """Whether nothing in the folder looks like weights, whole, in part or of another program."""
+    return weights_reason(names_in(folder)) is None
+
+
 def missing_config(folder: Path) -> CheckpointError:
     """The error for a folder that has no config.json."""
     reason = folder_reason(names_in(folder))

@@ -74,9 +74,19 @@ def read_object(files: Files, name: str) -> dict[str, Any] | None:
     return None if text is None else parse_object(text, f"{files.where}: {name}")
 
 
+def is_config_file(path: Path) -> bool:
+    """Whether the path is that of a config.json by itself, whatever it is called, and not of a GGUF file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return path.suffix == ".json" or file.read(64).lstrip().startswith(b"{")
+
+
 def open_checkpoint(path: Path) -> Opened:
     """Opens the folder or GGUF file. Raises CheckpointError where it is damaged, or of a kind that gemtab does not
     know."""
+    if is_config_file(path):
+        raise CheckpointError(f"{path} is a config, and holds no weights. Give the folder of the whole checkpoint.")
     if path.is_file():
         file = GgufFile(path)
         spec = parse_config(gguf_config(file), f"{path}, as config.json")
