@@ -38,6 +38,8 @@ from gemtab.checkpoint.adapter import check_adapter
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
+from gemtab.checkpoint.head import with_own_head
+from gemtab.checkpoint.leftovers import leftovers
 from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.source import Files, FolderFiles
 from gemtab.errors import CheckpointError, OutputError, UsageError
@@ -48,6 +50,7 @@ from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
+from gemtab.model.weights import model_weights
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
@@ -96,9 +99,13 @@ def export_bundle(
     progress.begin("Reading the checkpoint", 0)
     opened = open_checkpoint(source)
     chosen = _choose(opened.spec, opened.files, weights, context, inputs, adapters)
-    spec, weights = chosen.spec, chosen.weights
+    tensors, weights = adapted(opened.tensors, adapters), chosen.weights
+    # An adapter may bring a head.
+    whole = with_own_head(opened.spec, tensors)
+    spec = replace(chosen.spec, text=replace(chosen.spec.text, tied=whole.text.tied))
     _check_patterns(spec)
-    reader = CheckpointWeights(adapted(opened.tensors, adapters), spec)
+    notes = (*chosen.notes, *leftovers(tensors, whole, model_weights(whole)))
+    reader = CheckpointWeights(tensors, spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
     check_output(out, force)
@@ -107,8 +114,6 @@ def export_bundle(
     called = opened.name if name is None else Name(name, name)
     described = _described(called, opened, adapters)
     limits = limits or Limits()
-    # Notes on tensors are added here: only now are their names known.
-    notes = chosen.notes
     texts, taken = chosen.texts, chosen.inputs
     made = _Export(texts, notes, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
     copied = sum(len(text.encode()) for text in texts.values())
@@ -280,7 +285,7 @@ class _Export:
         locations = self._write_graphs(out, layouts)
         plans = () if self.spec.assistant else self._compile(out, locations)
         towers = self._compile_towers(out, locations)
-        _write_texts(self.texts, out, self.weights)
+        _write_texts(self.texts, out, self.weights, self.spec.text.tied)
         manifest = with_card(out, self._manifest(out, plans, towers, self._grid(exact)))
         write_manifest(out, manifest)
         return manifest
@@ -357,13 +362,16 @@ def _no_transformers_js(spec: ModelSpec) -> str | None:
     return None
 
 
-def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat) -> None:
+def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat, tied: bool) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
     if PROCESSOR_CONFIG_NAME in texts:
         _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(json.loads(texts[PROCESSOR_CONFIG_NAME])))
+    config = json.loads(texts[CONFIG_NAME])
+    if config.get("tie_word_embeddings", True) != tied:
+        config["tie_word_embeddings"] = tied  # as the tensors have it
     told = transformers_js_config(weights, _files(folder))
-    _write_json(folder / "config.json", {**json.loads(texts["config.json"]), "transformers.js_config": told})
+    _write_json(folder / CONFIG_NAME, {**config, "transformers.js_config": told})
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -102,6 +102,12 @@ def test_templates_that_cannot_be_meant(tiny_copy: Path, template: object, words
         chosen(tiny_copy)
 
 
+def test_a_template_that_is_no_template(tiny_copy: Path) -> None:
+    jinja(tiny_copy, "{% for m in messages %}\n{{ m.content }}\n{% endif %}")
+    with pytest.raises(CheckpointError, match=r"template of chat_template\.jinja cannot be read \(line 3\).*endif"):
+        chosen(tiny_copy)
+
+
 def test_no_download_is_advised_for_a_model_that_has_no_template(tiny_copy: Path) -> None:
     (tiny_copy / "chat_template.jinja").unlink()
     with pytest.raises(CheckpointError, match=r"chat_template\.jinja is missing.*instruction-tuned") as caught:

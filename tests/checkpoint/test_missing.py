@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from gemtab.checkpoint import Checkpoint, load_spec
+from gemtab.checkpoint import Checkpoint, load_spec, open_checkpoint
 from gemtab.checkpoint.missing import weights_reason
 from gemtab.checkpoint.quantised import PROGRAMS
 from gemtab.errors import CheckpointError
@@ -35,6 +35,8 @@ def shards(*numbers: int, count: int = 3) -> list[str]:
         (["gemma.litertlm"], ("LiteRT",)),
         (["zero_to_fp32.py", "latest"], ("DeepSpeed", "zero_to_fp32.py")),
         (["pytorch_model_fsdp_0"], ("FSDP", "merge-weights")),
+        (["gemtab.json", "onnx/decoder.onnx"], ("is a bundle", "checkpoint that it was made of")),
+        (["onnx/model.onnx", "README.md"], ("ONNX graphs", "onnx/model.onnx")),
         (["training_args.bin", "optimizer.pt", "checkpoint-500/config.json"], ("checkpoint-500",)),
         (["training_args.bin", "checkpoint-90/config.json", "checkpoint-500/config.json"], ("checkpoint-500",)),
         (["optimizer.pt", "README.md"], ("Download the checkpoint again, with all its files",)),
@@ -56,6 +58,28 @@ def test_each_has_its_reason(tmp_path: Path, files: list[str], words: tuple[str,
 def test_a_hubs_list_of_names_is_enough() -> None:
     assert weights_reason(["README.md", "tokenizer.json"]) is None
     assert "pickled" in str(weights_reason(["pytorch_model.bin", "onnx/model.onnx"]))
+
+
+def test_a_repository_in_a_hubs_cache(tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshots" / "0f1e2d3c4b5a69788796a5b4c3d2e1f001122334"
+    snapshot.mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=f"repository in a hub's cache.*{snapshot.relative_to(tmp_path)}"):
+        load_spec(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model.safetensors", "is no GGUF file. Give the folder that it lies in"),
+        ("pytorch_model.bin", "is no GGUF file. Give the folder that it lies in"),
+        ("model.tar.gz", "is an archive: unpack it"),
+        ("model.gguf", "GGUF magic invalid"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / name).write_bytes(bytes(100))
+    with pytest.raises(CheckpointError, match=words):
+        open_checkpoint(tmp_path / name)
 
 
 def test_an_adapter_is_no_checkpoint(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gemtab.checkpoint.compressed import PACKED, CompressedTensors
-from gemtab.checkpoint.config import load_spec, parse_config
+from gemtab.checkpoint.config import check_one_prefix, find_text_prefix, parse_config, read_config
 from gemtab.checkpoint.gguf import GgufChatFiles, GgufFile, GgufTensors, gguf_config
+from gemtab.checkpoint.head import with_own_head
 from gemtab.checkpoint.missing import check_no_pointer
 from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
@@ -81,14 +82,40 @@ def read_object(files: Files, name: str) -> dict[str, Any] | None:
     return None if text is None else parse_object(text, f"{files.where}: {name}")
 
 
+def is_config_file(path: Path) -> bool:
+    """Whether the path is that of a config.json by itself, whatever it is called, and not of a GGUF file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return path.suffix == ".json" or file.read(64).lstrip().startswith(b"{")
+
+
 def open_checkpoint(path: Path) -> Opened:
     """Opens the folder or GGUF file. Raises CheckpointError where it is damaged, or of a kind that gemtab does not
     know."""
+    if is_config_file(path):
+        raise CheckpointError(f"{path} is a config, and holds no weights. Give the folder of the whole checkpoint.")
     if path.is_file():
         file = GgufFile(path)
         spec = parse_config(gguf_config(file), f"{path}, as config.json")
-        return Opened(name_of(path, file.text("general.name")), spec, GgufTensors(file), GgufChatFiles(file))
-    return Opened(name_of(path), load_spec(path), _tensors(Checkpoint.open(path)), FolderFiles(path))
+        return _opened(name_of(path, file.text("general.name")), spec, GgufTensors(file), GgufChatFiles(file))
+    spec, checkpoint = read_config(path), Checkpoint.open(path)
+    prefix = find_text_prefix(checkpoint.names(), path)
+    check_one_prefix(checkpoint, prefix)
+    return _opened(name_of(path), spec.with_text_prefix(prefix), _tensors(checkpoint), FolderFiles(path))
+
+
+def _opened(name: Name, spec: ModelSpec, tensors: Tensors, files: Files) -> Opened:
+    return Opened(name, with_own_head(spec, tensors), tensors, files)
+
+
+def load_spec(folder: Path) -> ModelSpec:
+    """The spec of the checkpoint in `folder`, or of the bundle there, which has no safetensors.
+
+    The text prefix and whether the head is tied come from the tensors where there are weights, from config.json where
+    there are none. Raises as open_checkpoint does.
+    """
+    return open_checkpoint(folder).spec if Checkpoint.is_in(folder) else read_config(folder)
 
 
 def _tensors(checkpoint: Checkpoint) -> Tensors:

@@ -9,6 +9,7 @@ import numpy as np
 from gguf import GGUFReader, GGUFValueType, ReaderTensor
 
 from gemtab.checkpoint.gguf.metadata import General, Vocabulary
+from gemtab.checkpoint.missing import check_no_pointer, is_pointer, not_a_gguf
 from gemtab.checkpoint.schema import parse
 from gemtab.errors import CheckpointError
 
@@ -146,6 +147,10 @@ def _open(path: Path) -> GGUFReader:
     try:
         reader = _Reader(path)
     except (OSError, ValueError, IndexError, KeyError, OverflowError) as error:
+        if is_pointer(path):
+            check_no_pointer(path, path.read_text(encoding="utf-8"))
+        if advice := not_a_gguf(path):
+            raise CheckpointError(f"{path} is no GGUF file. {advice}") from None
         raise CheckpointError(
             f"{path} cannot be read as GGUF ({path.stat().st_size} bytes; {error}). It is damaged, cut short, or newer "
             "than the installed gguf package: download it again, or update gguf."

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gemtab.checkpoint.schema import Count, PositiveFloat
+from gemtab.checkpoint.schema import Count, Layers, PositiveFloat
 
 Id = Annotated[int, Field(ge=0)]
 
@@ -17,7 +17,7 @@ class Hyperparameters(BaseModel):
 
     context_length: Count
     embedding_length: Count
-    block_count: Count
+    block_count: Layers
     feed_forward_length: Count | list[Count]
     heads: Count = Field(alias="attention.head_count")
     kv_heads: Count | list[Count] = Field(alias="attention.head_count_kv")
