@@ -222,7 +222,7 @@ def _summary(name: str, spec: ModelSpec, notes: tuple[str, ...]) -> CheckpointSu
 def _notes(opened: Opened) -> tuple[str, ...]:
     """What an export of all that the model takes would tell, or why it would be refused."""
     if opened.spec.assistant is not None:
-        return opened.files.notes()
+        return tuple(opened.files.notes())
     try:
         return chat_files(opened.files, opened.spec, model_inputs(opened.spec)).notes
     except CheckpointError as error:

@@ -155,3 +155,55 @@ def test_media_without_their_tokens_are_refused(tiny_copy: Path) -> None:
     with pytest.raises(CheckpointError, match=r"has no boi_token.*--inputs text"):
         chosen(tiny_copy)
     assert chosen(tiny_copy, ("text",)).texts
+
+
+def as_decoder(tokens: list[dict[str, Any]], **flags: bool) -> dict[str, Any]:
+    keys = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
+    return {str(token["id"]): {**{key: token[key] for key in keys}, **flags} for token in tokens}
+
+
+SPOKEN = '<|turn>user\nHi <|video|> and <|"|>x<|"|><turn|>\n'
+
+
+def listed_elsewhere(folder: Path, kept: int, special: bool) -> None:
+    """tokenizer.json has only so many of the tokens; tokenizer_config.json has all."""
+    tokens = read(folder / "tokenizer.json")["added_tokens"]
+    for token in tokens:
+        token["special"] = token["special"] and special
+    edit(folder, "tokenizer.json", lambda content: content.update(added_tokens=tokens[:kept]))
+    decoder = as_decoder(tokens, special=True)
+    edit(folder, "tokenizer_config.json", lambda content: content.update(added_tokens_decoder=decoder))
+
+
+@pytest.mark.parametrize("kept", [0, 5, 99])
+@pytest.mark.parametrize("special", [True, False])
+def test_tokens_that_tokenizer_config_lists(tiny_copy: Path, tmp_path: Path, kept: int, special: bool) -> None:
+    listed_elsewhere(tiny_copy, kept, special)
+    theirs = AutoTokenizer.from_pretrained(tiny_copy)
+    (tmp_path / "tokenizer.json").write_text(chosen(tiny_copy).texts["tokenizer.json"], encoding="utf-8")
+    ours = ChatTokenizer(tmp_path)
+    ids = theirs.encode(SPOKEN, add_special_tokens=False)
+    assert ours.encode(SPOKEN) == ids
+    assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True)
+
+
+def test_tokens_of_the_older_file(tiny_copy: Path) -> None:
+    edit(tiny_copy, "tokenizer_config.json", lost("added_tokens_decoder"))
+    size = read(tiny_copy / "config.json")["text_config"]["vocab_size"]
+    write(tiny_copy / "added_tokens.json", {"<|turn>": 5, "<|pad_more|>": size})
+    assert "<|pad_more|>" in chosen(tiny_copy).notes[0]
+
+
+def test_an_id_that_is_two_tokens(tiny_copy: Path) -> None:
+    number = read(tiny_copy / "tokenizer.json")["added_tokens"][3]["id"]
+    decoder = as_decoder([added("<|other|>", number)])
+    edit(tiny_copy, "tokenizer_config.json", lambda content: content.update(added_tokens_decoder=decoder))
+    with pytest.raises(CheckpointError, match=rf"id {number} is .*<\|other\|>.*of different tokenizers"):
+        chosen(tiny_copy)
+
+
+@pytest.mark.parametrize("name", ["generation_config.json", "tokenizer_config.json", "tokenizer.json"])
+def test_the_mark_with_which_some_editors_begin_a_file(tiny_copy: Path, name: str) -> None:
+    expected = chosen(tiny_copy).texts
+    (tiny_copy / name).write_bytes(b"\xef\xbb\xbf" + (tiny_copy / name).read_bytes())
+    assert chosen(tiny_copy).texts == expected

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gemtab.chat.tokenizer import TOKENIZER_NAME
+from gemtab.chat_files.added_tokens import with_added
 from gemtab.checkpoint.missing import missing_tokenizer
 from gemtab.checkpoint.source import Files, parse_object
 from gemtab.errors import CheckpointError
@@ -48,11 +49,13 @@ def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
     where = f"{files.where}: {TOKENIZER_NAME}"
     content = parse_object(text, where)
     _check(content, where)
+    own = content["added_tokens"]
+    content["added_tokens"] = with_added(files, own, _vocabulary(content["model"]))
     beyond = {token["content"]: token["id"] for token in content["added_tokens"] if token["id"] >= size}
     _check_vocabulary(content["model"], beyond, size, where)
     _check_template(template, beyond, size, where)
     left_on = [key for key in _OF_TRAINING if content.get(key) is not None]
-    if beyond or left_on:
+    if beyond or left_on or content["added_tokens"] != sorted(own, key=lambda token: int(token["id"])):
         content |= dict.fromkeys(left_on)
         _drop(content, beyond)
         text = json.dumps(content, ensure_ascii=False)
@@ -80,10 +83,15 @@ def _check(found: Mapping[str, Any], where: str) -> None:
         )
 
 
+def _vocabulary(model: Mapping[str, Any]) -> Mapping[str, int]:
+    """Ids by ordinary token."""
+    found = model.get("vocab")
+    return found if isinstance(found, dict) else {}
+
+
 def _check_vocabulary(model: Mapping[str, Any], beyond: Mapping[str, int], size: int, where: str) -> None:
     """Raises CheckpointError where ordinary tokens have ids that the model does not have."""
-    vocabulary = model.get("vocab")
-    ids = vocabulary if isinstance(vocabulary, dict) else {}
+    ids = _vocabulary(model)
     if outside := [token for token, number in ids.items() if number >= size and token not in beyond]:
         raise CheckpointError(
             f"{where} has {len(outside)} tokens beyond the model's {size} ids, such as {outside[0]!r} of id "
@@ -93,8 +101,7 @@ def _check_vocabulary(model: Mapping[str, Any], beyond: Mapping[str, int], size:
 
 def _drop(content: dict[str, Any], beyond: Mapping[str, int]) -> None:
     content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] not in beyond]
-    vocabulary = content["model"].get("vocab")
-    if isinstance(vocabulary, dict):
+    if vocabulary := _vocabulary(content["model"]):
         kept = {token: number for token, number in vocabulary.items() if token not in beyond}
         content["model"] = {**content["model"], "vocab": kept}
 

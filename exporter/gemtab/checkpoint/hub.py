@@ -31,6 +31,7 @@ TEXTS = (
     "chat_template.json",
     "additional_chat_templates/*.jinja",
     "special_tokens_map.json",
+    "added_tokens.json",
     "processor_config.json",
     "preprocessor_config.json",
     "video_preprocessor_config.json",

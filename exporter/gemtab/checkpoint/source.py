@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,7 +42,7 @@ class Files(Protocol):
         """Chat templates beside the default one, by name."""
         ...
 
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> Iterable[str]:
         """What a user should know of the files, whatever is exported of them."""
         ...
 
@@ -66,9 +66,11 @@ def parse_object(text: str, where: str) -> dict[str, Any]:
     try:
         found = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{where} cannot be read: {error}. Download it again.") from None
+        raise CheckpointError(f"{where} cannot be read: {error}. Save it again, or download it again.") from None
     if not isinstance(found, dict):
-        raise CheckpointError(f"{where} holds {type(found).__name__}; expected a JSON object. Download it again.")
+        raise CheckpointError(
+            f"{where} holds {type(found).__name__}; expected a JSON object. Save it again, or download it again."
+        )
     return found
 
 
@@ -149,11 +151,12 @@ class FolderFiles:
         """See Files."""
         path = self._folder / name
         try:
-            text = path.read_text(encoding="utf-8")
+            # Some editors begin a file with a mark that is no JSON. In a template it is text, to transformers too.
+            text = path.read_text(encoding="utf-8-sig" if path.suffix == ".json" else "utf-8")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
+            raise CheckpointError(f"{path} cannot be read: {error}. Save it again, or download it again.") from None
         check_no_pointer(path, text)
         return text
 
