@@ -31,11 +31,16 @@ from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
+from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
+from gemtab.chat_files import ChatFiles, chat_files, model_inputs
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.adapter import check_adapter
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
+from gemtab.checkpoint.head import with_own_head
+from gemtab.checkpoint.leftovers import leftovers
+from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.source import Files, FolderFiles
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
@@ -45,14 +50,10 @@ from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
+from gemtab.model.weights import model_weights
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
-
-GENERATION_CONFIG = "generation_config.json"
-
-NEEDED_FILES = (GENERATION_CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-"""What a chat needs beside the weights, copied as it is."""
 
 Locations = dict[tuple[str, str], Location]
 
@@ -88,7 +89,7 @@ def export_bundle(
     force: replaces a bundle that is there already; any other folder is left alone.
     inputs: what the bundle is to take beside text, by default all that the model does; towers of others are left out.
     adapters: folders of LoRA adapters that are merged into the checkpoint, in this order.
-    name: what the checkpoint is called, by default as its folder is.
+    name: the checkpoint's id on a hub; without it, the checkpoint is called as its folder or file is.
     limits: what the plans may ask of a device, by default what every WebGPU device gives; slice_bytes: how much of a
     file is downloaded and checked at a time.
     Raises UsageError where context or inputs are not the model's, CheckpointError for what is wrong with the source,
@@ -98,32 +99,38 @@ def export_bundle(
     progress.begin("Reading the checkpoint", 0)
     opened = open_checkpoint(source)
     chosen = _choose(opened.spec, opened.files, weights, context, inputs, adapters)
-    spec, weights = chosen.spec, chosen.weights
+    tensors, weights = adapted(opened.tensors, adapters), chosen.weights
+    # An adapter may bring a head.
+    whole = with_own_head(opened.spec, tensors)
+    spec = replace(chosen.spec, text=replace(chosen.spec.text, tied=whole.text.tied))
     _check_patterns(spec)
-    reader = CheckpointWeights(adapted(opened.tensors, adapters), spec)
+    notes = (*chosen.notes, *leftovers(tensors, whole, model_weights(whole)))
+    reader = CheckpointWeights(tensors, spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
     check_output(out, force)
     layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
     made_of = fingerprint(source, adapters, repr([weights, layouts]))
-    described = _described(name or opened.name, opened, adapters)
+    called = opened.name if name is None else Name(name, name)
+    described = _described(called, opened, adapters)
     limits = limits or Limits()
     texts, taken = chosen.texts, chosen.inputs
-    export = _Export(texts, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
+    made = _Export(texts, notes, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
     copied = sum(len(text.encode()) for text in texts.values())
     with partial(out, made_of, [*layouts.values()], copied) as unfinished:
-        return export.write(unfinished, layouts)
+        return made.write(unfinished, layouts)
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What is exported, as far as config and options say. texts: the files that are copied."""
+    """What is exported, as far as config and options say. texts: the files that are copied; notes: see Manifest."""
 
     spec: ModelSpec
     inputs: tuple[Input, ...]
     weights: WeightFormat
     context: int
     texts: Mapping[str, str]
+    notes: tuple[str, ...]
 
 
 def check_without_weights(
@@ -154,8 +161,9 @@ def _choose(
     check_weights(spec, weights, adapters)
     for adapter in adapters:
         check_adapter(adapter)
-    texts = {name: files.text(name) for name in (CONFIG_NAME, *copied_files(spec, files, taken))}
-    return _Chosen(spec, taken, weights, choose_context(spec, context), texts)
+    beside = chat_files(files, spec, taken) if spec.assistant is None else _assistants_files(files)
+    texts = {CONFIG_NAME: files.text(CONFIG_NAME), **beside.texts}
+    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, beside.notes)
 
 
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
@@ -204,9 +212,7 @@ def choose_context(spec: ModelSpec, wanted: int | None) -> int:
 
 def choose_inputs(spec: ModelSpec, wanted: Sequence[str] | None) -> tuple[Input, ...]:
     """What the bundle takes, text always. Raises UsageError where the model does not take what is wanted."""
-    pictures: tuple[Input, ...] = ("image", "video") if spec.vision else ()
-    sound: tuple[Input, ...] = ("audio",) if spec.audio else ()
-    known: tuple[Input, ...] = ("text", *pictures, *sound)
+    known = model_inputs(spec)
     if wanted is None:
         return known
     for name in wanted:
@@ -224,17 +230,10 @@ def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
     )
 
 
-def copied_files(spec: ModelSpec, files: Files, inputs: Sequence[Input]) -> tuple[str, ...]:
-    """The checkpoint's files that a bundle has beside config and weights. An assistant has its target's tokenizer, and
-    may say how many tokens to draft."""
-    if spec.assistant is None:
-        return needed_files(inputs)
-    return (GENERATION_CONFIG,) if (files.where / GENERATION_CONFIG).exists() else ()
-
-
-def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
-    """The checkpoint's files that a chat with these inputs needs beside config and weights."""
-    return NEEDED_FILES if tuple(inputs) == ("text",) else (*NEEDED_FILES, PROCESSOR_CONFIG_NAME)
+def _assistants_files(files: Files) -> ChatFiles:
+    """An assistant has its target's tokenizer, and may say how many tokens to draft."""
+    found = files.find(GENERATION_CONFIG_NAME)
+    return ChatFiles({} if found is None else {GENERATION_CONFIG_NAME: files.text(GENERATION_CONFIG_NAME)}, ())
 
 
 def check_output(out: Path, force: bool) -> None:
@@ -268,6 +267,7 @@ class _Export:
     """One export: what of, and how. See export_bundle."""
 
     texts: Mapping[str, str]
+    notes: tuple[str, ...]
     source: Source
     spec: ModelSpec
     inputs: tuple[Input, ...]
@@ -285,7 +285,7 @@ class _Export:
         locations = self._write_graphs(out, layouts)
         plans = () if self.spec.assistant else self._compile(out, locations)
         towers = self._compile_towers(out, locations)
-        _write_texts(self.texts, out, self.weights)
+        _write_texts(self.texts, out, self.weights, self.spec.text.tied)
         manifest = with_card(out, self._manifest(out, plans, towers, self._grid(exact)))
         write_manifest(out, manifest)
         return manifest
@@ -340,6 +340,7 @@ class _Export:
             towers=towers,
             draft=self._draft(),
             no_transformers_js=_no_transformers_js(self.spec),
+            notes=self.notes,
             files=digest_files(out, files, self.slice_bytes, self.progress.advance),
         )
 
@@ -361,13 +362,16 @@ def _no_transformers_js(spec: ModelSpec) -> str | None:
     return None
 
 
-def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat) -> None:
+def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat, tied: bool) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
     if PROCESSOR_CONFIG_NAME in texts:
         _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(json.loads(texts[PROCESSOR_CONFIG_NAME])))
+    config = json.loads(texts[CONFIG_NAME])
+    if config.get("tie_word_embeddings", True) != tied:
+        config["tie_word_embeddings"] = tied  # as the tensors have it
     told = transformers_js_config(weights, _files(folder))
-    _write_json(folder / "config.json", {**json.loads(texts["config.json"]), "transformers.js_config": told})
+    _write_json(folder / CONFIG_NAME, {**config, "transformers.js_config": told})
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -378,11 +382,12 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _described(name: str, opened: Opened, adapters: Sequence[Path]) -> Source:
+def _described(name: Name, opened: Opened, adapters: Sequence[Path]) -> Source:
     """What is exported. Folders' names only: where they lie on the exporting machine is nobody's business."""
     return Source(
-        name=name,
+        name=name.text,
+        repository=name.repository,
         model_type=opened.spec.model_type,
         licence=opened.files.licence(),
-        adapters=tuple(adapter.resolve().name for adapter in adapters),
+        adapters=tuple(name_of(adapter).text for adapter in adapters),
     )
