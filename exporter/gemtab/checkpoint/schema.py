@@ -60,7 +60,7 @@ class Said(BaseModel):
         return data
 
 
-def parse(schema: type[Parsed], found: dict[str, Any], where: str, prefix: str = "") -> Parsed:
+def parse(schema: type[Parsed], found: object, where: str, prefix: str = "") -> Parsed:
     """`found` as the schema has it; raises CheckpointError that names `where`, and keys after `prefix`."""
     try:
         return schema.model_validate(found)
