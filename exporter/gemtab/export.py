@@ -32,7 +32,7 @@ from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
-from gemtab.chat_files import ChatFiles, chat_files
+from gemtab.chat_files import ChatFiles, chat_files, model_inputs
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.adapter import check_adapter
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
@@ -212,9 +212,7 @@ def choose_context(spec: ModelSpec, wanted: int | None) -> int:
 
 def choose_inputs(spec: ModelSpec, wanted: Sequence[str] | None) -> tuple[Input, ...]:
     """What the bundle takes, text always. Raises UsageError where the model does not take what is wanted."""
-    pictures: tuple[Input, ...] = ("image", "video") if spec.vision else ()
-    sound: tuple[Input, ...] = ("audio",) if spec.audio else ()
-    known: tuple[Input, ...] = ("text", *pictures, *sound)
+    known = model_inputs(spec)
     if wanted is None:
         return known
     for name in wanted:

@@ -14,13 +14,14 @@ from gemtab.bundle.manifest import MANIFEST_NAME, Draft, Grid, Manifest, PlanEnt
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
 from gemtab.bundle.plan import Plan, Program, Strict, running
-from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec, open_checkpoint
+from gemtab.chat_files import chat_files, model_inputs
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, Opened, load_spec, open_checkpoint
 from gemtab.checkpoint.config import CONFIG_NAME, read_config_file
 from gemtab.checkpoint.leftovers import leftovers
-from gemtab.checkpoint.missing import has_only_config
+from gemtab.checkpoint.missing import folder_reason, has_only_config, names_in
 from gemtab.checkpoint.naming import name_of
 from gemtab.checkpoint.source import is_config_file
-from gemtab.errors import BundleError, UsageError
+from gemtab.errors import BundleError, CheckpointError, UsageError
 from gemtab.graph import Weight
 from gemtab.model.spec import ModelSpec, TextSpec
 from gemtab.model.weights import model_weights, text_weights
@@ -123,8 +124,10 @@ def summarise(path: Path) -> BundleSummary | CheckpointSummary:
     if is_bundle(path):
         return summarise_bundle(path)
     if not (path / CONFIG_NAME).exists():
+        reason = folder_reason(names_in(path))
         raise UsageError(
-            f"{path} is neither a bundle (it has no {MANIFEST_NAME}) nor a checkpoint (it has no config.json)."
+            f"{path} is neither a bundle (it has no {MANIFEST_NAME}) nor a checkpoint (it has no config.json)"
+            + (f": {reason}" if reason else ".")
         )
     if not Checkpoint.is_in(path) and has_only_config(path):
         return summarise_config(path, path / CONFIG_NAME)
@@ -182,7 +185,7 @@ def summarise_checkpoint(path: Path) -> CheckpointSummary:
     """The summary of a checkpoint, from its config and the headers of its weight files, which are checked."""
     opened = open_checkpoint(path)
     weights = model_weights(opened.spec)
-    notes = leftovers(opened.tensors, opened.spec, weights)
+    notes = (*_notes(opened), *leftovers(opened.tensors, opened.spec, weights))
     CheckpointWeights(opened.tensors, opened.spec).check(weights)
     return _summary(opened.name.text, opened.spec, notes)
 
@@ -214,6 +217,16 @@ def _summary(name: str, spec: ModelSpec, notes: tuple[str, ...]) -> CheckpointSu
         export_bytes={format_: _stored_bytes(weights, format_) for format_ in formats},
         notes=notes,
     )
+
+
+def _notes(opened: Opened) -> tuple[str, ...]:
+    """What an export of all that the model takes would tell, or why it would be refused."""
+    if opened.spec.assistant is not None:
+        return opened.files.notes()
+    try:
+        return chat_files(opened.files, opened.spec, model_inputs(opened.spec)).notes
+    except CheckpointError as error:
+        return (*opened.files.notes(), f"An export is refused: {error}")
 
 
 def read_parity(folder: Path) -> Parity | None:

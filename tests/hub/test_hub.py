@@ -184,6 +184,7 @@ def test_a_repository_of_an_adapter(run: Run, hub: Hub, tmp_path: Path) -> None:
     adapter = hub.models["maker/adapter"] = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
+    (adapter / "README.md").write_text("Trained on tiny-gemma.")
     run("export", "maker/adapter", tmp_path / "out").refused(10, "no config.json", "adapter of peft", "--adapter")
 
 

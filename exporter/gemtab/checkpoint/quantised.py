@@ -33,18 +33,17 @@ _DEQUANTISED = ("bitsandbytes", "mxfp4")
 """Methods whose models transformers turns back into values."""
 
 
-def quantisation(config: Mapping[str, Any], text: Mapping[str, Any]) -> object:
-    """What config.json says of the weights' quantisation, of the whole model or of its text stack; None where it says
+def quantisation(config: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
+    """What config.json says of the quantisation of the whole model or of its text stack; empty where it says
     nothing."""
-    return config.get("quantization_config") or text.get("quantization_config") or _mlx(config)
+    found = config.get("quantization_config") or text.get("quantization_config") or _mlx(config)
+    return found if isinstance(found, dict) else {"quant_method": str(found)} if found else {}
 
 
-def method_of(found: object) -> str | None:
-    """The quant_method; mlx where there is none but MLX's own keys."""
-    if not isinstance(found, Mapping):
-        return None if found is None else str(found)
+def method_of(found: Mapping[str, Any]) -> str | None:
+    """The quant_method; that of bitsandbytes and MLX by their own keys, since older files of theirs do not name it."""
     method = found.get("quant_method")
-    if (method is None and found.get("load_in_4bit")) or found.get("load_in_8bit"):
+    if method is None and (found.get("load_in_4bit") or found.get("load_in_8bit")):
         return "bitsandbytes"
     return "mlx" if method is None and {"bits", "group_size"} <= found.keys() else method
 
@@ -70,6 +69,7 @@ def refusal(method: str | None, model_type: str, where: str) -> CheckpointError:
     )
 
 
-def _mlx(config: Mapping[str, Any]) -> object:
+def _mlx(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """MLX has a key of its own beside the usual one."""
     found = config.get("quantization")
-    return found if isinstance(found, Mapping) and "bits" in found else None
+    return found if isinstance(found, dict) and "bits" in found else None
