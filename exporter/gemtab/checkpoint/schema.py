@@ -60,7 +60,7 @@ class Said(BaseModel):
         return data
 
 
-def parse(schema: type[Parsed], found: dict[str, Any], where: str, prefix: str = "") -> Parsed:
+def parse(schema: type[Parsed], found: object, where: str, prefix: str = "") -> Parsed:
     """`found` as the schema has it; raises CheckpointError that names `where`, and keys after `prefix`."""
     try:
         return schema.model_validate(found)
@@ -84,9 +84,8 @@ def _wrong(item: ErrorDetails) -> str:
         case "extra_forbidden":
             return f" = {item['input']!r} is not known and could change what the model computes"
         case "multiple_of":
-            return (
-                f" = {item['input']!r}: expected a multiple of {context['multiple_of']}, which kernels read at a time"
-            )
+            unit = context["multiple_of"]
+            return f" = {item['input']!r}: expected a multiple of {unit}, as many numbers as kernels read at a time"
         case "less_than_equal":
             return f" = {item['input']!r}: expected at most {context['le']:,}"
         case _:
@@ -331,8 +330,8 @@ class VisionConfig(_TowerConfig):
     num_hidden_layers: Layers = 16
     num_attention_heads: Heads = 12
     num_key_value_heads: Heads = 12
-    # Sixteen keys and values of a head, or eight of a larger one, share workgroup memory with their scores.
-    head_dim: Annotated[int, Field(gt=0, le=224, multiple_of=4)] = 64
+    # Some keys and values of a head share workgroup memory with their scores.
+    head_dim: Annotated[int, Field(gt=0, le=128, multiple_of=4)] = 64
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     max_position_embeddings: Count = 131_072
     attention_bias: Literal[False] | None = False
