@@ -36,6 +36,7 @@ from gemtab.checkpoint.adapter import check_adapter
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
+from gemtab.checkpoint.head import with_own_head
 from gemtab.checkpoint.source import Files, FolderFiles
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
@@ -98,9 +99,11 @@ def export_bundle(
     progress.begin("Reading the checkpoint", 0)
     opened = open_checkpoint(source)
     chosen = _choose(opened.spec, opened.files, weights, context, inputs, adapters)
-    spec, weights = chosen.spec, chosen.weights
+    tensors, weights = adapted(opened.tensors, adapters), chosen.weights
+    # An adapter may bring a head.
+    spec = with_own_head(chosen.spec, tensors)
     _check_patterns(spec)
-    reader = CheckpointWeights(adapted(opened.tensors, adapters), spec)
+    reader = CheckpointWeights(tensors, spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
     check_output(out, force)
@@ -285,7 +288,7 @@ class _Export:
         locations = self._write_graphs(out, layouts)
         plans = () if self.spec.assistant else self._compile(out, locations)
         towers = self._compile_towers(out, locations)
-        _write_texts(self.texts, out, self.weights)
+        _write_texts(self.texts, out, self.weights, self.spec.text.tied)
         manifest = with_card(out, self._manifest(out, plans, towers, self._grid(exact)))
         write_manifest(out, manifest)
         return manifest
@@ -361,13 +364,16 @@ def _no_transformers_js(spec: ModelSpec) -> str | None:
     return None
 
 
-def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat) -> None:
+def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat, tied: bool) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
     if PROCESSOR_CONFIG_NAME in texts:
         _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(json.loads(texts[PROCESSOR_CONFIG_NAME])))
+    config = json.loads(texts[CONFIG_NAME])
+    if config.get("tie_word_embeddings", True) != tied:
+        config["tie_word_embeddings"] = tied  # as the tensors have it
     told = transformers_js_config(weights, _files(folder))
-    _write_json(folder / "config.json", {**json.loads(texts["config.json"]), "transformers.js_config": told})
+    _write_json(folder / CONFIG_NAME, {**config, "transformers.js_config": told})
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -62,23 +62,11 @@ _ASSISTANTS: dict[str, tuple[type[AssistantConfig], type[TextConfig]]] = {
 }
 
 
-def load_spec(folder: Path) -> ModelSpec:
-    """The spec of the checkpoint in `folder`, in either form that configs take on disk.
+def read_config(folder: Path) -> ModelSpec:
+    """The spec that the folder's config.json stands for, in either form that configs take on disk, by itself.
 
-    The text prefix comes from the tensor names where there are weights, from the model_type where there are none.
     Raises CheckpointError if config.json is missing, damaged, or asks for something that gemtab does not know.
     """
-    spec = read_config(folder)
-    if not Checkpoint.is_in(folder):
-        return spec
-    checkpoint = Checkpoint.open(folder)
-    prefix = find_text_prefix(checkpoint.names(), folder)
-    _check_one_prefix(checkpoint, prefix)
-    return spec.with_text_prefix(prefix)
-
-
-def read_config(folder: Path) -> ModelSpec:
-    """The spec that the folder's config.json stands for, by itself. Raises as load_spec does."""
     path = folder / CONFIG_NAME
     return parse_config(_read_json(path), str(path))
 
@@ -237,7 +225,7 @@ def find_text_prefix(names: list[str], folder: Path) -> str:
     return name.removesuffix(ending)
 
 
-def _check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
+def check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
     """Raises CheckpointError where a tensor under `prefix` is there under another prefix of text stacks too."""
     names = checkpoint.names()
     own = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from gemtab.checkpoint.compressed import PACKED, CompressedTensors
-from gemtab.checkpoint.config import load_spec, parse_config
+from gemtab.checkpoint.config import check_one_prefix, find_text_prefix, parse_config, read_config
 from gemtab.checkpoint.gguf import GgufChatFiles, GgufFile, GgufTensors, gguf_config
+from gemtab.checkpoint.head import with_own_head
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import ModelSpec
@@ -47,8 +48,24 @@ def open_checkpoint(path: Path) -> Opened:
     if path.is_file():
         file = GgufFile(path)
         spec = parse_config(gguf_config(file), f"{path}, as config.json")
-        return Opened(path.resolve().stem, spec, GgufTensors(file), GgufChatFiles(file))
-    return Opened(path.resolve().name, load_spec(path), _tensors(Checkpoint.open(path)), FolderFiles(path))
+        return _opened(path.resolve().stem, spec, GgufTensors(file), GgufChatFiles(file))
+    spec, checkpoint = read_config(path), Checkpoint.open(path)
+    prefix = find_text_prefix(checkpoint.names(), path)
+    check_one_prefix(checkpoint, prefix)
+    return _opened(path.resolve().name, spec.with_text_prefix(prefix), _tensors(checkpoint), FolderFiles(path))
+
+
+def _opened(name: str, spec: ModelSpec, tensors: Tensors, files: Files) -> Opened:
+    return Opened(name, with_own_head(spec, tensors), tensors, files)
+
+
+def load_spec(folder: Path) -> ModelSpec:
+    """The spec of the checkpoint in `folder`, or of the bundle there, which has no safetensors.
+
+    The text prefix and whether the head is tied come from the tensors where there are weights, from config.json where
+    there are none. Raises as open_checkpoint does.
+    """
+    return open_checkpoint(folder).spec if Checkpoint.is_in(folder) else read_config(folder)
 
 
 def _tensors(checkpoint: Checkpoint) -> Tensors:

@@ -12,6 +12,7 @@ from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.card import add_parity
 from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
+from gemtab.checkpoint.head import with_own_head
 from gemtab.errors import ParityError
 from gemtab.parity.backends import (
     Continued,
@@ -51,8 +52,9 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
     if checkpoint is not None:
         announce("Running the reference on the checkpoint")
         opened = open_checkpoint(checkpoint)
-        weights = CheckpointWeights(adapted(opened.tensors, adapters), opened.spec)
-        wanted = reference_logits(opened.spec, weights, texts)
+        tensors = adapted(opened.tensors, adapters)
+        truth = with_own_head(opened.spec, tensors)
+        wanted = reference_logits(truth, CheckpointWeights(tensors, truth), texts)
         comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted, manifest.weights)
     parity = Parity(
         gemtab=__version__,
