@@ -111,22 +111,25 @@ def export_bundle(
     made_of = fingerprint(source, adapters, repr([weights, layouts]))
     described = _described(name or opened.name, opened, adapters)
     limits = limits or Limits()
+    # Notes on tensors are added here: only now are their names known.
+    notes = chosen.notes
     texts, taken = chosen.texts, chosen.inputs
-    export = _Export(texts, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
+    made = _Export(texts, notes, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
     copied = sum(len(text.encode()) for text in texts.values())
     with partial(out, made_of, [*layouts.values()], copied) as unfinished:
-        return export.write(unfinished, layouts)
+        return made.write(unfinished, layouts)
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What is exported, as far as config and options say. texts: the files that are copied."""
+    """What is exported, as far as config and options say. texts: the files that are copied; notes: see Manifest."""
 
     spec: ModelSpec
     inputs: tuple[Input, ...]
     weights: WeightFormat
     context: int
     texts: Mapping[str, str]
+    notes: tuple[str, ...]
 
 
 def check_without_weights(
@@ -158,7 +161,7 @@ def _choose(
     for adapter in adapters:
         check_adapter(adapter)
     texts = {name: files.text(name) for name in (CONFIG_NAME, *copied_files(spec, files, taken))}
-    return _Chosen(spec, taken, weights, choose_context(spec, context), texts)
+    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, ())
 
 
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
@@ -271,6 +274,7 @@ class _Export:
     """One export: what of, and how. See export_bundle."""
 
     texts: Mapping[str, str]
+    notes: tuple[str, ...]
     source: Source
     spec: ModelSpec
     inputs: tuple[Input, ...]
@@ -343,6 +347,7 @@ class _Export:
             towers=towers,
             draft=self._draft(),
             no_transformers_js=_no_transformers_js(self.spec),
+            notes=self.notes,
             files=digest_files(out, files, self.slice_bytes, self.progress.advance),
         )
 

@@ -74,6 +74,7 @@ class BundleSummary(Strict):
     towers: dict[str, tuple[PlanSummary, ...]]
     draft: Draft | None
     no_transformers_js: str | None
+    notes: tuple[str, ...]
     parity: Parity | None
 
 
@@ -150,6 +151,7 @@ def summarise_bundle(folder: Path) -> BundleSummary:
         },
         draft=manifest.draft,
         no_transformers_js=manifest.no_transformers_js,
+        notes=manifest.notes,
         parity=read_parity(folder),
     )
 

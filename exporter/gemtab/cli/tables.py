@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from gemtab.cli.console import out, size
 from gemtab.fit import Fit
@@ -55,9 +56,15 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
         table.add_row("drafts for", _target(summary.draft.target_hidden))
     elif summary.parity is None:
         table.add_row("parity", "not verified yet: `gemtab verify`")
+    _add_notes(table, summary.notes)
     out.print(table)
     if summary.parity:
         print_parity(summary.parity)
+
+
+def _add_notes(table: Table, notes: Sequence[str]) -> None:
+    for index, note in enumerate(notes):
+        table.add_row("" if index else "note" if len(notes) == 1 else "notes", Text(note))
 
 
 def print_fit(found: Sequence[Fit], title: str) -> None:

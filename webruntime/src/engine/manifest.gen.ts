@@ -5,7 +5,8 @@ export type Expr = number | ("T" | "P" | "C") | ["+" | "-" | "*" | "ceildiv" | "
 
 /**
  * `gemtab.json`. plans: none where the bundle holds a drafter alone, which cannot answer without its target.
- * no_transformers_js: why transformers.js does not load the `onnx` folder; nothing where it does.
+ * no_transformers_js: why transformers.js does not load the `onnx` folder; nothing where it does. notes: what a user
+ * should know of the export, one thought each: what was left out, and what was taken from another place than usual.
  */
 export interface Manifest {
   format: 1;
@@ -19,6 +20,7 @@ export interface Manifest {
   towers: Towers;
   draft: Draft | null;
   no_transformers_js: string | null;
+  notes: string[];
   files: {
     [k: string]: FileEntry;
   };
@@ -440,6 +442,13 @@ export const MANIFEST_SCHEMA: Schema = {
     }
    ],
    "default": null
+  },
+  "notes": {
+   "default": [],
+   "items": {
+    "type": "string"
+   },
+   "type": "array"
   },
   "files": {
    "patternProperties": {

@@ -245,6 +245,7 @@ export function toyManifest(files: Files): Manifest {
     towers: { image: [], audio: [] },
     draft: null,
     no_transformers_js: null,
+    notes: [],
     files: Object.fromEntries([...files].map(([name, data]) => [name, fileEntry(data)])),
   };
 }
