@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from gemtab.chat import ChatTemplate, ChatTokenizer
 from gemtab.errors import BundleError
@@ -45,3 +46,35 @@ def test_a_template_that_fails_is_named(tmp_path: Path, template: str) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{}")
     with pytest.raises(BundleError, match=r"chat_template\.jinja"):
         ChatTemplate(tmp_path).render([{"role": "system", "content": "x"}])
+
+
+ASKED = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+
+GENERATION_TEMPLATES = {
+    "one role": """{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}
+{% generation %}{{ m.content + '\\n' }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}""",
+    "no white space": """{%- for m in messages -%}
+  {%- generation -%}
+  {{ loop.index }} {{ m.content }}
+  {%- endgeneration -%}
+{%- endfor -%}""",
+    "blocks are trimmed": """{% for m in messages %}
+    {% generation %}
+    {{ m.content }}
+    {% endgeneration %}
+{% endfor %}""",
+    "a scope": "{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}{{ x }}",
+    "in a macro": """{% macro turn(m) %}{% generation %}<{{ m.content }}>{% endgeneration %}{% endmacro %}
+{{ turn(messages[1]) | upper }}""",
+    "a namespace": """{% set n = namespace(i=0) %}{% for m in messages %}{% generation %}{% set n.i = n.i + 1 %}
+{% endgeneration %}{% endfor %}{{ n.i }}""",
+    "empty": "{% generation %}{% endgeneration %}{% generation %}<&>{% endgeneration %}",
+}
+
+
+@pytest.mark.parametrize("template", GENERATION_TEMPLATES.values(), ids=GENERATION_TEMPLATES)
+def test_the_tags_of_trainers_change_no_prompt(tmp_path: Path, template: str) -> None:
+    (tmp_path / "chat_template.jinja").write_text(template)
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    (expected,), _ = render_jinja_template([ASKED], chat_template=template)
+    assert ChatTemplate(tmp_path).render(ASKED, add_generation_prompt=False) == expected

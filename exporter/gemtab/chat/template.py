@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from gemtab.chat.generation_tags import GenerationTags
 from gemtab.errors import BundleError
 
 TEMPLATE_NAME = "chat_template.jinja"
@@ -56,7 +57,7 @@ def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTags, "jinja2.ext.loopcontrols"]
     )
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
