@@ -15,11 +15,13 @@ def trained(base: Path, folder: Path, seed: int, **options: Any) -> Path:
     model = get_peft_model(load_transformers(base), config)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
+        drawn = 0.1 * torch.randn(parameter.shape, generator=generator)
+        # In place, since tied adapters share their values.
         if "lora_magnitude" in name:
-            parameter.data *= 1 + 0.2 * torch.rand(parameter.shape, generator=generator)
+            parameter.data.mul_(1 + drawn)
         elif "lora_" in name:
-            parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
-        elif "modules_to_save" in name:
-            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.data.copy_(drawn)
+        elif "modules_to_save" in name or "trainable_tokens_delta" in name:
+            parameter.data.add_(drawn)
     model.save_pretrained(str(folder))
     return folder

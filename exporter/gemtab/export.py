@@ -32,11 +32,10 @@ from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
-from gemtab.checkpoint.adapter import check_adapter
+from gemtab.checkpoint.adapter import adapted_spec, adapter_notes, check_adapter
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
-from gemtab.checkpoint.head import with_own_head
 from gemtab.checkpoint.source import Files, FolderFiles
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
@@ -99,9 +98,8 @@ def export_bundle(
     progress.begin("Reading the checkpoint", 0)
     opened = open_checkpoint(source)
     chosen = _choose(opened.spec, opened.files, weights, context, inputs, adapters)
-    tensors, weights = adapted(opened.tensors, adapters), chosen.weights
-    # An adapter may bring a head.
-    spec = with_own_head(chosen.spec, tensors)
+    tensors, weights = adapted(opened.tensors, adapters, opened.spec), chosen.weights
+    spec = adapted_spec(chosen.spec, tensors)
     _check_patterns(spec)
     reader = CheckpointWeights(tensors, spec)
     for graph in _graphs(spec).values():
@@ -112,7 +110,7 @@ def export_bundle(
     described = _described(name or opened.name, opened, adapters)
     limits = limits or Limits()
     # Notes on tensors are added here: only now are their names known.
-    notes = chosen.notes
+    notes = (*chosen.notes, *adapter_notes(tensors, chosen.spec, spec))
     texts, taken = chosen.texts, chosen.inputs
     made = _Export(texts, notes, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
     copied = sum(len(text.encode()) for text in texts.values())

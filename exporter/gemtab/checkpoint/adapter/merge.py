@@ -1,0 +1,60 @@
+"""Several adapters over one checkpoint, and what they make of its spec."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gemtab.checkpoint.adapter.config import open_adapter, read_adapter_config
+from gemtab.checkpoint.adapter.tensors import PER_LAYER, AdaptedCheckpoint
+from gemtab.checkpoint.head import EMBEDDING, with_own_head
+from gemtab.checkpoint.source import load_spec
+from gemtab.checkpoint.tensors import Tensors
+from gemtab.model.spec import ModelSpec
+
+
+def adapted(base: Tensors, adapters: Sequence[Path], spec: ModelSpec | None = None) -> Tensors:
+    """`base` with all adapters merged, in this order. spec: that of the base, by default what its folder says.
+
+    Raises CheckpointError where an adapter does not fit. The merged model may need another spec: see adapted_spec.
+    """
+    if adapters and spec is None:
+        spec = load_spec(base.folder)
+    for folder in adapters:
+        assert spec is not None
+        base = AdaptedCheckpoint(base, folder, spec)
+    return base
+
+
+def adapted_spec(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
+    """`spec` as adapters leave it: with a head of its own, or a vocabulary of another size."""
+    if isinstance(tensors, AdaptedCheckpoint):
+        text, names = spec.text, set(tensors.names())
+        vocabulary = tensors.shape(spec.tensor_name(EMBEDDING))[0]
+        if (per_layer := spec.tensor_name(PER_LAYER)) in names:
+            text = replace(text, per_layer_vocabulary=tensors.shape(per_layer)[0])
+        spec = replace(spec, text=replace(text, vocabulary=vocabulary))
+    return with_own_head(spec, tensors)
+
+
+def adapter_notes(tensors: Tensors, before: ModelSpec, after: ModelSpec) -> tuple[str, ...]:
+    """What a user should know of the merge: `before` and `after` are the specs without and with the adapters."""
+    if not isinstance(tensors, AdaptedCheckpoint):
+        return ()
+    notes = list(_left_out(tensors))
+    if before.text.tied and not after.text.tied:
+        notes.append("The head is a matrix of its own: the adapters changed it and the embedding differently.")
+    if before.text.vocabulary != after.text.vocabulary:
+        notes.append(
+            f"The vocabulary has {after.text.vocabulary} tokens by the adapters; {before.text.vocabulary} before."
+        )
+    return tuple(notes)
+
+
+def _left_out(tensors: Tensors) -> tuple[str, ...]:
+    return (*_left_out(tensors.base), *tensors.notes) if isinstance(tensors, AdaptedCheckpoint) else ()
+
+
+def check_adapter(folder: Path) -> None:
+    """Raises CheckpointError where an adapter is damaged or of a kind that cannot be merged, whatever its base is."""
+    read_adapter_config(folder)
+    open_adapter(folder)
