@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gemtab.checkpoint.adapter.config import MERGE_WITH_PEFT, WEIGHTS_NAME, AdapterConfig
-from gemtab.checkpoint.adapter.names import Entry, in_base, is_of_tower, is_unused, parse
+from gemtab.checkpoint.adapter.names import Entry, Kind, in_base, is_of_tower, is_unused, parse
 from gemtab.checkpoint.head import EMBEDDING, HEAD
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
 from gemtab.errors import CheckpointError
@@ -61,6 +61,7 @@ class _Sorter:
         self._towers: list[str] = []
         self._empty: list[str] = []
         self._strange: list[str] = []
+        self._kinds: dict[str, Kind] = {}
 
     def sort(self) -> Contents:
         found = Contents()
@@ -85,7 +86,7 @@ class _Sorter:
         shape = self._file.shape(entry.key)
         if 0 not in shape:
             return False
-        if entry.kind != "copy" or self._config.saves(entry.module):
+        if self._is_trained(entry):
             raise CheckpointError(
                 f"{self._where}: {entry.key} is empty (shape {list(shape)}): DeepSpeed ZeRO-3 or FSDP had spread its "
                 "values, and they were not gathered when the adapter was saved. Save it again with the values "
@@ -110,12 +111,18 @@ class _Sorter:
             self._check_tokens(entry, rows, name)
             found.tokens[name] = Tokens(entry.key, rows)
             return
-        trained = entry.kind == "saved" or self._config.saves(entry.module) or entry.parameter == "bias"
-        place = found.saved if trained else found.copies
-        if name in place:
-            raise self._twice(entry.key, place[name])
+        place = found.saved if self._is_trained(entry) else found.copies
         self._check_whole(entry.key, name)
-        place[name] = entry.key
+        if name in place and entry.kind == self._kinds[name]:
+            raise self._twice(entry.key, place[name])
+        if name not in place or entry.kind == "plain":  # what peft loads where it wrote both
+            place[name], self._kinds[name] = entry.key, entry.kind
+
+    def _is_trained(self, entry: Entry) -> bool:
+        """Whether the tensor was trained as it is."""
+        if entry.kind == "plain":
+            return self._config.saves(entry.module) or entry.parameter == "bias"
+        return entry.kind != "base"
 
     def _resolved(self, name: str) -> str | None:
         """The base's name; None where the tensor has no place there, which is then listed."""
@@ -281,18 +288,18 @@ class _Sorter:
         notes = []
         if self._unused:
             notes.append(
-                f"Adapter {self._name}: changes of {len(set(self._unused))} key and value projections are left out: "
-                "their layers read another layer's keys and values."
+                f"Adapter {self._name}: left out are its changes of {_listed(self._unused)}: the layer reads another "
+                "layer's keys and values."
             )
         if self._towers:
             notes.append(
-                f"Adapter {self._name}: changes of {len(set(self._towers))} modules for images or audio are left out: "
-                "the checkpoint has no such modules."
+                f"Adapter {self._name}: left out are its changes of {_listed(self._towers)}: the checkpoint takes text "
+                "alone."
             )
         if self._empty:
             notes.append(
-                f"Adapter {self._name}: {_listed(self._empty)} is empty and taken from the checkpoint: it was not "
-                "trained."
+                f"Adapter {self._name}: taken from the checkpoint, since the adapter's file has an empty tensor, is "
+                f"{_listed(self._empty)}. It was not trained."
             )
         return notes
 

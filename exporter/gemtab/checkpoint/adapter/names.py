@@ -11,9 +11,9 @@ from typing import Final, Literal
 from gemtab.checkpoint.head import HEAD
 from gemtab.model.spec import ModelSpec
 
-Kind = Literal["part", "tokens", "saved", "copy"]
-"""part: of a low-rank change; tokens: rows of an embedding; saved: trained as it is; copy: the base's own tensor, or
-trained as it is, which only the config tells."""
+Kind = Literal["part", "tokens", "saved", "base", "plain"]
+"""part: of a low-rank change; tokens: rows of an embedding; saved: trained as it is; base: the base's own tensor under
+such a change; plain: either of the last two, which the config tells."""
 
 _WRAPPERS: Final = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _PART: Final = re.compile(
@@ -59,10 +59,9 @@ def parse(key: str) -> Entry | None:
         return Entry(key, "tokens", match["module"], "weight")
     if "lora_" in name:
         return None
-    saved = _SAVED.sub("", name)
-    plain = _FROZEN.sub("", saved)
-    module, _, parameter = plain.rpartition(".")
-    return Entry(key, "saved" if saved != name else "copy", module, parameter)
+    kind: Kind = "saved" if _SAVED.search(name) else "base" if _FROZEN.search(name) else "plain"
+    module, _, parameter = _FROZEN.sub("", _SAVED.sub("", name)).rpartition(".")
+    return Entry(key, kind, module, parameter)
 
 
 def in_base(name: str, spec: ModelSpec, known: set[str]) -> str | None:
