@@ -31,11 +31,14 @@ from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
+from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
+from gemtab.chat_files import ChatFiles, chat_files
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec, adapter_notes, check_adapter
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
+from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.source import Files, FolderFiles
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
@@ -48,11 +51,6 @@ from gemtab.model.towers import tower_graphs
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
-
-GENERATION_CONFIG = "generation_config.json"
-
-NEEDED_FILES = (GENERATION_CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-"""What a chat needs beside the weights, copied as it is."""
 
 Locations = dict[tuple[str, str], Location]
 
@@ -88,7 +86,7 @@ def export_bundle(
     force: replaces a bundle that is there already; any other folder is left alone.
     inputs: what the bundle is to take beside text, by default all that the model does; towers of others are left out.
     adapters: folders of LoRA adapters that are merged into the checkpoint, in this order.
-    name: what the checkpoint is called, by default as its folder is.
+    name: the checkpoint's id on a hub; without it, the checkpoint is called as its folder or file is.
     limits: what the plans may ask of a device, by default what every WebGPU device gives; slice_bytes: how much of a
     file is downloaded and checked at a time.
     Raises UsageError where context or inputs are not the model's, CheckpointError for what is wrong with the source,
@@ -107,7 +105,8 @@ def export_bundle(
     check_output(out, force)
     layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
     made_of = fingerprint(source, adapters, repr([weights, layouts]))
-    described = _described(name or opened.name, opened, adapters)
+    called = opened.name if name is None else Name(name, name)
+    described = _described(called, opened, adapters)
     limits = limits or Limits()
     # Notes on tensors are added here: only now are their names known.
     notes = (*chosen.notes, *adapter_notes(tensors, chosen.spec, spec))
@@ -158,8 +157,9 @@ def _choose(
     check_weights(spec, weights, adapters)
     for adapter in adapters:
         check_adapter(adapter)
-    texts = {name: files.text(name) for name in (CONFIG_NAME, *copied_files(spec, files, taken))}
-    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, ())
+    beside = chat_files(files, spec, taken) if spec.assistant is None else _assistants_files(files)
+    texts = {CONFIG_NAME: files.text(CONFIG_NAME), **beside.texts}
+    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, beside.notes)
 
 
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
@@ -228,17 +228,10 @@ def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
     )
 
 
-def copied_files(spec: ModelSpec, files: Files, inputs: Sequence[Input]) -> tuple[str, ...]:
-    """The checkpoint's files that a bundle has beside config and weights. An assistant has its target's tokenizer, and
-    may say how many tokens to draft."""
-    if spec.assistant is None:
-        return needed_files(inputs)
-    return (GENERATION_CONFIG,) if (files.where / GENERATION_CONFIG).exists() else ()
-
-
-def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
-    """The checkpoint's files that a chat with these inputs needs beside config and weights."""
-    return NEEDED_FILES if tuple(inputs) == ("text",) else (*NEEDED_FILES, PROCESSOR_CONFIG_NAME)
+def _assistants_files(files: Files) -> ChatFiles:
+    """An assistant has its target's tokenizer, and may say how many tokens to draft."""
+    found = files.find(GENERATION_CONFIG_NAME)
+    return ChatFiles({} if found is None else {GENERATION_CONFIG_NAME: files.text(GENERATION_CONFIG_NAME)}, ())
 
 
 def check_output(out: Path, force: bool) -> None:
@@ -387,11 +380,12 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _described(name: str, opened: Opened, adapters: Sequence[Path]) -> Source:
+def _described(name: Name, opened: Opened, adapters: Sequence[Path]) -> Source:
     """What is exported. Folders' names only: where they lie on the exporting machine is nobody's business."""
     return Source(
-        name=name,
+        name=name.text,
+        repository=name.repository,
         model_type=opened.spec.model_type,
         licence=opened.files.licence(),
-        adapters=tuple(adapter.resolve().name for adapter in adapters),
+        adapters=tuple(name_of(adapter).text for adapter in adapters),
     )

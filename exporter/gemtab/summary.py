@@ -176,7 +176,7 @@ def summarise_checkpoint(path: Path) -> CheckpointSummary:
     CheckpointWeights(opened.tensors, spec).check(weights)
     formats: tuple[WeightFormat, ...] = ("qat",) if text.codes else get_args(PlainFormat)
     return CheckpointSummary(
-        name=opened.name,
+        name=opened.name.text,
         model_type=spec.model_type,
         parameters=_parameters(weights),
         layers=len(text.layers),

@@ -57,10 +57,11 @@ class PlanEntry(Strict):
 
 
 class Source(Strict):
-    """What was exported: the checkpoint's folder or hub name, its model_type, its licence where it is known, and the
-    adapters that were merged into it, in this order."""
+    """What was exported: the checkpoint's folder or hub name, its id on a hub where that is known, its model_type, its
+    licence where it is known, and the adapters that were merged into it, in this order."""
 
     name: str
+    repository: str | None = None
     model_type: str
     licence: str | None = None
     adapters: tuple[str, ...] = ()

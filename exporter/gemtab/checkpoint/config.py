@@ -7,6 +7,7 @@ from typing import Any
 
 from gemtab.checkpoint import gemma3
 from gemtab.checkpoint.codes import TABLE_CODES
+from gemtab.checkpoint.missing import check_no_pointer, missing_config
 from gemtab.checkpoint.schema import (
     DEFAULT_ROPE,
     AssistantConfig,
@@ -242,11 +243,11 @@ def check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        check_no_pointer(path, text)
+        config = json.loads(text)
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path} is missing. A checkpoint is a folder with config.json and *.safetensors, as transformers saves it."
-        ) from None
+        raise missing_config(path.parent) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
     if not isinstance(config, dict):

@@ -26,11 +26,12 @@ export interface Manifest {
   };
 }
 /**
- * What was exported: the checkpoint's folder or hub name, its model_type, its licence where it is known, and the
- * adapters that were merged into it, in this order.
+ * What was exported: the checkpoint's folder or hub name, its id on a hub where that is known, its model_type, its
+ * licence where it is known, and the adapters that were merged into it, in this order.
  */
 export interface Source {
   name: string;
+  repository: string | null;
   model_type: string;
   licence: string | null;
   adapters: string[];
@@ -309,6 +310,17 @@ export const MANIFEST_SCHEMA: Schema = {
    "properties": {
     "name": {
      "type": "string"
+    },
+    "repository": {
+     "anyOf": [
+      {
+       "type": "string"
+      },
+      {
+       "type": "null"
+      }
+     ],
+     "default": null
     },
     "model_type": {
      "type": "string"

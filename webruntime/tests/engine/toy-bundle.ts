@@ -233,7 +233,7 @@ export function toyManifest(files: Files): Manifest {
   return {
     format: 1,
     gemtab: "0.1.0",
-    source: { name: "toy", model_type: "toy", licence: null, adapters: [] },
+    source: { name: "toy", repository: null, model_type: "toy", licence: null, adapters: [] },
     grid: null,
     weights: "f32",
     context: CONTEXT,

@@ -45,6 +45,16 @@ class GgufChatFiles:
             raise CheckpointError(f"{self.where}: a GGUF file has nothing to make {name} of.")
         return self._makers[name]()
 
+    def find(self, name: str) -> str | None:
+        """See Files."""
+        return self._makers[name]() if name in self._makers else None
+
+    def additional_templates(self) -> dict[str, str]:
+        """llama.cpp's key names other templates beside the default one."""
+        names = self._file.strings("tokenizer.chat_templates")
+        found = {name: self._file.text(f"tokenizer.chat_template.{name}") for name in names}
+        return {name: text for name, text in found.items() if text is not None}
+
     def licence(self) -> str | None:
         """The licence that the file names."""
         return self._file.general.license

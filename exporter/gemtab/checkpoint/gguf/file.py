@@ -42,6 +42,11 @@ class GgufFile:
         """The metadata at `key` as text; None where there is none."""
         return str(self._value(key)) if key in self._fields else None
 
+    def strings(self, key: str) -> list[str]:
+        """The array of strings at `key`; empty where there is none."""
+        found = self._value(key) if key in self._fields else []
+        return [str(one) for one in found] if isinstance(found, list) else []
+
     def under(self, prefix: str) -> dict[str, object]:
         """All metadata whose keys begin with `prefix`, by what follows it."""
         return {key.removeprefix(prefix): self._value(key) for key in self._fields if key.startswith(prefix)}
