@@ -27,13 +27,21 @@ def adapted(base: Tensors, adapters: Sequence[Path], spec: ModelSpec | None = No
 
 def adapted_spec(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
     """`spec` as adapters leave it: with a head of its own, or a vocabulary of another size."""
-    if isinstance(tensors, AdaptedCheckpoint):
-        text, names = spec.text, set(tensors.names())
-        vocabulary = tensors.shape(spec.tensor_name(EMBEDDING))[0]
-        if (per_layer := spec.tensor_name(PER_LAYER)) in names:
-            text = replace(text, per_layer_vocabulary=tensors.shape(per_layer)[0])
-        spec = replace(spec, text=replace(text, vocabulary=vocabulary))
-    return with_own_head(spec, tensors)
+    return with_own_head(with_vocabulary(spec, tensors), tensors)
+
+
+def with_vocabulary(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
+    """`spec` with the vocabulary that adapters leave; reads no values."""
+    if not isinstance(tensors, AdaptedCheckpoint):
+        return spec
+    text, per_layer = spec.text, spec.tensor_name(PER_LAYER)
+    vocabulary = tensors.shape(spec.tensor_name(EMBEDDING))[0]
+    rows = tensors.shape(per_layer)[0] if per_layer in tensors.names() else text.per_layer_vocabulary
+    if (vocabulary, rows) == (text.vocabulary, text.per_layer_vocabulary):
+        return spec
+    if vocabulary > rows and text.per_layer_size == 0:
+        rows = vocabulary
+    return replace(spec, text=replace(text, vocabulary=vocabulary, per_layer_vocabulary=rows))
 
 
 def adapter_notes(tensors: Tensors, before: ModelSpec, after: ModelSpec) -> tuple[str, ...]:
