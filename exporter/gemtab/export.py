@@ -158,11 +158,16 @@ def _choose(
     weights = weights or choose_weights(spec)
     check_weights(spec, weights, adapters)
     grown = with_vocabulary(spec, _promised(spec, files, adapters))
-    chosen = AdapterFiles(files, adapters, grown.text.vocabulary)
-    beside = chat_files(chosen, grown, taken) if spec.assistant is None else _assistants_files(files)
+    beside = _chats_files(files, adapters, grown, taken) if spec.assistant is None else _assistants_files(files)
     texts = {CONFIG_NAME: files.text(CONFIG_NAME), **beside.texts}
-    notes = (*chosen.notes(), *beside.notes)
-    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, notes)
+    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, beside.notes)
+
+
+def _chats_files(files: Files, adapters: Sequence[Path], spec: ModelSpec, taken: Sequence[Input]) -> ChatFiles:
+    """The files of a chat, those that adapters bring among them."""
+    chosen = AdapterFiles(files, adapters, spec.text.vocabulary)
+    found = chat_files(chosen, spec, taken)
+    return replace(found, notes=(*chosen.notes(), *found.notes))
 
 
 def _promised(spec: ModelSpec, files: Files, adapters: Sequence[Path]) -> Tensors:

@@ -141,7 +141,7 @@ def _elsewhere(_: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (lambda folder: (folder / CONFIG).unlink(), r"adapter_config\.json is missing"),
         (lambda folder: (folder / CONFIG).write_text("{"), r"adapter_config\.json cannot be used"),
         (lambda folder: (folder / CONFIG).write_text("[" * 9999), r"adapter_config\.json cannot be used"),
-        (lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"), "has adapter_model.bin alone, a pickle"),
+        (lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"), "adapter_model.bin alone, a pickle"),
         (lambda folder: (folder / WEIGHTS).unlink(), r"adapter_model\.safetensors is missing"),
         (lambda folder: (folder / WEIGHTS).write_bytes(b"0123"), "damaged or cut short"),
         (changed_tensors(_wider), "trained on another base"),
@@ -153,7 +153,8 @@ def _elsewhere(_: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     ],
     ids=[
         "kind", "prompts", "no kind", "mlx", "classifier", "biases", "tokens", "switch", "no rank", "pattern",
-        "no lengths", "rank", "no config", "config", "deep", "pickle", "no weights", "weights", "wider", "half", "unknown",
+        "no lengths", "rank", "no config", "config", "deep", "pickle", "no weights", "weights", "wider", "half",
+        "unknown",
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(base: Path, spoil: Callable[[Path], None], message: str, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """What trainers save beside an adapter: a tokenizer, and a chat template."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from tokenizers import Tokenizer
 
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME, KEY
 from gemtab.chat.template import TOKENIZER_CONFIG_NAME
@@ -14,6 +17,11 @@ from gemtab.checkpoint.source import Files, FolderFiles, read_object
 _MEANING: Final = ("normalizer", "pre_tokenizer", "decoder")
 _MARKS: Final = ("content", "special", "single_word", "lstrip", "rstrip", "normalized")
 _ROLES: Final = ("bos_token", "eos_token", "unk_token")
+_PROBES: Final = (
+    "Hello, world", "  two  spaces ", "\ttab\n\nline\r\n", "na\u00efve cafe\u0301", "\ufb01 \u3000 \u00a0x", "12345 3.14",
+    "\u65e5\u672c\u8a9e", "\U0001f469\u200d\U0001f467!", "a\u2581b", "x<bos>y", "\ufeffCamelCase_and-more",
+)  # fmt: skip
+"""Texts by which tokenizers are compared that say the same in other words."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,10 @@ class OwnFiles:
         model, other = self.tokenizer.get("model", {}), base.tokenizer.get("model", {})
         same = model.get("vocab") == other.get("vocab") and _merges(model) == _merges(other)
         same = same and self._marks() == base._marks()
-        same = same and all(self.tokenizer.get(key) == base.tokenizer.get(key) for key in _MEANING)
+        same = same and (
+            all(self.tokenizer.get(key) == base.tokenizer.get(key) for key in _MEANING)
+            or _pieces(self.tokenizer) == _pieces(base.tokenizer)
+        )
         return same and all(
             _content(self.special[role]) == _content(base.special[role])
             for role in _ROLES
@@ -73,6 +84,15 @@ def read_own(name: str, files: Files) -> OwnFiles:
 def read_adapter(folder: Path) -> OwnFiles:
     """Those of the adapter in `folder`."""
     return read_own(folder.resolve().name, FolderFiles(folder))
+
+
+def _pieces(tokenizer: Mapping[str, Any]) -> list[list[int]]:
+    """The ids of the probes; none where the tokenizer cannot be read."""
+    try:
+        pipeline = Tokenizer.from_str(json.dumps({**tokenizer, "truncation": None, "padding": None}))
+    except Exception:  # tokenizers raises plain Exception
+        return []
+    return [pipeline.encode(text, add_special_tokens=False).ids for text in _PROBES]
 
 
 def _merges(model: Mapping[str, Any]) -> list[str]:

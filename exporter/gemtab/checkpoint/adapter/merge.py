@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gemtab.checkpoint.adapter.config import open_adapter, read_adapter_config
 from gemtab.checkpoint.adapter.tensors import PER_LAYER, AdaptedCheckpoint
 from gemtab.checkpoint.head import EMBEDDING, with_own_head
 from gemtab.checkpoint.source import load_spec
@@ -60,9 +59,3 @@ def adapter_notes(tensors: Tensors, before: ModelSpec, after: ModelSpec) -> tupl
 
 def _left_out(tensors: Tensors) -> tuple[str, ...]:
     return (*_left_out(tensors.base), *tensors.notes) if isinstance(tensors, AdaptedCheckpoint) else ()
-
-
-def check_adapter(folder: Path) -> None:
-    """Raises CheckpointError where an adapter is damaged or of a kind that cannot be merged, whatever its base is."""
-    read_adapter_config(folder)
-    open_adapter(folder)
