@@ -75,6 +75,12 @@ KINDS: dict[str, tuple[str, bool, dict[str, Any]]] = {
     "tokens": ("everything", True, {"trainable_token_indices": [30, 37, 300]}),
     "tokens of both": ("everything", False, {"trainable_token_indices": {EMBEDDING: [30, 37], HEAD: [44]}}),
     "tokens of the head": ("everything", False, {"trainable_token_indices": {HEAD: [30, 37]}}),
+    "tokens of both, LoRA on the head": (
+        "bare", False, {"target_modules": [HEAD], "trainable_token_indices": [30, 37]},
+    ),
+    "patterns that overlap": (
+        "everything", True, {"rank_pattern": {"q_proj": 3, r"layers\\.1\\..*": 2}, "alpha_pattern": {"q_proj": 9}},
+    ),
     "per-layer tokens": ("everything", True, {"trainable_token_indices": {PER_LAYER: [30]}}),
     "LoRA on the per-layer table": ("everything", True, {"target_modules": [PER_LAYER]}),
     "norms": ("everything", True, {"modules_to_save": ["input_layernorm", "q_norm", "norm"]}),
@@ -145,11 +151,16 @@ def test_copies_of_what_was_not_trained_change_nothing(bases: Bases, tmp_path: P
         ("gemma3", 400, {"target_modules": [EMBEDDING]}, "auto"),
         ("base", 400, {"trainable_token_indices": [3, 399]}, True),
         ("base", 400, {"modules_to_save": [EMBEDDING, HEAD]}, "auto"),
+        ("base", 400, {"target_modules": [HEAD]}, "auto"),
+        ("base", 400, {"trainable_token_indices": {EMBEDDING: [3, 399]}}, True),
         ("everything", 377, {}, True),
         ("everything", 400, {"modules_to_save": [EMBEDDING, PER_LAYER], "ensure_weight_tying": True}, True),
     ],
-    ids=["larger", "smaller", "LoRA", "tokens", "both saved", "per-layer table larger", "per-layer table saved"],
-)
+    ids=[
+        "larger", "smaller", "LoRA", "tokens", "both saved", "head alone", "tokens by module", "per-layer table larger",
+        "per-layer table saved",
+    ],
+)  # fmt: skip
 def test_a_resized_vocabulary_is_taken(
     bases: Bases, name: str, rows: int, options: dict[str, Any], save: bool | str, tmp_path: Path
 ) -> None:
@@ -169,9 +180,10 @@ def test_a_resized_vocabulary_is_taken(
     [
         ("base", {"modules_to_save": [EMBEDDING]}, "auto", "resized to 400 tokens .*but lm_head.weight has 384 rows"),
         ("everything", {}, True, "but model.language_model.embed_tokens_per_layer.weight has 384 rows"),
+        ("base", {"target_modules": [HEAD], "trainable_token_indices": [3]}, False, "does not have the other rows"),
         ("base", {"trainable_token_indices": [399]}, False, "token 399 was trained, but .* has 384 rows"),
     ],
-    ids=["head", "per-layer table", "tokens"],
+    ids=["head", "per-layer table", "LoRA on the head", "tokens"],
 )
 def test_a_table_that_was_not_saved_is_named(
     bases: Bases, name: str, options: dict[str, Any], save: bool | str, message: str, tmp_path: Path

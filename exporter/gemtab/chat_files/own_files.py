@@ -18,7 +18,8 @@ _MEANING: Final = ("normalizer", "pre_tokenizer", "decoder")
 _MARKS: Final = ("content", "special", "single_word", "lstrip", "rstrip", "normalized")
 _ROLES: Final = ("bos_token", "eos_token", "unk_token")
 _PROBES: Final = (
-    "Hello, world", "  two  spaces ", "\ttab\n\nline\r\n", "na\u00efve cafe\u0301", "\ufb01 \u3000 \u00a0x", "12345 3.14",
+    "Hello, world",
+    "  two  spaces ", "\ttab\n\nline\r\n", "na\u00efve cafe\u0301", "\ufb01 \u3000 \u00a0x", "12345 3.14",
     "\u65e5\u672c\u8a9e", "\U0001f469\u200d\U0001f467!", "a\u2581b", "x<bos>y", "\ufeffCamelCase_and-more",
 )  # fmt: skip
 """Texts by which tokenizers are compared that say the same in other words."""

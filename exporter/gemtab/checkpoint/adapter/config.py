@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -49,6 +49,7 @@ _HARMLESS: Final = {
 
 _CLASSIFIERS: Final = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION")
 
+Value = TypeVar("Value", int, float)
 Rank = Annotated[int, Field(gt=0)]
 
 
@@ -88,14 +89,16 @@ class AdapterConfig(BaseModel):
         """What the adapter calls its base."""
         return str((self.model_extra or {}).get("base_model_name_or_path") or "not named")
 
-    def rank(self, target: str) -> int:
-        """The rank of what changes `target`, a module or parameter by the adapter's own name."""
-        return int(_by_pattern(self.rank_pattern, target, self.r))
+    def rank(self, target: str, found: int) -> int:
+        """The rank of what changes `target`, a module or parameter by the adapter's own name: the one that its tensors
+        have, where any pattern says so. peft sorts patterns when it saves them, so that the first is not the first of
+        the training."""
+        ranks = _by_patterns(self.rank_pattern, target) or [self.r]
+        return found if found in ranks else int(ranks[0])
 
-    def scaling(self, target: str) -> float:
+    def scaling(self, target: str, rank: int) -> float:
         """What B A is multiplied by."""
-        rank = self.rank(target)
-        alpha = _by_pattern(self.alpha_pattern, target, self.lora_alpha)
+        alpha = (_by_patterns(self.alpha_pattern, target) or [self.lora_alpha])[0]
         return alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
     def saves(self, module: str) -> bool:
@@ -107,12 +110,13 @@ class AdapterConfig(BaseModel):
         found = self.trainable_token_indices
         if not isinstance(found, dict):
             return found
-        return next((rows for name, rows in found.items() if f".{module}".endswith(f".{name}")), ())
+        inside = (rows for name, rows in found.items() if _is_end(name, module) or _is_end(module, name))
+        return next(inside, ())
 
     def target(self, module: str, parameter: str) -> str:
         """What patterns are matched with: the module's name, or the parameter's where that is the target."""
         name = f"{module}.{parameter}"
-        return name if any(f".{name}".endswith(f".{each}") for each in self.target_parameters) else module
+        return name if any(_is_end(each, name) for each in self.target_parameters) else module
 
 
 def read_adapter_config(folder: Path) -> AdapterConfig:
@@ -210,6 +214,10 @@ def _check_settings(content: Mapping[str, Any], path: Path) -> None:
             )
 
 
-def _by_pattern(patterns: Mapping[str, float], target: str, default: float) -> float:
-    """The value of the first pattern that is the target's name or its end: patterns are regular expressions."""
-    return next((value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", target)), default)
+def _is_end(name: str, whole: str) -> bool:
+    return f".{whole}".endswith(f".{name}")
+
+
+def _by_patterns(patterns: Mapping[str, Value], target: str) -> list[Value]:
+    """The values of the patterns that are the target's name or its end: patterns are regular expressions."""
+    return [value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", target)]

@@ -108,6 +108,8 @@ class _Sorter:
             return
         if entry.kind == "tokens":
             rows = self._config.token_indices(entry.module)
+            if not rows and name == HEAD:  # tied, and saved beside the embedding's
+                rows = self._config.token_indices(EMBEDDING.removesuffix(".weight"))
             self._check_tokens(entry, rows, name)
             found.tokens[name] = Tokens(entry.key, rows)
             return
@@ -153,8 +155,14 @@ class _Sorter:
         if name in found.parts:
             raise self._twice(next(iter(keys.values())), next(iter(found.parts[name].keys.values())))
         shape = self._shape(name, found)
-        self._check_parts(keys, self._expected(keys, shape, self._config.rank(target)), name, target)
-        found.parts[name] = Parts(keys, self._config.scaling(target), shape[0] if experts else 0)
+        rank = self._config.rank(target, self._found_rank(keys) // (shape[0] if experts else 1))
+        self._check_parts(keys, self._expected(keys, shape, rank), name, target, rank)
+        found.parts[name] = Parts(keys, self._config.scaling(target, rank), shape[0] if experts else 0)
+
+    def _found_rank(self, keys: Mapping[str, str]) -> int:
+        """The first size of the part that has the rank there; 0 where there is none."""
+        shape = next((self._file.shape(key) for part, key in keys.items() if part.endswith("_A")), ())
+        return shape[0] if shape else 0
 
     def _parameter(self, keys: Mapping[str, str], resolved: Sequence[tuple[str, str]]) -> tuple[str, str]:
         """Which of the experts' parameters the parts change: their shapes tell, no matter in which order peft wrapped
@@ -195,7 +203,7 @@ class _Sorter:
         return expected | ({"lora_magnitude_vector": lengths} if self._config.use_dora else {})
 
     def _check_parts(
-        self, keys: Mapping[str, str], expected: Mapping[str, tuple[int, ...]], name: str, target: str
+        self, keys: Mapping[str, str], expected: Mapping[str, tuple[int, ...]], name: str, target: str, rank: int
     ) -> None:
         if keys.keys() != expected.keys():
             raise CheckpointError(
@@ -210,18 +218,20 @@ class _Sorter:
                     f"{MERGE_WITH_PEFT}"
                 )
             if found != wanted:
-                raise self._misfit(keys[part], found, name, wanted, target)
+                raise self._misfit(part, keys[part], name, wanted, f"The rank of {target} is {rank}")
 
-    def _misfit(self, key: str, found: Sequence[int], name: str, wanted: Sequence[int], target: str) -> CheckpointError:
-        """Why a part does not fit: its rank is not the config's, or its base is not this one."""
-        is_first = key.find("lora_A") >= 0 or key.find("lora_embedding_A") >= 0
-        at = 0 if is_first else 1
+    def _misfit(self, part: str, key: str, name: str, wanted: Sequence[int], rank: str) -> CheckpointError:
+        """Why a part does not fit: its rank is not the config's, the vocabulary was resized, or its base is not this
+        one."""
+        found, at = self._file.shape(key), 0 if part.endswith("_A") else 1
         start = f"{self._where}: {key} has the shape {list(found)}, but {name} of {self._base.folder} and "
         start += f"adapter_config.json ask for {list(wanted)}. "
         if len(found) > at and found[at] != wanted[at]:
+            return CheckpointError(f"{start}{rank} by adapter_config.json: the two files are not of the same adapter.")
+        if name in (HEAD, self._spec.tensor_name(EMBEDDING)) and part in ("lora_B", "lora_embedding_A"):
             return CheckpointError(
-                f"{start}The rank of {target} is {self._config.rank(target)} by adapter_config.json: the two files are "
-                "not of the same adapter."
+                f"{start}The vocabulary was resized, and the adapter does not have the other rows. Save it again with "
+                "save_embedding_layers=True, or merge it where it was trained and export the result."
             )
         return CheckpointError(f"{start}The adapter was trained on another base ({self._config.base_name}?).")
 

@@ -82,11 +82,7 @@ class AdaptedCheckpoint:
         if change is None:
             return self.base.read_rows(name, start, stop)
         rows = self._unchanged(name, start, stop)
-        if change.parts:
-            rows = self._low_rank(name, change.parts).rows(rows, start)
-        if change.tokens:
-            rows = self._with_tokens(change.tokens, rows, start)
-        return rows
+        return self._low_rank(name, change.parts).rows(rows, start) if change.parts else rows
 
     def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> Planes | None:
         """The base's planes of the rows where it has them, and the adapter leaves the tensor alone."""
@@ -105,10 +101,18 @@ class AdaptedCheckpoint:
             changes[name] = _Change(name, *found, contents.parts.get(name), contents.tokens.get(name))
         embedding = self._spec.tensor_name(EMBEDDING)
         if self._spec.text.tied and (embedding in changes or HEAD in changes):
+            self._share_copy(changes, embedding)
             head = self._tied_head(changes, embedding)
             if HEAD in self.base.names() or head != changes.get(embedding, _Change(embedding)):
                 return {**changes, HEAD: head}
         return changes
+
+    def _share_copy(self, changes: dict[str, _Change], embedding: str) -> None:
+        """A copy of the tied tensor that has other rows, saved with the head alone, is the embedding's too."""
+        copy = changes[HEAD].copy if HEAD in changes else None
+        table = changes.get(embedding, _Change(embedding))
+        if copy and not (table.copy or table.saved) and self._file.shape(copy) != self.base.shape(embedding):
+            changes[embedding] = replace(table, copy=copy)
 
     def _tied_head(self, changes: dict[str, _Change], embedding: str) -> _Change:
         """What happens to the head of a model that was trained with one tensor for head and embedding: of what happens
@@ -121,29 +125,32 @@ class AdaptedCheckpoint:
     def _check_vocabulary(self) -> None:
         """Raises CheckpointError where the adapter resized one of the tables alone."""
         embedding, per_layer = map(self._spec.tensor_name, (EMBEDDING, PER_LAYER))
-        if embedding not in self._changes:
+        if not self._changes.keys() & {embedding, HEAD}:
             return
-        rows = self.shape(embedding)[0]
         names = set(self.names())
-        if HEAD in names and self.shape(HEAD)[0] != rows:
-            raise self._resized(embedding, rows, HEAD, "lm_head")
-        if per_layer in names and self.shape(per_layer)[0] < rows:
-            raise self._resized(embedding, rows, per_layer, "embed_tokens_per_layer")
+        if HEAD in names and self.shape(HEAD)[0] != self.shape(embedding)[0]:
+            of_base = embedding if embedding not in self._changes else HEAD
+            raise self._resized(HEAD if of_base == embedding else embedding, of_base)
+        if per_layer in names and self.shape(per_layer)[0] < self.shape(embedding)[0]:
+            raise self._resized(embedding, per_layer)
 
-    def _resized(self, embedding: str, rows: int, other: str, module: str) -> CheckpointError:
+    def _resized(self, one: str, other: str) -> CheckpointError:
+        module = other.removesuffix(".weight").rsplit(".", 1)[-1]
         return CheckpointError(
-            f"{self.adapter / WEIGHTS_NAME}: the vocabulary was resized to {rows} tokens ({embedding}), but {other} "
-            f"has {self.shape(other)[0]} rows, and the adapter does not have the others. Save it again with "
+            f"{self.adapter / WEIGHTS_NAME}: the vocabulary was resized to {self.shape(one)[0]} tokens ({one}), but "
+            f"{other} has {self.shape(other)[0]} rows, and the adapter does not have the others. Save it again with "
             f"{module} in modules_to_save, or merge it where it was trained and export the result."
         )
 
     def _unchanged(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """The rows before what is computed."""
+        """The rows that a low-rank change is added to: with trained tokens, as where peft wraps both around a head."""
         change = self._changes[name]
         key = change.saved or change.copy
         if key is None or (change.saved is None and self._is_copy(change, key)):
-            return self.base.read_rows(change.base, start, stop)
-        return self._finite(key, self._file.read_rows(key, start, stop))
+            rows = self.base.read_rows(change.base, start, stop)
+        else:
+            rows = self._finite(key, self._file.read_rows(key, start, stop))
+        return self._with_tokens(change.tokens, rows, start) if change.tokens else rows
 
     def _is_copy(self, change: _Change, key: str) -> bool:
         """Whether the file's copy says nothing: it equals the checkpoint's tensor, which adapters before this one may
