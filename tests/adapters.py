@@ -19,9 +19,9 @@ def trained(base: Path, folder: Path, seed: int, **options: Any) -> Path:
 def trained_model(model: PreTrainedModel, seed: int, **options: Any) -> PeftModel:
     """The model with an adapter of random values, as if it had been trained."""
     config = LoraConfig(r=options.pop("r", 4), lora_alpha=options.pop("lora_alpha", 6), **options)
-    model = get_peft_model(model, config)
+    adapted: PeftModel = get_peft_model(model, config)
     generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
+    for name, parameter in adapted.named_parameters():
         drawn = 0.1 * torch.randn(parameter.shape, generator=generator)
         # In place, since tied adapters share their values.
         if "lora_magnitude" in name:
@@ -30,4 +30,5 @@ def trained_model(model: PreTrainedModel, seed: int, **options: Any) -> PeftMode
             parameter.data.copy_(drawn)
         elif "modules_to_save" in name or "trainable_tokens_delta" in name:
             parameter.data.add_(drawn)
-    return model.eval()
+    adapted.eval()
+    return adapted

@@ -328,7 +328,8 @@ def test_initialisations_that_change_the_base_are_refused(
 @pytest.mark.parametrize("start", ["pissa", "olora"])
 def test_converted_adapters_give_the_trained_model(bases: Bases, start: str, tmp_path: Path) -> None:
     """peft's conversion to a plain LoRA needs the adapter as it was before training."""
-    base, options = bases("everything"), {"target_modules": ["q_proj"], "init_lora_weights": start}
+    base = bases("everything")
+    options: dict[str, Any] = {"target_modules": ["q_proj"], "init_lora_weights": start}
 
     model = get_peft_model(load_transformers(base), LoraConfig(r=4, lora_alpha=6, **options))
     model.peft_config["default"].init_lora_weights = True

@@ -123,8 +123,9 @@ class AdapterFiles:
         """The ids that end the base's answers."""
         config = read_object(self._files, CONFIG_NAME) or {}
         places = (read_object(self._files, GENERATION_CONFIG_NAME) or {}, config, config.get("text_config") or {})
-        found = next((place[KEY] for place in places if place.get(KEY) is not None), [])
-        return found if isinstance(found, list) else [found]
+        found = next((place[KEY] for place in places if place.get(KEY) is not None), None)
+        listed: list[int] = found if isinstance(found, list) else [] if found is None else [found]
+        return listed
 
     def _added_ends(self) -> list[int]:
         """The ids that end an answer by adapters alone."""

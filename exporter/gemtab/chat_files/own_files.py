@@ -46,7 +46,7 @@ class OwnFiles:
         """The ids that end an answer, as tokenizer and generation_config.json say."""
         found = (read_object(self.files, GENERATION_CONFIG_NAME) or {}).get(KEY)
         listed = found if isinstance(found, list) else [found]
-        roles = {token: number for number, token in self.tokens.items()}
+        roles: dict[object, int] = {token: number for number, token in self.tokens.items()}
         return [one for one in (roles.get(_content(self.special.get("eos_token"))), *listed) if isinstance(one, int)]
 
     def writes_as(self, base: "OwnFiles") -> bool:

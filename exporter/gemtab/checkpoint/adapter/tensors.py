@@ -97,8 +97,8 @@ class AdaptedCheckpoint:
         """What changes, by the name of the tensor."""
         changes: dict[str, _Change] = {}
         for name in {*contents.saved, *contents.copies, *contents.parts, *contents.tokens}:
-            found = (each.get(name) for each in (contents.saved, contents.copies))
-            changes[name] = _Change(name, *found, contents.parts.get(name), contents.tokens.get(name))
+            saved, copy = contents.saved.get(name), contents.copies.get(name)
+            changes[name] = _Change(name, saved, copy, contents.parts.get(name), contents.tokens.get(name))
         embedding = self._spec.tensor_name(EMBEDDING)
         if self._spec.text.tied and (embedding in changes or HEAD in changes):
             self._share_copy(changes, embedding)
