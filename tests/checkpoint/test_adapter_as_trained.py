@@ -126,6 +126,14 @@ def test_an_own_head_is_said(bases: Bases, tmp_path: Path) -> None:
     assert notes == ("The head is a matrix of its own: the adapters changed it and the embedding differently.",)
 
 
+def test_a_spec_from_before_an_adapter_is_refused(bases: Bases, tmp_path: Path) -> None:
+    """Its tied head would not be the trained one."""
+    adapter = trained(bases("everything"), tmp_path, 1, target_modules=[EMBEDDING])
+    before = load_spec(bases("everything"))
+    with pytest.raises(CheckpointError, match=r"differs from the embedding.*adapted_spec"):
+        CheckpointWeights(adapted(Checkpoint.open(bases("everything")), [adapter], before), before)
+
+
 def test_copies_of_what_was_not_trained_change_nothing(bases: Bases, tmp_path: Path) -> None:
     """save_embedding_layers=True saves both tables of a model that tied them. The copies of a second adapter do not
     undo what the first one trained."""

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from gemtab.checkpoint.adapter.tensors import PER_LAYER, AdaptedCheckpoint
 from gemtab.checkpoint.head import EMBEDDING, with_own_head
-from gemtab.checkpoint.source import load_spec
+from gemtab.checkpoint.source import open_checkpoint
 from gemtab.checkpoint.tensors import Tensors
 from gemtab.model.spec import ModelSpec
 
 
 def adapted(base: Tensors, adapters: Sequence[Path], spec: ModelSpec | None = None) -> Tensors:
-    """`base` with all adapters merged, in this order. spec: that of the base, by default what its folder says.
+    """`base` with all adapters merged, in this order. spec: that of the base, by default as its folder or file says.
 
     Raises CheckpointError where an adapter does not fit. The merged model may need another spec: see adapted_spec.
     """
     if adapters and spec is None:
-        spec = load_spec(base.folder)
+        spec = open_checkpoint(base.folder).spec
     for folder in adapters:
         assert spec is not None
         base = AdaptedCheckpoint(base, folder, spec)
