@@ -32,12 +32,13 @@ from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
-from gemtab.chat_files import AdapterFiles, ChatFiles, chat_files
+from gemtab.chat_files import AdapterFiles, ChatFiles, chat_files, model_inputs
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec, adapter_notes, with_vocabulary
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
+from gemtab.checkpoint.leftovers import leftovers
 from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.promised import PromisedTensors
 from gemtab.checkpoint.source import Files, FolderFiles
@@ -50,6 +51,7 @@ from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec, TextSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
+from gemtab.model.weights import model_weights
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
@@ -99,8 +101,14 @@ def export_bundle(
     opened = open_checkpoint(source)
     chosen = _choose(opened.spec, opened.files, weights, context, inputs, adapters)
     tensors, weights = adapted(opened.tensors, adapters, opened.spec), chosen.weights
-    spec = adapted_spec(chosen.spec, tensors)
+    whole = adapted_spec(opened.spec, tensors)
+    spec = replace(chosen.spec, text=_sized_as(chosen.spec.text, whole.text))
     _check_patterns(spec)
+    notes = (
+        *chosen.notes,
+        *leftovers(tensors, whole, model_weights(whole)),
+        *adapter_notes(tensors, opened.spec, whole),
+    )
     reader = CheckpointWeights(tensors, spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
@@ -110,8 +118,6 @@ def export_bundle(
     called = opened.name if name is None else Name(name, name)
     described = _described(called, opened, adapters)
     limits = limits or Limits()
-    # Notes on tensors are added here: only now are their names known.
-    notes = (*chosen.notes, *adapter_notes(tensors, chosen.spec, spec))
     texts, taken = chosen.texts, chosen.inputs
     made = _Export(texts, notes, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
     copied = sum(len(text.encode()) for text in texts.values())
@@ -165,9 +171,7 @@ def _choose(
 
 def _chats_files(files: Files, adapters: Sequence[Path], spec: ModelSpec, taken: Sequence[Input]) -> ChatFiles:
     """The files of a chat, those that adapters bring among them."""
-    chosen = AdapterFiles(files, adapters, spec.text.vocabulary)
-    found = chat_files(chosen, spec, taken)
-    return replace(found, notes=(*chosen.notes(), *found.notes))
+    return chat_files(AdapterFiles(files, adapters, spec.text.vocabulary), spec, taken)
 
 
 def _promised(spec: ModelSpec, files: Files, adapters: Sequence[Path]) -> Tensors:
@@ -175,8 +179,13 @@ def _promised(spec: ModelSpec, files: Files, adapters: Sequence[Path]) -> Tensor
     Raises CheckpointError as `adapted` does."""
     if not adapters:
         return PromisedTensors((), spec, files.where)
-    weights = [weight for graph in _graphs(spec).values() for weight in graph.weights()]
-    return adapted(PromisedTensors(weights, spec, files.where), adapters, spec)
+    return adapted(PromisedTensors(model_weights(spec), spec, files.where), adapters, spec)
+
+
+def _sized_as(text: TextSpec, adapted_text: TextSpec) -> TextSpec:
+    """The text stack, limited to some inputs, as adapters leave it."""
+    sizes = {name: getattr(adapted_text, name) for name in ("vocabulary", "per_layer_vocabulary", "tied")}
+    return replace(text, **sizes)
 
 
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
@@ -225,9 +234,7 @@ def choose_context(spec: ModelSpec, wanted: int | None) -> int:
 
 def choose_inputs(spec: ModelSpec, wanted: Sequence[str] | None) -> tuple[Input, ...]:
     """What the bundle takes, text always. Raises UsageError where the model does not take what is wanted."""
-    pictures: tuple[Input, ...] = ("image", "video") if spec.vision else ()
-    sound: tuple[Input, ...] = ("audio",) if spec.audio else ()
-    known: tuple[Input, ...] = ("text", *pictures, *sound)
+    known = model_inputs(spec)
     if wanted is None:
         return known
     for name in wanted:

@@ -1,6 +1,8 @@
 """`gemtab export`: what it makes, and what it leaves alone."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -154,10 +156,35 @@ def test_inputs_that_this_model_does_not_take_are_wrong_use(gemtab: Gemtab, chec
     gemtab("export", checkpoint, tmp_path / "out", "--inputs", "audio").refused(2, "text, image, video", "'audio'")
 
 
-def test_a_model_that_sees_needs_its_processors_config(gemtab: Gemtab, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_model_that_sees_says_where_its_processors_settings_are_from(
+    gemtab: Gemtab, checkpoint: Path, tmp_path: Path
+) -> None:
     (checkpoint / "processor_config.json").unlink()
-    gemtab("export", checkpoint, tmp_path / "out").refused(3, "processor_config.json is missing")
-    assert gemtab("export", checkpoint, tmp_path / "out", "--inputs", "text").code == 0
+    ended = gemtab("export", checkpoint, tmp_path / "out")
+    assert ended.code == 0, ended.err
+    told = "processor_config.json says nothing of image, video, audio: the published models' settings are taken."
+    assert told in " ".join(ended.out.split()) and "--inputs text" in ended.out
+    assert told in " ".join(gemtab("inspect", tmp_path / "out").out.split())
+    assert told in read_manifest(tmp_path / "out").notes[0]
+    assert gemtab("export", checkpoint, tmp_path / "text", "--inputs", "text").code == 0
+    assert read_manifest(tmp_path / "text").notes == ()
+
+
+def test_what_is_printed_can_be_copied_into_a_shell(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "my [b]model & <co>", tmp_path / "it's $HOME"
+    source.symlink_to(tiny)
+    ended = gemtab("export", source, out)
+    assert ended.code == 0, ended.err
+    verify, serve = re.findall(r"`(.*?)`[,.]", ended.out.strip().splitlines()[-1])
+    assert shlex.split(verify) == ["gemtab", "verify", str(out), "--checkpoint", str(source)]
+    assert shlex.split(serve) == ["gemtab", "serve", str(out)]
+    assert "my [b]model & <co>" in ended.out
+    assert read_manifest(out).source.name == "my [b]model & <co>"
+    assert "my [b]model & <co>" in gemtab("inspect", out).out
+    printed = [shlex.split(line) for line in gemtab("publish", out).out.splitlines() if line.startswith("    ")]
+    assert ["rsync", "-a", "--delete", f"{out}/", "user@host:/var/www/bundles/it's $HOME/"] in printed
+    assert ["gemtab", "publish", str(out), "--to", "user/it-s-HOME"] in printed
+    gemtab("inspect", tmp_path / "no [b]where").refused(2, "no [b]where")
 
 
 def test_the_context_is_what_was_asked_for(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:

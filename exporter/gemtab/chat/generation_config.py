@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from gemtab.errors import BundleError
 
@@ -38,7 +38,7 @@ def read_generation_config(folder: Path) -> GenerationConfig:
     return GenerationConfig(stop, int(_number(config, "top_k", 0, path)), _number(config, "top_p", 1.0, path))
 
 
-def _is_id(found: object) -> bool:
+def _is_id(found: object) -> TypeGuard[int]:
     return isinstance(found, int) and not isinstance(found, bool) and found >= 0
 
 

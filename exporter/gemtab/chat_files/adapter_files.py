@@ -68,8 +68,11 @@ class AdapterFiles:
         """See Files."""
         return self._files.licence()
 
-    def notes(self) -> Iterator[str]:
-        """What is taken from adapters, in words."""
+    def notes(self) -> tuple[str, ...]:
+        """See Files; and what is taken from adapters."""
+        return (*self._files.notes(), *self._taken())
+
+    def _taken(self) -> Iterator[str]:
         if self._template:
             others = [each.name for each in self._adapters if _is_another(each.template, self._template.template)]
             left = f" {', '.join(others)} learned with another one, which is left out." if any(others) else ""

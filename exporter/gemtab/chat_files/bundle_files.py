@@ -30,6 +30,13 @@ class ChatFiles:
     notes: tuple[str, ...]
 
 
+def model_inputs(spec: ModelSpec) -> tuple[Input, ...]:
+    """All that the model takes, text always."""
+    seen: tuple[Input, ...] = ("image", "video") if spec.vision else ()
+    heard: tuple[Input, ...] = ("audio",) if spec.audio else ()
+    return ("text", *seen, *heard)
+
+
 def chat_files(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> ChatFiles:
     """The files of a chat that takes `inputs` with the model `spec`. A text is the checkpoint's own, byte for byte,
     where nothing in it has to change.
@@ -47,7 +54,7 @@ def chat_files(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> ChatFi
         TOKENIZER_CONFIG_NAME: _as_it_is_or_written(files, TOKENIZER_CONFIG_NAME, special),
         GENERATION_CONFIG_NAME: _as_it_is_or_written(files, GENERATION_CONFIG_NAME, generation),
     }
-    notes = (*template.notes, *tokenizer.notes, *told_of_special, *told_of_ends)
+    notes = (*files.notes(), *template.notes, *tokenizer.notes, *told_of_special, *told_of_ends)
     if tuple(inputs) == ("text",):
         return ChatFiles(texts, notes)
     processor, told_of_media = processor_config(files, spec, inputs)
@@ -57,6 +64,6 @@ def chat_files(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> ChatFi
 
 def _as_it_is_or_written(files: Files, name: str, content: Mapping[str, Any]) -> str:
     """The text of the checkpoint's file where it says the same, else `content` as JSON."""
-    if read_object(files, name) == content:
+    if json.dumps(read_object(files, name)) == json.dumps(content):  # 64.0 equals 64, but is not the same text
         return files.text(name)
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,6 +1,6 @@
 """Where answers end, by generation_config.json, else config.json, else the tokenizer; how its authors sample."""
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +13,7 @@ from gemtab.errors import CheckpointError
 TURN_ENDS = ("<turn|>", "<end_of_turn>")
 """Tokens by which Gemma's templates close a turn."""
 
-_LIMITS = {"temperature": (0.0, math.inf), "top_k": (0, 2**31 - 1), "top_p": (0.0, 1.0)}
+_LIMITS = {"temperature": (0.0, sys.float_info.max), "top_k": (0, 2**31 - 1), "top_p": (0.0, 1.0)}
 FROM_MODEL = "_from_model_config"
 """transformers' mark of a file that it made of config.json. The mark is not true of a file that names other ends."""
 
@@ -90,7 +90,7 @@ def _sampling(given: Mapping[str, Any], where: str) -> dict[str, Any]:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise CheckpointError(f"{where}: {name} is {value!r}; expected a number from {least} to {most}.")
+            raise CheckpointError(f"{where}: {name} is {value!r}; expected a number from {least:g} to {most:g}.")
         if name == "top_k" and value != int(value):
             raise CheckpointError(f"{where}: {name} is {value!r}; expected a whole number.")
         found[name] = int(value) if name == "top_k" else value

@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from jinja2 import Environment, TemplateError, TemplateSyntaxError
+
+from gemtab.chat.generation_tags import GenerationTags
 from gemtab.chat.template import TEMPLATE_NAME, TOKENIZER_CONFIG_NAME
 from gemtab.checkpoint.source import Files, read_object
 from gemtab.errors import CheckpointError
@@ -46,7 +49,16 @@ def find_template(files: Files) -> FoundTemplate:
             f"{files.where}: {chosen} has the chat templates {', '.join(sorted(named))}, and none called {DEFAULT}, "
             f"which a chat needs. Put the one that is meant into {TEMPLATE_NAME} there."
         )
+    _check_syntax(named[DEFAULT], f"{files.where}: the chat template of {chosen}")
     return FoundTemplate(named[DEFAULT], tuple(_notes(chosen, places)))
+
+
+def _check_syntax(text: str, where: str) -> None:
+    try:
+        Environment(extensions=[GenerationTags, "jinja2.ext.loopcontrols"]).parse(text)
+    except TemplateError as error:
+        line = f" (line {error.lineno})" if isinstance(error, TemplateSyntaxError) else ""
+        raise CheckpointError(f"{where} cannot be read{line}: {error}. Correct it there.") from None
 
 
 def _notes(chosen: str, places: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

@@ -13,6 +13,8 @@ SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
+BUNDLE_MARK = "gemtab.json"
+_SNAPSHOT = re.compile(r"snapshots/[0-9a-f]{40}")
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 _PICKLED = re.compile(r"(pytorch_model|consolidated).*\.(bin|pt|pth)")
 _TRAINERS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
@@ -54,6 +56,11 @@ def missing_weights(folder: Path) -> CheckpointError:
     return CheckpointError(f"{folder} has no {SINGLE_NAME}, which gemtab reads: {reason}")
 
 
+def has_only_config(folder: Path) -> bool:
+    """Whether nothing in the folder looks like weights, whole, in part or of another program."""
+    return weights_reason(names_in(folder)) is None
+
+
 def missing_config(folder: Path) -> CheckpointError:
     """The error for a folder that has no config.json."""
     reason = folder_reason(names_in(folder))
@@ -77,6 +84,18 @@ def missing_tokenizer(folder: Path) -> CheckpointError:
     )
 
 
+def not_a_gguf(path: Path) -> str | None:
+    """What to do with a file that is no GGUF file; None where it is one, or may be a damaged one."""
+    with path.open("rb") as file:
+        if file.read(4) == b"GGUF":
+            return None
+    if path.suffix in (".safetensors", ".bin", ".pt", ".pth"):
+        return f"Give the folder that it lies in, with config.json: {path.parent}."
+    if path.suffix in (".zip", ".gz", ".tgz", ".tar", ".zst", ".7z"):
+        return "It is an archive: unpack it, and give the folder that config.json lies in."
+    return None
+
+
 def check_no_pointer(path: Path, text: str) -> None:
     """Raises CheckpointError where the file is the pointer that git keeps in the place of a large file."""
     if text.startswith(_POINTER):
@@ -98,7 +117,8 @@ def is_pointer(path: Path) -> bool:
 def weights_reason(names: Sequence[str]) -> str | None:
     """Why files of these names are no weights that can be read, and the way out; None where nothing tells."""
     top = [name for name in names if "/" not in name]
-    return _shards(top) or _adapter(top) or _other_formats(top) or folder_reason(names) or _other_names(top)
+    others = _other_formats(top) or folder_reason(names) or _other_names(top) or _graphs(names)
+    return _shards(top) or _adapter(top) or others
 
 
 def folder_reason(names: Sequence[str]) -> str | None:
@@ -107,6 +127,10 @@ def folder_reason(names: Sequence[str]) -> str | None:
     top = [name for name in names if "/" not in name]
     if reason := _adapter(top):
         return reason
+    if BUNDLE_MARK in top:
+        return "it is a bundle, which an export has made already. Give the checkpoint that it was made of."
+    if found := next((name for name in reversed(names) if _SNAPSHOT.fullmatch(name)), None):
+        return f"it is a repository in a hub's cache. Give the path of the snapshot in it, {found}."
     if found := _ending(top, ".gguf"):
         return f"it has GGUF files. Give the path of one, such as {found}, instead of the folder's."
     if found := next((name for name in names if re.fullmatch(r"[^/]+/config\.json", name)), None):
@@ -167,6 +191,12 @@ def _other_formats(names: Sequence[str]) -> str | None:
                 f"transformers reads it, {_SAVE_AGAIN}."
             )
     return None
+
+
+def _graphs(names: Sequence[str]) -> str | None:
+    """ONNX graphs in a folder of their own, as transformers.js has them."""
+    found = next((name for name in names if name.endswith(".onnx")), None)
+    return f"it holds ONNX graphs ({found}). Export the checkpoint that they were made of." if found else None
 
 
 def _other_names(names: Sequence[str]) -> str | None:

@@ -31,7 +31,7 @@ def name_of(path: Path, own: str | None = None) -> Name:
         return Name(repository, repository)
     called = given.stem if is_file and given.suffix == ".gguf" else given.name
     if _DIGEST.fullmatch(called):
-        called = own or repository or called
+        called = (own or repository or called).replace("/", "-")
     return Name(called, repository)
 
 

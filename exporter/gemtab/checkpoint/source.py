@@ -42,6 +42,10 @@ class Files(Protocol):
         """Chat templates beside the default one, by name."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the files, whatever is exported of them."""
+        ...
+
     def licence(self) -> str | None:
         """The weights' licence, where it is named."""
         ...
@@ -60,12 +64,16 @@ class Opened:
 def parse_object(text: str, where: str) -> dict[str, Any]:
     """The JSON object that a file holds. Raises CheckpointError where it holds none."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{where} cannot be read: {error}. Download it again.") from None
     if not isinstance(found, dict):
         raise CheckpointError(f"{where} holds {type(found).__name__}; expected a JSON object. Download it again.")
     return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON, and browsers do not read it")
 
 
 def read_object(files: Files, name: str) -> dict[str, Any] | None:
@@ -74,14 +82,23 @@ def read_object(files: Files, name: str) -> dict[str, Any] | None:
     return None if text is None else parse_object(text, f"{files.where}: {name}")
 
 
+def is_config_file(path: Path) -> bool:
+    """Whether the path is that of a config.json by itself, whatever it is called, and not of a GGUF file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return path.suffix == ".json" or file.read(64).lstrip().startswith(b"{")
+
+
 def open_checkpoint(path: Path) -> Opened:
     """Opens the folder or GGUF file. Raises CheckpointError where it is damaged, or of a kind that gemtab does not
     know."""
+    if is_config_file(path):
+        raise CheckpointError(f"{path} is a config, and holds no weights. Give the folder of the whole checkpoint.")
     if path.is_file():
         file = GgufFile(path)
         spec = parse_config(gguf_config(file), f"{path}, as config.json")
-        name = name_of(path, file.text("general.name"))
-        return _opened(name, spec, GgufTensors(file), GgufChatFiles(file))
+        return _opened(name_of(path, file.text("general.name")), spec, GgufTensors(file), GgufChatFiles(file))
     spec, checkpoint = read_config(path), Checkpoint.open(path)
     prefix = find_text_prefix(checkpoint.names(), path)
     check_one_prefix(checkpoint, prefix)
@@ -145,6 +162,10 @@ class FolderFiles:
         found = sorted((self._folder / ADDITIONAL_TEMPLATES).glob("*.jinja"))
         texts = {path.stem: self.find(f"{ADDITIONAL_TEMPLATES}/{path.name}") for path in found}
         return {name: text for name, text in texts.items() if text is not None}
+
+    def notes(self) -> tuple[str, ...]:
+        """None: the files are as transformers saves them."""
+        return ()
 
     def licence(self) -> str | None:
         """The licence that the head of README.md names, as model hubs have it."""

@@ -84,7 +84,7 @@ class Checkpoint:
         the index promises, and where it is not clear which of two tensors is meant."""
         if not cls.is_in(folder):
             raise missing_weights(folder)
-        listed = _read_index(folder)
+        listed = read_index(folder)
         files = {name: _open_file(folder / name) for name in sorted(set(listed.values())) or [SINGLE_NAME]}
         held = {name: set(file.keys()) for name, file in files.items()}
         for tensor, name in listed.items():
@@ -139,8 +139,9 @@ class Checkpoint:
         return view
 
 
-def _read_index(folder: Path) -> dict[str, str]:
-    """Tensor name -> file name as the index has it, empty for a checkpoint of a single file."""
+def read_index(folder: Path) -> dict[str, str]:
+    """Tensor name -> file name as the folder's index has it, empty for a checkpoint of a single file. Raises
+    CheckpointError where the index is damaged, or a single file is beside it."""
     path = folder / INDEX_NAME
     if not path.exists():
         return {}

@@ -131,6 +131,7 @@ def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
     table.add_fact("context", f"{summary.context:,} tokens")
     for format_, count in summary.export_bytes.items():
         table.add_fact(f"as {format_}", size(count) + ("" if summary.target_hidden else " for a tab to load"))
+    _add_notes(table, summary.notes)
     out.print(table)
 
 

@@ -45,7 +45,8 @@ def synthesise(
     check_room(out, total)
     begin("Writing random weights", total)
     with unfinished(out) as folder:
-        write_checkpoint(config, tensors, folder, advance)
+        # Two files at least, listed by an index, as published checkpoints are.
+        write_checkpoint(config, tensors, folder, advance, min(SHARD_BYTES, total // 2 + 1))
         write_chat_files(folder, config)
 
 

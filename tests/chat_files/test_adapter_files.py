@@ -46,9 +46,7 @@ def found(*adapters: Path, base: Path = TINY, rows: int = ROWS) -> ChatFiles:
     """What a chat in text gets of a base with these adapters."""
     spec = read_config(TINY)
     spec = replace(spec, text=replace(spec.text, vocabulary=rows))
-    files = AdapterFiles(FolderFiles(base), adapters, rows)
-    chosen = chat_files(files, spec, ("text",))
-    return replace(chosen, notes=(*files.notes(), *chosen.notes))
+    return chat_files(AdapterFiles(FolderFiles(base), adapters, rows), spec, ("text",))
 
 
 def test_equal_files_in_other_words_are_the_bases(made: Make) -> None:
