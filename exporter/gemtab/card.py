@@ -130,6 +130,8 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     if needs:
         gpu = max(need.total for need in needs)
         yield f"| a tab loads | {_gigabytes(needs[0].weights)} for text, and at most {_gigabytes(gpu)} of GPU memory |"
+    for note in manifest.notes:
+        yield f"| note | {_plain(note)} |"
 
 
 def _use(manifest: Manifest) -> Iterator[str]:

@@ -32,22 +32,23 @@ from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
-from gemtab.chat_files import ChatFiles, chat_files, model_inputs
+from gemtab.chat_files import AdapterFiles, ChatFiles, chat_files, model_inputs
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
-from gemtab.checkpoint.adapter import check_adapter
+from gemtab.checkpoint.adapter import adapted_spec, adapter_notes, with_vocabulary
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
-from gemtab.checkpoint.head import with_own_head
 from gemtab.checkpoint.leftovers import leftovers
 from gemtab.checkpoint.naming import Name, name_of
+from gemtab.checkpoint.promised import PromisedTensors
 from gemtab.checkpoint.source import Files, FolderFiles
+from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
 from gemtab.grid_report import grid_report
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
 from gemtab.model.draft import draft_graph
-from gemtab.model.spec import ModelSpec
+from gemtab.model.spec import ModelSpec, TextSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
 from gemtab.model.weights import model_weights
@@ -99,12 +100,15 @@ def export_bundle(
     progress.begin("Reading the checkpoint", 0)
     opened = open_checkpoint(source)
     chosen = _choose(opened.spec, opened.files, weights, context, inputs, adapters)
-    tensors, weights = adapted(opened.tensors, adapters), chosen.weights
-    # An adapter may bring a head.
-    whole = with_own_head(opened.spec, tensors)
-    spec = replace(chosen.spec, text=replace(chosen.spec.text, tied=whole.text.tied))
+    tensors, weights = adapted(opened.tensors, adapters, opened.spec), chosen.weights
+    whole = adapted_spec(opened.spec, tensors)
+    spec = replace(chosen.spec, text=_sized_as(chosen.spec.text, whole.text))
     _check_patterns(spec)
-    notes = (*chosen.notes, *leftovers(tensors, whole, model_weights(whole)))
+    notes = (
+        *chosen.notes,
+        *leftovers(tensors, whole, model_weights(whole)),
+        *adapter_notes(tensors, opened.spec, whole),
+    )
     reader = CheckpointWeights(tensors, spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
@@ -159,11 +163,29 @@ def _choose(
     _check_plans(spec)
     weights = weights or choose_weights(spec)
     check_weights(spec, weights, adapters)
-    for adapter in adapters:
-        check_adapter(adapter)
-    beside = chat_files(files, spec, taken) if spec.assistant is None else _assistants_files(files)
+    grown = with_vocabulary(spec, _promised(spec, files, adapters))
+    beside = _chats_files(files, adapters, grown, taken) if spec.assistant is None else _assistants_files(files)
     texts = {CONFIG_NAME: files.text(CONFIG_NAME), **beside.texts}
     return _Chosen(spec, taken, weights, choose_context(spec, context), texts, beside.notes)
+
+
+def _chats_files(files: Files, adapters: Sequence[Path], spec: ModelSpec, taken: Sequence[Input]) -> ChatFiles:
+    """The files of a chat, those that adapters bring among them."""
+    return chat_files(AdapterFiles(files, adapters, spec.text.vocabulary), spec, taken)
+
+
+def _promised(spec: ModelSpec, files: Files, adapters: Sequence[Path]) -> Tensors:
+    """The tensors that the config promises, with the adapters merged: what does not fit is seen without any values.
+    Raises CheckpointError as `adapted` does."""
+    if not adapters:
+        return PromisedTensors((), spec, files.where)
+    return adapted(PromisedTensors(model_weights(spec), spec, files.where), adapters, spec)
+
+
+def _sized_as(text: TextSpec, adapted_text: TextSpec) -> TextSpec:
+    """The text stack, limited to some inputs, as adapters leave it."""
+    sizes = {name: getattr(adapted_text, name) for name in ("vocabulary", "per_layer_vocabulary", "tied")}
+    return replace(text, **sizes)
 
 
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
@@ -285,7 +307,7 @@ class _Export:
         locations = self._write_graphs(out, layouts)
         plans = () if self.spec.assistant else self._compile(out, locations)
         towers = self._compile_towers(out, locations)
-        _write_texts(self.texts, out, self.weights, self.spec.text.tied)
+        _write_texts(self.texts, out, self.weights, self.spec.text)
         manifest = with_card(out, self._manifest(out, plans, towers, self._grid(exact)))
         write_manifest(out, manifest)
         return manifest
@@ -362,16 +384,26 @@ def _no_transformers_js(spec: ModelSpec) -> str | None:
     return None
 
 
-def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat, tied: bool) -> None:
+def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat, stack: TextSpec) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
     if PROCESSOR_CONFIG_NAME in texts:
         _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(json.loads(texts[PROCESSOR_CONFIG_NAME])))
-    config = json.loads(texts[CONFIG_NAME])
-    if config.get("tie_word_embeddings", True) != tied:
-        config["tie_word_embeddings"] = tied  # as the tensors have it
+    config = _as_stored(json.loads(texts[CONFIG_NAME]), stack)
     told = transformers_js_config(weights, _files(folder))
     _write_json(folder / CONFIG_NAME, {**config, "transformers.js_config": told})
+
+
+def _as_stored(config: dict[str, Any], text: TextSpec) -> dict[str, Any]:
+    """config.json as the tensors have it, which adapters may have changed."""
+    if config.get("tie_word_embeddings", True) != text.tied:
+        config["tie_word_embeddings"] = text.tied
+    sizes = config.get("text_config", config)
+    if sizes.get("vocab_size", text.vocabulary) != text.vocabulary:
+        sizes["vocab_size"] = text.vocabulary
+        if "vocab_size_per_layer_input" in sizes:
+            sizes["vocab_size_per_layer_input"] = text.per_layer_vocabulary
+    return config
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

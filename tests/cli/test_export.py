@@ -15,8 +15,10 @@ from gemtab.model.text import text_graph
 from gemtab.model.vision import vision_graph
 from gemtab.parity.stored import BundleWeights
 from gemtab.quantize import DequantisedWeights
-from tests.adapters import trained
+from tests.adapters import trained, trained_model
+from tests.chat.gemma3 import write_chat_files
 from tests.cli.conftest import Gemtab, edit_json
+from tests.variants import load_transformers, variant
 
 BITS = {"f32": (32.0, 32.1), "f16": (16.0, 16.3), "q8": (8.5, 9.2), "q4": (4.5, 5.2)}
 
@@ -58,12 +60,16 @@ def test_the_licence_is_taken_from_the_readme(gemtab: Gemtab, checkpoint: Path, 
 def test_adapters_are_merged_and_named(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:
     """The bundle's weights are those of checkpoint and adapter, and verify asks for the adapter by name."""
     adapter, out = trained(tiny, tmp_path / "fluent", 1, target_modules=r".*language_model.*q_proj"), tmp_path / "out"
+    (adapter / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}\n{% endfor %}")
     options = ["--weights", "f32", "--inputs", "text"]
     ended = gemtab("export", tiny, out, *options, "--adapter", adapter)
     assert ended.code == 0, ended.err
     assert f"--adapter {adapter}" in " ".join(ended.out.split())
     assert read_manifest(out).source.adapters == ("fluent",)
     assert "fluent" in gemtab("inspect", out).out
+    assert (out / "chat_template.jinja").read_text() == (adapter / "chat_template.jinja").read_text()
+    note = "The chat template is that of the adapter fluent."
+    assert note in ended.out and f"| note | {note} |" in (out / "README.md").read_text()
     graph = text_graph(load_spec(out).text)
     weight = next(weight for weight in graph.weights() if weight.name == "layers.0.qkv")
     plain, merged = (
@@ -76,6 +82,24 @@ def test_adapters_are_merged_and_named(gemtab: Gemtab, tiny: Path, tmp_path: Pat
     assert ended.code == 2 and "exported with the adapters fluent, not with no adapter" in " ".join(ended.err.split())
     ended = gemtab("verify", out, "--adapter", adapter)
     assert ended.code == 2 and "--adapter needs --checkpoint" in ended.err
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_an_adapters_head_and_vocabulary_are_in_the_bundle(gemtab: Gemtab, tmp_path: Path) -> None:
+    """The config says what the tensors are, and all backends find them: an odd number of tokens among it."""
+    base = variant("gemma3", tmp_path / "base", with_tokenizer=True)
+    write_chat_files(base)
+    model = load_transformers(base)
+    model.resize_token_embeddings(model.config.vocab_size + 1, mean_resizing=False)
+    adapter = trained_model(model, 1, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"])
+    adapter.save_pretrained(str(tmp_path / "grown"))
+    out = tmp_path / "out"
+    ended = gemtab("export", base, out, "--weights", "f32", "--context", "128", "--adapter", tmp_path / "grown")
+    assert ended.code == 0, ended.err
+    config = json.loads((out / "config.json").read_text())
+    assert (config["vocab_size"], config["tie_word_embeddings"]) == (model.config.vocab_size, False)
+    ended = gemtab("verify", out, "--checkpoint", base, "--adapter", tmp_path / "grown")
+    assert ended.code == 0, ended.err
 
 
 def test_config_json_tells_transformers_js_what_there_is(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:

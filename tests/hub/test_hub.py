@@ -124,7 +124,7 @@ def test_what_the_hub_does_not_give(
         ({}, ["--weights", "qat"], 2, ("--weights qat", "no codes of its own")),
         ({}, ["--context", "1000000"], 2, ("--context 1000000 is out of range",)),
         ({}, ["--inputs", "text,smell"], 2, ("--inputs", "'smell'")),
-        ({}, ["--adapter", "nowhere"], 3, ("nowhere/adapter_model.safetensors is missing",)),
+        ({}, ["--adapter", "nowhere"], 3, ("nowhere/adapter_config.json is missing",)),
     ],
 )
 def test_what_needs_no_weights_is_checked_before_they_are_downloaded(

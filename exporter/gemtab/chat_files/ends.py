@@ -14,7 +14,7 @@ TURN_ENDS = ("<turn|>", "<end_of_turn>")
 """Tokens by which Gemma's templates close a turn."""
 
 _LIMITS = {"temperature": (0.0, sys.float_info.max), "top_k": (0, 2**31 - 1), "top_p": (0.0, 1.0)}
-_FROM_MODEL = "_from_model_config"
+FROM_MODEL = "_from_model_config"
 """transformers' mark of a file that it made of config.json. The mark is not true of a file that names other ends."""
 
 
@@ -30,7 +30,7 @@ def generation_config(
     sampling = _sampling(given, f"{files.where}: {GENERATION_CONFIG_NAME}")
     own = _ids(given.get(KEY), f"{files.where}: {GENERATION_CONFIG_NAME}", size)
     closing = [vocabulary.ids[token] for token in TURN_ENDS if token in template and token in vocabulary.ids]
-    if own and not given.get(_FROM_MODEL):
+    if own and not given.get(FROM_MODEL):
         return {**given, **sampling}, tuple(_runs_on(own, closing, vocabulary))
     ids, place = (own, GENERATION_CONFIG_NAME) if own else _elsewhere(files, vocabulary, special, size)
     added = [] if set(ids) & set(closing) else closing
@@ -45,7 +45,7 @@ def generation_config(
     reasons = [f"at {vocabulary.words(ids)}, as {place} says"] if ids else []
     reasons += [f"at {vocabulary.words(added)}, by which the template closes a turn"] if added else []
     missing = "" if own else f": {GENERATION_CONFIG_NAME} names no token that does"
-    content = {key: value for key, value in given.items() if key != _FROM_MODEL}
+    content = {key: value for key, value in given.items() if key != FROM_MODEL}
     return {**content, **sampling, KEY: [*ids, *added]}, (f"Answers end {', and '.join(reasons)}{missing}.",)
 
 

@@ -27,6 +27,11 @@ class FoundTemplate:
     notes: tuple[str, ...]
 
 
+def has_template(files: Files) -> bool:
+    """Whether there is one, whatever it is called."""
+    return any(text.strip() for _, named in _places(files) for text in named.values())
+
+
 def find_template(files: Files) -> FoundTemplate:
     """The template that transformers' tokenizer takes, or else its processor. Raises CheckpointError where there is
     none."""

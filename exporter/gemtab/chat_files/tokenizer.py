@@ -2,7 +2,7 @@
 does not have."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
         content |= dict.fromkeys(left_on)
         _drop(content, beyond)
         text = json.dumps(content, ensure_ascii=False)
-    notes = [f"Tokens left out of the tokenizer, since the model has no row for their ids: {_some(list(beyond))}."]
+    notes = [f"Tokens left out of the tokenizer, since the model has no row for their ids: {some(list(beyond))}."]
     ids = {token["content"]: token["id"] for token in content["added_tokens"]}
     return TokenizerFile(text, Vocabulary(ids), tuple(notes) if beyond else ())
 
@@ -106,6 +106,7 @@ def _drop(content: dict[str, Any], beyond: Mapping[str, int]) -> None:
         content["model"] = {**content["model"], "vocab": kept}
 
 
-def _some(tokens: list[str], most: int = 5) -> str:
+def some(tokens: Sequence[str], most: int = 5) -> str:
+    """The first of the tokens, and how many more there are."""
     rest = len(tokens) - most
     return ", ".join(tokens[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -12,7 +12,7 @@ from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.card import add_parity
 from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
-from gemtab.checkpoint.head import with_own_head
+from gemtab.checkpoint.adapter import adapted_spec
 from gemtab.errors import ParityError
 from gemtab.parity.backends import (
     Continued,
@@ -59,8 +59,8 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
     if checkpoint is not None:
         announce("Running the reference on the checkpoint")
         opened = open_checkpoint(checkpoint)
-        tensors = adapted(opened.tensors, adapters)
-        truth = with_own_head(opened.spec, tensors)
+        tensors = adapted(opened.tensors, adapters, opened.spec)
+        truth = adapted_spec(opened.spec, tensors)
         wanted = reference_logits(truth, CheckpointWeights(tensors, truth), texts)
         comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted, most)
     parity = Parity(
