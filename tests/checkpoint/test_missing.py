@@ -142,3 +142,24 @@ def test_no_name_hides_another() -> None:
     """Methods are found by a part of their name: a longer name comes before a shorter one that is in it."""
     names = [*PROGRAMS]
     assert not [(one, other) for index, one in enumerate(names) for other in names[index + 1 :] if one in other]
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["adapter_model.bin", "adapter_config.json"], "adapter_model.bin and are pickled.*PeftModel"),
+        (["checkpoint-9/adapter_config.json"], "a folder in it has an adapter.*checkpoint-9"),
+        (["lora-F16.gguf"], "lora-F16.gguf is in GGUF"),
+        (["model.safetensors", "config.json"], "holds a whole model.*without --adapter"),
+        (["README.md"], "Download it again, with all its files"),
+        ([], "there is no folder"),
+    ],
+    ids=str,
+)
+def test_adapters_without_weights_that_are_read(tmp_path: Path, files: list[str], words: str) -> None:
+    folder = tmp_path / "adapter"
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    with pytest.raises(CheckpointError, match=rf"adapter_model\.safetensors is missing: .*{words}"):
+        Checkpoint.of_file(folder, "adapter_model.safetensors")
