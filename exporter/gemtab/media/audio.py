@@ -25,7 +25,7 @@ with media_extra():
 
 LOWEST_RATE = 8_000
 HIGHEST_RATE = 192_000
-"""Rates in Hz of sounds that are read. webruntime/src/input/audio/decode.ts says the same, and the two below."""
+"""Rates in Hz of sounds that are read. webruntime/src/input/audio/decode.ts says the same, and the one below."""
 
 MOST_SAMPLES = 1 << 27
 """A sound with more is refused while it is decoded: 512 MiB, 46 minutes at 48 kHz."""
