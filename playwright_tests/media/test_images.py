@@ -12,9 +12,12 @@ from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImagePr
 
 from gemtab.media.images import load_image, resize
 from gemtab.media.rules import BUDGETS, MAX_PIXELS, ImageRules, target_size
+from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError
 from tests.media import oracle
 from tests.media.pictures import chunk, pictures, png, scene, unread
+
+TESTED_IN = BOTH_BROWSERS
 
 STEP = 1 / 255 + 1e-6
 """As near as pixel values must be."""
