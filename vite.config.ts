@@ -1,11 +1,14 @@
 import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { defineConfig } from "vite";
+import { selfContained } from "./webruntime/scripts/self-contained.ts";
 
 const site = resolve(import.meta.dirname, "site");
 const api = resolve(import.meta.dirname, "webruntime/src/api");
 const engine = resolve(import.meta.dirname, "webruntime/src/engine");
+const modules = resolve(import.meta.dirname, "node_modules");
 const input = resolve(import.meta.dirname, "webruntime/src/input");
+const worker = resolve(import.meta.dirname, "webruntime/src/worker");
 
 /** Every HTML page of site/ by its name. */
 const pages = Object.fromEntries(
@@ -17,21 +20,32 @@ const pages = Object.fromEntries(
 /**
  * One build makes dist/site: the pages, and beside them the modules that other pages import: gemtab.js (the
  * runtime), gemtab-chat.js (the custom element), gemtab-engine.js (plans and token ids alone) and gemtab-media.js
- * (pictures, sounds and clips to what models take; loaded when the first one comes). All addresses in it are relative,
- * so that it can be served from any folder.
+ * (images, audio and video to what models take); and the scripts of the worker: gemtab-worker-*.js and
+ * gemtab-worker-media-*.js, which the worker imports when the first medium comes. All addresses in it are relative, so
+ * that it can be served from any folder.
  */
 export default defineConfig({
   root: site,
   base: "./",
   publicDir: false,
-  worker: { format: "es" },
+  // The form for browsers decodes entities by innerHTML, which pages with Trusted Types refuse.
+  resolve: {
+    alias: { "decode-named-character-reference": resolve(modules, "decode-named-character-reference/index.js") },
+  },
+  plugins: [
+    selfContained({
+      "gemtab-worker.js": resolve(worker, "worker.ts"),
+      "gemtab-worker-media.js": resolve(worker, "media-script.ts"),
+    }),
+  ],
   build: {
     outDir: resolve(import.meta.dirname, "dist/site"),
     emptyOutDir: true,
     target: "es2023",
     // Inline data: addresses are refused by the strict content security policy that pages run under.
     assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
+    // Preloaded files would be named by their names here, which other bundlers change.
+    modulePreload: false,
     rolldownOptions: {
       input: {
         ...pages,
@@ -43,6 +57,8 @@ export default defineConfig({
       preserveEntrySignatures: "strict",
       output: {
         entryFileNames: ({ name }) => (name.startsWith("gemtab") ? "[name].js" : "assets/[name]-[hash].js"),
+        // Beside the scripts that they name.
+        chunkFileNames: ({ name }) => `${name.startsWith("gemtab") ? "" : "gemtab-"}${name}-[hash].js`,
       },
     },
   },

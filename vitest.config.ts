@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { include: ["webruntime/tests/**/*.test.ts"], testTimeout: 20_000 },
+  test: { include: ["webruntime/tests/**/*.test.ts", "site/tests/**/*.test.ts"], testTimeout: 20_000 },
 });

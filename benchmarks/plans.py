@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--weights", default="q4", choices=[name for name in get_args(WeightFormat) if name != "qat"])
     parser.add_argument("--position", type=int, default=1000, help="of the token that is decoded")
     options = parser.parse_args()
-    table = Table(title=f"One token at position {options.position:,}, {options.weights}, f16 activations")
+    table = Table(title=f"One token at position {options.position:,}, {options.weights}, caches in f16")
     for heading in ("model", "dispatches", "target", "weights MB", "cache MB", "of what is needed"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for size in SIZES:

@@ -1,4 +1,4 @@
-"""Real Chromium with WebGPU, a served site and a bundle of models/tiny."""
+"""Real Chromium and Firefox with WebGPU, a served site and a bundle of models/tiny."""
 
 import hashlib
 import json
@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 from filelock import FileLock
-from playwright.sync_api import Browser, Page, Response
+from playwright.sync_api import Browser, Page, Playwright, Response
 
 from gemtab.bundle.manifest import MANIFEST_NAME
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
+from playwright_tests.firefox import launched
 from playwright_tests.serving import serving
 from tests.tables import TABLES
 
@@ -131,20 +132,52 @@ def served(bundles: dict[str, Path], damaged: dict[str, Path]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def adapter(browser: Browser, served: str) -> str:
-    """The WebGPU adapter's architecture. Without one no test here means anything, so all fail."""
+def adapter(browser: Browser, served: str) -> None:
+    """Chromium has a WebGPU adapter. Without one no test here means anything, so all fail."""
+    if features(browser, served) is None:
+        pytest.fail("Chromium has no WebGPU adapter. Is SwiftShader there, and the browser new enough (113)?")
+
+
+def features(browser: Browser, site: str) -> list[str] | None:
+    """What the browser's WebGPU adapter can do beside what all can; None where there is no adapter."""
     page = browser.new_page()
-    page.goto(served + "bundles/index.json")
-    found = page.evaluate(
+    page.goto(site + "bundles/index.json")
+    found: list[str] | None = page.evaluate(
         """async () => {
           const adapter = await navigator.gpu?.requestAdapter();
-          return adapter && `${adapter.info.vendor} ${adapter.info.architecture}`;
+          return adapter ? [...adapter.features] : null;
         }"""
     )
     page.close()
-    if not found:
-        pytest.fail("Chromium has no WebGPU adapter. Is SwiftShader there, and the browser new enough (113)?")
-    return str(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def firefox(playwright: Playwright, served: str) -> Iterator[Browser]:
+    """Firefox, whose WebGPU adapter has f16."""
+    with launched(playwright) as browser:
+        found = features(browser, served)
+        if found is None or "shader-f16" not in found:
+            pytest.fail(f"Firefox's WebGPU adapter is to have shader-f16; found {found}. Is a Vulkan driver installed?")
+        yield browser
+
+
+BOTH_BROWSERS = ("in_chromium", "in_firefox")
+"""What a module sets TESTED_IN to where its tests run in both."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a module's tests in each browser of its TESTED_IN; in Chromium alone where it has none."""
+    if "tested" in metafunc.fixturenames:
+        names = getattr(metafunc.module, "TESTED_IN", BOTH_BROWSERS[:1])
+        metafunc.parametrize("tested", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def tested(request: pytest.FixtureRequest) -> Browser:
+    """The browser that the element's page is opened in."""
+    browser: Browser = request.getfixturevalue("firefox" if request.param == "in_firefox" else "browser")
+    return browser
 
 
 @dataclass
@@ -232,17 +265,17 @@ class ChatPage:
 
 
 @pytest.fixture
-def chat_page(browser: Browser) -> Iterator[ChatPage]:
+def chat_page(tested: Browser) -> Iterator[ChatPage]:
     """A new page, not opened yet, that shares nothing with others."""
-    page = browser.new_page()
+    page = tested.new_page()
     yield ChatPage(page)
     page.close()
 
 
 @pytest.fixture(scope="session")
-def demo_page(browser: Browser, served: str) -> Iterator[ChatPage]:
+def demo_page(tested: Browser, served: str) -> Iterator[ChatPage]:
     """The demo page with the tiny model loaded: once for all tests, since compiling takes a software GPU long."""
-    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    page = tested.new_page(viewport={"width": 1000, "height": 800})
     demo = ChatPage(page)
     demo.open(served)
     page.locator("#bundle").select_option("bundles/tiny/")

@@ -6,7 +6,9 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page
 
-from playwright_tests.conftest import REPOSITORY, ChatPage
+from playwright_tests.conftest import BOTH_BROWSERS, REPOSITORY, ChatPage
+
+TESTED_IN = BOTH_BROWSERS
 
 AXE = (REPOSITORY / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 SCREENSHOTS = REPOSITORY / "test-results" / "screenshots"

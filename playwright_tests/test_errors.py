@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserType, Playwright, Route, expect
 
-from playwright_tests.conftest import ChatPage
+from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
+
+TESTED_IN = BOTH_BROWSERS
 
 
 def embed(chat_page: ChatPage, served: str, bundle: str) -> None:
@@ -43,6 +45,16 @@ def test_a_bundle_of_another_format_version(chat_page: ChatPage, served: str) ->
     error = fails(chat_page)
     assert error["name"] == "BundleError"
     assert "2" in error["message"] and "1" in error["message"]
+
+
+def test_a_plan_that_is_not_known(chat_page: ChatPage, served: str) -> None:
+    chat_page.open(served + "example.html")
+    chat_page.set_options()
+    chat_page.page.evaluate("document.querySelector('gemtab-chat').plan = 'f64'")
+    chat_page.page.evaluate("document.querySelector('gemtab-chat').src = 'bundles/exact/'")
+    error = fails(chat_page)
+    assert error["name"] == "UsageError"
+    assert 'plan: "f64" is not known. Choose one of "auto", "f16", "f32".' in error["message"]
 
 
 @pytest.mark.parametrize("damage", ["altered", "short", "missing"])

@@ -15,7 +15,7 @@ from benchmarks.export import export
 from gemtab.bundle.digest import SLICE_BYTES
 from gemtab.bundle.folder import read_manifest
 from gemtab.bundle.memory import memory_need
-from gemtab.export import NEEDED_FILES
+from gemtab.chat_files import TEXT_FILES
 from gemtab.synth.tokenizer import grown_tokenizer
 from playwright_tests.conftest import TINY, SharedFolders
 from playwright_tests.loading import MOST_BYTES, watch_loading
@@ -70,7 +70,7 @@ def write_checkpoint(folder: Path) -> Path:
         Gemma4ForCausalLM(Gemma4TextConfig(**SIZES)).save_pretrained(folder)
     finally:
         torch.set_default_dtype(torch.float32)
-    for name in NEEDED_FILES:
+    for name in TEXT_FILES:
         shutil.copyfile(TINY / name, folder / name)
     write_tokenizer(folder)
     return folder

@@ -10,16 +10,20 @@ import torch
 from playwright.sync_api import Browser, Page
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from playwright_tests.conftest import COMPILE_MS, TINY
+from playwright_tests.conftest import BOTH_BROWSERS, COMPILE_MS, TINY
+
+TESTED_IN = BOTH_BROWSERS
 
 MOST_TOKENS = 32
 SYSTEM = "You are a friendly assistant who answers in one short sentence and calls everybody by name. " * 3
 """Longer than the window, so that the rings have come round before the first question."""
 
 CONVERSATIONS = {
-    "off": ["Hello! My name is Ada.", "What is gemtab?", "What is my name?"],
+    "off": ["Hi, I am Zoe.", "What is gemtab?", "What is my name?"],
     "on": ["My name is Max. What is 3 + 4?", "What is my name?"],
 }
+"""Questions that the model has no doubt about: its second choice is 1.5 or more behind at each step, so that the f16 of
+Firefox makes no difference."""
 
 THOUGHT = re.compile(r"<\|channel>thought\n(.*?)(?:<channel\|>|<turn\|>|<eos>|$)", re.DOTALL)
 CLOSING = re.compile(r"<eos>|<\w+\|>")
@@ -70,9 +74,9 @@ def oracle() -> Oracle:
 
 
 @pytest.fixture(scope="module")
-def page_with_model(browser: Browser, served: str) -> Iterator[Page]:
+def page_with_model(tested: Browser, served: str) -> Iterator[Page]:
     """A page that has loaded every bit of the checkpoint through the module, without the element's help."""
-    page = browser.new_page()
+    page = tested.new_page()
     page.set_default_timeout(COMPILE_MS)
     page.goto(served + "example.html")
     page.evaluate(

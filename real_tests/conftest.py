@@ -1,11 +1,14 @@
-"""Chromium as the other browser tests start it, and a place for checkpoints that take minutes to make."""
+"""Chromium and Firefox as the other browser tests start them, and a place for checkpoints that take minutes to make."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Playwright
 
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, find_chromium, launch_options
+from playwright_tests.firefox import launched
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,3 +21,9 @@ def browser_type_launch_args() -> dict[str, Any]:
     if chromium is None:
         pytest.fail(NOT_FOUND)
     return launch_options(chromium, SOFTWARE_GPU)
+
+
+@pytest.fixture(scope="session")
+def firefox(playwright: Playwright) -> Iterator[Browser]:
+    with launched(playwright) as browser:
+        yield browser

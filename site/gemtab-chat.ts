@@ -4,4 +4,5 @@ import { GemtabChat } from "./chat/element.ts";
 
 export { GemtabChat };
 
-if (!customElements.get("gemtab-chat")) customElements.define("gemtab-chat", GemtabChat);
+const elements = globalThis.customElements;
+if (elements && !elements.get("gemtab-chat")) elements.define("gemtab-chat", GemtabChat);

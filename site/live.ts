@@ -22,7 +22,11 @@ async function act(message: LiveMessage): Promise<void> {
     return;
   }
   for (const chat of document.querySelectorAll("gemtab-chat")) {
-    if (!(chat instanceof GemtabChat) || !chat.src.endsWith(`bundles/${message.bundle}/`)) continue;
+    if (
+      !(chat instanceof GemtabChat) ||
+      !new URL(chat.src, document.baseURI).pathname.endsWith(`bundles/${message.bundle}/`)
+    )
+      continue;
     // A shader that does not compile leaves the old one in place; the reason is for whoever edits it.
     await chat.gemma?.swapShader(message.file, message.text).catch((error: Error) => console.error(error.message));
     chat.dispatchEvent(new CustomEvent("shaderswap", { detail: { file: message.file }, bubbles: true }));

@@ -178,10 +178,11 @@ TOWERS: dict[str, Recipe] = {
 """Checkpoints that see and hear. blocks: the tokens of a picture see each other, as in 26B-A4B and 31B."""
 
 
-def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
+def variant(name: str, folder: Path, with_tokenizer: bool = False, seed: int = 0) -> Path:
     """Write the variant into `folder` (made if need be) and return it; the same bytes every time.
 
     with_tokenizer: the vocabulary, special ids, tokenizer, template and generation config are those of models/tiny.
+    seed: for another model of the kind.
     """
     recipe = {**VARIANTS, **CODED, **GRIDDED, **TOWERS}[name]
     sizes = {**BASE, **recipe.text}
@@ -196,7 +197,7 @@ def variant(name: str, folder: Path, with_tokenizer: bool = False) -> Path:
         sizes = {key: value for key, value in sizes.items() if key not in GEMMA4_ONLY}
     sizes["num_hidden_layers"] = len(sizes["layer_types"])
     model = _build(recipe, sizes, media)
-    randomise(model, zlib.crc32(name.encode()), recipe.scalars)
+    randomise(model, zlib.crc32(name.encode()) + seed, recipe.scalars)
     if recipe.grid:
         to_grid(model)
     if recipe.codes:

@@ -1,10 +1,14 @@
 #!/bin/sh
-# The tests run WebGPU for real: in Chromium, and from Python through Vulkan. Where either is missing, installs
+# The tests run WebGPU for real: in Chromium, in Firefox, and from Python through Vulkan. Where one is missing, installs
 # Debian's packages if it may; otherwise says what to install.
 set -eu
 
 has_chromium() {
     [ -n "${CHROMIUM-}" ] || command -v chromium || command -v chromium-browser || command -v google-chrome
+}
+
+has_firefox() {
+    [ -n "${FIREFOX-}" ] || command -v firefox-esr || command -v firefox
 }
 
 has_vulkan() {
@@ -15,11 +19,12 @@ has_vulkan() {
 
 missing=
 has_chromium >/dev/null || missing="chromium"
+has_firefox >/dev/null || missing="$missing firefox-esr"
 has_vulkan || missing="$missing libvulkan1 mesa-vulkan-drivers"
 [ -z "$missing" ] && exit 0
 
 if ! command -v apt-get >/dev/null; then
-    echo "The tests need Chromium and a Vulkan driver; please install (as Debian names them):" $missing >&2
+    echo "The tests need Chromium, Firefox and a Vulkan driver; please install (as Debian names them):" $missing >&2
     exit 1
 fi
 if [ "$(id -u)" = 0 ]; then
@@ -27,9 +32,12 @@ if [ "$(id -u)" = 0 ]; then
 elif sudo -n true 2>/dev/null; then
     as_root="sudo -n"
 else
-    echo "The tests need Chromium and a Vulkan driver; please run: sudo apt-get install" $missing >&2
+    echo "The tests need Chromium, Firefox and a Vulkan driver; please run: sudo apt-get install" $missing >&2
     exit 1
 fi
 echo "Installing" $missing
 $as_root apt-get update -qq
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+install="$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq"
+# Firefox decodes H.264 and AAC by a library that it recommends.
+case "$missing" in *firefox-esr*) $install firefox-esr ;; esac
+$install --no-install-recommends $missing

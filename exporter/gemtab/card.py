@@ -1,7 +1,11 @@
 """The model card of a bundle, README.md: what it is, for a model hub and for people."""
 
+import html
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from gemtab import __version__
 from gemtab.bundle.digest import digest_file
@@ -12,6 +16,9 @@ from gemtab.grid_report import grid_words, inexact_words
 from gemtab.parity.report import Parity
 
 CARD_NAME = "README.md"
+
+_WORDS = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")
+"""What YAML takes for something else than a string."""
 
 _RECIPES: dict[WeightFormat, str] = {
     "f32": "as they are, in f32",
@@ -46,11 +53,11 @@ def model_card(manifest: Manifest, parity: Parity | None) -> str:
 def _head(manifest: Manifest) -> Iterator[str]:
     source = manifest.source
     yield "---"
-    if "/" in source.name:
-        yield f"base_model: {source.name}"
+    if repository := _repository(manifest):
+        yield f"base_model: {_scalar(repository)}"
         yield "base_model_relation: quantized"
     if source.licence:
-        yield f"license: {source.licence}"
+        yield f"license: {_scalar(source.licence)}"
     yield "library_name: gemtab"
     tags = ["gemtab", *(["webgpu"] if manifest.plans else []), "onnx"]
     tags += [] if manifest.no_transformers_js else ["transformers.js"]
@@ -59,10 +66,9 @@ def _head(manifest: Manifest) -> Iterator[str]:
 
 
 def _introduction(manifest: Manifest) -> Iterator[str]:
-    name = manifest.source.name
-    yield f"# {name.rsplit('/', 1)[-1]} for the browser"
+    yield f"# {_plain(_short(manifest))} for the browser"
     yield ""
-    yield f"{_linked(name)}, compiled by gemtab {__version__} to static files that a page runs on its visitor's own"
+    yield f"{_linked(manifest)}, compiled by gemtab {__version__} to static files that a page runs on its visitor's own"
     yield "GPU, by WebGPU. Nothing that is written to it leaves the browser. The same weights serve ONNX Runtime by the"
     if manifest.no_transformers_js:
         yield f"graphs in `onnx`. transformers.js does not load them: {manifest.no_transformers_js}."
@@ -71,15 +77,37 @@ def _introduction(manifest: Manifest) -> Iterator[str]:
 
 
 def _draft_introduction(manifest: Manifest) -> Iterator[str]:
-    name = manifest.source.name
-    yield f"# {name.rsplit('/', 1)[-1]} in ONNX"
+    yield f"# {_plain(_short(manifest))} in ONNX"
     yield ""
-    yield f"{_linked(name)}, brought to ONNX by gemtab {__version__}. It drafts tokens for the model that it was"
+    yield f"{_linked(manifest)}, brought to ONNX by gemtab {__version__}. It drafts tokens for the model that it was"
     yield "trained with, its target, which verifies them; it cannot answer without it."
 
 
-def _linked(name: str) -> str:
-    return f"[{name}](https://huggingface.co/{name})" if "/" in name else name
+def _repository(manifest: Manifest) -> str | None:
+    """The model's id on a hub, where that is known."""
+    name = manifest.source.name
+    return manifest.source.repository or (name if "/" in name else None)
+
+
+def _short(manifest: Manifest) -> str:
+    """The model's name without its maker's."""
+    return manifest.source.name.rsplit("/", 1)[-1]
+
+
+def _linked(manifest: Manifest) -> str:
+    name, repository = _plain(manifest.source.name), _repository(manifest)
+    return f"[{name}](https://huggingface.co/{quote(repository)})" if repository else name
+
+
+def _plain(text: str) -> str:
+    """The text so that Markdown and HTML show it as it is, on one line and in the cell of a table."""
+    return html.escape(re.sub(r"([\\`*\[\]~|])", r"\\\1", " ".join(text.split())), quote=False)
+
+
+def _scalar(text: str) -> str:
+    """The text as a YAML string, quoted where it could be read as something else."""
+    bare = re.fullmatch(r"[A-Za-z][\w.-]*(/[\w.-]+)*", text) and text.lower() not in _WORDS
+    return text if bare else json.dumps(text)
 
 
 def _facts(manifest: Manifest) -> Iterator[str]:
@@ -87,10 +115,11 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     needs = [memory_need(entry, manifest.context) for entry in manifest.plans]
     yield "| | |"
     yield "| --- | --- |"
-    yield f"| base model | {_linked(source.name)} ({source.model_type}) |"
+    yield f"| base model | {_linked(manifest)} ({source.model_type}) |"
     if source.adapters:
-        yield f"| merged adapters | {', '.join(source.adapters)} |"
-    yield f"| licence | {source.licence or 'not stated in the checkpoint; that of the base model'} |"
+        yield f"| merged adapters | {_plain(', '.join(source.adapters))} |"
+    licence = _plain(source.licence or "not stated in the checkpoint; that of the base model")
+    yield f"| licence | {licence} |"
     yield f"| takes | {', '.join(manifest.inputs)} |"
     yield f"| weights | {_RECIPES[manifest.weights]} ({manifest.weights}); norms and routers in f32 |"
     if manifest.grid:
@@ -101,10 +130,12 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     if needs:
         gpu = max(need.total for need in needs)
         yield f"| a tab loads | {_gigabytes(needs[0].weights)} for text, and at most {_gigabytes(gpu)} of GPU memory |"
+    for note in manifest.notes:
+        yield f"| note | {_plain(note)} |"
 
 
 def _use(manifest: Manifest) -> Iterator[str]:
-    folder = manifest.source.name.rsplit("/", 1)[-1]
+    folder = html.escape(quote(_short(manifest)))
     yield "## On a page"
     yield ""
     yield "Put these files and gemtab's site (`gemtab-chat.js` and what is beside it) on one host, over HTTPS:"

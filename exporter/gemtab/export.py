@@ -31,28 +31,30 @@ from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
 from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
+from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
+from gemtab.chat_files import AdapterFiles, ChatFiles, chat_files, model_inputs
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
-from gemtab.checkpoint.adapter import check_adapter
+from gemtab.checkpoint.adapter import adapted_spec, adapter_notes, with_vocabulary
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
 from gemtab.checkpoint.fingerprint import fingerprint
 from gemtab.checkpoint.gemma3 import MODEL_TYPE as GEMMA3
+from gemtab.checkpoint.leftovers import leftovers
+from gemtab.checkpoint.naming import Name, name_of
+from gemtab.checkpoint.promised import PromisedTensors
 from gemtab.checkpoint.source import Files, FolderFiles
+from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
 from gemtab.grid_report import grid_report
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
 from gemtab.model.draft import draft_graph
-from gemtab.model.spec import ModelSpec
+from gemtab.model.spec import ModelSpec, TextSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
+from gemtab.model.weights import model_weights
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
-
-GENERATION_CONFIG = "generation_config.json"
-
-NEEDED_FILES = (GENERATION_CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-"""What a chat needs beside the weights, copied as it is."""
 
 Locations = dict[tuple[str, str], Location]
 
@@ -88,7 +90,7 @@ def export_bundle(
     force: replaces a bundle that is there already; any other folder is left alone.
     inputs: what the bundle is to take beside text, by default all that the model does; towers of others are left out.
     adapters: folders of LoRA adapters that are merged into the checkpoint, in this order.
-    name: what the checkpoint is called, by default as its folder is.
+    name: the checkpoint's id on a hub; without it, the checkpoint is called as its folder or file is.
     limits: what the plans may ask of a device, by default what every WebGPU device gives; slice_bytes: how much of a
     file is downloaded and checked at a time.
     Raises UsageError where context or inputs are not the model's, CheckpointError for what is wrong with the source,
@@ -98,32 +100,41 @@ def export_bundle(
     progress.begin("Reading the checkpoint", 0)
     opened = open_checkpoint(source)
     chosen = _choose(opened.spec, opened.files, weights, context, inputs, adapters)
-    spec, weights = chosen.spec, chosen.weights
+    tensors, weights = adapted(opened.tensors, adapters, opened.spec), chosen.weights
+    whole = adapted_spec(opened.spec, tensors)
+    spec = replace(chosen.spec, text=_sized_as(chosen.spec.text, whole.text))
     _check_patterns(spec)
-    reader = CheckpointWeights(adapted(opened.tensors, adapters), spec)
+    notes = (
+        *chosen.notes,
+        *leftovers(tensors, whole, model_weights(whole)),
+        *adapter_notes(tensors, opened.spec, whole),
+    )
+    reader = CheckpointWeights(tensors, spec)
     for graph in _graphs(spec).values():
         reader.check(graph.weights())
     check_output(out, force)
     layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
     made_of = fingerprint(source, adapters, repr([weights, layouts]))
-    described = _described(name or opened.name, opened, adapters)
+    called = opened.name if name is None else Name(name, name)
+    described = _described(called, opened, adapters)
     limits = limits or Limits()
     texts, taken = chosen.texts, chosen.inputs
-    export = _Export(texts, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
+    made = _Export(texts, notes, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
     copied = sum(len(text.encode()) for text in texts.values())
     with partial(out, made_of, [*layouts.values()], copied) as unfinished:
-        return export.write(unfinished, layouts)
+        return made.write(unfinished, layouts)
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What is exported, as far as config and options say. texts: the files that are copied."""
+    """What is exported, as far as config and options say. texts: the files that are copied; notes: see Manifest."""
 
     spec: ModelSpec
     inputs: tuple[Input, ...]
     weights: WeightFormat
     context: int
     texts: Mapping[str, str]
+    notes: tuple[str, ...]
 
 
 def check_without_weights(
@@ -152,10 +163,29 @@ def _choose(
     _check_plans(spec)
     weights = weights or choose_weights(spec)
     check_weights(spec, weights, adapters)
-    for adapter in adapters:
-        check_adapter(adapter)
-    texts = {name: files.text(name) for name in (CONFIG_NAME, *copied_files(spec, files, taken))}
-    return _Chosen(spec, taken, weights, choose_context(spec, context), texts)
+    grown = with_vocabulary(spec, _promised(spec, files, adapters))
+    beside = _chats_files(files, adapters, grown, taken) if spec.assistant is None else _assistants_files(files)
+    texts = {CONFIG_NAME: files.text(CONFIG_NAME), **beside.texts}
+    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, beside.notes)
+
+
+def _chats_files(files: Files, adapters: Sequence[Path], spec: ModelSpec, taken: Sequence[Input]) -> ChatFiles:
+    """The files of a chat, those that adapters bring among them."""
+    return chat_files(AdapterFiles(files, adapters, spec.text.vocabulary), spec, taken)
+
+
+def _promised(spec: ModelSpec, files: Files, adapters: Sequence[Path]) -> Tensors:
+    """The tensors that the config promises, with the adapters merged: what does not fit is seen without any values.
+    Raises CheckpointError as `adapted` does."""
+    if not adapters:
+        return PromisedTensors((), spec, files.where)
+    return adapted(PromisedTensors(model_weights(spec), spec, files.where), adapters, spec)
+
+
+def _sized_as(text: TextSpec, adapted_text: TextSpec) -> TextSpec:
+    """The text stack, limited to some inputs, as adapters leave it."""
+    sizes = {name: getattr(adapted_text, name) for name in ("vocabulary", "per_layer_vocabulary", "tied")}
+    return replace(text, **sizes)
 
 
 def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
@@ -204,9 +234,7 @@ def choose_context(spec: ModelSpec, wanted: int | None) -> int:
 
 def choose_inputs(spec: ModelSpec, wanted: Sequence[str] | None) -> tuple[Input, ...]:
     """What the bundle takes, text always. Raises UsageError where the model does not take what is wanted."""
-    pictures: tuple[Input, ...] = ("image", "video") if spec.vision else ()
-    sound: tuple[Input, ...] = ("audio",) if spec.audio else ()
-    known: tuple[Input, ...] = ("text", *pictures, *sound)
+    known = model_inputs(spec)
     if wanted is None:
         return known
     for name in wanted:
@@ -224,17 +252,10 @@ def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
     )
 
 
-def copied_files(spec: ModelSpec, files: Files, inputs: Sequence[Input]) -> tuple[str, ...]:
-    """The checkpoint's files that a bundle has beside config and weights. An assistant has its target's tokenizer, and
-    may say how many tokens to draft."""
-    if spec.assistant is None:
-        return needed_files(inputs)
-    return (GENERATION_CONFIG,) if (files.where / GENERATION_CONFIG).exists() else ()
-
-
-def needed_files(inputs: Sequence[Input]) -> tuple[str, ...]:
-    """The checkpoint's files that a chat with these inputs needs beside config and weights."""
-    return NEEDED_FILES if tuple(inputs) == ("text",) else (*NEEDED_FILES, PROCESSOR_CONFIG_NAME)
+def _assistants_files(files: Files) -> ChatFiles:
+    """An assistant has its target's tokenizer, and may say how many tokens to draft."""
+    found = files.find(GENERATION_CONFIG_NAME)
+    return ChatFiles({} if found is None else {GENERATION_CONFIG_NAME: files.text(GENERATION_CONFIG_NAME)}, ())
 
 
 def check_output(out: Path, force: bool) -> None:
@@ -268,6 +289,7 @@ class _Export:
     """One export: what of, and how. See export_bundle."""
 
     texts: Mapping[str, str]
+    notes: tuple[str, ...]
     source: Source
     spec: ModelSpec
     inputs: tuple[Input, ...]
@@ -285,7 +307,7 @@ class _Export:
         locations = self._write_graphs(out, layouts)
         plans = () if self.spec.assistant else self._compile(out, locations)
         towers = self._compile_towers(out, locations)
-        _write_texts(self.texts, out, self.weights)
+        _write_texts(self.texts, out, self.weights, self.spec.text)
         manifest = with_card(out, self._manifest(out, plans, towers, self._grid(exact)))
         write_manifest(out, manifest)
         return manifest
@@ -319,9 +341,9 @@ class _Export:
         return compile_plans(filling, whole, self.weights, locations, self.reader, out, self.context, self.limits)
 
     def _compile_towers(self, out: Path, locations: Locations) -> Towers:
-        """Writes the plans of the model's towers."""
+        """Writes the plan of each of the model's towers."""
         entries = {
-            tower: compile_tower(tower, graph, self.weights, locations, self.reader, out, self.limits)
+            tower: (compile_tower(tower, graph, self.weights, locations, self.reader, out, self.limits),)
             for tower, graph in tower_graphs(self.spec).items()
         }
         return Towers(image=entries.get("image", ()), audio=entries.get("audio", ()))
@@ -340,6 +362,7 @@ class _Export:
             towers=towers,
             draft=self._draft(),
             no_transformers_js=_no_transformers_js(self.spec),
+            notes=self.notes,
             files=digest_files(out, files, self.slice_bytes, self.progress.advance),
         )
 
@@ -361,13 +384,26 @@ def _no_transformers_js(spec: ModelSpec) -> str | None:
     return None
 
 
-def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat) -> None:
+def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat, stack: TextSpec) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
     if PROCESSOR_CONFIG_NAME in texts:
         _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(json.loads(texts[PROCESSOR_CONFIG_NAME])))
+    config = _as_stored(json.loads(texts[CONFIG_NAME]), stack)
     told = transformers_js_config(weights, _files(folder))
-    _write_json(folder / "config.json", {**json.loads(texts["config.json"]), "transformers.js_config": told})
+    _write_json(folder / CONFIG_NAME, {**config, "transformers.js_config": told})
+
+
+def _as_stored(config: dict[str, Any], text: TextSpec) -> dict[str, Any]:
+    """config.json as the tensors have it, which adapters may have changed."""
+    if config.get("tie_word_embeddings", True) != text.tied:
+        config["tie_word_embeddings"] = text.tied
+    sizes = config.get("text_config", config)
+    if sizes.get("vocab_size", text.vocabulary) != text.vocabulary:
+        sizes["vocab_size"] = text.vocabulary
+        if "vocab_size_per_layer_input" in sizes:
+            sizes["vocab_size_per_layer_input"] = text.per_layer_vocabulary
+    return config
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -378,11 +414,12 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _described(name: str, opened: Opened, adapters: Sequence[Path]) -> Source:
+def _described(name: Name, opened: Opened, adapters: Sequence[Path]) -> Source:
     """What is exported. Folders' names only: where they lie on the exporting machine is nobody's business."""
     return Source(
-        name=name,
+        name=name.text,
+        repository=name.repository,
         model_type=opened.spec.model_type,
         licence=opened.files.licence(),
-        adapters=tuple(adapter.resolve().name for adapter in adapters),
+        adapters=tuple(name_of(adapter).text for adapter in adapters),
     )

@@ -48,7 +48,7 @@ def fit(manifest: Manifest, memory: int, context: int | None = None) -> tuple[Fi
 
 
 def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -> Fit:
-    towers = towers_need(manifest, entry.activation)
+    towers = towers_need(manifest)
     tables = _tables(entry, memory - towers, context)
     need = memory_need(entry, context, tables)
     most = most_context(entry, memory - towers, manifest.context)

@@ -1,9 +1,11 @@
 """Putting a bundle where browsers can load it from: onto a model hub, or by a command onto any static host."""
 
+import re
 from pathlib import Path
 
 from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.bundle.manifest import MANIFEST_NAME
+from gemtab.commands import command_line
 from gemtab.errors import HubError, UsageError
 
 _OURS = ("onnx/*", "plan/*", "shaders/*")
@@ -64,10 +66,17 @@ def _refused(to: str, status: int, message: str) -> str:
 def host_commands(bundle: Path) -> dict[str, str]:
     """Commands that copy the bundle to hosts of static files, by kind of host."""
     name = bundle.resolve().name
-    return {
-        "a web server by ssh": f"rsync -a --delete {bundle}/ user@host:/var/www/bundles/{name}/",
-        "Amazon S3 and what speaks it": f"aws s3 sync --delete {bundle} s3://bucket/bundles/{name}",
-        "Google Cloud Storage": f"gcloud storage rsync --recursive {bundle} gs://bucket/bundles/{name}",
-        "any other, by rclone": f"rclone sync {bundle} remote:bundles/{name}",
-        "a model hub": f"gemtab publish {bundle} --to user/{name}",
+    inside = f"{bundle}/"  # what is in the folder, to rsync
+    lines: dict[str, tuple[str | Path, ...]] = {
+        "a web server by ssh": ("rsync", "-a", "--delete", inside, f"user@host:/var/www/bundles/{name}/"),
+        "Amazon S3 and what speaks it": ("aws", "s3", "sync", "--delete", bundle, f"s3://bucket/bundles/{name}"),
+        "Google Cloud Storage": ("gcloud", "storage", "rsync", "--recursive", bundle, f"gs://bucket/bundles/{name}"),
+        "any other, by rclone": ("rclone", "sync", bundle, f"remote:bundles/{name}"),
+        "a model hub": ("gemtab", "publish", bundle, "--to", f"user/{repository_name(name)}"),
     }
+    return {host: command_line(*words) for host, words in lines.items()}
+
+
+def repository_name(name: str) -> str:
+    """The name with a hyphen for each run of characters that a hub's repository may not have in its own."""
+    return re.sub(r"[^\w.-]+|--+|\.\.+", "-", name, flags=re.ASCII).strip("-.")[:96] or "model"

@@ -14,12 +14,17 @@ from gemtab.bundle.manifest import MANIFEST_NAME, Draft, Grid, Manifest, PlanEnt
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
 from gemtab.bundle.plan import Plan, Program, Strict, running
-from gemtab.checkpoint import CheckpointWeights, load_spec, open_checkpoint
-from gemtab.errors import BundleError, UsageError
+from gemtab.chat_files import chat_files, model_inputs
+from gemtab.checkpoint import Checkpoint, CheckpointWeights, Opened, load_spec, open_checkpoint
+from gemtab.checkpoint.config import CONFIG_NAME, read_config_file
+from gemtab.checkpoint.leftovers import leftovers
+from gemtab.checkpoint.missing import folder_reason, has_only_config, names_in
+from gemtab.checkpoint.naming import name_of
+from gemtab.checkpoint.source import is_config_file
+from gemtab.errors import BundleError, CheckpointError, UsageError
 from gemtab.graph import Weight
-from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec, TextSpec
-from gemtab.model.text import text_graph
+from gemtab.model.weights import model_weights, text_weights
 from gemtab.parity.report import Parity
 from gemtab.quantize import PlainFormat, planes
 
@@ -74,6 +79,7 @@ class BundleSummary(Strict):
     towers: dict[str, tuple[PlanSummary, ...]]
     draft: Draft | None
     no_transformers_js: str | None
+    notes: tuple[str, ...]
     parity: Parity | None
 
 
@@ -96,6 +102,7 @@ class CheckpointSummary(Strict):
     context: int
     target_hidden: int | None
     export_bytes: dict[WeightFormat, int]
+    notes: tuple[str, ...]
 
 
 _LAYER = re.compile(r"(\w+\.)?layers\.\d+")
@@ -103,27 +110,34 @@ _LAYER = re.compile(r"(\w+\.)?layers\.\d+")
 
 
 def summarise(path: Path) -> BundleSummary | CheckpointSummary:
-    """The summary of the bundle or checkpoint in the folder `path`, or of the checkpoint that is the GGUF file `path`.
+    """The summary of the bundle or checkpoint in the folder `path`, of the checkpoint that is the GGUF file `path`, or
+    of the model that a config.json without weights describes.
 
     Raises UsageError where it is neither, BundleError or CheckpointError where it is damaged.
     """
+    if is_config_file(path):
+        return summarise_config(path, path)
     if path.is_file():
         return summarise_checkpoint(path)
     if not path.is_dir():
         raise UsageError(f"There is no folder {path}. Give the folder of a bundle or of a checkpoint, or a GGUF file.")
     if is_bundle(path):
         return summarise_bundle(path)
-    if not (path / "config.json").exists():
+    if not (path / CONFIG_NAME).exists():
+        reason = folder_reason(names_in(path))
         raise UsageError(
-            f"{path} is neither a bundle (it has no {MANIFEST_NAME}) nor a checkpoint (it has no config.json)."
+            f"{path} is neither a bundle (it has no {MANIFEST_NAME}) nor a checkpoint (it has no config.json)"
+            + (f": {reason}" if reason else ".")
         )
+    if not Checkpoint.is_in(path) and has_only_config(path):
+        return summarise_config(path, path / CONFIG_NAME)
     return summarise_checkpoint(path)
 
 
 def summarise_bundle(folder: Path) -> BundleSummary:
     """The summary of a bundle, from its manifest, plans and parity report."""
     manifest = read_manifest(folder)
-    weights = _weights(load_spec(folder))
+    weights = text_weights(load_spec(folder))
     parameters = _parameters(weights)
     weight_bytes = (
         memory_need(manifest.plans[0], manifest.context).weights
@@ -150,12 +164,13 @@ def summarise_bundle(folder: Path) -> BundleSummary:
         },
         draft=manifest.draft,
         no_transformers_js=manifest.no_transformers_js,
+        notes=manifest.notes,
         parity=read_parity(folder),
     )
 
 
 def _memory_summary(manifest: Manifest, entry: PlanEntry) -> MemorySummary:
-    need, towers = memory_need(entry, manifest.context), towers_need(manifest, entry.activation)
+    need, towers = memory_need(entry, manifest.context), towers_need(manifest)
     return MemorySummary(
         activation=entry.activation,
         weights=need.weights,
@@ -169,12 +184,24 @@ def _memory_summary(manifest: Manifest, entry: PlanEntry) -> MemorySummary:
 def summarise_checkpoint(path: Path) -> CheckpointSummary:
     """The summary of a checkpoint, from its config and the headers of its weight files, which are checked."""
     opened = open_checkpoint(path)
-    spec, text = opened.spec, opened.spec.text
-    weights = _weights(spec)
-    CheckpointWeights(opened.tensors, spec).check(weights)
+    weights = model_weights(opened.spec)
+    notes = (*_notes(opened), *leftovers(opened.tensors, opened.spec, weights))
+    CheckpointWeights(opened.tensors, opened.spec).check(weights)
+    return _summary(opened.name.text, opened.spec, notes)
+
+
+def summarise_config(path: Path, config: Path) -> CheckpointSummary:
+    """The summary of the model that a config.json describes; `path` is what was asked for, the file or its folder."""
+    missing = "The weights are missing: this is what config.json says. An export needs the whole checkpoint's folder."
+    name = name_of(path.absolute().parent if path.name == CONFIG_NAME else path.with_suffix("")).text
+    return _summary(name, read_config_file(config), (missing,))
+
+
+def _summary(name: str, spec: ModelSpec, notes: tuple[str, ...]) -> CheckpointSummary:
+    text, weights = spec.text, text_weights(spec)
     formats: tuple[WeightFormat, ...] = ("qat",) if text.codes else get_args(PlainFormat)
     return CheckpointSummary(
-        name=opened.name,
+        name=name,
         model_type=spec.model_type,
         parameters=_parameters(weights),
         layers=len(text.layers),
@@ -188,7 +215,18 @@ def summarise_checkpoint(path: Path) -> CheckpointSummary:
         context=text.max_positions,
         target_hidden=spec.assistant.target_hidden if spec.assistant else None,
         export_bytes={format_: _stored_bytes(weights, format_) for format_ in formats},
+        notes=notes,
     )
+
+
+def _notes(opened: Opened) -> tuple[str, ...]:
+    """What an export of all that the model takes would tell, or why it would be refused."""
+    if opened.spec.assistant is not None:
+        return tuple(opened.files.notes())
+    try:
+        return chat_files(opened.files, opened.spec, model_inputs(opened.spec)).notes
+    except CheckpointError as error:
+        return (*opened.files.notes(), f"An export is refused: {error}")
 
 
 def read_parity(folder: Path) -> Parity | None:
@@ -200,11 +238,6 @@ def read_parity(folder: Path) -> Parity | None:
         return None
     except (ValidationError, ValueError) as error:
         raise BundleError(f"{path} is not a parity report of this version. Run `gemtab verify` again.") from error
-
-
-def _weights(spec: ModelSpec) -> list[Weight]:
-    """What the text stack multiplies by, or what an assistant does."""
-    return (draft_graph(spec.text, spec.assistant) if spec.assistant else text_graph(spec.text)).weights()
 
 
 def _window(text: TextSpec) -> int | None:

@@ -15,8 +15,8 @@ from playwright.sync_api import Page
 
 from gemtab.backends.media import Media, Rows
 from gemtab.backends.onnx.run import OnnxText, OnnxTower
+from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.lower import Activation
 from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import TOWER_STEMS
@@ -67,7 +67,7 @@ class WgpuBackend:
     def __init__(self, folder: Path, activation: Activation) -> None:
         self._executor = Executor(folder, activation)
         device = self._executor.runner.device
-        self._tower = cache(lambda tower: TowerExecutor(folder, tower, activation, device))
+        self._tower = cache(lambda tower: TowerExecutor(folder, tower, device))
 
     def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
         self._executor.fill(prompt[:-1], [self._encode(one) for one in media])
@@ -86,6 +86,7 @@ _LOAD = """async ([site, bundle]) => {
     const { TextEngine } = await import(`${site}gemtab-engine.js`);
     globalThis.engine = await TextEngine.load(`${site}bundles/${bundle}/`);
     globalThis.engine.setSampling({ temperature: 0, topK: 0, topP: 1, seed: 0 });
+    return globalThis.engine.stats.activation;
 }"""
 
 _TURN = """async ([prompt, media, wanted]) => {
@@ -112,13 +113,13 @@ _TURN = """async ([prompt, media, wanted]) => {
 }"""
 
 
-class ChromiumBackend:
-    """The engine in a tab, which must be closed after use."""
+class TabBackend:
+    """The engine in a tab, which must be closed after use, by the plan for this activation."""
 
-    def __init__(self, page: Page, site: str, bundle: str) -> None:
+    def __init__(self, page: Page, site: str, bundle: str, activation: Activation) -> None:
         self._page = page
         page.goto(site + "example.html")
-        page.evaluate(_LOAD, [site, bundle])
+        assert page.evaluate(_LOAD, [site, bundle]) == activation
 
     def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
         arguments = [list(prompt), [_message(one) for one in media], list(wanted)]

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page
 
 from gemtab.bundle.digest import SLICE_BYTES
 from gemtab.export import export_bundle
@@ -15,6 +16,22 @@ from playwright_tests.identity.models import SMALL_BINDINGS, Case
 from playwright_tests.serving import serving
 from tests.silent import Silent
 from tests.variants import TINY, tiny_coded, variant
+
+
+@dataclass(frozen=True)
+class Tabs:
+    """A tab of each browser."""
+
+    chromium: Page
+    firefox: Page
+
+
+@pytest.fixture
+def tabs(page: Page, firefox: Browser) -> Iterator[Tabs]:
+    """Those of one test."""
+    other = firefox.new_page()
+    yield Tabs(page, other)
+    other.close()
 
 
 @dataclass

@@ -4,34 +4,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from playwright.sync_api import Page
 
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.parity.greedy import MAX_TIE_SHARE, compare_greedy
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import arithmetic
 from gemtab.quantize import DequantisedWeights
-from playwright_tests.identity.backends import Backend, ChromiumBackend, OnnxBackend, WgpuBackend, reference_turn
-from playwright_tests.identity.conftest import IdentityTable
+from playwright_tests.identity.backends import Backend, OnnxBackend, TabBackend, WgpuBackend, reference_turn
+from playwright_tests.identity.conftest import IdentityTable, Tabs
 from playwright_tests.identity.media import Turn, reference_rows
 from playwright_tests.identity.models import Case
 
+IN_F16 = ("wgpu f16", "Firefox")
+"""The backends that run the plan in f16. SwiftShader, which Chromium runs on, has no f16."""
+
 
 def play(
-    case: Case, turns: Sequence[Turn], source: Path, folder: Path, site: str, page: Page, table: IdentityTable
+    case: Case, turns: Sequence[Turn], source: Path, folder: Path, site: str, tabs: Tabs, table: IdentityTable
 ) -> str:
     """Plays `turns` on the bundle in `folder` of the checkpoint `source`, which `site` offers; every backend makes its
-    own rows of the same pictures and sound. Gives the line of the table. Fails at a token that differs and is no
+    own rows of the same images and audio. Gives the line of the table. Fails at a token that differs and is no
     near-tie."""
     spec = load_spec(source)
     weights = DequantisedWeights(CheckpointWeights(Checkpoint.open(source), spec), case.weights)
     reference = ReferenceText(spec.text, weights)
-    exact, half = (arithmetic(activation, case.weights).tie for activation in ("f32", "f16"))
+    routed = any(layer.moe for layer in spec.text.layers)
+    exact, half = (arithmetic(activation, case.weights, routed).tie for activation in ("f32", "f16"))
     backends: dict[str, tuple[Backend, float]] = {
         "ONNX": (OnnxBackend(folder, case.weights), exact),
         "wgpu f32": (WgpuBackend(folder, "f32"), exact),
         "wgpu f16": (WgpuBackend(folder, "f16"), half),
-        "Chromium": (ChromiumBackend(page, site, case.name), exact),
+        "Chromium": (TabBackend(tabs.chromium, site, case.name, "f32"), exact),
+        "Firefox": (TabBackend(tabs.firefox, site, case.name, "f16"), half),
     }
     ties = dict.fromkeys(backends, 0)
     steps, length = 0, 0
@@ -51,8 +55,8 @@ def play(
         # rounds, each case is judged by how many that explains.
         share = MAX_TIE_SHARE
         if case.weights == "qat":
-            share = 1 - arithmetic("f16" if name == "wgpu f16" else "f32", "qat").top1
-        elif name == "wgpu f16":
+            share = 1 - arithmetic("f16" if name in IN_F16 else "f32", "qat").top1
+        elif name in IN_F16:
             continue
         assert count <= share * steps, f"{name}: {count} near-ties in {steps} steps"
     return table.add(case.name, length, steps, ties, counted=case.weights != "qat")

@@ -1,15 +1,14 @@
-"""Greedy tokens are the same in the reference, ONNX, the Python executor and Chromium."""
+"""Greedy tokens are the same in the reference, ONNX, the Python executor, Chromium and Firefox."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
 
 from gemtab.bundle.folder import load_plan
 from gemtab.bundle.plan import StateBuffer
 from gemtab.checkpoint import load_spec
-from playwright_tests.identity.conftest import IdentityTable
+from playwright_tests.identity.conftest import IdentityTable, Tabs
 from playwright_tests.identity.media import Turn
 from playwright_tests.identity.models import CASES, Case, conversation
 from playwright_tests.identity.playing import check_ties, play
@@ -35,12 +34,12 @@ def test_greedy_tokens_are_the_same_everywhere(
     identity_bundles: dict[str, Path],
     identity_site: str,
     identity_table: IdentityTable,
-    page: Page,
+    tabs: Tabs,
     record_property: Callable[[str, object], None],
 ) -> None:
     folder = identity_bundles[case.name]
     turns = long_turns(folder, load_spec(folder).text.vocabulary)
-    record_property(IDENTITY_LINE, play(case, turns, source_of(case), folder, identity_site, page, identity_table))
+    record_property(IDENTITY_LINE, play(case, turns, source_of(case), folder, identity_site, tabs, identity_table))
 
 
 def test_near_ties_are_rare(identity_table: IdentityTable) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
 
 from gemtab.checkpoint import load_spec
-from playwright_tests.identity.conftest import IdentityTable
+from playwright_tests.identity.conftest import IdentityTable, Tabs
 from playwright_tests.identity.media import Writer
 from playwright_tests.identity.models import MEDIA_CASES as CASES
 from playwright_tests.identity.models import Case
@@ -22,12 +21,12 @@ def test_greedy_tokens_after_media_are_the_same_everywhere(
     identity_bundles: dict[str, Path],
     identity_site: str,
     identity_table: IdentityTable,
-    page: Page,
+    tabs: Tabs,
     record_property: Callable[[str, object], None],
 ) -> None:
     folder = identity_bundles[case.name]
     turns = Writer(load_spec(folder)).turns()
-    line = play(case, turns, source_of(case), folder, identity_site, page, identity_table)
+    line = play(case, turns, source_of(case), folder, identity_site, tabs, identity_table)
     record_property(IDENTITY_LINE, f"{line}  (with media)")
 
 

@@ -14,7 +14,7 @@ from gemtab.media.images import load_image, resize
 from gemtab.media.rules import BUDGETS, MAX_PIXELS, ImageRules, target_size
 from playwright_tests.media.conftest import Media, ScriptError
 from tests.media import oracle
-from tests.media.pictures import chunk, pictures, png, scene
+from tests.media.pictures import chunk, pictures, png, scene, unread
 
 STEP = 1 / 255 + 1e-6
 """As near as pixel values must be."""
@@ -94,7 +94,18 @@ def test_without_webgl_opaque_pictures_are_exact_all_the_same(media: Media) -> N
 
 @pytest.mark.parametrize(
     ("height", "width", "to_height", "to_width"),
-    [(217, 333, 48, 96), (217, 333, 480, 720), (7, 1000, 96, 48), (1, 1, 336, 336), (90, 90, 90, 48), (64, 31, 96, 31)],
+    [
+        (217, 333, 48, 96),
+        (217, 333, 480, 720),
+        (7, 1000, 96, 48),
+        (1, 1, 336, 336),
+        (90, 90, 90, 48),
+        (64, 31, 96, 31),
+        (300, 451, 240, 384),  # 60 rows and 67 columns less: rows first
+        (500, 200, 240, 96),  # 260 and 104: columns first
+        (500, 200, 292, 96),  # 208 and 104: rows first
+        (300, 200, 240, 384),  # 60 less, 184 more: columns first
+    ],
 )
 def test_resizing_is_pillows_to_the_bit(media: Media, height: int, width: int, to_height: int, to_width: int) -> None:
     pixels = scene(height, width)
@@ -169,6 +180,11 @@ def test_half_a_file_is_called_damaged(media: Media, corpus: dict[str, bytes], n
 def test_other_files_are_no_pictures_whatever_they_are_called(media: Media) -> None:
     message = refusal(media, "notes.png", b"Not a picture, but a shopping list.")
     assert "JPEG, PNG, WEBP" in message
+
+
+@pytest.mark.parametrize("kind", unread())
+def test_kinds_that_are_known_but_not_read_are_named(media: Media, kind: str) -> None:
+    assert f"is a file of {kind}, and only JPEG, PNG" in refusal(media, "image.jpg", unread()[kind])
 
 
 def test_an_empty_file_is_called_empty(media: Media) -> None:

@@ -10,6 +10,7 @@ import pytest
 from gemtab.media.rules import MAX_PIXELS, ImageRules, VideoRules
 from gemtab.media.video import load_video
 from playwright_tests.media.conftest import Media, ScriptError
+from tests.media.clip_kinds import edited
 from tests.media.clips import clip, clips, in_unknown_codec, sound_alone
 
 FRAMES = 8
@@ -122,6 +123,45 @@ def test_a_file_with_sound_alone_has_no_pictures(media: Media) -> None:
 def test_a_codec_that_the_browser_lacks_is_named(media: Media, corpus: dict[str, bytes]) -> None:
     message = refusal(media, "odd.mp4", in_unknown_codec(corpus["h264.mp4"]))
     assert "the codec zzz1, which this browser does not decode" in message
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "name"),
+    [
+        ("avi", "mpeg4", "an AVI file"),
+        ("flv", "flv", "a Flash video"),
+        ("mpegts", "mpeg2video", "an MPEG transport stream"),
+        ("vob", "mpeg2video", "an MPEG program stream"),
+        ("asf", "wmv2", "a Windows Media file"),
+    ],
+)
+def test_containers_that_browsers_do_not_read_are_named(media: Media, container: str, codec: str, name: str) -> None:
+    message = refusal(media, "old.clip", clip(container, codec, frames=3, rate=25, size=(32, 32)))
+    assert f"is {name}, which browsers do not read" in message
+
+
+def test_parts_that_an_edit_list_hides_are_not_seen(media: Media) -> None:
+    for edits in ([(700, 6144)], [(500, 1024), (700, 12288)]):
+        content = edited(clip("mp4", "libx264", frames=48, size=(96, 128), g="12"), edits)
+        expected, found = load_video(content, PYTHON_RULES), prepared(media, "cut.mp4", content)
+        assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6)
+        for one, other in zip(found["frames"], expected.frames, strict=True):
+            assert np.array_equal(one["patches"], other.patches.ravel())
+
+
+def test_alpha_is_left_out_without_other_workers(media: Media) -> None:
+    content = clip("webm", "libvpx-vp9", frames=9, size=(96, 128), pix_fmt="yuva420p", crf="20")
+    expected, found = load_video(content, PYTHON_RULES), prepared(media, "alpha.webm", content)
+    for one, other in zip(found["frames"], expected.frames, strict=True):
+        assert np.array_equal(one["patches"], other.patches.ravel())
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv444p", "yuv422p"])
+def test_more_bits_and_finer_chroma_are_converted_as_ffmpeg_does(media: Media, pix_fmt: str) -> None:
+    content = clip("mp4", "libx264", frames=4, size=(96, 128), pix_fmt=pix_fmt, crf="20")
+    expected, found = load_video(content, PYTHON_RULES), prepared(media, "fine.mp4", content)
+    for one, other in zip(found["frames"], expected.frames, strict=True):
+        assert np.array_equal(one["patches"], other.patches.ravel())
 
 
 def test_a_clip_of_huge_frames_is_refused_by_its_header(media: Media) -> None:

@@ -22,14 +22,18 @@ import { type AnswerView, Transcript } from "./transcript.ts";
 
 export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 
+/** Where there is no page, as on a server that renders one, the module can be imported all the same. */
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
 /**
- * Attributes: `src`, the bundle's folder; `reveal`, "interaction" (load on a click, the default) or "auto" (load when
- * seen); `system`, a system prompt; `thinking`, let the model think first. Properties of the same names mirror them.
+ * Attributes: `src`, the bundle's folder; `assets`, that of gemtab's own scripts (see LoadOptions); `reveal`, "interaction"
+ * (load on a click, the default) or "auto" (load when seen); `system`, a system prompt; `thinking`, let the model think
+ * first; `plan`, "f16" or "f32" (see LoadOptions). Properties of the same names mirror them.
  *
  * Events: `progress`, `ready`, `token`, `message`, `stop`, `error`, `statechange`. They bubble, and say more in `detail`.
  */
-export class GemtabChat extends HTMLElement {
-  static readonly observedAttributes = ["src", "system", "thinking"];
+export class GemtabChat extends Base {
+  static readonly observedAttributes = ["src", "plan", "system", "thinking"];
 
   /** Sampling and length of answers; what is left out is as the bundle says. */
   options: AnswerOptions = {};
@@ -44,6 +48,8 @@ export class GemtabChat extends HTMLElement {
   readonly #room: HTMLElement;
   /** Style sheets select by them: `gemtab-chat:state(answering)`. */
   readonly #states = this.attachInternals().states;
+  /** Between the two callbacks: an element that is upgraded in a page is told of its attributes before the first. */
+  #connected = false;
   #state: ChatState = "idle";
   #messages: ChatMessage[] = [];
   #gemma: Gemma | undefined;
@@ -90,12 +96,29 @@ export class GemtabChat extends HTMLElement {
     this.setAttribute("src", src);
   }
 
+  get assets(): string {
+    return this.getAttribute("assets") ?? "";
+  }
+
+  set assets(assets: string) {
+    this.setAttribute("assets", assets);
+  }
+
   get reveal(): "auto" | "interaction" {
     return this.getAttribute("reveal") === "auto" ? "auto" : "interaction";
   }
 
   set reveal(reveal: "auto" | "interaction") {
     this.setAttribute("reveal", reveal);
+  }
+
+  /** What the attribute says; a value that is not known is refused when the bundle is looked at. */
+  get plan(): "auto" | "f16" | "f32" {
+    return (this.getAttribute("plan") ?? "auto") as "auto" | "f16" | "f32";
+  }
+
+  set plan(plan: "auto" | "f16" | "f32") {
+    this.setAttribute("plan", plan);
   }
 
   get system(): string {
@@ -137,6 +160,7 @@ export class GemtabChat extends HTMLElement {
   }
 
   connectedCallback(): void {
+    this.#connected = true;
     this.#lookAtBundle();
     if (this.reveal !== "auto") return;
     this.#seen = new IntersectionObserver((entries) => {
@@ -146,14 +170,15 @@ export class GemtabChat extends HTMLElement {
   }
 
   disconnectedCallback(): void {
+    this.#connected = false;
     this.#seen?.disconnect();
     this.#previewing?.abort();
     this.#try(this.dispose());
   }
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
-    if (before === now || !this.isConnected) return;
-    if (name !== "src") this.#closeChat();
+    if (before === now || !this.#connected) return;
+    if (name !== "src" && name !== "plan") this.#closeChat();
     else this.#try(this.dispose().then(() => this.#lookAtBundle()));
   }
 
@@ -238,7 +263,9 @@ export class GemtabChat extends HTMLElement {
         this.#emit("progress", progress);
       };
       onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
-      this.#welcome(await Gemma.load(this.src, { signal: loading.signal, onProgress }));
+      const { plan, assets } = this;
+      const { signal } = loading;
+      this.#welcome(await Gemma.load(this.src, { plan, signal, assets: assets || undefined, onProgress }));
     } catch (error) {
       if (loading.signal.aborted) {
         this.#gate.showIdle();
@@ -328,7 +355,7 @@ export class GemtabChat extends HTMLElement {
     this.#gate.loadable = this.src !== "";
     if (this.src === "") return;
     this.#gate.showLooking();
-    preview(this.src, previewing.signal).then(
+    preview(this.src, previewing.signal, this.plan).then(
       (found) => {
         if (!previewing.signal.aborted && this.#state === "idle") this.#gate.showPreview(found);
       },

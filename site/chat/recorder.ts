@@ -58,7 +58,8 @@ export class Recorder {
     const recorder = new MediaRecorder(stream);
     const chunks: Blob[] = [];
     recorder.addEventListener("dataavailable", ({ data }) => chunks.push(data));
-    recorder.addEventListener("stop", () => this.#ended(chunks, recorder.mimeType));
+    // Firefox gives the type with the bytes alone.
+    recorder.addEventListener("stop", () => this.#ended(chunks, recorder.mimeType || (chunks[0]?.type ?? "")));
     const started = performance.now();
     const timer = setInterval(() => {
       const seconds = (performance.now() - started) / 1000;

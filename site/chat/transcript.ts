@@ -3,7 +3,7 @@
 import type { ChatMessage, Content, ContentPart, ToolCall } from "../../webruntime/src/api/index.ts";
 import { type Kind, viewOf } from "./attachments.ts";
 import { make } from "./dom.ts";
-import { MarkdownStream } from "./markdown.ts";
+import { MarkdownStream } from "./markdown/stream.ts";
 import { Sentences } from "./sentences.ts";
 
 /** What media of a message are called where they have no name. */
@@ -120,7 +120,7 @@ export class AnswerView {
   readonly element = make("div", { className: "answer" });
   readonly #host: AnswerHost;
   readonly #text = make("div", { part: "text answer-text" });
-  readonly #markdown = new MarkdownStream(this.#text);
+  readonly #markdown = new MarkdownStream(this.#text, () => this.#host.grown());
   readonly #sentences = new Sentences();
   readonly #waiting = make("p", { part: "waiting" }, "Reading…");
   #thought: HTMLElement | undefined;

@@ -10,8 +10,9 @@ from transformers import AutoTokenizer, Gemma4Processor
 
 from gemtab.backends.media import Media
 from gemtab.chat import ChatSession, ChatTokenizer, Message
+from gemtab.chat.generation_config import read_generation_config
 from gemtab.chat.media import Item, Medium, Placeholders
-from gemtab.chat.session import Content, PromptCache, Snapshot, read_generation_config
+from gemtab.chat.session import Content, PromptCache, Snapshot
 from gemtab.errors import ContextError, UsageError
 from tests.variants import TINY
 

@@ -67,10 +67,9 @@ def check_merge(base: Path, adapters: list[Path], least: int) -> None:
             6,
         ),
         ({"target_modules": ATTENTION, "use_dora": True}, 6),
-        ({"target_modules": ["embed_tokens", "gate_proj"]}, 3),
         ({"target_modules": ["q_proj"], "modules_to_save": ["per_layer_model_projection"]}, 3),
     ],
-    ids=["some", "all", "rslora", "patterns", "dora", "embedding", "saved whole"],
+    ids=["some", "all", "rslora", "patterns", "dora", "saved whole"],
 )
 def test_a_merge_equals_pefts(base: Path, options: dict[str, Any], least: int, tmp_path: Path) -> None:
     check_merge(base, [trained(base, tmp_path / "adapter", 1, **options)], least)
@@ -128,12 +127,21 @@ def _elsewhere(_: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     ("spoil", "message"),
     [
         (changed_config(peft_type="IA3"), "peft_type is IA3; only LORA"),
-        (changed_config(bias="all"), "bias is 'all'"),
-        (changed_config(target_parameters=["experts.gate_up_proj"]), "target_parameters is .* cannot be merged here"),
+        (changed_config(peft_type="PROMPT_TUNING"), "peft_type is PROMPT_TUNING.*it changes more than weights"),
+        (changed_config(peft_type=None), "has no peft_type"),
+        (changed_config(peft_type=None, fine_tune_type="lora"), "as mlx-lm writes it"),
+        (changed_config(task_type="SEQ_CLS"), "task_type is SEQ_CLS: the adapter makes no chat model"),
+        (changed_config(lora_bias=True), "the adapter adds biases, and the model's matrices have none"),
+        (changed_config(alora_invocation_tokens=[3]), "acts only after certain tokens"),
+        (changed_config(use_new_way=True), "use_new_way is True, which gemtab does not know"),
+        (changed_config(r=0), r"adapter_config\.json: r: .*greater than 0"),
+        (changed_config(rank_pattern={"(": 2}), r"rank_pattern: .* is no regular expression"),
         (changed_config(use_dora=True), "The two files are not of the same adapter"),
-        (changed_config(r=8), r"ask for \[8, "),
+        (changed_config(r=8), r"ask for \[8, .* The rank of .* is 8 by adapter_config.json"),
         (lambda folder: (folder / CONFIG).unlink(), r"adapter_config\.json is missing"),
         (lambda folder: (folder / CONFIG).write_text("{"), r"adapter_config\.json cannot be used"),
+        (lambda folder: (folder / CONFIG).write_text("[" * 9999), r"adapter_config\.json cannot be used"),
+        (lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"), "adapter_model.bin alone, a pickle"),
         (lambda folder: (folder / WEIGHTS).unlink(), r"adapter_model\.safetensors is missing"),
         (lambda folder: (folder / WEIGHTS).write_bytes(b"0123"), "damaged or cut short"),
         (changed_tensors(_wider), "trained on another base"),
@@ -144,8 +152,9 @@ def _elsewhere(_: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         ),
     ],
     ids=[
-        "kind", "bias", "parameters", "no lengths", "rank", "no config", "config", "no weights", "weights", "wider",
-        "half", "unknown",
+        "kind", "prompts", "no kind", "mlx", "classifier", "biases", "tokens", "switch", "no rank", "pattern",
+        "no lengths", "rank", "no config", "config", "deep", "pickle", "no weights", "weights", "wider", "half",
+        "unknown",
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(base: Path, spoil: Callable[[Path], None], message: str, tmp_path: Path) -> None:

@@ -64,8 +64,8 @@ def no_template(checkpoint: Path) -> None:
     (checkpoint / "chat_template.jinja").unlink()
 
 
-def no_end_tokens(checkpoint: Path) -> None:
-    (checkpoint / "generation_config.json").unlink()
+def wrong_end_tokens(checkpoint: Path) -> None:
+    edit_json(checkpoint / "generation_config.json", eos_token_id="1")
 
 
 def unknown_model(checkpoint: Path) -> None:
@@ -105,7 +105,7 @@ def infinite(checkpoint: Path) -> None:
         (no_tokenizer, ["tokenizer.json", "missing"]),
         (broken_tokenizer_config, ["tokenizer_config.json"]),
         (no_template, ["chat_template.jinja", "missing"]),
-        (no_end_tokens, ["generation_config.json", "missing"]),
+        (wrong_end_tokens, ["generation_config.json", "eos_token_id"]),
         (unknown_model, ["llama", "gemma4"]),
         (unknown_feature, ["use_wormholes"]),
         (wrong_shape, [NORM, "[160]", "[159]"]),

@@ -1,9 +1,17 @@
 """The model card that a bundle carries."""
 
+import html
+import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
 
 from gemtab.bundle.folder import check_files, read_manifest
+from gemtab.bundle.manifest import Source
 from gemtab.card import CARD_NAME, add_parity, model_card
 from gemtab.parity.report import Comparison, Parity
 from tests.cli.conftest import Gemtab
@@ -75,3 +83,22 @@ def test_parity_is_told_once_it_is_known(exported: Path, tmp_path: Path) -> None
     assert "| webgpu f16 | checkpoint | 0.12 | 0.002 | 95.8% | 100% |" in card
     assert "Not verified" not in card
     check_files(bundle, read_manifest(bundle))
+
+
+@pytest.mark.parametrize(
+    "name", ['my "best" model', "<b>&amp;<i>", "a|b`c`[d](e)", "*it* ~no~ #1", "new\nline", "it's"]
+)
+def test_names_are_shown_as_they_are(exported: Path, name: str) -> None:
+    """By a Markdown and an HTML reader, in the title, a table and the address of the element."""
+    source = Source(name=name, model_type="gemma4", licence="no: such", adapters=(name,), repository="me/" + name)
+    card = model_card(read_manifest(exported).model_copy(update={"source": source}), None)
+    head, body = card.split("---\n", 2)[1:]
+    assert yaml.safe_load(head)["base_model"] == f"me/{name}"
+    assert yaml.safe_load(head)["license"] == "no: such"
+    tokens = MarkdownIt().enable("table").parse(body)
+    shown = " ".join(name.split())
+    texts = ["".join(child.content for child in token.children or []) for token in tokens if token.type == "inline"]
+    assert texts[0] == f"{shown} for the browser"
+    assert texts[texts.index("merged adapters") + 1] == shown
+    element = re.search(r'<gemtab-chat src="([^"<>]*)"></gemtab-chat>', body)
+    assert element is not None and unquote(html.unescape(element[1])) == f"bundles/{name}/"

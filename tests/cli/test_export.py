@@ -1,6 +1,8 @@
 """`gemtab export`: what it makes, and what it leaves alone."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from gemtab.model.text import text_graph
 from gemtab.model.vision import vision_graph
 from gemtab.parity.stored import BundleWeights
 from gemtab.quantize import DequantisedWeights
-from tests.adapters import trained
+from tests.adapters import trained, trained_model
+from tests.chat.gemma3 import write_chat_files
 from tests.cli.conftest import Gemtab, edit_json
+from tests.variants import load_transformers, variant
 
 BITS = {"f32": (32.0, 32.1), "f16": (16.0, 16.3), "q8": (8.5, 9.2), "q4": (4.5, 5.2)}
 
@@ -56,12 +60,16 @@ def test_the_licence_is_taken_from_the_readme(gemtab: Gemtab, checkpoint: Path, 
 def test_adapters_are_merged_and_named(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:
     """The bundle's weights are those of checkpoint and adapter, and verify asks for the adapter by name."""
     adapter, out = trained(tiny, tmp_path / "fluent", 1, target_modules=r".*language_model.*q_proj"), tmp_path / "out"
+    (adapter / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}\n{% endfor %}")
     options = ["--weights", "f32", "--inputs", "text"]
     ended = gemtab("export", tiny, out, *options, "--adapter", adapter)
     assert ended.code == 0, ended.err
     assert f"--adapter {adapter}" in " ".join(ended.out.split())
     assert read_manifest(out).source.adapters == ("fluent",)
     assert "fluent" in gemtab("inspect", out).out
+    assert (out / "chat_template.jinja").read_text() == (adapter / "chat_template.jinja").read_text()
+    note = "The chat template is that of the adapter fluent."
+    assert note in ended.out and f"| note | {note} |" in (out / "README.md").read_text()
     graph = text_graph(load_spec(out).text)
     weight = next(weight for weight in graph.weights() if weight.name == "layers.0.qkv")
     plain, merged = (
@@ -74,6 +82,24 @@ def test_adapters_are_merged_and_named(gemtab: Gemtab, tiny: Path, tmp_path: Pat
     assert ended.code == 2 and "exported with the adapters fluent, not with no adapter" in " ".join(ended.err.split())
     ended = gemtab("verify", out, "--adapter", adapter)
     assert ended.code == 2 and "--adapter needs --checkpoint" in ended.err
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_an_adapters_head_and_vocabulary_are_in_the_bundle(gemtab: Gemtab, tmp_path: Path) -> None:
+    """The config says what the tensors are, and all backends find them: an odd number of tokens among it."""
+    base = variant("gemma3", tmp_path / "base", with_tokenizer=True)
+    write_chat_files(base)
+    model = load_transformers(base)
+    model.resize_token_embeddings(model.config.vocab_size + 1, mean_resizing=False)
+    adapter = trained_model(model, 1, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"])
+    adapter.save_pretrained(str(tmp_path / "grown"))
+    out = tmp_path / "out"
+    ended = gemtab("export", base, out, "--weights", "f32", "--context", "128", "--adapter", tmp_path / "grown")
+    assert ended.code == 0, ended.err
+    config = json.loads((out / "config.json").read_text())
+    assert (config["vocab_size"], config["tie_word_embeddings"]) == (model.config.vocab_size, False)
+    ended = gemtab("verify", out, "--checkpoint", base, "--adapter", tmp_path / "grown")
+    assert ended.code == 0, ended.err
 
 
 def test_config_json_tells_transformers_js_what_there_is(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:
@@ -130,10 +156,35 @@ def test_inputs_that_this_model_does_not_take_are_wrong_use(gemtab: Gemtab, chec
     gemtab("export", checkpoint, tmp_path / "out", "--inputs", "audio").refused(2, "text, image, video", "'audio'")
 
 
-def test_a_model_that_sees_needs_its_processors_config(gemtab: Gemtab, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_model_that_sees_says_where_its_processors_settings_are_from(
+    gemtab: Gemtab, checkpoint: Path, tmp_path: Path
+) -> None:
     (checkpoint / "processor_config.json").unlink()
-    gemtab("export", checkpoint, tmp_path / "out").refused(3, "processor_config.json is missing")
-    assert gemtab("export", checkpoint, tmp_path / "out", "--inputs", "text").code == 0
+    ended = gemtab("export", checkpoint, tmp_path / "out")
+    assert ended.code == 0, ended.err
+    told = "processor_config.json says nothing of image, video, audio: the published models' settings are taken."
+    assert told in " ".join(ended.out.split()) and "--inputs text" in ended.out
+    assert told in " ".join(gemtab("inspect", tmp_path / "out").out.split())
+    assert told in read_manifest(tmp_path / "out").notes[0]
+    assert gemtab("export", checkpoint, tmp_path / "text", "--inputs", "text").code == 0
+    assert read_manifest(tmp_path / "text").notes == ()
+
+
+def test_what_is_printed_can_be_copied_into_a_shell(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "my [b]model & <co>", tmp_path / "it's $HOME"
+    source.symlink_to(tiny)
+    ended = gemtab("export", source, out)
+    assert ended.code == 0, ended.err
+    verify, serve = re.findall(r"`(.*?)`[,.]", ended.out.strip().splitlines()[-1])
+    assert shlex.split(verify) == ["gemtab", "verify", str(out), "--checkpoint", str(source)]
+    assert shlex.split(serve) == ["gemtab", "serve", str(out)]
+    assert "my [b]model & <co>" in ended.out
+    assert read_manifest(out).source.name == "my [b]model & <co>"
+    assert "my [b]model & <co>" in gemtab("inspect", out).out
+    printed = [shlex.split(line) for line in gemtab("publish", out).out.splitlines() if line.startswith("    ")]
+    assert ["rsync", "-a", "--delete", f"{out}/", "user@host:/var/www/bundles/it's $HOME/"] in printed
+    assert ["gemtab", "publish", str(out), "--to", "user/it-s-HOME"] in printed
+    gemtab("inspect", tmp_path / "no [b]where").refused(2, "no [b]where")
 
 
 def test_the_context_is_what_was_asked_for(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:

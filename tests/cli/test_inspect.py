@@ -3,8 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
 from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.checkpoint import load_spec
+from gemtab.synth import published_config
 from tests.cli.conftest import Gemtab, accept_changes
 from tests.variants import variant
 
@@ -42,9 +47,9 @@ def test_towers(gemtab: Gemtab, tmp_path: Path) -> None:
     assert gemtab("export", source, tmp_path / "bundle", "--weights", "q4", "--context", "512").code == 0
     out = " ".join(gemtab("inspect", tmp_path / "bundle").out.split())
     # Two layers of 18, two convolutions and four matrices and norms around them.
-    assert "f16 audio 42 dispatches a clip of 750 tokens, at most 18 a layer" in out
-    (f16, _) = json.loads(gemtab("inspect", tmp_path / "bundle", "--json").out)["towers"]["audio"]
-    assert f16["programs"]["encode"]["dispatches"] == 42
+    assert "audio 42 dispatches a clip of 750 tokens, at most 18 a layer" in out
+    (plan,) = json.loads(gemtab("inspect", tmp_path / "bundle", "--json").out)["towers"]["audio"]
+    assert plan["programs"]["encode"]["dispatches"] == 42
 
 
 def test_a_checkpoint(gemtab: Gemtab, tiny: Path) -> None:
@@ -57,6 +62,49 @@ def test_a_checkpoint(gemtab: Gemtab, tiny: Path) -> None:
     sizes = summary["export_bytes"]
     assert sizes["f32"] == 4 * summary["parameters"]
     assert sizes["f32"] > sizes["f16"] > sizes["q8"] > sizes["q4"] > summary["parameters"] / 2
+
+
+PUBLISHED = {**published_config("31B"), "unsloth_fixed": True, "model_name": "unsloth/gemma-4-31B-it"}
+
+
+@pytest.mark.parametrize("name", ["config.json", "gemma-4-31B-it.json"])
+def test_a_config_without_weights(gemtab: Gemtab, name: str, tmp_path: Path) -> None:
+    """By itself, whatever it is called, and as all that a folder has."""
+    folder = tmp_path / "gemma-4-31B-it"
+    folder.mkdir()
+    (folder / name).write_text(json.dumps(PUBLISHED))
+    for path in (folder / name, *([folder] if name == "config.json" else [])):
+        ended = gemtab("inspect", path)
+        assert ended.code == 0, ended.err
+        assert "The weights are missing" in " ".join(ended.out.split())
+        summary = json.loads(gemtab("inspect", path, "--json").out)
+        assert (summary["name"], summary["model_type"], summary["layers"]) == ("gemma-4-31B-it", "gemma4", 60)
+        assert round(summary["parameters"] / 1e9, 3) == 30.697
+    gemtab("export", folder / name, tmp_path / "out").refused(3, name, "holds no weights")
+
+
+def test_a_config_without_weights_is_checked(gemtab: Gemtab, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**PUBLISHED, "num_deepstack_layers": 3}))
+    gemtab("inspect", path).refused(3, "num_deepstack_layers = 3")
+    gemtab("inspect", tmp_path).refused(3, "num_deepstack_layers = 3")
+
+
+def test_layers_without_end_are_refused_at_once(gemtab: Gemtab, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "gemma4_text", "num_hidden_layers": 10**9}))
+    gemtab("inspect", path).refused(3, "num_hidden_layers = 1000000000", "at most 1,000")
+
+
+def test_leftovers_are_told(gemtab: Gemtab, tmp_path: Path) -> None:
+    folder = variant("shared_kv", tmp_path / "checkpoint")
+    name = "model.language_model.layers.4.self_attn.k_proj.weight"
+    tensors = {**load_file(folder / "model.safetensors"), name: torch.zeros(3)}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    assert name in "".join(gemtab("inspect", folder).out.split())
+    notes = json.loads(gemtab("inspect", folder, "--json").out)["notes"]
+    (note,) = [one for one in notes if "no chat template" not in one]
+    assert name in note
 
 
 def test_something_else_is_wrong_use(gemtab: Gemtab, tmp_path: Path) -> None:
@@ -78,6 +126,10 @@ def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path)
     }
     # The ring of the sliding layers holds window + chunk rows; a prompt must wrap it.
     assert report["longest_prompt"] > 64 + 256
+    # Keys and values come into the upper half of f16 by their scales, and never beyond a half of it.
+    edge = report["f16_edge"]
+    assert 0.01 < edge["share"] <= 0.5
+    assert edge["cache"].startswith("kv.")
     # Four of text, one with a picture and a sound, one with a clip.
     assert report["prompts"] == 6
     assert report["media_tokens"] > 100
@@ -93,6 +145,7 @@ def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path)
 
     shown = " ".join(gemtab("inspect", bundle).out.split())
     assert "Parity over" in shown
+    assert f"Largest number kept in f16: {edge['share']:.1%} of 65,504 ({edge['cache']})" in shown
     assert json.loads(gemtab("inspect", bundle, "--json").out)["parity"] == report
 
 

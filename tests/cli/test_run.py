@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,28 @@ def test_the_answer_alone_is_on_stdout(gemtab: Gemtab, exported: Path) -> None:
     assert result.code == 0, result.err
     assert result.out == greedy_text(exported, 12) + "\n"
     assert "tokens" in result.err
+
+
+@pytest.mark.parametrize(("plan", "loaded"), [("auto", "f16"), ("f16", "f16"), ("f32", "f32")])
+def test_the_plan_that_is_asked_for_answers(
+    gemtab: Gemtab, exported: Path, monkeypatch: pytest.MonkeyPatch, plan: str, loaded: str
+) -> None:
+    opened = []
+
+    class Told(Executor):
+        def fill(self, *args: Any) -> None:
+            opened.append(self.runner.plan.activation)
+            super().fill(*args)
+
+    monkeypatch.setattr("gemtab.backends.webgpu.executor.Executor", Told)
+    assert gemtab("run", exported, "-p", QUESTION, "--max-tokens", "2", "--plan", plan).code == 0
+    assert set(opened) == {loaded}
+
+
+def test_a_plan_that_is_not_known_is_refused(gemtab: Gemtab, exported: Path) -> None:
+    result = gemtab("run", exported, "-p", QUESTION, "--plan", "f64")
+    assert result.code == 2
+    assert "'f64' is not one of 'auto', 'f16'" in result.err
 
 
 def test_it_is_greedy_unless_told_otherwise(gemtab: Gemtab, exported: Path) -> None:

@@ -124,7 +124,7 @@ def test_what_the_hub_does_not_give(
         ({}, ["--weights", "qat"], 2, ("--weights qat", "no codes of its own")),
         ({}, ["--context", "1000000"], 2, ("--context 1000000 is out of range",)),
         ({}, ["--inputs", "text,smell"], 2, ("--inputs", "'smell'")),
-        ({}, ["--adapter", "nowhere"], 3, ("nowhere/adapter_model.safetensors is missing",)),
+        ({}, ["--adapter", "nowhere"], 3, ("nowhere/adapter_config.json is missing",)),
     ],
 )
 def test_what_needs_no_weights_is_checked_before_they_are_downloaded(
@@ -161,16 +161,51 @@ def test_a_wrong_adapter_is_seen_before_the_weights_are_downloaded(run: Run, hub
     assert "model.safetensors" not in {name for name, _ in hub.asked}
 
 
-def test_a_repository_without_safetensors(run: Run, hub: Hub, tmp_path: Path) -> None:
-    other = hub.models["maker/pickled"] = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "pickled"))
-    (other / "model.safetensors").rename(other / "pytorch_model.bin")
-    run("export", "maker/pickled", tmp_path / "out").refused(10, "no weights in safetensors", "GGUF")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pytorch_model.bin", ("no model.safetensors on the hub", "pytorch_model.bin", "pickled", "save_pretrained")),
+        ("tiny-Q8_0.gguf", ("has GGUF files", "tiny-Q8_0.gguf")),
+        ("model-00001-of-00001.safetensors", ("model.safetensors.index.json", "is missing")),
+        ("model-00002-of-00003.safetensors", ("2 of its 3 shards are missing", "number 1")),
+        ("consolidated.safetensors", ("has consolidated.safetensors", "rename")),
+    ],
+)
+def test_a_repository_without_weights_that_are_read(
+    run: Run, hub: Hub, tmp_path: Path, name: str, words: tuple[str, ...]
+) -> None:
+    other = hub.models["maker/other"] = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "other"))
+    (other / "model.safetensors").rename(other / name)
+    run("export", "maker/other", tmp_path / "out").refused(10, *words)
+    assert name not in {asked for asked, _ in hub.asked}
+
+
+def test_a_repository_of_an_adapter(run: Run, hub: Hub, tmp_path: Path) -> None:
+    adapter = hub.models["maker/adapter"] = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    (adapter / "README.md").write_text("Trained on tiny-gemma.")
+    run("export", "maker/adapter", tmp_path / "out").refused(10, "no config.json", "adapter of peft", "--adapter")
+
+
+def test_weights_that_are_not_the_models_are_not_downloaded(run: Run, hub: Hub, tmp_path: Path) -> None:
+    other = hub.models["maker/other"] = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "other"))
+    shutil.copyfile(other / "model.safetensors", other / "consolidated.safetensors")
+    assert run("export", "maker/other", tmp_path / "out").code == 0
+    assert "consolidated.safetensors" not in {asked for asked, _ in hub.asked}
+
+
+def test_what_programs_quantised_is_refused_before_it_is_downloaded(run: Run, hub: Hub, tmp_path: Path) -> None:
+    hub.models["maker/other"] = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "other"))
+    edit_json(tmp_path / "other" / "config.json", quantization_config={"quant_method": "bitsandbytes"})
+    run("export", "maker/other", tmp_path / "out").refused(3, "bitsandbytes", "dequantize()", "--adapter")
+    assert "model.safetensors" not in {asked for asked, _ in hub.asked}
 
 
 def test_a_chats_files_are_missed_before_the_weights_are_downloaded(run: Run, hub: Hub, tmp_path: Path) -> None:
     hub.models["maker/base"] = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "base"))
     (tmp_path / "base" / "chat_template.jinja").unlink()
-    run("export", "maker/base", tmp_path / "out").refused(3, "chat_template.jinja is missing")
+    run("export", "maker/base", tmp_path / "out").refused(3, "has no chat template", "chat_template.jinja is missing")
     assert "model.safetensors" not in {name for name, _ in hub.asked}
 
 

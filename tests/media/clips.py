@@ -23,14 +23,16 @@ def clip(
     sound: bool = False,
     colours: int | None = None,
     full_range: bool = False,
+    pix_fmt: str = "yuv420p",
     **options: str,
 ) -> bytes:
-    """A scene that moves to the right by four pixels a frame, and changes its colours at half time."""
+    """A scene that moves to the right by four pixels a frame, and changes its colours at half time. Formats with alpha
+    get a disc of it."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
         stream: Any = output.add_stream(codec, rate=Fraction(rate), options=options)
         stream.height, stream.width = size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
         if colours is not None:
             context = stream.codec_context
             context.colorspace = context.color_primaries = context.color_trc = colours
@@ -38,11 +40,19 @@ def clip(
             stream.codec_context.color_range = ColorRange.JPEG
         audio = output.add_stream("libopus", rate=48_000) if sound else None
         for index in range(frames):
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index, frames, size), format="rgb24")))
+            output.mux(stream.encode(frame_of(picture(index, frames, size), pix_fmt)))
         output.mux(stream.encode())
         if audio is not None:
             add_tone(output, audio, frames / rate)
     return file.getvalue()
+
+
+def frame_of(pixels: Array, pix_fmt: str) -> av.VideoFrame:
+    if not pix_fmt.startswith("yuva"):
+        return av.VideoFrame.from_ndarray(pixels, format="rgb24")
+    y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    alpha = np.where((y - 60) ** 2 + (x - 60) ** 2 < 50**2, 255, 40).astype(np.uint8)
+    return av.VideoFrame.from_ndarray(np.dstack([pixels, alpha]), format="rgba")
 
 
 def picture(index: int, frames: int, size: tuple[int, int]) -> Array:
@@ -79,10 +89,11 @@ def in_unknown_codec(mp4: bytes) -> bytes:
     return mp4.replace(b"avc1", b"zzz1").replace(b"avcC", b"zzzC")
 
 
-def av1_clip() -> bytes:
-    """An AV1 clip, encoded by a process of its own: run as root, SVT-AV1 gives the thread that calls it the highest
+def encoded_apart(codec: str, **options: Any) -> bytes:
+    """An MP4, encoded by a process of its own: run as root, SVT-AV1 gives the thread that calls it the highest
     real-time priority and leaves it there, and all that comes later in the process starves the rest of the machine."""
-    code = "import sys; from tests.media.clips import clip; sys.stdout.buffer.write(clip('mp4', 'libsvtav1', crf='30'))"
+    call = f"clip('mp4', {codec!r}, **{options!r})"
+    code = f"import sys; from tests.media.clips import clip; sys.stdout.buffer.write({call})"
     root = Path(__file__).parents[2]
     return subprocess.run([sys.executable, "-c", code], cwd=root, check=True, stdout=subprocess.PIPE).stdout
 
@@ -93,7 +104,7 @@ def clips() -> dict[str, bytes]:
     return {
         "h264.mp4": h264,
         "sideways.mp4": sideways(h264),
-        "av1.mp4": av1_clip(),
+        "av1.mp4": encoded_apart("libsvtav1", crf="30"),
         "vp9.webm": clip("webm", "libvpx-vp9", crf="20"),
         "vp8.webm": clip("webm", "libvpx", b="1M"),
         "sound.mp4": clip("mp4", "libx264", sound=True),

@@ -146,6 +146,22 @@ def pictures() -> dict[str, bytes]:
     return jpeg | pngs | others | sizes
 
 
+def unread() -> dict[str, bytes]:
+    """Files of kinds that Pillow reads in part, and browsers in part, by the kind's name."""
+    rgb = Image.fromarray(scene(40, 60))
+    return {
+        "TIFF": saved(rgb, format="TIFF"),
+        "ICO": saved(rgb, format="ICO"),
+        "JPEG 2000": saved(rgb, format="JPEG2000"),
+        "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40),
+        "HEIF": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(40),
+        "JPEG XL": b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40),
+        "Photoshop": b"8BPS\0\1" + bytes(40),
+        "PDF": b"%PDF-1.7\n" + bytes(40),
+        "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    }
+
+
 def write(contents: dict[str, bytes], folder: Path) -> None:
     for name, content in contents.items():
         (folder / name).write_bytes(content)

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import av
 import numpy as np
@@ -73,11 +74,19 @@ def speechlike(count: int, rate: int) -> NDArray[np.float64]:
     return np.asarray(swell * np.sin(2 * np.pi * (150 * t + 1425 * t**2 / max(1, count / rate))))
 
 
-def encode(samples: Channels, rate: int, container: str, codec: str) -> bytes:
-    """The bytes of a file."""
+def encode(
+    samples: Channels,
+    rate: int,
+    container: str,
+    codec: str,
+    options: dict[str, str] | None = None,
+    muxing: dict[str, str] | None = None,
+    path: Path | None = None,
+) -> bytes:
+    """The bytes of a file; `options` are the encoder's, `muxing` the container's. Made in memory, or at `path`."""
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
-        track = output.add_stream(codec, rate=rate)
+    with av.open(path or file, "w", format=container, options=muxing or {}) as output:
+        track = output.add_stream(codec, rate=rate, options=options or {})
         assert isinstance(track, av.AudioStream)
         track.layout = "mono" if len(samples) == 1 else "stereo"
         if codec == "flac":
@@ -87,21 +96,29 @@ def encode(samples: Channels, rate: int, container: str, codec: str) -> bytes:
         for frame in _frames(samples, rate, track):
             output.mux(track.encode(frame))
         output.mux(track.encode(None))
-    return file.getvalue()
+    return path.read_bytes() if path else file.getvalue()
 
 
 def clip(sound: Channels | None) -> bytes:
     """An MP4 of half a second of grey, with a sound track at 48 kHz or without."""
+    return film(sound, 48_000, "mp4", "libopus", "mpeg4", 5)
+
+
+def film(sound: Channels | None, rate: int, container: str, codec: str, pictures: str, count: int) -> bytes:
+    """A file of so many grey pictures, ten a second, by the encoder `pictures`, with a sound track or without."""
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as output:
-        picture = output.add_stream("mpeg4", rate=10)
+    with av.open(file, "w", format=container) as output:
+        picture = output.add_stream(pictures, rate=10)
+        assert isinstance(picture, av.VideoStream)
         picture.width = picture.height = 32
-        track = None if sound is None else output.add_stream("libopus", rate=48_000, layout="mono")
-        for _ in range(5):
+        track = None
+        if sound is not None:
+            track = output.add_stream(codec, rate=rate, layout="mono")
+        for _ in range(count):
             output.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
         output.mux(picture.encode(None))
-        if sound is not None and track is not None:
-            for frame in _frames(sound, 48_000, track):
+        if sound is not None and isinstance(track, av.AudioStream):
+            for frame in _frames(sound, rate, track):
                 output.mux(track.encode(frame))
             output.mux(track.encode(None))
     return file.getvalue()

@@ -8,10 +8,12 @@ import pytest
 from transformers.video_utils import VideoMetadata, default_sample_indices_fn
 
 from gemtab.errors import MediaError, UsageError
+from gemtab.media.images import image_inputs
 from gemtab.media.rules import ImageRules, VideoRules
 from gemtab.media.video import VideoInputs, load_video, sample, stamp
 from tests.media import oracle
-from tests.media.clips import clips, in_unknown_codec, sound_alone
+from tests.media.clip_kinds import KINDS, by_ffmpeg, cut, edited, processed
+from tests.media.clips import clip, clips, in_unknown_codec, picture, sound_alone
 
 RULES = VideoRules(ImageRules(patch=16, pooling=3, max_soft_tokens=70, merged=False), frames=8)
 
@@ -92,6 +94,33 @@ def whole(frame: Any) -> Any:
     """A frame put together again from its patches."""
     columns, rows = frame.positions.max(0) + 1
     return frame.patches.reshape(rows, columns, 16, 16, 3).swapaxes(1, 2).reshape(rows * 16, columns * 16, 3)
+
+
+@pytest.mark.parametrize("kind", ["a hidden beginning", "other edit lists", "MP4 in pieces", "varying frame rate"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_frames_are_those_that_ffmpeg_shows(kind: str, seed: int) -> None:
+    content = KINDS[kind](seed)
+    pixels, seconds = by_ffmpeg(content, 6)
+    found = load_video(content, RULES, 6)
+    assert found.seconds == pytest.approx(seconds, abs=1e-6)
+    for frame, shown in zip(found.frames, pixels, strict=True):
+        assert np.allclose(frame.patches, processed(shown, 70)[0], rtol=0, atol=1e-6)
+
+
+def test_a_part_that_is_cut_away_is_not_seen() -> None:
+    """36 of 60 frames are shown, from 1 s on: of these, 8 in equal steps."""
+    content = cut(clip("mp4", "libx264", crf="20", g="250", bf="0"), 1)
+    scene = [image_inputs(picture(index, 60, (144, 192)), RULES.image).patches for index in range(60)]
+    found = load_video(content, RULES)
+    nearest = [np.argmin([np.abs(frame.patches - each).mean() for each in scene]) for frame in found.frames]
+    assert nearest == [24, 28, 33, 37, 42, 46, 51, 55]
+    assert found.seconds == pytest.approx([index / 24 for index in (0, 4, 9, 13, 18, 22, 27, 31)], abs=1e-3)
+
+
+def test_a_clip_of_which_nothing_is_shown_is_called_so() -> None:
+    content = edited(clip("mp4", "libx264", frames=9, size=(32, 32)), [(300, 1 << 20)])
+    with pytest.raises(MediaError, match="none of its frames is shown"):
+        load_video(content, RULES)
 
 
 def test_whether_there_is_sound_is_told(corpus: dict[str, bytes]) -> None:

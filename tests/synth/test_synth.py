@@ -53,7 +53,7 @@ def small_config(size: str) -> dict[str, Any]:
         config["vision_config"].update(mm_embed_dim=96, output_proj_dims=96)
     else:
         sizes = {"hidden_size": 64, "intermediate_size": 112, "num_attention_heads": 2, "num_key_value_heads": 2}
-        config["vision_config"].update(sizes, head_dim=32, position_embedding_size=256)
+        config["vision_config"].update(sizes, head_dim=32, global_head_dim=32, position_embedding_size=256)
     return config
 
 
@@ -219,3 +219,15 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
     with pytest.raises(OutputError, match="free"):
         synthesise("E2B", tmp_path / "out", None, None, lambda *_: None, lambda _: None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_has_the_published_keys_and_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gemtab.synth.write.published_config", lambda size, *_: small_config(size))
+    synthesise("E4B", tmp_path / "out", None, None, lambda *_: None, lambda _: None)
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert len(set(index["weight_map"].values())) > 1
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert {"eoa_token_id", "vision_soft_tokens_per_image", "transformers_version"} <= config.keys()
+    assert {"expert_intermediate_size", "use_cache", "vocab_size_per_layer_input"} <= config["text_config"].keys()
+    assert {"default_output_length", "global_head_dim", "is_encoder_decoder"} <= config["vision_config"].keys()
+    assert {"id2label", "gradient_clipping", "return_dict"} <= config["audio_config"].keys()

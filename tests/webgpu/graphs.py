@@ -1,6 +1,6 @@
 """Runs a small graph through the whole WebGPU backend: fuse, lower, place, render, execute."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from gemtab.backends.reference import Reference
+from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.compile import PlanBuilder, lower_program, write_tables
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import PlanRunner
-from gemtab.backends.webgpu.lower import Activation, Shared
+from gemtab.backends.webgpu.lower import Shared
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import WeightFormat
@@ -94,7 +95,14 @@ class GraphOnDevice:
         weights = weights or Tensors()
         locations = store(graph, weights, setting.weight_format, folder)
         limit = setting.limits.maxStorageBufferBindingSize
-        stored = StoredWeights(setting.weight_format, locations, lambda w: weights.read(w).tolist(), limit)
+        held = DequantisedWeights(weights, setting.weight_format)
+        stored = StoredWeights(
+            setting.weight_format,
+            locations,
+            lambda weight: weights.read(weight).tolist(),
+            limit,
+            lambda weight, first, stop: held.read_rows(weight, first, stop).numpy(),
+        )
         shared = Shared(stored, setting.activation, setting.limits, setting.context, max(tokens, setting.fill_tokens))
         kept = [name for name, value in graph.outputs.items() if value.dtype == "f32"]
         lowering, outputs = lower_program(shared, graph, tokens, setting.fill, keep=kept)
@@ -105,12 +113,10 @@ class GraphOnDevice:
         )
         write_files(builder, folder)
         runner = PlanRunner(folder, builder.finish(write_tables(folder, shared.tables)), device=device)
-        return cls(graph, setting, runner, Reference(graph, DequantisedWeights(weights, setting.weight_format)))
+        return cls(graph, setting, runner, Reference(graph, held))
 
-    def step(
-        self, inputs: Mapping[str, torch.Tensor], tokens: int, wide: Sequence[str] = ()
-    ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Run `tokens` tokens on both: (found, expected) by output. `wide` outputs are f32 in f16 plans too."""
+    def step(self, inputs: Mapping[str, torch.Tensor], tokens: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Run `tokens` tokens on both: (found, expected) by output."""
         for name, buffer in self.runner.plan.buffers.items():
             if isinstance(buffer, ScratchBuffer):
                 self.runner.write(name, np.full(evaluate(buffer.bytes, {"T": tokens}) // 4, POISON, np.uint32))
@@ -122,12 +128,11 @@ class GraphOnDevice:
         positions = torch.arange(self.position, self.position + tokens)
         expected = self.reference.run({**inputs, "positions": positions}, self.caches)  # type: ignore[arg-type]
         self.position += tokens
-        return {name: (self._read(name, tensor, name in wide), tensor) for name, tensor in expected.items()}
+        return {name: (self._read(name, tensor), tensor) for name, tensor in expected.items()}
 
-    def _read(self, name: str, like: torch.Tensor, wide: bool) -> torch.Tensor:
-        dtype = np.float32 if wide or self.setting.activation == "f32" else np.float16
-        data = self.runner.read(self.runner.plan.programs["run"].outputs[name], dtype, like.numel())
-        return torch.from_numpy(data.astype(np.float32)).reshape(like.shape)
+    def _read(self, name: str, like: torch.Tensor) -> torch.Tensor:
+        data = self.runner.read(self.runner.plan.programs["run"].outputs[name], np.float32, like.numel())
+        return torch.from_numpy(data).reshape(like.shape)
 
 
 def write_files(builder: PlanBuilder, folder: Path) -> None:
@@ -138,8 +143,24 @@ def write_files(builder: PlanBuilder, folder: Path) -> None:
         (folder / file).write_text(text)
 
 
-def assert_close(found: torch.Tensor, expected: torch.Tensor, activation: Activation) -> None:
-    """Within rounding of the dtype, relative to the largest value; NaN fails."""
+def assert_close(
+    found: torch.Tensor, expected: torch.Tensor, activation: Activation = "f32", least: float = 1.0
+) -> None:
+    """Within rounding of f32, or of caches in f16, relative to the largest value, or to `least`; NaN fails."""
     tolerance = {"f32": 1e-5, "f16": 4e-3}[activation]
     error = (found - expected).abs().max().item()
-    assert error <= tolerance * max(1.0, expected.abs().max().item()), f"off by {error:.3g}"
+    assert error <= tolerance * max(least, expected.abs().max().item()), f"off by {error:.3g}"
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Random weights, of which some are multiplied: by factors by name."""
+
+    factors: Mapping[str, float]
+    weights: Tensors = field(default_factory=Tensors)
+
+    def read(self, weight: Weight) -> torch.Tensor:
+        return self.weights.read(weight) * self.factors.get(weight.name, 1.0)
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        return self.read(weight)[start:stop]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.lower import Activation
 from gemtab.bundle.folder import load_plan, read_manifest
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.memory import memory_need

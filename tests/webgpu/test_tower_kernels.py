@@ -1,5 +1,5 @@
-"""The kernels that only towers have, and what towers ask of the others, against the reference op, in f32 and f16, with
-and without subgroups."""
+"""The kernels that only towers have, and what towers ask of the others, against the reference op, with and
+without subgroups."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +10,16 @@ import torch
 
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.fuse_tower import fuse_tower
-from gemtab.backends.webgpu.lower import Activation
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits
 from gemtab.errors import CheckpointError
 from gemtab.graph import GraphBuilder, Value, Weight
 from tests.webgpu.graphs import Tensors, assert_close
-from tests.webgpu.test_kernels import ACTIVATIONS, EPS, FORMATS, cases, random
+from tests.webgpu.test_kernels import EPS, FORMATS, cases, random
 from tests.webgpu.towers import TowerOnDevice, patch_grid
 
 Devices = Callable[[bool], Device]
 SUBGROUPS = pytest.mark.parametrize("subgroups", [True, False], ids=["subgroups", "plain"])
-IN_BOTH = pytest.mark.parametrize("activation", ACTIVATIONS)
 
 
 def vector(b: GraphBuilder, name: str, *shape: int) -> Weight:
@@ -29,7 +27,7 @@ def vector(b: GraphBuilder, name: str, *shape: int) -> Weight:
 
 
 def narrowed(b: GraphBuilder, x: Value) -> Value:
-    """x times a matrix, before which it is kept in the activation's dtype."""
+    """x times a matrix."""
     width = x.shape[-1]
     assert isinstance(width, int)
     return b.linear(x, b.weight("narrowed", (8, width), "matrix"))
@@ -72,7 +70,6 @@ def check_matrix(
     kind: str,
     folder: Path,
     device: Device,
-    activation: Activation = "f32",
     weight_format: WeightFormat = "f32",
     limits: Limits | None = None,
     case: tuple[int, int, int] = (104, 72, 19),
@@ -83,18 +80,15 @@ def check_matrix(
     # Bounds that cut a good part of normal values; one side of the second matrix's is open.
     made = {**bounds(-0.5, 1.0, "in"), **bounds(-0.25, 0.5, "out")}
     made |= {**bounds(-float("inf"), 1.5, "up_in"), **bounds(-0.75, float("inf"), "up_out")}
-    run = TowerOnDevice.make(graph, folder, device, activation, weight_format, limits, Tensors(made))
+    run = TowerOnDevice.make(graph, folder, device, weight_format, limits, Tensors(made))
     found, expected = run.run(x=random(3 * tokens, columns))
-    assert_close(found, expected, activation)
+    assert_close(found, expected)
 
 
-@IN_BOTH
 @pytest.mark.parametrize("weight_format", FORMATS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_matrices(
-    kind: str, weight_format: WeightFormat, activation: Activation, tmp_path: Path, devices: Devices
-) -> None:
-    check_matrix(kind, tmp_path, devices(True), activation, weight_format)
+def test_matrices(kind: str, weight_format: WeightFormat, tmp_path: Path, devices: Devices) -> None:
+    check_matrix(kind, tmp_path, devices(True), weight_format)
 
 
 @pytest.mark.parametrize("case", [(2, 4, 1), (1002, 160, 7), (34, 4304, 11)])
@@ -113,11 +107,8 @@ def test_matrices_in_pieces(kind: str, tmp_path: Path, devices: Devices) -> None
 
 
 @SUBGROUPS
-@IN_BOTH
 @pytest.mark.parametrize("case", cases("add_norm"))
-def test_guarded_sums(
-    case: dict[str, int], activation: Activation, subgroups: bool, tmp_path: Path, devices: Devices
-) -> None:
+def test_guarded_sums(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
     """x + 0.5 * norm(y kept within a bound), of which the norm after another bound, and a plain sum of both."""
     width, tokens = case["width"], case["tokens"]
     b = GraphBuilder("guarded")
@@ -126,26 +117,23 @@ def test_guarded_sums(
     total = b.add(x, b.scale(normed_y, 0.5))
     normed = b.rms_norm(b.clamp(total, 1.5), vector(b, "next", width), EPS)
     graph = b.finish(y=narrowed(b, b.rms_norm(b.add(total, normed), None, EPS)))
-    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), activation)
+    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups))
     found, expected = run.run(x=random(4 * tokens, width), y=3 * random(4 * tokens, width + 1)[:, :width].contiguous())
-    assert_close(found, expected, activation)
+    assert_close(found, expected)
 
 
 @SUBGROUPS
-@IN_BOTH
 @pytest.mark.parametrize("case", cases("layer_norm"))
-def test_layer_norm(
-    case: dict[str, int], activation: Activation, subgroups: bool, tmp_path: Path, devices: Devices
-) -> None:
-    """Twice, so that one is kept in f32 and the other is not. The mean is large beside the deviation."""
+def test_layer_norm(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
+    """Twice. The mean is large beside the deviation."""
     width, tokens = case["width"], case["tokens"]
     b = GraphBuilder("layer_norm")
     x = b.input("x", ("T", width))
     for name in ("first", "second"):
         x = b.layer_norm(x, vector(b, f"{name}.weight", width), vector(b, f"{name}.bias", width), 1e-5)
-    run = TowerOnDevice.make(b.finish(y=narrowed(b, x)), tmp_path, devices(subgroups), activation)
+    run = TowerOnDevice.make(b.finish(y=narrowed(b, x)), tmp_path, devices(subgroups))
     found, expected = run.run(x=10 + random(tokens, width))
-    assert_close(found, expected, activation)
+    assert_close(found, expected)
 
 
 # --- pictures ---------------------------------------------------------------------------------------------
@@ -168,15 +156,12 @@ def test_embed_positions(
         graph = b.finish(y=b.rms_norm(b.add(x, b.embed_positions(at, table, *steps)), None, EPS))
         run = TowerOnDevice.make(graph, folder, devices(True), weight_format=weight_format, limits=limits)
         found, expected = run.run(x=random(len(positions), case["width"]), positions=positions)
-        assert_close(found, expected, "f32")
+        assert_close(found, expected)
 
 
 @SUBGROUPS
-@IN_BOTH
 @pytest.mark.parametrize("case", [*cases("turn_heads"), *cases("full_attention")])
-def test_heads_and_full_attention(
-    case: dict[str, int], activation: Activation, subgroups: bool, tmp_path: Path, devices: Devices
-) -> None:
+def test_heads_and_full_attention(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
     heads, kv_heads, size = case["heads"], case["kv_heads"], case["size"]
     positions = patch_grid(case["across"], case["down"])
     b = GraphBuilder("full_attention")
@@ -185,21 +170,18 @@ def test_heads_and_full_attention(
     q = b.axial_rope(b.rms_norm(q, vector(b, "q_norm", size), EPS), at, 100.0)
     k = b.axial_rope(b.rms_norm(k, vector(b, "k_norm", size), EPS), at, 100.0)
     graph = b.finish(y=b.full_attention(q, k, b.rms_norm(v, None, EPS), 0.3))
-    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), activation, most_tokens=len(positions))
+    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), most_tokens=len(positions))
     shapes = {"q": (heads, size), "k": (kv_heads, size), "v": (kv_heads + 1, size)}
     inputs = {name: 2 * random(len(positions), *shape) for name, shape in shapes.items()}
     inputs["v"] = inputs["v"][:, 1:].contiguous()
     found, expected = run.run(positions=positions, **inputs)
-    assert_close(found, expected, activation)
+    assert_close(found, expected)
 
 
-@IN_BOTH
 @pytest.mark.parametrize("standardised", [True, False])
 @pytest.mark.parametrize("case", cases("pool"))
-def test_pool(
-    case: dict[str, int], standardised: bool, activation: Activation, tmp_path: Path, devices: Devices
-) -> None:
-    """Also in f16 plans exact to f32, and beyond what f16 can hold."""
+def test_pool(case: dict[str, int], standardised: bool, tmp_path: Path, devices: Devices) -> None:
+    """Also beyond what f16 can hold."""
     side, width = case["side"], case["width"]
     positions = patch_grid(case["across"] * side, case["down"] * side)
     b = GraphBuilder("pool")
@@ -208,21 +190,18 @@ def test_pool(
     y = b.scale(b.pool(x, at, side, "T"), 30.0)
     if standardised:
         y = b.standardise(y, vector(b, "mean", width), vector(b, "deviation", width))
-    run = TowerOnDevice.make(b.finish(y=y), tmp_path, devices(True), activation)
+    run = TowerOnDevice.make(b.finish(y=y), tmp_path, devices(True))
     found, expected = run.run(x=20_000 * random(len(positions), width), positions=positions)
     assert float(expected.abs().max()) > 65_504
-    assert_close(found, expected, "f32")
+    assert_close(found, expected)
 
 
 # --- sound ------------------------------------------------------------------------------------------------
 
 
 @SUBGROUPS
-@IN_BOTH
 @pytest.mark.parametrize("case", cases("subsample"))
-def test_subsample(
-    case: dict[str, int], activation: Activation, subgroups: bool, tmp_path: Path, devices: Devices
-) -> None:
+def test_subsample(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
     """Both convolutions: of the second's input, the rows past the sound would not be 0 if they were computed."""
     bins, frames = case["bins"], case["frames"]
     b = GraphBuilder("subsample")
@@ -232,29 +211,25 @@ def test_subsample(
         kernel = vector(b, f"kernel{rows}", channels, inputs, 3, 3)
         kernels[kernel.name] = random(*kernel.shape) / (9 * inputs) ** 0.5
         x = b.relu(b.layer_norm(b.subsample(x, kernel, rows), vector(b, f"norm{rows}", channels), None, EPS))
-    run = TowerOnDevice.make(b.finish(y=x), tmp_path, devices(subgroups), activation, weights=Tensors(kernels))
+    run = TowerOnDevice.make(b.finish(y=x), tmp_path, devices(subgroups), weights=Tensors(kernels))
     found, expected = run.run(x=random(frames, bins))
-    assert_close(found, expected, activation)
+    assert_close(found, expected)
 
 
 @SUBGROUPS
-@IN_BOTH
 @pytest.mark.parametrize("case", cases("depthwise"))
-def test_depthwise(
-    case: dict[str, int], activation: Activation, subgroups: bool, tmp_path: Path, devices: Devices
-) -> None:
+def test_depthwise(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
     width = case["width"]
     b = GraphBuilder("depthwise")
     y = b.causal_depthwise(b.input("x", ("T", width)), vector(b, "kernel", width, 1, case["taps"]))
     graph = b.finish(y=b.silu(b.rms_norm(b.clamp(y, 1.5), vector(b, "norm", width), EPS)))
-    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), activation)
+    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups))
     found, expected = run.run(x=random(case["tokens"], width))
-    assert_close(found, expected, activation)
+    assert_close(found, expected)
 
 
-@IN_BOTH
 @pytest.mark.parametrize("case", cases("local_attention"))
-def test_local_attention(case: dict[str, int], activation: Activation, tmp_path: Path, devices: Devices) -> None:
+def test_local_attention(case: dict[str, int], tmp_path: Path, devices: Devices) -> None:
     """The encodings of the distances go through a matrix, whose rows are not counted by tokens."""
     heads, size, tokens = case["heads"], case["size"], case["tokens"]
     width = heads * size
@@ -264,10 +239,10 @@ def test_local_attention(case: dict[str, int], activation: Activation, tmp_path:
     attended = b.local_attention(
         q, k, v, relative, vector(b, "dim_scale", size), window=case["window"], scale=0.2, key_scale=1.9, cap=5.0
     )
-    run = TowerOnDevice.make(b.finish(y=attended), tmp_path, devices(True), activation)
+    run = TowerOnDevice.make(b.finish(y=attended), tmp_path, devices(True))
     inputs = {name: random(tokens, heads, size + i)[..., :size].contiguous() for i, name in enumerate("qkv")}
     found, expected = run.run(**inputs)
-    assert_close(found, expected, activation)
+    assert_close(found, expected)
 
 
 # --- refusals ---------------------------------------------------------------------------------------------

@@ -57,10 +57,11 @@ class PlanEntry(Strict):
 
 
 class Source(Strict):
-    """What was exported: the checkpoint's folder or hub name, its model_type, its licence where it is known, and the
-    adapters that were merged into it, in this order."""
+    """What was exported: the checkpoint's folder or hub name, its id on a hub where that is known, its model_type, its
+    licence where it is known, and the adapters that were merged into it, in this order."""
 
     name: str
+    repository: str | None = None
     model_type: str
     licence: str | None = None
     adapters: tuple[str, ...] = ()
@@ -101,7 +102,8 @@ class Draft(Strict):
 
 class Manifest(Strict):
     """`gemtab.json`. plans: none where the bundle holds a drafter alone, which cannot answer without its target.
-    no_transformers_js: why transformers.js does not load the `onnx` folder; nothing where it does."""
+    no_transformers_js: why transformers.js does not load the `onnx` folder; nothing where it does. notes: what a user
+    should know of the export, one thought each: what was left out, and what was taken from another place than usual."""
 
     format: Literal[1] = MANIFEST_FORMAT
     gemtab: str
@@ -114,6 +116,7 @@ class Manifest(Strict):
     towers: Towers = Towers()
     draft: Draft | None = None
     no_transformers_js: str | None = None
+    notes: tuple[str, ...] = ()
     files: dict[RelativePath, FileEntry]
 
     @model_validator(mode="after")

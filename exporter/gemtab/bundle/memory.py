@@ -93,9 +93,8 @@ def need_of(memory: PlanMemory, tokens: int, context: int, tables: Tables) -> Me
     return MemoryNeed(weights, evaluate(memory.state, sizes), evaluate(memory.scratch, sizes))
 
 
-def towers_need(manifest: Manifest, activation: str) -> int:
+def towers_need(manifest: Manifest) -> int:
     """What the towers add once all are loaded: their weights, and the scratch of the one that needs most, since they
     work one at a time."""
-    towers = [entry for plans in (manifest.towers.image, manifest.towers.audio) for entry in plans]
-    needs = [memory_need(entry, entry.tokens) for entry in towers if entry.activation == activation]
+    needs = [memory_need(entry, entry.tokens) for entry in (*manifest.towers.image, *manifest.towers.audio)]
     return sum(need.weights for need in needs) + max((need.scratch for need in needs), default=0)

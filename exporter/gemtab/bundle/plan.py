@@ -40,6 +40,9 @@ Symbol = Literal["T", "P", "C"]
 Tables = Literal["gpu", "host"]
 """Where tables lie of which a step needs a row a token: whole in GPU memory, or on the host, which hands rows over."""
 
+PlanChoice = Literal["auto", "f16", "f32"]
+"""In what the caches keep keys and values; auto: in f16 where the device has it."""
+
 HostTableChoice = Literal["auto", "never", "always"]
 """Whether they are to lie on the host; auto: where the rest fits into the memory that is given and they do not."""
 
@@ -96,6 +99,8 @@ class Ring(Strict):
 class StateBuffer(Strict):
     """Kept between steps: a cache. Allocated, zeroed, when a dispatch first binds it.
 
+    scale: what its numbers are multiplied by, a power of two, so that f16 holds them whatever the model; 1 in f32. Only
+    kernels know of it, by their params; it is stated for whoever reads a cache.
     ring: the buffer is a ring of `rows` positions (position p lies in row p modulo rows), of which readers look
     back `window`. A rewind by up to rows - window positions finds all it needs; a longer one needs a snapshot.
     Absent where a position keeps its row for good.
@@ -103,6 +108,7 @@ class StateBuffer(Strict):
 
     kind: Literal["state"] = "state"
     bytes: Expr
+    scale: float = 1.0
     ring: Ring | None = None
 
 
@@ -236,7 +242,7 @@ class Limits(Strict):
 class Plan(Strict):
     """Everything an executor runs.
 
-    activation: dtype of activations and caches; `f16` plans need `shader-f16`.
+    activation: dtype of the caches; all else is f32. `f16` plans need `shader-f16`.
     context: the largest context; the executor may choose a smaller C.
     slots: bytes of each, numbers but in a tower's plan.
     programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the

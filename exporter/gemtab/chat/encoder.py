@@ -13,7 +13,7 @@ MOST_BYTES = 256 << 20
 
 
 class TowerEncoder:
-    """Encodes for the text model `executor` of the bundle in `folder`, on its device and in its activations.
+    """Encodes for the text model `executor` of the bundle in `folder`, on its device.
 
     encoded: how many items went through a tower.
     """
@@ -36,8 +36,7 @@ class TowerEncoder:
 
     def _tower(self, item: Item) -> TowerExecutor:
         if item.tower not in self._towers:
-            activation, device = self._runner.plan.activation, self._runner.device
-            self._towers[item.tower] = TowerExecutor(self._folder, item.tower, activation, device)
+            self._towers[item.tower] = TowerExecutor(self._folder, item.tower, self._runner.device)
         return self._towers[item.tower]
 
     def _forget(self) -> None:

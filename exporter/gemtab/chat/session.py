@@ -1,6 +1,5 @@
 """A conversation: prompts rendered, tokens processed and sampled, and the next turn's prompt reusing what it can."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +9,13 @@ from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar
 
 from gemtab.backends.media import Media
 from gemtab.chat.answer import AnswerParser, AnswerPart
+from gemtab.chat.generation_config import read_generation_config
 from gemtab.chat.media import TEXT_ONLY, Encoder, Medium, Placeholders, Prompt, encode_items
 from gemtab.chat.spoken import ControlTokens, whole
 from gemtab.chat.template import ChatTemplate, Written
 from gemtab.chat.tokenizer import ChatTokenizer
-from gemtab.errors import BundleError, ContextError, GemtabError
+from gemtab.errors import ContextError, GemtabError
 
-GENERATION_CONFIG_NAME = "generation_config.json"
 MOST_SNAPSHOTS = 8
 
 
@@ -142,29 +141,6 @@ class TurnStats:
     def answer_tokens(self) -> int:
         """How many ids the model wrote."""
         return len(self.ids)
-
-
-@dataclass(frozen=True)
-class GenerationConfig:
-    """generation_config.json: where answers end, and how the model's authors sample."""
-
-    stop: frozenset[int]
-    top_k: int
-    top_p: float
-
-
-def read_generation_config(folder: Path) -> GenerationConfig:
-    """Raises BundleError where the file is missing or names no end tokens."""
-    path = folder / GENERATION_CONFIG_NAME
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        eos = config["eos_token_id"]
-        stop = frozenset([eos] if isinstance(eos, int) else map(int, eos))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"{path} cannot be used ({error!r}): it must give eos_token_id, the ids that end an answer. Export again."
-        ) from error
-    return GenerationConfig(stop, int(config.get("top_k") or 0), float(config.get("top_p") or 1.0))
 
 
 class PromptCache:

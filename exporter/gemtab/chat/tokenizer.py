@@ -35,6 +35,9 @@ class ChatTokenizer:
             self._pipeline = Tokenizer.from_str(path.read_text(encoding="utf-8"))
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleError(f"{path} cannot be read: {error}. Export the checkpoint again.") from error
+        # Trainers leave these switched on; a prompt is neither cut nor filled.
+        self._pipeline.no_truncation()
+        self._pipeline.no_padding()
         added = self._added = self._pipeline.get_added_tokens_decoder()
         self._special = {number: token.content for number, token in added.items() if token.special}
 

@@ -1,8 +1,7 @@
 """Reading a checkpoint, a folder or a GGUF file: its config into a `ModelSpec`, and its tensors one at a time."""
 
 from gemtab.checkpoint.adapter import adapted
-from gemtab.checkpoint.config import load_spec
-from gemtab.checkpoint.source import Opened, open_checkpoint
+from gemtab.checkpoint.source import Opened, load_spec, open_checkpoint
 from gemtab.checkpoint.tensors import Checkpoint
 from gemtab.checkpoint.weights import CheckpointWeights
 

@@ -76,6 +76,11 @@ class CodedWeights:
         )
 
 
+def stored_names(weight: Weight, name: str) -> tuple[str, ...]:
+    """What a source called `name` is stored as in the checkpoint."""
+    return _tensors(weight, name) if weight.bits else (name,)
+
+
 def _tensors(weight: Weight, name: str) -> tuple[str, str]:
     """The names of a source's codes and scales in the checkpoint."""
     module = name.removesuffix(".weight")

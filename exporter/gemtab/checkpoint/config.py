@@ -7,6 +7,8 @@ from typing import Any
 
 from gemtab.checkpoint import gemma3
 from gemtab.checkpoint.codes import TABLE_CODES
+from gemtab.checkpoint.missing import check_no_pointer, missing_config
+from gemtab.checkpoint.quantised import method_of, quantisation, refusal
 from gemtab.checkpoint.schema import (
     DEFAULT_ROPE,
     AssistantConfig,
@@ -18,17 +20,20 @@ from gemtab.checkpoint.schema import (
     LayerOverride,
     LayerType,
     ModuleQuantization,
+    NestedConfig,
     RopeConfig,
     TextConfig,
     UnifiedAssistantConfig,
     UnifiedAssistantTextConfig,
     UnifiedAudioConfig,
+    UnifiedNestedConfig,
     UnifiedTextConfig,
     UnifiedVisionConfig,
     VisionConfig,
     parse,
 )
 from gemtab.checkpoint.tensors import Checkpoint
+from gemtab.checkpoint.unread_keys import same
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import (
     AssistantSpec,
@@ -48,10 +53,15 @@ from gemtab.model.spec import (
 
 CONFIG_NAME = "config.json"
 
-# The text config of each model_type that nests one, and where transformers puts the text stack's tensors.
-_NESTED: dict[str, type[TextConfig]] = {"gemma4": TextConfig, "gemma4_unified": UnifiedTextConfig}
+# The config of each model_type that nests others, with its text config, and where transformers puts the text stack's
+# tensors.
+_NESTED: dict[str, tuple[type[NestedConfig], type[TextConfig]]] = {
+    "gemma4": (NestedConfig, TextConfig),
+    "gemma4_unified": (UnifiedNestedConfig, UnifiedTextConfig),
+}
 _BARE: dict[str, type[TextConfig]] = {"gemma4_text": TextConfig, "gemma4_unified_text": UnifiedTextConfig}
 _NESTED_PREFIX, _BARE_PREFIX = "model.language_model.", "model."
+_ARCHITECTURES = ("ForCausalLM", "ForConditionalGeneration")
 _PREFIXES = (_NESTED_PREFIX, _BARE_PREFIX, "language_model.model.", "")
 """All that are known, those of older releases too."""
 
@@ -62,24 +72,16 @@ _ASSISTANTS: dict[str, tuple[type[AssistantConfig], type[TextConfig]]] = {
 }
 
 
-def load_spec(folder: Path) -> ModelSpec:
-    """The spec of the checkpoint in `folder`, in either form that configs take on disk.
+def read_config(folder: Path) -> ModelSpec:
+    """The spec that the folder's config.json stands for, in either form that configs take on disk, by itself.
 
-    The text prefix comes from the tensor names where there are weights, from the model_type where there are none.
     Raises CheckpointError if config.json is missing, damaged, or asks for something that gemtab does not know.
     """
-    spec = read_config(folder)
-    if not Checkpoint.is_in(folder):
-        return spec
-    checkpoint = Checkpoint.open(folder)
-    prefix = find_text_prefix(checkpoint.names(), folder)
-    _check_one_prefix(checkpoint, prefix)
-    return spec.with_text_prefix(prefix)
+    return read_config_file(folder / CONFIG_NAME)
 
 
-def read_config(folder: Path) -> ModelSpec:
-    """The spec that the folder's config.json stands for, by itself. Raises as load_spec does."""
-    path = folder / CONFIG_NAME
+def read_config_file(path: Path) -> ModelSpec:
+    """The spec that a config.json by itself stands for. Raises as read_config does."""
     return parse_config(_read_json(path), str(path))
 
 
@@ -92,6 +94,7 @@ def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
             f"{where}: model_type is {model_type!r}; gemtab knows {', '.join(known)}. "
             "Point it at a Gemma 4 checkpoint, or one of Gemma 3's text models, in the layout that transformers saves."
         )
+    _check_architectures(config, where)
     nested = model_type in _NESTED
     text = config.get("text_config") if nested or model_type in _ASSISTANTS else config
     if not isinstance(text, dict):
@@ -102,29 +105,58 @@ def parse_config(config: dict[str, Any], where: str) -> ModelSpec:
         return _assistant(config, text, where)
     if model_type == gemma3.MODEL_TYPE:
         return gemma3.spec(config, where, prefix)
-    schema = _NESTED[model_type] if nested else _BARE[model_type]
-    parsed = parse(schema, text, where, "text_config." if nested else "")
-    media_ids = _media_ids(config, where) if nested else ()
+    if nested:
+        return _nested(config, text, tied, codes, where)
+    parsed = parse(_BARE[model_type], text, where)
+    return ModelSpec(model_type, replace(_text_spec(parsed, (), tied, where), codes=codes), prefix)
+
+
+def _check_architectures(config: dict[str, Any], where: str) -> None:
+    """Raises CheckpointError for a classifier, an embedder, or another model that writes no text."""
+    found = config.get("architectures") or []
+    strange = [name for name in found if not str(name).endswith(_ARCHITECTURES)]
+    if strange:
+        raise CheckpointError(
+            f"{where}: architectures is {found}, and gemtab knows no {strange[0]}: it exports models that write text, "
+            f"whose architectures end in {' or '.join(_ARCHITECTURES)}. A classifier's or embedder's results would be "
+            "lost."
+        )
+
+
+def _nested(
+    config: dict[str, Any], text: dict[str, Any], tied: bool, codes: TrainedCodes | None, where: str
+) -> ModelSpec:
+    """The spec of a config that nests those of text, vision and audio."""
+    schema, text_schema = _NESTED[config["model_type"]]
+    parsed = parse(text_schema, text, where, "text_config.")
+    whole = parse(schema, _without_repeats(config, parsed), where)
+    media_ids = tuple(
+        each for each in (whole.image_token_id, whole.audio_token_id, whole.video_token_id) if each is not None
+    )
     text_spec = replace(_text_spec(parsed, media_ids, tied, where), codes=codes)
-    if not nested:
-        return ModelSpec(model_type, text_spec, prefix)
     vision, audio = (_part(config, name, where) for name in ("vision_config", "audio_config"))
-    unified = model_type == "gemma4_unified"
+    unified = config["model_type"] == "gemma4_unified"
     return ModelSpec(
-        model_type,
+        config["model_type"],
         # What is said of pictures means nothing where there are none.
         replace(text_spec, image_blocks=text_spec.image_blocks and vision is not None),
-        prefix,
+        _NESTED_PREFIX,
         vision=None if vision is None else _patch_spec(vision, where) if unified else _vision_spec(vision, where),
         audio=None if audio is None else _frame_spec(audio, where) if unified else _audio_spec(audio, where),
     )
 
 
+def _without_repeats(config: dict[str, Any], text: TextConfig) -> dict[str, Any]:
+    """The config without what it says again of its text stack, as some trainers want it."""
+    said = text.model_dump(mode="json", exclude={"model_type", "tie_word_embeddings", "quantization_config"})
+    return {key: value for key, value in config.items() if not (key in said and same(value, said[key]))}
+
+
 def _assistant(config: dict[str, Any], text: dict[str, Any], where: str) -> ModelSpec:
     """The spec of a checkpoint that drafts for another model."""
     schema, text_schema = _ASSISTANTS[config["model_type"]]
-    whole = parse(schema, {key: value for key, value in config.items() if key != "quantization_config"}, where)
     parsed = parse(text_schema, text, where, "text_config.")
+    whole = parse(schema, _without_repeats(config, parsed), where)
     if parsed.num_kv_shared_layers not in (0, parsed.num_hidden_layers):
         raise CheckpointError(
             f"{where}: text_config.num_kv_shared_layers = {parsed.num_kv_shared_layers} of {parsed.num_hidden_layers} "
@@ -237,7 +269,7 @@ def find_text_prefix(names: list[str], folder: Path) -> str:
     return name.removesuffix(ending)
 
 
-def _check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
+def check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
     """Raises CheckpointError where a tensor under `prefix` is there under another prefix of text stacks too."""
     names = checkpoint.names()
     own = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
@@ -254,12 +286,12 @@ def _check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        check_no_pointer(path, text)
+        config = json.loads(text)
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path} is missing. A checkpoint is a folder with config.json and *.safetensors, as transformers saves it."
-        ) from None
-    except (OSError, ValueError) as error:
+        raise missing_config(path.parent) from None
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(config).__name__}. Download it again.")
@@ -268,18 +300,15 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _codes(config: dict[str, Any], text: dict[str, Any], tied: bool, prefix: str, where: str) -> TrainedCodes | None:
     """What quantization_config says. Raises CheckpointError for another method than Gemma's own."""
-    found = config.get("quantization_config") or text.get("quantization_config")
+    found = quantisation(config, text)
     if not found:
         return None
-    method = found.get("quant_method") if isinstance(found, dict) else found
+    method = method_of(found)
     if method == "compressed-tensors":
         parse(CompressedQuantization, found, where, "quantization_config.")
         return None  # weights are read as the values that the codes stand for: see gemtab.checkpoint.compressed
     if method != "gemma" or config["model_type"] not in ("gemma4", "gemma4_text"):
-        raise CheckpointError(
-            f"{where}: quantization_config (quant_method {method!r}) is not supported for {config['model_type']}. "
-            "Export the checkpoint's unquantised form and choose a format with --weights."
-        )
+        raise refusal(method, config["model_type"], where)
     parsed = parse(GemmaQuantization, found, where, "quantization_config.")
     skipped = parsed.modules_to_not_convert
     codes = TrainedCodes(
@@ -302,19 +331,19 @@ def _patterns(config: GemmaQuantization) -> list[tuple[str, ModuleQuantization]]
     return list((config.module_quant_configs or {}).items())
 
 
-def _media_ids(config: dict[str, Any], where: str) -> tuple[int, ...]:
-    # The defaults of Gemma4Config; a null id has no placeholder.
-    defaults = {"image_token_id": 258_880, "audio_token_id": 258_881, "video_token_id": 258_884}
-    ids = {name: config.get(name, default) for name, default in defaults.items()}
-    for name, value in ids.items():
-        if value is not None and (not isinstance(value, int) or value < 0):
-            raise CheckpointError(f"{where}: {name} = {value!r}: expected a token id.")
-    return tuple(value for value in ids.values() if value is not None)
-
-
 def _text_spec(config: TextConfig, media_ids: tuple[int, ...], tied: bool, where: str) -> TextSpec:
     if media_ids and config.pad_token_id is None:
         raise CheckpointError(f"{where}: text_config.pad_token_id is null; media placeholders look up the pad token.")
+    if media_ids and (config.pad_token_id or 0) >= config.vocab_size:
+        raise CheckpointError(
+            f"{where}: text_config.pad_token_id = {config.pad_token_id}, and vocab_size is {config.vocab_size}; "
+            "expected a token of the vocabulary, which media placeholders look up."
+        )
+    if config.hidden_size_per_layer_input and config.vocab_size_per_layer_input < config.vocab_size:
+        raise CheckpointError(
+            f"{where}: vocab_size_per_layer_input = {config.vocab_size_per_layer_input} is smaller than vocab_size = "
+            f"{config.vocab_size}; expected per-layer embeddings for every token."
+        )
     return TextSpec(
         vocabulary=config.vocab_size,
         hidden=config.hidden_size,
@@ -359,22 +388,23 @@ def _layer_types(config: TextConfig, where: str) -> list[LayerType]:
 
 def _overrides(config: TextConfig, types: list[LayerType], where: str) -> dict[int, LayerOverride]:
     """What differs by layer: `per_layer_config`, or the older keys that speak of all full layers."""
-    if config.per_layer_config is None:
+    if "per_layer_config" not in config.model_fields_set:
         # transformers reads the full layers' own KV head count only where V is K.
         kv_heads = config.num_global_key_value_heads if config.attention_k_eq_v else None
         full = LayerOverride(head_dim=config.global_head_dim, num_key_value_heads=kv_heads)
         return {index: full for index, kind in enumerate(types) if kind == "full_attention"}
-    beyond = [index for index in config.per_layer_config if not 0 <= index < len(types)]
+    overrides = config.per_layer_config or {}
+    beyond = [index for index in overrides if not 0 <= index < len(types)]
     if beyond:
         raise CheckpointError(f"{where}: per_layer_config names layer {beyond[0]}; there are {len(types)} layers.")
     for kind in set(types):
-        of_kind = {_sizes(config, config.per_layer_config.get(i)) for i, each in enumerate(types) if each == kind}
+        of_kind = {_sizes(config, overrides.get(i)) for i, each in enumerate(types) if each == kind}
         if len(of_kind) > 1:
             raise CheckpointError(
                 f"{where}: per_layer_config gives the {kind} layers different (head_dim, num_key_value_heads): "
                 f"{sorted(of_kind)}; expected one pair for all layers of a type."
             )
-    return config.per_layer_config
+    return overrides
 
 
 def _sizes(config: TextConfig, override: LayerOverride | None) -> tuple[int, int]:
@@ -416,15 +446,21 @@ def _attention(
         kv_heads=kv_heads,
         head_size=head_size,
         window=None if full else config.sliding_window,
-        rope=_rope(rope, head_size),
+        rope=_rope(rope, head_size, f"{where}: rope_parameters.{kind}"),
         kv_layer=kv_layer,
         v_is_k=config.attention_k_eq_v and full,
     )
 
 
-def _rope(config: RopeConfig, head_size: int) -> RopeSpec:
+def _rope(config: RopeConfig, head_size: int, where: str) -> RopeSpec:
     # The order of operations is transformers': the product is floored, not the quotient.
-    return RopeSpec(config.rope_theta, int(config.partial_rotary_factor * head_size // 2))
+    pairs = int(config.partial_rotary_factor * head_size // 2)
+    if not pairs:
+        raise CheckpointError(
+            f"{where}: partial_rotary_factor = {config.partial_rotary_factor} rotates no pair of a head of "
+            f"{head_size}; expected at least {2 / head_size:g}."
+        )
+    return RopeSpec(config.rope_theta, pairs)
 
 
 def _moe(config: TextConfig, where: str) -> MoeSpec | None:

@@ -6,54 +6,58 @@ no per-layer embeddings, shared caches or experts.
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from gemtab.checkpoint.schema import IGNORED_KEYS, Count, LayerType, PositiveFloat, parse
+from gemtab.checkpoint.schema import (
+    Count,
+    Heads,
+    HeadSize,
+    Layers,
+    LayerType,
+    PositiveFloat,
+    Rope,
+    Said,
+    TokenId,
+    Width,
+    parse,
+)
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import AttentionSpec, LayerSpec, ModelSpec, RopeSpec, TextSpec
 
 MODEL_TYPE: Final = "gemma3_text"
 
-_IGNORED = IGNORED_KEYS | {"cache_implementation"}
 
-
-class LinearRope(BaseModel):
+class LinearRope(Rope):
     """Rotary embedding of one layer type; linear: positions are divided by `factor`. Older configs leave theta out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rope_type: Literal["default", "linear"] = "default"
     rope_theta: PositiveFloat | None = None
     factor: Annotated[float, Field(ge=1)] = 1.0
 
 
-class RopeByLayerType(BaseModel):
+class RopeByLayerType(Said):
     """`rope_parameters`: one entry a layer type, as transformers 5 saves them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sliding_attention: LinearRope | None = None
     full_attention: LinearRope | None = None
 
 
-class Gemma3TextConfig(BaseModel):
+class Gemma3TextConfig(Said):
     """`gemma3_text`, as in Gemma3TextConfig. Published configs say rope_theta, rope_local_base_freq, rope_scaling and
     sliding_window_pattern where newer ones say rope_parameters and layer_types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     model_type: Literal["gemma3_text"] = MODEL_TYPE
     vocab_size: Count = 262_208
-    hidden_size: Count = 2304
-    intermediate_size: Count = 9216
-    num_hidden_layers: Count = 26
-    num_attention_heads: Count = 8
-    num_key_value_heads: Count = 4
-    head_dim: Annotated[int, Field(gt=0, multiple_of=2)] = 256
+    hidden_size: Width = 2304
+    intermediate_size: Width = 9216
+    num_hidden_layers: Layers = 26
+    num_attention_heads: Heads = 8
+    num_key_value_heads: Heads = 4
+    head_dim: HeadSize = 256
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     max_position_embeddings: Count = 131_072
     rms_norm_eps: PositiveFloat = 1e-6
-    pad_token_id: Annotated[int, Field(ge=0)] | None = 0
+    pad_token_id: TokenId | None = 0
     tie_word_embeddings: bool = True
     attention_bias: Literal[False] = False
     query_pre_attn_scalar: PositiveFloat = 256
@@ -67,13 +71,13 @@ class Gemma3TextConfig(BaseModel):
     rope_theta: PositiveFloat = 1e6
     rope_local_base_freq: PositiveFloat = 1e4
     rope_scaling: LinearRope | None = None
+    quantization_config: object = None
 
-    @model_validator(mode="before")
     @classmethod
-    def _drop_ignored(cls, data: dict[str, object]) -> dict[str, object]:
-        # transformers writes the pattern with and without the underscore.
+    def renamed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """transformers writes the pattern with and without the underscore."""
         renamed = {"sliding_window_pattern": "_sliding_window_pattern"}
-        return {renamed.get(key, key): value for key, value in data.items() if key not in _IGNORED}
+        return {renamed.get(key, key): value for key, value in data.items()}
 
 
 def spec(config: dict[str, Any], where: str, prefix: str) -> ModelSpec:

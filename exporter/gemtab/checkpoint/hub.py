@@ -13,21 +13,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from gemtab.checkpoint.missing import INDEX_NAME, SINGLE_NAME, folder_reason, weights_reason
+from gemtab.checkpoint.tensors import read_index
 from gemtab.errors import HubError, OutputError, UsageError
 from gemtab.output import disk_full
 
 if TYPE_CHECKING:
     from huggingface_hub import DryRunFileInfo
 
-WEIGHTS = "*.safetensors"
 TEXTS = (
-    "*.safetensors.index.json",
+    INDEX_NAME,
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates/*.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
     "README.md",
 )
 """What is downloaded of a repository beside the weights, as far as it is there. README.md says which licence a model
@@ -76,16 +83,15 @@ def _download(model: str, revision: str | None, show_progress: bool, check: Call
     with _refusals_explained(model, revision):
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*TEXTS]))
     if not (folder / "config.json").exists():
-        raise HubError(f"{model} has no config.json on the hub: it is not a checkpoint as transformers saves it.")
+        reason = folder_reason(_names(model, revision) or []) or "it is not a checkpoint as transformers saves it."
+        raise HubError(f"{model} has no config.json on the hub: {reason}")
     if check is not None:
         check(folder)
-    listed, free = _listed(model, revision), _free_bytes()
+    wanted = _weight_files(folder)
+    listed, free = _listed(model, revision, wanted), _free_bytes()
     if listed is not None:
-        if not any(file.filename.endswith(".safetensors") for file in listed):
-            raise HubError(
-                f"{model} has no weights in safetensors on the hub, which is what an export reads. Choose a repository "
-                "that has, or download a GGUF file and give its path."
-            )
+        if absent := sorted({*wanted} - {file.filename for file in listed}):
+            raise _no_weights(model, absent[0], _names(model, revision) or [])
         needed = _to_come(listed)
         # A snapshot's folder is called as its commit: the branch may have moved on since.
         revision = folder.name
@@ -96,15 +102,39 @@ def _download(model: str, revision: str | None, show_progress: bool, check: Call
     if shown:
         enable_progress_bars()
     with _refusals_explained(model, revision):
-        return Path(snapshot_download(model, revision=revision, allow_patterns=[WEIGHTS, *TEXTS]))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=[*wanted, *TEXTS]))
 
 
-def _listed(model: str, revision: str | None) -> "list[DryRunFileInfo] | None":
-    """The files of a checkpoint on the hub; None where the hub cannot be asked."""
+def _weight_files(folder: Path) -> list[str]:
+    """The files of weights that belong to a checkpoint of which the rest is there: others are not downloaded."""
+    listed = read_index(folder)
+    return sorted(set(listed.values())) or [SINGLE_NAME]
+
+
+def _no_weights(model: str, absent: str, names: list[str]) -> HubError:
+    reason = weights_reason(names) if absent == SINGLE_NAME else None
+    return HubError(
+        f"{model} has no {absent} on the hub, and an export reads weights in safetensors"
+        + (f": {reason}" if reason else ". Choose another repository or revision.")
+    )
+
+
+def _listed(model: str, revision: str | None, wanted: Sequence[str]) -> "list[DryRunFileInfo] | None":
+    """The files of a checkpoint on the hub, those of its weights by their names; None where the hub cannot be asked."""
     from huggingface_hub import snapshot_download
 
     try:
-        return snapshot_download(model, revision=revision, allow_patterns=[WEIGHTS, *TEXTS], dry_run=True)
+        return snapshot_download(model, revision=revision, allow_patterns=[*wanted, *TEXTS], dry_run=True)
+    except _failures():
+        return None
+
+
+def _names(model: str, revision: str | None) -> list[str] | None:
+    """The names of all files of the repository; None where the hub cannot be asked."""
+    from huggingface_hub import HfApi
+
+    try:
+        return [file.rfilename for file in HfApi().model_info(model, revision=revision).siblings or []]
     except _failures():
         return None
 
@@ -174,7 +204,7 @@ def _refusals_explained(model: str, revision: str | None) -> Iterator[None]:
         ) from None
     except _failures() as error:
         if disk_full(error) or "No space left on device" in str(error):
-            listed = _listed(model, revision)
+            listed = _listed(model, revision, ["*.safetensors"])
             raise _no_room(model, _to_come(listed or []), _free_bytes()) from error
         raise HubError(
             f"The download of {model} broke off: {_first_line(error)}. Run the same command again: files that are "

@@ -5,41 +5,62 @@ without the feature would give answers that look right and are not.
 """
 
 import re
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from gemtab.checkpoint.unread_keys import without_unread
 from gemtab.errors import CheckpointError
 
 LayerType = Literal["sliding_attention", "full_attention"]
-Count = Annotated[int, Field(gt=0)]
+MOST: Final = (1 << 31) - 1
 
+Count = Annotated[int, Field(gt=0, le=MOST)]
+TokenId = Annotated[int, Field(ge=0, le=MOST)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-PositiveFloat = Annotated[float, Field(gt=0)]
+# What kernels can do: they read rows four numbers at a time, keep a head in workgroup memory, of which there are
+# 16 KiB, and choose experts with one invocation each.
+Width = Annotated[int, Field(gt=0, le=MOST, multiple_of=4)]
+HeadSize = Annotated[int, Field(gt=0, le=1024, multiple_of=4)]
+Heads = Annotated[int, Field(gt=0, le=4096)]
+Experts = Annotated[int, Field(gt=0, le=1024)]
+ActiveExperts = Annotated[int, Field(gt=0, le=64)]
+
+Layers = Annotated[int, Field(gt=0, le=1000)]
+"""Each is described one by one; published models have 60 at most."""
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
-# Keys of a text config that have no part in computing logits: bookkeeping, training, and the generation settings
-# that older configs carry.
-# fmt: off
-IGNORED_KEYS = frozenset({
-    "_attn_implementation", "_commit_hash", "_experts_implementation", "_name_or_path", "architectures",
-    "attention_dropout", "attn_implementation", "auto_map", "bad_words_ids", "begin_suppress_tokens",
-    "bos_token_id", "chunk_size_feed_forward", "cross_attention_hidden_size", "decoder_start_token_id",
-    "diversity_penalty", "do_sample", "dtype", "early_stopping", "encoder_no_repeat_ngram_size", "eos_token_id",
-    "exponential_decay_length_penalty", "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "id2label",
-    "initializer_range", "label2id", "length_penalty", "max_length", "min_length", "name_or_path",
-    "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences", "output_attentions",
-    "output_hidden_states", "output_router_logits", "output_scores", "prefix", "problem_type",
-    "remove_invalid_values", "repetition_penalty", "return_dict", "return_dict_in_generate", "sep_token_id",
-    "suppress_tokens", "task_specific_params", "temperature", "tie_last_hidden_states", "tokenizer_class", "top_k",
-    "top_p", "torch_dtype", "torchscript", "transformers.js_config",
-    "transformers_version", "typical_p", "use_cache",
-})
-# fmt: on
+
+class Said(BaseModel):
+    """An object of a config. Keys that it does not read are dropped where they cannot change what is computed, and
+    refused otherwise: see `gemtab.checkpoint.unread_keys`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def kind(cls) -> str:
+        """The model_type of the class in transformers that it is after; "" for an object in such a one."""
+        field = cls.model_fields.get("model_type")
+        return str(field.default) if field else ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unread(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        read = {name for key, field in cls.model_fields.items() for name in (key, field.alias) if name}
+        return without_unread(cls.renamed(data), cls.kind(), read)
+
+    @classmethod
+    def renamed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """The object with the keys of older releases called as they are called now."""
+        return data
 
 
-def parse(schema: type[Parsed], found: dict[str, Any], where: str, prefix: str = "") -> Parsed:
+def parse(schema: type[Parsed], found: object, where: str, prefix: str = "") -> Parsed:
     """`found` as the schema has it; raises CheckpointError that names `where`, and keys after `prefix`."""
     try:
         return schema.model_validate(found)
@@ -48,30 +69,37 @@ def parse(schema: type[Parsed], found: dict[str, Any], where: str, prefix: str =
 
 
 def _explain(error: ValidationError, where: str, prefix: str) -> str:
-    lines = []
-    for item in error.errors(include_url=False):
-        key = prefix + ".".join(str(part) for part in item["loc"])
-        if item["type"] == "missing":
-            lines.append(f"{key} is missing")
-        elif item["type"] == "extra_forbidden":
-            lines.append(f"{key} = {item['input']!r} is not known and could change what the model computes")
-        else:
-            lines.append(f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
-    return f"{where}: {'; '.join(lines)}. gemtab refuses what it does not know."
+    found = error.errors(include_url=False)
+    lines = [f"{prefix}{'.'.join(str(part) for part in item['loc'])}{_wrong(item)}" for item in found]
+    unknown = any(item["type"] in ("extra_forbidden", "literal_error") for item in found)
+    return f"{where}: {'; '.join(lines)}.{' gemtab refuses what it does not know.' if unknown else ''}"
 
 
-class ModuleQuantization(BaseModel):
+def _wrong(item: ErrorDetails) -> str:
+    """What is wrong with a key, to be read after its name."""
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "missing":
+            return " is missing"
+        case "extra_forbidden":
+            return f" = {item['input']!r} is not known and could change what the model computes"
+        case "multiple_of":
+            unit = context["multiple_of"]
+            return f" = {item['input']!r}: expected a multiple of {unit}, as many numbers as kernels read at a time"
+        case "less_than_equal":
+            return f" = {item['input']!r}: expected at most {context['le']:,}"
+        case _:
+            return f" = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+class ModuleQuantization(Said):
     """One entry of `module_quant_configs`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     num_bits: Literal[2, 4, 8] | None = None
 
 
-class GemmaQuantization(BaseModel):
+class GemmaQuantization(Said):
     """`quantization_config` with `quant_method: "gemma"`, as in GemmaQuantizationConfig."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     quant_method: Literal["gemma"]
     num_bits: Literal[2, 4, 8] = 4
@@ -130,12 +158,22 @@ class CompressedQuantization(BaseModel):
         return self
 
 
-class RopeConfig(BaseModel):
-    """Rotary embedding of one layer type."""
+class Rope(Said):
+    """Rotary embedding of one layer type; transformers 4 called its type `type`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    @classmethod
+    def renamed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """See Said."""
+        kind = data.get("type")
+        if kind is None or data.get("rope_type", kind) != kind:
+            return data  # nothing to rename, or two things that cannot both be meant
+        return {"rope_type": kind, **{key: value for key, value in data.items() if key != "type"}}
 
-    rope_type: Literal["default", "proportional"]
+
+class RopeConfig(Rope):
+    """As Gemma 4 has it."""
+
+    rope_type: Literal["default", "proportional"] = "default"
     rope_theta: PositiveFloat
     partial_rotary_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
     factor: Annotated[float, Field(ge=1, le=1)] = 1.0
@@ -149,10 +187,8 @@ class RopeConfig(BaseModel):
         return self
 
 
-class RopeByLayerType(BaseModel):
+class RopeByLayerType(Said):
     """`rope_parameters`: one entry a layer type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sliding_attention: RopeConfig | None = None
     full_attention: RopeConfig | None = None
@@ -164,34 +200,31 @@ DEFAULT_ROPE = RopeByLayerType(
 )
 
 
-class LayerOverride(BaseModel):
+class LayerOverride(Said):
     """One entry of `per_layer_config`: what differs on that layer."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    head_dim: Count | None = None
-    num_key_value_heads: Count | None = None
+    head_dim: HeadSize | None = None
+    num_key_value_heads: Heads | None = None
 
 
-class TextConfig(BaseModel):
+class TextConfig(Said):
     """`gemma4_text`, as in Gemma4TextConfig."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     model_type: Literal["gemma4_text"] = "gemma4_text"
     vocab_size: Count = 262_144
-    hidden_size: Count = 2304
-    intermediate_size: Count = 9216
-    num_hidden_layers: Count = 30
-    num_attention_heads: Count = 8
-    num_key_value_heads: Count = 4
-    head_dim: Count = 256
-    global_head_dim: Count = 512
-    num_global_key_value_heads: Count | None = None
+    hidden_size: Width = 2304
+    intermediate_size: Width = 9216
+    num_hidden_layers: Layers = 30
+    num_attention_heads: Heads = 8
+    num_key_value_heads: Heads = 4
+    head_dim: HeadSize = 256
+    global_head_dim: HeadSize = 512
+    num_global_key_value_heads: Heads | None = None
     per_layer_config: dict[int, LayerOverride] | None = None
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     max_position_embeddings: Count = 131_072
     rms_norm_eps: PositiveFloat = 1e-6
-    pad_token_id: Annotated[int, Field(ge=0)] | None = 0
+    pad_token_id: TokenId | None = 0
     tie_word_embeddings: bool = True
     rope_parameters: RopeByLayerType | None = None
     attention_bias: Literal[False] = False
@@ -200,19 +233,15 @@ class TextConfig(BaseModel):
     final_logit_softcapping: PositiveFloat | None = None
     use_bidirectional_attention: Literal["vision"] | None = None
     vocab_size_per_layer_input: Count = 262_144
-    hidden_size_per_layer_input: Annotated[int, Field(ge=0)] = 256
+    hidden_size_per_layer_input: Annotated[int, Field(ge=0, le=MOST, multiple_of=4)] = 256
     attention_k_eq_v: bool = False
     num_kv_shared_layers: Annotated[int, Field(ge=0)] = 0
     enable_moe_block: bool = False
     use_double_wide_mlp: bool = False
-    num_experts: Count | None = None
-    top_k_experts: Count | None = None
-    moe_intermediate_size: Count | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_ignored(cls, data: dict[str, object]) -> dict[str, object]:
-        return {key: value for key, value in data.items() if key not in IGNORED_KEYS}
+    num_experts: Experts | None = None
+    top_k_experts: ActiveExperts | None = None
+    moe_intermediate_size: Width | None = None
+    quantization_config: object = None
 
 
 class UnifiedTextConfig(TextConfig):
@@ -241,70 +270,81 @@ class UnifiedAssistantTextConfig(UnifiedTextConfig):
     use_double_wide_mlp: Literal[False] = False
 
 
-class AssistantConfig(BaseModel):
+class NestedConfig(Said):
+    """`gemma4`, as in Gemma4Config, around the configs of its parts. Null ids have no placeholder."""
+
+    model_type: Literal["gemma4"] = "gemma4"
+    text_config: object = None
+    vision_config: object = None
+    audio_config: object = None
+    quantization_config: object = None
+    tie_word_embeddings: bool | None = True
+    image_token_id: TokenId | None = 258_880
+    audio_token_id: TokenId | None = 258_881
+    video_token_id: TokenId | None = 258_884
+
+
+class UnifiedNestedConfig(NestedConfig):
+    """`gemma4_unified` (12B)."""
+
+    model_type: Literal["gemma4_unified"] = "gemma4_unified"  # type: ignore[assignment]
+
+
+class AssistantConfig(Said):
     """`gemma4_assistant`, as in Gemma4AssistantConfig."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     model_type: Literal["gemma4_assistant"] = "gemma4_assistant"
-    text_config: dict[str, Any]
-    backbone_hidden_size: Count = 1536
+    text_config: object = None
+    quantization_config: object = None
+    backbone_hidden_size: Width = 1536
     use_ordered_embeddings: bool = False
     num_centroids: Count = 2048
     centroid_intermediate_top_k: Count = 32
     tie_word_embeddings: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_ignored(cls, data: dict[str, object]) -> dict[str, object]:
-        # How many tokens are drafted at a time is the business of who runs it.
-        return {key: value for key, value in data.items() if key not in IGNORED_KEYS | {"block_size"}}
 
 
 class UnifiedAssistantConfig(AssistantConfig):
     """`gemma4_unified_assistant` (12B)."""
 
     model_type: Literal["gemma4_unified_assistant"] = "gemma4_unified_assistant"  # type: ignore[assignment]
-    backbone_hidden_size: Count = 3840
+    backbone_hidden_size: Width = 3840
 
 
-class AxialRope(BaseModel):
+class AxialRope(Rope):
     """`rope_parameters` of the vision tower; published configs call its one kind `default`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rope_type: Literal["default", "axial"] = "axial"
     rope_theta: PositiveFloat = 100.0
 
 
-class _TowerConfig(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _TowerConfig(Said):
     rms_norm_eps: PositiveFloat = 1e-6
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_ignored(cls, data: dict[str, object]) -> dict[str, object]:
-        return {key: value for key, value in data.items() if key not in IGNORED_KEYS}
 
 
 class VisionConfig(_TowerConfig):
     """`gemma4_vision`, as in Gemma4VisionConfig. How many soft tokens a picture gets is the processor's business."""
 
     model_type: Literal["gemma4_vision"] = "gemma4_vision"
-    hidden_size: Count = 768
-    intermediate_size: Count = 3072
-    num_hidden_layers: Count = 16
-    num_attention_heads: Count = 12
-    num_key_value_heads: Count = 12
-    head_dim: Annotated[int, Field(gt=0, multiple_of=4)] = 64
+    hidden_size: Width = 768
+    intermediate_size: Width = 3072
+    num_hidden_layers: Layers = 16
+    num_attention_heads: Heads = 12
+    num_key_value_heads: Heads = 12
+    # Some keys and values of a head share workgroup memory with their scores.
+    head_dim: Annotated[int, Field(gt=0, le=128, multiple_of=4)] = 64
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     max_position_embeddings: Count = 131_072
     attention_bias: Literal[False] | None = False
     rope_parameters: AxialRope | None = None
     pooling_kernel_size: Count = 3
-    patch_size: Count = 16
+    # Three colours of a patch are a row that kernels read.
+    patch_size: Annotated[int, Field(gt=0, le=1024, multiple_of=2)] = 16
     position_embedding_size: Count = 10_240
     use_clipped_linears: bool = False
     standardize: bool = False
+
+
+Channels = Annotated[int, Field(gt=0, le=384)]
 
 
 class AudioConfig(_TowerConfig):
@@ -313,21 +353,21 @@ class AudioConfig(_TowerConfig):
     model_type: Literal["gemma4_audio"] = "gemma4_audio"
     # Half of the tower's norms take transformers' default, so that no other value could be meant for all.
     rms_norm_eps: Annotated[float, Field(ge=1e-6, le=1e-6)] = 1e-6
-    hidden_size: Annotated[int, Field(gt=0, multiple_of=2)] = 1024
-    num_hidden_layers: Count = 12
-    num_attention_heads: Count = 8
+    hidden_size: Width = 1024
+    num_hidden_layers: Layers = 12
+    num_attention_heads: Heads = 8
     hidden_act: Literal["silu"] = "silu"
-    subsampling_conv_channels: tuple[Count, Count] = (128, 32)
+    subsampling_conv_channels: tuple[Channels, Channels] = (128, 32)
     conv_kernel_size: Count = 5
     residual_weight: float = 0.5
-    attention_chunk_size: Count = 12
-    attention_context_left: Annotated[int, Field(gt=1)] = 13
+    attention_chunk_size: Annotated[int, Field(gt=0, le=1024)] = 12
+    attention_context_left: Annotated[int, Field(gt=1, le=1024)] = 13
     attention_context_right: Literal[0] = 0
     attention_logit_cap: PositiveFloat = 50.0
     attention_invalid_logits_value: Annotated[float, Field(le=-1e8)] = -1e9
     use_clipped_linears: bool = True
     gradient_clipping: PositiveFloat = 1e10
-    output_proj_dims: Count = 1536
+    output_proj_dims: Width = 1536
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> Self:
@@ -337,10 +377,17 @@ class AudioConfig(_TowerConfig):
                 f"attention_chunk_size {self.attention_chunk_size} with attention_context_left "
                 f"{self.attention_context_left} gives distances that are not counted from the frame itself"
             )
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(f"hidden_size {self.hidden_size} is not divided by {self.num_attention_heads} heads")
-        if self.subsampling_conv_channels[0] % 4:
-            raise ValueError("the first of subsampling_conv_channels is the number of mel bins, a multiple of 4")
+        if self.hidden_size % self.num_attention_heads or self.hidden_size // self.num_attention_heads > 1024:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not divided by {self.num_attention_heads} heads into heads of "
+                "at most 1,024"
+            )
+        bins, channels = self.subsampling_conv_channels
+        if bins % 4 or bins // 4 * channels % 4:
+            raise ValueError(
+                f"subsampling_conv_channels {bins}, {channels}: expected a multiple of 4, which is the number of mel "
+                "bins, and a quarter of the first times the second to be one"
+            )
         return self
 
 
@@ -351,14 +398,19 @@ class UnifiedVisionConfig(_TowerConfig):
     patch_size: Count = 16
     pooling_kernel_size: Count = 3
     model_patch_size: Count | None = None
-    mm_embed_dim: Count = 3840
+    mm_embed_dim: Width = 3840
     mm_posemb_size: Count = 1120
     num_soft_tokens: Count | None = None
-    output_proj_dims: Count = 3840
+    output_proj_dims: Width = 3840
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
         side = self.patch_size * self.pooling_kernel_size
+        if side % 2:
+            raise ValueError(
+                f"patch_size {self.patch_size} * pooling_kernel_size {self.pooling_kernel_size}: expected an even "
+                "side, so that the three colours of a patch are a multiple of 4, as many as kernels read at a time"
+            )
         if self.model_patch_size not in (None, side):
             raise ValueError(f"model_patch_size is {self.model_patch_size}, expected {side}")
         if self.output_proj_dims != self.mm_embed_dim:
@@ -370,7 +422,7 @@ class UnifiedAudioConfig(_TowerConfig):
     """`gemma4_unified_audio`: raw samples without a tower."""
 
     model_type: Literal["gemma4_unified_audio"] = "gemma4_unified_audio"
-    audio_embed_dim: Count = 640
+    audio_embed_dim: Width = 640
     hidden_size: Count | None = None
     output_proj_dims: Count | None = None
     audio_samples_per_token: Count | None = None

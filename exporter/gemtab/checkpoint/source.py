@@ -2,16 +2,23 @@
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from gemtab.checkpoint.compressed import PACKED, CompressedTensors
-from gemtab.checkpoint.config import load_spec, parse_config
+from gemtab.checkpoint.config import check_one_prefix, find_text_prefix, parse_config, read_config
 from gemtab.checkpoint.gguf import GgufChatFiles, GgufFile, GgufTensors, gguf_config
+from gemtab.checkpoint.head import with_own_head
+from gemtab.checkpoint.missing import check_no_pointer
+from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import ModelSpec
+
+ADDITIONAL_TEMPLATES = "additional_chat_templates"
+"""The folder of chat templates that are not the default one."""
 
 
 class Files(Protocol):
@@ -26,6 +33,19 @@ class Files(Protocol):
         """The content of the file called `name`; raises CheckpointError where it is missing or damaged."""
         ...
 
+    def find(self, name: str) -> str | None:
+        """The content of the file called `name`, None where there is none; raises CheckpointError where it cannot be
+        read."""
+        ...
+
+    def additional_templates(self) -> Mapping[str, str]:
+        """Chat templates beside the default one, by name."""
+        ...
+
+    def notes(self) -> Iterable[str]:
+        """What a user should know of the files, whatever is exported of them."""
+        ...
+
     def licence(self) -> str | None:
         """The weights' licence, where it is named."""
         ...
@@ -33,22 +53,71 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class Opened:
-    """A checkpoint whose headers were read. name: what to call it, which says nothing of where it lies."""
+    """A checkpoint whose headers were read."""
 
-    name: str
+    name: Name
     spec: ModelSpec
     tensors: Tensors
     files: Files
 
 
+def parse_object(text: str, where: str) -> dict[str, Any]:
+    """The JSON object that a file holds. Raises CheckpointError where it holds none."""
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where} cannot be read: {error}. Save it again, or download it again.") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            f"{where} holds {type(found).__name__}; expected a JSON object. Save it again, or download it again."
+        )
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON, and browsers do not read it")
+
+
+def read_object(files: Files, name: str) -> dict[str, Any] | None:
+    """The JSON object in the file called `name`; None where there is no such file. Raises as parse_object does."""
+    text = files.find(name)
+    return None if text is None else parse_object(text, f"{files.where}: {name}")
+
+
+def is_config_file(path: Path) -> bool:
+    """Whether the path is that of a config.json by itself, whatever it is called, and not of a GGUF file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return path.suffix == ".json" or file.read(64).lstrip().startswith(b"{")
+
+
 def open_checkpoint(path: Path) -> Opened:
     """Opens the folder or GGUF file. Raises CheckpointError where it is damaged, or of a kind that gemtab does not
     know."""
+    if is_config_file(path):
+        raise CheckpointError(f"{path} is a config, and holds no weights. Give the folder of the whole checkpoint.")
     if path.is_file():
         file = GgufFile(path)
         spec = parse_config(gguf_config(file), f"{path}, as config.json")
-        return Opened(path.resolve().stem, spec, GgufTensors(file), GgufChatFiles(file))
-    return Opened(path.resolve().name, load_spec(path), _tensors(Checkpoint.open(path)), FolderFiles(path))
+        return _opened(name_of(path, file.text("general.name")), spec, GgufTensors(file), GgufChatFiles(file))
+    spec, checkpoint = read_config(path), Checkpoint.open(path)
+    prefix = find_text_prefix(checkpoint.names(), path)
+    check_one_prefix(checkpoint, prefix)
+    return _opened(name_of(path), spec.with_text_prefix(prefix), _tensors(checkpoint), FolderFiles(path))
+
+
+def _opened(name: Name, spec: ModelSpec, tensors: Tensors, files: Files) -> Opened:
+    return Opened(name, with_own_head(spec, tensors), tensors, files)
+
+
+def load_spec(folder: Path) -> ModelSpec:
+    """The spec of the checkpoint in `folder`, or of the bundle there, which has no safetensors.
+
+    The text prefix and whether the head is tied come from the tensors where there are weights, from config.json where
+    there are none. Raises as open_checkpoint does.
+    """
+    return open_checkpoint(folder).spec if Checkpoint.is_in(folder) else read_config(folder)
 
 
 def _tensors(checkpoint: Checkpoint) -> Tensors:
@@ -69,18 +138,37 @@ class FolderFiles:
 
     def text(self, name: str) -> str:
         """See Files."""
+        text = self.find(name)
+        if text is None:
+            raise CheckpointError(
+                f"{self._folder / name} is missing. Download the checkpoint again, with all its files."
+            )
+        if name.endswith(".json"):
+            parse_object(text, str(self._folder / name))
+        return text
+
+    def find(self, name: str) -> str | None:
+        """See Files."""
         path = self._folder / name
         try:
-            text = path.read_text(encoding="utf-8")
-            if name.endswith(".json"):
-                json.loads(text)
+            # Some editors begin a file with a mark that is no JSON. In a template it is text, to transformers too.
+            text = path.read_text(encoding="utf-8-sig" if path.suffix == ".json" else "utf-8")
         except FileNotFoundError:
-            raise CheckpointError(
-                f"{path} is missing, and a chat needs it; download the instruction-tuned checkpoint with all its files."
-            ) from None
+            return None
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}. Download it again.") from None
+            raise CheckpointError(f"{path} cannot be read: {error}. Save it again, or download it again.") from None
+        check_no_pointer(path, text)
         return text
+
+    def additional_templates(self) -> dict[str, str]:
+        """Those that newer releases save beside the default one."""
+        found = sorted((self._folder / ADDITIONAL_TEMPLATES).glob("*.jinja"))
+        texts = {path.stem: self.find(f"{ADDITIONAL_TEMPLATES}/{path.name}") for path in found}
+        return {name: text for name, text in texts.items() if text is not None}
+
+    def notes(self) -> tuple[str, ...]:
+        """None: the files are as transformers saves them."""
+        return ()
 
     def licence(self) -> str | None:
         """The licence that the head of README.md names, as model hubs have it."""

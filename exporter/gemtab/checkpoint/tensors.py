@@ -9,11 +9,17 @@ from typing import Any, Protocol
 import torch
 from safetensors import SafetensorError, safe_open
 
+from gemtab.checkpoint.missing import (
+    INDEX_NAME,
+    SINGLE_NAME,
+    check_no_pointer,
+    is_pointer,
+    missing_adapter,
+    missing_weights,
+)
 from gemtab.errors import CheckpointError
 from gemtab.quantize import Planes, StorageFormat
 
-SINGLE_NAME = "model.safetensors"
-INDEX_NAME = "model.safetensors.index.json"
 DTYPES = ("F32", "F16", "BF16", "U8", "I8", "I32", "I64")
 """What tensors may be: whole numbers are codes and what describes them."""
 
@@ -83,7 +89,9 @@ class Checkpoint:
     def open(cls, folder: Path) -> "Checkpoint":
         """Open the folder's files. Raises CheckpointError if one is missing or truncated, or lacks a tensor that
         the index promises, and where it is not clear which of two tensors is meant."""
-        listed = _read_index(folder)
+        if not cls.is_in(folder):
+            raise missing_weights(folder)
+        listed = read_index(folder)
         files = {name: _open_file(folder / name) for name in sorted(set(listed.values())) or [SINGLE_NAME]}
         held = {name: set(file.keys()) for name, file in files.items()}
         for tensor, name in listed.items():
@@ -96,7 +104,9 @@ class Checkpoint:
 
     @classmethod
     def of_file(cls, folder: Path, name: str) -> "Checkpoint":
-        """The tensors of one file of the folder. Raises CheckpointError if it is missing or damaged."""
+        """The tensors of an adapter's file. Raises CheckpointError if it is missing or damaged."""
+        if not (folder / name).exists():
+            raise missing_adapter(folder / name)
         file = _open_file(folder / name)
         return cls(folder, {name: file}, dict.fromkeys(file.keys(), name))
 
@@ -138,8 +148,9 @@ class Checkpoint:
         return view
 
 
-def _read_index(folder: Path) -> dict[str, str]:
-    """Tensor name -> file name as the index has it, empty for a checkpoint of a single file."""
+def read_index(folder: Path) -> dict[str, str]:
+    """Tensor name -> file name as the folder's index has it, empty for a checkpoint of a single file. Raises
+    CheckpointError where the index is damaged, or a single file is beside it."""
     path = folder / INDEX_NAME
     if not path.exists():
         return {}
@@ -203,6 +214,8 @@ def _open_file(path: Path) -> _File:
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing. Download the checkpoint again, with all its files.") from None
     except (OSError, SafetensorError) as error:
+        if is_pointer(path):
+            check_no_pointer(path, path.read_text(encoding="utf-8"))
         raise CheckpointError(
             f"{path} is damaged or cut short ({path.stat().st_size} bytes; {error}). Download it again."
         ) from None

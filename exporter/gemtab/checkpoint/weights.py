@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from gemtab.checkpoint.codes import RANGE, CodedWeights
+from gemtab.checkpoint.head import HEAD, with_own_head
 from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
@@ -16,10 +17,16 @@ from gemtab.quantize import Planes, StorageFormat, coded_format, unpack
 class CheckpointWeights:
     """Reads graph weights as f32: sources stacked, the text prefix added, shapes and values checked.
 
-    Raises CheckpointError for a tensor that is absent, of another shape, or holds NaN or Inf.
+    Raises CheckpointError for a tensor that is absent, of another shape, or holds NaN or Inf, and where `spec` ties a
+    head that is not the tensors' embedding: adapters may have changed one of them.
     """
 
     def __init__(self, checkpoint: Tensors, spec: ModelSpec) -> None:
+        if spec.text.tied and not with_own_head(spec, checkpoint).text.tied:
+            raise CheckpointError(
+                f"{checkpoint.folder}: {HEAD} differs from the embedding, and the spec says that they are one. Take "
+                "the spec that adapted_spec makes of it and the adapted tensors."
+            )
         self._checkpoint = checkpoint
         self._coded = CodedWeights(checkpoint)
         self._known = frozenset(checkpoint.names())

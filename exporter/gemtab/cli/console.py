@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from gemtab.errors import GemtabError, UsageError
 
@@ -24,7 +25,7 @@ err = Console(stderr=True, highlight=False)
 
 def print_error(error: GemtabError) -> None:
     """One paragraph on stderr."""
-    err.print(f"[bold red]gemtab:[/] {_escaped(str(error))}", soft_wrap=not err.is_terminal)
+    err.print(Text.assemble(("gemtab:", "bold red"), " ", str(error)), soft_wrap=not err.is_terminal)
 
 
 def size(count: float) -> str:
@@ -82,7 +83,3 @@ def stage_progress(quiet: bool = False) -> Iterator[StageProgress]:
     )
     with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
         yield StageProgress(progress)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

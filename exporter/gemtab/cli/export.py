@@ -54,6 +54,7 @@ def command(
     """
     from gemtab.checkpoint.hub import checkpoint_folder, is_hub_id
     from gemtab.cli.tables import print_bundle
+    from gemtab.commands import command_line
     from gemtab.export import check_output, check_without_weights, export_bundle
     from gemtab.summary import summarise_bundle
 
@@ -86,11 +87,11 @@ def command(
     print_bundle(summary, f"Exported {source} to {out_folder} in {time.monotonic() - started:.1f} s")
     if not summary.plans:
         return
-    merged = "".join(f" --adapter {folder}" for folder in adapters)
-    pinned = "" if revision is None else f" --revision {revision}"
-    out.print(
-        f"\nNext: `gemtab verify {out_folder} --checkpoint {source}{merged}{pinned}`, `gemtab serve {out_folder}`."
-    )
+    merged = [word for folder in adapters for word in ("--adapter", folder)]
+    pinned = [] if revision is None else ["--revision", revision]
+    verify = command_line("gemtab", "verify", out_folder, "--checkpoint", source, *merged, *pinned)
+    serve = command_line("gemtab", "serve", out_folder)
+    out.print(f"\nNext: `{verify}`, `{serve}`.", markup=False, soft_wrap=True)
 
 
 @contextmanager

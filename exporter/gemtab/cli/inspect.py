@@ -10,7 +10,9 @@ from gemtab.errors import DeviceError, UsageError
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="Folder of a bundle or of a checkpoint, or a GGUF file.")],
+    path: Annotated[
+        Path, typer.Argument(help="Folder of a bundle or of a checkpoint, a GGUF file, or a config.json by itself.")
+    ],
     fit: Annotated[
         str | None,
         typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemtab.bundle.plan import HostTableChoice
+from gemtab.bundle.plan import HostTableChoice, PlanChoice
 from gemtab.cli.console import byte_count, err
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
@@ -86,6 +86,10 @@ def command(
             "for it), never or always."
         ),
     ] = "auto",
+    plan: Annotated[
+        PlanChoice,
+        typer.Option(help="In what the caches keep keys and values: auto (f16 where the GPU has it), f16 or f32."),
+    ] = "auto",
 ) -> None:
     """Answer a prompt on this machine's GPU, by the same plan that a tab runs.
 
@@ -106,7 +110,7 @@ def command(
     content = _content(bundle, manifest, text, image or [], audio or [], video or [], how)
     messages: list[Message] = [{"role": "system", "content": _argument(system, "--system")}] if system else []
     allowed = None if memory is None else byte_count(memory)
-    executor = Executor(bundle, host_table=host_table, memory=allowed)
+    executor = Executor(bundle, None if plan == "auto" else plan, host_table=host_table, memory=allowed)
     session = ChatSession(bundle, executor, messages, thinking, TowerEncoder(bundle, executor), trusted=trusted)
     defaults = session.generation
     sampling = Sampling(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from gemtab.cli.console import err
 from gemtab.server.serve import DEFAULT_HOST, DEFAULT_PORT
@@ -42,7 +43,7 @@ def serve_bundles(bundles: dict[str, Path], host: str, port: int, open_browser: 
     url = address(listener)
 
     def ready() -> None:
-        err.print(f"Serving {', '.join(bundles)} at [bold]{url}[/]  (Ctrl-C stops)")
+        err.print(Text.assemble(f"Serving {', '.join(bundles)} at ", (url, "bold"), "  (Ctrl-C stops)"))
         if open_browser:
             webbrowser.open(url)
 

@@ -24,6 +24,7 @@ def command(
     It has every tensor, a tokenizer of as many entries and all other files, and says nothing that makes sense.
     """
     require("transformers", extra="synth")
+    from gemtab.commands import command_line
     from gemtab.synth import synthesise
 
     started = time.monotonic()
@@ -31,5 +32,6 @@ def command(
         progress.begin("Listing the tensors")
         synthesise(model, out_folder, layers, experts, progress.begin, progress.advance, qat)
     written = sum(path.stat().st_size for path in out_folder.iterdir())
-    out.print(f"Wrote {size(written)} to {out_folder} in {time.monotonic() - started:.1f} s")
-    out.print(f"\nNext: `gemtab export {out_folder} BUNDLE`.")
+    out.print(f"Wrote {size(written)} to {out_folder} in {time.monotonic() - started:.1f} s", markup=False)
+    export = command_line("gemtab", "export", out_folder, "BUNDLE")
+    out.print(f"\nNext: `{export}`.", markup=False, soft_wrap=True)

@@ -3,19 +3,28 @@
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from gemtab.cli.console import out, size
 from gemtab.fit import Fit
 from gemtab.grid_report import grid_words, inexact_words
-from gemtab.parity.report import Parity
+from gemtab.parity.report import Edge, Parity
 from gemtab.summary import BundleSummary, CheckpointSummary, MemorySummary, ProgramSummary
 
 _UNITS = {"fill": "prompt chunk", "decode": "decoded token", "image": "picture", "audio": "clip"}
 """What one step of a program, or one run of a tower, is about."""
 
 
-def _facts(title: str) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+class _Facts(Table):
+    """Names and values; what files and folders are called is no markup."""
+
+    def add_fact(self, name: str, value: str) -> None:
+        """A row."""
+        self.add_row(name, Text(value))
+
+
+def _facts(title: str) -> _Facts:
+    table = _Facts(title=Text(title), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     return table
@@ -25,39 +34,45 @@ def print_bundle(summary: BundleSummary, title: str) -> None:
     """A bundle: what it is, its sizes, what runs, what a tab needs, how true it is."""
     table = _facts(title)
     source = summary.source
-    table.add_row("model", f"{source.name} ({source.model_type}), {summary.parameters:,} parameters")
+    table.add_fact("model", f"{source.name} ({source.model_type}), {summary.parameters:,} parameters")
     if source.adapters:
-        table.add_row("adapters", ", ".join(source.adapters))
-    table.add_row("licence", source.licence or "not stated in the checkpoint")
-    table.add_row("takes", ", ".join(summary.inputs))
-    table.add_row("context", f"{summary.context:,} tokens")
-    table.add_row(
+        table.add_fact("adapters", ", ".join(source.adapters))
+    table.add_fact("licence", source.licence or "not stated in the checkpoint")
+    table.add_fact("takes", ", ".join(summary.inputs))
+    table.add_fact("context", f"{summary.context:,} tokens")
+    table.add_fact(
         "weights", f"{summary.weights}, {summary.bits_per_weight:.2f} bits a weight, {size(summary.weight_bytes)}"
     )
     if summary.grid:
-        table.add_row("trained for Q4_0", grid_words(summary.grid))
+        table.add_fact("trained for Q4_0", grid_words(summary.grid))
         for one in summary.grid.others:
-            table.add_row("", inexact_words(one))
+            table.add_fact("", inexact_words(one))
     if summary.no_transformers_js:
-        table.add_row("transformers.js", f"does not load the onnx folder: {summary.no_transformers_js}")
-    table.add_row("files", f"{size(sum(summary.sizes.values()))} in all")
+        table.add_fact("transformers.js", f"does not load the onnx folder: {summary.no_transformers_js}")
+    table.add_fact("files", f"{size(sum(summary.sizes.values()))} in all")
     for kind, count in summary.sizes.items():
-        table.add_row("", f"{size(count)} {kind}")
+        table.add_fact("", f"{size(count)} {kind}")
     for plan in summary.plans:
         for name, program in plan.programs.items():
-            table.add_row(f"{plan.activation} {name}", _program(name, program))
+            table.add_fact(f"{plan.activation} {name}", _program(name, program))
     for tower, plans in summary.towers.items():
         for plan in plans:
-            table.add_row(f"{plan.activation} {tower}", _program(tower, plan.programs["encode"]))
+            table.add_fact(tower, _program(tower, plan.programs["encode"]))
     for memory in summary.memory:
-        table.add_row(f"{memory.activation} memory", _memory(memory))
+        table.add_fact(f"{memory.activation} memory", _memory(memory))
     if summary.draft:
-        table.add_row("drafts for", _target(summary.draft.target_hidden))
+        table.add_fact("drafts for", _target(summary.draft.target_hidden))
     elif summary.parity is None:
-        table.add_row("parity", "not verified yet: `gemtab verify`")
+        table.add_fact("parity", "not verified yet: `gemtab verify`")
+    _add_notes(table, summary.notes)
     out.print(table)
     if summary.parity:
         print_parity(summary.parity)
+
+
+def _add_notes(table: _Facts, notes: Sequence[str]) -> None:
+    for index, note in enumerate(notes):
+        table.add_fact("" if index else "note" if len(notes) == 1 else "notes", note)
 
 
 def print_fit(found: Sequence[Fit], title: str) -> None:
@@ -71,10 +86,10 @@ def print_fit(found: Sequence[Fit], title: str) -> None:
         }[one.verdict]
         need = f"needs {size(one.needed)} with a context of {one.context:,} tokens: {_parts(one)}"
         kept = ", its look-up tables kept in the browser's storage (slower)" if one.tables == "host" else ""
-        table.add_row(f"{one.activation} plan", verdict + ("" if one.verdict == "does not fit" else kept))
-        table.add_row("", need)
+        table.add_fact(f"{one.activation} plan", verdict + ("" if one.verdict == "does not fit" else kept))
+        table.add_fact("", need)
         if one.advice:
-            table.add_row("", f"To make it fit: {'; '.join(one.advice)}.")
+            table.add_fact("", f"To make it fit: {'; '.join(one.advice)}.")
     out.print(table)
 
 
@@ -102,20 +117,21 @@ def _program(name: str, program: ProgramSummary) -> str:
 def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
     """A checkpoint: what it is and what it would become."""
     table = _facts(title)
-    table.add_row("model", f"{summary.name} ({summary.model_type}), text stack of {summary.parameters:,} parameters")
+    table.add_fact("model", f"{summary.name} ({summary.model_type}), text stack of {summary.parameters:,} parameters")
     kinds = f"{summary.sliding_layers} sliding (window {summary.window}), {summary.layers_owning_kv} with their own KV"
     if summary.target_hidden:
         kinds = f"{summary.sliding_layers} sliding, all with the target's KV"
-        table.add_row("drafts for", _target(summary.target_hidden))
-    table.add_row("layers", f"{summary.layers}: {kinds}")
-    table.add_row("sizes", f"hidden {summary.hidden:,}, vocabulary {summary.vocabulary:,}")
+        table.add_fact("drafts for", _target(summary.target_hidden))
+    table.add_fact("layers", f"{summary.layers}: {kinds}")
+    table.add_fact("sizes", f"hidden {summary.hidden:,}, vocabulary {summary.vocabulary:,}")
     if summary.per_layer_size:
-        table.add_row("per-layer embeddings", str(summary.per_layer_size))
+        table.add_fact("per-layer embeddings", str(summary.per_layer_size))
     if summary.experts:
-        table.add_row("experts", str(summary.experts))
-    table.add_row("context", f"{summary.context:,} tokens")
+        table.add_fact("experts", str(summary.experts))
+    table.add_fact("context", f"{summary.context:,} tokens")
     for format_, count in summary.export_bytes.items():
-        table.add_row(f"as {format_}", size(count) + ("" if summary.target_hidden else " for a tab to load"))
+        table.add_fact(f"as {format_}", size(count) + ("" if summary.target_hidden else " for a tab to load"))
+    _add_notes(table, summary.notes)
     out.print(table)
 
 
@@ -126,7 +142,7 @@ def print_parity(parity: Parity) -> None:
         f"Parity over {parity.steps} tokens of {parity.prompts} prompts, the longest of {parity.longest_prompt} tokens"
         f"{media} ({parity.adapter})"
     )
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("backend")
     table.add_column("against")
     for name in ("max error", "RMS error", "KL", "top-1", "near ties", "greedy match"):
@@ -137,3 +153,9 @@ def print_parity(parity: Parity) -> None:
             one.backend, one.against, *numbers, f"{one.top1:.1%}", str(one.near_ties), f"{one.greedy_match:.0%}"
         )
     out.print(table)
+    if parity.f16_edge:
+        out.print(_edge(parity.f16_edge))
+
+
+def _edge(edge: Edge) -> str:
+    return f"Largest number kept in f16: {edge.share:.1%} of 65,504 ({edge.cache}); the scales of caches allow 50%."

@@ -64,7 +64,9 @@ def _check_adapters(bundle: Path, manifest: "Manifest", checkpoint: Path | None,
     """Raises UsageError where the bundle would be compared with another model than was exported."""
     if given and checkpoint is None:
         raise UsageError("--adapter needs --checkpoint, the checkpoint that the adapters were merged into.")
-    wanted, found = list(manifest.source.adapters), [folder.resolve().name for folder in given]
+    from gemtab.checkpoint.naming import name_of
+
+    wanted, found = list(manifest.source.adapters), [name_of(folder).text for folder in given]
     if checkpoint is not None and wanted != found:
         raise UsageError(
             f"{bundle} was exported with {_adapters(wanted)}, not with {_adapters(found)}: give each by --adapter, in "

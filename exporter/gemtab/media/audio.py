@@ -15,23 +15,22 @@ from gemtab.errors import MediaError, UsageError
 from gemtab.media.audio_rules import AudioRules
 from gemtab.media.mel import MelRules, Samples, log_mel
 from gemtab.media.rules import LongSound
+from gemtab.media.sound_file import SoundPart, searched_part, sound_parts
+from gemtab.media.sound_track import SoundTrack
 from gemtab.media.source import media_extra, named_content
-from gemtab.media.whole import is_whole
+from gemtab.media.whole_clip import is_whole_clip
 
 with media_extra():
     import av
 
 LOWEST_RATE = 8_000
 HIGHEST_RATE = 192_000
-"""Rates in Hz of sounds that are read. webruntime/src/input/audio/decode.ts says the same, and the two below."""
+"""Rates in Hz of sounds that are read. webruntime/src/input/audio/decode.ts says the same, and the one below."""
 
 MOST_SAMPLES = 1 << 27
 """A sound with more is refused while it is decoded: 512 MiB, 46 minutes at 48 kHz."""
 
-ENOUGH = 0.1
-"""A file may be so many seconds shorter than it declares: encoders round, and pad."""
-
-FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63, "flt": 1, "dbl": 1}
+FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "flt": 1, "dbl": 1}
 """The value that becomes 1, by ffmpeg's name of the sample format."""
 
 
@@ -57,15 +56,13 @@ def load_audio(source: Path | bytes) -> tuple[Samples, int]:
     for what cannot be read.
     """
     name, content = named_content(source, "The sound")
-    if not is_whole(content):
-        raise MediaError(f"{name} is incomplete: its end is missing. Try to save or download it again.")
-    try:
-        with av.open(io.BytesIO(content), "r") as container:
-            if not container.streams.audio:
-                raise MediaError(f"{name} has no sound track.")
-            return _decode(container, name)
-    except av.FFmpegError as error:
-        raise _unreadable(name, error.strerror or type(error).__name__) from error
+    parts: list[Samples] = []
+    rates: list[int] = []
+    for part in sound_parts(content):
+        samples, rate = _load_part(part, name, MOST_SAMPLES - sum(map(len, parts)))
+        parts.append(samples)
+        rates.append(rate)
+    return np.concatenate(parts or [np.zeros(0, np.float32)]), _only_rate(rates, name)
 
 
 def segments(samples: Samples, rules: AudioRules, long: LongSound = "segments") -> list[Samples]:
@@ -112,30 +109,42 @@ def _unreadable(name: str, reason: str) -> MediaError:
     )
 
 
-def _decode(container: av.container.InputContainer, name: str) -> tuple[Samples, int]:
+def _load_part(part: SoundPart, name: str, most: int) -> tuple[Samples, int]:
+    """Samples and rate of one recording, of at most so many samples."""
+    file = io.BytesIO(part.content)
+    try:
+        with av.open(file, "r", format=part.format) as container:
+            if part.format is None and container.format.name in ("mp3", "aac"):
+                return _load_part(searched_part(part.content), name, most)
+            if not container.streams.audio:
+                raise MediaError(f"{name} has no sound track.")
+            return _decode(container, part.samples, name, most)
+    except av.FFmpegError as error:
+        if not is_whole_clip(file):
+            raise MediaError(f"{name} is incomplete: its end is missing. Try to save or download it again.") from error
+        raise _unreadable(name, error.strerror or type(error).__name__) from error
+
+
+def _decode(container: av.container.InputContainer, known: int | None, name: str, most: int) -> tuple[Samples, int]:
     parts: list[Samples] = []
-    rates: set[int] = set()
-    track, total = container.streams.audio[0], 0
-    for frame in container.decode(track):
+    rates: list[int] = []
+    track, total = SoundTrack(container, known), 0
+    for frame in track.frames():
         parts.append(_mono(frame))
-        rates.add(frame.sample_rate)
+        rates.append(frame.sample_rate)
         total += frame.samples
-        if total > MOST_SAMPLES:
+        if total > most:
             raise MediaError(
                 f"{name} is longer than {MOST_SAMPLES / frame.sample_rate / 60:.0f} minutes. Cut it first."
             )
     rate = _only_rate(rates, name)
-    declared = _declared_seconds(container, track)
-    _check_length(declared, name, total / rate)
-    # Of sound in MP4, ffmpeg leaves what an encoder has put behind the end. It is not played.
-    end = round(declared * rate) if declared is not None and "mp4" in container.format.name else total
-    return np.concatenate(parts)[:end], rate
+    return track.trim(np.concatenate(parts), rate), rate
 
 
-def _only_rate(rates: set[int], name: str) -> int:
+def _only_rate(rates: list[int], name: str) -> int:
     if not rates:
         raise _unreadable(name, "no sound is in it")
-    rate, *others = sorted(rates)
+    rate, *others = dict.fromkeys(rates)
     if others:
         raise MediaError(f"{name} has now {rate}, now {others[0]} samples a second. Save it at one rate.")
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
@@ -145,6 +154,8 @@ def _only_rate(rates: set[int], name: str) -> int:
 
 def _mono(frame: av.AudioFrame) -> Samples:
     """The mean of the channels of a decoded frame."""
+    if frame.format.packed.name == "s64":  # which numpy is not given
+        [frame] = av.AudioResampler("dbl", frame.layout, frame.sample_rate).resample(frame)
     values = frame.to_ndarray()
     if frame.format.is_packed:
         values = values.reshape(-1, frame.layout.nb_channels).T
@@ -152,25 +163,6 @@ def _mono(frame: av.AudioFrame) -> Samples:
     middle = FULL_SCALE["u8"] if kind == "u8" else 0
     mean = (values.mean(axis=0, dtype=np.float64) - middle) / FULL_SCALE[kind]
     return np.asarray(mean, np.float32)
-
-
-def _declared_seconds(container: av.container.InputContainer, track: av.AudioStream) -> float | None:
-    """How long the sound should be, where that is known: the length of an MP3 or AAC stream is only guessed, and that
-    of a whole file may be its picture's."""
-    if container.format.name in ("mp3", "aac"):
-        return None
-    if track.duration is not None and track.time_base is not None:
-        return float(track.duration * track.time_base)
-    return container.duration / 1e6 if container.duration is not None and len(container.streams) == 1 else None
-
-
-def _check_length(declared: float | None, name: str, seconds: float) -> None:
-    """Raises MediaError where a file has less than it declares."""
-    if declared is not None and seconds < declared - ENOUGH:
-        raise MediaError(
-            f"{name} is incomplete: it declares {declared:.1f} seconds of sound, but has {seconds:.1f}. "
-            "Try to save or download it again."
-        )
 
 
 def _raw(samples: Samples, size: int) -> NDArray[np.float32]:

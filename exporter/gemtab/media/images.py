@@ -3,7 +3,6 @@
 import io
 import struct
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from gemtab.errors import MediaError
 from gemtab.media.rules import MAX_PIXELS, ImageRules, target_size
 from gemtab.media.source import media_extra, named_content
+from gemtab.media.unread import unread_format
 
 with media_extra():
     from PIL import Image, ImageOps, UnidentifiedImageError
@@ -20,8 +20,7 @@ with media_extra():
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 """What browsers read too. Pillow knows more, for some of which it starts other programs."""
 
-GREY, RGB, GREY_ALPHA = 0, 2, 4
-"""Colour types of PNG."""
+WHITE = 255
 
 Pixels = NDArray[np.uint8]
 """[height, width, 3], RGB."""
@@ -43,8 +42,10 @@ class ImageInputs:
 def load_image(source: Path | bytes) -> Pixels:
     """The picture in a file or its bytes, upright, as RGB.
 
-    As transformers' load_image: transparency is dropped and colour profiles are ignored. Unlike there, 16-bit PNGs are
-    scaled by 257. Raises MediaError for what cannot be read.
+    As transformers' processor makes it of a file: a single transparent colour is put on white, other transparency is
+    dropped, and colour profiles are ignored. Unlike there, grey PNGs with 16 bits are not cut off at 255 (nearly all
+    white), but have the higher 8 bits, as PNGs in colour do; and EXIF that is damaged is ignored. Raises MediaError for
+    what cannot be read.
     """
     name, content = named_content(source, "The picture")
     with warnings.catch_warnings():
@@ -52,13 +53,15 @@ def load_image(source: Path | bytes) -> Pixels:
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 check_size(picture.width, picture.height, name)
-                return _upright_rgb(picture, content)
+                return _on_white(_shallow(picture))
         except Image.DecompressionBombError as error:
             raise MediaError(
                 f"{name} has too many pixels: at most {MAX_PIXELS:,} are read. Make it smaller."
             ) from error
         except UnidentifiedImageError as error:
             kinds = ", ".join(FORMATS)
+            if unread := unread_format(content):
+                raise MediaError(f"{name} is a file of {unread}, and only {kinds} are read. Save it as PNG.") from error
             raise MediaError(
                 f"{name} cannot be read as a picture: whatever its name says, it holds none of {kinds}, or only a "
                 "damaged beginning of one."
@@ -96,45 +99,30 @@ def check_size(width: int, height: int, name: str) -> None:
         )
 
 
-def _upright_rgb(picture: Image.Image, content: bytes) -> Pixels:
-    if picture.format == "PNG" and content[24] == 16:
-        deep = Image.fromarray(_deep_png(picture.size, content))
-        deep.info["exif"] = picture.getexif().tobytes()
-        picture = deep
-    return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+def _shallow(picture: Image.Image) -> Image.Image:
+    """The picture with 8 bits a channel. Pillow makes white of most of a grey PNG with 16."""
+    picture.load()
+    if not picture.mode.startswith("I"):
+        return picture
+    deep = np.asarray(picture).astype(np.uint32)
+    pixels = (deep >> 8).astype(np.uint8)
+    pixels[deep == picture.info.get("transparency", -1)] = WHITE
+    grey = Image.fromarray(pixels)
+    grey.info = {name: value for name, value in picture.info.items() if name != "transparency"}
+    return grey
 
 
-def _deep_png(size: tuple[int, int], content: bytes) -> Pixels:
-    """A PNG with 16 bits a channel, without its alpha: where there is colour, Pillow keeps 8 of the bits alone.
-
-    So its decoder is asked for each half: where a pixel has at most 4 bytes they are read as so many channels.
-    """
-    kind, interlaced = content[25], content[28]
-    data = b"".join(_png_data(content))
-
-    def read(mode: str, raw: str) -> NDArray[np.uint32]:
-        return np.asarray(Image.frombytes(mode, size, data, "zip", raw, interlaced), np.uint32)
-
-    if kind in (GREY, GREY_ALPHA):
-        halves = read("LA", "LA") if kind == GREY else read("RGBA", "RGBA")
-        high, low = halves[..., :1].repeat(3, -1), halves[..., 1:2]
-    else:
-        mode = "RGB" if kind == RGB else "RGBA"
-        high, low = read(mode, f"{mode};16B")[..., :3], read(mode, f"{mode};16L")[..., :3]
-    # The nearest of 256 steps, which are 257 apart.
-    return ((high * 256 + low + 128) // 257).astype(np.uint8)
+def _on_white(picture: Image.Image) -> Pixels:
+    """The picture upright, as RGB. Pillow keeps a single transparent colour in mind when it drops alpha."""
+    rgb = _upright(picture).convert("RGB")
+    pixels = np.array(rgb)
+    if rgb.info.get("transparency") is not None:
+        pixels[np.asarray(rgb.convert("RGBA"))[..., 3] == 0] = WHITE
+    return pixels
 
 
-def _png_data(content: bytes) -> Iterator[bytes]:
-    """The compressed pixels, as they are spread over chunks. Raises OSError where the file ends too early."""
-    start = 8
-    while (kind := content[start + 4 : start + 8]) != b"IEND":
-        if len(kind) < 4:
-            raise OSError("it ends too early")
-        if kind == b"IDAT":
-            yield content[start + 8 : start + 8 + _length(content, start)]
-        start += _length(content, start) + 12
-
-
-def _length(content: bytes, start: int) -> int:
-    return int.from_bytes(content[start : start + 4], "big")
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except (SyntaxError, ValueError, KeyError, struct.error):  # of damaged EXIF: the pixels have been read
+        return picture

@@ -17,7 +17,7 @@ BUDGETS = (70, 140, 280, 560, 1120)
 """Soft tokens that a picture may take at most: the choices Gemma 4 was trained with."""
 
 MAX_PIXELS = 8192 * 8192
-"""A picture or frame with more is refused before it is decoded. webruntime/src/input/image/limits.ts says the same."""
+"""A picture or frame with more is refused before it is decoded. webruntime/src/input/image/rules.ts says the same."""
 
 BICUBIC = 3
 """Pillow's number for the only filter that is implemented."""

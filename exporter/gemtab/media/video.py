@@ -19,6 +19,7 @@ from gemtab.media.whole_clip import is_whole_clip
 with media_extra():
     import av
     from av.container import InputContainer
+    from av.packet import Packet
     from av.stream import Disposition
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -40,7 +41,8 @@ class VideoInputs:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When a clip's frames are shown, in ticks and in order: all, and those that can be decoded without any other."""
+    """When a clip's frames are shown, in ticks and in order; and the ticks of those, hidden ones too, that can be
+    decoded without any other."""
 
     shown: list[int]
     keys: list[int]
@@ -49,8 +51,9 @@ class Timeline:
 def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = None) -> VideoInputs:
     """`frames` of the clip in a file or its bytes (by default as the model has it), or all where there are fewer.
 
-    They are spread evenly over the clip's frames, as transformers' Gemma4VideoProcessor spreads them; unlike there,
-    times and colours are those the file names, also where the rate varies, and clips recorded sideways are turned.
+    They are spread evenly over the frames that are shown, as transformers' Gemma4VideoProcessor spreads them over all:
+    also where the rate varies, it is frames that are counted. Unlike there, each frame has its own time, what an edit
+    list hides is neither seen nor counted, colours are those the file names, and clips recorded sideways are turned.
     Raises MediaError for what cannot be read, UsageError for less than one frame.
     """
     count = rules.frames if frames is None else frames
@@ -123,13 +126,39 @@ def _picture_track(container: InputContainer, name: str) -> VideoStream:
 
 
 def _timeline(container: InputContainer, stream: VideoStream, name: str) -> Timeline:
-    """Read from the packets, without decoding: some files do not say how many frames they have."""
-    packets = [(packet.pts, packet.is_keyframe) for packet in container.demux(stream) if packet.pts is not None]
-    if len(packets) < max(stream.frames, 1):
-        raise MediaError(_damaged(name, f"{len(packets)} of {max(stream.frames, 1)} frames are there"))
-    packets.sort()
-    shown, keys = [pts for pts, _ in packets], [pts for pts, is_key in packets if is_key]
-    return Timeline(shown, keys or shown[:1])
+    """Read from the packets, without decoding: some files do not say how many frames they have.
+
+    Frames that an edit list hides are marked by FFmpeg, but for files in pieces, where their times are negative.
+    """
+    packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+    expected = max(len(getattr(stream, "index_entries", ())), 1)
+    if len(packets) < expected:
+        raise MediaError(_damaged(name, f"{len(packets)} of {expected} frames are there"))
+    hidden_below = 0 if _has_edits(container) else min(packet.pts for packet in packets)
+    shown = [packet.pts for packet in packets if not packet.is_discard and packet.pts >= hidden_below]
+    if not shown:
+        raise MediaError(_damaged(name, "none of its frames is shown"))
+    keys = _keys(packets)
+    return Timeline(sorted(shown), keys or [min(packet.pts for packet in packets)])
+
+
+def _keys(packets: list[Packet]) -> list[int]:
+    """The ticks of key frames. None where times start anew within the clip, as they do after a part that is hidden: no
+    key can be found by its time there."""
+    keys: list[int] = []
+    latest = min(packet.pts for packet in packets) - 1
+    for packet in packets:
+        if packet.is_keyframe and packet.pts < latest:
+            return []
+        if packet.is_keyframe:
+            keys.append(packet.pts)
+        if not packet.is_discard:
+            latest = max(latest, packet.pts)
+    return keys
+
+
+def _has_edits(container: InputContainer) -> bool:
+    return "mp4" in container.format.name
 
 
 def _decoded(
@@ -139,7 +168,7 @@ def _decoded(
     stream.thread_type = "AUTO"
     # Of VP8, FFmpeg's decoder says that it is BT.601, also where a browser recorded other and the file says so.
     matrix, levels = stream.codec_context.colorspace, stream.codec_context.color_range
-    reached = timeline.shown[0] - 1
+    reached = timeline.keys[0] - 1
     frames: Iterator[VideoFrame] = iter(())
     for ticks in chosen:
         key = timeline.keys[max(bisect_right(timeline.keys, ticks) - 1, 0)]

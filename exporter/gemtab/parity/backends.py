@@ -24,6 +24,7 @@ from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph
 from gemtab.model.towers import tower_graphs
 from gemtab.parity.compare import Logits
+from gemtab.parity.edge import EdgeWatch
 from gemtab.quantize import WeightReader
 
 MOST_KEPT_BYTES = 4 << 30
@@ -56,8 +57,13 @@ def continue_greedily(
     return Continued(list(prompt), continuation, items)
 
 
-def webgpu_logits(executor: Executor, texts: Sequence[Continued], encoder: Encoder = TEXT_ONLY) -> list[Logits]:
-    """A plan's logits, [steps, vocabulary] a text: the prompt by `fill`, the rest by `decode`."""
+def webgpu_logits(
+    executor: Executor, texts: Sequence[Continued], encoder: Encoder = TEXT_ONLY, watch: EdgeWatch | None = None
+) -> list[Logits]:
+    """A plan's logits, [steps, vocabulary] a text: the prompt by `fill`, the rest by `decode`.
+
+    watch: looks at the caches after each text.
+    """
 
     def logits(text: Continued) -> Logits:
         executor.reset()
@@ -66,6 +72,8 @@ def webgpu_logits(executor: Executor, texts: Sequence[Continued], encoder: Encod
         for token in [text.prompt[-1], *text.continuation[:-1]]:
             executor.decode(token)
             rows.append(executor.read_logits()[0])
+        if watch:
+            watch.look()
         return np.stack(rows)
 
     return [logits(text) for text in texts]

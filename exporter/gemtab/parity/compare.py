@@ -6,20 +6,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gemtab.bundle.manifest import WeightFormat
 from gemtab.parity.greedy import compare_greedy
 from gemtab.parity.logits import compare as compare_logits
 from gemtab.parity.report import Backend, Comparison, Truth
-from gemtab.parity.tolerances import arithmetic
+from gemtab.parity.tolerances import Tolerance
 
 Logits = npt.NDArray[np.float32]
 
 
 def compare(
-    backend: Backend, against: Truth, found: Sequence[Logits], wanted: Sequence[Logits], weights: WeightFormat
+    backend: Backend, against: Truth, found: Sequence[Logits], wanted: Sequence[Logits], most: Tolerance
 ) -> Comparison:
-    """Compares logits [steps, vocabulary], one array a prompt, of a bundle with these weights."""
-    margin = arithmetic("f16" if backend == "webgpu f16" else "f32", weights).tie
+    """Compares logits [steps, vocabulary], one array a prompt. most: what arithmetic explains."""
+    margin = most.tie
     error = compare_logits(torch.from_numpy(np.concatenate(wanted)), torch.from_numpy(np.concatenate(found)))
     matches = [
         compare_greedy(torch.from_numpy(w), f.argmax(-1).tolist(), margin) for f, w in zip(found, wanted, strict=True)

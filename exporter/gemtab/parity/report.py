@@ -31,9 +31,21 @@ class Comparison(Strict):
     greedy_match: float
 
 
+class Edge(Strict):
+    """How near to the end of f16 the plan for f16 came with what it keeps in f16, its keys and values.
+
+    share: the largest of them, as the f32 plan has it and times the scale of its cache, as a share of 65,504. By the
+    scales none is more than half. cache: where it was.
+    """
+
+    share: float
+    cache: str
+
+
 class Parity(Strict):
     """`parity.json`. steps: tokens compared, over all prompts; media_tokens: of the prompts' pictures and sound, of
-    which every backend made its own rows; adapter: what ran the WebGPU plans."""
+    which every backend made its own rows; adapter: what ran the WebGPU plans; f16_edge: absent without a plan for
+    f16."""
 
     format: Literal[1] = PARITY_FORMAT
     gemtab: str
@@ -42,4 +54,5 @@ class Parity(Strict):
     longest_prompt: int
     media_tokens: int = 0
     adapter: str
+    f16_edge: Edge | None = None
     comparisons: tuple[Comparison, ...]

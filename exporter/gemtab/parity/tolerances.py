@@ -18,13 +18,31 @@ class Tolerance:
 
 
 TRANSFORMERS_MAX: Final = 1e-4
-"""Largest difference of any logit between the reference and transformers, both in f32."""
+"""Largest difference of any logit between the reference and transformers, both in f32 and with exact angles."""
+
+EXACT_POSITIONS: Final = 64
+"""Positions up to which transformers' angles are as good as exact. It multiplies positions by frequencies in f32, whose
+error grows with the position, and scores follow; the reference and all backends take angles in f64 or as exactly."""
+
+
+def transformers_max(position: int) -> float:
+    """The same at a position, where transformers is left as it is. Random models of E2B's features differ from it by
+    0.01 at position 20,000 and by 0.13 at 131,000; from transformers with angles in f64 by less than 1e-4 at both."""
+    return TRANSFORMERS_MAX * max(1.0, position / EXACT_POSITIONS)
+
 
 ACTIVATIONS: Final[dict[Literal["f32", "f16"], Tolerance]] = {
     "f32": Tolerance(max=2e-3, rms=5e-4, kl=1e-6, top1=0.99, tie=2e-3),
     "f16": Tolerance(max=0.3, rms=0.05, kl=2e-3, top1=0.97, tie=0.1),
 }
-"""A backend that computes in these activations, against the reference on the same stored weights."""
+"""A backend whose caches are in f32 or f16, all else in f32, against the reference on the same stored weights. Random
+models of 4 to 8 layers come to 0.02 in f16, whatever the size of what lies between their matrices."""
+
+ROUTED_F16: Final = Tolerance(max=5.0, rms=0.5, kl=5e-2, top1=0.9, tie=1.0)
+"""The same in f16 where a router chooses experts. Where two experts score alike, by less than keys and values in f16
+move scores, the other one is chosen, which moves that token's logits by whole units, and a little all that look back at
+it. Of 24 random models of 6 layers and 8 experts, 24 tokens each, 16 stay within 0.04, as those without experts; in 8 a
+tie falls to the other side, and the largest difference is 0.09 to 2.4, KL up to 0.013. In f32 none does."""
 
 ROUNDED: Final[dict[Literal["f32", "f16"], Tolerance]] = {
     "f32": Tolerance(max=2.0, rms=0.3, kl=1e-2, top1=0.75, tie=1.0),
@@ -35,12 +53,15 @@ the last place, and moves all that follows by whole codes: logits by tenths, whi
 them. Given the reference's own x, the products of a random model of E2B's features make 1 of 630,784 codes otherwise
 than the reference, 2e-6 of a code from the edge (`tests/webgpu/test_flips.py`); left to run, that one has moved 4 of 10
 codes by the end of its 8 layers. Random models magnify that more than trained ones: of 40 greedy tokens models/tiny in
-codes chooses 39 alike or all, in f32 and f16, a random model of E2B's features 34 or 35 in f32 and 26 in f16."""
+codes chooses 39 alike or all, in f32 and f16, a random model of E2B's features 34 to 39 in f32 and 32 in f16."""
 
 
-def arithmetic(activation: Literal["f32", "f16"], weights: WeightFormat) -> Tolerance:
-    """What arithmetic explains between a backend and the reference on the same stored weights."""
-    return (ROUNDED if weights == "qat" else ACTIVATIONS)[activation]
+def arithmetic(activation: Literal["f32", "f16"], weights: WeightFormat, routed: bool = False) -> Tolerance:
+    """What arithmetic explains between a backend and the reference on the same stored weights. routed: the model has
+    experts to choose from."""
+    if weights == "qat":
+        return ROUNDED[activation]
+    return ROUTED_F16 if routed and activation == "f16" else ACTIVATIONS[activation]
 
 
 @dataclass(frozen=True)
@@ -51,12 +72,9 @@ class RowTolerance:
     rms: float
 
 
-TOWERS: Final[dict[Literal["f32", "f16"], RowTolerance]] = {
-    "f32": RowTolerance(max=5e-5, rms=1e-5),
-    "f16": RowTolerance(max=3e-2, rms=8e-3),
-}
-"""A tower that computes in these activations, against the reference on the same stored weights. Three times what random
-towers of 12 to 27 layers come to; shallow ones are nearer by half."""
+TOWERS: Final = RowTolerance(max=5e-5, rms=1e-5)
+"""A tower's plan, against the reference on the same stored weights. Three times what random towers of 12 to 27 layers
+come to; shallow ones are nearer by half."""
 
 WEIGHTS: Final[dict[WeightFormat, Tolerance]] = {
     "f32": Tolerance(max=1e-5, rms=1e-6, kl=1e-9, top1=1.0, tie=1e-5),

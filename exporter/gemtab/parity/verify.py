@@ -7,11 +7,12 @@ from gemtab import __version__
 from gemtab.backends.webgpu.device import open_device
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.folder import PARITY_NAME, accept_file, load_plan, read_manifest
-from gemtab.bundle.manifest import Manifest, WeightFormat
+from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.card import add_parity
 from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
+from gemtab.checkpoint.adapter import adapted_spec
 from gemtab.errors import ParityError
 from gemtab.parity.backends import (
     Continued,
@@ -21,15 +22,17 @@ from gemtab.parity.backends import (
     webgpu_logits,
 )
 from gemtab.parity.compare import Logits, compare
+from gemtab.parity.edge import EdgeWatch
 from gemtab.parity.prompts import prompts
-from gemtab.parity.report import Backend, Comparison, Parity, Truth
+from gemtab.parity.report import Backend, Comparison, Edge, Parity, Truth
 from gemtab.parity.stored import BundleWeights
-from gemtab.parity.tolerances import arithmetic
+from gemtab.parity.tolerances import Tolerance, arithmetic
 
 STEPS = 24
 """Tokens compared after each prompt."""
 
 Announce = Callable[[str], None]
+Explained = Callable[[Backend], Tolerance]
 
 
 def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, adapters: Sequence[Path] = ()) -> Parity:
@@ -41,19 +44,25 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
     """
     manifest = read_manifest(folder)
     announce("Running the WebGPU plans")
-    found, texts, adapter = _webgpu(folder, manifest)
+    found, texts, adapter, edge = _webgpu(folder, manifest)
     announce("Running the ONNX graphs")
     found["onnx"] = onnx_logits(folder, manifest.weights, texts)
     announce("Running the reference on the bundle's weights")
     spec = load_spec(folder)
     stored = reference_logits(spec, BundleWeights(folder, manifest.weights), texts)
-    comparisons = _compare_all(found, "stored weights", stored, manifest.weights)
+    routed = any(layer.moe for layer in spec.text.layers)
+
+    def most(backend: Backend) -> Tolerance:
+        return arithmetic("f16" if backend == "webgpu f16" else "f32", manifest.weights, routed)
+
+    comparisons = _compare_all(found, "stored weights", stored, most)
     if checkpoint is not None:
         announce("Running the reference on the checkpoint")
         opened = open_checkpoint(checkpoint)
-        weights = CheckpointWeights(adapted(opened.tensors, adapters), opened.spec)
-        wanted = reference_logits(opened.spec, weights, texts)
-        comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted, manifest.weights)
+        tensors = adapted(opened.tensors, adapters, opened.spec)
+        truth = adapted_spec(opened.spec, tensors)
+        wanted = reference_logits(truth, CheckpointWeights(tensors, truth), texts)
+        comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted, most)
     parity = Parity(
         gemtab=__version__,
         prompts=len(texts),
@@ -61,17 +70,19 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
         longest_prompt=max(len(text.prompt) for text in texts),
         media_tokens=sum(placed.item.tokens for text in texts for placed in text.items),
         adapter=adapter,
+        f16_edge=edge,
         comparisons=tuple(comparisons),
     )
     (folder / PARITY_NAME).write_text(parity.model_dump_json(indent=1) + "\n", encoding="utf-8")
     accept_file(folder, PARITY_NAME)
     add_parity(folder, parity)
-    _judge(parity, manifest.weights)
+    _judge(parity, most)
     return parity
 
 
-def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits]], list[Continued], str]:
-    """Logits of each plan, on texts that the f32 plan continues; and the adapter's name."""
+def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits]], list[Continued], str, Edge | None]:
+    """Logits of each plan, on texts that the f32 plan continues; the adapter's name; and how near the plan for f16
+    comes to its end, whether the adapter runs it or not."""
     plan = load_plan(folder / "plan" / "f32.json")
     device = open_device(plan.limits)
     executor = Executor(folder, "f32", device=device)
@@ -81,11 +92,13 @@ def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits
         continue_greedily(executor, prompt.ids, STEPS, prompt.items, encoder)
         for prompt in prompts(folder, manifest, _wrapping_length(plan), most)
     ]
-    found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts, encoder)}
-    if any(entry.activation == "f16" for entry in manifest.plans) and "shader-f16" in device.features:
+    halves = [load_plan(folder / entry.file) for entry in manifest.plans if entry.activation == "f16"]
+    watch = EdgeWatch(executor.runner, halves[0]) if halves else None
+    found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts, encoder, watch)}
+    if halves and "shader-f16" in device.features:
         half = Executor(folder, "f16", device=device)
         found["webgpu f16"] = webgpu_logits(half, texts, TowerEncoder(folder, half))
-    return found, texts, device.name
+    return found, texts, device.name, watch.edge if watch else None
 
 
 def _wrapping_length(plan: Plan) -> int:
@@ -95,17 +108,16 @@ def _wrapping_length(plan: Plan) -> int:
 
 
 def _compare_all(
-    found: dict[Backend, list[Logits]], against: Truth, wanted: Sequence[Logits], weights: WeightFormat
+    found: dict[Backend, list[Logits]], against: Truth, wanted: Sequence[Logits], most: Explained
 ) -> list[Comparison]:
-    return [compare(backend, against, logits, wanted, weights) for backend, logits in found.items()]
+    return [compare(backend, against, logits, wanted, most(backend)) for backend, logits in found.items()]
 
 
-def _judge(parity: Parity, weights: WeightFormat) -> None:
-    """What arithmetic explains is f32 sums in another order, or f16 activations, and what rounding makes of them where
-    the model rounds. Quantisation is another matter, and
-    reported without a limit."""
+def _judge(parity: Parity, explained: Explained) -> None:
+    """What arithmetic explains is f32 sums in another order, or keys and values in f16, and what the model's own
+    roundings and choices of experts make of them. Quantisation is another matter, and reported without a limit."""
     for one in parity.comparisons:
-        most = arithmetic("f16" if one.backend == "webgpu f16" else "f32", weights).kl
+        most = explained(one.backend).kl
         if one.against == "stored weights" and not one.kl <= most:
             raise ParityError(
                 f"{one.backend} differs from what the bundle's weights stand for: KL divergence {one.kl:.3g} nats, "

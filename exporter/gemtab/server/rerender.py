@@ -35,7 +35,7 @@ def rerender(folder: Path) -> dict[str, str]:
     entries = {"image": towers.image, "audio": towers.audio}
     for graph, entry in [(graph, entry) for tower, graph in tower_graphs(spec).items() for entry in entries[tower]]:
         plan, stored = _opened(folder, entry, graph, manifest.weights)
-        builder, _ = build_tower(graph, stored, entry.activation, plan.limits, plan.context)
+        builder, _ = build_tower(graph, stored, plan.limits, plan.context)
         texts |= builder.shaders
     return texts
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gemtab.checkpoint.config import CONFIG_NAME
-from gemtab.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
+from gemtab.checkpoint.missing import INDEX_NAME, SINGLE_NAME
 from gemtab.errors import OutputError
 from gemtab.output import check_room, unfinished
 from gemtab.synth.draw import Drawn, draw, plain
@@ -45,7 +45,8 @@ def synthesise(
     check_room(out, total)
     begin("Writing random weights", total)
     with unfinished(out) as folder:
-        write_checkpoint(config, tensors, folder, advance)
+        # Two files at least, listed by an index, as published checkpoints are.
+        write_checkpoint(config, tensors, folder, advance, min(SHARD_BYTES, total // 2 + 1))
         write_chat_files(folder, config)
 
 

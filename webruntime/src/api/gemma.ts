@@ -1,9 +1,11 @@
 /** The model as a page sees it. */
 
+import { bundleAddress } from "../engine/bundle.ts";
 import type { LoadProgress } from "../engine/engine-interface.ts";
 import { fromRecord } from "../engine/errors.ts";
 import type { ImageDetail, ModelInfo } from "../worker/protocol.ts";
 import { Chat, type ChatOptions } from "./chat.ts";
+import { findScripts } from "./scripts.ts";
 import { acquireWorker, type WorkerThread } from "./worker.ts";
 
 export interface LoadOptions {
@@ -20,6 +22,16 @@ export interface LoadOptions {
    * GPU runs out of memory; or `never`, or `always`.
    */
   hostTable?: "auto" | "never" | "always" | undefined;
+  /**
+   * The folder with the scripts gemtab-worker*.js of the package's dist/site, where the page's script was built by a bundler
+   * that does not copy them. A page has one worker: the first load says where it comes from.
+   */
+  assets?: string | URL | undefined;
+  /**
+   * In what the caches keep keys and values: `auto`, as by default, in f16 where the GPU has it, which takes half of the
+   * memory; or `f16`, or `f32`. All else is computed in f32.
+   */
+  plan?: "auto" | "f16" | "f32" | undefined;
 }
 
 /** A loaded bundle. */
@@ -40,16 +52,19 @@ export class Gemma {
   }
 
   /**
-   * Loads the bundle at `url` (its folder, with or without the last slash), or joins the page's other users of it.
+   * Loads the bundle at `url` (its folder, with or without the last slash, or its gemtab.json), or joins the page's other
+   * users of it. A query, such as the signature of a signed address, is sent with the request for each file.
    *
-   * @throws BundleError, DeviceError, AbortError
+   * @throws BundleError, DeviceError, UsageError, AbortError
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Gemma> {
-    const { onProgress, signal, ...choices } = options;
-    const address = new URL(url, document.baseURI).href;
-    const { worker, release } = acquireWorker();
+    const { onProgress, signal, assets, ...choices } = options;
+    const { href } = bundleAddress(url);
+    const scripts = findScripts(assets);
+    const { worker, release } = acquireWorker(scripts.worker);
     try {
-      const info = await worker.call("load", { url: address, ...choices }, { signal, onEvent: onProgress });
+      const request = { url: href, mediaUrl: scripts.media, ...choices };
+      const info = await worker.call("load", request, { signal, onEvent: onProgress });
       return new Gemma(info, worker, release);
     } catch (error) {
       release();

@@ -2,7 +2,7 @@
 
 import { Bundle, type Plans } from "../engine/bundle.ts";
 import { choosePlan, describeAdapter, openAdapter } from "../engine/device.ts";
-import type { AdapterSummary } from "../engine/engine-interface.ts";
+import type { AdapterSummary, PlanChoice } from "../engine/engine-interface.ts";
 import { DeviceError } from "../engine/errors.ts";
 import { openTableStorage } from "../engine/host-table.ts";
 import type { Manifest } from "../engine/manifest.gen.ts";
@@ -32,25 +32,28 @@ export interface Preview {
 
 /**
  * Reads the manifest and asks for the GPU. Throws BundleError when there is no bundle at `url`, or one of another version,
- * UsageError when it cannot answer.
+ * UsageError when it cannot answer or has no such plan.
  */
-export async function preview(url: string | URL, signal?: AbortSignal): Promise<Preview> {
-  const { manifest, plans } = await Bundle.open(new URL(url, document.baseURI).href, signal);
-  const { gpu, plan } = await gpuAndPlan(plans);
+export async function preview(url: string | URL, signal?: AbortSignal, choice?: PlanChoice): Promise<Preview> {
+  const { manifest, plans } = await Bundle.open(url, signal);
+  const { gpu, plan } = await gpuAndPlan(plans, choice);
   const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;
   const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
   const text = memoryNeed(plan, manifest.context, tables).total;
   const stored = tables === "host" ? plan.memory.tables : 0;
-  const [towers, machine] = [towersNeed(manifest, plan.activation), smallMachine()];
+  const [towers, machine] = [towersNeed(manifest), smallMachine()];
   const memory = { text, stored, towers, machine, tight: isTight(text, machine) };
   return { manifest, downloadBytes: plan.memory.weights + plan.memory.tables, gpu, memory };
 }
 
 /** The GPU and the plan that it will run; where there is none, the plan that most GPUs run. */
-async function gpuAndPlan(plans: Plans): Promise<{ gpu: Preview["gpu"]; plan: PlanEntry }> {
+async function gpuAndPlan(
+  plans: Plans,
+  choice: PlanChoice | undefined,
+): Promise<{ gpu: Preview["gpu"]; plan: PlanEntry }> {
   try {
     const adapter = await openAdapter(navigator.gpu);
-    return { gpu: describeAdapter(adapter), plan: choosePlan(plans, adapter) };
+    return { gpu: describeAdapter(adapter), plan: choosePlan(plans, adapter, choice) };
   } catch (error) {
     if (error instanceof DeviceError) return { gpu: error, plan: plans[0] };
     throw error;

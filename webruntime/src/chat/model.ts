@@ -14,8 +14,8 @@ import { Placeholders } from "./placeholders.ts";
 import { PromptCache } from "./prompt-cache.ts";
 import { type ChatParts, Session } from "./session.ts";
 
-/** @param openReader loads what reads media; called when the first picture, sound or clip comes */
-export async function openChat(engine: TextEngine, openReader = lazyReader(engine)): Promise<ChatModel> {
+/** @param openReader loads the code that reads media; called when the first image, audio or video comes */
+export async function openChat(engine: TextEngine, openReader: () => Promise<ReadMedium>): Promise<ChatModel> {
   const { files } = engine;
   const [tokenizer, template, tokenizerConfig, config] = await Promise.all([
     loadTokenizer(files),
@@ -68,23 +68,6 @@ function takenInputs({ files, towerTokens }: TextEngine): ModelInfo["inputs"] {
 function takenDetails({ towerTokens, blockTokens }: TextEngine): ImageDetail[] {
   const most = Math.min(towerTokens.image ?? 0, blockTokens ?? Number.POSITIVE_INFINITY);
   return BUDGETS.filter((budget) => budget <= most);
-}
-
-/** The code that reads media is a large part of all, and is loaded when it is needed. */
-function lazyReader({ files }: TextEngine): () => Promise<ReadMedium> {
-  let reader: Promise<ReadMedium> | undefined;
-  const load = async (): Promise<ReadMedium> => {
-    const { openMediaReader } = await import("../input/media-reader.ts");
-    const opened = await openMediaReader(files);
-    return (part, signal) => opened.read(part, signal);
-  };
-  return () => {
-    reader ??= load().catch((error: unknown) => {
-      reader = undefined;
-      throw error;
-    });
-    return reader;
-  };
 }
 
 /** Starts each task when the one before has ended, well or badly. */

@@ -1,7 +1,7 @@
 /** A conversation with a model. */
 
 import type { Sampling, TextEngine } from "../engine/engine-interface.ts";
-import { AbortError, ContextError, throwIfAborted, UsageError } from "../engine/errors.ts";
+import { ContextError, hasCode, throwIfAborted, UsageError } from "../engine/errors.ts";
 import type { ChatTemplate, TemplateMessage, Written } from "../input/chat-template.ts";
 import type { Medium } from "../input/medium.ts";
 import { type ControlTokens, whole } from "../input/spoken.ts";
@@ -129,7 +129,7 @@ export class Session implements ChatSession {
       const allowed = answer.ids.length < maxTokens && engine.position < engine.context;
       if (finish === "length" && allowed) finish = "memory";
     } catch (error) {
-      if (!(error instanceof AbortError)) throw error;
+      if (!hasCode(error, "AbortError")) throw error;
       finish = "abort";
     }
     answer.end();

@@ -15,9 +15,16 @@ export async function request(
   );
   if (response.ok) return response;
   await response.body?.cancel();
-  const missing = response.status === 404 || response.status === 410;
-  const what = missing ? "is missing" : `could not be fetched (HTTP ${response.status})`;
-  throw new BundleError(`${file} ${what} at ${url}. Check the bundle's address and that all of it was uploaded.`, file);
+  throw new BundleError(refusal(response.status, url, file), file);
+}
+
+function refusal(status: number, url: string, file: string): string {
+  const what = status === 404 || status === 410 ? "is missing" : `could not be fetched (HTTP ${status})`;
+  const forbidden = status === 401 || status === 403;
+  const advice = forbidden
+    ? "Its host does not let this page read it. A signed address may have ended, or be signed for another file than this one."
+    : "Check the bundle's address and that all of it was uploaded.";
+  return `${file} ${what} at ${url}. ${advice}`;
 }
 
 /** Where bytes are put that come in. Whoever fills it takes the buffer away and puts back another with its bytes. */
@@ -35,6 +42,8 @@ type Fill = (room: Room, at: number, most: number) => Promise<number>;
 /** The bytes of a response's body, in the portions that the caller asks for. */
 export class BodyReader {
   readonly #fill: Fill;
+  /** Reads the end, which must be near; stops the download where more comes. */
+  readonly #end: () => Promise<unknown>;
   readonly #cancel: () => Promise<void>;
 
   constructor(
@@ -45,7 +54,10 @@ export class BodyReader {
   ) {
     const stream = response.body ?? new Blob([]).stream();
     const reader = byteReader(stream) ?? stream.getReader();
-    this.#fill = reader instanceof ReadableStreamDefaultReader ? copying(reader) : inPlace(reader);
+    const inChunks = reader instanceof ReadableStreamDefaultReader;
+    this.#fill = inChunks ? copying(reader) : inPlace(reader);
+    const more = async () => !(inChunks ? await reader.read() : await reader.read(new Uint8Array(1))).done;
+    this.#end = async () => (await more()) && reader.cancel();
     this.#cancel = () => reader.cancel();
   }
 
@@ -78,6 +90,14 @@ export class BodyReader {
   #short(slice: number, expected: number, found: number): BundleError {
     const message = `${this.file} is short: slice ${slice} ended after ${found} of ${expected} bytes. Upload the file again.`;
     return new BundleError(message, this.file, slice);
+  }
+
+  /**
+   * All bytes that are wanted were read. A body that is cancelled before its end was read is a failed download to
+   * the browser. Nobody waits: some hosts leave a connection open after the last byte.
+   */
+  finish(): void {
+    void this.#end().catch(() => undefined);
   }
 
   /** Stops the download where it is not over yet. */
@@ -124,12 +144,20 @@ function copying(reader: ReadableStreamDefaultReader<Uint8Array>): Fill {
 
 const CONNECTION = "Check the connection and try again.";
 
+const OPAQUE =
+  'This page has no origin of its own ("null": a sandboxed frame without allow-same-origin, or a file), so every host is ' +
+  "foreign to it:";
+
 /** Browsers do not tell a script why a request to another origin failed. */
 function advice(url: string): string {
-  const { origin } = new URL(url);
+  const { origin, protocol } = new URL(url);
+  if (protocol === "file:") {
+    return "Browsers let no page read files of a folder: serve the folder over HTTP, as `gemtab serve` does.";
+  }
   if (globalThis.origin === undefined || origin === globalThis.origin) return CONNECTION;
+  const whose = globalThis.origin === "null" ? OPAQUE : "It is on another origin than the page:";
   return (
-    `It is on another origin than the page: ${origin} must allow that (Access-Control-Allow-Origin), and so must the page's ` +
+    `${whose} ${origin} must allow that (Access-Control-Allow-Origin), and so must the page's ` +
     `content security policy where it has one (connect-src), which has to name the hosts that ${origin} redirects to as ` +
     `well. If both do: ${CONNECTION.toLowerCase()}`
   );

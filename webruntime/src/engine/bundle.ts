@@ -1,5 +1,6 @@
 /** A bundle by its address: the manifest, and its smaller files checked against it. */
 
+import { FolderAddress } from "./address.ts";
 import { request } from "./body.ts";
 import type { BundleFiles } from "./engine-interface.ts";
 import { BundleError, UsageError } from "./errors.ts";
@@ -20,8 +21,7 @@ export type Plans = readonly [PlanEntry, ...PlanEntry[]];
 
 export class Bundle implements BundleFiles {
   private constructor(
-    /** The folder's address; ends with a slash. */
-    readonly url: string,
+    private readonly address: FolderAddress,
     readonly manifest: Manifest,
     readonly plans: Plans,
   ) {}
@@ -29,15 +29,28 @@ export class Bundle implements BundleFiles {
   /**
    * Throws BundleError when there is no bundle, UsageError when there is one that cannot answer.
    *
-   * @param url the bundle's folder; relative addresses are those of this page or worker
+   * @param url the bundle's folder, or its gemtab.json; relative addresses are those of this page or worker
    */
-  static async open(url: string, signal?: AbortSignal): Promise<Bundle> {
-    const folder = new URL(url.endsWith("/") ? url : `${url}/`, globalThis.location?.href).href;
-    const response = await request(new URL(MANIFEST_NAME, folder).href, MANIFEST_NAME, { signal });
+  static async open(url: string | URL, signal?: AbortSignal): Promise<Bundle> {
+    const address = bundleAddress(url);
+    const response = await request(address.file(MANIFEST_NAME), MANIFEST_NAME, { signal });
     const json = parseJson(await response.text(), MANIFEST_NAME);
     const manifest = parseVersioned<Manifest>(MANIFEST_SCHEMA, json, MANIFEST_NAME);
     for (const [file, entry] of Object.entries(manifest.files)) checkSlices(file, entry);
-    return new Bundle(folder, manifest, answeringPlans(manifest, folder));
+    return new Bundle(address, manifest, answeringPlans(manifest, address.folder));
+  }
+
+  /** The folder's address, as it was given: with its query and fragment, and a slash before them. */
+  get url(): string {
+    return this.address.href;
+  }
+
+  /**
+   * The address of one of the bundle's files. A host that redirects one file is asked for the next by the address that
+   * was given: hubs redirect each file to a place of its own.
+   */
+  urlOf(file: string): string {
+    return this.address.file(file);
   }
 
   has(file: string): boolean {
@@ -49,7 +62,7 @@ export class Bundle implements BundleFiles {
     if (!entry) throw new BundleError(`The bundle at ${this.url} has no ${file}.`, file);
     const whole = new Uint8Array(entry.bytes);
     const wanted = [{ offset: 0, bytes: entry.bytes }];
-    const source = { url: new URL(file, this.url).href, file, entry };
+    const source = { url: this.urlOf(file), file, entry };
     await download(source, wanted, (offset, bytes) => whole.set(bytes, offset), { signal });
     return whole;
   }
@@ -72,6 +85,11 @@ export class Bundle implements BundleFiles {
   async parity(signal?: AbortSignal): Promise<unknown> {
     return this.has(PARITY_NAME) ? this.json(PARITY_NAME, signal) : null;
   }
+}
+
+/** The address of a bundle's folder, given that or the address of its manifest. Throws UsageError where it is neither. */
+export function bundleAddress(url: string | URL, base = globalThis.document?.baseURI ?? globalThis.location?.href) {
+  return new FolderAddress(url, base, MANIFEST_NAME);
 }
 
 function answeringPlans({ plans, draft, source }: Manifest, folder: string): Plans {

@@ -30,7 +30,11 @@ export interface LoadOptions {
    * have little, and when the GPU runs out of memory. Answers are the same and come more slowly.
    */
   hostTable?: HostTableChoice | undefined;
+  /** In what keys and values are kept: `auto`, as by default, in f16 where the GPU has it; or `f16`, or `f32`. */
+  plan?: PlanChoice | undefined;
 }
+
+export type PlanChoice = "auto" | "f16" | "f32";
 
 export type HostTableChoice = "auto" | "never" | "always";
 

@@ -64,7 +64,7 @@ export class MediaError extends GemtabError {
   override readonly name = this.code;
 }
 
-const CLASSES = { DeviceError, ContextError, AbortError, UsageError, MediaError };
+const CLASSES = { BundleError, DeviceError, ContextError, AbortError, UsageError, MediaError };
 
 /** An error as it crosses from the worker to the page. */
 export interface ErrorRecord {
@@ -74,13 +74,19 @@ export interface ErrorRecord {
   slice?: number;
 }
 
+/** By its code, since an error of the media part is of that script's own copy of the class. */
+export function hasCode<Code extends ErrorCode>(
+  error: unknown,
+  code: Code,
+): error is InstanceType<(typeof CLASSES)[Code]> {
+  return error instanceof Error && (error as Partial<GemtabError>).code === code;
+}
+
 export function toRecord(error: unknown): ErrorRecord {
-  if (error instanceof BundleError) {
-    const { code, message, file, slice } = error;
-    return { code, message, ...(file !== undefined && { file }), ...(slice !== undefined && { slice }) };
-  }
-  if (error instanceof GemtabError) return { code: error.code, message: error.message };
-  return { code: "InternalError", message: error instanceof Error ? error.message : String(error) };
+  if (!(error instanceof Error)) return { code: "InternalError", message: String(error) };
+  const { code, message, file, slice } = error as Partial<BundleError> & Error;
+  if (code === undefined || !Object.hasOwn(CLASSES, code)) return { code: "InternalError", message };
+  return { code, message, ...(file !== undefined && { file }), ...(slice !== undefined && { slice }) };
 }
 
 export function fromRecord(record: ErrorRecord): Error {

@@ -5,7 +5,8 @@ export type Expr = number | ("T" | "P" | "C") | ["+" | "-" | "*" | "ceildiv" | "
 
 /**
  * `gemtab.json`. plans: none where the bundle holds a drafter alone, which cannot answer without its target.
- * no_transformers_js: why transformers.js does not load the `onnx` folder; nothing where it does.
+ * no_transformers_js: why transformers.js does not load the `onnx` folder; nothing where it does. notes: what a user
+ * should know of the export, one thought each: what was left out, and what was taken from another place than usual.
  */
 export interface Manifest {
   format: 1;
@@ -19,16 +20,18 @@ export interface Manifest {
   towers: Towers;
   draft: Draft | null;
   no_transformers_js: string | null;
+  notes: string[];
   files: {
     [k: string]: FileEntry;
   };
 }
 /**
- * What was exported: the checkpoint's folder or hub name, its model_type, its licence where it is known, and the
- * adapters that were merged into it, in this order.
+ * What was exported: the checkpoint's folder or hub name, its id on a hub where that is known, its model_type, its
+ * licence where it is known, and the adapters that were merged into it, in this order.
  */
 export interface Source {
   name: string;
+  repository: string | null;
   model_type: string;
   licence: string | null;
   adapters: string[];
@@ -308,6 +311,17 @@ export const MANIFEST_SCHEMA: Schema = {
     "name": {
      "type": "string"
     },
+    "repository": {
+     "anyOf": [
+      {
+       "type": "string"
+      },
+      {
+       "type": "null"
+      }
+     ],
+     "default": null
+    },
     "model_type": {
      "type": "string"
     },
@@ -440,6 +454,13 @@ export const MANIFEST_SCHEMA: Schema = {
     }
    ],
    "default": null
+  },
+  "notes": {
+   "default": [],
+   "items": {
+    "type": "string"
+   },
+   "type": "array"
   },
   "files": {
    "patternProperties": {

@@ -81,12 +81,11 @@ function noStorage(needed: number, tables: number): DeviceError {
 }
 
 /**
- * What the towers add once all of those that a device with `activation` uses are loaded: their weights, and the scratch
- * of the one that needs most, since they work one at a time.
+ * What the towers add once all are loaded: their weights, and the scratch of the one that needs most, since they work
+ * one at a time.
  */
-export function towersNeed({ towers }: Manifest, activation: PlanEntry["activation"]): number {
-  const entries = [...towers.image, ...towers.audio].filter((entry) => entry.activation === activation);
-  const needs = entries.map((entry) => memoryNeed(entry, entry.tokens));
+export function towersNeed({ towers }: Manifest): number {
+  const needs = [...towers.image, ...towers.audio].map((entry) => memoryNeed(entry, entry.tokens));
   const weights = needs.reduce((sum, need) => sum + need.weights, 0);
   return weights + Math.max(0, ...needs.map(({ scratch }) => scratch));
 }

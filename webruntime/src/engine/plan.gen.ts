@@ -6,7 +6,7 @@ export type Expr = number | ("T" | "P" | "C") | ["+" | "-" | "*" | "ceildiv" | "
 /**
  * Everything an executor runs.
  *
- * activation: dtype of activations and caches; `f16` plans need `shader-f16`.
+ * activation: dtype of the caches; all else is f32. `f16` plans need `shader-f16`.
  * context: the largest context; the executor may choose a smaller C.
  * slots: bytes of each, numbers but in a tower's plan.
  * programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the
@@ -75,6 +75,8 @@ export interface RowsBuffer {
 /**
  * Kept between steps: a cache. Allocated, zeroed, when a dispatch first binds it.
  *
+ * scale: what its numbers are multiplied by, a power of two, so that f16 holds them whatever the model; 1 in f32. Only
+ * kernels know of it, by their params; it is stated for whoever reads a cache.
  * ring: the buffer is a ring of `rows` positions (position p lies in row p modulo rows), of which readers look
  * back `window`. A rewind by up to rows - window positions finds all it needs; a longer one needs a snapshot.
  * Absent where a position keeps its row for good.
@@ -82,6 +84,7 @@ export interface RowsBuffer {
 export interface StateBuffer {
   kind: "state";
   bytes: Expr;
+  scale: number;
   ring: Ring | null;
 }
 /**
@@ -556,6 +559,10 @@ export const PLAN_SCHEMA: Schema = {
     },
     "bytes": {
      "$ref": "#/$defs/Expr"
+    },
+    "scale": {
+     "default": 1,
+     "type": "number"
     },
     "ring": {
      "anyOf": [

@@ -94,9 +94,11 @@ async function downloadRun(
       throwIfAborted(signal);
       await sink(offset, bytes);
     }
-  } finally {
+  } catch (error) {
     await body.close();
+    throw error;
   }
+  body.finish();
 }
 
 async function checkDigest(

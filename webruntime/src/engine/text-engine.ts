@@ -96,7 +96,7 @@ export class TextEngine implements TextEngineInterface {
     const bundle = await Bundle.open(url, signal);
     const gpu = options.gpu ?? globalThis.navigator?.gpu;
     const adapter = await openAdapter(gpu);
-    const entry = choosePlan(bundle.plans, adapter);
+    const entry = choosePlan(bundle.plans, adapter, options.plan);
     const [plan, towers] = await Promise.all([
       bundle.plan(entry.file, signal),
       readTowerPlans(bundle, adapter, signal),

@@ -33,7 +33,7 @@ export async function uploadWeights(
     const targets = wanted.filter(([other]) => other === file).map(([, target]) => target);
     const entry = bundle.manifest.files[file];
     if (!entry) throw new BundleError(`The manifest does not list ${file}.`, file);
-    return { source: { url: new URL(file, bundle.url).href, file, entry }, targets };
+    return { source: { url: bundle.urlOf(file), file, entry }, targets };
   });
   const total = files.reduce((sum, { source, targets }) => sum + downloadBytes(source.entry, targets), 0);
   const onBytes = progressMeter(total, options.onProgress);

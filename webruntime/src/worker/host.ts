@@ -1,19 +1,24 @@
 /** The worker's side of the protocol: models by address, and the sessions on them. */
 
 import { openChat } from "../chat/model.ts";
-import { BundleError, toRecord, UsageError } from "../engine/errors.ts";
+import { bundleAddress } from "../engine/bundle.ts";
+import { toRecord, UsageError } from "../engine/errors.ts";
 import { TextEngine } from "../engine/text-engine.ts";
+import { mediaPart } from "./media-part.ts";
 import type { ChatModel, ChatSession, LoadRequest, Methods, ModelInfo } from "./protocol.ts";
 import type { Call, Handlers } from "./transport.ts";
 
 interface Model {
   info: ModelInfo;
+  /** Loads of the same bundle have the same. */
+  identity: string;
   engine: TextEngine;
   chat: ChatModel;
   /** Loads that were not unloaded yet. */
   users: number;
 }
 
+type Loaded = Pick<Model, "identity" | "engine"> & Pick<LoadRequest, "mediaUrl">;
 type LoadCall = Call<Methods["load"]["event"]>;
 
 export class Host {
@@ -56,35 +61,41 @@ export class Host {
     },
   };
 
-  async #load({ url, ...options }: LoadRequest, { signal, emit }: LoadCall): Promise<ModelInfo> {
-    const { context } = options;
-    const shared = [...this.#models.values()].find(({ info }) => info.url === folderOf(url));
+  async #load({ url, mediaUrl, ...options }: LoadRequest, { signal, emit }: LoadCall): Promise<ModelInfo> {
+    const { context, plan } = options;
+    const { identity } = bundleAddress(url);
+    const shared = [...this.#models.values()].find((model) => model.identity === identity);
     if (shared) {
       if (context !== undefined && context !== shared.info.context) {
         throw new UsageError(
           `${url} is loaded with a context of ${shared.info.context}; it cannot be loaded with ${context} too.`,
         );
       }
+      const { activation } = shared.info.stats;
+      if (plan !== undefined && plan !== "auto" && plan !== activation) {
+        throw new UsageError(`${url} is loaded with its ${activation} plan; it cannot be loaded with ${plan} too.`);
+      }
       shared.users++;
       return shared.info;
     }
     const engine = await TextEngine.load(url, { ...options, signal, onProgress: emit });
     try {
-      return await this.#add(engine, signal);
+      return await this.#add({ identity, engine, mediaUrl }, signal);
     } catch (error) {
       engine.dispose();
       throw error;
     }
   }
 
-  async #add(engine: TextEngine, signal: AbortSignal): Promise<ModelInfo> {
-    const [chat, parity] = await Promise.all([openChat(engine), engine.files.parity(signal)]);
+  async #add({ identity, engine, mediaUrl }: Loaded, signal: AbortSignal): Promise<ModelInfo> {
+    const opening = openChat(engine, mediaPart(mediaUrl, engine.files));
+    const [chat, parity] = await Promise.all([opening, engine.files.parity(signal)]);
     const { url, manifest } = engine.files;
     const { context, adapter, stats } = engine;
     const { sampling, inputs, details } = chat;
     const model = this.#numbers++;
     const info = { model, url, manifest, parity, context, adapter, stats, sampling, inputs, details };
-    this.#models.set(model, { info, engine, chat, users: 1 });
+    this.#models.set(model, { info, identity, engine, chat, users: 1 });
     // A model whose GPU is gone must not be joined by the next load of its address. Its sessions stay: they answer with
     // the engine's own error.
     void engine.lost.then(() => this.#models.delete(model));
@@ -109,14 +120,5 @@ export class Host {
     const found = this.#sessions.get(session);
     if (!found) throw new UsageError(`Session ${session} is not open any more. Open another.`);
     return found.session;
-  }
-}
-
-/** The address under which the engine knows a bundle's folder. */
-function folderOf(url: string): string {
-  try {
-    return new URL(url.endsWith("/") ? url : `${url}/`).href;
-  } catch {
-    throw new BundleError(`"${url}" is not the full address of a bundle's folder.`);
   }
 }

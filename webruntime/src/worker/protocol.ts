@@ -165,8 +165,10 @@ export interface ChatResult {
 }
 
 /** Which bundle, and how: see LoadOptions of the engine. */
-export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "hostTable"> {
+export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "hostTable" | "plan"> {
   url: string;
+  /** The whole address of the script that reads media, which the worker imports when the first medium comes. */
+  mediaUrl: string;
 }
 
 /** Every method of the worker. */

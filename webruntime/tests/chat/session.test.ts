@@ -76,7 +76,7 @@ test("tells what the bundle takes", async () => {
   expect(other.inputs).toEqual(["text", "image", "video"]);
   expect(other.details).toEqual([70, 140, 280, 560]);
   engine.towerTokens = {};
-  expect(await openChat(engine)).toMatchObject({ inputs: ["text"], details: [] });
+  expect(await openChat(engine, async () => readMedium)).toMatchObject({ inputs: ["text"], details: [] });
 });
 
 describe("media", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { readGenerationConfig } from "../../src/chat/generation-config.ts";
 import { Stopwatch } from "../../src/chat/stopwatch.ts";
+import { BundleError } from "../../src/engine/errors.ts";
 
 describe("readGenerationConfig", () => {
   it("reads sampling and every end token", () => {
@@ -18,6 +19,26 @@ describe("readGenerationConfig", () => {
 
   it("refuses a file without end tokens", () => {
     expect(() => readGenerationConfig({})).toThrow(/eos_token_id is undefined/);
+  });
+
+  it.each([null, [], "x", 7, { eos_token_id: null }, { eos_token_id: [] }, { eos_token_id: "1" }])(
+    "refuses %j in words, as an older bundle may have it",
+    (json) => {
+      expect(() => readGenerationConfig(json)).toThrow(BundleError);
+      expect(() => readGenerationConfig(json)).toThrow(/eos_token_id is .*Export the checkpoint again/);
+    },
+  );
+
+  it.each([{ top_k: -5 }, { top_k: 2 ** 40 }, { top_p: 7 }, { temperature: "hot" }, { top_k: true }, { top_p: -1 }])(
+    "refuses sampling by %j",
+    (changes) => {
+      expect(() => readGenerationConfig({ eos_token_id: 1, ...changes })).toThrow(BundleError);
+    },
+  );
+
+  it("takes null for nothing said", () => {
+    const json = { do_sample: true, temperature: null, top_k: null, top_p: null, eos_token_id: 1 };
+    expect(readGenerationConfig(json).sampling).toEqual({ temperature: 1, topK: 0, topP: 1 });
   });
 });
 

@@ -24,6 +24,15 @@ test("an address is good with and without its last slash", async () => {
   for (const bundle of bundles) expect(bundle.url).toBe(`${server.url}models/toy/`);
 });
 
+test("the query of an address is on every file of the bundle", async () => {
+  const signed = new Map([...toyBundle()].map(([name, data]) => [`${name}?sig=a%2Fb`, data]));
+  server = await serveFiles(signed);
+  const bundle = await Bundle.open(`${server.url}gemtab.json?sig=a%2Fb#part`);
+  expect(bundle.url).toBe(`${server.url}?sig=a%2Fb#part`);
+  expect((await bundle.plan("plan/f32.json")).vocabulary).toBe(16);
+  expect(server.requests.length).toBe(2);
+});
+
 test("a plan is read, checked and given out", async () => {
   const bundle = await open(toyBundle());
   expect((await bundle.plan("plan/f32.json")).vocabulary).toBe(16);

@@ -310,8 +310,7 @@ describe("memory", () => {
     expect(toy.stats.gpuBytes).toBe(bytes() - staging());
     expect(toy.stats.towerBytes).toBe(32);
     const whole = 16 + 16 + (8 + 16) * TOWER_TOKENS;
-    expect(towersNeed(manifest, "f32")).toBe(whole);
-    expect(towersNeed(manifest, "f16")).toBe(0);
+    expect(towersNeed(manifest)).toBe(whole);
   });
 
   test.each(["slot 1", "rows of image"])(

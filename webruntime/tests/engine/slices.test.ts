@@ -149,6 +149,35 @@ describe.each([
     expect(error).toMatchObject({ code: "BundleError", file: FILE, slice: 2 });
   });
 
+  test("a finished download is read to its end, so that no browser shows it as failed", async () => {
+    const source = await serve(DATA);
+    const cancelled: string[] = [];
+    const reader = byob ? ReadableStreamBYOBReader : ReadableStreamDefaultReader;
+    vi.spyOn(reader.prototype, "cancel").mockImplementation(async () => void cancelled.push("whole"));
+    const { error } = await run(source, WHOLE);
+    await run(source, [{ offset: 1000, bytes: 1000 }]);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(error).toBeUndefined();
+    expect(cancelled).toEqual([]);
+  });
+
+  test("what comes after the wanted bytes is not downloaded", async () => {
+    const source = await serve(Buffer.concat([DATA, Buffer.alloc(4 << 20)]), { ranges: false });
+    const reader = byob ? ReadableStreamBYOBReader : ReadableStreamDefaultReader;
+    const cancel = vi.spyOn(reader.prototype, "cancel");
+    const { slices } = await run(source, [{ offset: 0, bytes: 1000 }]);
+    expect(slices.length).toBe(1);
+    await vi.waitFor(() => expect(cancel).toHaveBeenCalled());
+  });
+
+  test("a host that leaves the connection open after the last byte is not waited for", async () => {
+    const source = await serve(Buffer.concat([DATA, DATA]), { ranges: false });
+    server.stalled.add(FILE);
+    const { slices, error } = await run(source, WHOLE);
+    expect(error).toBeUndefined();
+    expect(slices.length).toBe(6);
+  });
+
   test("an abort ends a download that has stalled", async () => {
     const source = await serve(DATA);
     server.stalled.add(FILE);

@@ -139,6 +139,25 @@ describe("loading", () => {
     files.set("gemtab.json", Buffer.from(JSON.stringify({ ...manifest, plans: [manifest.plans[0]] })));
     await expect(load(files)).rejects.toThrow(/needs a GPU with shader-f16/);
   });
+
+  test("the plan that is asked for is loaded, or refused by name", async () => {
+    server = await serveFiles(toyBundle());
+    const { url } = server;
+    const toy = await TextEngine.load(url, { gpu, plan: "f32" });
+    expect(toy.stats.activation).toBe("f32");
+    toy.dispose();
+    const refused = async (plan: string, error: typeof UsageError | typeof DeviceError, words: RegExp) => {
+      const loading = TextEngine.load(url, { gpu, plan: plan as "f16" });
+      await expect(loading).rejects.toThrow(error);
+      await expect(loading).rejects.toThrow(words);
+    };
+    await refused("f16", DeviceError, /The f16 plan needs a GPU with shader-f16, which this one lacks/);
+    await refused("f64", UsageError, /plan: "f64" is not known\. Choose one of "auto", "f16", "f32"/);
+    const files = toyBundle();
+    const manifest = JSON.parse(String(files.get("gemtab.json")));
+    files.set("gemtab.json", Buffer.from(JSON.stringify({ ...manifest, plans: [manifest.plans[1]] })));
+    await expect(load(files, { plan: "f16" })).rejects.toThrow(/This bundle has no f16 plan, but f32/);
+  });
 });
 
 describe("decoding", () => {
@@ -262,7 +281,7 @@ describe("caches that grow", () => {
   const growing = (bytes: number) =>
     toyBundle({
       plan: (plan) => {
-        plan.buffers.late = { kind: "state", bytes, ring: null };
+        plan.buffers.late = { kind: "state", bytes, scale: 1, ring: null };
         plan.kernels.touch = {
           bindings: ["read_write"],
           forms: [{ file: "shaders/touch.wgsl", entry_point: "main", features: [], constants: {} }],

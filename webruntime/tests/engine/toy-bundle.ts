@@ -114,9 +114,9 @@ export function toyPlan(): Plan {
       step: { kind: "control", role: "step", bytes: 16 },
       sampling: { kind: "control", role: "sampling", bytes: 16 },
       sampled: { kind: "control", role: "sampled", bytes: 32 },
-      ring: { kind: "state", bytes: ROWS * 4, ring: { rows: ROWS, window: WINDOW } },
-      full: { kind: "state", bytes: ["*", "C", 4], ring: null },
-      unused: { kind: "state", bytes: 65536, ring: null },
+      ring: { kind: "state", bytes: ROWS * 4, scale: 1, ring: { rows: ROWS, window: WINDOW } },
+      full: { kind: "state", bytes: ["*", "C", 4], scale: 1, ring: null },
+      unused: { kind: "state", bytes: 65536, scale: 1, ring: null },
       low: { kind: "weight", file: WEIGHTS_FILE, ...LOW },
       high: { kind: "weight", file: WEIGHTS_FILE, ...HIGH },
       logits: { kind: "scratch", slot: 0, bytes: VOCABULARY * 4 },
@@ -233,7 +233,7 @@ export function toyManifest(files: Files): Manifest {
   return {
     format: 1,
     gemtab: "0.1.0",
-    source: { name: "toy", model_type: "toy", licence: null, adapters: [] },
+    source: { name: "toy", repository: null, model_type: "toy", licence: null, adapters: [] },
     grid: null,
     weights: "f32",
     context: CONTEXT,
@@ -245,6 +245,7 @@ export function toyManifest(files: Files): Manifest {
     towers: { image: [], audio: [] },
     draft: null,
     no_transformers_js: null,
+    notes: [],
     files: Object.fromEntries([...files].map(([name, data]) => [name, fileEntry(data)])),
   };
 }

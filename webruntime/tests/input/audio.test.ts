@@ -4,10 +4,8 @@ import { BundleError, MediaError, UsageError } from "../../src/engine/errors.ts"
 import { mixToMono } from "../../src/input/audio/decode.ts";
 import { audioInputs, segments } from "../../src/input/audio/inputs.ts";
 import { Fourier, logMel, type MelRules } from "../../src/input/audio/mel.ts";
-import { readMp3Table } from "../../src/input/audio/mp3.ts";
 import { resample } from "../../src/input/audio/resample.ts";
 import { audioRules, audioTokens } from "../../src/input/audio/rules.ts";
-import { isWhole } from "../../src/input/audio/whole.ts";
 
 interface Fixture {
   resampled: Record<string, number[]>;
@@ -138,39 +136,6 @@ describe("a sound is refused", () => {
     const changed = { feature_extractor: { ...processor.feature_extractor, [name]: value } };
     expect(() => audioRules(changed)).toThrow(name);
     expect(() => audioRules({})).toThrow(BundleError);
-  });
-});
-
-describe("a file", () => {
-  const blob = (...parts: (string | Uint8Array<ArrayBuffer>)[]) => new Blob(parts);
-  const little = (value: number) => new Uint8Array(new Uint32Array([value]).buffer);
-  const whole = async (file: Blob) => isWhole(file, await readMp3Table(file));
-
-  it("is a whole WAVE file if it is as long as it says", async () => {
-    const wave = (declared: number) => blob("RIFF", little(declared), "WAVE", new Uint8Array(100));
-    expect(await whole(wave(104))).toBe(true);
-    expect(await whole(wave(105))).toBe(false);
-    for (const streamed of [0, 0xffffffff]) expect(await whole(wave(streamed))).toBe(true);
-    expect(await whole(blob("RIFF"))).toBe(false);
-  });
-
-  it("is a whole Ogg file if its last page is complete and marked", async () => {
-    const page = (flags: number, length: number, there = length) => {
-      const bytes = new Uint8Array(28 + there);
-      bytes.set([79, 103, 103, 83, 0, flags]);
-      bytes[26] = 1;
-      bytes[27] = length;
-      return bytes;
-    };
-    expect(await whole(blob(page(2, 30), page(4, 200)))).toBe(true);
-    expect(await whole(blob(page(2, 30), page(4, 200, 199)))).toBe(false);
-    expect(await whole(blob(page(2, 30), page(0, 200)))).toBe(false);
-    expect(await whole(blob("OggS"))).toBe(false);
-  });
-
-  it("of another kind says nothing", async () => {
-    expect(await whole(blob("fLaC", new Uint8Array(100)))).toBe(true);
-    expect(await readMp3Table(blob("ID3"))).toBeUndefined();
   });
 });
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.lower import (
     SAMPLED_RING,
-    Activation,
     Lowering,
     Shared,
     control_buffers,
@@ -134,7 +134,7 @@ class PlanBuilder:
         text = source.render(subgroups)
         file = f"shaders/{source.name}{'.subgroups' if subgroups else ''}.wgsl"
         assert self.shaders.setdefault(file, text) == text, f"two kernels are called {file}"
-        half = self.shared.activation == "f16" and dict(source.structure).get("act") == "f16"
+        half = dict(source.structure).get("cache") == "f16"
         features = [*(["shader-f16"] if half else []), *(["subgroups"] if subgroups else [])]
         constants = {name: float(value) for name, value in source.constants}
         return Form.model_validate({"file": file, "features": features, "constants": constants})
@@ -249,7 +249,11 @@ def compile_plans(
     """
     limits = limits or Limits()
     stored = StoredWeights(
-        weight_format, locations, lambda weight: weights.read(weight).tolist(), limits.maxStorageBufferBindingSize
+        weight_format,
+        locations,
+        lambda weight: weights.read(weight).tolist(),
+        limits.maxStorageBufferBindingSize,
+        lambda weight, first, stop: weights.read_rows(weight, first, stop).numpy(),
     )
     (out / "plan").mkdir(parents=True, exist_ok=True)
     (out / "shaders").mkdir(exist_ok=True)

@@ -1,11 +1,15 @@
-"""From a tower's graph to `plan/<tower>.<activation>.json`, its tables and the shaders that it adds."""
+"""From a tower's graph to `plan/<tower>.json`, its tables and the shaders that it adds.
+
+A tower has no caches, so that there is one plan for all devices: see caches.py.
+"""
 
 from collections.abc import Collection, Mapping
+from functools import reduce
 from pathlib import Path
 
 from gemtab.backends.webgpu.compile import PlanBuilder, plan_entry, tokens_that_fit, write_shaders, write_tables
 from gemtab.backends.webgpu.fuse_tower import fuse_tower
-from gemtab.backends.webgpu.lower import Activation, Shared
+from gemtab.backends.webgpu.lower import Shared
 from gemtab.backends.webgpu.lower_tower import TowerLowering
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.layout import Location
@@ -22,9 +26,9 @@ PROGRAM = "encode"
 ROWS = "rows"
 
 
-def tower_plan_file(tower: Tower, activation: Activation) -> str:
+def tower_plan_file(tower: Tower) -> str:
     """Where a tower's plan lies in the bundle."""
-    return f"plan/{tower}.{activation}.json"
+    return f"plan/{tower}.json"
 
 
 def check_tower(graph: Graph) -> None:
@@ -40,8 +44,8 @@ def compile_tower(
     weights: WeightReader,
     out: Path,
     limits: Limits | None = None,
-) -> tuple[PlanEntry, ...]:
-    """Write a tower's plans and shaders into the bundle folder `out`, and return them in order of preference.
+) -> PlanEntry:
+    """Write a tower's plan and shaders into the bundle folder `out`, and return it.
 
     locations: where each plane of each weight lies, by (weight name, plane name).
     Raises CheckpointError where the tower has an op without a kernel, DeviceError where it cannot fit the limits.
@@ -52,31 +56,27 @@ def compile_tower(
     )
     (out / "plan").mkdir(parents=True, exist_ok=True)
     (out / "shaders").mkdir(exist_ok=True)
-    entries = []
-    for activation in ("f16", "f32"):
-        builder, lowering = build_tower(graph, stored, activation, limits, MOST_TOKENS[tower])
-        tables = write_tables(out, builder.shared.tables, f"plan/{tower}.bin")
-        plan = tower_plan(builder, lowering, tables)
-        file = tower_plan_file(tower, activation)
-        (out / file).write_text(plan.model_dump_json(exclude_none=True))
-        write_shaders(out, builder.shaders)
-        rows = plan.buffers[plan.programs[PROGRAM].outputs[ROWS]]
-        assert isinstance(rows, ScratchBuffer)
-        entries.append(plan_entry(file, plan, plan_memory(plan, [rows.bytes])))
-    return tuple(entries)
+    builder, lowering = build_tower(graph, stored, limits, MOST_TOKENS[tower])
+    plan = tower_plan(builder, lowering, write_tables(out, builder.shared.tables, f"plan/{tower}.bin"))
+    file = tower_plan_file(tower)
+    (out / file).write_text(plan.model_dump_json(exclude_none=True))
+    write_shaders(out, builder.shaders)
+    rows = plan.buffers[plan.programs[PROGRAM].outputs[ROWS]]
+    assert isinstance(rows, ScratchBuffer)
+    return plan_entry(file, plan, plan_memory(plan, [rows.bytes]))
 
 
 def build_tower(
-    graph: Graph, stored: StoredWeights, activation: Activation, limits: Limits, most_tokens: int
+    graph: Graph, stored: StoredWeights, limits: Limits, most_tokens: int
 ) -> tuple[PlanBuilder, TowerLowering]:
     """The program `encode` of a tower, for at most so many soft tokens, and the lowering that it is of."""
     steps = fuse_tower(graph)
-    trial = TowerLowering(Shared(stored, activation, limits, 1, 1), tokens=1)
+    trial = TowerLowering(Shared(stored, "f32", limits, 1, 1), tokens=1)
     trial.lower(steps, graph.inputs)
-    largest = max(size for name, size in trial.sizes.items() if name not in trial.fixed)
+    largest = max(size for name, size in trial.sizes.items() if name not in trial.fixed and name not in trial.partial)
     tokens = min(most_tokens, tokens_that_fit(largest, limits))
 
-    shared = Shared(stored, activation, limits, context=tokens, fill_tokens=tokens)
+    shared = Shared(stored, "f32", limits, context=tokens, fill_tokens=tokens)
     lowering = TowerLowering(shared, tokens)
     lowering.lower(steps, graph.inputs)
     (output,) = graph.outputs.values()
@@ -89,9 +89,8 @@ def build_tower(
 def tower_plan(builder: PlanBuilder, lowering: TowerLowering, tables: Mapping[str, WeightBuffer]) -> Plan:
     """The plan of a built tower: its scratch is sized by T, and of the controls it has only `step`."""
     plan = builder.finish(tables)
-    fixed = {f"{PROGRAM}/{name}" for name in lowering.fixed}
     scratch = {
-        name: buffer.model_copy(update={"bytes": _by_tokens(buffer, plan.context, name in fixed)})
+        name: buffer.model_copy(update={"bytes": _by_tokens(buffer, plan.context, name, lowering)})
         for name, buffer in plan.buffers.items()
         if isinstance(buffer, ScratchBuffer)
     }
@@ -106,19 +105,23 @@ def tower_plan(builder: PlanBuilder, lowering: TowerLowering, tables: Mapping[st
     )
 
 
-def _by_tokens(buffer: ScratchBuffer, tokens: int, fixed: bool) -> Expr:
+def _by_tokens(buffer: ScratchBuffer, tokens: int, name: str, lowering: TowerLowering) -> Expr:
     assert isinstance(buffer.bytes, int)
-    if fixed:
+    value = name.removeprefix(f"{PROGRAM}/")
+    if value in lowering.fixed:
         return buffer.bytes
+    if value in lowering.partial and lowering.partial[value] * tokens > buffer.bytes:
+        return ("min", buffer.bytes, ("*", lowering.partial[value], "T"))
     assert buffer.bytes % (4 * tokens) == 0, f"{buffer.bytes} bytes for {tokens} tokens are no whole words a token"
     return ("*", buffer.bytes // tokens, "T")
 
 
 def _largest(sizes: Collection[Expr]) -> Expr:
-    """The largest of sizes that are numbers or multiples of T."""
-    factors = [size[1] for size in sizes if isinstance(size, tuple) and isinstance(size[1], int)]
+    """The largest of sizes that are numbers, multiples of T, or the smaller of both."""
     numbers = [size for size in sizes if isinstance(size, int)]
-    if not factors:
-        return max(numbers)
-    most: Expr = ("*", max(factors), "T")
-    return ("max", max(numbers), most) if numbers else most
+    factors = [size[1] for size in sizes if isinstance(size, tuple) and size[0] == "*" and isinstance(size[1], int)]
+    bounded = {size for size in sizes if isinstance(size, tuple) and size[0] == "min"}
+    most: list[Expr] = [max(numbers)] if numbers else []
+    if factors:
+        most.append(("*", max(factors), "T"))
+    return reduce(lambda left, right: ("max", left, right), [*most, *sorted(bounded)])

@@ -268,6 +268,12 @@ class PlanRunner:
         data = self._device.gpu.queue.read_buffer(self._resolve(name), 0, -(-size // 4) * 4)
         return np.frombuffer(data, dtype)[:count].copy()
 
+    def read_caches(self, dtype: type[np.generic]) -> Iterator[tuple[str, np.ndarray]]:
+        """Every cache that a step has reached, or piece of one, whole: by the buffer's name."""
+        for name, buffer in self.plan.buffers.items():
+            if isinstance(buffer, StateBuffer) and name in self._buffers:
+                yield name, self.read(name, dtype, self._buffers[name].size // np.dtype(dtype).itemsize)
+
     # --- rewinding --------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -425,6 +431,8 @@ def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator
 
 
 def _choose_plan(folder: Path, activation: str | None, device: Device | None) -> tuple[Plan, Device]:
+    if activation not in (None, "f16", "f32"):
+        raise UsageError(f"The plan {activation} is not known: choose f16 or f32.")
     names = [activation] if activation else ["f16", "f32"]
     plans = [load_plan(folder / "plan" / f"{name}.json") for name in names]
     device = device or open_device(plans[0].limits if len(plans) == 1 else _largest(plans))

@@ -106,15 +106,13 @@ class _TextFusion(Fusion):
     def _with_epilogue(self, step: Matmul) -> Matmul:
         if glu := self._only_consumer(step.out, "glu"):
             self._absorb(glu)
-            return replace(step, out=glu.output, epilogue="glu", wide=self._rounded(glu.output))
+            return replace(step, out=glu.output, epilogue="glu")
         if cap := self._only_consumer(step.out, "softcap"):
             self._absorb(cap)
             return replace(step, out=cap.output, epilogue="softcap", cap=cap.number("cap"))
         if (gelu := self._only_consumer(step.out, "gelu_tanh")) and (mul := self._only_consumer(gelu.output, "mul")):
             self._absorb(gelu, mul)
-            operand = self._picked(mul.value(1))
-            wide = self._rounded(mul.output)
-            return replace(step, out=mul.output, epilogue="gelu_mul", operand=operand, wide=wide)
+            return replace(step, out=mul.output, epilogue="gelu_mul", operand=self._picked(mul.value(1)))
         return step
 
     def _scale(self, node: Node) -> None:
@@ -199,8 +197,7 @@ class _TextFusion(Fusion):
         # Elsewhere a norm rides on the step before it; this one stands alone, and belongs there all the same.
         before = self._producer.get(x.name)
         label = node.label if before is None else before.label
-        wide = self._rounded(normed)
-        step = AddNorm(x, None, None, 1.0, None, None, weight, normed, node.number("eps"), label, wide=wide)
+        step = AddNorm(x, None, None, 1.0, None, None, weight, normed, node.number("eps"), label)
         others = [other for other in self._consumers[node.value(0).name] if other is not node]
         router = next((other for other in others if other.op == "rms_norm" and self._weight_of(other)), None)
         if router is not None and id(router) not in self._absorbed and router.attrs["eps"] == node.attrs["eps"]:
@@ -251,7 +248,6 @@ class _TextFusion(Fusion):
                 normed=None if next_norm is None else next_norm.output,
                 eps=norm.number("eps"),
                 label=norm.label,
-                wide=next_norm is not None and self._rounded(next_norm.output),
             )
         )
 
@@ -315,7 +311,4 @@ class _TextFusion(Fusion):
         _, heads, _ = node.output.shape
         visible = node.value(3) if len(node.inputs) == 4 else None
         cache = self._cache(write)
-        joined = self._only_consumer(node.output, "reshape")
-        wide = joined is not None and self._rounded(joined.output)
-        step = Attend(node.value(0), known(heads), cache, scale, node.output, node.label, visible, wide)
-        self._steps.append(step)
+        self._steps.append(Attend(node.value(0), known(heads), cache, scale, node.output, node.label, visible))

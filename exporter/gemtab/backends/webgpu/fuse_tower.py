@@ -71,11 +71,6 @@ class _TowerFusion(Fusion):
         self._absorb(consumer)
         return consumer
 
-    def _multiplied(self, value: Value) -> bool:
-        """Whether matrices are all that reads the value, so that it may be narrow."""
-        consumers = self._consumers[value.name]
-        return bool(consumers) and all(consumer.op in ("linear", "clip") for consumer in consumers)
-
     def _guarded(self, value: Value) -> tuple[Value, float]:
         """A norm's input before its clamp, and the clamp's bound."""
         clamp = self._producer.get(value.name)
@@ -111,14 +106,14 @@ class _TowerFusion(Fusion):
         if (gelu := self._only_consumer(step.out, "gelu_tanh")) and (mul := self._only_consumer(gelu.output, "mul")):
             self._absorb(gelu, mul)
             operand = Picked(self._resolve(mul.value(1)), 0, 1)
-            return replace(step, out=mul.output, epilogue="gelu_mul", operand=operand, wide=False)
+            return replace(step, out=mul.output, epilogue="gelu_mul", operand=operand)
         if gated := self._only_consumer(step.out, "sigmoid_glu"):
             self._absorb(gated)
-            return replace(step, out=gated.output, epilogue="sigmoid_glu", wide=False)
+            return replace(step, out=gated.output, epilogue="sigmoid_glu")
         if silu := self._only_consumer(step.out, "silu"):
             self._absorb(silu)
-            return replace(step, out=silu.output, epilogue="silu", wide=False)
-        return replace(step, wide=self._only_consumer(step.out, "mul") is None)
+            return replace(step, out=silu.output, epilogue="silu")
+        return step
 
     # --- norms ------------------------------------------------------------------------------------------
 
@@ -147,7 +142,6 @@ class _TowerFusion(Fusion):
         return AddNorm(
             x=x, y=None, norm=None, factor=1.0, scalar=None, sum=None, next_norm=_optional_weight(node),
             normed=node.output, eps=node.number("eps"), label=node.label, sum_bound=bound,
-            wide=not self._multiplied(node.output),
         )  # fmt: skip
 
     def _add(self, node: Node) -> None:
@@ -173,15 +167,14 @@ class _TowerFusion(Fusion):
         self._absorb(first, norm)
         return replace(
             step, sum=out if kept else None, next_norm=alone.next_norm, normed=alone.normed, eps=alone.eps,
-            sum_bound=alone.sum_bound, wide=alone.wide,
+            sum_bound=alone.sum_bound,
         )  # fmt: skip
 
     def _layer_norm(self, node: Node) -> None:
         if len(node.inputs) != 3:
             raise refusal(node)
-        x, wide = self._resolve(node.value(0)), not self._multiplied(node.output)
-        step = LayerNorm(x, node.weight(1), node.weight(2), node.output, node.number("eps"), wide, node.label)
-        self._steps.append(step)
+        x, eps = self._resolve(node.value(0)), node.number("eps")
+        self._steps.append(LayerNorm(x, node.weight(1), node.weight(2), node.output, eps, node.label))
 
     # --- pictures ---------------------------------------------------------------------------------------
 

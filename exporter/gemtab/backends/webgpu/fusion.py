@@ -13,6 +13,9 @@ from gemtab.graph import Graph, Node, Value, Weight
 
 Handler = Callable[[Node], None]
 
+VECTOR = 4
+"""Numbers that kernels read at a time."""
+
 
 class Fusion:
     """Makes the steps of a graph. A subclass has the handlers, by op, that append to `_steps`."""
@@ -34,7 +37,9 @@ class Fusion:
         raise NotImplementedError
 
     def run(self) -> list[Step]:
-        """The steps in execution order."""
+        """The steps in execution order. Raises CheckpointError for an op without a kernel and for ragged rows."""
+        for weight in self._graph.weights():
+            _check_rows(weight)
         handlers = self.handlers()
         for node in self._graph.nodes:
             if id(node) in self._absorbed:
@@ -52,10 +57,6 @@ class Fusion:
         consumers = self._consumers[value.name]
         return consumers[0] if len(consumers) == 1 and consumers[0].op == op else None
 
-    def _rounded(self, value: Value) -> bool:
-        """Whether a reader rounds the value, which f16 would make fall to the other side of an edge."""
-        return any(node.op == "linear" and len(node.inputs) > 2 for node in self._consumers[value.name])
-
     def _absorb(self, *nodes: Node) -> None:
         self._absorbed.update(id(node) for node in nodes)
 
@@ -64,6 +65,16 @@ class Fusion:
 
     def _reshape(self, node: Node) -> None:
         self._alias[node.output.name] = self._resolve(node.value(0))
+
+
+def _check_rows(weight: Weight) -> None:
+    """Raises CheckpointError for a matrix whose rows kernels, which read four numbers at a time, would read wrongly."""
+    columns = weight.shape[-1]
+    if weight.role in ("matrix", "table", "experts") and columns % VECTOR:
+        raise CheckpointError(
+            f"{weight.name} has rows of {columns} numbers; expected a multiple of {VECTOR}, as many as WebGPU's "
+            "kernels read at a time."
+        )
 
 
 def ranges(linear: Node) -> tuple[Weight, Weight] | None:

@@ -2,16 +2,25 @@
 
 Two phases of the same model: `fill` multiplies tiles of many tokens, `decode` streams every weight once for the
 few tokens it has. Both write the same caches.
+
+All values are f32. In a plan for f16, the caches alone are f16: see `caches.py`.
 """
 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Literal
 
 import numpy as np
 
+from gemtab.backends.webgpu.caches import (
+    CACHE_BYTES,
+    Activation,
+    CacheScales,
+    cache_scale,
+    normed_bound,
+    product_bound,
+)
 from gemtab.backends.webgpu.render import Binding, KernelSource
 from gemtab.backends.webgpu.rope_tables import angle_table, low_size
 from gemtab.backends.webgpu.steps import (
@@ -32,10 +41,9 @@ from gemtab.backends.webgpu.steps import (
 )
 from gemtab.backends.webgpu.stored import Piece, StoredWeights
 from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer, Tables
+from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, Value, Weight, known
 from gemtab.quantize import BLOCK, CODE_BITS, StorageFormat
-
-Activation = Literal["f32", "f16"]
 
 TILE_TOKENS = 64
 """Tokens that a workgroup of `fill` multiplies by rows of a matrix."""
@@ -76,6 +84,16 @@ class _Run:
     scale: float = 0.0
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows first … first + rows - 1 of the matrices that make `values`. Those `inside` have a part's rows only."""
+
+    first: int
+    rows: int
+    inside: frozenset[str]
+    values: frozenset[str]
+
+
 @dataclass
 class Segment:
     """Positions first … first + rows of a cache that grows."""
@@ -103,17 +121,14 @@ class Shared:
     fill_tokens: int
     looked_up: frozenset[str] = frozenset()
     host_places: int = 0
+    scales: dict[str, CacheScales] = field(default_factory=dict)
+    """By the names of caches."""
     buffers: dict[str, Buffer] = field(default_factory=dict)
     tables: dict[str, np.ndarray] = field(default_factory=dict)
 
-    @property
-    def itemsize(self) -> int:
-        """Bytes of an activation."""
-        return 2 if self.activation == "f16" else 4
-
     def segments(self, cache: Cache) -> list[Segment]:
         """The cache's buffers: a ring for a window, segments that grow geometrically without one."""
-        row_bytes = cache.kv_heads * cache.head_size * self.itemsize
+        row_bytes = cache.kv_heads * cache.head_size * CACHE_BYTES[self.activation]
         if cache.window is not None:
             rows = min(cache.window + self.fill_tokens, self.context)
             # A cache as long as the context never comes round.
@@ -141,9 +156,10 @@ class Shared:
     ) -> Segment:
         names = [f"{cache.name}:{part}{suffix}" for part in ("keys", "values")]
         limit: Expr = ("min", rows, ("max", 1, ("-", "C", first)))
-        for name in names:
+        scales = self.scales[cache.name]
+        for name, scale in zip(names, (scales.keys, scales.values), strict=True):
             size: Expr = rows * row_bytes if is_ring else ("*", row_bytes, limit)
-            self.buffers[name] = StateBuffer(bytes=size, ring=ring)
+            self.buffers[name] = StateBuffer(bytes=size, ring=ring, scale=scale)
         return Segment(names[0], names[1], first, rows, is_ring)
 
     def angles(self, theta: float, head_size: int, pairs: int, positions: int, factor: float = 1.0) -> str:
@@ -204,8 +220,9 @@ _MATMUL_PARAMS = tuple(
 """Sizes whose place is not the innermost loop are parameters, so that matrices share a pipeline: a tile of many
 tokens takes all of them so, a vector's product has its columns compiled in."""
 
-_FILL_PARAMS = (*_MATMUL_PARAMS, ("rows_per_token", "u32"), ("fixed_rows", "u32"))
-"""A tile of many tokens also takes how many rows there are: so many a token, and so many besides."""
+_FILL_PARAMS = (*_MATMUL_PARAMS, *((name, "u32") for name in ("rows_per_token", "fixed_rows", "x_row", "out_row")))
+"""A tile of many tokens also takes how many rows there are, so many a token and so many besides, and where
+they begin."""
 
 _RANGE_PARAMS = tuple((name, "u32") for name in ("x_scale", "scale_0", "stop_0", "scale_1", "stop_1", "scale_2"))
 """Of a matrix with rounded activations: the scale of x, and those of up to three sources' columns, with their ends."""
@@ -231,15 +248,17 @@ class Lowering:
         self._fill = fill
         self.launches: list[Launch] = []
         self.sizes: dict[str, int] = {}
-        self._wide: set[str] = set()
+        self._part: Part | None = None
+        self._norms: dict[str, Weight | None] = {}
+        """By the names of rows that a norm has made, the norm's weights."""
+        self._products: dict[str, Matmul] = {}
+        """By the name of the product."""
 
     def lower(self, steps: Sequence[Step], inputs: Sequence[Value] = ()) -> None:
         """Append the launches of `steps`; `inputs` are f32 values that the caller will write."""
         for value in inputs:
-            if value.name == "media":
-                self._wide.add(value.name)  # a control buffer
-            else:
-                self._value(value, wide=True)
+            if value.name != "media":  # a control buffer
+                self._value(value)
         for step in steps:
             self._lower_step(step)
 
@@ -270,21 +289,15 @@ class Lowering:
 
     # --- values -----------------------------------------------------------------------------------------
 
-    def _value(self, value: Value, wide: bool) -> str:
-        """Declare a value of this program; `wide` values are f32 whatever the activation dtype."""
-        elements = prod(known(dim) for dim in value.shape[1:])
-        itemsize = 4 if wide else self._shared.itemsize
-        per_token, fixed = row_counts(value)
-        self.sizes[value.name] = -(-(per_token * self._tokens + fixed) * elements * itemsize // 4) * 4
-        if wide:
-            self._wide.add(value.name)
+    def _value(self, value: Value) -> str:
+        """Declare a value of this program, of f32 or words."""
+        self._declare(value.name, value, 4 * prod(known(dim) for dim in value.shape[1:]))
         return value.name
 
-    def _type(self, value: Value) -> str:
-        return "f32" if value.name in self._wide else "Act"
-
-    def _type4(self, value: Value) -> str:
-        return "vec4<f32>" if value.name in self._wide else "Act4"
+    def _declare(self, name: str, like: Value, row_bytes: int) -> None:
+        """Make room for as many rows as `like` has."""
+        per_token, fixed = row_counts(like)
+        self.sizes[name] = (per_token * self._tokens + fixed) * row_bytes
 
     def _weight(self, weight: Weight) -> str:
         name, buffer = self._shared.stored.whole(weight)
@@ -311,7 +324,7 @@ class Lowering:
         width = step.table.shape[1]
         pieces, buffers = stored.pieces(step.table)
         self._shared.buffers.update(buffers)
-        out = self._value(step.out, wide=True)
+        out = self._value(step.out)
         kernel = KernelSource(
             "embed/embed",
             (("format", form), ("ragged", width % BLOCK != 0)),
@@ -375,7 +388,8 @@ class Lowering:
             self._matmul_then_glu(step)
             return
         self._shared.buffers.update(buffers)
-        out = self._value(step.out, wide=step.wide)
+        out = self._value(step.out)
+        self._products[out] = step
         for run in self._runs(step):
             kernel = self._matmul_kernel(step, run)
             for piece in pieces:
@@ -391,14 +405,15 @@ class Lowering:
         offset, width = (step.operand.index * rows, step.operand.count * rows) if step.operand else (0, 0)
         columns = step.weight.shape[1]
         common = (rows, offset, width, rows, float_bits(step.factor), columns, -(-columns // BLOCK))
-        per_token, fixed = row_counts(step.out)
-        filling = (per_token, fixed, *self._ends(step, run)) if self._fill else ()
+        begin = (self._first_row(step.x), self._first_row(step.out))
+        filling = (*self._row_params(step.out), *begin, *self._ends(step, run)) if self._fill else ()
         bias = () if step.bias is None else (self._weight(step.bias),)
         operand = () if step.operand is None else (step.operand.value.name,)
         per_group = 4 if not self._fill else 16 if step.epilogue in _GATED else 32
         groups = -(-(stop - start) // per_group)
-        tiles: Expr = ("ceildiv", times(per_token, "T"), TILE_TOKENS) if per_token else -(-fixed // TILE_TOKENS)
-        grid: tuple[Expr, Expr, Expr] = (groups, tiles, 1) if self._fill else _spread(groups)
+        grid: tuple[Expr, Expr, Expr] = _spread(groups)
+        if self._fill:
+            grid = (groups, ("ceildiv", self._row_count(step.out), TILE_TOKENS), 1)
         step_binding = ("step",) if self._fill or self._tokens > 1 else ()
         self._launch(
             kernel,
@@ -410,6 +425,28 @@ class Lowering:
             grid,
             step.label,
         )
+
+    # --- rows -------------------------------------------------------------------------------------------
+
+    def _row_params(self, value: Value) -> tuple[int, int]:
+        """How many rows of the value there are from the part's first on: so many a token, and so many besides."""
+        per_token, fixed = row_counts(value)
+        if self._part and value.name in self._part.values:
+            return per_token, -self._part.first % 2**32  # words wrap round: so many less
+        return per_token, fixed
+
+    def _row_count(self, value: Value) -> Expr:
+        """How many rows of the value a launch makes."""
+        per_token, fixed = row_counts(value)
+        count = times(per_token, "T") if per_token else fixed
+        if self._part and value.name in self._part.values:
+            # A picture that is not so large has no rows here, so the dispatch is left out.
+            return ("min", self._part.rows, ("max", 0, ("-", count, self._part.first)))
+        return count
+
+    def _first_row(self, value: Value) -> int:
+        """Where a launch's rows of the value begin."""
+        return 0 if self._part is None or value.name in self._part.inside else self._part.first
 
     # --- rounded activations ----------------------------------------------------------------------------
 
@@ -437,28 +474,23 @@ class Lowering:
         width = step.weight.shape[1]
         words = -(-width // BLOCK) * 8
         stride = 8 // CODE_BITS[self._shared.stored.format_of(step.weight)]
-        per_token, fixed = row_counts(step.x)
+        per_token, fixed = self._row_params(step.x)
         affine = () if step.affine is None else tuple(map(float_bits, step.affine))
         bounds = () if step.x_bounds is None else self._bounds(step.x_bounds)
         params = (per_token, fixed, float_bits(scale), float_bits(step.x_factor), *affine, *bounds)
-        out = ".".join(map(str, (step.x.name, "rounded", stride, *params[2:])))
+        out = ".".join(map(str, (step.x.name, "rounded", stride, *params[1:])))
         if out in self.sizes:
             return out
-        self.sizes[out] = (per_token * self._tokens + fixed) * words * 4
+        self._declare(out, step.x, 4 * words)
         names = ("x_factor", "x_offset") if affine else ("x_low", "x_high") if bounds else ()
         kernel = KernelSource(
             "round/round",
-            (
-                ("act", self._shared.activation),
-                ("x_type", self._type(step.x)),
-                ("affine", bool(affine)),
-                ("clipped", bool(bounds)),
-            ),
-            (read("x", self._type(step.x)), STEP, write("out", "u32")),
+            (("affine", bool(affine)), ("clipped", bool(bounds))),
+            (read("x", "f32"), STEP, write("out", "u32")),
             tuple((name, "u32") for name in ("rows_per_token", "fixed_rows", "scale", "factor", *names)),
             (("WIDTH", width), ("WORDS", words), ("STRIDE", stride)),
         )
-        grid: tuple[Expr, Expr, Expr] = (-(-words // 64), times(per_token, "T") if per_token else fixed, 1)
+        grid: tuple[Expr, Expr, Expr] = (-(-words // 64), self._row_count(step.x), 1)
         self._launch(kernel, (step.x.name, "step", out), params, grid, step.label)
         return out
 
@@ -491,9 +523,6 @@ class Lowering:
         structure: dict[str, str | int | bool] = {
             "experts": False,
             "format": form,
-            "act": self._shared.activation,
-            "x_type": "bytes" if run.scale else self._type(step.x),
-            "out_type": "f32" if step.wide else "Act",
             "epilogue": step.epilogue,
             "ragged": columns % BLOCK != 0 and not run.scale,
             "codes": run.scale != 0.0,
@@ -504,10 +533,9 @@ class Lowering:
             step.x_bounds is not None or step.bounds is not None,
         )
         params = _FILL_PARAMS if self._fill else _MATMUL_PARAMS
-        narrow = step.operand is not None and self._type(step.operand.value) == "Act"
         if self._fill:
             structure |= {"tile": TILE_TOKENS, "affine": affine, "clipped": clipped}
-            structure |= {"bias": step.bias is not None, "narrow": narrow}
+            structure |= {"bias": step.bias is not None}
             params += tuple((name, "u32") for name in ("x_factor", "x_offset") if affine)
             params += tuple((name, "u32") for name in ("x_low", "x_high", "low", "high") if clipped)
         else:
@@ -525,12 +553,12 @@ class Lowering:
             "matmul/matmul-fill" if self._fill else "matmul/matmul-decode",
             tuple(structure.items()),
             (
-                read("x", "u32" if run.scale else self._type4(step.x)),
+                read("x", "u32" if run.scale else "vec4<f32>"),
                 *plane_bindings(form),
-                *([read("operand", "Act" if narrow else "f32")] if step.operand else []),
+                *([read("operand", "f32")] if step.operand else []),
                 *([read("bias", "f32")] if step.bias else []),
                 *([STEP] if needs_step else []),
-                write("out", "f32" if step.wide else "Act"),
+                write("out", "f32"),
             ),
             params,
             tuple(constants.items()),
@@ -540,21 +568,17 @@ class Lowering:
     def _matmul_then_glu(self, step: Matmul) -> None:
         """Partners may lie in different pieces: multiply first, then combine."""
         both = Value(f"{step.out.name}.both", (*step.out.shape[:-1], step.row_stop - step.row_start))
-        self._matmul(replace(step, out=both, epilogue="none", wide=True))
-        self._glu(Glu(both, step.out, step.label, step.epilogue, step.wide))
+        self._matmul(replace(step, out=both, epilogue="none"))
+        self._glu(Glu(both, step.out, step.label, step.epilogue))
 
     def _glu(self, step: Glu) -> None:
         width = known(step.out.shape[-1])
         per_token, _ = row_counts(step.out)
-        out = self._value(step.out, wide=step.wide)
+        out = self._value(step.out)
         kernel = KernelSource(
             "glu/glu",
-            (
-                ("act", self._shared.activation),
-                ("sigmoid", step.epilogue == "sigmoid_glu"),
-                ("wide", step.wide),
-            ),
-            (read("x", "f32"), write("out", "f32" if step.wide else "Act")),
+            (("sigmoid", step.epilogue == "sigmoid_glu"),),
+            (read("x", "f32"), write("out", "f32")),
             constants=(("WIDTH", width),),
         )
         self._launch(kernel, (step.x.name, out), (), (-(-width // 64), times(per_token, "T"), 1), step.label)
@@ -564,7 +588,7 @@ class Lowering:
     def _route(self, step: Route) -> None:
         """The experts of each token, and where there are many tokens also the tokens of each expert."""
         active, experts = known(step.ids.shape[1]), known(step.scores.shape[1])
-        weights, ids = self._value(step.weights, wide=True), self._value(step.ids, wide=True)
+        weights, ids = self._value(step.weights), self._value(step.ids)
         kernel = KernelSource(
             "experts/route",
             (("active", active),),
@@ -591,11 +615,10 @@ class Lowering:
         self._shared.buffers.update(buffers)
         experts, expert_rows, columns = step.weight.shape
         active = known(step.ids.shape[1])
-        wide = step.epilogue == "none"
-        out = self._value(step.out, wide)
+        out = self._value(step.out)
         rows = known(step.out.shape[2])
         sharing = active if len(step.x.shape) == 2 else 1
-        kernel = self._expert_kernel(step, columns, wide)
+        kernel = self._expert_kernel(step, columns)
         pairs = times(active, "T")
         for piece in pieces:
             # As a matrix's: no row left out, its columns are the output's, the partner lies `rows` further, factor 1.
@@ -605,20 +628,17 @@ class Lowering:
                 groups = -(-rows // (16 if step.epilogue == "glu" else 32))
                 most: Expr = ("+", ("ceildiv", pairs, 32), ("min", pairs, experts))
                 names = [step.x.name, *piece.buffers.values(), *_buckets(step.ids.name), out]
-                self._launch(kernel, names, (*common, 0, 0, *own), (groups, most, 1), step.label)
+                self._launch(kernel, names, (*common, 0, 0, 0, 0, *own), (groups, most, 1), step.label)
             else:
                 names = [step.x.name, *piece.buffers.values(), step.ids.name, out]
                 self._launch(kernel, names, (*common, *own), (-(-rows // 4), pairs, 1), step.label)
 
-    def _expert_kernel(self, step: ExpertMatmul, columns: int, wide: bool) -> KernelSource:
+    def _expert_kernel(self, step: ExpertMatmul, columns: int) -> KernelSource:
         form = self._shared.stored.format_of(step.weight)
         blocks = -(-columns // BLOCK)
         structure: dict[str, str | int | bool] = {
             "experts": True,
             "format": form,
-            "act": self._shared.activation,
-            "x_type": self._type(step.x),
-            "out_type": "f32" if wide else "Act",
             "epilogue": step.epilogue,
             "ragged": columns % BLOCK != 0,
             "codes": False,
@@ -626,7 +646,7 @@ class Lowering:
         }
         own = tuple((name, "u32") for name in ("first_expert", "experts", "expert_rows", "sharing"))
         if self._fill:
-            structure |= {"tile": EXPERT_TOKENS, "affine": False, "clipped": False, "bias": False, "narrow": False}
+            structure |= {"tile": EXPERT_TOKENS, "affine": False, "clipped": False, "bias": False}
             lists = [read("order", "u32"), read("tiles", "vec4<u32>")]
         else:
             structure |= {"tokens": 1, "rows": 4, "wg": _matmul_invocations(blocks)}
@@ -635,10 +655,10 @@ class Lowering:
             "matmul/matmul-fill" if self._fill else "matmul/matmul-decode",
             tuple(structure.items()),
             (
-                read("x", self._type4(step.x)),
+                read("x", "vec4<f32>"),
                 *plane_bindings(form),
                 *lists,
-                write("out", "f32" if wide else "Act"),
+                write("out", "f32"),
             ),
             (*(_FILL_PARAMS if self._fill else _MATMUL_PARAMS), *own),
             () if self._fill else (("K", columns), ("BLOCKS", blocks)),
@@ -667,7 +687,7 @@ class Lowering:
             step.slots.name,
             step.weights.name,
             self._weight(step.mixed_norm),
-            self._value(step.out, wide=True),
+            self._value(step.out),
         )
         self._launch(kernel, names, (), ("T", 1, 1), step.label)
 
@@ -689,24 +709,22 @@ class Lowering:
             bindings.append((read("next_norm", "vec4<f32>"), self._weight(step.next_norm)))
         bindings.append((STEP, "step"))
         if step.sum is not None:
-            bindings.append((write("sum", "vec4<f32>"), self._value(step.sum, wide=True)))
+            bindings.append((write("sum", "vec4<f32>"), self._value(step.sum)))
         if step.normed is not None:
-            normed_type = "vec4<f32>" if step.wide else "Act4"
-            bindings.append((write("normed", normed_type), self._value(step.normed, wide=step.wide)))
+            bindings.append((write("normed", "vec4<f32>"), self._value(step.normed)))
+            self._norms[step.normed.name] = step.next_norm
         if step.second is not None and step.second_norm is not None:
             bindings.append((read("second_norm", "vec4<f32>"), self._weight(step.second_norm)))
-            bindings.append((write("second", "vec4<f32>"), self._value(step.second, wide=True)))
+            bindings.append((write("second", "vec4<f32>"), self._value(step.second)))
         kernel = KernelSource(
             "add_norm/add_norm",
             (
-                ("act", self._shared.activation),
                 ("has_y", step.y is not None),
                 ("has_sum", step.sum is not None),
                 ("has_normed", step.normed is not None),
                 ("plain_y", step.y is not None and step.norm is None),
                 ("unweighted", step.normed is not None and step.next_norm is None),
                 ("guarded", guarded),
-                ("wide", step.wide),
                 ("second", step.second is not None),
                 ("wg", _norm_invocations(width)),
             ),
@@ -725,14 +743,16 @@ class Lowering:
     # --- attention --------------------------------------------------------------------------------------
 
     def _qkv_heads(self, step: QkvHeads) -> None:
-        act, size = self._shared.activation, step.head_size
+        size, cached = step.head_size, self._shared.activation
         kv_heads = 0 if step.cache is None else step.cache.kv_heads
         parts = step.heads + kv_heads * (1 if step.v_is_k else 2)
         segments: list[Segment | None] = [None]
+        scales = CacheScales()
         if step.cache is not None:
+            scales = self._shared.scales[step.cache.name] = self._cache_scales(step)
             segments = [*self._shared.segments(step.cache)]
         if step.q is not None:
-            self._value(step.q, wide=False)
+            self._value(step.q)
         constants: dict[str, int | float] = {
             "ROW": parts * size,
             "PAIRS": step.rotated_pairs,
@@ -743,18 +763,18 @@ class Lowering:
         angles = self._shared.angles(step.theta, size, step.rotated_pairs, self._shared.context, step.factor)
         names = [step.qkv.name, angles, "step"]
         if step.q is not None and step.q_norm is not None:
-            bindings += [read("q_norm", "f32"), write("q", "Act")]
+            bindings += [read("q_norm", "f32"), write("q", "f32")]
             names += [self._weight(step.q_norm), step.q.name]
             constants["HEADS"] = step.heads
         if step.k_norm is not None:
-            bindings += [read("k_norm", "f32"), write("keys", "Act"), write("values", "Act")]
+            bindings += [read("k_norm", "f32"), write("keys", cached), write("values", cached)]
             names += [self._weight(step.k_norm)]
             constants["KV_HEADS"] = kv_heads
         for segment in segments:
             kernel = KernelSource(
                 "qkv_heads/qkv_heads",
                 (
-                    ("act", act),
+                    ("cache", cached if segment else False),
                     ("size", size),
                     ("has_q", step.q is not None),
                     ("has_kv", segment is not None),
@@ -764,27 +784,50 @@ class Lowering:
                     ("wg", 64 if size <= 256 else 128),
                 ),
                 tuple(bindings),
-                (("first_row", "u32"), ("rows", "u32")) if segment else (),
+                _cache_params("key_scale", "value_scale") if segment else (),
                 tuple(constants.items()),
                 reduces=True,
             )
             cache_names = [segment.keys, segment.values] if segment else []
-            params = (segment.first, segment.rows) if segment else ()
+            ways = (float_bits(scales.keys), float_bits(scales.values))
+            params = (segment.first, segment.rows, *ways) if segment else ()
             tokens: Expr = "T"
             if segment and not segment.ring and len(segments) > 1:
                 tokens = ("*", "T", _touches(segment))
             groups = step.heads + 2 * kv_heads
             self._launch(kernel, [*names, *cache_names], params, (groups, tokens, 1), step.label)
 
+    def _cache_scales(self, step: QkvHeads) -> CacheScales:
+        """What the step's keys and values are multiplied by, so that f16 holds them."""
+        if self._shared.activation == "f32" or step.k_norm is None:
+            return CacheScales()
+        keys = normed_bound(step.head_size, self._shared.stored.vector(step.k_norm))
+        values = normed_bound(step.head_size, None) if step.v_normed else self._value_bound(step)
+        return CacheScales(cache_scale(keys), cache_scale(values))
+
+    def _value_bound(self, step: QkvHeads) -> float:
+        """The largest value of a cache whose values go through no norm."""
+        product = self._products.get(step.qkv.name)
+        if product is None or product.x.name not in self._norms or step.cache is None:
+            raise CheckpointError(
+                f"{step.label}: values that go through no norm must come from a matrix after a norm, which tells how "
+                "large they can be: this model cannot be compiled for a browser tab by this version of gemtab."
+            )
+        stored, count = self._shared.stored, step.cache.kv_heads * step.head_size
+        before = product.row_start + (step.heads + step.cache.kv_heads) * step.head_size
+        rows = stored.rows(product.weight, before, before + count)
+        norm = self._norms[product.x.name]
+        return product_bound(rows, None if norm is None else stored.vector(norm)) * abs(product.factor)
+
     def _attend(self, step: Attend) -> None:
-        act, size, cache = self._shared.activation, step.cache.head_size, step.cache
-        segments = self._shared.segments(cache)
+        size, cache, cached = step.cache.head_size, step.cache, self._shared.activation
+        segments, scales = self._shared.segments(cache), self._shared.scales[cache.name]
         carried = len(segments) > 1
-        out = self._value(step.out, wide=step.wide)
-        bindings = [read("q", "Act4"), read("keys", "Act4"), read("values", "Act"), STEP]
+        out = self._value(step.out)
+        bindings = [read("q", "vec4<f32>"), read("keys", f"vec4<{cached}>"), read("values", cached), STEP]
         if step.visible is not None:
             bindings.append(read("visible", "u32"))
-        bindings.append(write("out", "f32" if step.wide else "Act"))
+        bindings.append(write("out", "f32"))
         carry = f"{step.out.name}.carry"
         if carried:
             bindings.append(write("carry", "f32"))
@@ -799,27 +842,27 @@ class Lowering:
         kernel = KernelSource(
             "attention/attention",
             (
-                ("act", act),
+                ("cache", cached),
                 ("size", size),
                 ("window", cache.window is not None),
                 ("visible", step.visible is not None),
                 ("ring", segments[0].ring),
                 ("carried", carried),
-                ("wide", step.wide),
                 ("wg", 64),
             ),
             tuple(bindings),
-            (("first_row", "u32"), ("rows", "u32")),
+            _cache_params("key_unit", "value_unit"),
             tuple(constants.items()),
             reduces=True,
         )
+        units = (float_bits(1 / scales.keys), float_bits(1 / scales.values))
         for segment in segments:
             # A segment that no token reaches yet has no workgroups, so the dispatch is left out.
             reached: Expr = ("min", 1, ("max", 0, ("-", ("+", "P", "T"), segment.first)))
             tokens: Expr = ("*", "T", reached) if carried else "T"
             names = [step.q.name, segment.keys, segment.values, "step"]
             names += [*([] if step.visible is None else ["visible"]), out, *([carry] if carried else [])]
-            self._launch(kernel, names, (segment.first, segment.rows), (step.heads, tokens, 1), step.label)
+            self._launch(kernel, names, (segment.first, segment.rows, *units), (step.heads, tokens, 1), step.label)
 
     # --- the end of a program ---------------------------------------------------------------------------
 
@@ -869,6 +912,11 @@ def _matmul_invocations(blocks: int) -> int:
 def _norm_invocations(width: int) -> int:
     """Invocations that norm a row."""
     return 32 if width <= 256 else 128 if width < 2048 else 256
+
+
+def _cache_params(*factors: str) -> tuple[tuple[str, str], ...]:
+    """The params of a kernel that binds a piece of a cache, with the bits of these factors."""
+    return tuple((name, "u32") for name in ("first_row", "rows", *factors))
 
 
 def _buckets(ids: str) -> tuple[str, str]:

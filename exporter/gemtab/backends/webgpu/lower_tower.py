@@ -1,13 +1,25 @@
 """Lowering of a tower: the steps that only towers have -> launches of kernels.
 
 A tower takes any number of patches or frames at once: its matrices are those of `fill`, and what it makes on the way
-is sized by T.
+is sized by T. Only within a gated MLP, whose rows are the longest, are there never more than MLP_ROWS: of a large
+picture it does one part after another.
 """
 
 from collections.abc import Sequence
 
 from gemtab.backends.reference import sinusoids
-from gemtab.backends.webgpu.lower import STEP, Lowering, Shared, plane_bindings, read, row_counts, times, write
+from gemtab.backends.webgpu.lower import (
+    STEP,
+    TILE_TOKENS,
+    Lowering,
+    Part,
+    Shared,
+    plane_bindings,
+    read,
+    row_counts,
+    times,
+    write,
+)
 from gemtab.backends.webgpu.render import Binding, KernelSource
 from gemtab.backends.webgpu.rope_tables import low_size
 from gemtab.backends.webgpu.steps import (
@@ -16,6 +28,7 @@ from gemtab.backends.webgpu.steps import (
     FullAttend,
     LayerNorm,
     LocalAttend,
+    Matmul,
     Pool,
     Sinusoids,
     Step,
@@ -34,19 +47,31 @@ _QUERIES = 2560
 would keep a slow GPU busy for longer than Windows allows."""
 
 
+MLP_ROWS = 2560
+"""Patches of which a gated MLP has its inner rows at a time."""
+
+
 class TowerLowering(Lowering):
     """Lowers the steps of a tower's only program. tokens: the most soft tokens."""
 
     def __init__(self, shared: Shared, tokens: int) -> None:
         super().__init__(shared, tokens, fill=True)
         self.fixed: set[str] = set()
+        self.partial: dict[str, int] = {}
+        """Of values that are made in parts, their bytes for each soft token where one part holds all."""
 
     def lower(self, steps: Sequence[Step], inputs: Sequence[Value] = ()) -> None:
         """Append the launches of `steps`; the caller will write `inputs`, f32 or i32."""
         for value in inputs:
-            self._value(value, wide=True)
-        for step in steps:
-            self._lower_step(step)
+            self._value(value)
+        at = 0
+        while at < len(steps):
+            mlp = _gated_mlp(steps[at : at + 3])
+            if mlp:
+                self._in_parts(mlp)
+            else:
+                self._lower_step(steps[at])
+            at += max(len(mlp), 1)
 
     def _lower_step(self, step: Step) -> None:
         match step:
@@ -71,10 +96,32 @@ class TowerLowering(Lowering):
             case _:
                 super()._lower_step(step)
 
-    def _value(self, value: Value, wide: bool) -> str:
+    def _value(self, value: Value) -> str:
         if not row_counts(value)[0]:
             self.fixed.add(value.name)
-        return super()._value(value, wide)
+        return super()._value(value)
+
+    # --- rows in parts ----------------------------------------------------------------------------------
+
+    def _in_parts(self, mlp: list[Matmul]) -> None:
+        """Lowers the matrices of a gated MLP, part after part where there may be more rows than one holds."""
+        up, gate, down = mlp
+        row_bytes = 4 * max(known(step.out.shape[-1]) for step in (up, gate))
+        most = self._shared.limits.maxStorageBufferBindingSize // row_bytes // TILE_TOKENS * TILE_TOKENS
+        rows = min(MLP_ROWS, most)
+        inside = frozenset((up.out.name, gate.out.name)) if rows else frozenset()
+        total = row_counts(up.out)[0] * self._tokens
+        for first in range(0, total, rows or total):
+            self._part = Part(first, rows or total, inside, inside | {down.out.name})
+            for step in mlp:
+                self._lower_step(step)
+        self._part = None
+
+    def _declare(self, name: str, like: Value, row_bytes: int) -> None:
+        super()._declare(name, like, row_bytes)
+        if self._part and like.name in self._part.inside:
+            self.partial[name] = row_counts(like)[0] * row_bytes
+            self.sizes[name] = min(self.sizes[name], self._part.rows * row_bytes)
 
     def _launch(
         self,
@@ -116,17 +163,17 @@ class TowerLowering(Lowering):
         weights = (self._weight(step.weight), self._weight(step.bias))
         kernel = KernelSource(
             "layer_norm/layer_norm",
-            (("act", self._shared.activation), ("wide", step.wide), ("wg", 64 if width <= 1024 else 256)),
+            (("wg", 64 if width <= 1024 else 256),),
             (
                 read("x", "vec4<f32>"),
                 read("weight", "vec4<f32>"),
                 read("bias", "vec4<f32>"),
-                write("out", "vec4<f32>" if step.wide else "Act4"),
+                write("out", "vec4<f32>"),
             ),
             constants=(("WIDTH", width), ("EPS", float(step.eps))),
             reduces=True,
         )
-        names = (step.x.name, *weights, self._value(step.out, wide=step.wide))
+        names = (step.x.name, *weights, self._value(step.out))
         self._launch(kernel, names, (), (1, _rows(step.out), 1), step.label)
 
     def _turn_heads(self, step: TurnHeads) -> None:
@@ -140,11 +187,10 @@ class TowerLowering(Lowering):
             bindings.append((read("positions", "vec2<u32>"), step.positions.name))
             bindings.append((read("angles", "vec2<f32>"), angles))
             constants["LOW"] = low_size(MOST_POSITIONS)
-        bindings.append((write("out", "Act"), self._value(step.out, wide=False)))
+        bindings.append((write("out", "f32"), self._value(step.out)))
         kernel = KernelSource(
             "turn_heads/turn_heads",
             (
-                ("act", self._shared.activation),
                 ("size", size),
                 ("weighted", step.norm is not None),
                 ("turned", step.positions is not None),
@@ -164,8 +210,8 @@ class TowerLowering(Lowering):
         queries = 64 // split
         kernel = KernelSource(
             "full_attention/full_attention",
-            (("act", self._shared.activation), ("size", size), ("split", split), ("tile", 16 if size <= 72 else 8)),
-            (read("q", "Act4"), read("k", "Act4"), read("v", "Act4"), STEP, write("out", "Act4")),
+            (("size", size), ("split", split), ("tile", 16 if size <= 72 else 8)),
+            (*(read(name, "vec4<f32>") for name in ("q", "k", "v")), STEP, write("out", "vec4<f32>")),
             (("first_tile", "u32"),),
             (
                 ("ROWS", per_token),
@@ -174,7 +220,7 @@ class TowerLowering(Lowering):
                 ("SCALE", float(step.scale)),
             ),
         )
-        names = (step.q.name, step.k.name, step.v.name, "step", self._value(step.out, wide=False))
+        names = (step.q.name, step.k.name, step.v.name, "step", self._value(step.out))
         tiles: Expr = ("ceildiv", _rows(step.out), queries)
         for first in range(0, -(-per_token * self._tokens // queries), _QUERIES // queries):
             # A picture that is not so large has no workgroups here, so the dispatch is left out.
@@ -199,7 +245,7 @@ class TowerLowering(Lowering):
             constants=(("WIDTH", width), ("SIDE", step.side), ("FACTOR", float(step.factor))),
         )
         weights = [self._weight(vector) for vector in vectors]
-        names = (step.x.name, step.positions.name, "step", *weights, self._value(step.out, wide=True))
+        names = (step.x.name, step.positions.name, "step", *weights, self._value(step.out))
         self._launch(kernel, names, (), (-(-width // 256), "T", 1), step.label)
 
     # --- sound ------------------------------------------------------------------------------------------
@@ -210,30 +256,24 @@ class TowerLowering(Lowering):
         kernel = KernelSource(
             "subsample/subsample",
             (
-                ("act", self._shared.activation),
-                ("x_type", self._type(step.x)),
                 ("inputs", inputs),
                 ("channels", channels),
                 ("wg", 32 if channels <= 32 else 64),
             ),
-            (read("x", self._type(step.x)), read("kernel", "f32"), read("norm", "f32"), STEP, write("out", "Act")),
+            (*(read(name, "f32") for name in ("x", "kernel", "norm")), STEP, write("out", "f32")),
             constants=(("BINS", bins), ("HALVINGS", step.halvings), ("EPS", float(step.eps))),
             reduces=True,
         )
         weights = (self._weight(step.kernel), self._weight(step.norm))
-        names = (step.x.name, *weights, "step", self._value(step.out, wide=False))
+        names = (step.x.name, *weights, "step", self._value(step.out))
         self._launch(kernel, names, (), (known(step.out.shape[1]), _rows(step.out), 1), step.label)
 
     def _depthwise(self, step: Depthwise) -> None:
         width = known(step.out.shape[-1])
         kernel = KernelSource(
             "depthwise/depthwise",
-            (
-                ("act", self._shared.activation),
-                ("x_type", self._type(step.x)),
-                ("wg", 64 if width <= 256 else 256),
-            ),
-            (read("x", self._type(step.x)), read("kernel", "f32"), read("norm", "f32"), write("out", "Act")),
+            (("wg", 64 if width <= 256 else 256),),
+            (*(read(name, "f32") for name in ("x", "kernel", "norm")), write("out", "f32")),
             constants=(
                 ("WIDTH", width),
                 ("TAPS", step.kernel.shape[-1]),
@@ -243,20 +283,19 @@ class TowerLowering(Lowering):
             reduces=True,
         )
         weights = (self._weight(step.kernel), self._weight(step.norm))
-        names = (step.x.name, *weights, self._value(step.out, wide=False))
+        names = (step.x.name, *weights, self._value(step.out))
         self._launch(kernel, names, (), (1, _rows(step.out), 1), step.label)
 
     def _sinusoids(self, step: Sinusoids) -> None:
         count, width = map(known, step.out.shape)
         self._shared.tables[step.out.name] = sinusoids(count=count, width=width).numpy()
-        self._wide.add(step.out.name)
 
     def _local_attend(self, step: LocalAttend) -> None:
         heads, size = map(known, step.out.shape[1:])
         kernel = KernelSource(
             "local_attention/local_attention",
-            (("act", self._shared.activation), ("size", size), ("window", step.window), ("wg", 32)),
-            (*(read(name, "f32") for name in ("q", "k", "v", "relative", "dim_scale")), write("out", "Act")),
+            (("size", size), ("window", step.window), ("wg", 32)),
+            (*(read(name, "f32") for name in ("q", "k", "v", "relative", "dim_scale")), write("out", "f32")),
             constants=(
                 ("HEADS", heads),
                 ("SCALE", float(step.scale)),
@@ -265,8 +304,18 @@ class TowerLowering(Lowering):
             ),
         )
         values = (step.q.name, step.k.name, step.v.name, step.relative.name)
-        names = (*values, self._weight(step.dim_scale), self._value(step.out, wide=False))
+        names = (*values, self._weight(step.dim_scale), self._value(step.out))
         self._launch(kernel, names, (), (heads, _rows(step.out), 1), step.label)
+
+
+def _gated_mlp(steps: Sequence[Step]) -> list[Matmul]:
+    """The matrices of a gated MLP where these three steps are one, else nothing."""
+    matrices = [step for step in steps if isinstance(step, Matmul)]
+    if len(matrices) != 3:
+        return []
+    up, gate, down = matrices
+    gated = gate.operand is not None and gate.operand.value == up.out and gate.x == up.x
+    return matrices if gated and down.x == gate.out else []
 
 
 def _invocations_a_query(size: int) -> int:

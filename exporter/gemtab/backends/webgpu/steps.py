@@ -58,7 +58,6 @@ class Matmul:
 
     glu: gelu(first half of the rows) * second half; sigmoid_glu: first half * sigmoid(second). gelu_mul: gelu(.) *
     operand. softcap: cap * tanh(. / cap). silu: . * sigmoid(.).
-    wide: the output is kept in f32, since it is a residual's addend, a head's input or the logits.
 
     ranges: scales of activations, of each source of the matrix, on both sides: see GraphBuilder.linear. x is multiplied
     by x_factor before it is rounded, the rounded product by `factor`.
@@ -77,7 +76,6 @@ class Matmul:
     epilogue: Epilogue = "none"
     cap: float = 0.0
     operand: Picked | None = None
-    wide: bool = True
     affine: tuple[float, float] | None = None
     x_bounds: Bounds | None = None
     bounds: Bounds | None = None
@@ -129,13 +127,12 @@ class Mix:
 @dataclass(frozen=True)
 class Glu:
     """Gates one half of x's last axis by the other, as the epilogue of that name: what a Matmul whose weight is in
-    pieces leaves undone. wide: kept in f32."""
+    pieces leaves undone."""
 
     x: Value
     out: Value
     label: str
     epilogue: Epilogue = "glu"
-    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,8 +140,8 @@ class AddNorm:
     """sum = (x + rms_norm(y) * norm * y_factor) * factor * scalar, and normed = rms_norm(sum) * next_norm.
 
     Without y, sum is x; without `norm`, y is added as it is; without `next_norm`, `normed` has no weight. Rows are the
-    last axis. y_bound, sum_bound: what a norm's input is kept within. wide: `normed` is a residual and kept in f32.
-    second = rms_norm(sum) * second_norm, always in f32, where there are two to be made of one sum.
+    last axis. y_bound, sum_bound: what a norm's input is kept within. second = rms_norm(sum) * second_norm, where there
+    are two to be made of one sum.
     """
 
     x: Value
@@ -160,7 +157,6 @@ class AddNorm:
     y_factor: float = 1.0
     y_bound: float = INFINITE
     sum_bound: float = INFINITE
-    wide: bool = False
     second_norm: Weight | None = None
     second: Value | None = None
 
@@ -201,8 +197,7 @@ class QkvHeads:
 
 @dataclass(frozen=True)
 class Attend:
-    """out[t] = attention of q[t] over the cache. visible: the last position that each token sees, its own if None.
-    wide: out is kept in f32."""
+    """out[t] = attention of q[t] over the cache. visible: the last position that each token sees, its own if None."""
 
     q: Value
     heads: int
@@ -211,7 +206,6 @@ class Attend:
     out: Value
     label: str
     visible: Value | None = None
-    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,14 +222,13 @@ class AddPositions:
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """out = (x - mean) / deviation * weight + bias. wide: kept in f32."""
+    """out = (x - mean) / deviation * weight + bias."""
 
     x: Value
     weight: Weight
     bias: Weight
     out: Value
     eps: float
-    wide: bool
     label: str
 
 

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
+import numpy as np
+import numpy.typing as npt
+
 from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import RowsBuffer, WeightBuffer
@@ -27,12 +30,14 @@ class StoredWeights:
     """Where each plane of each weight lies.
 
     values: reads a weight of a few elements, which kernels take as parameters rather than from a buffer.
+    read_rows: reads rows first … stop - 1 of a matrix, where more than its place counts.
     """
 
     format: WeightFormat
     locations: Mapping[tuple[str, str], Location]
     values: Callable[[Weight], list[float]]
     max_binding: int
+    read_rows: Callable[[Weight, int, int], npt.NDArray[np.float32]] | None = None
 
     def format_of(self, weight: Weight) -> StorageFormat:
         """The format that the weight is stored in: vectors stay in f32 whatever the export's."""
@@ -42,6 +47,16 @@ class StoredWeights:
         """The value of a weight of one element."""
         (value,) = self.values(weight)
         return value
+
+    def vector(self, weight: Weight) -> npt.NDArray[np.float32]:
+        """The values of a weight of a few elements."""
+        return np.array(self.values(weight), np.float32)
+
+    def rows(self, weight: Weight, first: int, stop: int) -> npt.NDArray[np.float32]:
+        """Rows first … stop - 1 of a matrix; all 0 where weights lie nowhere, as in a plan that is only counted."""
+        if self.read_rows is None:
+            return np.zeros((stop - first, *weight.shape[1:]), np.float32)
+        return self.read_rows(weight, first, stop)
 
     def whole(self, weight: Weight) -> tuple[str, WeightBuffer]:
         """A vector's one buffer. Raises DeviceError where it does not fit a binding: only matrices are split."""

@@ -10,7 +10,6 @@ import wgpu
 from gemtab.backends.webgpu.compile_tower import PROGRAM, ROWS, tower_plan_file
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.executor import PlanRunner
-from gemtab.backends.webgpu.lower import Activation
 from gemtab.bundle.folder import load_plan
 from gemtab.bundle.manifest import Tower
 from gemtab.bundle.plan import Plan, ScratchBuffer, evaluate
@@ -23,18 +22,12 @@ _DISPATCHES_A_SUBMIT = 8
 class TowerExecutor:
     """One of a bundle's towers, loaded.
 
-    activation: `f32` or `f16`; by default the first plan that the device can run. device: give the text executor's, so
-    that rows need not leave the GPU.
+    device: give the text executor's, so that rows need not leave the GPU.
     """
 
-    def __init__(
-        self, folder: Path, tower: Tower, activation: Activation | None = None, device: Device | None = None
-    ) -> None:
-        names: list[Activation] = [activation] if activation else ["f16", "f32"]
-        plans = [load_plan(folder / tower_plan_file(tower, name)) for name in names]
-        device = device or open_device(plans[-1].limits)
-        runs = [plan for plan in plans if set(plan.features) <= device.features]
-        self._runner = TowerRunner(folder, (runs or plans)[0], device=device)
+    def __init__(self, folder: Path, tower: Tower, device: Device | None = None) -> None:
+        plan = load_plan(folder / tower_plan_file(tower))
+        self._runner = TowerRunner(folder, plan, device=device or open_device(plan.limits))
 
     @property
     def runner(self) -> "TowerRunner":

@@ -1,13 +1,14 @@
 """What a chat needs beside the weights, rebuilt from a GGUF file's metadata."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gemtab.checkpoint.gguf.config import gguf_config
 from gemtab.checkpoint.gguf.file import GgufFile
-from gemtab.checkpoint.gguf.tokenizer import build_tokenizer
+from gemtab.checkpoint.gguf.names import TOWERS
+from gemtab.checkpoint.gguf.tokenizer import build_tokenizer, retyped
 from gemtab.errors import CheckpointError
 
 ENDINGS = ("<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>")
@@ -44,6 +45,35 @@ class GgufChatFiles:
         if name not in self._makers:
             raise CheckpointError(f"{self.where}: a GGUF file has nothing to make {name} of.")
         return self._makers[name]()
+
+    def find(self, name: str) -> str | None:
+        """See Files."""
+        return self._makers[name]() if name in self._makers else None
+
+    def notes(self) -> tuple[str, ...]:
+        """What is taken otherwise than the file says, and what is left out."""
+        return tuple(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        if tokens := retyped(self._file):
+            yield (
+                f"The file calls {', '.join(tokens)} ordinary text; they are control tokens and are matched whole, as "
+                "llama.cpp does."
+            )
+        beside = [path.name for path in sorted(self.where.parent.glob("*mmproj*.gguf")) if path.name != self.where.name]
+        towers = any(name.startswith(TOWERS) for name in self._file.tensors)
+        if beside or towers:
+            place = f"in {beside[0]}, beside the file" if beside else "in the file, but not read"
+            yield (
+                f"The bundle takes text alone: what sees images and hears audio is {place}. Export the folder that "
+                "transformers saves to have them."
+            )
+
+    def additional_templates(self) -> dict[str, str]:
+        """llama.cpp's key names other templates beside the default one."""
+        names = self._file.strings("tokenizer.chat_templates")
+        found = {name: self._file.text(f"tokenizer.chat_template.{name}") for name in names}
+        return {name: text for name, text in found.items() if text is not None}
 
     def licence(self) -> str | None:
         """The licence that the file names."""

@@ -9,22 +9,37 @@ from typing import Any
 import numpy as np
 
 from gemtab.checkpoint.gguf.file import GgufFile
-from gemtab.checkpoint.gguf.metadata import Gemma3Hyperparameters, Gemma4Hyperparameters, Hyperparameters
+from gemtab.checkpoint.gguf.harmless import GEMMA3_27B_LAYERS, readable
+from gemtab.checkpoint.gguf.metadata import Gemma3Hyperparameters, Gemma4Hyperparameters, Hyperparameters, keys
 from gemtab.checkpoint.gguf.names import HEAD, ROPE_FREQUENCIES
 from gemtab.checkpoint.schema import LayerType, parse
 from gemtab.errors import CheckpointError
-
-GEMMA3_27B_LAYERS = 62
-"""Of all Gemma 3 models, only this one's scores are scaled by hidden / heads and not by the head size."""
 
 
 def gguf_config(file: GgufFile) -> dict[str, Any]:
     """The config of a bare text model. Raises CheckpointError for what is missing, not known, or cannot be said."""
     prefix = f"{file.architecture}."
-    given = file.under(prefix)
     if file.architecture == "gemma3":
-        return _gemma3(file, parse(Gemma3Hyperparameters, given, str(file.path), prefix))
-    return _gemma4(file, parse(Gemma4Hyperparameters, given, str(file.path), prefix))
+        three = parse(Gemma3Hyperparameters, _given(file, prefix, Gemma3Hyperparameters), str(file.path), prefix)
+        _check_rotated(file, "", three.rotated, three.key_length)
+        return _gemma3(file, three)
+    four = parse(Gemma4Hyperparameters, _given(file, prefix, Gemma4Hyperparameters), str(file.path), prefix)
+    _check_rotated(file, "", four.rotated, four.key_length)
+    _check_rotated(file, "_swa", four.local_rotated, four.local_key_length or four.key_length)
+    return _gemma4(file, four)
+
+
+def _given(file: GgufFile, prefix: str, schema: type[Hyperparameters]) -> dict[str, object]:
+    return readable(file.under(prefix), file.architecture, keys(schema))
+
+
+def _check_rotated(file: GgufFile, ending: str, rotated: int | None, width: int) -> None:
+    """Raises CheckpointError where only a part of a head is rotated."""
+    if rotated not in (None, width):
+        raise CheckpointError(
+            f"{file.path}: {file.architecture}.rope.dimension_count{ending} is {rotated}; expected the size of a head, "
+            f"{width}."
+        )
 
 
 def _common(file: GgufFile, given: Hyperparameters) -> dict[str, Any]:

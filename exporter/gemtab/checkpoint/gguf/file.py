@@ -9,6 +9,7 @@ import numpy as np
 from gguf import GGUFReader, GGUFValueType, ReaderTensor
 
 from gemtab.checkpoint.gguf.metadata import General, Vocabulary
+from gemtab.checkpoint.missing import check_no_pointer, is_pointer, not_a_gguf
 from gemtab.checkpoint.schema import parse
 from gemtab.errors import CheckpointError
 
@@ -42,6 +43,11 @@ class GgufFile:
         """The metadata at `key` as text; None where there is none."""
         return str(self._value(key)) if key in self._fields else None
 
+    def strings(self, key: str) -> list[str]:
+        """The array of strings at `key`; empty where there is none."""
+        found = self._value(key) if key in self._fields else []
+        return [str(one) for one in found] if isinstance(found, list) else []
+
     def under(self, prefix: str) -> dict[str, object]:
         """All metadata whose keys begin with `prefix`, by what follows it."""
         return {key.removeprefix(prefix): self._value(key) for key in self._fields if key.startswith(prefix)}
@@ -65,6 +71,8 @@ class GgufFile:
 
     def _architecture(self) -> str:
         found = self.text("general.architecture")
+        if reason := _not_a_model(found, self.text("general.type")):
+            raise CheckpointError(f"{self.path} {reason}")
         if found not in ARCHITECTURES:
             raise CheckpointError(
                 f"{self.path}: general.architecture is {found!r}; gemtab reads {' and '.join(ARCHITECTURES)} (text) "
@@ -83,6 +91,22 @@ class GgufFile:
                     f"{self.path}: tensor {tensor.name} is {tensor.tensor_type.name}; expected one of "
                     f"{', '.join(sorted(TENSOR_TYPES))}. Use a file of another quantisation."
                 )
+
+
+def _not_a_model(architecture: str | None, kind: str | None) -> str | None:
+    """What a file is that holds no text model, and what to do; None where it holds one."""
+    if architecture == "clip" or kind == "mmproj":
+        return (
+            "is the projector of a model (mmproj): it holds what sees images and hears audio, and no text model. Give "
+            "the text model's GGUF file; images and audio come in where the model is exported from the folder that "
+            "transformers saves."
+        )
+    if kind == "adapter":
+        return (
+            "is a LoRA adapter in GGUF, and no model. Export the model that it was trained on, with the adapter's "
+            "folder as peft saves it by --adapter."
+        )
+    return "is an importance matrix, and no model. Give the model's own file." if kind == "imatrix" else None
 
 
 class _Reader(GGUFReader):
@@ -123,6 +147,10 @@ def _open(path: Path) -> GGUFReader:
     try:
         reader = _Reader(path)
     except (OSError, ValueError, IndexError, KeyError, OverflowError) as error:
+        if is_pointer(path):
+            check_no_pointer(path, path.read_text(encoding="utf-8"))
+        if advice := not_a_gguf(path):
+            raise CheckpointError(f"{path} is no GGUF file. {advice}") from None
         raise CheckpointError(
             f"{path} cannot be read as GGUF ({path.stat().st_size} bytes; {error}). It is damaged, cut short, or newer "
             "than the installed gguf package: download it again, or update gguf."

@@ -1,11 +1,11 @@
 """The metadata of a GGUF file that are read, by llama.cpp's keys. What could change the model and is not known here is
-refused by name; what describes the file is passed over."""
+refused by name; what describes the file is passed over, and so is what `harmless.py` knows."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gemtab.checkpoint.schema import Count, PositiveFloat
+from gemtab.checkpoint.schema import Count, Layers, PositiveFloat
 
 Id = Annotated[int, Field(ge=0)]
 
@@ -17,7 +17,7 @@ class Hyperparameters(BaseModel):
 
     context_length: Count
     embedding_length: Count
-    block_count: Count
+    block_count: Layers
     feed_forward_length: Count | list[Count]
     heads: Count = Field(alias="attention.head_count")
     kv_heads: Count | list[Count] = Field(alias="attention.head_count_kv")
@@ -54,6 +54,11 @@ class Gemma4Hyperparameters(Hyperparameters):
     expert_count: Count | None = None
     expert_used_count: Count | None = None
     expert_feed_forward_length: Count | None = None
+
+
+def keys(schema: type[Hyperparameters]) -> frozenset[str]:
+    """The keys that a schema reads."""
+    return frozenset(field.alias or name for name, field in schema.model_fields.items())
 
 
 class Vocabulary(BaseModel):

@@ -47,6 +47,10 @@ ROPE_FREQUENCIES = "rope_freqs.weight"
 """Factors of the full layers' rotary frequencies: no weight, but a part of the config."""
 
 
+TOWERS = ("v.", "a.", "mm.")
+"""Beginnings of the names of towers' tensors, which some converters put beside the text model's."""
+
+
 def checkpoint_name(name: str) -> str | None:
     """transformers' name of the tensor that the file calls `name`; None for one that is not known."""
     if name == HEAD:

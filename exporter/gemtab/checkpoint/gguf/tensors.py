@@ -8,7 +8,7 @@ import torch
 from gguf import GGMLQuantizationType, ReaderTensor, dequantize
 
 from gemtab.checkpoint.gguf.file import GgufFile
-from gemtab.checkpoint.gguf.names import ROPE_FREQUENCIES, checkpoint_name
+from gemtab.checkpoint.gguf.names import ROPE_FREQUENCIES, TOWERS, checkpoint_name
 from gemtab.errors import CheckpointError
 from gemtab.quantize import BLOCK, Planes, StorageFormat
 
@@ -28,7 +28,7 @@ class GgufTensors:
             name = checkpoint_name(tensor.name)
             if name is not None:
                 self._tensors[name] = tensor
-            elif tensor.name != ROPE_FREQUENCIES:
+            elif tensor.name != ROPE_FREQUENCIES and not tensor.name.startswith(TOWERS):
                 raise CheckpointError(
                     f"{file.path}: tensor {tensor.name} is not known and could change what the model computes. gemtab "
                     "reads the text models of Gemma 3 and 4."

@@ -4,6 +4,7 @@ Gemma 3's files have no merges. Their order is that of the vocabulary, and not t
 all ways to cut it into two tokens, the longest left part first.
 """
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -24,14 +25,26 @@ SPACE = "▁"
 class TokenType(IntEnum):
     """tokenizer.ggml.token_type, as far as it matters here."""
 
+    NORMAL = 1
     CONTROL = 3
     USER_DEFINED = 4
+    UNUSED = 5
 
 
-STRUCTURE = frozenset(
-    {"<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>'}
-)
-"""Gemma 4's marks that llama.cpp's converter calls user-defined, to show them; in tokenizer.json they are special."""
+# fmt: off
+MARKS = frozenset({
+    "<bos>", "<eos>", "<pad>", "<unk>", "<mask>",
+    "<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<end_of_image>", "<image_soft_token>",
+    "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>",
+    "<|tool>", "<tool|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>',
+    "<|image>", "<|image|>", "<image|>", "<|audio>", "<|audio|>", "<audio|>", "<|video|>",
+})
+# fmt: on
+"""The control tokens of Gemma 3 and 4. Converters give some of them other types: user-defined, to show them, or normal,
+by mistake. They are special all the same, as in tokenizer.json and as llama.cpp has it."""
+
+_LOOKS_LIKE_CONTROL = re.compile(r"<\|[^<>\s]+>|<[^<>\s]+\|>|</?[a-z]+(_[a-z]+)+>|\[/?[A-Z_]+\]")
+"""Tokens of other templates. `<code>` and its like are ordinary."""
 
 
 def build_tokenizer(file: GgufFile) -> Tokenizer:
@@ -51,7 +64,7 @@ def build_tokenizer(file: GgufFile) -> Tokenizer:
     tokenizer.normalizer = normalizers.Replace(" ", SPACE)
     tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
-    _add_marks(tokenizer, found)
+    _add_marks(tokenizer, file)
     if file.architecture == "gemma3" and found.add_bos_token:  # Gemma 4's template writes it
         _begin(tokenizer, found.token(found.bos))
     return tokenizer
@@ -71,14 +84,37 @@ def _merges(tokens: Sequence[str], ids: dict[str, int]) -> list[tuple[str, str]]
     ]
 
 
-def _add_marks(tokenizer: Tokenizer, found: Vocabulary) -> None:
+def _add_marks(tokenizer: Tokenizer, file: GgufFile) -> None:
     """Tokens that are matched whole; those that mark structure are special."""
+    control = control_tokens(file)
+    found = file.vocabulary
     typed = zip(found.tokens, found.token_type, strict=True)
     known = [(token, kind) for token, kind in typed if tokenizer.token_to_id(token) is not None]
-    special = [token for token, kind in known if kind == TokenType.CONTROL or token in STRUCTURE]
-    plain = [token for token, kind in known if kind == TokenType.USER_DEFINED and token not in STRUCTURE]
+    special = [token for token, _ in known if token in control]
+    plain = [token for token, kind in known if kind == TokenType.USER_DEFINED and token not in control]
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in special])
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in plain])
+
+
+def control_tokens(file: GgufFile) -> dict[str, int]:
+    """The tokens that mark structure, with the types that the file gives them: those of type control, Gemma's own,
+    those that have a role, and those that look like one and that the template writes."""
+    found = file.vocabulary
+    template = file.text("tokenizer.chat_template") or ""
+    named = {found.token(index) for index in (found.bos, found.eos, found.eot, found.eom)}
+    return {
+        token: kind
+        for token, kind in zip(found.tokens, found.token_type, strict=True)
+        if kind == TokenType.CONTROL
+        or token in MARKS
+        or token in named
+        or (_LOOKS_LIKE_CONTROL.fullmatch(token) and token in template)
+    }
+
+
+def retyped(file: GgufFile) -> list[str]:
+    """The control tokens that the file calls ordinary text, which it would cut into pieces."""
+    return [token for token, kind in control_tokens(file).items() if kind in (TokenType.NORMAL, TokenType.UNUSED)]
 
 
 def _begin(tokenizer: Tokenizer, bos: str | None) -> None:

@@ -3,22 +3,16 @@
 import type { AudioSample, Input, InputAudioTrack } from "mediabunny";
 import { GemtabError, MediaError, throwIfAborted } from "../../engine/errors.ts";
 import { blobName } from "../image/decode.ts";
-import { type Mp3Table, readMp3Table } from "./mp3.ts";
-import { isWhole } from "./whole.ts";
+import { isWholeClip } from "../video/whole.ts";
+import { type SoundPart, soundParts } from "./file.ts";
+import { join } from "./join.ts";
+import { withoutFilling } from "./mp3.ts";
+import { trim } from "./trim.ts";
 
 /** Rates in Hz of sounds that are read, and the most samples. gemtab/media/audio.py says the same. */
 export const LOWEST_RATE = 8_000;
 export const HIGHEST_RATE = 192_000;
 export const MOST_SAMPLES = 1 << 27;
-
-/** A file may be so many seconds shorter than it declares: encoders round, and pad. gemtab/media/audio.py says the same. */
-const ENOUGH = 0.1;
-
-/** Containers, by mediabunny's names, whose last packet has no known end. */
-const UNENDED = ["WebM", "Matroska"];
-
-/** Containers whose length is only guessed, from their size. */
-const GUESSED = ["MP3", "ADTS"];
 
 /** Mono, full scale ±1, and samples a second. */
 export interface Sound {
@@ -33,19 +27,24 @@ export interface Sound {
 export async function decodeAudio(blob: Blob, { signal }: { signal?: AbortSignal } = {}): Promise<Sound> {
   const name = blobName(blob, "The sound");
   if (blob.size === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
-  const table = await readMp3Table(blob);
-  if (!(await isWhole(blob, table))) {
-    throw new MediaError(`${name} is incomplete: its end is missing. Try to save or download it again.`);
+  const sounds: Sound[] = [];
+  let total = 0;
+  for (const part of await soundParts(blob, name)) {
+    const sound = await decodePart(part, name, MOST_SAMPLES - total, signal);
+    sounds.push(sound);
+    total += sound.samples.length;
   }
-  const input = await open(blob);
-  try {
-    return await decode(input, name, table, signal);
-  } catch (error) {
-    if (error instanceof GemtabError) throw error;
-    throw unreadable(name, error instanceof Error ? error.message.replace(/\.$/, "") : String(error));
-  } finally {
-    input.dispose();
-  }
+  const rate = onlyRate([...new Set(sounds.map((each) => each.rate))], name);
+  const [first] = sounds;
+  return first && sounds.length === 1
+    ? first
+    : {
+        samples: join(
+          sounds.map((each) => each.samples),
+          total,
+        ),
+        rate,
+      };
 }
 
 /** The mean of channels of equal length, as of a microphone. */
@@ -55,48 +54,54 @@ export function mixToMono(channels: readonly Float32Array[]): Float32Array {
   return first.map((value, i) => others.reduce((sum, channel) => sum + (channel[i] ?? 0), value) / channels.length);
 }
 
-async function open(blob: Blob): Promise<Input> {
+async function decodePart(
+  part: SoundPart,
+  name: string,
+  most: number,
+  signal: AbortSignal | undefined,
+): Promise<Sound> {
+  const input = await open(part);
+  try {
+    return await decode(input, part, name, most, signal);
+  } catch (error) {
+    if (error instanceof GemtabError) throw error;
+    if (!(await isWholeClip(part.blob))) throw incomplete(name);
+    throw unreadable(name, error instanceof Error ? error.message.replace(/\.$/, "") : String(error));
+  } finally {
+    input.dispose();
+  }
+}
+
+async function open({ blob, kind }: SoundPart): Promise<Input> {
   const { ADTS, BlobSource, FLAC, Input, MATROSKA, MP3, MP4, OGG, QTFF, WAVE, WEBM } = await import("mediabunny");
-  return new Input({
-    source: new BlobSource(blob),
-    formats: [WAVE, MP3, OGG, FLAC, MP4, QTFF, WEBM, MATROSKA, ADTS],
-  });
+  const formats = {
+    WAVE: [WAVE],
+    MP3: [MP3],
+    ADTS: [ADTS],
+    FLAC: [FLAC],
+    OGG: [OGG],
+    MATROSKA: [WEBM, MATROSKA],
+    OTHER: [MP4, QTFF],
+  };
+  return new Input({ source: new BlobSource(blob), formats: formats[kind] });
 }
 
 async function decode(
   input: Input,
+  { blob, table, samples: known, delay = 0, filling = 0 }: SoundPart,
   name: string,
-  table: Mp3Table | undefined,
+  most: number,
   signal: AbortSignal | undefined,
 ): Promise<Sound> {
   const tracks = await input.getTracks();
   const track = tracks.find((each) => each.isAudioTrack());
-  if (tracks.length === 0) throw unreadable(name, "nothing is in it");
+  if (tracks.length === 0) throw new Error("nothing is in it");
   if (!track) throw new MediaError(`${name} has no sound track.`);
   await checkCodec(track, name);
-  const { samples: decoded, rate } = await decodeTrack(track, name, signal);
-  const format = (await input.getFormat()).name;
-  const samples = table
-    ? decoded.subarray(table.delay).subarray(0, table.samples)
-    : await trim(decoded, track, rate, !UNENDED.includes(format));
-  if (tracks.length === 1 && !GUESSED.includes(format)) {
-    checkLength(await track.getDurationFromMetadata(), samples.length / rate, name);
-  }
-  return { samples, rate };
-}
-
-/** `samples` without what a codec has put before time 0 and, if that is known, after the last packet's end. */
-async function trim(
-  samples: Float32Array,
-  track: InputAudioTrack,
-  rate: number,
-  ended: boolean,
-): Promise<Float32Array> {
-  const first = await track.getFirstTimestamp();
-  // An Opus decoder leaves out by itself what is before time 0.
-  const before = (await track.getCodec()) === "opus" ? 0 : Math.max(0, Math.round(-first * rate));
-  const seconds = ended ? (await track.computeDuration()) - Math.max(0, first) : Number.POSITIVE_INFINITY;
-  return samples.subarray(before, before + Math.round(seconds * rate));
+  const { samples, rate } = await decodeTrack(track, name, most, signal);
+  if (table) return { samples: withoutFilling(samples, table), rate };
+  if (known !== undefined) return { samples: samples.subarray(0, known), rate };
+  return { samples: await trim(samples, { blob, input, track, rate, delay, filling }), rate };
 }
 
 async function checkCodec(track: InputAudioTrack, name: string): Promise<void> {
@@ -107,7 +112,12 @@ async function checkCodec(track: InputAudioTrack, name: string): Promise<void> {
   );
 }
 
-async function decodeTrack(track: InputAudioTrack, name: string, signal: AbortSignal | undefined): Promise<Sound> {
+async function decodeTrack(
+  track: InputAudioTrack,
+  name: string,
+  most: number,
+  signal: AbortSignal | undefined,
+): Promise<Sound> {
   const { AudioSampleSink } = await import("mediabunny");
   const parts: Float32Array[] = [];
   const rates = new Set<number>();
@@ -118,7 +128,7 @@ async function decodeTrack(track: InputAudioTrack, name: string, signal: AbortSi
     total += sample.numberOfFrames;
     sample.close();
     throwIfAborted(signal);
-    if (total > MOST_SAMPLES) throw tooLong(name, sample.sampleRate);
+    if (total > most) throw tooLong(name, sample.sampleRate);
   }
   return { samples: join(parts, total), rate: onlyRate([...rates], name) };
 }
@@ -144,26 +154,12 @@ function readMono(sample: AudioSample): Float32Array {
   return mixToMono(channels);
 }
 
-function join(parts: readonly Float32Array[], length: number): Float32Array {
-  const whole = new Float32Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
 function tooLong(name: string, rate: number): MediaError {
   return new MediaError(`${name} is longer than ${Math.round(MOST_SAMPLES / rate / 60)} minutes. Cut it first.`);
 }
 
-function checkLength(declared: number | null, seconds: number, name: string): void {
-  if (declared === null || seconds >= declared - ENOUGH) return;
-  throw new MediaError(
-    `${name} is incomplete: it declares ${declared.toFixed(1)} seconds of sound, but has ${seconds.toFixed(1)}. Try ` +
-      "to save or download it again.",
-  );
+function incomplete(name: string): MediaError {
+  return new MediaError(`${name} is incomplete: its end is missing. Try to save or download it again.`);
 }
 
 function unreadable(name: string, reason: string): MediaError {

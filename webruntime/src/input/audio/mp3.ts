@@ -1,17 +1,16 @@
 /** The table of contents that stands in the first frame of most MP3 files. */
 
-/** What an MP3 file says about itself. */
+import { read, text } from "./bytes.ts";
+import { join } from "./join.ts";
+import { TABLE_OFFSETS } from "./mpeg.ts";
+
+/** What an MP3 file says about its samples. */
 export interface Mp3Table {
-  /** Bytes of the file up to the end of its sound; undefined where that is not said. */
-  bytes: number | undefined;
   /** Samples that the encoder and the decoder have put before the sound. */
   delay: number;
-  /** Samples of the sound; undefined where that is not said. */
-  samples: number | undefined;
+  /** Where what fills up the last frame begins and ends, counted with the delay; undefined where that is not said. */
+  filling: { start: number; end: number } | undefined;
 }
-
-/** Where the table stands in the frame, by version bits (3: MPEG-1) and whether it is mono. */
-const OFFSETS: Record<string, number> = { "3": 36, "3 mono": 21, "2": 21, "2 mono": 13, "0": 21, "0 mono": 13 };
 
 /** Bytes from the table's name to the delay and the padding, 12 bits each, and how far the encoder's name is. */
 const DELAY_AT = 141;
@@ -26,43 +25,34 @@ const DECODER_DELAY = 529;
 const HAS_FRAMES = 1;
 const HAS_BYTES = 2;
 
-/** The table of the MP3 in `blob`, undefined where it has none or is of another kind. */
+/** The table of an MP3 that is all frames; undefined where it has none that counts samples. */
 export async function readMp3Table(blob: Blob): Promise<Mp3Table | undefined> {
-  const start = await endOfTags(blob);
-  const view = await read(blob, start, 256);
-  if (view.byteLength < 160 || (view.getUint16(0) & 0xffe0) !== 0xffe0) return undefined;
+  const view = await read(blob, 0, 256);
+  if (view.byteLength < 160) return undefined;
   const version = (view.getUint8(1) >> 3) & 3;
-  const at = OFFSETS[`${version}${view.getUint8(3) >> 6 === 3 ? " mono" : ""}`];
+  const at = TABLE_OFFSETS[`${version}${view.getUint8(3) >> 6 === 3 ? " mono" : ""}`];
   if (at === undefined || !["Xing", "Info"].includes(text(view, at))) return undefined;
+  if (view.byteLength < at + DELAY_AT + 4 || !ENCODERS.includes(text(view, at + ENCODER_AT))) return undefined;
+  const pads = view.getUint32(at + DELAY_AT) >>> 8;
+  const end = view.getUint32(at + 8) * (version === 3 ? 1152 : 576);
   const flags = view.getUint32(at + 4);
-  const known = (flags & (HAS_FRAMES | HAS_BYTES)) === (HAS_FRAMES | HAS_BYTES);
-  const counted = view.byteLength > at + DELAY_AT + 4 && ENCODERS.includes(text(view, at + ENCODER_AT));
-  const pads = counted ? view.getUint32(at + DELAY_AT) >>> 8 : 0;
-  const length = view.getUint32(at + 8) * (version === 3 ? 1152 : 576) - (pads >> 12) - (pads & 0xfff);
+  const counted = flags & HAS_FRAMES && !(flags & HAS_BYTES && isLonger(blob.size, view.getUint32(at + 12)));
   return {
-    bytes: known ? start + view.getUint32(at + 12) : undefined,
-    delay: counted ? (pads >> 12) + DECODER_DELAY : 0,
-    samples: counted && flags & HAS_FRAMES ? length : undefined,
+    delay: (pads >> 12) + DECODER_DELAY,
+    filling: counted ? { start: end - (pads & 0xfff) + DECODER_DELAY, end } : undefined,
   };
 }
 
-/** Where the ID3 tags at the beginning of a file end. */
-async function endOfTags(blob: Blob): Promise<number> {
-  let start = 0;
-  for (;;) {
-    const view = await read(blob, start, 10);
-    if (view.byteLength < 10 || text(view, 0).slice(0, 3) !== "ID3") return start;
-    start += 10 + [6, 7, 8, 9].reduce((size, at) => (size << 7) | (view.getUint8(at) & 0x7f), 0);
-  }
+/** Whether more follows than the table counts, as where files were put one behind the other: ffmpeg's rule. */
+function isLonger(size: number, declared: number): boolean {
+  return declared > 0 && size - declared > declared >> 4;
 }
 
-/** `length` bytes of `blob` from `start` on, fewer where it ends. */
-export async function read(blob: Blob, start: number, length: number): Promise<DataView> {
-  return new DataView(await blob.slice(start, start + length).arrayBuffer());
-}
-
-/** Four bytes as text. */
-export function text(view: DataView, at: number): string {
-  if (view.byteLength < at + 4) return "";
-  return String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
+/** `samples` without what the table says is none of the sound. The file may have fewer than it counts, or more. */
+export function withoutFilling(samples: Float32Array, { delay, filling }: Mp3Table): Float32Array {
+  if (!filling || filling.start >= Math.min(filling.end, samples.length)) return samples.subarray(delay);
+  const sound = samples.subarray(delay, filling.start);
+  if (filling.end >= samples.length) return sound;
+  const more = samples.subarray(filling.end);
+  return join([sound, more], sound.length + more.length);
 }

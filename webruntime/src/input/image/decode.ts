@@ -2,21 +2,31 @@
 
 import { MediaError } from "../../engine/errors.ts";
 import { decodeDeepPng, isDeepPng } from "./deep-png.ts";
+import { decodeGif } from "./gif.ts";
 import { FORMAT_NAMES, readHeader } from "./header.ts";
-import { hideWebpOrientation, turn } from "./orientation.ts";
+import { highColourBits, widenHighColour } from "./high-colour.ts";
+import { withoutMetadata } from "./metadata.ts";
+import { turn } from "./orientation.ts";
 import { readPixels } from "./pixels.ts";
+import { transparentColour, whiten } from "./png.ts";
 import type { RgbImage } from "./resample.ts";
 import { MAX_PIXELS } from "./rules.ts";
+import { unreadFormat } from "./unread.ts";
 
 /**
- * The picture in a file, its EXIF orientation applied; transparency is dropped and colour profiles are ignored. Throws
- * MediaError for what cannot be read, and for more than MAX_PIXELS before they are decoded.
+ * The picture in a file, upright, as transformers reads it: a single transparent colour is put on white, other
+ * transparency is dropped, and colour profiles are ignored. Mirrors gemtab/media/images.py, to the bit but for JPEGs of
+ * CMYK, whose colours are at most 1/255 lower here. Throws MediaError for what cannot be read, and for more than
+ * MAX_PIXELS before they are decoded.
  */
 export async function decodeImage(blob: Blob): Promise<RgbImage> {
   const name = blobName(blob, "The picture");
   const bytes = new Uint8Array(await blob.arrayBuffer());
   if (bytes.length === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
   const header = readHeader(bytes);
+  const unread = header ? undefined : unreadFormat(bytes);
+  if (unread)
+    throw new MediaError(`${name} is a file of ${unread}, and only ${FORMAT_NAMES} are read. Save it as PNG.`);
   if (!header) {
     throw new MediaError(
       `${name} cannot be read as a picture: whatever its name says, it holds none of ${FORMAT_NAMES}, or only a ` +
@@ -25,12 +35,12 @@ export async function decodeImage(blob: Blob): Promise<RgbImage> {
   }
   checkSize(header.width, header.height, name);
   try {
-    return await (isDeepPng(bytes) ? decodeDeepPng(bytes) : decode(bytes, header.type));
+    return await decode(bytes, header.type);
   } catch {
     const kind = header.type.slice("image/".length).toUpperCase();
     throw new MediaError(
-      `${name} is a ${kind} file that is damaged or incomplete, or this browser does not read ${kind}. Save or ` +
-        "download it again, or as another kind.",
+      `${name} is a ${kind} file that is damaged or incomplete, or of a kind of ${kind} that this browser ` +
+        "does not read. Save or download it again, or as PNG.",
     );
   }
 }
@@ -50,13 +60,20 @@ export function blobName(blob: Blob, otherwise: string): string {
 }
 
 async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<RgbImage> {
-  const orientation = type === "image/webp" ? hideWebpOrientation(bytes) : 1;
-  const bitmap = await createImageBitmap(new Blob([bytes], { type }), {
-    premultiplyAlpha: "none",
-    colorSpaceConversion: "none",
-  });
+  if (type === "image/gif") return decodeGif(bytes);
+  const { content, orientation } = await withoutMetadata(bytes, type);
+  const image = isDeepPng(bytes) ? await decodeDeepPng(bytes) : await decodeByBrowser(new Blob(content, { type }));
+  const transparent = type === "image/png" ? transparentColour(bytes) : undefined;
+  if (transparent) whiten(image, transparent);
+  const bits = type === "image/bmp" ? highColourBits(bytes) : undefined;
+  if (bits) widenHighColour(image, bits);
+  return turn(image, orientation);
+}
+
+async function decodeByBrowser(blob: Blob): Promise<RgbImage> {
+  const bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
   try {
-    return turn(readPixels(bitmap), orientation);
+    return readPixels(bitmap);
   } finally {
     bitmap.close();
   }

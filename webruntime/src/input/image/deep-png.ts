@@ -1,7 +1,7 @@
-/** PNGs with 16 bits a channel, of which browsers drop half. */
+/** PNGs with 16 bits a channel, which browsers round each in their own way. */
 
-import { has } from "./header.ts";
-import { tiffOrientation, turn } from "./orientation.ts";
+import { has } from "./bytes.ts";
+import { deepGreyKey, pngChunks } from "./png.ts";
 import type { RgbImage } from "./resample.ts";
 
 /** Channels by colour type: grey, RGB, grey and alpha, RGBA. (Palettes have at most 8 bits.) */
@@ -30,7 +30,7 @@ export function isDeepPng(bytes: Uint8Array): boolean {
   return has(bytes, 12, "IHDR") && bytes[24] === 16;
 }
 
-/** Upright RGB, scaled by 257 to 8 bits; alpha is dropped. Throws an Error where the file is damaged. */
+/** RGB of the higher 8 bits, as Pillow has it; alpha is dropped. Throws an Error where the file is damaged. */
 export async function decodeDeepPng(bytes: Uint8Array<ArrayBuffer>): Promise<RgbImage> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const image = { width: view.getUint32(16), height: view.getUint32(20), data: new Uint8Array() };
@@ -40,18 +40,18 @@ export async function decodeDeepPng(bytes: Uint8Array<ArrayBuffer>): Promise<Rgb
     ({ left, top }) => left < image.width && top < image.height,
   );
   const lines = passes.reduce((sum, pass) => sum + scanlineBytes(image.width, pass, channels) * rowsOf(image, pass), 0);
-  const { compressed, exif } = chunks(bytes, view);
-  const raw = await inflate(compressed, lines);
+  const raw = await inflate(compressedPixels(bytes), lines);
+  const key = deepGreyKey(bytes);
   image.data = new Uint8Array(image.width * image.height * 3);
   let at = 0;
   for (const pass of passes) {
     const stride = scanlineBytes(image.width, pass, channels);
     const rows = rowsOf(image, pass);
     unfilter(raw.subarray(at, at + stride * rows), stride, channels * 2);
-    place(image, pass, raw.subarray(at, at + stride * rows), stride, channels);
+    place(image, pass, raw.subarray(at, at + stride * rows), { stride, channels, key });
     at += stride * rows;
   }
-  return turn(image, exif ? tiffOrientation(exif) : 1);
+  return image;
 }
 
 /** Of one row of a pass, the byte that names its filter included. */
@@ -63,17 +63,8 @@ function rowsOf({ height }: RgbImage, { top, stepY }: Pass): number {
   return Math.ceil((height - top) / stepY);
 }
 
-function chunks(bytes: Uint8Array<ArrayBuffer>, view: DataView): { compressed: Blob; exif?: Uint8Array } {
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  let exif: Uint8Array | undefined;
-  for (let at = 8; !has(bytes, at + 4, "IEND"); ) {
-    const length = view.getUint32(at);
-    const content = bytes.subarray(at + 8, at + 8 + length);
-    if (has(bytes, at + 4, "IDAT")) parts.push(content);
-    if (has(bytes, at + 4, "eXIf")) exif = content;
-    at += 12 + length;
-  }
-  return { compressed: new Blob(parts), ...(exif && { exif }) };
+function compressedPixels(bytes: Uint8Array<ArrayBuffer>): Blob {
+  return new Blob([...pngChunks(bytes)].filter(({ name }) => name === "IDAT").map(({ content }) => content));
 }
 
 /** So many bytes, however many more there may be. */
@@ -131,16 +122,22 @@ function paeth(left: number, above: number, corner: number): number {
   return byAbove <= byCorner ? above : corner;
 }
 
-function place(image: RgbImage, pass: Pass, raw: Uint8Array, stride: number, channels: number): void {
+/** @param lines how long they are, of how many channels, and the value that is transparent, where there is one */
+function place(
+  image: RgbImage,
+  pass: Pass,
+  raw: Uint8Array,
+  { stride, channels, key }: { stride: number; channels: number; key: number | undefined },
+): void {
   const colours = channels >= 3 ? [0, 2, 4] : [0, 0, 0];
   let start = 1;
   for (let y = pass.top; y < image.height; y += pass.stepY, start += stride) {
     let from = start;
     for (let x = pass.left; x < image.width; x += pass.stepX, from += channels * 2) {
       const to = (y * image.width + x) * 3;
+      const isClear = key !== undefined && (((raw[from] as number) << 8) | (raw[from + 1] as number)) === key;
       colours.forEach((offset, channel) => {
-        const deep = ((raw[from + offset] as number) << 8) | (raw[from + offset + 1] as number);
-        image.data[to + channel] = (deep + 128) / 257; // typed arrays round down
+        image.data[to + channel] = isClear ? 255 : (raw[from + offset] as number);
       });
     }
   }

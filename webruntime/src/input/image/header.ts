@@ -1,5 +1,7 @@
 /** What the first bytes of a picture tell before anything is decoded. */
 
+import { has } from "./bytes.ts";
+import { gifSize } from "./gif.ts";
 import type { Size } from "./rules.ts";
 
 export interface ImageHeader extends Size {
@@ -13,9 +15,9 @@ const FORMATS: { type: string; offset: number; magic: string; size: Reader }[] =
   { type: "image/jpeg", offset: 0, magic: "\xff\xd8\xff", size: jpegSize },
   { type: "image/png", offset: 0, magic: "\x89PNG\r\n\x1a\n", size: (_, view) => sizeAt(view, 16, 20, false) },
   { type: "image/webp", offset: 8, magic: "WEBP", size: webpSize },
-  { type: "image/gif", offset: 0, magic: "GIF8", size: (_, view) => words(view, 6, 8) },
+  { type: "image/gif", offset: 0, magic: "GIF8", size: gifSize },
   { type: "image/bmp", offset: 0, magic: "BM", size: bmpSize },
-  { type: "image/avif", offset: 4, magic: "ftypavi", size: avifSize },
+  { type: "image/avif", offset: 4, magic: "ftyp", size: avifSize },
 ];
 
 /** The formats in words, for messages. */
@@ -38,12 +40,6 @@ export function readHeader(bytes: Uint8Array): ImageHeader | undefined {
 function find(bytes: Uint8Array, fourcc: string, start: number, end: number): number {
   for (let at = start; at < Math.min(end, bytes.length); at++) if (has(bytes, at, fourcc)) return at;
   return -1;
-}
-
-/** Whether the characters of `text`, each one byte, stand at `offset`. */
-export function has(bytes: Uint8Array, offset: number, text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (bytes[offset + i] !== text.charCodeAt(i)) return false;
-  return true;
 }
 
 /** Two 32-bit numbers. */
@@ -90,6 +86,7 @@ function bmpSize(_: Uint8Array, view: DataView): Size {
 
 /** The largest of the extents given: a thumbnail or the tiles of a grid have their own. */
 function avifSize(bytes: Uint8Array, view: DataView): Size | undefined {
+  if (!isAvif(bytes, view)) return undefined;
   const end = 1 << 16; // of the part that can hold the boxes of properties
   let largest: Size | undefined;
   for (let at = find(bytes, "ispe", 0, end); at >= 0; at = find(bytes, "ispe", at + 4, end)) {
@@ -97,4 +94,15 @@ function avifSize(bytes: Uint8Array, view: DataView): Size | undefined {
     if (!largest || size.width * size.height > largest.width * largest.height) largest = size;
   }
   return largest;
+}
+
+/** By the brands: the first is the file's own or one of images in general, and one of all is AVIF's. */
+function isAvif(bytes: Uint8Array, view: DataView): boolean {
+  const brands: string[] = [];
+  for (let at = 8; at < Math.min(view.getUint32(0), bytes.length); at += 4) {
+    brands.push(String.fromCharCode(...bytes.subarray(at, at + 4)));
+  }
+  const isNamed = (brand: string) => brand === "avif" || brand === "avis";
+  const [first = ""] = brands;
+  return (isNamed(first) || first === "mif1" || first === "msf1") && brands.some(isNamed);
 }

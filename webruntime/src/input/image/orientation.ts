@@ -1,24 +1,12 @@
-/** The EXIF orientation, where a browser's decoder does not see to it. */
+/** The orientation of an image, as EXIF and XMP note it, and turning by it. */
 
-import { has } from "./header.ts";
+import { has } from "./bytes.ts";
 import type { RgbImage } from "./resample.ts";
 
 const ORIENTATION_TAG = 0x0112;
 
-/**
- * The orientation (1 to 8) of a WebP file, which some browsers heed and some do not: where it is not 1, the chunk that
- * says so is renamed in `bytes`, so that none does.
- */
-export function hideWebpOrientation(bytes: Uint8Array): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 12; at + 8 <= bytes.length; at += 8 + evenAbove(view.getUint32(at + 4, true))) {
-    if (!has(bytes, at, "EXIF")) continue;
-    const orientation = tiffOrientation(bytes.subarray(at + 8, at + 8 + view.getUint32(at + 4, true)));
-    if (orientation !== 1) bytes.set([0x6e, 0x6f, 0x6e, 0x65], at); // "none"
-    return orientation;
-  }
-  return 1;
-}
+/** Types of numbers in a block of EXIF. */
+const [BYTE, SHORT, LONG] = [1, 3, 4];
 
 /** The picture upright: orientations from 5 on exchange rows and columns. */
 export function turn(image: RgbImage, orientation: number): RgbImage {
@@ -40,8 +28,8 @@ export function turn(image: RgbImage, orientation: number): RgbImage {
   return turned;
 }
 
-/** The orientation (1 to 8) in a block of EXIF: 1 where it is damaged, as where it says nothing. */
-export function tiffOrientation(exif: Uint8Array): number {
+/** The orientation (1 to 8) in a block of EXIF: 1 where the value is none of them, undefined where there is none. */
+export function tiffOrientation(exif: Uint8Array): number | undefined {
   const start = has(exif, 0, "Exif\0\0") ? 6 : 0;
   const view = new DataView(exif.buffer, exif.byteOffset + start, exif.byteLength - start);
   try {
@@ -49,16 +37,29 @@ export function tiffOrientation(exif: Uint8Array): number {
     const directory = view.getUint32(4, littleEndian);
     for (let entry = 0; entry < view.getUint16(directory, littleEndian); entry++) {
       const at = directory + 2 + 12 * entry;
-      if (view.getUint16(at, littleEndian) !== ORIENTATION_TAG) continue;
-      const orientation = view.getUint16(at + 8, littleEndian);
-      return orientation >= 1 && orientation <= 8 ? orientation : 1;
+      if (view.getUint16(at, littleEndian) === ORIENTATION_TAG) return known(numberAt(view, at, littleEndian));
     }
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
   }
-  return 1;
+  return undefined;
 }
 
-function evenAbove(length: number): number {
-  return length + (length & 1);
+/** The orientation (1 to 8) in a block of XMP; undefined where there is none. */
+export function xmpOrientation(xmp: Uint8Array): number | undefined {
+  const found = /tiff:Orientation(?:="|>)([0-9])/.exec(new TextDecoder("latin1").decode(xmp));
+  return found ? known(Number(found[1])) : undefined;
+}
+
+/** The value of the entry at `at`: 0 where it is not one whole number. */
+function numberAt(view: DataView, at: number, littleEndian: boolean): number {
+  const type = view.getUint16(at + 2, littleEndian);
+  if (view.getUint32(at + 4, littleEndian) !== 1) return 0;
+  if (type === SHORT) return view.getUint16(at + 8, littleEndian);
+  if (type === LONG) return view.getUint32(at + 8, littleEndian);
+  return type === BYTE ? view.getUint8(at + 8) : 0;
+}
+
+function known(orientation: number): number {
+  return orientation >= 1 && orientation <= 8 ? orientation : 1;
 }

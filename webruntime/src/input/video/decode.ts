@@ -7,6 +7,9 @@ import { type ImageInputs, imageInputs } from "../image/inputs.ts";
 import { turn } from "../image/orientation.ts";
 import type { RgbImage } from "../image/resample.ts";
 import type { VideoRules } from "../image/rules.ts";
+import { useColourDecoder } from "./colour-decoder.ts";
+import { readEdits, type Shown, shownFrames } from "./edits.ts";
+import { unreadKind } from "./kinds.ts";
 import { isWholeClip } from "./whole.ts";
 import { isKnown, type Planes, toRgb, USUAL_MATRIX } from "./yuv.ts";
 
@@ -25,14 +28,19 @@ export interface VideoOptions {
   signal?: AbortSignal;
 }
 
-/** Formats with 8 bits and half the chroma, which nearly all clips are decoded to. */
-const PLAIN: VideoSample["format"][] = ["I420", "I420A", "NV12"];
+/** Formats of planes by WebCodecs' names: how fine the chroma is, and the bits, where there are more than 8. */
+const PLANAR = /^I4(20|22|44)A?(?:P(10|12))?$/;
+
+type Shaped = Omit<Planes, "isOnColumns">;
 
 /** EXIF orientations that do what the degrees of a clip's rotation, clockwise, say. */
 const ORIENTATIONS: Record<number, number> = { 0: 1, 90: 6, 180: 3, 270: 8 };
 
 /**
- * So many frames of a clip, evenly spread over all of them, or all where there are fewer; mirrors gemtab/media/video.py.
+ * So many frames of a clip, evenly spread over all that are shown, or all where there are fewer: also where the rate
+ * varies, it is frames that are counted, and each has its own time. Mirrors gemtab/media/video.py, to the bit but where
+ * yuv.ts says otherwise.
+ *
  * Throws MediaError for what cannot be read, UsageError for less than one frame, and AbortError when the signal fires.
  */
 export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoOptions = {}): Promise<VideoInputs> {
@@ -40,17 +48,23 @@ export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoO
   if (frames < 1) throw new UsageError(`At least one frame of a clip must be looked at, not ${frames}.`);
   const name = blobName(blob, "The clip");
   if (blob.size === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
+  const unread = await unreadKind(blob);
+  if (unread) {
+    throw new MediaError(`${name} is ${unread}, which browsers do not read as a clip. Save it as MP4 with H.264.`);
+  }
   if (!(await isWholeClip(blob))) {
     throw new MediaError(`${name} is incomplete: its end is missing. Save or download it again.`);
   }
   const input = await open(blob);
   try {
     const track = await pictureTrack(input, name);
-    const shown = await timeline(track, signal);
-    const chosen = sample(shown.length, frames).map((index) => shown[index] as number);
-    const seconds = chosen.map((time) => time - (shown[0] as number));
+    const shown = shownFrames(await frameTimes(track, signal), await readEdits(blob, track.id));
+    if (shown.length === 0) throw new Error("none of its frames is shown");
+    const chosen = sample(shown.length, frames).map((index) => shown[index] as Shown);
+    const seconds = chosen.map(({ at }) => at - (shown[0] as Shown).at);
     const inputs: ImageInputs[] = [];
-    for await (const frame of decodeFrames(track, chosen, name)) {
+    const times = chosen.map(({ time }) => time);
+    for await (const frame of decodeFrames(track, times, name)) {
       inputs.push(imageInputs(frame, rules.image));
       throwIfAborted(signal);
     }
@@ -99,7 +113,7 @@ async function pictureTrack(input: Input, name: string): Promise<InputVideoTrack
     throw new MediaError(`${name} has no pictures: there is no video track in it. Attach it as a sound instead.`);
   }
   checkSize(await track.getCodedWidth(), await track.getCodedHeight(), name);
-  if (!(await track.canDecode())) {
+  if (!(await canDecode(track))) {
     const codec = (await track.getCodec()) ?? (await track.getInternalCodecId()) ?? "unknown";
     throw new MediaError(
       `${name} has pictures in the codec ${codec}, which this browser does not decode. Save it as MP4 with H.264 or ` +
@@ -109,8 +123,15 @@ async function pictureTrack(input: Input, name: string): Promise<InputVideoTrack
   return track;
 }
 
-/** When the frames are shown, in seconds and in order, read without decoding them. */
-async function timeline(track: InputVideoTrack, signal: AbortSignal | undefined): Promise<number[]> {
+async function canDecode(track: InputVideoTrack): Promise<boolean> {
+  const config = await track.getDecoderConfig();
+  if (!config || typeof VideoDecoder === "undefined") return false;
+  const { supported } = await VideoDecoder.isConfigSupported(config).catch(() => ({ supported: false }));
+  return supported === true;
+}
+
+/** The times of the frames, in seconds, read without decoding them. */
+async function frameTimes(track: InputVideoTrack, signal: AbortSignal | undefined): Promise<number[]> {
   const { EncodedPacketSink } = await import("mediabunny");
   const times: number[] = [];
   for await (const packet of new EncodedPacketSink(track).packets(undefined, undefined, { metadataOnly: true })) {
@@ -118,25 +139,30 @@ async function timeline(track: InputVideoTrack, signal: AbortSignal | undefined)
     throwIfAborted(signal);
   }
   if (times.length === 0) throw new Error("it has no frames");
-  return times.sort((one, other) => one - other);
+  return times;
 }
 
 async function* decodeFrames(track: InputVideoTrack, times: number[], name: string): AsyncGenerator<RgbImage> {
-  const { VideoSampleSink } = await import("mediabunny");
+  const { CustomVideoDecoder, registerDecoder, VideoSample, VideoSampleSink } = await import("mediabunny");
+  useColourDecoder({ CustomVideoDecoder, registerDecoder, VideoSample });
   const named = await track.getColorSpace();
+  const isOnColumns = ["avc", "hevc"].includes((await track.getCodec()) ?? "");
   for await (const decoded of new VideoSampleSink(track).samplesAtTimestamps(times)) {
     if (!decoded) throw new Error("not every frame could be decoded");
     try {
       checkSize(decoded.visibleRect.width, decoded.visibleRect.height, name); // which may change within a clip
-      yield await readRgb(decoded, named);
+      yield await readRgb(decoded, named, isOnColumns);
     } finally {
       decoded.close();
     }
   }
 }
 
-/** @param named the colours that the file names */
-async function readRgb(decoded: VideoSample, named: VideoColorSpaceInit): Promise<RgbImage> {
+/**
+ * @param named the colours that the file names
+ * @param isOnColumns where the codec has chroma
+ */
+async function readRgb(decoded: VideoSample, named: VideoColorSpaceInit, isOnColumns: boolean): Promise<RgbImage> {
   const { format, rotation, colorSpace } = decoded;
   // Where nothing names a matrix, browsers say "bt709" whatever it is.
   const coded = colorSpace.matrix === "bt709" ? undefined : colorSpace.matrix;
@@ -144,20 +170,31 @@ async function readRgb(decoded: VideoSample, named: VideoColorSpaceInit): Promis
     matrix: named.matrix ?? coded ?? USUAL_MATRIX,
     fullRange: named.fullRange ?? colorSpace.fullRange ?? false,
   };
-  const plain = PLAIN.includes(format) && isKnown(coding.matrix);
-  return turn(plain ? toRgb(await copyPlanes(decoded), coding) : await copyRgb(decoded), ORIENTATIONS[rotation] ?? 1);
+  const planes = isKnown(coding.matrix) ? await copyPlanes(decoded, format) : undefined;
+  return turn(planes ? toRgb({ ...planes, isOnColumns }, coding) : await copyRgb(decoded), ORIENTATIONS[rotation] ?? 1);
 }
 
-async function copyPlanes(decoded: VideoSample): Promise<Planes> {
+/** Undefined where the format is none of planes. */
+async function copyPlanes(decoded: VideoSample, format: VideoSample["format"]): Promise<Shaped | undefined> {
+  const [, chroma, deep] = format === "NV12" ? [format, "20"] : (PLANAR.exec(format ?? "") ?? []);
+  if (chroma === undefined) return undefined;
   const { width, height } = decoded.visibleRect;
   const bytes = new Uint8Array(decoded.allocationSize());
-  const [luma, blue, red] = (await decoded.copyTo(bytes)).map((layout) => ({ bytes, ...layout, step: 1 }));
+  const size = deep ? 2 : 1;
+  const values = deep ? new Uint16Array(bytes.buffer) : bytes;
+  const [luma, blue, red] = (await decoded.copyTo(bytes)).map(({ offset, stride }) => ({
+    values,
+    offset: offset / size,
+    stride: stride / size,
+    step: 1,
+  }));
   if (!luma || !blue) throw new Error("its frames lack planes");
-  if (red) return { width, height, luma, blue, red };
-  return { width, height, luma, blue: { ...blue, step: 2 }, red: { ...blue, offset: blue.offset + 1, step: 2 } };
+  const shape = { width, height, bits: Number(deep ?? 8), halfColumns: chroma !== "44", halfRows: chroma === "20" };
+  if (format !== "NV12" && red) return { ...shape, luma, blue, red };
+  return { ...shape, luma, blue: { ...blue, step: 2 }, red: { ...blue, offset: blue.offset + 1, step: 2 } };
 }
 
-/** As the browser makes it of formats with more bits or finer chroma. */
+/** As the browser makes it of formats without planes, and of colours without a known matrix. */
 async function copyRgb(decoded: VideoSample): Promise<RgbImage> {
   const { width, height } = decoded.visibleRect;
   const rgba = new Uint8Array(decoded.allocationSize({ format: "RGBA" }));

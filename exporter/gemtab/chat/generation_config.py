@@ -1,0 +1,52 @@
+"""generation_config.json of a bundle: where answers end, and how the model's authors sample."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from gemtab.errors import BundleError
+
+GENERATION_CONFIG_NAME = "generation_config.json"
+KEY = "eos_token_id"
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """stop: ids that end an answer; top_k 0 and top_p 1 are off."""
+
+    stop: frozenset[int]
+    top_k: int
+    top_p: float
+
+
+def read_generation_config(folder: Path) -> GenerationConfig:
+    """Raises BundleError where the file is missing or damaged, names no end tokens, or samples by what is no number."""
+    path = folder / GENERATION_CONFIG_NAME
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}. Export the checkpoint again.") from error
+    found = config.get(KEY) if isinstance(config, dict) else None
+    stop = frozenset(one for one in (found if isinstance(found, list) else [found]) if _is_id(one))
+    if not stop:
+        raise BundleError(
+            f"{path}: {KEY} is {found!r}, but answers need an id or a list of ids to end with. Export the checkpoint "
+            "again."
+        )
+    return GenerationConfig(stop, int(_number(config, "top_k", 0, path)), _number(config, "top_p", 1.0, path))
+
+
+def _is_id(found: object) -> TypeGuard[int]:
+    return isinstance(found, int) and not isinstance(found, bool) and found >= 0
+
+
+def _number(config: Mapping[str, Any], name: str, off: float, path: Path) -> float:
+    """The setting; `off` where it is left out or null."""
+    found = config.get(name)
+    if found is None:
+        return off
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 2**31:
+        raise BundleError(f"{path}: {name} is {found!r}; expected a number from 0 on. Export the checkpoint again.")
+    return found

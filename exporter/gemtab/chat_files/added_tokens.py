@@ -1,0 +1,47 @@
+"""Tokens that are matched whole, of all files that list them. transformers adds those of tokenizer_config.json, and of
+the file that releases before had for them, to those of tokenizer.json."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gemtab.chat.template import TOKENIZER_CONFIG_NAME
+from gemtab.checkpoint.source import Files, read_object
+from gemtab.errors import CheckpointError
+
+DECODER = "added_tokens_decoder"
+OLD_NAME = "added_tokens.json"
+
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def with_added(files: Files, listed: list[dict[str, Any]], vocabulary: Mapping[str, int]) -> list[dict[str, Any]]:
+    """`added_tokens` of tokenizer.json with those of the other files: flags of tokenizer_config.json win, ids of
+    tokenizer.json do. vocabulary: ids of the tokenizer's ordinary tokens.
+
+    Raises CheckpointError where an id is said to be two tokens.
+    """
+    tokens = {token["content"]: token for token in listed}
+    holders = {number: token for token, number in vocabulary.items()} | {one["id"]: one["content"] for one in listed}
+    for token in _elsewhere(files, tokens):
+        before, content = tokens.get(token["content"], {}), token["content"]
+        number = before.get("id", vocabulary.get(content, token["id"]))
+        if not before and holders.setdefault(number, content) != content:
+            raise CheckpointError(
+                f"{files.where}: id {number} is {holders[number]!r} by tokenizer.json, and {content!r} by "
+                f"{TOKENIZER_CONFIG_NAME} or {OLD_NAME}. The files are of different tokenizers: take all of one."
+            )
+        tokens[content] = {**before, **token, "id": number}
+    return sorted(tokens.values(), key=lambda token: int(token["id"]))
+
+
+def _elsewhere(files: Files, known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    decoder = (read_object(files, TOKENIZER_CONFIG_NAME) or {}).get(DECODER)
+    if not isinstance(decoder, dict):
+        for token, number in (read_object(files, OLD_NAME) or {}).items():
+            if token not in known:
+                yield {"id": number, "content": token, **dict.fromkeys(_FLAGS, False), "normalized": True}
+        return
+    for number, token in decoder.items():
+        if isinstance(token, dict) and "content" in token and str(number).isdigit():
+            flags = {name: bool(token.get(name, False)) for name in _FLAGS}
+            yield {"id": int(number), "content": token["content"], **flags}

@@ -1,0 +1,102 @@
+"""Where answers end, by generation_config.json, else config.json, else the tokenizer; how its authors sample."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gemtab.chat.generation_config import GENERATION_CONFIG_NAME, KEY
+from gemtab.chat_files.tokenizer import Vocabulary
+from gemtab.checkpoint.config import CONFIG_NAME
+from gemtab.checkpoint.source import Files, read_object
+from gemtab.errors import CheckpointError
+
+TURN_ENDS = ("<turn|>", "<end_of_turn>")
+"""Tokens by which Gemma's templates close a turn."""
+
+_LIMITS = {"temperature": (0.0, sys.float_info.max), "top_k": (0, 2**31 - 1), "top_p": (0.0, 1.0)}
+FROM_MODEL = "_from_model_config"
+"""transformers' mark of a file that it made of config.json. The mark is not true of a file that names other ends."""
+
+
+def generation_config(
+    files: Files, vocabulary: Vocabulary, special: Mapping[str, Any], template: str, size: int
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The content of generation_config.json, which names all ids that end an answer, and notes.
+
+    special: the content of tokenizer_config.json; size: ids that the model has. Raises CheckpointError where no id
+    ends an answer, and for sampling that cannot be meant.
+    """
+    given = read_object(files, GENERATION_CONFIG_NAME) or {}
+    sampling = _sampling(given, f"{files.where}: {GENERATION_CONFIG_NAME}")
+    own = _ids(given.get(KEY), f"{files.where}: {GENERATION_CONFIG_NAME}", size)
+    closing = [vocabulary.ids[token] for token in TURN_ENDS if token in template and token in vocabulary.ids]
+    if own and not given.get(FROM_MODEL):
+        return {**given, **sampling}, tuple(_runs_on(own, closing, vocabulary))
+    ids, place = (own, GENERATION_CONFIG_NAME) if own else _elsewhere(files, vocabulary, special, size)
+    added = [] if set(ids) & set(closing) else closing
+    if not ids and not added:
+        raise CheckpointError(
+            f"{files.where} does not say where answers end: neither {GENERATION_CONFIG_NAME} nor {CONFIG_NAME} has "
+            f"{KEY}, and the tokenizer has no eos_token. Put {KEY}, an id or a list of ids, into "
+            f"{GENERATION_CONFIG_NAME} there."
+        )
+    if own and not added:
+        return {**given, **sampling}, ()
+    reasons = [f"at {vocabulary.words(ids)}, as {place} says"] if ids else []
+    reasons += [f"at {vocabulary.words(added)}, by which the template closes a turn"] if added else []
+    missing = "" if own else f": {GENERATION_CONFIG_NAME} names no token that does"
+    content = {key: value for key, value in given.items() if key != FROM_MODEL}
+    return {**content, **sampling, KEY: [*ids, *added]}, (f"Answers end {', and '.join(reasons)}{missing}.",)
+
+
+def _runs_on(own: Iterable[int], closing: list[int], vocabulary: Vocabulary) -> Iterable[str]:
+    if closing and not set(own) & set(closing):
+        yield (
+            f"Answers end at {vocabulary.words(own)} alone, as {GENERATION_CONFIG_NAME} says, but the template closes "
+            f"a turn by {vocabulary.words(closing)}: if answers run on, add {', '.join(map(str, closing))} to {KEY}."
+        )
+
+
+def _elsewhere(files: Files, vocabulary: Vocabulary, special: Mapping[str, Any], size: int) -> tuple[list[int], str]:
+    """Ids of config.json, or else the tokenizer's, and which of the two names them."""
+    config = read_object(files, CONFIG_NAME) or {}
+    for one in (config, config.get("text_config")):
+        if isinstance(one, dict) and (ids := _ids(one.get(KEY), f"{files.where}: {CONFIG_NAME}", size)):
+            return ids, CONFIG_NAME
+    end = _content(special.get("eos_token"))
+    return [vocabulary.ids[end]] if end in vocabulary.ids else [], "the tokenizer"
+
+
+def _ids(found: object, where: str, size: int) -> list[int]:
+    """The ids that eos_token_id names, without those that the model does not have."""
+    listed: list[Any] = [] if found is None else found if isinstance(found, list) else [found]
+    for one in listed:
+        if isinstance(one, bool) or not isinstance(one, int):
+            raise CheckpointError(f"{where}: {KEY} is {found!r}; expected an id, or a list of ids. Correct it there.")
+    ids = [one for one in listed if 0 <= one < size]
+    if listed and not ids:
+        raise CheckpointError(
+            f"{where}: {KEY} is {found!r}, but the model has the ids 0 to {size - 1}: no answer would end. Correct it "
+            "there."
+        )
+    return ids
+
+
+def _sampling(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The settings that a chat takes as defaults, in their own types."""
+    found = {}
+    for name, (least, most) in _LIMITS.items():
+        value = given.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise CheckpointError(f"{where}: {name} is {value!r}; expected a number from {least:g} to {most:g}.")
+        if name == "top_k" and value != int(value):
+            raise CheckpointError(f"{where}: {name} is {value!r}; expected a whole number.")
+        found[name] = int(value) if name == "top_k" else value
+    return found
+
+
+def _content(token: object) -> str:
+    """The text of a token that may be written as an object."""
+    return str(token.get("content")) if isinstance(token, dict) else str(token)

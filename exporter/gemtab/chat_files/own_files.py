@@ -1,0 +1,106 @@
+"""What trainers save beside an adapter: a tokenizer, and a chat template."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tokenizers import Tokenizer
+
+from gemtab.chat.generation_config import GENERATION_CONFIG_NAME, KEY
+from gemtab.chat.template import TOKENIZER_CONFIG_NAME
+from gemtab.chat.tokenizer import TOKENIZER_NAME
+from gemtab.chat_files.template import find_template, has_template
+from gemtab.checkpoint.source import Files, FolderFiles, read_object
+
+_MEANING: Final = ("normalizer", "pre_tokenizer", "decoder")
+_MARKS: Final = ("content", "special", "single_word", "lstrip", "rstrip", "normalized")
+_ROLES: Final = ("bos_token", "eos_token", "unk_token")
+_PROBES: Final = (
+    "Hello, world",
+    "  two  spaces ", "\ttab\n\nline\r\n", "na\u00efve cafe\u0301", "\ufb01 \u3000 \u00a0x", "12345 3.14",
+    "\u65e5\u672c\u8a9e", "\U0001f469\u200d\U0001f467!", "a\u2581b", "x<bos>y", "\ufeffCamelCase_and-more",
+)  # fmt: skip
+"""Texts by which tokenizers are compared that say the same in other words."""
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """The chat's files of a base or of an adapter. tokenizer, special: the contents of tokenizer.json and
+    tokenizer_config.json, empty where there is none; template: None where there is none."""
+
+    name: str
+    files: Files
+    tokenizer: Mapping[str, Any]
+    special: Mapping[str, Any]
+    template: str | None
+
+    @property
+    def tokens(self) -> dict[int, str]:
+        """The tokens that are matched whole, by their ids."""
+        return {number: token["content"] for number, token in self._added().items()}
+
+    @property
+    def ends(self) -> list[int]:
+        """The ids that end an answer, as tokenizer and generation_config.json say."""
+        found = (read_object(self.files, GENERATION_CONFIG_NAME) or {}).get(KEY)
+        listed = found if isinstance(found, list) else [found]
+        roles: dict[object, int] = {token: number for number, token in self.tokens.items()}
+        return [one for one in (roles.get(_content(self.special.get("eos_token"))), *listed) if isinstance(one, int)]
+
+    def writes_as(self, base: "OwnFiles") -> bool:
+        """Whether the tokenizer gives the same ids as that of `base`, and the same tokens their roles. Trainers write
+        files anew, so that equal tokenizers differ in their text."""
+        model, other = self.tokenizer.get("model", {}), base.tokenizer.get("model", {})
+        same = model.get("vocab") == other.get("vocab") and _merges(model) == _merges(other)
+        same = same and self._marks() == base._marks()
+        same = same and (
+            all(self.tokenizer.get(key) == base.tokenizer.get(key) for key in _MEANING)
+            or _pieces(self.tokenizer) == _pieces(base.tokenizer)
+        )
+        return same and all(
+            _content(self.special[role]) == _content(base.special[role])
+            for role in _ROLES
+            if role in self.special and role in base.special
+        )
+
+    def _added(self) -> dict[int, Mapping[str, Any]]:
+        listed = self.tokenizer.get("added_tokens")
+        tokens = listed if isinstance(listed, list) else []
+        return {one["id"]: one for one in tokens if isinstance(one, dict) and {"id", "content"} <= one.keys()}
+
+    def _marks(self) -> dict[int, list[object]]:
+        return {number: [token.get(mark) for mark in _MARKS] for number, token in self._added().items()}
+
+
+def read_own(name: str, files: Files) -> OwnFiles:
+    """The files of a chat at one place. Raises CheckpointError where one cannot be read."""
+    tokenizer = read_object(files, TOKENIZER_NAME) or {}
+    special = read_object(files, TOKENIZER_CONFIG_NAME) or {}
+    template = find_template(files).text if has_template(files) else None
+    return OwnFiles(name, files, tokenizer, special, template)
+
+
+def read_adapter(folder: Path) -> OwnFiles:
+    """Those of the adapter in `folder`."""
+    return read_own(folder.resolve().name, FolderFiles(folder))
+
+
+def _pieces(tokenizer: Mapping[str, Any]) -> list[list[int]]:
+    """The ids of the probes; none where the tokenizer cannot be read."""
+    try:
+        pipeline = Tokenizer.from_str(json.dumps({**tokenizer, "truncation": None, "padding": None}))
+    except Exception:  # tokenizers raises plain Exception
+        return []
+    return [pipeline.encode(text, add_special_tokens=False).ids for text in _PROBES]
+
+
+def _merges(model: Mapping[str, Any]) -> list[str]:
+    """The merges, which releases write as pairs or as one text each."""
+    return [one if isinstance(one, str) else " ".join(map(str, one)) for one in model.get("merges") or []]
+
+
+def _content(token: object) -> object:
+    """The text of a token that may be written as an object."""
+    return token.get("content") if isinstance(token, dict) else token

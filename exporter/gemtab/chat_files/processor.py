@@ -1,0 +1,154 @@
+"""processor_config.json of a bundle: how media become the towers' inputs. Where the checkpoint says nothing of a part,
+the settings are those of the published models, which are the defaults of transformers' classes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gemtab.bundle.manifest import Input
+from gemtab.checkpoint.source import Files, read_object
+from gemtab.errors import CheckpointError
+from gemtab.media.audio_rules import audio_rules
+from gemtab.media.rules import PROCESSOR_CONFIG_NAME, ImageRules, image_rules, video_rules
+from gemtab.model.spec import FrameSpec, ModelSpec, PatchSpec, VisionSpec
+
+OLD_NAME = "preprocessor_config.json"
+OLD_VIDEO_NAME = "video_preprocessor_config.json"
+"""Where older releases keep the settings: of images and audio, and of video."""
+
+_PIXELS: Mapping[str, Any] = {
+    "do_convert_rgb": True,
+    "do_normalize": False,
+    "do_rescale": True,
+    "do_resize": True,
+    "image_mean": [0.0, 0.0, 0.0],
+    "image_std": [1.0, 1.0, 1.0],
+    "max_soft_tokens": 280,
+    "resample": 3,
+    "rescale_factor": 1 / 255,
+}
+_FRAMES: Mapping[str, Any] = {
+    **_PIXELS,
+    "do_normalize": True,
+    "do_sample_frames": True,
+    "max_soft_tokens": 70,
+    "num_frames": 32,
+}
+_SPECTROGRAM: Mapping[str, Any] = {
+    "dither": 0.0,
+    "feature_size": 128,
+    "fft_length": 512,
+    "fft_overdrive": False,
+    "frame_length": 320,
+    "hop_length": 160,
+    "input_scale_factor": 1.0,
+    "max_frequency": 8000.0,
+    "mel_floor": 0.001,
+    "min_frequency": 0.0,
+    "padding_side": "right",
+    "padding_value": 0.0,
+    "per_bin_mean": None,
+    "per_bin_stddev": None,
+    "preemphasis": 0.0,
+    "preemphasis_htk_flavor": True,
+    "return_attention_mask": True,
+    "sampling_rate": 16_000,
+}
+_SAMPLES: Mapping[str, Any] = {"audio_samples_per_token": 640, "sampling_rate": 16_000}
+
+_SECTIONS: Mapping[Input, tuple[str, str]] = {
+    "image": ("image_processor", OLD_NAME),
+    "video": ("video_processor", OLD_VIDEO_NAME),
+    "audio": ("feature_extractor", OLD_NAME),
+}
+"""The part of the file for each input, and where older releases keep it."""
+
+_RULES: Mapping[Input, Callable[[Mapping[str, Any]], object]] = {
+    "image": image_rules,
+    "video": lambda content: video_rules(content).image,
+    "audio": audio_rules,
+}
+
+
+def processor_config(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The content of processor_config.json with a section for each of the inputs, and notes.
+
+    Raises CheckpointError where a section says what is not known, or does not fit the tower.
+    """
+    content = read_object(files, PROCESSOR_CONFIG_NAME) or {}
+    defaults = published_sections(spec)
+    content.setdefault("processor_class", "Gemma4UnifiedProcessor" if _unified(spec) else "Gemma4Processor")
+    assumed: list[Input] = []
+    for one in inputs:
+        if one == "text":
+            continue
+        section, old = _SECTIONS[one]
+        if not isinstance(content.get(section), dict):
+            earlier = _earlier(files, one, old)
+            content[section] = earlier or defaults[one]
+            assumed += [] if earlier else [one]
+        _check(files, content, spec, one)
+    if not assumed:
+        return content, ()
+    note = (
+        f"{PROCESSOR_CONFIG_NAME} says nothing of {', '.join(assumed)}: the published models' settings are taken. "
+        "--inputs text leaves images, video and audio out."
+    )
+    return content, (note,)
+
+
+def published_sections(spec: ModelSpec) -> dict[Input, dict[str, Any]]:
+    """The sections of processor_config.json as the published models have them, for towers of these sizes."""
+    name = "Gemma4Unified" if _unified(spec) else "Gemma4"
+    tower = spec.vision
+    patch, pooling = (tower.patch, tower.pooling) if isinstance(tower, VisionSpec) else (16, 3)
+    cut = {"patch_size": patch, "pooling_kernel_size": pooling}
+    heard = _SAMPLES if isinstance(spec.audio, FrameSpec) else _SPECTROGRAM
+    return {
+        "image": {**_PIXELS, **cut, "image_processor_type": f"{name}ImageProcessor"},
+        "video": {**_FRAMES, **cut, "video_processor_type": f"{name}VideoProcessor"},
+        "audio": {**heard, "feature_extractor_type": f"{name}AudioFeatureExtractor"},
+    }
+
+
+def _unified(spec: ModelSpec) -> bool:
+    return isinstance(spec.vision, PatchSpec) or isinstance(spec.audio, FrameSpec)
+
+
+def _earlier(files: Files, one: Input, old: str) -> dict[str, Any] | None:
+    """The section as an older release saved it: images and audio may share a file."""
+    found = read_object(files, old) or {}
+    section = _SECTIONS[one][0]
+    if f"{section}_type" not in found:
+        return None
+    if one != "audio":
+        return found
+    known = {*_SPECTROGRAM, *_SAMPLES, f"{section}_type"}
+    return {key: value for key, value in found.items() if key in known}
+
+
+def _check(files: Files, content: Mapping[str, Any], spec: ModelSpec, one: Input) -> None:
+    """Raises CheckpointError where the section is not known, or cuts images otherwise than the tower takes them."""
+    section = _SECTIONS[one][0]
+    kind = content[section].get(f"{section}_type", "Gemma4")
+    if "Gemma4" not in str(kind):
+        raise CheckpointError(
+            f"{files.where}: {section}_type is {kind}; expected Gemma 4's, for media are prepared as it does. Put the "
+            f"{PROCESSOR_CONFIG_NAME} of the base model there, or leave images, video and audio out by --inputs text."
+        )
+    try:
+        rules = _RULES[one](content)
+    except CheckpointError as error:
+        raise CheckpointError(f"{files.where}: {error} --inputs text leaves images, video and audio out.") from None
+    if not isinstance(rules, ImageRules):
+        return
+    tower = spec.vision
+    found, wanted = f"{rules.patch} × {rules.pooling}", ""
+    if isinstance(tower, VisionSpec):
+        wanted = f"{tower.patch} × {tower.pooling}"
+    elif isinstance(tower, PatchSpec) and rules.side != tower.side:
+        wanted = f"{tower.side}"
+    if wanted not in ("", found):
+        raise CheckpointError(
+            f"{files.where}: {PROCESSOR_CONFIG_NAME} cuts {one}s into squares of {found} pixels, but vision_config in "
+            f"config.json into {wanted}. Take both of one model, or leave images and video out by --inputs text."
+        )

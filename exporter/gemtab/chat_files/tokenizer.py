@@ -1,0 +1,112 @@
+"""tokenizer.json of a bundle: the checkpoint's, without what would cut or fill prompts, and without ids that the model
+does not have."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gemtab.chat.tokenizer import TOKENIZER_NAME
+from gemtab.chat_files.added_tokens import with_added
+from gemtab.checkpoint.missing import missing_tokenizer
+from gemtab.checkpoint.source import Files, parse_object
+from gemtab.errors import CheckpointError
+
+_OF_TRAINING = ("truncation", "padding")
+"""What trainers leave switched on. transformers' chats pay no heed to either."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens that are matched whole, with their ids."""
+
+    ids: Mapping[str, int]
+
+    def words(self, ids: Iterable[int]) -> str:
+        """The tokens of ids, to be read."""
+        names = {number: token for token, number in self.ids.items()}
+        return ", ".join(names.get(number, f"id {number}") for number in ids)
+
+
+@dataclass(frozen=True)
+class TokenizerFile:
+    """A tokenizer.json, the tokens that it matches whole, and what is to be said of it."""
+
+    text: str
+    vocabulary: Vocabulary
+    notes: tuple[str, ...]
+
+
+def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
+    """The tokenizer. size: ids that the model has.
+
+    Raises CheckpointError where there is none, where it is of another model, and where the template writes a token
+    that the model has no row for.
+    """
+    text = files.find(TOKENIZER_NAME)
+    if text is None:
+        raise missing_tokenizer(files.where)
+    where = f"{files.where}: {TOKENIZER_NAME}"
+    content = parse_object(text, where)
+    _check(content, where)
+    own = content["added_tokens"]
+    content["added_tokens"] = with_added(files, own, _vocabulary(content["model"]))
+    beyond = {token["content"]: token["id"] for token in content["added_tokens"] if token["id"] >= size}
+    _check_vocabulary(content["model"], beyond, size, where)
+    _check_template(template, beyond, size, where)
+    left_on = [key for key in _OF_TRAINING if content.get(key) is not None]
+    if beyond or left_on or content["added_tokens"] != sorted(own, key=lambda token: int(token["id"])):
+        content |= dict.fromkeys(left_on)
+        _drop(content, beyond)
+        text = json.dumps(content, ensure_ascii=False)
+    notes = [f"Tokens left out of the tokenizer, since the model has no row for their ids: {some(list(beyond))}."]
+    ids = {token["content"]: token["id"] for token in content["added_tokens"]}
+    return TokenizerFile(text, Vocabulary(ids), tuple(notes) if beyond else ())
+
+
+def _check_template(template: str, beyond: Mapping[str, int], size: int, where: str) -> None:
+    if written := [token for token in beyond if token in template]:
+        raise CheckpointError(
+            f"{where}: the template writes {', '.join(written)} of id {beyond[written[0]]}, but the model has the ids "
+            f"0 to {size - 1}. Save the model after resize_token_embeddings, or with the tokenizer that it was trained "
+            "with."
+        )
+
+
+def _check(found: Mapping[str, Any], where: str) -> None:
+    added, model = found.get("added_tokens"), found.get("model")
+    listed = added if isinstance(added, list) and isinstance(model, dict) else [None]
+    if not all(isinstance(one, dict) and {"id", "content"} <= one.keys() for one in listed):
+        raise CheckpointError(
+            f"{where} is not a tokenizer of the tokenizers library: expected `model` and `added_tokens`. Save the "
+            "tokenizer again, or take the base model's."
+        )
+
+
+def _vocabulary(model: Mapping[str, Any]) -> Mapping[str, int]:
+    """Ids by ordinary token."""
+    found = model.get("vocab")
+    return found if isinstance(found, dict) else {}
+
+
+def _check_vocabulary(model: Mapping[str, Any], beyond: Mapping[str, int], size: int, where: str) -> None:
+    """Raises CheckpointError where ordinary tokens have ids that the model does not have."""
+    ids = _vocabulary(model)
+    if outside := [token for token, number in ids.items() if number >= size and token not in beyond]:
+        raise CheckpointError(
+            f"{where} has {len(outside)} tokens beyond the model's {size} ids, such as {outside[0]!r} of id "
+            f"{ids[outside[0]]}. It is the tokenizer of another model: put that of this one there."
+        )
+
+
+def _drop(content: dict[str, Any], beyond: Mapping[str, int]) -> None:
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] not in beyond]
+    if vocabulary := _vocabulary(content["model"]):
+        kept = {token: number for token, number in vocabulary.items() if token not in beyond}
+        content["model"] = {**content["model"], "vocab": kept}
+
+
+def some(tokens: Sequence[str], most: int = 5) -> str:
+    """The first of the tokens, and how many more there are."""
+    rest = len(tokens) - most
+    return ", ".join(tokens[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,61 @@
+"""Several adapters over one checkpoint, and what they make of its spec."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gemtab.checkpoint.adapter.tensors import PER_LAYER, AdaptedCheckpoint
+from gemtab.checkpoint.head import EMBEDDING, with_own_head
+from gemtab.checkpoint.source import open_checkpoint
+from gemtab.checkpoint.tensors import Tensors
+from gemtab.model.spec import ModelSpec
+
+
+def adapted(base: Tensors, adapters: Sequence[Path], spec: ModelSpec | None = None) -> Tensors:
+    """`base` with all adapters merged, in this order. spec: that of the base, by default as its folder or file says.
+
+    Raises CheckpointError where an adapter does not fit. The merged model may need another spec: see adapted_spec.
+    """
+    if adapters and spec is None:
+        spec = open_checkpoint(base.folder).spec
+    for folder in adapters:
+        assert spec is not None
+        base = AdaptedCheckpoint(base, folder, spec)
+    return base
+
+
+def adapted_spec(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
+    """`spec` as adapters leave it: with a head of its own, or a vocabulary of another size."""
+    return with_own_head(with_vocabulary(spec, tensors), tensors)
+
+
+def with_vocabulary(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
+    """`spec` with the vocabulary that adapters leave; reads no values."""
+    if not isinstance(tensors, AdaptedCheckpoint):
+        return spec
+    text, per_layer = spec.text, spec.tensor_name(PER_LAYER)
+    vocabulary = tensors.shape(spec.tensor_name(EMBEDDING))[0]
+    rows = tensors.shape(per_layer)[0] if per_layer in tensors.names() else text.per_layer_vocabulary
+    if (vocabulary, rows) == (text.vocabulary, text.per_layer_vocabulary):
+        return spec
+    if vocabulary > rows and text.per_layer_size == 0:
+        rows = vocabulary
+    return replace(spec, text=replace(text, vocabulary=vocabulary, per_layer_vocabulary=rows))
+
+
+def adapter_notes(tensors: Tensors, before: ModelSpec, after: ModelSpec) -> tuple[str, ...]:
+    """What a user should know of the merge: `before` and `after` are the specs without and with the adapters."""
+    if not isinstance(tensors, AdaptedCheckpoint):
+        return ()
+    notes = list(_left_out(tensors))
+    if before.text.tied and not after.text.tied:
+        notes.append("The head is a matrix of its own: the adapters changed it and the embedding differently.")
+    if before.text.vocabulary != after.text.vocabulary:
+        notes.append(
+            f"The vocabulary has {after.text.vocabulary} tokens by the adapters; {before.text.vocabulary} before."
+        )
+    return tuple(notes)
+
+
+def _left_out(tensors: Tensors) -> tuple[str, ...]:
+    return (*_left_out(tensors.base), *tensors.notes) if isinstance(tensors, AdaptedCheckpoint) else ()

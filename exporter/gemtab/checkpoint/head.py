@@ -1,0 +1,50 @@
+"""Whether a model's head multiplies by the embedding or by a matrix of its own: the tensors decide.
+
+As in transformers, the config's `tie_word_embeddings` holds only where the checkpoint has no head, or an equal copy of
+the embedding. Merging a head that was trained, or a full fine-tune that was saved in parts, leaves another one.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+import torch
+
+from gemtab.checkpoint.tensors import Tensors
+from gemtab.errors import CheckpointError
+from gemtab.model.spec import ModelSpec
+
+HEAD: Final = "lm_head.weight"
+EMBEDDING: Final = "embed_tokens.weight"
+
+_PIECE: Final = 1 << 24
+"""Values that are compared at a time."""
+
+
+def with_own_head(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
+    """`spec` with `text.tied` as the tensors have it: False where their head differs from their embedding.
+
+    Raises CheckpointError where the config says that the head is not tied, and there is none.
+    """
+    has_head = HEAD in tensors.names()
+    if not spec.text.tied:
+        if not has_head:
+            raise CheckpointError(
+                f"{tensors.folder}: tie_word_embeddings is false, and tensor {HEAD} is not in the checkpoint; expected "
+                "a head of its own. Are all files there? If the head is the embedding, set tie_word_embeddings to true."
+            )
+        return spec
+    if not has_head or _equal(tensors, HEAD, spec.tensor_name(EMBEDDING)):
+        return spec
+    return replace(spec, text=replace(spec.text, tied=False))
+
+
+def _equal(tensors: Tensors, one: str, other: str) -> bool:
+    """Whether two matrices have the same values, whatever their dtypes."""
+    shape = tensors.shape(one)
+    if tensors.shape(other) != shape or not shape:
+        return False
+    rows, step = shape[0], max(1, _PIECE * shape[0] // max(1, torch.Size(shape).numel()))
+    return all(
+        torch.equal(*(tensors.read_rows(name, start, min(start + step, rows)).float() for name in (one, other)))
+        for start in range(0, rows, step)
+    )

@@ -1,0 +1,99 @@
+"""Decoding a sound track as browsers do: by the same decoders, from the first sample to the last that is sound.
+
+webruntime/src/input/audio/trim.ts does the same.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gemtab.media.source import media_extra
+
+with media_extra():
+    import av
+
+DECODERS = {"opus": "libopus", "mp2": "mp2float"}
+"""ffmpeg's decoders that are used in place of its first choice: its own of Opus is two samples late in speech, and
+differs; its first of MP2 rounds to 16 bits."""
+
+COARSE = 0.002
+"""Seconds. The unit of an edit list is shorter: programs count in thousandths of a second, or 600 to a second.
+webruntime/src/input/audio/trim.ts says the same."""
+
+
+class SoundTrack:
+    """The first sound track of a file, decoded as browsers do."""
+
+    def __init__(self, container: av.container.InputContainer, known: int | None) -> None:
+        self._container = container
+        self._known = known
+        self._track = container.streams.audio[0]
+        self._is_mp4 = "mp4" in container.format.name
+        self._start, self._end = math.inf, -math.inf
+        """In seconds, where the packets begin and end."""
+        self._packets = 0
+        self._sizes: list[int] = []
+        """How many packets there are, and samples in each frame that was made of them."""
+
+    def frames(self) -> Iterator[av.AudioFrame]:
+        """What the decoder makes of the packets. One that is only partly there is left out."""
+        decoder = self._decoder()
+        for packet in self._container.demux(self._track):
+            if packet.is_corrupt:
+                continue
+            self._packets += packet.size > 0
+            if packet.pts is not None:
+                self._start = min(self._start, float(packet.pts * packet.time_base))
+                self._end = max(self._end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            for frame in decoder.decode(packet):
+                self._sizes.append(frame.samples)
+                yield frame
+
+    def trim(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        """`samples` without what an encoder has put before and behind the sound, where ffmpeg leaves that.
+
+        In MP4, ffmpeg leaves what is behind. Before Opus there, it leaves out as many samples at 48 kHz as the track
+        has units of time, which may be other ones, and nothing without an edit list: the decoder was told to leave
+        that to us.
+        """
+        if self._known is not None:
+            # The first packet of Vorbis holds no sound. FFmpeg makes a frame of it that is to be left out, or none.
+            before = self._sizes[0] if len(self._sizes) == self._packets else 0
+            return samples[before:][: self._known]
+        if not self._is_mp4 or not math.isfinite(self._start):
+            return samples
+        if self._codec != "opus":
+            return samples[: round(self._seconds() * rate)]
+        zero = round(-self._start * rate)
+        header = self._track.codec_context.extradata or b""
+        before = max(int.from_bytes(header[10:12], "little"), zero)
+        return samples[before : max(0, zero) + round(self._seconds() * rate)]
+
+    def _seconds(self) -> float:
+        """How long the track is shown. An edit list says that in coarse units, where it does not cut the end away."""
+        there = self._end - max(0.0, self._start)
+        track = self._track
+        if track.duration is None or track.time_base is None:
+            return there
+        shown = float(track.duration * track.time_base)
+        return shown if shown < there - COARSE else there
+
+    def _decoder(self) -> av.AudioCodecContext:
+        decoder = self._track.codec_context
+        name = DECODERS.get(self._codec, "")
+        if name in av.codecs_available:  # builds without libopus have ffmpeg's own decoder
+            header = decoder.extradata
+            decoder = cast(av.AudioCodecContext, av.CodecContext.create(name, "r"))
+            if name == "libopus":
+                decoder.extradata = header
+                decoder.options = {"request_sample_fmt": "flt"}  # not rounded to 16 bits
+        if self._known is not None or (self._is_mp4 and self._codec == "opus"):
+            decoder.flags2 |= av.codec.context.Flags2.skip_manual  # see trim
+        return decoder
+
+    @property
+    def _codec(self) -> str:
+        return self._track.codec_context.codec.name

@@ -1,0 +1,70 @@
+"""Image files of every kind: transformers' patches of the file, beside Python's and Chromium's."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gemtab.media.images import image_inputs, load_image
+from gemtab.media.rules import BUDGETS, ImageRules
+from playwright_tests.corpus.table import Row
+from playwright_tests.media.conftest import Media, adapter, media  # noqa: F401
+from playwright_tests.media.test_images import PREPARE
+from tests.media.picture_kinds import KINDS, processed
+from tests.media.picture_kinds import drawn as drawn_pictures
+from tests.tables import CORPUS_LINE
+
+BOUNDS = {"JPEG, CMYK with black": 3}
+"""In 255ths, of Chromium: its decoder multiplies ink by black and cuts off what Pillow rounds. That is 1 in a pixel,
+which resizing can sharpen. All else is equal."""
+
+ROUNDING = 1e-3
+"""In 255ths, of a byte that became a float."""
+
+
+def python_inputs(content: bytes, budget: int) -> tuple[Any, Any]:
+    found = image_inputs(load_image(content), ImageRules(16, 3, budget, merged=False))
+    return found.patches, found.positions
+
+
+def chromium_inputs(content: bytes, budget: int, page: Media) -> tuple[Any, Any]:
+    rules = {"patch": 16, "pooling": 3, "maxSoftTokens": budget, "merged": False}
+    found = page.call(PREPARE, content, name="image", rules=rules)
+    positions = found["positions"].reshape(-1, 2)
+    return found["patches"].reshape(len(positions), -1), positions
+
+
+def difference(found: tuple[Any, Any], expected: tuple[Any, Any]) -> float:
+    """The largest difference of values, in 255ths; infinite where the patches lie elsewhere."""
+    if not np.array_equal(found[1], expected[1]):
+        return np.inf
+    most = float(np.abs(found[0] - expected[0]).max()) * 255
+    return most if most > ROUNDING else 0.0
+
+
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_are_those_of_transformers(
+    kind: str,
+    drawn: Callable[[int, int], int],
+    media: Media,  # noqa: F811
+    record_property: Callable[[str, object], None],
+) -> None:
+    row = Row("image", kind)
+    bounds = {"Python": 0, "Chromium": BOUNDS.get(kind, 0)}
+    failed = []
+    for index, content in enumerate(drawn_pictures(kind, drawn(1, 12))):
+        budget = BUDGETS[index % 2]
+        expected = processed(content, budget)
+        found = {
+            "Python": python_inputs(content, budget),
+            "Chromium": chromium_inputs(content, budget, media),
+        }
+        for name, inputs in found.items():
+            most = difference(inputs, expected)
+            row.add(name, most == 0, most)
+            if most > bounds[name] + ROUNDING:
+                failed.append(f"{name}: file {index} differs by {most:.3g} of 255")
+    record_property(CORPUS_LINE, str(row))
+    assert not failed

@@ -1,0 +1,1 @@
+"""The npm package as users have it: packed, installed, built by their bundlers."""

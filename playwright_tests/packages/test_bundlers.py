@@ -1,0 +1,143 @@
+"""Builds of a page by vite, webpack and esbuild, whose model answers about an image under the strictest policies."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from playwright_tests.conftest import COMPILE_MS, REPOSITORY, SharedFolders, Watched, watch
+from playwright_tests.serving import running
+
+HERE = Path(__file__).parent
+EXAMPLES = REPOSITORY / "site" / "examples"
+PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Page</title>{script}</html>'
+SCRIPT = '<script type="module" src="{path}"></script>'
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
+    "require-trusted-types-for 'script'; trusted-types gemtab"
+)
+"""Nothing but the page's own files, no text as a script, and no policy for addresses of scripts but gemtab's."""
+
+
+@pytest.fixture(scope="session")
+def project(shared_folders: SharedFolders) -> Path:
+    """A project with the package installed from its tarball, offline: the package needs no other."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        run("npm", "pack", "--ignore-scripts", "--pack-destination", str(folder), cwd=REPOSITORY)
+        (folder / "package.json").write_text('{ "name": "page", "private": true, "type": "module" }')
+        (folder / "main.js").write_text((HERE / "main.js").read_text())
+        (folder / "index.html").write_text(PAGE.format(script=SCRIPT.format(path="./main.js")))
+        [tarball] = folder.glob("*.tgz")
+        run("npm", "install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", tarball.name, cwd=folder)
+
+    return shared_folders.folder("package-project", make)
+
+
+def run(*words: str, cwd: Path) -> str:
+    """Runs a command; its output. What it writes to the error stream is shown where it fails."""
+    done = subprocess.run(words, cwd=cwd, text=True, capture_output=True)
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def build(bundler: str, project: Path, out: Path) -> Path:
+    run("node", str(HERE / "bundle.mjs"), bundler, str(project), str(out), cwd=REPOSITORY)
+    if not (out / "index.html").exists():
+        (out / "index.html").write_text(PAGE.format(script=SCRIPT.format(path="./js/main.js")))
+    return out
+
+
+@contextmanager
+def served(bundles: dict[str, Path], *routes: BaseRoute) -> Iterator[str]:
+    """The address of a server with these routes, the bundle and the example files."""
+    files = [
+        Mount("/bundles/tiny", StaticFiles(directory=bundles["tiny"])),
+        Mount("/examples", StaticFiles(directory=EXAMPLES)),
+        Route("/favicon.ico", lambda _: Response(status_code=204)),
+    ]
+    with running(Starlette(routes=[*files, *routes])) as site:
+        yield site
+
+
+def built(out: Path) -> list[BaseRoute]:
+    """A built page, under POLICY."""
+    page = HTMLResponse((out / "index.html").read_text(), headers={"Content-Security-Policy": POLICY})
+    return [Route("/", lambda _: page), Mount("/", StaticFiles(directory=out))]
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that shares nothing with others."""
+    page = browser.new_page()
+    page.set_default_timeout(COMPILE_MS)
+    yield page
+    page.close()
+
+
+def describe(page: Page, site: str, options: dict[str, Any] | None = None) -> tuple[str, Watched, list[str]]:
+    """What the model says of the example image; what the page complained about; the requests that failed."""
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(f"{request.url} {request.failure}"))
+    watched = watch(page)
+    page.goto(site)
+    words = ["bundles/tiny/", "examples/shapes.webp", options or {}]
+    text: str = page.evaluate("words => globalThis.describe(...words)", words)
+    return text, watched, failed
+
+
+def test_a_server_can_import_it(project: Path) -> None:
+    """Where a page is rendered there are no elements, windows or workers."""
+    code = (
+        "const { GemtabChat } = await import('gemtab/chat'); const { Gemma } = await import('gemtab');"
+        "console.log(typeof GemtabChat, typeof Gemma)"
+    )
+    assert run("node", "--input-type=module", "--eval", code, cwd=project) == "function function\n"
+
+
+@pytest.mark.parametrize("bundler", ["vite", "webpack", "esbuild"])
+def test_a_build_answers_about_an_image(
+    bundler: str, project: Path, bundles: dict[str, Path], page: Page, tmp_path: Path
+) -> None:
+    out = build(bundler, project, tmp_path / "out")
+    with served(bundles, *built(out)) as site:
+        text, watched, failed = describe(page, site)
+    assert "circle" in text
+    assert watched.errors == []
+    assert failed == []
+
+
+TRUSTED = "require-trusted-types-for 'script'; trusted-types gemtab"
+"""What of POLICY vite's own scripts in development keep to."""
+
+
+@contextmanager
+def developed(project: Path, cache: Path, behind: str) -> Iterator[str]:
+    """The address of vite's development server for the project; what it does not have it gets from `behind`."""
+    words = ["node", str(HERE / "develop.mjs"), str(project), str(cache), behind, TRUSTED]
+    with subprocess.Popen(words, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
+def test_vite_in_development_answers_about_an_image(
+    project: Path, bundles: dict[str, Path], page: Page, tmp_path: Path
+) -> None:
+    with served(bundles) as behind, developed(project, tmp_path / "cache", behind) as site:
+        text, watched, failed = describe(page, site)
+    assert "circle" in text
+    assert watched.errors == []
+    assert failed == []

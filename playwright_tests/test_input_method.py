@@ -1,0 +1,30 @@
+"""Keys that an input method takes. Only Chromium's protocol can play an input method."""
+
+from playwright.sync_api import expect
+
+from playwright_tests.conftest import ChatPage
+
+IME_KEY_CODE = 229
+"""What browsers report for a key that an input method has taken."""
+
+
+def test_enter_during_composition_does_not_send(demo: ChatPage) -> None:
+    """An input method takes the Enter key to accept what is being composed."""
+    demo.field.focus()
+    input_method = demo.page.context.new_cdp_session(demo.page)
+    input_method.send("Input.imeSetComposition", {"selectionStart": 2, "selectionEnd": 2, "text": "にほ"})
+    demo.page.evaluate(
+        """() => {
+          const note = ({ key, isComposing }) => { window.noted = `${key} ${isComposing}` };
+          document.addEventListener('keydown', note, { once: true, capture: true });
+        }"""
+    )
+    enter = {"type": "rawKeyDown", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": IME_KEY_CODE}
+    input_method.send("Input.dispatchKeyEvent", enter)
+    assert demo.page.evaluate("window.noted") == "Enter true"
+    expect(demo.questions).to_have_count(0)
+    input_method.send("Input.insertText", {"text": "日本"})
+    assert demo.field.input_value() == "日本"
+    demo.field.press("Enter")
+    demo.ended()
+    expect(demo.questions).to_have_text(["You日本"])

@@ -1,0 +1,4 @@
+/** What the stream loads with the first answer. */
+
+export { parse, startOfLast } from "./parse.ts";
+export { render } from "./render.ts";

@@ -1,0 +1,450 @@
+"""Recordings as users bring them, made from seeds: headers that are wrong, tags, missing ends, streams of a browser.
+
+Each comes with the samples that it holds. Of lossless formats these are computed; of others they are ffmpeg's, decoded
+from the file before anything was done to it, or by itself where a part of it was taken away.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.media.sounds import Channels, encode, film, speechlike
+
+Mono = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file, and what it holds: the mean of its channels."""
+
+    name: str
+    content: bytes
+    samples: Mono
+    rate: int
+
+
+def sound(seed: int, rate: int, channels: int = 1, least: float = 0.4, most: float = 2.0) -> Channels:
+    """[channels, samples] of speechlike sound with noise, of a length that no block size divides; below ±0.9."""
+    rng = np.random.default_rng([seed, rate, channels])
+    count = int(rng.integers(round(least * rate), round(most * rate))) | 1
+    noise = rng.standard_normal((channels, count))
+    return np.clip(speechlike(count, rate) * rng.uniform(0.4, 1, (channels, 1)) + 0.02 * noise, -0.9, 0.9).astype("f4")
+
+
+def decoded(content: bytes, decoder: str | None = None) -> Mono:
+    """What ffmpeg makes of the first sound track, all of it, by a decoder of this name."""
+    with av.open(io.BytesIO(content), "r") as container:
+        track = container.streams.audio[0]
+        codec = track.codec_context
+        if decoder is not None:
+            header = codec.extradata
+            codec = cast(av.AudioCodecContext, av.CodecContext.create(decoder, "r"))
+            codec.extradata = header
+            codec.options = {"request_sample_fmt": "flt"}
+        end = vorbis_end(content) if codec.name == "vorbis" else None
+        if end is not None:
+            codec.flags2 |= av.codec.context.Flags2.skip_manual
+        planar = av.AudioResampler("fltp")
+        frames = [frame for packet in container.demux(track) for frame in codec.decode(packet)]
+        parts = [part.to_ndarray() for frame in frames for part in planar.resample(frame)]
+    if end is not None:
+        parts = parts[1:]  # the first packet of Vorbis holds no sound
+    mean = np.concatenate(parts, axis=1).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(mean[:end])
+
+
+def vorbis_end(content: bytes) -> int | None:
+    """How many samples the end mark of Vorbis in Ogg counts. ffmpeg leaves out whole packets where that is one page."""
+    if not content.startswith(b"OggS"):
+        return None
+    last = ogg_pages(content)[-1]
+    return int.from_bytes(last[6:14], "little") if last[5] & 4 else None
+
+
+# WAVE, written by hand: libraries do not write what is wrong.
+
+_INTEGERS = {8: "u1", 16: "<i2", 32: "<i4"}
+
+
+def pcm(samples: Channels, bits: int) -> tuple[bytes, Mono]:
+    """Bytes of whole numbers of so many bits, interleaved, and the mean of what they stand for."""
+    whole = np.round(samples.T.astype(np.float64) * (1 << bits - 1)).astype(np.int64)
+    if bits == 8:
+        data = (whole + 128).astype("u1").tobytes()
+    elif bits == 24:
+        data = whole.astype("<i4").reshape(-1, 1).view("u1")[:, :3].tobytes()
+    else:
+        data = whole.astype(_INTEGERS[bits]).tobytes()
+    return data, (whole / (1 << bits - 1)).mean(axis=1).astype(np.float32)
+
+
+def floats(samples: Channels, bits: int) -> tuple[bytes, Mono]:
+    values = samples.T.astype(f"<f{bits // 8}")
+    return values.tobytes(), values.mean(axis=1, dtype=np.float64).astype(np.float32)
+
+
+def law(samples: Channels, letter: str) -> tuple[bytes, Mono]:
+    """Bytes of A-law or mu-law (`letter` a or u), and the mean of what ITU-T G.711 says that they stand for."""
+    table = np.array([_G711[letter](code) for code in range(256)]) / 32768
+    order = np.argsort(table)
+    nearest = order[np.clip(np.searchsorted(table[order], samples.T), 0, 255)]
+    return nearest.astype("u1").tobytes(), table[nearest].mean(axis=1).astype(np.float32)
+
+
+def _mu(code: int) -> int:
+    code = ~code & 0xFF
+    size = ((code & 15) << 3) + 0x84 << (code >> 4 & 7)
+    return 0x84 - size if code & 0x80 else size - 0x84
+
+
+def _a(code: int) -> int:
+    code ^= 0x55
+    exponent, size = code >> 4 & 7, (code & 15) << 4
+    size = size + 8 if exponent == 0 else size + 0x108 << exponent - 1
+    return size if code & 0x80 else -size
+
+
+_G711 = {"a": _a, "u": _mu}
+
+
+def layout(tag: int, channels: int, rate: int, bits: int) -> bytes:
+    """The body of a chunk "fmt "."""
+    block = channels * bits // 8
+    return struct.pack("<HHIIHH", tag, channels, rate, rate * block, block, bits)
+
+
+def extensible(tag: int, channels: int, rate: int, bits: int) -> bytes:
+    rest = bytes.fromhex("000000001000800000aa00389b71")
+    return layout(0xFFFE, channels, rate, bits) + struct.pack("<HHIH", 22, bits, (1 << channels) - 1, tag) + rest
+
+
+def chunk(name: bytes, body: bytes, size: int | None = None, padded: bool = True) -> bytes:
+    """A chunk of RIFF, with another length than its own where `size` is given."""
+    padding = b"\0" if padded and len(body) % 2 else b""
+    return name + struct.pack("<I", len(body) if size is None else size) + body + padding
+
+
+def riff(chunks: bytes, size: int | None = None, kind: bytes = b"RIFF") -> bytes:
+    return kind + struct.pack("<I", len(chunks) + 4 if size is None else size) + b"WAVE" + chunks
+
+
+LIST = chunk(b"LIST", b"INFOISFT" + struct.pack("<I", 6) + b"maker\0")
+
+
+def wave_formats(seed: int) -> Recording:
+    """Every format of samples, plain and extensible."""
+    formats = [*((1, bits) for bits in (8, 16, 24, 32)), (3, 32), (3, 64), (6, 8), (7, 8)]
+    tag, bits = formats[seed % len(formats)]
+    rate, channels = [16_000, 44_100, 48_000][seed % 3], 1 + seed % 2
+    samples = sound(seed, rate, channels)
+    data, mean = {1: pcm, 3: floats}[tag](samples, bits) if tag in (1, 3) else law(samples, {6: "a", 7: "u"}[tag])
+    head = (extensible if seed // len(formats) % 2 else layout)(tag, channels, rate, bits)
+    return Recording(f"tag {tag}, {bits} bits", riff(chunk(b"fmt ", head) + chunk(b"data", data)), mean, rate)
+
+
+SIZES = [
+    (0xFFFFFFFF, 0xFFFFFFFF),
+    (0x7FFFFFFF, 0x7FFFFFFF),
+    (0x7FFFF024, 0x7FFFF000),
+    (0x80000024, 0x80000000),
+    (0, 0),
+    (0, None),
+    (None, 0),
+    (0x80000024, None),
+    (4, None),
+    (None, 0x7FFFFF00),
+    (36, 1 << 20),
+]
+"""What stands in the header for the length of the file and for that of the data; None: the right one."""
+
+
+def wave_sizes(seed: int) -> Recording:
+    """Placeholders for sizes that were not known when the header was written."""
+    whole, size = SIZES[seed % len(SIZES)]
+    bits = [16, 8, 24][seed % 3]
+    data, mean = pcm(sound(seed, 16_000), bits)
+    before = chunk(b"fmt ", layout(1, 1, 16_000, bits)) + (LIST if seed % 2 else b"")
+    content = riff(before + chunk(b"data", data, size, padded=False), whole)
+    return Recording(f"sizes {whole}, {size}", content, mean, 16_000)
+
+
+def wave_chunks(seed: int) -> Recording:
+    """Chunks before and behind the data, odd ones without their padding, RF64, BW64, bytes that belong to nothing."""
+    data, mean = pcm(sound(seed, 16_000), [8, 24, 16][seed % 3])
+    head = chunk(b"fmt ", layout(1, 1, 16_000, [8, 24, 16][seed % 3]))
+    odd = chunk(b"note", b"odd", padded=seed % 2 == 0)
+    long = chunk(b"ds64", struct.pack("<QQQI", 0, len(data), len(mean), 0))
+    body = chunk(b"data", data)
+    contents = {
+        "LIST behind": riff(head + body + LIST),
+        "odd chunks": riff(odd + head + odd + body),
+        "no padding": riff(head + chunk(b"data", data, padded=False)),
+        "trailing bytes": riff(head + body) + b"\0\1\2\3" * 9,
+        "RF64": riff(long + head + chunk(b"data", data, 0xFFFFFFFF) + LIST, 0xFFFFFFFF, b"RF64"),
+        "BW64": riff(long + head + chunk(b"data", data, 0xFFFFFFFF) + LIST, 0xFFFFFFFF, b"BW64"),
+        "ID3 before": b"ID3\4\0\0\0\0\0\5maker" + riff(head + body),
+    }
+    name = list(contents)[seed % len(contents)]
+    return Recording(name, contents[name], mean, 16_000)
+
+
+def wave_rates(seed: int) -> Recording:
+    """Odd rates and numbers of channels."""
+    rate = [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 12_345, 192_000][seed % 8]
+    channels = [1, 2, 6, 3][seed % 4]
+    data, mean = pcm(sound(seed, rate, channels, most=1.0), 16)
+    content = riff(chunk(b"fmt ", layout(1, channels, rate, 16)) + chunk(b"data", data))
+    return Recording(f"{channels} channels at {rate}", content, mean, rate)
+
+
+# FLAC
+
+
+def flac_of(seed: int, container: str = "flac", rate: int | None = None) -> Recording:
+    """FLAC whose last frame is short, or silent."""
+    rate = rate or [16_000, 44_100, 8_000, 48_000][seed % 4]
+    samples = sound(seed, rate, 1 + seed % 2)
+    if seed % 3 == 0:
+        samples[:, -rate // 3 :] = 0
+    elif seed % 3 == 1:
+        blocks = 4608 if rate > 16_000 else 2304
+        samples = samples[:, : samples.shape[1] // blocks * blocks + 1 + seed % 5]
+    whole = np.round(samples * 32768) / 32768
+    content = encode(whole.astype(np.float32), rate, container, "flac")
+    return Recording(f"{samples.shape[1]} samples", content, whole.mean(axis=0).astype(np.float32), rate)
+
+
+def flac_ends(seed: int) -> Recording:
+    return flac_of(seed)
+
+
+def flac_wrapped(seed: int) -> Recording:
+    """FLAC between tags, with bytes behind it, and in Ogg with or without its end mark."""
+    plain = flac_of(seed)
+    tag = b"ID3\4\0\0\0\0\0\5maker"
+    contents: dict[str, Callable[[], bytes]] = {
+        "ID3 before": lambda: tag + plain.content,
+        "in Ogg": lambda: flac_of(seed, "ogg").content,
+        "ID3v1 behind": lambda: plain.content + b"TAG" + bytes(125),
+        "in Ogg without an end mark": lambda: unmarked(flac_of(seed, "ogg").content),
+        "zeros behind": lambda: plain.content + bytes(3000),
+        "text behind": lambda: plain.content + b"and so on " * 50,
+    }
+    name = list(contents)[seed % len(contents)]
+    return Recording(name, contents[name](), plain.samples, plain.rate)
+
+
+# Ogg and WebM
+
+
+def opus(seed: int, rate: int, container: str = "ogg", **options: str) -> bytes:
+    speech = {"application": "voip", "b": "20000"} if seed % 2 == 0 else {}
+    samples = sound(seed, rate, 1 + seed // 2 % 2)
+    return encode(samples, rate, container, "libopus", speech, options)
+
+
+def opus_rates(seed: int) -> Recording:
+    """Opus as speech and as music, made from sound of every rate it takes. It always comes out at 48 kHz."""
+    rate = [16_000, 24_000, 8_000, 48_000, 12_000][seed % 5]
+    content = opus(seed, rate)
+    return Recording(f"from {rate}", content, decoded(content, "libopus"), 48_000)
+
+
+def ogg_ends(seed: int) -> Recording:
+    """Ogg without its end mark, cut at a page or in one, and with bytes behind it."""
+    rate = 48_000
+    samples = sound(seed, rate, 2, least=2.5, most=4)
+    content = encode(samples, rate, "ogg", "libopus" if seed % 2 else "vorbis")
+    decoder = "libopus" if seed % 2 else None
+    pages = ogg_pages(content)
+    kind = ["no end mark", "cut at a page", "cut in a page", "trailing bytes"][seed // 2 % 4]
+    if kind == "trailing bytes":
+        return Recording(kind, content + b"OggOgg\0\1" * 20, decoded(content, decoder), rate)
+    if kind == "no end mark":
+        content = unmarked(content)
+    else:
+        content = b"".join(pages[:-1]) + (pages[-1][:-7] if kind == "cut in a page" else b"")
+    return Recording(kind, content, decoded(content, decoder), rate)
+
+
+def chained(seed: int) -> Recording:
+    """Recordings of Ogg one behind the other."""
+    codec = ["libopus", "vorbis", "flac"][seed % 3]
+    decoder = "libopus" if seed % 3 == 0 else None
+    parts = [encode(sound(seed + 100 * n, 48_000, 2), 48_000, "ogg", codec) for n in range(2 + seed % 2)]
+    samples = np.concatenate([decoded(part, decoder) for part in parts])
+    return Recording(f"{len(parts)} of {codec}", b"".join(parts), samples, 48_000)
+
+
+def streamed(seed: int) -> Recording:
+    """WebM as MediaRecorder writes it: no duration, lengths that are not known; some are cut."""
+    codec = "libopus" if seed % 3 else "vorbis"
+    samples = sound(seed, 48_000, 2 if seed % 3 == 0 else 1 + seed % 2, least=1, most=6)
+    content = encode(samples, 48_000, "webm", codec, {}, {"live": "1"})
+    if seed % 2:
+        content = content[: len(content) * (60 + seed) // 100]
+    return Recording(f"{codec} {len(content)} bytes", content, decoded(content, codec if seed % 3 else None), 48_000)
+
+
+def ogg_pages(content: bytes) -> list[bytes]:
+    pages, at = [], 0
+    while at < len(content):
+        body = at + 27 + content[at + 26]
+        end = body + sum(content[at + 27 : body])
+        pages.append(content[at:end])
+        at = end
+    return pages
+
+
+def unmarked(content: bytes) -> bytes:
+    """The Ogg file with no mark on its last page."""
+    *pages, last = ogg_pages(content)
+    blank = last[:5] + bytes([last[5] & ~4]) + last[6:22] + bytes(4) + last[26:]
+    return b"".join(pages) + blank[:22] + struct.pack("<I", ogg_checksum(blank)) + blank[26:]
+
+
+def ogg_checksum(page: bytes) -> int:
+    """CRC-32 with the bits of each byte the other way round than zlib's, which begins with 0 and ends as it is."""
+    turned = bytes(int(f"{byte:08b}"[::-1], 2) for byte in page)
+    return int(f"{zlib.crc32(turned, 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)
+
+
+# MP3 and AAC
+
+
+def mp3(seed: int, rate: int | None = None) -> tuple[bytes, int]:
+    rate = rate or [44_100, 48_000, 16_000, 22_050, 8_000, 32_000][seed % 6]
+    return encode(sound(seed, rate, 1 + seed % 2), rate, "mp3", "libmp3lame"), rate
+
+
+APE = b"APETAGEX" + struct.pack("<4I", 2000, 72, 1, 0x80000000) + bytes(8)
+ID3V1 = b"TAG" + bytes(125)
+
+
+def mp3_tags(seed: int) -> Recording:
+    """MP3 with tags before and behind it, and bytes that are neither."""
+    content, rate = mp3(seed)
+    behind = [b"", ID3V1, APE[:0] + b"x" * 40 + APE + ID3V1, b"and so on " * 40, b"\xff\xfb" + bytes(900)][seed % 5]
+    before = [b"", b"ID3\4\0\0\0\0\2\0" + bytes(256)][seed % 2]
+    return Recording(f"{len(before)} before, {len(behind)} behind", before + content + behind, decoded(content), rate)
+
+
+def mp3_lengths(seed: int) -> Recording:
+    """MP3 with less than its table of contents says, or with more, or with Fraunhofer's table, or none."""
+    content, rate = mp3(seed)
+    kind = ["cut", "cut far", "Fraunhofer's table", "no table"][seed % 4]
+    if kind.startswith("cut"):
+        content = content[: -97 * (seed + 1)] if kind == "cut" else content[: len(content) * 2 // 5]
+        return Recording(kind, content, decoded(content), rate)
+    start = content.index(b"\xff", 10 + int.from_bytes(content[8:10], "big"))
+    end = content.index(content[start : start + 2], start + 2)
+    sound_alone = content[end:]
+    if kind == "no table":
+        return Recording(kind, sound_alone, decoded(sound_alone), rate)
+    table = bytearray(content[start : start + 4] + bytes(end - start - 4))
+    table[36:58] = b"VBRI" + struct.pack(">HHHII2x", 1, 0, 75, len(content), 40)
+    return Recording(kind, bytes(table) + sound_alone, decoded(sound_alone), rate)
+
+
+def aac(seed: int) -> Recording:
+    """AAC in MP4, of which the end of the last frame is not played, and bare, with tags and bytes around it."""
+    rate = [44_100, 48_000, 16_000, 8_000, 96_000][seed % 5]
+    samples = sound(seed, rate, 1 + seed // 2 % 2)
+    if seed % 2 == 0:
+        content = encode(samples, rate, "mp4", "aac")
+        return Recording("MP4", content, decoded(content)[: samples.shape[1]], rate)
+    content = encode(samples, rate, "adts", "aac")
+    behind = [b"", ID3V1, content[:50]][seed // 2 % 3]
+    return Recording("bare", b"ID3\4\0\0\0\0\0\5maker" + content + behind, decoded(content), rate)
+
+
+def containers(seed: int) -> Recording:
+    """Sound in MP4, MOV, Matroska and 3GP as programs write it."""
+    container, codec = [
+        ("mp4", "libopus"),
+        ("matroska", "aac"),
+        ("mov", "pcm_s16be"),
+        ("matroska", "libmp3lame"),
+        ("mp4", "flac"),
+        ("matroska", "pcm_s16le"),
+        ("mov", "aac"),
+        ("matroska", "libopus"),
+    ][seed % 8]
+    rate = 48_000 if codec == "libopus" else [44_100, 16_000][seed // 8 % 2]
+    samples = np.asarray(np.round(sound(seed, rate) * 32768) / 32768, np.float32)
+    content = encode(samples, rate, container, codec)
+    lossless = codec not in ("libopus", "aac", "libmp3lame")
+    found = samples[0] if lossless else decoded(content, codec if codec == "libopus" else None)
+    # Matroska says nothing of what the encoder of AAC has put behind the sound in the last frame, and MP4 does.
+    end = None if (container, codec) == ("matroska", "aac") else samples.shape[1]
+    return Recording(f"{codec} in {container}", content, found[:end], rate)
+
+
+def edit(content: bytes) -> tuple[int, int]:
+    """The one entry of an MP4's only edit list: its length in thousandths of a second, and its start in the track."""
+    at = content.index(b"elst")
+    assert content[at + 4] == 0 and content[at + 8 : at + 12] == b"\0\0\0\1"
+    return struct.unpack(">Ii", content[at + 12 : at + 20])
+
+
+def edited(content: bytes, length: int, start: int) -> bytes:
+    """The MP4 with another entry."""
+    at = content.index(b"elst") + 12
+    return content[:at] + struct.pack(">Ii", length, start) + content[at + 8 :]
+
+
+def trimmed(seed: int) -> Recording:
+    """Sound in MP4 of which an editor has cut away the beginning, the end or both without encoding it anew."""
+    codec = ["aac", "libopus", "flac"][seed % 3]
+    samples = np.asarray(np.round(sound(seed, 48_000, most=3, least=2) * 32768) / 32768, np.float32)
+    content = encode(samples, 48_000, "mp4", codec)
+    delay = edit(content)[1]
+    whole = samples[0] if codec == "flac" else decoded(content, "libopus" if codec == "libopus" else None)
+    start, length = [(0, 900), (31_001, 1_000), (31_001, 5_000), (7, 1_500)][seed % 4]
+    found = whole[start : samples.shape[1]][: 48 * length]
+    return Recording(f"{codec} from {start}, {length} ms", edited(content, length, start + delay), found, 48_000)
+
+
+def films(seed: int) -> Recording:
+    """The sound tracks of video files, in which the pictures go on when the sound has ended."""
+    container, codec, pictures = [
+        ("webm", "libopus", "libvpx"),
+        ("mp4", "aac", "mpeg4"),
+        ("matroska", "libmp3lame", "mpeg4"),
+        ("mp4", "libopus", "mpeg4"),
+        ("mov", "pcm_s16le", "mpeg4"),
+        ("matroska", "flac", "mpeg4"),
+    ][seed % 6]
+    rate = 48_000 if codec == "libopus" else 44_100
+    samples = np.asarray(np.round(sound(seed, rate) * 32768) / 32768, np.float32)
+    content = film(samples, rate, container, codec, pictures, 28)
+    lossless = codec in ("pcm_s16le", "flac")
+    found = samples[0] if lossless else decoded(content, codec if codec == "libopus" else None)
+    return Recording(f"{codec} in {container}", content, found[: samples.shape[1]], rate)
+
+
+KINDS: dict[str, Callable[[int], Recording]] = {
+    "WAV: formats of samples": wave_formats,
+    "WAV: placeholders for sizes": wave_sizes,
+    "WAV: chunks, trailing bytes, RF64": wave_chunks,
+    "WAV: rates and channels": wave_rates,
+    "FLAC: silent and short ends": flac_ends,
+    "FLAC: tags, trailing bytes, in Ogg": flac_wrapped,
+    "Opus: speech and music of all rates": opus_rates,
+    "Ogg: no end mark, cuts, trailing bytes": ogg_ends,
+    "Ogg: chained": chained,
+    "WebM: as MediaRecorder writes": streamed,
+    "MP3: tags and trailing bytes": mp3_tags,
+    "MP3: shorter than its table, other tables": mp3_lengths,
+    "AAC: MP4 and bare": aac,
+    "MP4: cut by an edit list": trimmed,
+    "Matroska, MP4 and MOV: other codecs": containers,
+    "Video files: their sound": films,
+}

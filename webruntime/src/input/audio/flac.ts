@@ -1,0 +1,84 @@
+/**
+ * Where the last frame of a FLAC file ends: bytes that others have put behind it are no sound. Mirrors
+ * gemtab/media/flac.py.
+ */
+
+import { readAll } from "./bytes.ts";
+
+/** Bytes at the end in which the last frame is looked for. */
+const TAIL = 1 << 18;
+
+/** Bytes of the shortest frame. */
+const FEWEST = 10;
+
+/**
+ * Bytes that are put behind the last frame. mediabunny reads a frame only where 16 bytes are left, and the shortest has
+ * 10. Decoders take fewer than 10 bytes more than a frame for no other.
+ */
+const PADDING = 6;
+
+/** The FLAC file of `blob` as mediabunny reads it to its end. */
+export async function cleanFlac(blob: Blob): Promise<Blob> {
+  return new Blob([blob.slice(0, await flacEnd(blob)), new Uint8Array(PADDING)]);
+}
+
+/** Where the last whole frame ends by its checksum; the end of `blob` where none is found. */
+export async function flacEnd(blob: Blob): Promise<number> {
+  const start = Math.max(0, blob.size - TAIL);
+  const tail = await readAll(blob, start);
+  let cut: number | undefined;
+  for (let at = tail.lastIndexOf(0xff); at >= 0; at = at === 0 ? -1 : tail.lastIndexOf(0xff, at - 1)) {
+    if (!isHeader(tail, at)) continue;
+    const ends = checkedEnds(tail, at);
+    const last = ends.at(-1);
+    if (cut !== undefined && ends.includes(cut)) return start + cut;
+    if (last !== undefined) return start + last;
+    cut = at;
+  }
+  return blob.size;
+}
+
+/**
+ * Where the frame may end: up to there, with its checksum, the checksum of all its bytes is 0. Zeros that follow leave
+ * it 0. A checksum of the frame that is itself 0 has two of them.
+ */
+function checkedEnds(tail: Uint8Array, frame: number): number[] {
+  const ends: number[] = [];
+  let [check, zeros] = [0, 0];
+  for (let at = frame; at < tail.length; at++) {
+    check = (TABLE_16[(check >> 8) ^ (tail[at] ?? 0)] ?? 0) ^ ((check << 8) & 0xffff);
+    zeros = check ? 0 : zeros + 1;
+    if (zeros >= 1 && zeros <= 3 && at + 1 - frame >= FEWEST) ends.push(at + 1);
+  }
+  return ends;
+}
+
+/** Whether there is a frame's header, by its fixed bits and its checksum. */
+function isHeader(tail: Uint8Array, at: number): boolean {
+  const header = tail.subarray(at, at + 16);
+  const [, sync = 0, sizes = 0, channels = 0, number = 0] = header;
+  if (header.length < 6 || (sync & 0xfe) !== 0xf8 || sizes >> 4 === 0 || (sizes & 15) === 15) return false;
+  if (channels >> 4 > 10 || channels & 1) return false;
+  // A number as UTF-8 writes it: the first byte's ones before the first zero say how many bytes there are.
+  const counted = Math.max(1, Math.clz32(number ^ 0xff) - 24);
+  const block = { 6: 1, 7: 2 }[sizes >> 4] ?? 0;
+  const rate = { 12: 1, 13: 2, 14: 2 }[sizes & 15] ?? 0;
+  const length = 4 + counted + block + rate;
+  return length < header.length && crc8(header.subarray(0, length)) === header[length];
+}
+
+function crc8(bytes: Uint8Array): number {
+  return bytes.reduce((check, byte) => TABLE_8[check ^ byte] ?? 0, 0);
+}
+
+/** Remainders of all bytes by the polynomial. */
+function remainders(polynomial: number, bits: number): number[] {
+  return Array.from({ length: 256 }, (_, byte) => {
+    let value = byte << (bits - 8);
+    for (let i = 0; i < 8; i++) value = ((value << 1) ^ ((value >> (bits - 1)) & 1 ? polynomial : 0)) & (2 ** bits - 1);
+    return value;
+  });
+}
+
+const TABLE_8 = remainders(0x07, 8);
+const TABLE_16 = remainders(0x8005, 16);

@@ -1,0 +1,157 @@
+/**
+ * Frames of MP3 and of bare AAC (ADTS) streams, without what stands before, between and behind them. Mirrors
+ * gemtab/media/mpeg_audio.py.
+ */
+
+import type { Piece } from "./bytes.ts";
+
+/** Bytes in which the first frame is looked for. */
+const BEFORE = 1 << 12;
+
+/** Frames that do not follow one another by chance. */
+const CERTAIN = 4;
+
+/** Bytes in which the next frame is looked for, where something lies between two. */
+const BETWEEN = 1 << 16;
+
+/** Bit rates by MPEG version (2 stands for 2.5 too) and layer. */
+const KILOBITS: Record<string, readonly number[]> = {
+  "1 1": [0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
+  "1 2": [0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
+  "1 3": [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+  "2 1": [0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256],
+  "2 2": [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+  "2 3": [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+};
+
+/** Samples a second, by the version's bits. */
+const RATES: Record<number, readonly number[]> = {
+  3: [44_100, 48_000, 32_000],
+  2: [22_050, 24_000, 16_000],
+  0: [11_025, 12_000, 8_000],
+};
+
+/** Where the table of contents stands in its frame, by the version's bits and whether the sound is mono. */
+export const TABLE_OFFSETS: Record<string, number> = {
+  "3": 36,
+  "3 mono": 21,
+  "2": 21,
+  "2 mono": 13,
+  "0": 21,
+  "0 mono": 13,
+};
+
+/** The same of Fraunhofer's table, in all versions. */
+const VBRI_OFFSET = 36;
+
+/** Bytes of the frame at a position, 0 where there is none. */
+type FrameLength = (bytes: Uint8Array, at: number) => number;
+
+/** The whole frames of a stream. */
+export interface MpegStream {
+  kind: "MP3" | "ADTS";
+  frames: Piece[];
+  /** Zeros to put behind the last frame, which ends where the file does. */
+  missing: number;
+}
+
+/**
+ * The frames in `bytes`, of an MP3's tables of contents one in the first frame alone; undefined for other kinds. The
+ * first frame stands at the beginning, but for zeros, or where `searched` up to 4 KiB behind.
+ */
+export function mpegFrames(bytes: Uint8Array, searched: boolean): MpegStream | undefined {
+  const start = bytes.findIndex((byte) => byte !== 0);
+  for (const [kind, length] of [
+    ["MP3", mp3Length],
+    ["ADTS", adtsLength],
+  ] as const) {
+    const first = findFirst(bytes, start, length, searched ? BEFORE : 1);
+    if (first === undefined) continue;
+    const frames = findFrames(bytes, first, length);
+    const sound = frames.filter(([start], index) => index === 0 || !hasTable(bytes, start));
+    // Of an MP3, a last frame that is cut is filled up with zeros, as ffmpeg reads it.
+    const at = frames.at(-1)?.[1] ?? bytes.length;
+    const end = at + (kind === "MP3" ? mp3Length(bytes, at) : 0);
+    if (end <= bytes.length) return { kind, frames: sound, missing: 0 };
+    return { kind, frames: [...sound, [at, bytes.length]], missing: end - bytes.length };
+  }
+  return undefined;
+}
+
+/** Whether the frame at `frame` holds a table of contents in place of sound. */
+function hasTable(bytes: Uint8Array, frame: number): boolean {
+  const mono = (bytes[frame + 3] ?? 0) >> 6 === 3;
+  const offset = TABLE_OFFSETS[`${((bytes[frame + 1] ?? 0) >> 3) & 3}${mono ? " mono" : ""}`] ?? 0;
+  return ["Xing", "Info"].includes(nameAt(bytes, frame + offset)) || hasFraunhoferTable(bytes, frame);
+}
+
+/** Whether that is Fraunhofer's, which mediabunny takes for sound. */
+export function hasFraunhoferTable(bytes: Uint8Array, frame: number): boolean {
+  return nameAt(bytes, frame + VBRI_OFFSET) === "VBRI";
+}
+
+function nameAt(bytes: Uint8Array, at: number): string {
+  return String.fromCharCode(...bytes.subarray(at, at + 4));
+}
+
+/** Where the first frame stands: at `start`, or in so many bytes from there on if enough others follow at once. */
+function findFirst(bytes: Uint8Array, start: number, length: FrameLength, searched: number): number | undefined {
+  for (let at = bytes.indexOf(0xff, start); at >= 0 && at < start + searched; at = bytes.indexOf(0xff, at + 1)) {
+    const { end, count } = chain(bytes, at, length);
+    if (count === CERTAIN || (at === start && (count > 1 || (count === 1 && end === bytes.length)))) return at;
+  }
+  return undefined;
+}
+
+/** Where the whole frames that follow one another from `at` on end, and how many they are; no more than needed. */
+function chain(bytes: Uint8Array, at: number, length: FrameLength): { end: number; count: number } {
+  let [end, count] = [at, 0];
+  for (let size = length(bytes, end); count < CERTAIN && size && end + size <= bytes.length; count++) {
+    end += size;
+    size = length(bytes, end);
+  }
+  return { end, count };
+}
+
+function findFrames(bytes: Uint8Array, start: number, length: FrameLength): Piece[] {
+  const frames: Piece[] = [];
+  for (let at: number | undefined = start; at !== undefined; ) {
+    const size = length(bytes, at);
+    if (size && at + size <= bytes.length) {
+      frames.push([at, at + size]);
+      at += size;
+    } else {
+      at = findPair(bytes, at + 1, length);
+    }
+  }
+  return frames;
+}
+
+/** The first place from `start` on where one whole frame follows another: a single one may be there by chance. */
+function findPair(bytes: Uint8Array, start: number, length: FrameLength): number | undefined {
+  for (let at = bytes.indexOf(0xff, start); at >= 0 && at < start + BETWEEN; at = bytes.indexOf(0xff, at + 1)) {
+    const size = length(bytes, at);
+    const following = size && length(bytes, at + size);
+    if (following && at + size + following <= bytes.length) return at;
+  }
+  return undefined;
+}
+
+function mp3Length(bytes: Uint8Array, at: number): number {
+  const [first = 0, second = 0, third = 0] = bytes.subarray(at, at + 3);
+  if (at + 4 > bytes.length || first !== 0xff || (second & 0xe0) !== 0xe0) return 0;
+  const [version, layer] = [(second >> 3) & 3, 4 - ((second >> 1) & 3)];
+  const rate = RATES[version]?.[(third >> 2) & 3];
+  const kilobits = KILOBITS[`${version === 3 ? 1 : 2} ${layer}`]?.[third >> 4];
+  if (!rate || !kilobits) return 0;
+  const padding = (third >> 1) & 1;
+  if (layer === 1) return (Math.floor((12_000 * kilobits) / rate) + padding) * 4;
+  return Math.floor(((layer === 3 && version !== 3 ? 72_000 : 144_000) * kilobits) / rate) + padding;
+}
+
+function adtsLength(bytes: Uint8Array, at: number): number {
+  const [first = 0, second = 0, third = 0, fourth = 0, fifth = 0, sixth = 0] = bytes.subarray(at, at + 6);
+  if (at + 7 > bytes.length || first !== 0xff || (second & 0xf6) !== 0xf0 || ((third >> 2) & 15) > 12) return 0;
+  const length = ((fourth & 3) << 11) | (fifth << 3) | (sixth >> 5);
+  return length > 7 ? length : 0;
+}

@@ -1,0 +1,71 @@
+/** What the chunks of a PNG say beside its pixels. */
+
+import { has } from "./bytes.ts";
+import type { RgbImage } from "./resample.ts";
+
+export interface Chunk {
+  name: string;
+  content: Uint8Array<ArrayBuffer>;
+  /** With its length, name and checksum. */
+  whole: Uint8Array<ArrayBuffer>;
+}
+
+export type Colour = readonly [red: number, green: number, blue: number];
+
+/** Colour types. (4 and 6 have alpha.) */
+const GREY = 0;
+const RGB = 2;
+const PALETTE = 3;
+
+/** The chunks up to the last; where the file ends too early, its last chunk is short. */
+export function* pngChunks(bytes: Uint8Array<ArrayBuffer>): Generator<Chunk> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 8; at + 8 <= bytes.length && !has(bytes, at + 4, "IEND"); ) {
+    const end = at + 12 + view.getUint32(at);
+    const name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    yield { name, content: bytes.subarray(at + 8, end - 4), whole: bytes.subarray(at, end) };
+    at = end;
+  }
+}
+
+/**
+ * The colour that transformers puts on white: the one that is said to be transparent, of a palette too where a single
+ * entry is. Undefined where there is none, or where a palette has several steps of transparency, which is dropped.
+ *
+ * As Pillow has it: the numbers are compared with 8 bits of each channel, those of 2 and 4 bits too.
+ */
+export function transparentColour(bytes: Uint8Array<ArrayBuffer>): Colour | undefined {
+  const found = new Map([...pngChunks(bytes)].map(({ name, content }) => [name, content]));
+  const [transparency, palette] = [found.get("tRNS"), found.get("PLTE")];
+  if (!transparency) return undefined;
+  const [bits, kind] = [bytes[24], bytes[25]];
+  const low = (channel: number) => transparency[2 * channel + 1] ?? 0;
+  if (kind === RGB) return [low(0), low(1), low(2)];
+  if (kind === GREY && bits !== 16) return grey(bits === 1 ? low(0) * 255 : low(0));
+  return kind === PALETTE && palette ? singleEntry(transparency, palette) : undefined;
+}
+
+/** The key of a grey PNG with 16 bits. */
+export function deepGreyKey(bytes: Uint8Array<ArrayBuffer>): number | undefined {
+  for (const { name, content } of pngChunks(bytes)) {
+    if (name === "tRNS" && bytes[25] === GREY) return ((content[0] ?? 0) << 8) | (content[1] ?? 0);
+  }
+  return undefined;
+}
+
+export function whiten({ data }: RgbImage, [red, green, blue]: Colour): void {
+  for (let at = 0; at < data.length; at += 3) {
+    if (data[at] === red && data[at + 1] === green && data[at + 2] === blue) data.fill(255, at, at + 3);
+  }
+}
+
+function grey(value: number): Colour {
+  return [value, value, value];
+}
+
+function singleEntry(alphas: Uint8Array, palette: Uint8Array): Colour | undefined {
+  const clear = alphas.indexOf(0);
+  if (clear < 0 || alphas.some((alpha, index) => index !== clear && alpha !== 255)) return undefined;
+  const [red = 0, green = 0, blue = 0] = palette.subarray(3 * clear, 3 * clear + 3);
+  return [red, green, blue];
+}

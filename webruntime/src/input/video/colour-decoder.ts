@@ -1,0 +1,59 @@
+/**
+ * A decoder for the codecs whose clips can have alpha, which leaves the alpha out. mediabunny's own merges colour and
+ * alpha in workers made from text, which the content security policy of a careful page refuses; and models see colour
+ * alone.
+ */
+
+import type { CustomVideoDecoder, EncodedPacket, registerDecoder, VideoSample } from "mediabunny";
+
+/** What this needs of mediabunny, which is imported dynamically. */
+interface Mediabunny {
+  CustomVideoDecoder: typeof CustomVideoDecoder;
+  VideoSample: typeof VideoSample;
+  registerDecoder: typeof registerDecoder;
+}
+
+/** Packets that may wait to be decoded. */
+const MOST_WAITING = 8;
+
+const registered = new WeakSet<object>();
+
+/** Has mediabunny decode VP8 and VP9 by this decoder, from now on. */
+export function useColourDecoder({ CustomVideoDecoder, VideoSample, registerDecoder }: Mediabunny): void {
+  if (registered.has(CustomVideoDecoder)) return;
+  registered.add(CustomVideoDecoder);
+
+  class ColourDecoder extends CustomVideoDecoder {
+    #decoder: VideoDecoder | undefined;
+
+    static override supports(codec: string): boolean {
+      return codec === "vp8" || codec === "vp9";
+    }
+
+    init(): void {
+      this.#decoder = new VideoDecoder({
+        output: (frame) => this.onSample(new VideoSample(frame)),
+        error: (error) => this.onError(error),
+      });
+      this.#decoder.configure(this.config);
+    }
+
+    async decode(packet: EncodedPacket): Promise<void> {
+      const decoder = this.#decoder as VideoDecoder;
+      decoder.decode(packet.toEncodedVideoChunk());
+      while (decoder.decodeQueueSize > MOST_WAITING && decoder.state !== "closed") {
+        await new Promise((resolve) => decoder.addEventListener("dequeue", resolve, { once: true }));
+      }
+    }
+
+    async flush(): Promise<void> {
+      await this.#decoder?.flush();
+    }
+
+    close(): void {
+      if (this.#decoder?.state !== "closed") this.#decoder?.close();
+    }
+  }
+
+  registerDecoder(ColourDecoder);
+}
