@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,12 @@ from gemtab.graph import Weight
 from gemtab.model.text import text_graph
 from gemtab.quantize import PlainFormat, packed_rows, planes, unpack
 from tests.adapters import trained
-from tests.chat.gemma3 import write_chat_files
-from tests.checkpoint.gguf_files import F32, Q4_0, scale_by_head_size, write_gguf
-from tests.variants import variant
+from tests.checkpoint.gguf_files import F32, Q4_0, write_gguf
 
 Gguf = Callable[..., Path]
 MODELS = ["gemma3", "everything", "mixed", "bare", "unified_12b"]
 TYPES = ["F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
 """Those that the gguf package can also write."""
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    @cache
-    def make(name: str) -> Path:
-        folder = variant(name, tmp_path_factory.mktemp(name), with_tokenizer=True)
-        if name == "gemma3":
-            write_chat_files(folder)
-            scale_by_head_size(folder)
-        return folder
-
-    return make
 
 
 @pytest.fixture

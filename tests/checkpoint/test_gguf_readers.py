@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,12 @@ from gemtab.chat import ChatTokenizer
 from gemtab.chat_files import chat_files
 from gemtab.checkpoint import open_checkpoint
 from gemtab.errors import CheckpointError
-from tests.chat.gemma3 import write_chat_files
-from tests.checkpoint.gguf_files import NORMAL, USER_DEFINED, finish, scale_by_head_size, vocabulary, write_gguf
-from tests.variants import variant
+from tests.checkpoint.gguf_files import NORMAL, USER_DEFINED, finish, vocabulary, write_gguf
 
 Made = Callable[..., Path]
 UNUSED = 5
 TURN = "<start_of_turn>user\nHello<end_of_turn>\n<start_of_turn>model\n"
 GEMMA4_TURN = "<|turn>user\nHello<turn|>\n<|turn>model\n"
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    @cache
-    def make(name: str) -> Path:
-        folder = variant(name, tmp_path_factory.mktemp(name), with_tokenizer=True)
-        if name == "gemma3":
-            write_chat_files(folder)
-            scale_by_head_size(folder)
-        return folder
-
-    return make
 
 
 @pytest.fixture
