@@ -23,7 +23,10 @@ export function number(least: number, most?: number): Rule {
 }
 
 export function whole(least: number, most?: number): Rule {
-  return rule(`a whole number ${range(least, most)}`, (found) => Number.isInteger(found) && isWithin(found, least, most));
+  return rule(
+    `a whole number ${range(least, most)}`,
+    (found) => Number.isInteger(found) && isWithin(found, least, most),
+  );
 }
 
 /** An object of the browser's, from this page or one of its frames. */

@@ -14,7 +14,20 @@ import type {
   VideoPart,
 } from "../worker/protocol.ts";
 import type { AnswerOptions, ChatOptions, SendOptions } from "./chat.ts";
-import { flag, instance, isObject, listOf, number, OPTIONS, oneOf, type Rule, rule, shape, text, whole } from "./check.ts";
+import {
+  flag,
+  instance,
+  isObject,
+  listOf,
+  number,
+  OPTIONS,
+  oneOf,
+  type Rule,
+  rule,
+  shape,
+  text,
+  whole,
+} from "./check.ts";
 import type { LoadOptions } from "./gemma.ts";
 
 type TableOf<Options> = Record<keyof Options & string, Rule>;
