@@ -8,8 +8,10 @@ import { eventStream } from "./event-stream.ts";
 import { checkSendOptions, checkThinking, contentRule, messagesRule } from "./options.ts";
 import type { WorkerThread } from "./worker.ts";
 
+type MaybeGiven<Options> = { [Name in keyof Options]?: Options[Name] | undefined };
+
 /** Left out, sampling is as generation_config.json says, the seed a new one each time; maxTokens: until the context ends. */
-export interface AnswerOptions extends Partial<Sampling> {
+export interface AnswerOptions extends MaybeGiven<Sampling> {
   maxTokens?: number | undefined;
 }
 
@@ -38,7 +40,7 @@ export type Part = ChatEvent | ({ type: "done" } & ChatResult);
 export class Chat {
   readonly #worker: WorkerThread;
   readonly #session: Promise<number>;
-  readonly #defaults: AnswerOptions;
+  readonly #defaults: ReturnType<typeof given<AnswerOptions>>;
   readonly #system: string | undefined;
 
   constructor(worker: WorkerThread, model: number, options: ChatOptions) {

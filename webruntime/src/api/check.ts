@@ -75,9 +75,11 @@ export function isObject(found: unknown): found is Record<string, unknown> {
 }
 
 /** The members of `options` that are given: one that is undefined is as if it were left out. */
-export function given<Options extends object>(options: Options): Options {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options;
+export function given<Options extends object>(options: Options): Given<Options> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Given<Options>;
 }
+
+type Given<Options> = { [Name in keyof Options]: Exclude<Options[Name], undefined> };
 
 function isWithin(found: unknown, least: number, most = Number.MAX_VALUE): boolean {
   return typeof found === "number" && found >= least && found <= most;

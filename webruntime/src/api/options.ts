@@ -2,7 +2,7 @@
 
 import { PLANS } from "../engine/device.ts";
 import { HOST_TABLES } from "../engine/memory.ts";
-import { BUDGETS } from "../input/image/rules.ts";
+import { BUDGETS } from "../input/image/budgets.ts";
 import type {
   AudioPart,
   ChatMessage,

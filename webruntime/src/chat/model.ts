@@ -3,7 +3,7 @@
 import type { TextEngine } from "../engine/engine-interface.ts";
 import { throwIfAborted } from "../engine/errors.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
-import { BUDGETS } from "../input/image/rules.ts";
+import { BUDGETS } from "../input/image/budgets.ts";
 import { strip } from "../input/jinja/text.ts";
 import { ControlTokens } from "../input/spoken.ts";
 import { loadTokenizer, type Tokenizer } from "../input/tokenizer.ts";
