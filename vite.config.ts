@@ -53,6 +53,8 @@ export default defineConfig({
     outDir: resolve(import.meta.dirname, "dist/site"),
     emptyOutDir: true,
     target: "es2023",
+    // What older browsers would need instead of light-dark() follows the system's colour scheme, not the page's.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     // Inline data: addresses are refused by the strict content security policy that pages run under.
     assetsInlineLimit: 0,
     // Preloaded files would be named by their names here, which other bundlers change.

@@ -87,7 +87,9 @@ def _check_part(part: object, where: str) -> None:
     if kind == "text" and not isinstance(value, str):
         raise UsageError(f"{where}.text: found {_words(value)}; expected text.")
     if kind != "text" and getattr(value, "kind", None) != kind:
-        raise UsageError(f"{where}.medium: found {_words(value)}; expected a Medium of that kind, as MediaReader gives.")
+        raise UsageError(
+            f"{where}.medium: found {_words(value)}; expected a Medium of that kind, as MediaReader gives."
+        )
 
 
 def _check_calls(found: object, where: str) -> None:

@@ -51,7 +51,9 @@ def create_app(
         file = site / EXAMPLE
         if not file.is_file():
             return Response(status_code=404)
-        page = file.read_text(encoding="utf-8").replace(EXAMPLE_BUNDLE, f"bundles/{quote(next(iter(bundles)), safe='')}/")
+        page = file.read_text(encoding="utf-8").replace(
+            EXAMPLE_BUNDLE, f"bundles/{quote(next(iter(bundles)), safe='')}/"
+        )
         return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
 
     async def index(_: Request) -> JSONResponse:

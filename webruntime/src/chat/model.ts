@@ -1,7 +1,7 @@
 /** The chat side of a loaded bundle: what the worker opens conversations on. */
 
 import type { TextEngine } from "../engine/engine-interface.ts";
-import { throwIfAborted } from "../engine/errors.ts";
+import { AbortError, throwIfAborted } from "../engine/errors.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
 import { BUDGETS } from "../input/image/budgets.ts";
 import { strip } from "../input/jinja/text.ts";
@@ -74,7 +74,7 @@ function takenDetails({ towerTokens, blockTokens }: TextEngine): ImageDetail[] {
 /** Rejects when the signal fires before `turn` has come; never settles otherwise. */
 function abortedBefore(turn: Promise<unknown>, signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    const leave = () => reject(signal.reason);
+    const leave = () => reject(new AbortError("Stopped at the caller's request."));
     signal.addEventListener("abort", leave);
     void turn.then(() => signal.removeEventListener("abort", leave));
   });

@@ -383,7 +383,7 @@ describe("what is said", () => {
 describe("an answer that waits for that of another conversation", () => {
   /** Has the engine answer once `answer` is called. */
   function slowEngine(): { answer(): void } {
-    const slow = { answer: () => undefined as void };
+    const slow = { answer() {} };
     const called = new Promise<void>((resolve) => {
       slow.answer = resolve;
     });
