@@ -153,7 +153,7 @@ def open_adapter(folder: Path) -> Checkpoint:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise CheckpointError(_missing(path)) from None
     except (OSError, ValueError, RecursionError) as error:
