@@ -237,8 +237,11 @@ def test_a_file_that_is_cut_short(kept: int, made: Gguf) -> None:
         ({"gemma3__attention__sinks": 4}, "gemma3.attention.sinks = 4 is not known"),
         ({"gemma3.attention.key_length": None}, "gemma3.attention.key_length is missing"),
         ({"gemma3.block_count": 2**31 - 1}, "gemma3.block_count = 2147483647: expected at most 1,000"),
-        ({"gemma3.attention.key_length": 34}, "head_dim = 34: expected a multiple of 4"),
-        ({"gemma3.rope.scaling.type": "yarn"}, "rope_parameters.full_attention.rope_type = 'yarn'"),
+        (
+            {"gemma3.attention.key_length": 34, "gemma3.attention.value_length": 34},
+            "head_dim = 34: expected a multiple of 4",
+        ),
+        ({"gemma3.rope.scaling.type": "yarn"}, "gemma3.rope.scaling.type = 'yarn'"),
         ({"tokenizer.ggml.tokens": None}, "tokenizer.ggml.tokens is missing"),
     ],
 )
