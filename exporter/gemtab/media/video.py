@@ -43,10 +43,11 @@ class VideoInputs:
 @dataclass(frozen=True)
 class Timeline:
     """When a clip's frames are shown, in ticks and in order; and the ticks of those, hidden ones too, that can be
-    decoded without any other."""
+    decoded without any other. lead: how many ticks before its own time a key is to be sought."""
 
     shown: list[int]
     keys: list[int]
+    lead: int
 
 
 def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = None) -> VideoInputs:
@@ -140,7 +141,7 @@ def _timeline(container: InputContainer, stream: VideoStream, name: str) -> Time
     shown = sorted(ticks for ticks, packet in packets if not packet.is_discard and ticks >= hidden_below)
     if not shown:
         raise MediaError(_damaged(name, "none of its frames is shown"))
-    return Timeline(shown, _keys(packets) or [first])
+    return Timeline(shown, _keys(packets) or [first], _lead(container, packets))
 
 
 def _keys(packets: "list[tuple[int, Packet[VideoStream]]]") -> list[int]:
@@ -156,6 +157,13 @@ def _keys(packets: "list[tuple[int, Packet[VideoStream]]]") -> list[int]:
         if not packet.is_discard:
             latest = max(latest, ticks)
     return keys
+
+
+def _lead(container: InputContainer, packets: "list[tuple[int, Packet[VideoStream]]]") -> int:
+    """Transport streams are sought by when frames are decoded, which is before they are shown."""
+    if container.format.name != "mpegts":
+        return 0
+    return max(ticks - packet.dts for ticks, packet in packets if packet.dts is not None)
 
 
 def _has_edits(container: InputContainer) -> bool:
@@ -174,7 +182,7 @@ def _decoded(
     for ticks in chosen:
         key = timeline.keys[max(bisect_right(timeline.keys, ticks) - 1, 0)]
         if key > reached:
-            container.seek(key, stream=stream)
+            container.seek(key - timeline.lead, stream=stream)
             frames = container.decode(stream)
         for frame in frames:
             reached = reached if frame.pts is None else frame.pts
