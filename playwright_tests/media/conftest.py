@@ -1,4 +1,4 @@
-"""gemtab-media.js in a worker of real Chromium."""
+"""gemtab-media.js in a worker of a real browser."""
 
 import base64
 from collections.abc import Iterator
@@ -98,9 +98,9 @@ def adapter() -> None:
 
 
 @pytest.fixture(scope="session")
-def media(browser: Browser) -> Iterator[Media]:
+def media(tested: Browser) -> Iterator[Media]:
     with serving({}) as site:
-        page = browser.new_page()
+        page = tested.new_page()
         headers = {"content-type": "text/javascript", "content-security-policy": POLICY}
         page.route("**/media-test-worker.js", lambda route: route.fulfill(headers=headers, body=WORKER))
         # An empty page: the site's own would load itself anew whenever the site is built.

@@ -15,9 +15,12 @@ from gemtab.media.audio import AudioInputs, audio_inputs, load_audio, segments
 from gemtab.media.audio_rules import audio_rules
 from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
+from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError
 from playwright_tests.serving import serving
 from tests.media.sounds import SOUNDS, Sound, clip, encode
+
+TESTED_IN = BOTH_BROWSERS
 
 PROCESSOR: dict[str, Any] = json.loads((REPOSITORY / "models" / "tiny" / "processor_config.json").read_text())
 UNIFIED: dict[str, Any] = {"feature_extractor": {"feature_extractor_type": "Gemma4UnifiedAudioFeatureExtractor"}}

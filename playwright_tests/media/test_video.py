@@ -9,9 +9,12 @@ import pytest
 
 from gemtab.media.rules import MAX_PIXELS, ImageRules, VideoRules
 from gemtab.media.video import load_video
+from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError
 from tests.media.clip_kinds import edited
 from tests.media.clips import clip, clips, in_unknown_codec, sound_alone
+
+TESTED_IN = BOTH_BROWSERS
 
 FRAMES = 8
 RULES = {"image": {"patch": 16, "pooling": 3, "maxSoftTokens": 70, "merged": False}, "frames": FRAMES}

@@ -12,6 +12,7 @@ import { transparentColour, whiten } from "./png.ts";
 import type { RgbImage } from "./resample.ts";
 import { MAX_PIXELS } from "./rules.ts";
 import { unreadFormat } from "./unread.ts";
+import { isWhole } from "./whole.ts";
 
 /**
  * The picture in a file, upright, as transformers reads it: a single transparent colour is put on white, other
@@ -61,6 +62,8 @@ export function blobName(blob: Blob, otherwise: string): string {
 
 async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<RgbImage> {
   if (type === "image/gif") return decodeGif(bytes);
+  const decodeAlone = (content: Uint8Array<ArrayBuffer>) => decodeByBrowser(new Blob([content], { type }));
+  if (!(await isWhole(bytes, type, decodeAlone))) throw new Error("incomplete");
   const { content, orientation } = await withoutMetadata(bytes, type);
   const image = isDeepPng(bytes) ? await decodeDeepPng(bytes) : await decodeByBrowser(new Blob(content, { type }));
   const transparent = type === "image/png" ? transparentColour(bytes) : undefined;
@@ -73,7 +76,7 @@ async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<Rgb
 async function decodeByBrowser(blob: Blob): Promise<RgbImage> {
   const bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
   try {
-    return readPixels(bitmap);
+    return await readPixels(bitmap);
   } finally {
     bitmap.close();
   }

@@ -26,6 +26,7 @@ const EXIF_IN_TEXT = "Raw profile type exif";
 /** Chunks of a PNG that its decoder does not get. */
 const NOT_DECODED = ["eXIf", "acTL", "fcTL", "fdAT"];
 
+const JPEG_END = Uint8Array.of(0xff, 0xd9);
 const PNG_END = Uint8Array.of(0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82);
 
 const [EXIF_FLAG, XMP_FLAG] = [8, 4];
@@ -67,7 +68,8 @@ function bareJpeg(bytes: Uint8Array<ArrayBuffer>): Bare {
     }
     at = end;
   }
-  content.push(bytes.subarray(start));
+  // Pillow reads a file without its end mark, and browsers do not.
+  content.push(bytes.subarray(start), JPEG_END);
   return { content, orientation: orientationOf(notes) };
 }
 

@@ -2,6 +2,7 @@
 
 import { has } from "./bytes.ts";
 import type { RgbImage } from "./resample.ts";
+import type { Size } from "./rules.ts";
 
 export interface Chunk {
   name: string;
@@ -16,6 +17,55 @@ export type Colour = readonly [red: number, green: number, blue: number];
 const GREY = 0;
 const RGB = 2;
 const PALETTE = 3;
+
+/** Channels by colour type: grey, RGB, entries of a palette, grey and alpha, RGBA. */
+export const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+/** Which pixels come in one pass. */
+export interface Pass {
+  left: number;
+  top: number;
+  stepX: number;
+  stepY: number;
+}
+
+const PLAIN: Pass[] = [{ left: 0, top: 0, stepX: 1, stepY: 1 }];
+
+/** The passes of an interlaced picture. */
+const ADAM7: Pass[] = [
+  { left: 0, top: 0, stepX: 8, stepY: 8 },
+  { left: 4, top: 0, stepX: 8, stepY: 8 },
+  { left: 0, top: 4, stepX: 4, stepY: 8 },
+  { left: 2, top: 0, stepX: 4, stepY: 4 },
+  { left: 0, top: 2, stepX: 2, stepY: 4 },
+  { left: 1, top: 0, stepX: 2, stepY: 2 },
+  { left: 0, top: 1, stepX: 1, stepY: 2 },
+];
+
+/** Those that have pixels. */
+export function passesOf(bytes: Uint8Array, { width, height }: Size): Pass[] {
+  return (bytes[28] === 0 ? PLAIN : ADAM7).filter(({ left, top }) => left < width && top < height);
+}
+
+/** Of one row of a pass, the byte that names its filter included. */
+export function scanlineBytes(width: number, { left, stepX }: Pass, bitsOfPixel: number): number {
+  return 1 + Math.ceil((Math.ceil((width - left) / stepX) * bitsOfPixel) / 8);
+}
+
+export function rowsOf({ height }: Size, { top, stepY }: Pass): number {
+  return Math.ceil((height - top) / stepY);
+}
+
+/** Bytes of all rows. */
+export function scanlinesLength(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const size = { width: view.getUint32(16), height: view.getUint32(20) };
+  const bits = view.getUint8(24) * (CHANNELS[view.getUint8(25)] ?? 0);
+  return passesOf(bytes, size).reduce(
+    (sum, pass) => sum + scanlineBytes(size.width, pass, bits) * rowsOf(size, pass),
+    0,
+  );
+}
 
 /** The chunks up to the last; where the file ends too early, its last chunk is short. */
 export function* pngChunks(bytes: Uint8Array<ArrayBuffer>): Generator<Chunk> {

@@ -1,6 +1,6 @@
 /** Clips: a few frames of them, each a picture with its time, by the browser's decoders, in a worker. */
 
-import type { Input, InputVideoTrack, VideoSample } from "mediabunny";
+import type { Input, InputVideoTrack, VideoSample, VideoSampleSink } from "mediabunny";
 import { GemtabError, MediaError, throwIfAborted, UsageError } from "../../engine/errors.ts";
 import { blobName, checkSize } from "../image/decode.ts";
 import { type ImageInputs, imageInputs } from "../image/inputs.ts";
@@ -10,6 +10,7 @@ import type { VideoRules } from "../image/rules.ts";
 import { useColourDecoder } from "./colour-decoder.ts";
 import { readEdits, type Shown, shownFrames } from "./edits.ts";
 import { unreadKind } from "./kinds.ts";
+import { recoverPlanes } from "./recover.ts";
 import { isWholeClip } from "./whole.ts";
 import { isKnown, type Planes, toRgb, USUAL_MATRIX } from "./yuv.ts";
 
@@ -30,6 +31,9 @@ export interface VideoOptions {
 
 /** Formats of planes by WebCodecs' names: how fine the chroma is, and the bits, where there are more than 8. */
 const PLANAR = /^I4(20|22|44)A?(?:P(10|12))?$/;
+
+/** Seconds that times of one frame differ by. */
+const SAME_TIME = 1e-6;
 
 type Shaped = Omit<Planes, "isOnColumns">;
 
@@ -147,8 +151,7 @@ async function* decodeFrames(track: InputVideoTrack, times: number[], name: stri
   useColourDecoder({ CustomVideoDecoder, registerDecoder, VideoSample });
   const named = await track.getColorSpace();
   const isOnColumns = ["avc", "hevc"].includes((await track.getCodec()) ?? "");
-  for await (const decoded of new VideoSampleSink(track).samplesAtTimestamps(times)) {
-    if (!decoded) throw new Error("not every frame could be decoded");
+  for await (const decoded of samplesAt(new VideoSampleSink(track), times)) {
     try {
       checkSize(decoded.visibleRect.width, decoded.visibleRect.height, name); // which may change within a clip
       yield await readRgb(decoded, named, isOnColumns);
@@ -156,6 +159,26 @@ async function* decodeFrames(track: InputVideoTrack, times: number[], name: stri
       decoded.close();
     }
   }
+}
+
+async function* samplesAt(sink: VideoSampleSink, times: number[]): AsyncGenerator<VideoSample> {
+  let next = 0;
+  for await (const sample of sink.samplesAtTimestamps(times)) {
+    if (!sample) break;
+    next++;
+    yield sample;
+  }
+  if (next === times.length) return;
+  // mediabunny finds no frame in a part of a WebM that no key frame is in: Firefox records such parts.
+  for await (const sample of sink.samples()) {
+    while (next < times.length && Math.abs(sample.timestamp - (times[next] as number)) < SAME_TIME) {
+      next++;
+      yield sample.clone();
+    }
+    sample.close();
+    if (next === times.length) return;
+  }
+  throw new Error("not every frame could be decoded");
 }
 
 /**
@@ -170,8 +193,11 @@ async function readRgb(decoded: VideoSample, named: VideoColorSpaceInit, isOnCol
     matrix: named.matrix ?? coded ?? USUAL_MATRIX,
     fullRange: named.fullRange ?? colorSpace.fullRange ?? false,
   };
-  const planes = isKnown(coding.matrix) ? await copyPlanes(decoded, format) : undefined;
-  return turn(planes ? toRgb({ ...planes, isOnColumns }, coding) : await copyRgb(decoded), ORIENTATIONS[rotation] ?? 1);
+  const copied = isKnown(coding.matrix) ? await copyPlanes(decoded, format) : undefined;
+  const rgba = copied ? undefined : await copyRgba(decoded);
+  const planes = copied ?? (rgba && isKnown(coding.matrix) ? recoverPlanes(rgba) : undefined);
+  const image = planes ? toRgb({ ...planes, isOnColumns }, coding) : withoutAlpha(rgba as RgbImage);
+  return turn(image, ORIENTATIONS[rotation] ?? 1);
 }
 
 /** Undefined where the format is none of planes. */
@@ -195,11 +221,15 @@ async function copyPlanes(decoded: VideoSample, format: VideoSample["format"]): 
 }
 
 /** As the browser makes it of formats without planes, and of colours without a known matrix. */
-async function copyRgb(decoded: VideoSample): Promise<RgbImage> {
+async function copyRgba(decoded: VideoSample): Promise<RgbImage> {
   const { width, height } = decoded.visibleRect;
   const rgba = new Uint8Array(decoded.allocationSize({ format: "RGBA" }));
   await decoded.copyTo(rgba, { format: "RGBA" });
-  return { width, height, data: rgba.filter((_, index) => index % 4 !== 3) };
+  return { width, height, data: rgba };
+}
+
+function withoutAlpha({ width, height, data }: RgbImage): RgbImage {
+  return { width, height, data: data.filter((_, index) => index % 4 !== 3) };
 }
 
 function damaged(name: string, reason: string): MediaError {
