@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 import { selfContained } from "./webruntime/scripts/self-contained.ts";
 
 const site = resolve(import.meta.dirname, "site");
@@ -18,6 +18,16 @@ const pages = Object.fromEntries(
 );
 
 /**
+ * The bundles that a copy of the site offers, which whoever hosts it may edit. Servers of gemtab answer with their own.
+ */
+const bundleList: Plugin = {
+  name: "bundle-list",
+  generateBundle() {
+    this.emitFile({ type: "asset", fileName: "bundles/index.json", source: '["tiny"]\n' });
+  },
+};
+
+/**
  * One build makes dist/site: the pages, and beside them the modules that other pages import: gemtab.js (the
  * runtime), gemtab-chat.js (the custom element), gemtab-engine.js (plans and token ids alone) and gemtab-media.js
  * (images, audio and video to what models take); and the scripts of the worker: gemtab-worker-*.js and
@@ -33,6 +43,7 @@ export default defineConfig({
     alias: { "decode-named-character-reference": resolve(modules, "decode-named-character-reference/index.js") },
   },
   plugins: [
+    bundleList,
     selfContained({
       "gemtab-worker.js": resolve(worker, "worker.ts"),
       "gemtab-worker-media.js": resolve(worker, "media-script.ts"),
@@ -42,6 +53,8 @@ export default defineConfig({
     outDir: resolve(import.meta.dirname, "dist/site"),
     emptyOutDir: true,
     target: "es2023",
+    // What older browsers would need instead of light-dark() follows the system's colour scheme, not the page's.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     // Inline data: addresses are refused by the strict content security policy that pages run under.
     assetsInlineLimit: 0,
     // Preloaded files would be named by their names here, which other bundlers change.

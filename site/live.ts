@@ -24,7 +24,7 @@ async function act(message: LiveMessage): Promise<void> {
   for (const chat of document.querySelectorAll("gemtab-chat")) {
     if (
       !(chat instanceof GemtabChat) ||
-      !new URL(chat.src, document.baseURI).pathname.endsWith(`bundles/${message.bundle}/`)
+      !decodeURIComponent(new URL(chat.src, document.baseURI).pathname).endsWith(`bundles/${message.bundle}/`)
     )
       continue;
     // A shader that does not compile leaves the old one in place; the reason is for whoever edits it.

@@ -14,6 +14,9 @@ const chat = find("gemtab-chat", GemtabChat);
 const choice = find("#choice", HTMLElement);
 const bundles = find("#bundle", HTMLSelectElement);
 const parity = find("#parity", HTMLElement);
+const trouble = find("#trouble", HTMLElement);
+
+const LIST = "bundles/index.json";
 
 /** How exact the loaded bundle is; nothing while none is loaded. */
 function showParity(): void {
@@ -22,17 +25,35 @@ function showParity(): void {
   parity.hidden = sentence === "";
 }
 
-/** A development server offers the bundles it was started with; elsewhere they are those that the page lists. */
+/** The bundles that the page's address asks for, or that the host lists: its own, or a server's. */
+async function offered(): Promise<string[]> {
+  const asked = new URLSearchParams(location.search).getAll("bundle");
+  if (asked.length > 0) return asked;
+  const response = await fetch(LIST);
+  if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  const names: unknown = await response.json();
+  if (Array.isArray(names) && names.length > 0 && names.every((name) => typeof name === "string")) return names;
+  throw new Error("it is no list of names");
+}
+
+/** The page's own choice stays where there is no list, and why there is none is said. */
 async function listOffered(): Promise<void> {
-  const response = await fetch("bundles/index.json");
-  const names: string[] = await response.json();
-  bundles.replaceChildren(...names.map((name) => new Option(name, `bundles/${name}/`)));
+  try {
+    const names = await offered();
+    bundles.replaceChildren(...names.map((name) => new Option(name, `bundles/${encodeURIComponent(name)}/`)));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    trouble.textContent =
+      `The list of models, ${LIST}, could not be read (${reason}). It holds the names of the folders beside it, such as ` +
+      '["my-model"]. A model can also be named in the address of this page: ?bundle=my-model.';
+    trouble.hidden = false;
+  }
 }
 
 async function start(): Promise<void> {
+  await listOffered();
   const live = liveServer();
   if (live) {
-    await listOffered();
     const { follow } = await import("./live.ts");
     follow(live);
   }

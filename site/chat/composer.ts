@@ -27,9 +27,10 @@ export class Composer {
   readonly #camera: Camera;
   readonly #notice = make("p", { part: "notice", role: "alert" });
   #answering = false;
+  #sending = false;
 
   constructor(actions: { send(draft: Draft): void; stop(): void }) {
-    const refuse = (reason: string) => this.#refuse(reason);
+    const refuse = (reason: string) => this.refuse(reason);
     this.#attachments = new Attachments({ refuse });
     this.#recorder = new Recorder({ refuse, recorded: (sound) => this.#added([sound]) });
     this.#camera = new Camera({ refuse, taken: (picture) => this.#added([picture]) });
@@ -64,8 +65,10 @@ export class Composer {
       if (!this.#answering) this.#form.requestSubmit();
     });
     this.#field.addEventListener("paste", (event) => {
-      const files = event.clipboardData?.files ?? [];
-      if (files.length === 0) return;
+      const files = [...(event.clipboardData?.files ?? [])];
+      const text = event.clipboardData?.getData("text/plain") ?? "";
+      // Spreadsheets put an image of the cells beside their text; file managers put the names of files there.
+      if (files.length === 0 || !isNothingButNames(text, files)) return;
       event.preventDefault();
       this.#added(files);
     });
@@ -122,14 +125,24 @@ export class Composer {
 
   /** Microphone and camera off: the room is left. */
   rest(): void {
-    this.#recorder.stop();
+    void this.#recorder.stop();
     this.#camera.stop();
   }
 
-  /** What was attached a moment ago goes along, though what it is may still have to be found out. */
+  /**
+   * A recording that runs is ended and goes along, and so does what was attached a moment ago, though what it is may still
+   * have to be found out.
+   */
   async #send(send: (draft: Draft) => void): Promise<void> {
-    await this.#attachments.settled;
-    if (!this.#answering && !this.empty) send(this.take());
+    if (this.#sending) return;
+    this.#sending = true;
+    try {
+      const complete = await this.#recorder.stop();
+      await this.#attachments.settled;
+      if (complete && !this.#answering && !this.empty) send(this.take());
+    } finally {
+      this.#sending = false;
+    }
   }
 
   #added(files: Iterable<File>): void {
@@ -138,7 +151,8 @@ export class Composer {
     this.focus();
   }
 
-  #refuse(reason: string): void {
+  /** Says why something cannot be sent or used. */
+  refuse(reason: string): void {
     this.#notice.textContent = [this.#notice.textContent, reason].filter(Boolean).join(" ");
   }
 
@@ -149,4 +163,10 @@ export class Composer {
   focus(): void {
     this.#field.focus({ preventScroll: true });
   }
+}
+
+/** Whether each line of what is pasted as text is the name or the path of one of the files; no text at all is, too. */
+function isNothingButNames(text: string, files: readonly File[]): boolean {
+  const lines = text.split(/[\r\n]+/).filter((line) => line.trim() !== "");
+  return lines.every((line) => files.some(({ name }) => line.trim().endsWith(name)));
 }

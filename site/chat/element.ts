@@ -1,24 +1,55 @@
 /** `<gemtab-chat src="bundles/tiny/">`: a conversation with a bundle, anywhere on a page. */
 
 import {
+  AbortError,
   type AnswerOptions,
   type Chat,
   type ChatMessage,
   type Content,
   type ContentPart,
   Gemma,
-  type Part,
+  type LoadProgress,
   preview,
+  UsageError,
 } from "../../webruntime/src/api/index.ts";
 import type { Attachment, Kind } from "./attachments.ts";
 import css from "./chat.css?inline";
+import {
+  checkAddress,
+  checkAnswerOptions,
+  checkContent,
+  checkExamples,
+  checkFlag,
+  checkMessages,
+  checkReveal,
+  checkText,
+  type Reveal,
+} from "./checks.ts";
 import { Composer, type Draft } from "./composer.ts";
+import { Conversation } from "./conversation.ts";
 import { make } from "./dom.ts";
 import { type Example, Examples } from "./examples.ts";
 import { Gate } from "./gate.ts";
 import { MediaChoices, type MediaOptions } from "./media-choices.ts";
-import { answerNote, gpuName, mediaNote } from "./numbers.ts";
-import { type AnswerView, Transcript } from "./transcript.ts";
+import { answerNote, gpuName } from "./numbers.ts";
+
+type Plan = "auto" | "f16" | "f32";
+
+/** Milliseconds within which an element that was taken out of the document may be put back as if it had been moved. */
+const GRACE_MS = 1000;
+
+/** What pages may set before this script has come. */
+const PROPERTIES = [
+  "src",
+  "assets",
+  "reveal",
+  "plan",
+  "system",
+  "thinking",
+  "options",
+  "messages",
+  "examples",
+] as const satisfies (keyof GemtabChat)[];
 
 export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 
@@ -28,21 +59,30 @@ const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 /**
  * Attributes: `src`, the bundle's folder; `assets`, that of gemtab's own scripts (see LoadOptions); `reveal`, "interaction"
  * (load on a click, the default) or "auto" (load when seen); `system`, a system prompt; `thinking`, let the model think
- * first; `plan`, "f16" or "f32" (see LoadOptions). Properties of the same names mirror them.
+ * first; `plan`, "f16" or "f32" (see LoadOptions). Properties of the same names mirror them; null takes an attribute away.
+ * Properties that a page sets before this script is there are taken.
  *
- * Events: `progress`, `ready`, `token`, `message`, `stop`, `error`, `statechange`. They bubble, and say more in `detail`.
+ * Events: `progress`, `ready`, `token`, `message`, `stop`, `error`, `statechange`. They do not bubble, and say more in
+ * `detail`. Colours are light or dark as `color-scheme` says where the element stands.
+ *
+ * The element may be moved in the document; where it is taken out for longer, it gives the model back.
  */
 export class GemtabChat extends Base {
-  static readonly observedAttributes = ["src", "plan", "system", "thinking"];
+  static readonly observedAttributes = ["src", "plan", "reveal", "system", "thinking"];
 
-  /** Sampling and length of answers; what is left out is as the bundle says. */
-  options: AnswerOptions = {};
-
-  readonly #gate = new Gate({ load: () => this.#try(this.load()), cancel: () => this.#loading?.abort() });
+  readonly #gate = new Gate({ load: () => this.#try(this.load()), cancel: () => this.#cancel() });
   readonly #composer = new Composer({ send: (draft) => this.#try(this.#say(draft)), stop: () => this.stop() });
   readonly #choices = new MediaChoices();
-  readonly #examples = new Examples({ choose: (draft) => this.#try(this.#say(draft)) });
-  readonly #transcript = new Transcript();
+  readonly #examples = new Examples({
+    choose: (draft) => this.#try(this.#say(draft)),
+    refuse: (reason) => this.#composer.refuse(reason),
+  });
+  readonly #conversation = new Conversation({
+    open: (messages) => this.#openChat(messages),
+    changed: () => this.#conversationChanged(),
+    emit: (type, detail) => this.#emit(type, detail),
+    noteOf: (done) => answerNote(done, this.#gemma?.info.context ?? 0),
+  });
   readonly #gpu = make("span", { part: "gpu" });
   readonly #new = make("button", { part: "new", type: "button" }, "New conversation");
   readonly #room: HTMLElement;
@@ -51,19 +91,19 @@ export class GemtabChat extends Base {
   /** Between the two callbacks: an element that is upgraded in a page is told of its attributes before the first. */
   #connected = false;
   #state: ChatState = "idle";
-  #messages: ChatMessage[] = [];
+  #options: AnswerOptions = {};
   #gemma: Gemma | undefined;
-  #chat: Chat | undefined;
+  /** Of the load that is under way: the newest, which alone may change what is shown. */
   #loading: AbortController | undefined;
   #loaded: Promise<void> | undefined;
-  #answering: AbortController | undefined;
   #previewing: AbortController | undefined;
   #seen: IntersectionObserver | undefined;
+  #leaving: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     super();
     const foot = make("div", { part: "foot" }, this.#choices.element, this.#gpu, this.#new);
-    const { log, announcer } = this.#transcript;
+    const { log, announcer } = this.#conversation.transcript;
     const parts = [log, announcer, this.#examples.element, this.#composer.element, foot];
     this.#room = make("div", { part: "room", hidden: true }, ...parts);
     this.#composer.takeDrops(this.#room);
@@ -92,129 +132,130 @@ export class GemtabChat extends Base {
     return this.getAttribute("src") ?? "";
   }
 
-  set src(src: string) {
-    this.setAttribute("src", src);
+  set src(src: string | URL | null | undefined) {
+    this.#reflect("src", src, checkAddress);
   }
 
   get assets(): string {
     return this.getAttribute("assets") ?? "";
   }
 
-  set assets(assets: string) {
-    this.setAttribute("assets", assets);
-  }
-
-  get reveal(): "auto" | "interaction" {
-    return this.getAttribute("reveal") === "auto" ? "auto" : "interaction";
-  }
-
-  set reveal(reveal: "auto" | "interaction") {
-    this.setAttribute("reveal", reveal);
+  set assets(assets: string | URL | null | undefined) {
+    this.#reflect("assets", assets, checkAddress);
   }
 
   /** What the attribute says; a value that is not known is refused when the bundle is looked at. */
-  get plan(): "auto" | "f16" | "f32" {
-    return (this.getAttribute("plan") ?? "auto") as "auto" | "f16" | "f32";
+  get reveal(): Reveal {
+    return (this.getAttribute("reveal") ?? "interaction") as Reveal;
   }
 
-  set plan(plan: "auto" | "f16" | "f32") {
-    this.setAttribute("plan", plan);
+  set reveal(reveal: Reveal | null | undefined) {
+    this.#reflect("reveal", reveal);
+  }
+
+  /** What the attribute says; a value that is not known is refused when the bundle is looked at. */
+  get plan(): Plan {
+    return (this.getAttribute("plan") ?? "auto") as Plan;
+  }
+
+  set plan(plan: Plan | null | undefined) {
+    this.#reflect("plan", plan);
   }
 
   get system(): string {
     return this.getAttribute("system") ?? "";
   }
 
-  set system(system: string) {
-    this.setAttribute("system", system);
+  set system(system: string | null | undefined) {
+    this.#reflect("system", system);
   }
 
   get thinking(): boolean {
     return this.hasAttribute("thinking");
   }
 
-  set thinking(thinking: boolean) {
-    this.toggleAttribute("thinking", thinking);
+  set thinking(thinking: boolean | null | undefined) {
+    checkFlag("thinking", thinking ?? false);
+    this.toggleAttribute("thinking", thinking ?? false);
   }
 
-  /** The conversation so far; setting it shows another one and goes on with that. */
+  /** Sampling and length of answers; what is left out is as the bundle says. Setting throws UsageError as Chat.send does. */
+  get options(): AnswerOptions {
+    return this.#options;
+  }
+
+  set options(options: AnswerOptions) {
+    checkAnswerOptions(options);
+    this.#options = options;
+  }
+
+  /**
+   * The conversation so far; setting it shows another one and goes on with that. An answer that is under way is stopped,
+   * and `message` does not tell of it. Setting throws UsageError for messages that cannot be.
+   */
   get messages(): readonly ChatMessage[] {
-    return this.#messages;
+    return this.#conversation.messages;
   }
 
   set messages(messages: readonly ChatMessage[]) {
-    this.stop();
-    this.#setMessages(messages);
-    this.#transcript.show(messages);
-    this.#closeChat();
+    checkMessages(messages);
+    this.#conversation.messages = messages;
   }
 
   /** Questions to begin with, each with a picture, a sound or a clip if it is about one; shown before the first message. */
+  get examples(): readonly Example[] {
+    return this.#examples.all;
+  }
+
   set examples(examples: readonly Example[]) {
+    checkExamples(examples);
     this.#examples.all = examples;
   }
 
-  #setMessages(messages: readonly ChatMessage[]): void {
-    this.#messages = [...messages];
-    this.#examples.hidden = messages.length > 0;
-  }
-
   connectedCallback(): void {
+    clearTimeout(this.#leaving);
+    // Moved: model and conversation are here still.
+    if (this.#connected) return;
+    const refusals = this.#takeEarlyProperties();
     this.#connected = true;
     this.#lookAtBundle();
-    if (this.reveal !== "auto") return;
-    this.#seen = new IntersectionObserver((entries) => {
-      if (entries.some((entry) => entry.isIntersecting) && this.#state === "idle") this.#try(this.load());
-    });
-    this.#seen.observe(this);
+    this.#awaitSight();
+    if (refusals[0]) this.#fail(refusals[0]);
   }
 
   disconnectedCallback(): void {
-    this.#connected = false;
-    this.#seen?.disconnect();
-    this.#previewing?.abort();
-    this.#try(this.dispose());
+    this.#leaving = setTimeout(() => this.#leave(), GRACE_MS);
   }
+
+  /** Moved by moveBefore: nothing changes. */
+  connectedMoveCallback(): void {}
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (before === now || !this.#connected) return;
-    if (name !== "src" && name !== "plan") this.#closeChat();
-    else this.#try(this.dispose().then(() => this.#lookAtBundle()));
+    if (name === "system" || name === "thinking") this.#conversation.renew();
+    else if (name === "reveal" && this.#state !== "error") this.#awaitSight();
+    else {
+      this.#try(this.dispose());
+      this.#lookAtBundle();
+      this.#awaitSight();
+    }
   }
 
   /** Loads the bundle of `src`; resolves when the model can be spoken to. Throws what Gemma.load throws. */
   load(): Promise<void> {
-    this.#loaded ??= this.#load().catch((error: unknown) => {
-      this.#loaded = undefined;
-      throw error;
-    });
+    this.#loaded ??= this.#load();
     return this.#loaded;
   }
 
   /**
    * Says `content`, words or words and media, loading the model first where it is not loaded; resolves when the answer has
-   * ended.
+   * ended. Throws what Chat.send throws: UsageError while the model is answering, AbortError when the model is given back
+   * meanwhile.
    */
   async send(content: Content): Promise<void> {
+    checkContent(content);
     await this.load();
-    if (this.#answering) return;
-    const stopper = new AbortController();
-    this.#answering = stopper;
-    this.#setState("answering");
-    this.#examples.hidden = true;
-    this.#transcript.addUser(content);
-    const view = this.#transcript.addAnswer();
-    try {
-      const chat = this.#openChat();
-      for await (const part of chat.send(content, { ...this.options, signal: stopper.signal })) this.#show(part, view);
-      this.#setMessages(await chat.messages());
-    } catch (error) {
-      this.#refuse(error as Error, view);
-      throw error;
-    } finally {
-      if (this.#answering === stopper) this.#answering = undefined;
-      if (this.#state === "answering") this.#setState("ready");
-    }
+    await this.#conversation.say(content, this.options);
   }
 
   /** Says what was written and attached; after an error the visitor gets it back. */
@@ -229,7 +270,7 @@ export class GemtabChat extends Base {
 
   /** Stops the answer; what was written stays. */
   stop(): void {
-    this.#answering?.abort();
+    this.#conversation.stop();
   }
 
   /** Starts a new conversation. */
@@ -238,15 +279,13 @@ export class GemtabChat extends Base {
     if (this.#gemma) this.#composer.focus();
   }
 
-  /** Lets go of the model and the GPU's memory. `load` loads again. */
+  /** Lets go of the model and the GPU's memory; ends a load. `load` loads again, and the conversation goes on. */
   async dispose(): Promise<void> {
-    this.#loading?.abort();
-    this.stop();
+    this.#endLoad();
+    this.#conversation.leaveModel();
     this.#composer.rest();
     const gemma = this.#gemma;
     this.#gemma = undefined;
-    this.#chat = undefined;
-    this.#loaded = undefined;
     this.#gate.showIdle();
     this.#enter("gate");
     this.#setState("idle");
@@ -256,25 +295,57 @@ export class GemtabChat extends Base {
   async #load(): Promise<void> {
     const loading = new AbortController();
     this.#loading = loading;
+    const isNewest = () => this.#loading === loading;
     this.#setState("loading");
     try {
-      const onProgress = (progress: Parameters<Gate["showProgress"]>[0]) => {
+      if (this.src === "") throw new UsageError("gemtab-chat: `src` names no bundle. Give the address of its folder.");
+      const onProgress = (progress: LoadProgress) => {
+        if (!isNewest()) return;
         this.#gate.showProgress(progress);
         this.#emit("progress", progress);
       };
       onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
       const { plan, assets } = this;
-      const { signal } = loading;
-      this.#welcome(await Gemma.load(this.src, { plan, signal, assets: assets || undefined, onProgress }));
+      const gemma = await Gemma.load(this.src, {
+        plan,
+        signal: loading.signal,
+        assets: assets || undefined,
+        onProgress,
+      });
+      if (!isNewest()) {
+        await gemma.dispose();
+        throw new AbortError("Another load has taken the place of this one.");
+      }
+      this.#loading = undefined;
+      this.#welcome(gemma);
     } catch (error) {
-      if (loading.signal.aborted) {
-        this.#gate.showIdle();
-        this.#setState("idle");
-      } else this.#fail(error as Error);
+      if (isNewest()) this.#fail(error as Error);
       throw error;
-    } finally {
-      if (this.#loading === loading) this.#loading = undefined;
     }
+  }
+
+  /** Ends the load that is under way, or forgets the one that has ended. */
+  #endLoad(): void {
+    this.#loading?.abort();
+    this.#loading = undefined;
+    this.#loaded = undefined;
+  }
+
+  /** The visitor does not want to wait. */
+  #cancel(): void {
+    this.#endLoad();
+    this.#seen?.disconnect();
+    this.#gate.showIdle();
+    this.#setState("idle");
+    // What was found wrong while the model was being loaded is not said yet.
+    if (this.#previewing) this.#lookAtBundle();
+  }
+
+  #leave(): void {
+    this.#connected = false;
+    this.#seen?.disconnect();
+    this.#previewing?.abort();
+    this.#try(this.dispose());
   }
 
   #welcome(gemma: Gemma): void {
@@ -289,59 +360,25 @@ export class GemtabChat extends Base {
     this.#emit("ready", gemma.info);
     void gemma.lost.then(async (reason) => {
       if (this.#gemma !== gemma) return;
-      await this.dispose();
+      await this.dispose().catch(() => undefined);
       this.#fail(reason);
     });
   }
 
   /** The conversation is opened when it is first needed, with the attributes as they are then. */
-  #openChat(): Chat {
-    if (!this.#gemma) throw new Error("gemtab-chat: the model is not loaded.");
+  #openChat(messages: ChatMessage[]): Chat {
+    if (!this.#gemma) throw new UsageError("gemtab-chat: the model is not loaded.");
     const { system, thinking } = this;
-    this.#chat ??= this.#gemma.chat({ system: system || undefined, thinking, messages: [...this.#messages] });
-    return this.#chat;
+    return this.#gemma.chat({ system: system || undefined, thinking, messages });
   }
 
-  #closeChat(): void {
-    const chat = this.#chat;
-    this.#chat = undefined;
-    if (chat) this.#try(chat.dispose());
-  }
-
-  #show(part: Part, view: AnswerView): void {
-    switch (part.type) {
-      case "media":
-        view.waitingFor(mediaNote(part));
-        break;
-      case "prompt":
-        view.waitingFor(`Reading… ${part.done} of ${part.total} tokens`);
-        break;
-      case "thought":
-      case "text":
-        view[part.type](part.text);
-        this.#emit("token", part);
-        break;
-      case "tool_call":
-        view.toolCall(part);
-        this.#emit("token", part);
-        break;
-      case "done":
-        view.end(answerNote(part, this.#gemma?.info.context ?? 0));
-        this.#emit("message", part);
-        if (part.finish === "abort") this.#emit("stop", part);
-    }
-  }
-
-  /** An answer that could not be given: the conversation is as it was before. */
-  #refuse(error: Error, view: AnswerView): void {
-    view.end("");
-    this.#transcript.show(this.#messages);
-    this.#transcript.addNotice(error.message);
-    this.#examples.hidden = this.#messages.length > 0;
-    this.#emit("error", { error });
+  #conversationChanged(): void {
+    this.#examples.hidden = !this.#conversation.empty;
+    if (this.#gemma) this.#setState(this.#conversation.answering ? "answering" : "ready");
   }
 
   #fail(error: Error): void {
+    this.#endLoad();
     this.#gate.showError(error);
     this.#enter("gate");
     this.#setState("error");
@@ -350,19 +387,65 @@ export class GemtabChat extends Base {
 
   #lookAtBundle(): void {
     this.#previewing?.abort();
-    const previewing = new AbortController();
-    this.#previewing = previewing;
-    this.#gate.loadable = this.src !== "";
-    if (this.src === "") return;
+    this.#previewing = undefined;
+    if (this.src === "") {
+      this.#gate.showNothing();
+      return;
+    }
     this.#gate.showLooking();
-    preview(this.src, previewing.signal, this.plan).then(
+    this.#previewing = new AbortController();
+    const { signal } = this.#previewing;
+    preview(this.src, signal, this.plan).then(
       (found) => {
-        if (!previewing.signal.aborted && this.#state === "idle") this.#gate.showPreview(found);
+        if (signal.aborted) return;
+        this.#previewing = undefined;
+        this.#gate.showPreview(found);
       },
       (error: Error) => {
-        if (!previewing.signal.aborted && this.#state === "idle") this.#fail(error);
+        // A load that is under way will say the same.
+        if (!signal.aborted && this.#state === "idle") this.#fail(error);
       },
     );
+  }
+
+  /** Loads when the element is seen, where it is to do so. */
+  #awaitSight(): void {
+    this.#seen?.disconnect();
+    try {
+      checkReveal(this.reveal);
+    } catch (error) {
+      if (this.#state === "idle") this.#fail(error as Error);
+      return;
+    }
+    if (this.reveal !== "auto" || this.src === "") return;
+    this.#seen = new IntersectionObserver((entries) => {
+      if (entries.some((entry) => entry.isIntersecting) && this.#state === "idle") this.#try(this.load());
+    });
+    this.#seen.observe(this);
+  }
+
+  /** What the page has set before the script came hides the properties of the class. The errors of what is refused. */
+  #takeEarlyProperties(): Error[] {
+    return PROPERTIES.flatMap((name) => {
+      const early = Object.getOwnPropertyDescriptor(this, name);
+      if (!early) return [];
+      Reflect.deleteProperty(this, name);
+      try {
+        Reflect.set(this, name, early.value);
+        return [];
+      } catch (error) {
+        return [error as Error];
+      }
+    });
+  }
+
+  #reflect(name: string, value: string | URL | null | undefined, check = checkText): void {
+    if (value === null || value === undefined) {
+      this.removeAttribute(name);
+      return;
+    }
+    check(name, value);
+    this.setAttribute(name, String(value));
   }
 
   #enter(where: "gate" | "room"): void {
@@ -385,7 +468,7 @@ export class GemtabChat extends Base {
   }
 
   #emit(type: string, detail: unknown): void {
-    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
   /** What went wrong is shown and told by event already; nobody waits for the promise. */

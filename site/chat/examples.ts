@@ -12,13 +12,18 @@ export interface Example {
 
 export class Examples {
   readonly element = make("ul", { part: "examples", ariaLabel: "Examples" });
-  readonly #choose: (draft: Draft) => void;
+  readonly #actions: { choose(draft: Draft): void; refuse(reason: string): void };
   #all: readonly Example[] = [];
   #kinds: readonly Kind[] = [];
+  #hidden = false;
 
-  constructor(actions: { choose(draft: Draft): void }) {
-    this.#choose = (draft) => actions.choose(draft);
+  constructor(actions: { choose(draft: Draft): void; refuse(reason: string): void }) {
+    this.#actions = actions;
     this.#show();
+  }
+
+  get all(): readonly Example[] {
+    return this.#all;
   }
 
   set all(all: readonly Example[]) {
@@ -32,31 +37,48 @@ export class Examples {
     this.#show();
   }
 
+  /** Whether there is no place for them. */
   set hidden(hidden: boolean) {
+    this.#hidden = hidden;
     this.element.hidden = hidden || this.element.childElementCount === 0;
   }
 
   #show(): void {
     const fitting = this.#all.filter(({ media }) => media === undefined || this.#kinds.includes(media.kind));
     this.element.replaceChildren(...fitting.map((example) => make("li", {}, this.#card(example))));
-    this.hidden = false;
+    this.hidden = this.#hidden;
   }
 
   #card(example: Example): HTMLElement {
     const ask = make("button", { part: "example", type: "button" }, example.text);
     const { media } = example;
     if (media?.kind === "image") ask.prepend(viewOf(media, media.url));
-    ask.addEventListener("click", () => void this.#ask(example));
+    ask.addEventListener("click", async () => {
+      ask.disabled = true;
+      await this.#ask(example);
+      ask.disabled = false;
+    });
     // A player has controls of its own, which cannot be inside a button.
     return media?.kind === "audio" ? make("div", { part: "example-sound" }, viewOf(media, media.url), ask) : ask;
   }
 
   async #ask({ text, media }: Example): Promise<void> {
-    if (media === undefined) {
-      this.#choose({ text, attachments: [] });
-      return;
+    try {
+      const attachments = media === undefined ? [] : [{ kind: media.kind, name: media.name, blob: await read(media) }];
+      this.#actions.choose({ text, attachments });
+    } catch (error) {
+      this.#actions.refuse((error as Error).message);
     }
-    const blob = await (await fetch(media.url)).blob();
-    this.#choose({ text, attachments: [{ kind: media.kind, name: media.name, blob }] });
   }
+}
+
+/** The file of an example. Throws Error, in words for the visitor, where it cannot be had. */
+async function read({ url, name }: NonNullable<Example["media"]>): Promise<Blob> {
+  const response = await fetch(url).catch(() => undefined);
+  const blob = response?.ok ? await response.blob().catch(() => undefined) : undefined;
+  if (blob) return blob;
+  const status = response && !response.ok ? ` (HTTP ${response.status})` : "";
+  throw new Error(
+    `The example's file ${name} could not be fetched${status}. Check the connection, or ask about a file of yours.`,
+  );
 }

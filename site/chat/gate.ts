@@ -12,6 +12,7 @@ const STAGES: Record<LoadStage, string> = {
 };
 
 const LOOKING = "Looking at the model…";
+const AGAIN = "Try again";
 
 export class Gate {
   readonly element: HTMLElement;
@@ -22,6 +23,9 @@ export class Gate {
   readonly #rate = make("p", { part: "rate" });
   readonly #cancel = make("button", { part: "cancel", type: "button" }, "Cancel");
   readonly #notice = make("p", { part: "notice", role: "alert" });
+  /** What was said of this machine and the model before anything was loaded. */
+  #warnings = "";
+  #error = "";
   readonly #loading = make("div", { part: "progress", hidden: true }, this.#stage, this.#bar, this.#rate, this.#cancel);
 
   constructor(actions: { load(): void; cancel(): void }) {
@@ -31,13 +35,15 @@ export class Gate {
     this.#cancel.addEventListener("click", () => actions.cancel());
   }
 
-  /** Whether there is anything to load: pages may name the bundle later than they show the element. */
-  set loadable(loadable: boolean) {
-    this.#load.disabled = !loadable;
+  /** There is nothing to load: pages may name the bundle later than they show the element. */
+  showNothing(): void {
+    this.#load.disabled = true;
+    this.#say("", "");
   }
 
   showLooking(): void {
-    this.#facts.textContent = LOOKING;
+    this.#load.disabled = false;
+    this.#say(LOOKING, "");
   }
 
   showPreview({ manifest, downloadBytes, gpu, memory }: Preview): void {
@@ -45,9 +51,9 @@ export class Gate {
     const context = `a context of ${manifest.context} tokens.`;
     const where = "It runs in this tab; nothing you write leaves this device.";
     const name = gpu instanceof Error ? "" : `GPU: ${gpuName(gpu)}.`;
-    this.#facts.textContent = [size + context, memorySentence(memory), where, name].join(" ");
-    if (gpu instanceof Error) this.showError(gpu);
-    else this.#notice.textContent = [softwareWarning(gpu), memoryWarning(memory)].filter(Boolean).join(" ");
+    const warnings = gpu instanceof Error ? [gpu.message] : [softwareWarning(gpu), memoryWarning(memory)];
+    this.#say([size + context, memorySentence(memory), where, name].join(" "), warnings.filter(Boolean).join(" "));
+    if (gpu instanceof Error) this.#load.textContent = AGAIN;
   }
 
   showProgress({ stage, loaded, total, bytesPerSecond }: LoadProgress): void {
@@ -61,7 +67,7 @@ export class Gate {
   }
 
   showIdle(): void {
-    this.#notice.textContent = "";
+    this.#notify("");
     this.#load.textContent = "Load the model";
     this.#show("idle");
   }
@@ -69,9 +75,21 @@ export class Gate {
   /** message: what went wrong and what to do, which the errors of gemtab say themselves. */
   showError(error: Error): void {
     if (this.#facts.textContent === LOOKING) this.#facts.textContent = "";
-    this.#notice.textContent = error.message;
-    this.#load.textContent = "Try again";
+    this.#notify(error.message);
+    this.#load.textContent = AGAIN;
     this.#show("idle");
+  }
+
+  #say(facts: string, warnings: string): void {
+    this.#facts.textContent = facts;
+    this.#warnings = warnings;
+    this.#notify(this.#error);
+  }
+
+  /** error: what went wrong; where nothing did, the warnings are seen. */
+  #notify(error: string): void {
+    this.#error = error;
+    this.#notice.textContent = error || this.#warnings;
   }
 
   #show(what: "idle" | "loading"): void {

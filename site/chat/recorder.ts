@@ -24,18 +24,21 @@ export class Recorder {
   readonly #actions: { recorded(sound: File): void; refuse(reason: string): void };
   #running: Running | undefined;
   #starting = false;
+  /** Resolves when the recording that runs has been handed over; whether there was any sound in it. */
+  #handedOver: Promise<boolean> = Promise.resolve(true);
 
   constructor(actions: { recorded(sound: File): void; refuse(reason: string): void }) {
     this.#actions = actions;
     this.button.addEventListener("click", () => {
-      if (this.#running) this.stop();
+      if (this.#running) void this.stop();
       else void this.#start();
     });
   }
 
-  /** Ends the recording, and attaches what was recorded. */
-  stop(): void {
+  /** Ends the recording, where one runs; resolves when it is handed over, with false where nothing was recorded. */
+  stop(): Promise<boolean> {
     if (this.#running?.recorder.state === "recording") this.#running.recorder.stop();
+    return this.#running ? this.#handedOver : Promise.resolve(true);
   }
 
   async #start(): Promise<void> {
@@ -59,13 +62,17 @@ export class Recorder {
     const chunks: Blob[] = [];
     recorder.addEventListener("dataavailable", ({ data }) => chunks.push(data));
     // Firefox gives the type with the bytes alone.
-    recorder.addEventListener("stop", () => this.#ended(chunks, recorder.mimeType || (chunks[0]?.type ?? "")));
+    this.#handedOver = new Promise((resolve) => {
+      recorder.addEventListener("stop", () => {
+        resolve(this.#ended(chunks, recorder.mimeType || (chunks[0]?.type ?? "")));
+      });
+    });
     const started = performance.now();
     const timer = setInterval(() => {
       const seconds = (performance.now() - started) / 1000;
       this.#level.value = loudness(analyser);
       this.#time.textContent = `${Math.floor(seconds)} of ${MOST_SECONDS} s`;
-      if (seconds >= MOST_SECONDS) this.stop();
+      if (seconds >= MOST_SECONDS) void this.stop();
     }, TICK_MS);
     this.#running = { recorder, stream, context, timer };
     this.button.textContent = "Stop recording";
@@ -73,18 +80,20 @@ export class Recorder {
     recorder.start();
   }
 
-  #ended(chunks: Blob[], type: string): void {
+  /** Whether anything was recorded. */
+  #ended(chunks: Blob[], type: string): boolean {
     const running = this.#running;
     this.#running = undefined;
     this.button.textContent = "Record";
     this.panel.hidden = true;
-    if (!running) return;
+    if (!running) return false;
     clearInterval(running.timer);
     for (const track of running.stream.getTracks()) track.stop();
     void running.context.close();
     const sound = new File(chunks, "Recording", { type });
-    if (sound.size === 0) this.#actions.refuse("Nothing was recorded. Try again, and speak a little longer.");
-    else this.#actions.recorded(sound);
+    if (sound.size > 0) this.#actions.recorded(sound);
+    else this.#actions.refuse("Nothing was recorded. Try again, and speak a little longer.");
+    return sound.size > 0;
   }
 }
 

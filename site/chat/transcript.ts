@@ -20,8 +20,7 @@ export class Transcript {
   /** Whether the reader is at the end, and so is taken along as the log grows or its window shrinks. */
   #atEnd = true;
 
-  /** Of the media that are shown. */
-  readonly #urls: string[] = [];
+  #notice = make("p");
 
   /** The log's layout when it was last looked at. */
   #layout = "";
@@ -31,57 +30,54 @@ export class Transcript {
     new ResizeObserver(() => this.#follow()).observe(this.log);
   }
 
-  addUser(content: Content): void {
+  /** The function takes the message away again. */
+  addUser(content: Content): () => void {
     const parts = typeof content === "string" ? [{ type: "text" as const, text: content }] : content;
-    const media = parts.flatMap((part) => this.#mediaView(part));
-    const text = parts.map((part) => (part.type === "text" ? part.text : "")).join("");
+    const media = parts.flatMap(mediaView);
+    const text = textOf(content);
     const body = make("div", { part: "text user-text" });
     if (media.length > 0) body.append(make("div", { className: "media" }, ...media));
     body.append(text);
-    this.#add("user", "You", body);
+    const article = this.#add("user", "You", body);
     this.#scrollToEnd();
+    return () => remove(article);
   }
 
-  /** A picture, sound or clip of a message. Samples from a microphone have no player. */
-  #mediaView(part: ContentPart): HTMLElement[] {
-    if (part.type === "text") return [];
-    const content = part.type === "image" ? part.image : part.type === "audio" ? part.audio : part.video;
-    if (!(content instanceof Blob)) return [make("span", {}, "Sound")];
-    const url = URL.createObjectURL(content);
-    this.#urls.push(url);
-    return [viewOf({ kind: part.type, name: NAMES[part.type] }, url)];
-  }
-
-  addAnswer(): AnswerView {
+  /** remove: takes the answer away again. */
+  addAnswer(): { view: AnswerView; remove(): void } {
     const view = new AnswerView({ announce: (text) => this.#announce(text), grown: () => this.#follow() });
-    this.#add("assistant", "Model", view.element);
+    const article = this.#add("assistant", "Model", view.element);
     this.#scrollToEnd();
-    return view;
+    return { view, remove: () => remove(article) };
   }
 
-  /** A line between messages, as when an answer failed. */
-  addNotice(text: string): void {
-    this.log.append(make("p", { part: "notice", role: "alert" }, text));
+  /** The line after the last message, as when an answer failed. */
+  set notice(text: string) {
+    this.#notice.remove();
+    if (text === "") return;
+    this.#notice = make("p", { part: "notice", role: "alert" }, text);
+    this.log.append(this.#notice);
     this.#scrollToEnd();
   }
 
   show(messages: readonly ChatMessage[]): void {
-    this.log.replaceChildren();
-    for (const url of this.#urls.splice(0)) URL.revokeObjectURL(url);
+    for (const shown of [...this.log.children]) remove(shown);
     for (const { role, content, toolCalls = [] } of messages) {
       if (role === "user") this.addUser(content);
       if (role !== "assistant") continue;
-      const view = this.addAnswer();
+      const { view } = this.addAnswer();
       for (const call of toolCalls) view.toolCall(call);
-      view.text(typeof content === "string" ? content : "");
+      view.text(textOf(content));
       view.end("");
     }
     this.announcer.replaceChildren();
   }
 
-  #add(role: "user" | "assistant", name: string, body: HTMLElement): void {
+  #add(role: "user" | "assistant", name: string, body: HTMLElement): HTMLElement {
     const speaker = make("h2", { className: "unseen" }, name);
-    this.log.append(make("article", { part: `message ${role}`, className: role }, speaker, body));
+    const article = make("article", { part: `message ${role}`, className: role }, speaker, body);
+    this.log.append(article);
+    return article;
   }
 
   #announce(text: string): void {
@@ -104,6 +100,27 @@ export class Transcript {
     this.#atEnd = true;
     this.log.scrollTop = this.log.scrollHeight;
   }
+}
+
+function textOf(content: Content): string {
+  if (typeof content === "string") return content;
+  return content.map((part) => (part.type === "text" ? part.text : "")).join("");
+}
+
+/** A picture, sound or clip of a message. Samples from a microphone have no player. */
+function mediaView(part: ContentPart): HTMLElement[] {
+  if (part.type === "text") return [];
+  const content = part.type === "image" ? part.image : part.type === "audio" ? part.audio : part.video;
+  if (!(content instanceof Blob)) return [make("span", {}, "Sound")];
+  return [viewOf({ kind: part.type, name: NAMES[part.type] }, URL.createObjectURL(content))];
+}
+
+/** Takes it out of the page, and gives back what its media hold. */
+function remove(shown: Element): void {
+  for (const medium of shown.querySelectorAll<HTMLMediaElement | HTMLImageElement>("img, audio, video")) {
+    URL.revokeObjectURL(medium.src);
+  }
+  shown.remove();
 }
 
 function layoutOf({ scrollHeight, clientHeight, clientWidth }: HTMLElement): string {

@@ -63,13 +63,11 @@ def cmyk_jpeg(draw: Draw) -> bytes:
     """With black, whose Adobe marker says inverted CMYK or YCCK, or that has no such marker."""
     cmyk = Image.fromarray(draw.pixels(4), mode="CMYK")
     content = saved(cmyk, format="JPEG", quality=90, progressive=draw.choice(False, True))
-    marker = content.index(b"\xff\xeeAdobe"[:2])
+    marker = content.index(b"\xff\xee")
     end = marker + 2 + int.from_bytes(content[marker + 2 : marker + 4], "big")
-    return draw.choice(
-        content,
-        content[: end - 1] + b"\x02" + content[end:],
-        content[:marker] + content[end:],
-    )
+    as_ycck = content[: end - 1] + b"\x02" + content[end:]
+    changed: bytes = draw.choice(content, as_ycck, content[:marker] + content[end:])
+    return changed
 
 
 def turned_image(draw: Draw) -> bytes:
@@ -215,7 +213,8 @@ def gif(values: Array, colours: Array, **options: Any) -> bytes:
     if options.get("interlaced"):
         values = np.concatenate([values[0::8], values[4::8], values[2::4], values[1::2]])
     body = screen + (b"" if local else palette) + control + image + (palette if local else b"")
-    return options.get("version", b"GIF89a") + body + lzw(values.ravel(), max(bits, 2)) + b";"
+    version: bytes = options.get("version", b"GIF89a")
+    return version + body + lzw(values.ravel(), max(bits, 2)) + b";"
 
 
 def lzw(values: Array, bits: int) -> bytes:

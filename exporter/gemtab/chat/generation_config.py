@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from gemtab.chat.checks import expected, fits
 from gemtab.errors import BundleError
 
 GENERATION_CONFIG_NAME = "generation_config.json"
 KEY = "eos_token_id"
+AGAIN = "Export the checkpoint again."
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ def read_generation_config(folder: Path) -> GenerationConfig:
             f"{path}: {KEY} is {found!r}, but answers need an id or a list of ids to end with. Export the checkpoint "
             "again."
         )
+    if not isinstance(config.get("do_sample"), bool | None):
+        raise BundleError(f"{path}: do_sample is {config['do_sample']!r}; expected true or false. {AGAIN}")
+    _number(config, "temperature", 1.0, path)
     return GenerationConfig(stop, int(_number(config, "top_k", 0, path)), _number(config, "top_p", 1.0, path))
 
 
@@ -47,6 +52,6 @@ def _number(config: Mapping[str, Any], name: str, off: float, path: Path) -> flo
     found = config.get(name)
     if found is None:
         return off
-    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 2**31:
-        raise BundleError(f"{path}: {name} is {found!r}; expected a number from 0 on. Export the checkpoint again.")
-    return found
+    if not fits(name, found):
+        raise BundleError(f"{path}: {name} is {found!r}; expected {expected(name)}. {AGAIN}")
+    return float(found)

@@ -9,12 +9,13 @@ from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar
 
 from gemtab.backends.media import Media
 from gemtab.chat.answer import AnswerParser, AnswerPart
+from gemtab.chat.checks import check_content, check_flags, check_messages, check_settings
 from gemtab.chat.generation_config import read_generation_config
 from gemtab.chat.media import TEXT_ONLY, Encoder, Medium, Placeholders, Prompt, encode_items
 from gemtab.chat.spoken import ControlTokens, whole
 from gemtab.chat.template import ChatTemplate, Written
 from gemtab.chat.tokenizer import ChatTokenizer
-from gemtab.errors import ContextError, GemtabError
+from gemtab.errors import ContextError, GemtabError, UsageError
 
 MOST_SNAPSHOTS = 8
 
@@ -71,12 +72,16 @@ class TextBackend(Protocol[Kept]):
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 is greedy; top_k 0 keeps as many as the sampler does; top_p 1 is off."""
+    """temperature 0 is greedy; top_k 0 keeps as many as the sampler does; top_p 1 is off. Raises UsageError for other
+    values than there can be."""
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(**vars(self))
 
 
 class ToolFunction(TypedDict):
@@ -199,7 +204,8 @@ class ChatSession:
     """A conversation with the bundle in `folder` on a backend of its own.
 
     encoder: makes rows of media for it; trusted: control tokens that are spelled out in messages are control tokens, as
-    in transformers. Otherwise they are text, and so cannot end a turn or begin one.
+    in transformers. Otherwise they are text, and so cannot end a turn or begin one. Raises UsageError for messages that
+    cannot be.
     """
 
     def __init__(
@@ -212,6 +218,8 @@ class ChatSession:
         *,
         trusted: bool = False,
     ) -> None:
+        check_messages(messages)
+        check_flags(thinking=thinking, trusted=trusted)
         self.trusted = trusted
         self.messages: list[Message] = list(messages)
         self.thinking = thinking
@@ -226,7 +234,8 @@ class ChatSession:
         self._cache = PromptCache(backend)
 
     def prompt(self) -> Prompt:
-        """The conversation so far, the opening of the model's turn included."""
+        """The conversation so far, the opening of the model's turn included. Raises UsageError for what is none."""
+        check_messages(self.messages)
         return self._rendered(self.messages, add_generation_prompt=True)
 
     def _rendered(self, messages: Sequence[Message], add_generation_prompt: bool) -> Prompt:
@@ -248,8 +257,13 @@ class ChatSession:
         added too.
 
         Raises ContextError, before anything runs, where the prompt leaves no room for an answer, and UsageError where
-        media cannot be taken. After any error the conversation is as it was.
+        media cannot be taken, and for values that cannot be. After any error the conversation is as it was.
         """
+        check_content(content)
+        if max_tokens is not None:
+            check_settings(max_tokens=max_tokens)
+        if sampling is not None and not isinstance(sampling, Sampling):
+            raise UsageError(f"sampling: found {sampling!r}; expected a Sampling.")
         before = list(self.messages)
         self.messages.append({"role": "user", "content": content})
         words: list[str] = []

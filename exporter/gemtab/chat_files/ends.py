@@ -1,9 +1,9 @@
 """Where answers end, by generation_config.json, else config.json, else the tokenizer; how its authors sample."""
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gemtab.chat.checks import WHOLE, expected, fits
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME, KEY
 from gemtab.chat_files.tokenizer import Vocabulary
 from gemtab.checkpoint.config import CONFIG_NAME
@@ -13,7 +13,7 @@ from gemtab.errors import CheckpointError
 TURN_ENDS = ("<turn|>", "<end_of_turn>")
 """Tokens by which Gemma's templates close a turn."""
 
-_LIMITS = {"temperature": (0.0, sys.float_info.max), "top_k": (0, 2**31 - 1), "top_p": (0.0, 1.0)}
+_SETTINGS = ("temperature", "top_k", "top_p")
 FROM_MODEL = "_from_model_config"
 """transformers' mark of a file that it made of config.json. The mark is not true of a file that names other ends."""
 
@@ -85,15 +85,17 @@ def _ids(found: object, where: str, size: int) -> list[int]:
 def _sampling(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The settings that a chat takes as defaults, in their own types."""
     found = {}
-    for name, (least, most) in _LIMITS.items():
+    if not isinstance(given.get("do_sample"), bool | None):
+        raise CheckpointError(f"{where}: do_sample is {given['do_sample']!r}; expected true or false.")
+    for name in _SETTINGS:
         value = given.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise CheckpointError(f"{where}: {name} is {value!r}; expected a number from {least:g} to {most:g}.")
-        if name == "top_k" and value != int(value):
-            raise CheckpointError(f"{where}: {name} is {value!r}; expected a whole number.")
-        found[name] = int(value) if name == "top_k" else value
+        # 64.0 is a whole number in JSON.
+        value = int(value) if name in WHOLE and isinstance(value, float) and value.is_integer() else value
+        if not fits(name, value):
+            raise CheckpointError(f"{where}: {name} is {value!r}; expected {expected(name)}.")
+        found[name] = value
     return found
 
 

@@ -11,7 +11,8 @@ from gemtab.errors import CheckpointError
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors", "adapter_model.bin")
 
 BUNDLE_MARK = "gemtab.json"
 _SNAPSHOT = re.compile(r"snapshots/[0-9a-f]{40}")

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
@@ -15,6 +16,10 @@ from gemtab.server.files import Folder
 from gemtab.server.guard import LIVE_PATH, LOOPBACK_NAMES, Guard
 from gemtab.server.live import LiveChannel
 from gemtab.server.watch import Rerender, Watch
+
+EXAMPLE = "example.html"
+EXAMPLE_BUNDLE = "bundles/tiny/"
+"""As the example page is built."""
 
 
 def create_app(
@@ -41,6 +46,16 @@ def create_app(
         watch.stop()
         await task
 
+    async def example(_: Request) -> Response:
+        """The example page with a bundle that is there."""
+        file = site / EXAMPLE
+        if not file.is_file():
+            return Response(status_code=404)
+        page = file.read_text(encoding="utf-8").replace(
+            EXAMPLE_BUNDLE, f"bundles/{quote(next(iter(bundles)), safe='')}/"
+        )
+        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+
     async def index(_: Request) -> JSONResponse:
         return JSONResponse(list(bundles), headers={"Cache-Control": "no-cache"})
 
@@ -48,6 +63,7 @@ def create_app(
         routes=[
             WebSocketRoute(LIVE_PATH, live.connect),
             Route("/bundles/index.json", index),
+            Route(f"/{EXAMPLE}", example),
             *(Mount(f"/bundles/{name}", Folder(directory=folder)) for name, folder in bundles.items()),
             Mount("/", Folder(directory=site, html=True)),
         ],

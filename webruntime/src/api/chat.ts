@@ -1,12 +1,17 @@
 /** A conversation as a page sees it. */
 
 import type { Sampling } from "../engine/engine-interface.ts";
+import { UsageError } from "../engine/errors.ts";
 import type { ChatEvent, ChatMessage, ChatResult, Content, SessionOptions } from "../worker/protocol.ts";
+import { given } from "./check.ts";
 import { eventStream } from "./event-stream.ts";
+import { checkSendOptions, checkThinking, contentRule, messagesRule } from "./options.ts";
 import type { WorkerThread } from "./worker.ts";
 
+type MaybeGiven<Options> = { [Name in keyof Options]?: Options[Name] | undefined };
+
 /** Left out, sampling is as generation_config.json says, the seed a new one each time; maxTokens: until the context ends. */
-export interface AnswerOptions extends Partial<Sampling> {
+export interface AnswerOptions extends MaybeGiven<Sampling> {
   maxTokens?: number | undefined;
 }
 
@@ -35,11 +40,11 @@ export type Part = ChatEvent | ({ type: "done" } & ChatResult);
 export class Chat {
   readonly #worker: WorkerThread;
   readonly #session: Promise<number>;
-  readonly #defaults: AnswerOptions;
+  readonly #defaults: ReturnType<typeof given<AnswerOptions>>;
   readonly #system: string | undefined;
 
   constructor(worker: WorkerThread, model: number, options: ChatOptions) {
-    const { system, messages = [], thinking, trusted, ...defaults } = options;
+    const { system, messages = [], thinking, trusted, ...defaults } = given(options);
     this.#worker = worker;
     this.#defaults = defaults;
     this.#system = system;
@@ -53,29 +58,40 @@ export class Chat {
 
   /**
    * Says `content`, words or words and media, and gives the parts of the answer as they come; without it the
-   * conversation is answered as it is. Leaving the loop stops the answer. After an error the conversation is as it was.
+   * conversation is answered as it is. Leaving the loop stops the answer, and so does the signal, be it now or later: the
+   * last part then has the finish "abort". After an error the conversation is as it was.
    *
    * @throws ContextError when the conversation does not fit, MediaError for files that cannot be used, UsageError for
-   *   media that the bundle does not take, DeviceError when the GPU is lost or too small
+   *   options that are not known, values that cannot be, media that the bundle does not take, and while the conversation
+   *   is being answered; DeviceError when the GPU is lost or too small. All are thrown by the first step of the loop.
    */
-  send(content?: Content, options: SendOptions = {}): AsyncGenerator<Part, void, void> {
-    const { signal, maxTokens, ...sampling } = { ...this.#defaults, ...options };
-    return eventStream<Part>(signal, async (emit, stop) => {
+  async *send(content?: Content, options: SendOptions = {}): AsyncGenerator<Part, void, void> {
+    if (content !== undefined) contentRule(content, "content");
+    checkSendOptions(options);
+    const { signal, maxTokens, ...sampling } = { ...this.#defaults, ...given(options) };
+    yield* eventStream<Part>(signal, async (emit, stop) => {
       const request = { session: await this.#session, sampling };
       const rest = { ...(content !== undefined && { content }), ...(maxTokens !== undefined && { maxTokens }) };
-      const result = await this.#worker.call("send", { ...request, ...rest }, { signal: stop, onEvent: emit });
+      const signal = stop.aborted ? firingNext() : stop;
+      const result = await this.#worker.call("send", { ...request, ...rest }, { signal, onEvent: emit });
       emit({ type: "done", ...result });
     });
   }
 
-  /** The conversation so far, without the system prompt. */
+  /** The conversation so far, without the system prompt of the options. `setMessages` takes it back as it is. */
   async messages(): Promise<ChatMessage[]> {
     const messages = await this.#worker.call("messages", { session: await this.#session });
-    return messages.filter((message) => message.role !== "system");
+    return this.#system === undefined ? messages : messages.slice(1);
   }
 
-  /** Replaces the conversation, to edit it or to start anew; the system prompt stays. */
+  /**
+   * Replaces the conversation, to edit it or to start anew; the system prompt of the options stays.
+   *
+   * @throws UsageError for messages that cannot be, and while the conversation is being answered
+   */
   async setMessages(messages: ChatMessage[], thinking?: boolean): Promise<void> {
+    messagesRule(messages, "messages");
+    if (thinking !== undefined) checkThinking(thinking);
     const request = { session: await this.#session, messages: this.#withSystem(messages) };
     await this.#worker.call("setMessages", thinking === undefined ? request : { ...request, thinking });
   }
@@ -85,6 +101,17 @@ export class Chat {
   }
 
   #withSystem(messages: ChatMessage[]): ChatMessage[] {
-    return this.#system === undefined ? messages : [{ role: "system", content: this.#system }, ...messages];
+    if (this.#system === undefined) return messages;
+    if (messages.some(({ role }) => role === "system")) {
+      throw new UsageError("There are two system prompts: `system`, and one among `messages`. Leave one of them out.");
+    }
+    return [{ role: "system", content: this.#system }, ...messages];
   }
+}
+
+/** A signal that fires once the call is made: an answer that is stopped before it begins ends as any other does. */
+function firingNext(): AbortSignal {
+  const controller = new AbortController();
+  queueMicrotask(() => controller.abort());
+  return controller.signal;
 }

@@ -2,9 +2,10 @@
 
 import { bundleAddress } from "../engine/bundle.ts";
 import type { LoadProgress } from "../engine/engine-interface.ts";
-import { fromRecord } from "../engine/errors.ts";
+import { AbortError, fromRecord, throwIfAborted } from "../engine/errors.ts";
 import type { ImageDetail, ModelInfo } from "../worker/protocol.ts";
 import { Chat, type ChatOptions } from "./chat.ts";
+import { addressRule, checkChatOptions, checkLoadOptions } from "./options.ts";
 import { findScripts } from "./scripts.ts";
 import { acquireWorker, type WorkerThread } from "./worker.ts";
 
@@ -48,24 +49,33 @@ export class Gemma {
     this.info = info;
     this.#worker = worker;
     this.#release = release;
-    this.lost = worker.call("lost", { model: info.model }).then(fromRecord, (error: Error) => error);
+    const lost = worker.call("lost", { model: info.model });
+    // Where the worker ends because the model was given back, nothing was lost.
+    this.lost = lost.then(fromRecord, (error: Error) => (this.#disposed ? new Promise(() => undefined) : error));
   }
 
   /**
    * Loads the bundle at `url` (its folder, with or without the last slash, or its gemtab.json), or joins the page's other
    * users of it. A query, such as the signature of a signed address, is sent with the request for each file.
    *
-   * @throws BundleError, DeviceError, UsageError, AbortError
+   * @throws BundleError, DeviceError, AbortError, and UsageError: for options that are not known as well
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Gemma> {
+    addressRule(url, "url");
+    checkLoadOptions(options);
     const { onProgress, signal, assets, ...choices } = options;
+    throwIfAborted(signal);
     const { href } = bundleAddress(url);
     const scripts = findScripts(assets);
     const { worker, release } = acquireWorker(scripts.worker);
     try {
       const request = { url: href, mediaUrl: scripts.media, ...choices };
       const info = await worker.call("load", request, { signal, onEvent: onProgress });
-      return new Gemma(info, worker, release);
+      const gemma = new Gemma(info, worker, release);
+      if (!signal?.aborted) return gemma;
+      // The model was there before the worker heard of the abort.
+      await gemma.dispose();
+      throw new AbortError("Stopped at the caller's request.");
     } catch (error) {
       release();
       throw error;
@@ -82,8 +92,13 @@ export class Gemma {
     return this.info.details;
   }
 
-  /** Opens a conversation. Several may be open; they answer one after another. */
+  /**
+   * Opens a conversation. Several may be open; they answer one after another.
+   *
+   * @throws UsageError for options that are not known, and for values and messages that cannot be
+   */
   chat(options: ChatOptions = {}): Chat {
+    checkChatOptions(options);
     return new Chat(this.#worker, this.info.model, options);
   }
 

@@ -7,6 +7,7 @@ import { DeviceError } from "../engine/errors.ts";
 import { openTableStorage } from "../engine/host-table.ts";
 import type { Manifest } from "../engine/manifest.gen.ts";
 import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../engine/memory.ts";
+import { addressRule, planRule, signalRule } from "./options.ts";
 
 type PlanEntry = Manifest["plans"][number];
 
@@ -32,9 +33,12 @@ export interface Preview {
 
 /**
  * Reads the manifest and asks for the GPU. Throws BundleError when there is no bundle at `url`, or one of another version,
- * UsageError when it cannot answer or has no such plan.
+ * UsageError when it cannot answer or has no such plan, and for what is no signal or no plan.
  */
 export async function preview(url: string | URL, signal?: AbortSignal, choice?: PlanChoice): Promise<Preview> {
+  addressRule(url, "url");
+  if (signal !== undefined) signalRule(signal, "signal");
+  if (choice !== undefined) planRule(choice, "plan");
   const { manifest, plans } = await Bundle.open(url, signal);
   const { gpu, plan } = await gpuAndPlan(plans, choice);
   const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;

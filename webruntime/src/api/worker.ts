@@ -1,5 +1,6 @@
 /** The worker that holds the models of a page. */
 
+import { AbortError } from "../engine/errors.ts";
 import type { Methods } from "../worker/protocol.ts";
 import { type CallOptions, connect, type Remote } from "../worker/transport.ts";
 import { startWorker } from "./start-worker.ts";
@@ -11,14 +12,18 @@ import { startWorker } from "./start-worker.ts";
 class SharedWorkerThread {
   readonly #worker: Worker;
   readonly #remote: Remote<Methods>;
-  /** Rejects when the worker's script cannot be loaded or breaks, which no answer of its own would tell. */
+  /** Rejects when the worker's script cannot be loaded or breaks, or the worker is ended: nothing answers a call then. */
   readonly #broken: Promise<never>;
+  #end: (error: Error) => void = () => undefined;
 
   constructor(script: string) {
     const { worker, broken } = startWorker(script);
     this.#worker = worker;
     this.#remote = connect<Methods>(worker);
-    this.#broken = broken;
+    const ended = new Promise<never>((_, reject) => {
+      this.#end = reject;
+    });
+    this.#broken = Promise.race([broken, ended]);
     // Whoever calls sees the rejection; without callers it is nobody's.
     this.#broken.catch(() => undefined);
   }
@@ -33,6 +38,7 @@ class SharedWorkerThread {
 
   terminate(): void {
     this.#worker.terminate();
+    this.#end(new AbortError("The model was given back. Load it again."));
   }
 }
 

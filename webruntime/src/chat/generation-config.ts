@@ -11,6 +11,7 @@ export interface GenerationConfig {
 
 /** What a setting may be. Export refuses other values; an older bundle may have them. */
 const MOST = { temperature: Number.MAX_VALUE, top_k: 2 ** 31 - 1, top_p: 1 };
+const WHOLE = ["top_k"];
 
 /**
  * Absent values are off, as in transformers: no sampling, no top-k, no top-p. Throws BundleError without end tokens, and
@@ -20,16 +21,25 @@ export function readGenerationConfig(json: unknown): GenerationConfig {
   const config = (typeof json === "object" && json !== null ? json : {}) as Record<string, unknown>;
   const number = (name: keyof typeof MOST, otherwise: number) => {
     const value = config[name] ?? otherwise;
-    if (typeof value === "number" && value >= 0 && value <= MOST[name]) return value;
-    throw wrong(name, value, `sampling needs a number from 0 to ${MOST[name]}`);
+    const kind = WHOLE.includes(name) ? "whole number" : "number";
+    const fits = typeof value === "number" && (kind === "number" || Number.isInteger(value));
+    if (fits && value >= 0 && value <= MOST[name]) return value;
+    throw wrong(name, value, `sampling needs a ${kind} from 0 to ${MOST[name]}`);
   };
-  const stop = [config.eos_token_id].flat().filter((id) => typeof id === "number");
+  const stop = [config.eos_token_id].flat().filter(isId);
   if (stop.length === 0) {
     throw wrong("eos_token_id", config.eos_token_id, "answers need an id or a list of ids to end with");
   }
   const temperature = number("temperature", 1);
+  if (![undefined, null, true, false].includes(config.do_sample as null)) {
+    throw wrong("do_sample", config.do_sample, "sampling is true or false");
+  }
   const sampling = { temperature: config.do_sample === true ? temperature : 0, topK: number("top_k", 0) };
   return { sampling: { ...sampling, topP: number("top_p", 1) }, stop: new Set(stop) };
+}
+
+function isId(found: unknown): found is number {
+  return Number.isInteger(found) && (found as number) >= 0;
 }
 
 function wrong(name: string, found: unknown, needed: string): BundleError {

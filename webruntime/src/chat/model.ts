@@ -1,8 +1,9 @@
 /** The chat side of a loaded bundle: what the worker opens conversations on. */
 
 import type { TextEngine } from "../engine/engine-interface.ts";
+import { AbortError, throwIfAborted } from "../engine/errors.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
-import { BUDGETS } from "../input/image/rules.ts";
+import { BUDGETS } from "../input/image/budgets.ts";
 import { strip } from "../input/jinja/text.ts";
 import { ControlTokens } from "../input/spoken.ts";
 import { loadTokenizer, type Tokenizer } from "../input/tokenizer.ts";
@@ -70,12 +71,25 @@ function takenDetails({ towerTokens, blockTokens }: TextEngine): ImageDetail[] {
   return BUDGETS.filter((budget) => budget <= most);
 }
 
-/** Starts each task when the one before has ended, well or badly. */
+/** Rejects when the signal fires before `turn` has come; never settles otherwise. */
+function abortedBefore(turn: Promise<unknown>, signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const leave = () => reject(new AbortError("Stopped at the caller's request."));
+    signal.addEventListener("abort", leave);
+    void turn.then(() => signal.removeEventListener("abort", leave));
+  });
+}
+
+/** Starts each task when the one before has ended, well or badly; a task that is aborted before that is left out. */
 function oneAtATime(): ChatParts["exclusively"] {
   let last: Promise<unknown> = Promise.resolve();
-  return (task) => {
-    const run = last.then(task, task);
+  return (task, signal) => {
+    const run = last.then(() => {
+      throwIfAborted(signal);
+      return task();
+    });
+    const turn = last;
     last = run.catch(() => undefined);
-    return run;
+    return Promise.race([run, abortedBefore(turn, signal)]);
   };
 }

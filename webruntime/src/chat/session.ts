@@ -35,8 +35,8 @@ export interface ChatParts {
   /** Reads media; loads what it needs for that when it is first called. */
   readMedium: ReadMedium;
   generation: GenerationConfig;
-  /** Runs `task` when the engine is free: conversations take turns. */
-  exclusively<Result>(task: () => Promise<Result>): Promise<Result>;
+  /** Runs `task` when the engine is free: conversations take turns. Throws AbortError when the signal fires before that. */
+  exclusively<Result>(task: () => Promise<Result>, signal: AbortSignal): Promise<Result>;
 }
 
 /** stable: up to where the next turn's prompt is expected to be the same. */
@@ -82,7 +82,8 @@ export class Session implements ChatSession {
     if (content !== undefined) this.#messages = [...before, { role: "user", content }];
     this.#answering = true;
     try {
-      const result = await this.#parts.exclusively(() => this.#answer(options, call));
+      const answering = this.#parts.exclusively(() => this.#answer(options, call), call.signal);
+      const result = await answering.catch(stopped);
       this.#keep(result);
       return result;
     } catch (error) {
@@ -206,6 +207,12 @@ export class Session implements ChatSession {
 }
 
 type PromptEvent = Extract<ChatEvent, { type: "prompt" }>;
+
+/** An answer that was stopped while the engine answered somebody else. */
+function stopped(error: unknown): ChatResult {
+  if (!hasCode(error, "AbortError")) throw error;
+  return { ids: [], text: "", thought: "", toolCalls: [], finish: "abort", stats: new Stopwatch().stats(0, 0, 0) };
+}
 
 /** Collects an answer and passes its parts on as they come. */
 class Answer {

@@ -44,7 +44,7 @@ export function describeAdapter(adapter: GPUAdapter): AdapterSummary {
   };
 }
 
-const PLANS: readonly PlanChoice[] = ["auto", "f16", "f32"];
+export const PLANS: readonly PlanChoice[] = ["auto", "f16", "f32"];
 
 /**
  * The first of the bundle's plans whose features the adapter has, or the one that was asked for. Throws UsageError where

@@ -26,6 +26,9 @@ export function memoryNeed({ tokens, memory }: PlanEntry, context: number, table
 
 const OPTIONS: Record<HostTableChoice, Tables[]> = { auto: ["gpu", "host"], never: ["gpu"], always: ["host"] };
 
+/** The choices. */
+export const HOST_TABLES = Object.keys(OPTIONS);
+
 /** Browsers tell the machine's memory only roughly, and no more than this many GiB. */
 const MOST_TOLD_GIB = 8;
 /** Of the memory that processor and GPU share, what a tab's GPU buffers may count on. */

@@ -4,11 +4,11 @@ export { decodeAudio, mixToMono, type Sound } from "./audio/decode.ts";
 export { type AudioInputs, audioInputs, type LongSound, segments } from "./audio/inputs.ts";
 export { resample as resampleAudio } from "./audio/resample.ts";
 export { type AudioRules, audioRules, audioTokens } from "./audio/rules.ts";
+export { BUDGETS } from "./image/budgets.ts";
 export { decodeImage } from "./image/decode.ts";
 export { type ImageInputs, imageInputs } from "./image/inputs.ts";
 export { type RgbImage, resize } from "./image/resample.ts";
 export {
-  BUDGETS,
   type ImageRules,
   MAX_PIXELS,
   type MediaRules,

@@ -13,7 +13,7 @@ import type {
 } from "../engine/engine-interface.ts";
 import type { ErrorRecord } from "../engine/errors.ts";
 import type { Manifest } from "../engine/manifest.gen.ts";
-import type { BUDGETS } from "../input/image/rules.ts";
+import type { BUDGETS } from "../input/image/budgets.ts";
 
 export interface Method {
   request: unknown;

@@ -379,3 +379,41 @@ describe("what is said", () => {
     ]);
   });
 });
+
+describe("an answer that waits for that of another conversation", () => {
+  /** Has the engine answer once `answer` is called. */
+  function slowEngine(): { answer(): void } {
+    const slow = { answer() {} };
+    const called = new Promise<void>((resolve) => {
+      slow.answer = resolve;
+    });
+    engine.decode = async function* () {
+      await called;
+      yield 1;
+    };
+    return slow;
+  }
+
+  test("is stopped at once, and leaves the other alone", async () => {
+    const slow = slowEngine();
+    const [first, second, third] = [chat.open({}), chat.open({}), chat.open({})];
+    const answered = send(first, "Hello!");
+    const stopper = new AbortController();
+    const stopped = send(second, "And me?", stopper.signal);
+    const last = send(third, "And me?");
+    stopper.abort();
+    expect(await stopped).toMatchObject({ finish: "abort", ids: [], text: "" });
+    expect(second.messages).toEqual([{ role: "user", content: "And me?" }]);
+    slow.answer();
+    expect((await answered).ids).toEqual([1]);
+    expect((await last).ids).toEqual([1]);
+    expect((await send(second)).ids).toEqual([1]);
+  });
+
+  test("is stopped before it begins as it is later", async () => {
+    const session = chat.open({});
+    const result = await send(session, "Hello!", AbortSignal.abort());
+    expect(result).toMatchObject({ finish: "abort", ids: [] });
+    expect(session.messages).toEqual([{ role: "user", content: "Hello!" }]);
+  });
+});

@@ -21,20 +21,32 @@ describe("readGenerationConfig", () => {
     expect(() => readGenerationConfig({})).toThrow(/eos_token_id is undefined/);
   });
 
-  it.each([null, [], "x", 7, { eos_token_id: null }, { eos_token_id: [] }, { eos_token_id: "1" }])(
-    "refuses %j in words, as an older bundle may have it",
-    (json) => {
-      expect(() => readGenerationConfig(json)).toThrow(BundleError);
-      expect(() => readGenerationConfig(json)).toThrow(/eos_token_id is .*Export the checkpoint again/);
-    },
-  );
+  it.each([
+    null,
+    [],
+    "x",
+    7,
+    { eos_token_id: null },
+    { eos_token_id: [] },
+    { eos_token_id: "1" },
+    { eos_token_id: -1 },
+  ])("refuses %j in words, as an older bundle may have it", (json) => {
+    expect(() => readGenerationConfig(json)).toThrow(BundleError);
+    expect(() => readGenerationConfig(json)).toThrow(/eos_token_id is .*Export the checkpoint again/);
+  });
 
-  it.each([{ top_k: -5 }, { top_k: 2 ** 40 }, { top_p: 7 }, { temperature: "hot" }, { top_k: true }, { top_p: -1 }])(
-    "refuses sampling by %j",
-    (changes) => {
-      expect(() => readGenerationConfig({ eos_token_id: 1, ...changes })).toThrow(BundleError);
-    },
-  );
+  it.each([
+    { top_k: -5 },
+    { top_k: 2 ** 40 },
+    { top_k: 2.5 },
+    { top_p: 7 },
+    { top_p: -1 },
+    { temperature: "hot" },
+    { top_k: true },
+    { do_sample: "yes" },
+  ])("refuses sampling by %j", (changes) => {
+    expect(() => readGenerationConfig({ eos_token_id: 1, ...changes })).toThrow(BundleError);
+  });
 
   it("takes null for nothing said", () => {
     const json = { do_sample: true, temperature: null, top_k: null, top_p: null, eos_token_id: 1 };

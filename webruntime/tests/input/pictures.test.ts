@@ -163,6 +163,8 @@ describe("orientation", () => {
   it.each([
     ["3, a short", exif(6), 6],
     ["4, a long", exif(6, 4), 6],
+    ["8, a signed short", exif(6, 8), 6],
+    ["1, a byte", exif(6, 1), 1],
     ["2, a text", exif(6, 2), 1],
     ["of no known value", exif(9), 1],
     ["in a damaged block", "MM\0*", undefined],

@@ -40,8 +40,8 @@ export async function decodeImage(blob: Blob): Promise<RgbImage> {
   } catch {
     const kind = header.type.slice("image/".length).toUpperCase();
     throw new MediaError(
-      `${name} is a ${kind} file that is damaged or incomplete, or of a kind of ${kind} that this browser ` +
-        "does not read. Save or download it again, or as PNG.",
+      `${name} is damaged or incomplete, or a kind of ${kind} that this browser does not read. Save or download it ` +
+        "again, or as PNG.",
     );
   }
 }

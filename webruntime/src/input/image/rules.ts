@@ -4,9 +4,7 @@
  */
 
 import { BundleError, UsageError } from "../../engine/errors.ts";
-
-/** Soft tokens that a picture may take at most: the choices Gemma 4 was trained with. */
-export const BUDGETS = [70, 140, 280, 560, 1120] as const;
+import { BUDGETS } from "./budgets.ts";
 
 /** A picture or frame with more is refused before it is decoded. gemtab/media/rules.py says the same. */
 export const MAX_PIXELS = 8192 * 8192;

@@ -1,0 +1,493 @@
+"""The element on a page that changes things at any time: while the model is loaded, while it answers, as it is moved."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
+from playwright_tests.serving import serving
+from playwright_tests.test_attachments import picture_bytes
+
+TESTED_IN = BOTH_BROWSERS
+
+LONG = {"maxTokens": 400, "temperature": 100.0, "topK": 0, "topP": 1.0, "seed": 3}
+"""Options of an answer that goes on for long, whatever the model has learned."""
+
+QUESTION = "Tell me everything."
+
+
+def element(chat_page: ChatPage, script: str, argument: object = None) -> Any:  # noqa: ANN401
+    """What `script` gives, in which `chat` is the element and `argument` the argument."""
+    return chat_page.page.evaluate(
+        f"async argument => {{ const chat = document.querySelector('gemtab-chat'); {script} }}", argument
+    )
+
+
+def begin(demo: ChatPage) -> None:
+    """Asks, by a call, what is answered at length, and waits for the first words; `asked` is what became of the call."""
+    demo.set_options(**LONG)
+    element(demo, "globalThis.asked = chat.send(argument).then(() => 'ended', (error) => error.name)", QUESTION)
+    demo.answers.last.locator("[part~=answer-text]:not(:empty)").wait_for()
+
+
+def messages(chat_page: ChatPage) -> list[Any]:
+    found: list[Any] = element(chat_page, "return chat.messages")
+    return found
+
+
+class TestDuringAnAnswer:
+    """8 of 8 such conversations ended in an error."""
+
+    @pytest.mark.parametrize("how", ["button", "chat.reset()", "chat.messages = []"])
+    def test_a_new_conversation_ends_it_cleanly(self, demo: ChatPage, how: str) -> None:
+        begin(demo)
+        if how == "button":
+            demo.page.get_by_role("button", name="New conversation").click()
+        else:
+            element(demo, how)
+        assert element(demo, "return [chat.state, await asked]") == ["ready", "ended"]
+        expect(demo.log.locator("> *")).to_have_count(0)
+        assert demo.recorded("error") == demo.recorded("message") == []
+        assert messages(demo) == []
+        demo.say("Hello!")
+        assert demo.ended()["finish"] in ("stop", "length")
+        assert [message["role"] for message in messages(demo)] == ["user", "assistant"]
+
+    def test_another_conversation_can_be_asked_at_once(self, demo: ChatPage) -> None:
+        begin(demo)
+        history = [{"role": "user", "content": "I am Ada."}, {"role": "assistant", "content": "Hello, Ada!"}]
+        element(
+            demo,
+            """chat.messages = argument; chat.options = { temperature: 0, maxTokens: 4 };
+            await chat.send('Who am I?')""",
+            history,
+        )
+        assert messages(demo)[:3] == [*history, {"role": "user", "content": "Who am I?"}]
+        assert len(demo.recorded("message")) == 1
+        assert demo.recorded("error") == []
+
+    @pytest.mark.parametrize(("property", "value", "off"), [("system", "Be brief.", None), ("thinking", True, False)])
+    def test_another_system_prompt_stops_it_and_keeps_it(
+        self, demo: ChatPage, property: str, value: object, off: object
+    ) -> None:
+        begin(demo)
+        element(demo, "chat[argument[0]] = argument[1]", [property, value])
+        answer = demo.ended()
+        assert answer["finish"] == "abort"
+        assert messages(demo)[-1]["content"] == answer["text"] != ""
+        demo.say("And then?", maxTokens=4)
+        demo.ended()
+        element(demo, "chat[argument[0]] = argument[1]", [property, off])
+        demo.say("And then?", maxTokens=4)
+        demo.ended()
+        assert demo.recorded("error") == []
+        asked = [message["content"] for message in messages(demo) if message["role"] == "user"]
+        assert asked == [QUESTION, "And then?", "And then?"]
+
+    def test_another_message_is_refused_and_not_dropped(self, demo: ChatPage) -> None:
+        begin(demo)
+        refused = element(demo, "return chat.send('And now?').catch(String)")
+        assert refused.startswith("UsageError: The model is still answering.")
+        demo.field.fill("And now?")
+        demo.field.press("Enter")
+        assert element(demo, "return chat.state") == "answering"
+        expect(demo.field).to_have_value("And now?")
+        demo.page.keyboard.press("Escape")
+        assert demo.ended()["finish"] == "abort"
+        assert demo.recorded("error") == []
+        demo.field.fill("")
+
+    def test_moving_the_element_changes_nothing(self, demo: ChatPage) -> None:
+        begin(demo)
+        element(
+            demo,
+            """const [parent, next] = [chat.parentNode, chat.nextSibling];
+            document.body.append(chat);
+            await new Promise(resolve => setTimeout(resolve, 50));
+            chat.remove();
+            await new Promise(resolve => setTimeout(resolve, 50));
+            parent.insertBefore(chat, next);
+            if (parent.moveBefore) { parent.moveBefore(chat, parent.firstChild); parent.moveBefore(chat, next); }
+            await new Promise(resolve => setTimeout(resolve, 1500));""",
+        )
+        assert element(demo, "return chat.gemma !== undefined")
+        demo.wait_for_state("ready")
+        assert demo.ended()["finish"] in ("stop", "length")
+        assert [state["state"] for state in demo.recorded("statechange")] == ["answering", "ready"]
+        assert len(messages(demo)) == 2
+
+
+def test_an_error_keeps_what_is_shown_of_earlier_answers(demo: ChatPage) -> None:
+    element(demo, "chat.thinking = true")
+    demo.say("What is 3 + 4?", maxTokens=32)
+    demo.ended()
+    thought = demo.answers.locator("[part=thought-text]")
+    expect(thought).to_have_count(1)
+    shown = demo.answers.first.inner_html()
+    demo.say("far too long " * 1500)
+    expect(demo.log.get_by_role("alert")).to_contain_text("but the context holds")
+    demo.wait_for_state("ready")
+    assert demo.answers.first.inner_html() == shown
+    expect(demo.answers).to_have_count(1)
+    expect(demo.questions).to_have_count(1)
+    element(demo, "chat.thinking = false")
+    demo.field.fill("")
+    demo.say("Hello!")
+    demo.ended()
+    expect(demo.log.get_by_role("alert")).to_have_count(0)
+
+
+def test_events_are_the_element_s_own(demo: ChatPage) -> None:
+    """`message`, `error` and `progress` are names of events that windows have too."""
+    demo.page.evaluate(
+        """() => {
+          window.heard = [];
+          for (const type of ['progress', 'ready', 'token', 'message', 'stop', 'error', 'statechange'])
+            for (const target of [window, document, document.querySelector('main')])
+              target.addEventListener(type, event => window.heard.push(type));
+        }"""
+    )
+    demo.say("Hello!")
+    demo.ended()
+    demo.say("far too long " * 1500)
+    demo.log.get_by_role("alert").wait_for()
+    assert len(demo.recorded("error")) == 1
+    assert demo.page.evaluate("window.heard") == []
+    demo.field.fill("")
+
+
+def test_options_that_are_not_known_are_refused(demo: ChatPage) -> None:
+    refusals = element(
+        demo,
+        """const words = [];
+        const attempts = {
+          options: { temprature: 1 }, messages: [{ role: 'user', content: null }], examples: [{ media: {} }],
+          thinking: 'no', system: 5, src: {},
+        };
+        for (const [name, value] of Object.entries(attempts)) {
+          try { chat[name] = value; } catch (error) { words.push(`${error.name}: ${error.message}`); }
+        }
+        await chat.send([{ type: 'image', image: 'cat.jpg' }]).catch((error) => words.push(error.message));
+        return words;""",
+    )
+    assert refusals == [
+        'UsageError: temprature: this is no option that gemtab has. Did you mean "temperature"?',
+        "UsageError: messages[0].content: found null; expected text, or a list of parts.",
+        'UsageError: examples[0].media.kind: nothing is not known. Choose one of "image", "audio", "video".',
+        'UsageError: thinking: found "no"; expected true or false.',
+        "UsageError: system: found 5; expected text.",
+        "UsageError: src: found an object (Object); expected an address.",
+        'content[0].image: found "cat.jpg"; expected a Blob, such as a file.',
+    ]
+    demo.say("Hello!")
+    assert demo.ended()["finish"] in ("stop", "length")
+
+
+class TestTheChat:
+    """Without the element, on its model."""
+
+    def test_a_signal_that_has_fired_stops_as_one_that_fires(self, demo: ChatPage) -> None:
+        found = element(
+            demo,
+            """const ends = [];
+            for (const before of [true, false]) {
+              const talk = chat.gemma.chat({ temperature: 0 });
+              const stopper = new AbortController();
+              if (before) stopper.abort();
+              else setTimeout(() => stopper.abort());
+              let last;
+              for await (const part of talk.send('Hello!', { signal: stopper.signal })) last = part;
+              ends.push([last.type, last.finish, last.text, (await talk.messages()).length]);
+              await talk.dispose();
+            }
+            return ends;""",
+        )
+        assert found == [["done", "abort", "", 1]] * 2
+
+    def test_a_system_message_survives(self, demo: ChatPage) -> None:
+        history = [{"role": "system", "content": "Your name is Bob."}, {"role": "user", "content": "Who are you?"}]
+        found = element(
+            demo,
+            """const talk = chat.gemma.chat({ messages: argument, temperature: 0, maxTokens: 8 });
+            const before = await talk.messages();
+            const ask = async () => { let last; for await (const part of talk.send()) last = part; return last.ids; };
+            const first = await ask();
+            await talk.setMessages(before);
+            return [before, first, await ask()];""",
+            history,
+        )
+        assert found[0] == history
+        assert found[1] == found[2]
+
+    def test_a_refusal_leaves_the_conversation(self, demo: ChatPage) -> None:
+        found = element(
+            demo,
+            """const talk = chat.gemma.chat({ messages: [{ role: 'user', content: 'Hello!' }] });
+            const words = [];
+            const attempts = [['Hi', { topP: 7 }], [null], [[{ type: 'picture' }]], ['Hi', { signal: 'now' }]];
+            for (const attempt of attempts) {
+              try { for await (const part of talk.send(...attempt)); } catch (error) { words.push(error.message); }
+            }
+            return [words, await talk.messages()];""",
+        )
+        assert [words.split(":")[0] for words in found[0]] == ["topP", "content", "content[0].type", "signal"]
+        assert found[1] == [{"role": "user", "content": "Hello!"}]
+
+
+def test_a_queued_answer_is_stopped_at_once(demo: ChatPage) -> None:
+    """Two elements share a model, which answers one after the other."""
+    begin(demo)
+    found = element(
+        demo,
+        """const second = document.createElement('gemtab-chat');
+        second.src = chat.src;
+        document.querySelector('main').append(second);
+        await second.load();
+        const asked = second.send('And me?').then(() => 'ended', String);
+        await new Promise(resolve => setTimeout(resolve, 100));
+        second.stop();
+        const found = [await asked, second.state, chat.state, second.messages.length];
+        second.remove();
+        return found;""",
+    )
+    assert found == ["ended", "ready", "answering", 1]
+    demo.page.get_by_role("button", name="Stop").click()
+    assert demo.ended()["finish"] == "abort"
+
+
+def test_restored_conversations_hide_the_examples(chat_page: ChatPage, served: str) -> None:
+    """Also where they are there before the model is."""
+    chat_page.open(served)
+    chat_page.set_options()
+    element(chat_page, "chat.messages = [{ role: 'user', content: 'Hi' }, { role: 'assistant', content: 'Hello!' }]")
+    chat_page.load()
+    examples = chat_page.page.get_by_role("list", name="Examples")
+    expect(chat_page.answers).to_have_count(1)
+    expect(examples).to_be_hidden()
+    chat_page.page.get_by_role("button", name="New conversation").click()
+    expect(examples).to_be_visible()
+
+
+class TestAnExample:
+    def test_that_cannot_be_fetched_is_said(self, demo: ChatPage) -> None:
+        demo.page.route("**/shapes-*.webp", lambda route: route.fulfill(status=404))
+        demo.page.get_by_role("button", name="What do you see?").click()
+        notice = demo.chat.get_by_role("alert").filter(has_text="shapes.webp")
+        expect(notice).to_contain_text("The example's file shapes.webp could not be fetched (HTTP 404).")
+        demo.page.unroute("**/shapes-*.webp")
+        assert element(demo, "return chat.state") == "ready"
+        expect(demo.questions).to_have_count(0)
+        demo.field.fill("x")
+        demo.field.press("Enter")
+        demo.ended()
+
+
+def paste(chat_page: ChatPage, text: str, name: str = "image.png") -> bool:
+    """Pastes text and an image; whether the browser is left to paste the text."""
+    return bool(
+        chat_page.page.evaluate(
+            """([text, name, data]) => {
+              const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+              const transfer = new DataTransfer();
+              if (text) transfer.setData('text/plain', text);
+              transfer.items.add(new File([bytes], name, { type: 'image/png' }));
+              const event = new ClipboardEvent('paste', { bubbles: true, composed: true, cancelable: true });
+              Object.defineProperty(event, 'clipboardData', { value: transfer });
+              const field = document.querySelector('gemtab-chat').shadowRoot.querySelector('textarea');
+              return field.dispatchEvent(event);
+            }""",
+            [text, name, base64.b64encode(picture_bytes()).decode()],
+        )
+    )
+
+
+def test_paste_from_a_spreadsheet_keeps_the_text(demo: ChatPage) -> None:
+    tray = demo.page.get_by_role("list", name="Attached")
+    assert paste(demo, "a\tb\n1\t2\n") is True
+    expect(tray).to_be_hidden()
+    # As file managers do.
+    assert paste(demo, "/home/me/cat.png", "cat.png") is False
+    expect(tray.get_by_role("img", name="cat.png")).to_be_visible()
+    demo.page.get_by_role("button", name="Remove cat.png").click()
+    assert paste(demo, "") is False
+    demo.page.get_by_role("button", name="Remove image.png").click()
+
+
+def test_sending_finishes_the_recording_first(tested: Browser, served: str) -> None:
+    chromium = tested.browser_type.name == "chromium"
+    context = tested.new_context(permissions=["microphone"] if chromium else None)
+    chat_page = ChatPage(context.new_page())
+    chat_page.open(served)
+    chat_page.set_options()
+    chat_page.load()
+    chat_page.page.get_by_role("button", name="Record").click()
+    chat_page.page.get_by_text("1 of 30 s").wait_for()
+    chat_page.say("What do I say?")
+    expect(chat_page.questions).to_have_count(1)
+    assert [part["type"] for part in messages_after(chat_page)] == ["audio", "text"]
+    expect(chat_page.page.get_by_label("Sound level")).to_be_hidden()
+    context.close()
+
+
+def messages_after(chat_page: ChatPage) -> list[dict[str, Any]]:
+    """The parts of the first message, when it was answered."""
+    chat_page.ended()
+    parts: list[dict[str, Any]] = messages(chat_page)[0]["content"]
+    return parts
+
+
+class TestLoading:
+    def test_another_src_takes_the_place_of_the_load(self, chat_page: ChatPage, served: str) -> None:
+        """The load of the first bundle is held until the second one is there."""
+        held: list[Route] = []
+        chat_page.page.route("**/bundles/exact/**/*.json", lambda route: held.append(route))
+        chat_page.open(served + "example.html")
+        chat_page.set_options()
+        element(chat_page, "chat.src = 'bundles/exact/'; globalThis.first = chat.load().catch(error => error.name)")
+        chat_page.page.wait_for_function("record.some(([type]) => type === 'progress')")
+        element(chat_page, "chat.src = 'bundles/tiny/'; globalThis.second = chat.load()")
+        for route in held:
+            route.continue_()
+        found = element(
+            chat_page, "await second; return [await first, chat.state, new URL(chat.gemma.info.url).pathname]"
+        )
+        assert found == ["AbortError", "ready", "/bundles/tiny/"]
+        assert chat_page.recorded("error") == []
+
+    def test_can_be_cancelled_disposed_of_and_begun_again(self, chat_page: ChatPage, served: str) -> None:
+        chat_page.open(served + "example.html")
+        chat_page.chat.locator("[part=facts]").get_by_text("MB to download").wait_for()
+        chat_page.set_options()
+        warnings = chat_page.chat.locator("[part~=notice]").first
+        expect(warnings).to_contain_text("a software renderer stands in")
+        cancel = chat_page.page.get_by_role("button", name="Cancel")
+        for _ in range(3):
+            chat_page.load_button.click()
+            cancel.click()
+            assert element(chat_page, "return chat.state") == "idle"
+        expect(warnings).to_contain_text("a software renderer stands in")
+        found = element(
+            chat_page,
+            """const first = chat.load().catch(error => error.name);
+            await chat.dispose();
+            const second = chat.load();
+            return [await first, await second, chat.state];""",
+        )
+        assert found == ["AbortError", None, "ready"]
+        assert chat_page.recorded("error") == []
+        # Given back while it answers.
+        begin(chat_page)
+        found = element(chat_page, "await chat.dispose(); return [chat.state, await asked, chat.messages.length]")
+        assert found == ["idle", "AbortError", 0]
+        # Taken out for good, and put back.
+        element(chat_page, "chat.remove(); globalThis.kept = chat; await new Promise(r => setTimeout(r, 1500))")
+        chat_page.page.evaluate("document.querySelector('main').append(kept)")
+        chat_page.load()
+        chat_page.say("Hello!")
+        assert chat_page.ended()["finish"] in ("stop", "length")
+
+    def test_reveal_takes_effect_when_it_is_set(self, chat_page: ChatPage, served: str) -> None:
+        chat_page.open(served + "example.html")
+        chat_page.set_options()
+        element(chat_page, "chat.reveal = 'eager'")
+        expect(chat_page.notice).to_have_text('reveal: "eager" is not known. Choose one of "auto", "interaction".')
+        element(chat_page, "chat.reveal = 'auto'")
+        chat_page.page.wait_for_function("record.some(([type]) => type === 'progress')")
+        element(chat_page, "await chat.dispose()")
+
+
+EARLY = """<!doctype html><html lang="en"><title>Early</title><main><gemtab-chat></gemtab-chat></main>"""
+
+
+def test_properties_set_before_the_script_are_taken(chat_page: ChatPage, served: str) -> None:
+    page = chat_page.page
+    page.route("**/early.html", lambda route: route.fulfill(body=EARLY, content_type="text/html"))
+    page.goto(served + "early.html")
+    words = element(
+        chat_page,
+        """Object.assign(chat, {
+          src: 'bundles/exact/', system: 'Be brief.', thinking: true, reveal: 'interaction', plan: 'f32',
+          options: { maxTokens: 4 }, messages: [{ role: 'user', content: 'Hi' }], examples: [{ text: 'Who are you?' }],
+        });
+        await import('./gemtab-chat.js');
+        chat.src = 'bundles/tiny/';
+        return [chat.getAttribute('src'), chat.system, chat.hasAttribute('thinking'), chat.options.maxTokens,
+          chat.messages.length, chat.examples.length, chat.plan];""",
+    )
+    assert words == ["bundles/tiny/", "Be brief.", True, 4, 1, 1, "f32"]
+    expect(chat_page.chat.locator("[part=facts]")).to_contain_text("MB to download")
+
+
+LIGHT, DARK = "rgb(255, 255, 255)", "rgb(22, 24, 29)"
+SCHEMES = {
+    "": LIGHT,
+    ":root { color-scheme: light }": LIGHT,
+    ":root { color-scheme: dark }": DARK,
+    "main { color-scheme: light } :root { color-scheme: dark }": LIGHT,
+}
+"""The element's ground, by the page's style, whatever the system prefers."""
+
+
+def test_the_page_s_colour_scheme_wins(tested: Browser, served: str) -> None:
+    """A page that leaves it to the system is as the system prefers. (Firefox does not say that it prefers dark.)"""
+    page = tested.new_page(color_scheme="dark")
+    page.route("**/early.html", lambda route: route.fulfill(body=EARLY, content_type="text/html"))
+    page.goto(served + "early.html")
+    found = page.evaluate(
+        """async schemes => {
+          await import('./gemtab-chat.js');
+          const sheet = new CSSStyleSheet();
+          document.adoptedStyleSheets = [sheet];
+          const chat = document.querySelector('gemtab-chat');
+          const prefersDark = matchMedia('(prefers-color-scheme: dark)').matches;
+          const ground = scheme => { sheet.replaceSync(scheme); return getComputedStyle(chat).backgroundColor; };
+          return [...schemes, ':root { color-scheme: light dark }'].map(ground).concat(prefersDark);
+        }""",
+        list(SCHEMES),
+    )
+    assert found[:-2] == list(SCHEMES.values())
+    assert found[-2] == (DARK if found[-1] else LIGHT)
+    assert found[-1] or tested.browser_type.name == "firefox"
+    page.close()
+
+
+class TestTheDemoPage:
+    @pytest.fixture
+    def trouble(self, chat_page: ChatPage) -> Iterator[Any]:
+        yield chat_page.page.locator("#trouble")
+
+    @pytest.mark.parametrize(
+        ("status", "body", "reason"), [(404, "", "HTTP 404"), (200, "{}", "it is no list of names")]
+    )
+    def test_says_that_its_list_of_models_cannot_be_read(
+        self,
+        chat_page: ChatPage,
+        served: str,
+        trouble: Any,
+        status: int,
+        body: str,
+        reason: str,  # noqa: ANN401
+    ) -> None:
+        chat_page.page.route("**/bundles/index.json", lambda route: route.fulfill(status=status, body=body))
+        chat_page.open(served)
+        expect(trouble).to_contain_text(f"bundles/index.json, could not be read ({reason})")
+        expect(chat_page.load_button).to_be_enabled()
+
+    def test_works_with_any_name_of_a_bundle(
+        self,
+        chat_page: ChatPage,
+        bundles: dict[str, Path],
+        trouble: Any,  # noqa: ANN401
+    ) -> None:
+        name = "größe 7+b"
+        facts = chat_page.chat.locator("[part=facts]")
+        with serving({name: bundles["tiny"]}) as site:
+            for address in ("", "example.html", "?bundle=gr%C3%B6%C3%9Fe+7%2Bb"):
+                chat_page.open(site + address)
+                expect(facts).to_contain_text("MB to download")
+                assert element(chat_page, "return chat.src") == "bundles/gr%C3%B6%C3%9Fe%207%2Bb/"
+            expect(trouble).to_be_hidden()

@@ -1,0 +1,134 @@
+/** What each call takes, as tables. A member that is missing here or there does not compile. */
+
+import { PLANS } from "../engine/device.ts";
+import { HOST_TABLES } from "../engine/memory.ts";
+import { BUDGETS } from "../input/image/budgets.ts";
+import type {
+  AudioPart,
+  ChatMessage,
+  ContentPart,
+  ImagePart,
+  Samples,
+  TextPart,
+  ToolCall,
+  VideoPart,
+} from "../worker/protocol.ts";
+import type { AnswerOptions, ChatOptions, SendOptions } from "./chat.ts";
+import {
+  flag,
+  instance,
+  isObject,
+  listOf,
+  number,
+  OPTIONS,
+  oneOf,
+  type Rule,
+  rule,
+  shape,
+  text,
+  whole,
+} from "./check.ts";
+import type { LoadOptions } from "./gemma.ts";
+
+type TableOf<Options> = Record<keyof Options & string, Rule>;
+
+/** What a control buffer holds. */
+const MOST_UINT = 2 ** 32 - 1;
+const MOST_INT = 2 ** 31 - 1;
+
+const ANSWER: TableOf<AnswerOptions> = {
+  temperature: number(0),
+  topK: whole(0, MOST_INT),
+  topP: number(0, 1),
+  seed: whole(0, MOST_UINT),
+  maxTokens: whole(1),
+};
+
+export const signalRule = instance("an AbortSignal", "AbortSignal");
+const file = instance("a Blob, such as a file", "Blob", "File");
+const detail = oneOf(BUDGETS);
+const long = oneOf(["segments", "refuse"]);
+const type = text;
+
+const SAMPLES: TableOf<Samples> = {
+  samples: instance("a Float32Array", "Float32Array"),
+  rate: whole(1),
+};
+const samples = shape(SAMPLES, ["samples", "rate"]);
+
+const sound: Rule = (found, path) => {
+  if (isObject(found) && "samples" in found) samples(found, path);
+  else instance("a Blob, such as a file, or { samples: Float32Array, rate }", "Blob", "File")(found, path);
+};
+
+const TEXT: TableOf<TextPart> = { type, text };
+const IMAGE: TableOf<ImagePart> = { type, image: file, detail };
+const AUDIO: TableOf<AudioPart> = { type, audio: sound, long };
+const VIDEO: TableOf<VideoPart> = { type, video: file, frames: whole(1), detail, sound: flag, long };
+
+/** By their types; each needs the member that is called like that. */
+const PARTS: Record<ContentPart["type"], Rule> = {
+  text: shape(TEXT, ["text"]),
+  image: shape(IMAGE, ["image"]),
+  audio: shape(AUDIO, ["audio"]),
+  video: shape(VIDEO, ["video"]),
+};
+const partType = oneOf(Object.keys(PARTS));
+
+const part: Rule = (found, path) => {
+  const { type } = isObject(found) ? found : {};
+  if (isObject(found)) partType(type, `${path}.type`);
+  PARTS[(type ?? "text") as ContentPart["type"]](found, path);
+};
+
+const parts = listOf(part);
+
+/** Words, or words and media. */
+export const contentRule: Rule = (found, path) => {
+  if (Array.isArray(found)) parts(found, path);
+  else rule("text, or a list of parts", (content) => typeof content === "string")(found, path);
+};
+
+const TOOL_CALL: TableOf<ToolCall> = { name: text, arguments: text };
+
+const MESSAGE: TableOf<ChatMessage> = {
+  role: oneOf(["system", "user", "assistant"]),
+  content: contentRule,
+  toolCalls: listOf(shape(TOOL_CALL, ["name", "arguments"])),
+};
+
+export const messagesRule = listOf(shape(MESSAGE, ["role", "content"]));
+
+const SEND: TableOf<SendOptions> = { ...ANSWER, signal: signalRule };
+
+const CHAT: TableOf<ChatOptions> = {
+  ...ANSWER,
+  system: text,
+  messages: messagesRule,
+  thinking: flag,
+  trusted: flag,
+};
+
+export const planRule = oneOf(PLANS);
+export const addressRule: Rule = (found, path) => {
+  if (!(found instanceof URL)) rule("an address", (address) => typeof address === "string")(found, path);
+};
+
+const LOAD: TableOf<LoadOptions> = {
+  onProgress: rule("a function", (found) => typeof found === "function"),
+  signal: signalRule,
+  context: whole(1),
+  memory: whole(1),
+  hostTable: oneOf(HOST_TABLES),
+  assets: addressRule,
+  plan: planRule,
+};
+
+const [answer, send, chat, load] = [ANSWER, SEND, CHAT, LOAD].map((table) => shape(table)) as [Rule, Rule, Rule, Rule];
+
+/** Each throws UsageError, which names the option, what was found and what is expected. */
+export const checkAnswerOptions = (options: unknown) => answer(options, OPTIONS);
+export const checkSendOptions = (options: unknown) => send(options, OPTIONS);
+export const checkChatOptions = (options: unknown) => chat(options, OPTIONS);
+export const checkLoadOptions = (options: unknown) => load(options, OPTIONS);
+export const checkThinking = (thinking: unknown) => flag(thinking, "thinking");
