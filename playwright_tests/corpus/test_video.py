@@ -29,8 +29,8 @@ BOUNDS = {"odd sizes": 2}
 resizing can sharpen. All else is equal."""
 
 FIREFOX_BOUND = 24
-"""The same of Firefox, which hands out RGB by a matrix of its own: behind channels that are cut off at 0 or 255, several
-colours may be. Of more than 8 bits it cuts off those beyond."""
+"""The same of Firefox, which hands out RGB by a matrix of its own: behind channels that are cut off at 0 or 255,
+several colours may be. Of more than 8 bits it cuts off those beyond."""
 
 ROUNDING = 1e-3
 """In 255ths, of a byte that became a float."""
