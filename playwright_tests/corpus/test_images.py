@@ -19,7 +19,7 @@ BOUNDS = {"JPEG, CMYK with black": 3}
 """In 255ths, of Chromium: its decoder multiplies ink by black and cuts off what Pillow rounds. That is 1 in a pixel,
 which resizing can sharpen. All else is equal."""
 
-FIREFOX_BOUNDS: dict[str, float] = BOUNDS | {
+FIREFOX_BOUNDS = BOUNDS | {
     **dict.fromkeys(["AVIF", "AVIF, alpha", "AVIF, animated"], 10),
     "AVIF, turned": 255,
 }
