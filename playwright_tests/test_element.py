@@ -378,6 +378,18 @@ class TestLoading:
         )
         assert found == ["AbortError", None, "ready"]
         assert chat_page.recorded("error") == []
+        # Stopped before it begins.
+        found = element(
+            chat_page,
+            """await chat.dispose();
+            const asked = chat.send('Hello!');
+            chat.stop();
+            await asked;
+            return [chat.state, chat.messages.length];""",
+        )
+        assert found == ["ready", 1]
+        assert [detail["finish"] for detail in chat_page.recorded("stop")] == ["abort"]
+        element(chat_page, "chat.messages = []")
         # Given back while it answers.
         begin(chat_page)
         found = element(chat_page, "await chat.dispose(); return [chat.state, await asked, chat.messages.length]")
