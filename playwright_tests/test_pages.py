@@ -151,7 +151,7 @@ def test_the_demo_page_offers_what_a_static_host_lists(
 ) -> None:
     """The site brings a list of its own, which a host may replace."""
     listed = Route("/bundles/index.json", lambda _: JSONResponse(["my own"]))
-    chat_page.open(serve(listed, Mount("/bundles/my own", StaticFiles(directory=bundles["tiny"]))))
+    chat_page.open(serve(listed, Mount("/bundles/my own", StaticFiles(directory=bundles["tiny"]))) + "index.html")
     expect(chat_page.chat.locator("[part=facts]")).to_contain_text("tiny: ")
     assert chat_page.watched.errors == []
 
