@@ -70,6 +70,11 @@ class Media:
     def __init__(self, page: Page) -> None:
         self.page = page
 
+    @property
+    def in_firefox(self) -> bool:
+        browser = self.page.context.browser
+        return browser is not None and browser.browser_type.name == "firefox"
+
     def call(self, body: str, content: bytes = b"", **args: Any) -> Any:
         """What `body`, a function of the module, `args` and a file with this content, returns; typed arrays as numpy's.
 

@@ -62,8 +62,7 @@ export function blobName(blob: Blob, otherwise: string): string {
 
 async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<RgbImage> {
   if (type === "image/gif") return decodeGif(bytes);
-  const decodeAlone = (content: Uint8Array<ArrayBuffer>) => decodeByBrowser(new Blob([content], { type }));
-  if (!(await isWhole(bytes, type, decodeAlone))) throw new Error("incomplete");
+  if (!(await isWhole(bytes, type))) throw new Error("incomplete");
   const { content, orientation } = await withoutMetadata(bytes, type);
   const image = isDeepPng(bytes) ? await decodeDeepPng(bytes) : await decodeByBrowser(new Blob(content, { type }));
   const transparent = type === "image/png" ? transparentColour(bytes) : undefined;

@@ -26,7 +26,6 @@ const EXIF_IN_TEXT = "Raw profile type exif";
 /** Chunks of a PNG that its decoder does not get. */
 const NOT_DECODED = ["eXIf", "acTL", "fcTL", "fdAT"];
 
-const JPEG_END = Uint8Array.of(0xff, 0xd9);
 const PNG_END = Uint8Array.of(0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82);
 
 const [EXIF_FLAG, XMP_FLAG] = [8, 4];
@@ -35,6 +34,8 @@ export async function withoutMetadata(bytes: Uint8Array<ArrayBuffer>, type: stri
   if (type === "image/jpeg") return bareJpeg(bytes);
   if (type === "image/png") return barePng(bytes);
   if (type === "image/webp") return bareWebp(bytes);
+  // The bytes that fill up the last row may lack: browsers want them.
+  if (type === "image/bmp") return { content: [bytes, new Uint8Array(3)], orientation: 1 };
   return { content: [type === "image/avif" ? stillAvif(bytes) : bytes], orientation: 1 };
 }
 
@@ -68,8 +69,7 @@ function bareJpeg(bytes: Uint8Array<ArrayBuffer>): Bare {
     }
     at = end;
   }
-  // Pillow reads a file without its end mark, and browsers do not.
-  content.push(bytes.subarray(start), JPEG_END);
+  content.push(bytes.subarray(start));
   return { content, orientation: orientationOf(notes) };
 }
 

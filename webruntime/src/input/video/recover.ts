@@ -54,13 +54,17 @@ interface Rgba {
 
 type Found = Omit<Planes, "isOnColumns">;
 
-/** Planes of 8 bits; undefined where the RGB was not made in this way. */
-export function recoverPlanes(image: Rgba): Found | undefined {
+/**
+ * Planes, the lower bits lost of those with more than 8; undefined where the RGB was not made in this way.
+ *
+ * @param bits of a sample of the clip
+ */
+export function recoverPlanes(image: Rgba, bits: number): Found | undefined {
   for (const [columns, rows] of SHAPES) {
     const scores = MATRICES.map((factors) => new Blocks(image, factors, columns, rows).probe());
     const best = Math.max(...scores);
     const factors = MATRICES[scores.indexOf(best)] as Factors;
-    if (best >= ENOUGH) return new Blocks(image, factors, columns, rows).planes();
+    if (best >= ENOUGH) return new Blocks(image, factors, columns, rows).planes(bits);
   }
   return undefined;
 }
@@ -108,7 +112,7 @@ class Blocks {
     return seen === 0 ? 1 : right / seen;
   }
 
-  planes(): Found {
+  planes(bits: number): Found {
     const { width, height } = this.#image;
     const [across, down] = [this.#across, this.#down];
     const luma = new Uint8Array(width * height);
@@ -121,9 +125,9 @@ class Blocks {
         for (let i = 0; i < this.#count; i++) luma[(this.#pixels[i] as number) >> 2] = this.#luma[i] as number;
       }
     }
-    const plane = (values: Uint8Array, stride: number) => ({ values, offset: 0, stride, step: 1 });
+    const plane = (values: Uint8Array, stride: number) => ({ ...widened(values, bits), offset: 0, stride, step: 1 });
     return {
-      ...{ width, height, bits: 8, halfColumns: this.#columns === 2, halfRows: this.#rows === 2 },
+      ...{ width, height, bits, halfColumns: this.#columns === 2, halfRows: this.#rows === 2 },
       ...{ luma: plane(luma, width), blue: plane(blue, across), red: plane(red, across) },
     };
   }
@@ -211,6 +215,13 @@ class Blocks {
     }
     return total;
   }
+}
+
+/** Bytes with more bits, each in the middle of those that a decoder cuts off to it. */
+function widened(bytes: Uint8Array, bits: number): { values: Uint8Array | Uint16Array } {
+  if (bits === 8) return { values: bytes };
+  const [scale, middle] = [1 << (bits - 8), (1 << (bits - 9)) - 1];
+  return { values: Uint16Array.from(bytes, (value) => value * scale + middle) };
 }
 
 interface Colour {
