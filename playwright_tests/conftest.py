@@ -265,6 +265,15 @@ class ChatPage:
 
 
 @pytest.fixture
+def patient_page(browser: Browser) -> Iterator[Page]:
+    """A new page that shares nothing with others, and waits as long as compiling takes."""
+    page = browser.new_page()
+    page.set_default_timeout(COMPILE_MS)
+    yield page
+    page.close()
+
+
+@pytest.fixture
 def chat_page(tested: Browser) -> Iterator[ChatPage]:
     """A new page, not opened yet, that shares nothing with others."""
     page = tested.new_page()

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
+from playwright.sync_api import Error, Page, expect
 from playwright.sync_api import Route as Intercepted
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from gemtab import resources
-from playwright_tests.conftest import COMPILE_MS, REPOSITORY, ChatPage
+from playwright_tests.conftest import REPOSITORY, ChatPage
 from playwright_tests.serving import running
 
 ANYONE = Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["Range"])
@@ -75,12 +75,8 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that shares nothing with others."""
-    page = browser.new_page()
-    page.set_default_timeout(COMPILE_MS)
-    yield page
-    page.close()
+def page(patient_page: Page) -> Page:
+    return patient_page
 
 
 def html(path: str, body: str = "", headers: Mapping[str, str] | None = None) -> Route:

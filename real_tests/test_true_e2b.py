@@ -20,8 +20,8 @@ import torch
 from playwright.sync_api import Browser, Page
 
 from benchmarks.export import export
+from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.lower import Activation
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.graph import Weight

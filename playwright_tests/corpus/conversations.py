@@ -4,7 +4,7 @@ import random
 import unicodedata
 from typing import Any
 
-EDGES = [
+EDGES: list[str] = [
     *" \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u200b\u2028\u2029\u202f\u3000\ufeff",
     *"<>|'\"\\{}[]%#&/",
     *"éßİıǆŉﬀ日😀𝔘\u0301\u200d\x00\x7f\ue000\uffff",
@@ -22,7 +22,7 @@ class Dice(random.Random):
 
     def __init__(self, seed: int, tokens: list[str]) -> None:
         super().__init__(seed)
-        self.tokens = tokens
+        self.tokens: list[str] = tokens
 
     def text(self, pieces: int = 5) -> str:
         """A text of up to so many pieces."""
@@ -31,7 +31,7 @@ class Dice(random.Random):
     def _piece(self) -> str:
         kind = self.random()
         if self.tokens and kind < 0.25:
-            token = self.choice(self.tokens)
+            token: str = self.choice(self.tokens)
             return token if kind < 0.2 else token[: self.randrange(1, len(token) + 1)]
         if kind < 0.55:
             return self.choice(EDGES)

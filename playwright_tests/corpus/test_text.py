@@ -24,7 +24,7 @@ from tests.variants import TINY
 CONTROL = ["<|turn>", "<turn|>", "<|think|>", "<|image|>", "<|audio|>", '<|"|>', "<|tool_response>", "<bos>", "<eos>"]
 """Tokens by which a text could pretend to be a template."""
 
-ADDED = [
+ADDED: list[dict[str, Any]] = [
     {"content": "<one>", "single_word": True},
     {"content": "<left>", "lstrip": True},
     {"content": "<right>", "rstrip": True},
@@ -247,7 +247,7 @@ def test_control_tokens_that_are_said(
 
     def conversation() -> dict[str, Any]:
         tool = {"name": "f", "description": words(), "parameters": {"properties": {"x": {"description": words()}}}}
-        messages = [{"role": "system", "content": words()}, {"role": "user", "content": words()}]
+        messages: list[dict[str, Any]] = [{"role": "system", "content": words()}, {"role": "user", "content": words()}]
         call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"x": words()}}}
         called = {"role": "assistant", "content": words(), "tool_calls": [call]}
         messages += [called, {"role": "tool", "tool_call_id": "1", "content": words()}]

@@ -1,4 +1,4 @@
-"""gemtab-media.js in a worker of real Chromium."""
+"""gemtab-media.js in a worker of a real browser."""
 
 import base64
 from collections.abc import Iterator
@@ -70,6 +70,11 @@ class Media:
     def __init__(self, page: Page) -> None:
         self.page = page
 
+    @property
+    def in_firefox(self) -> bool:
+        browser = self.page.context.browser
+        return browser is not None and browser.browser_type.name == "firefox"
+
     def call(self, body: str, content: bytes = b"", **args: Any) -> Any:
         """What `body`, a function of the module, `args` and a file with this content, returns; typed arrays as numpy's.
 
@@ -98,9 +103,9 @@ def adapter() -> None:
 
 
 @pytest.fixture(scope="session")
-def media(browser: Browser) -> Iterator[Media]:
+def media(tested: Browser) -> Iterator[Media]:
     with serving({}) as site:
-        page = browser.new_page()
+        page = tested.new_page()
         headers = {"content-type": "text/javascript", "content-security-policy": POLICY}
         page.route("**/media-test-worker.js", lambda route: route.fulfill(headers=headers, body=WORKER))
         # An empty page: the site's own would load itself anew whenever the site is built.

@@ -1,4 +1,4 @@
-"""Sounds in Chromium become what they become in Python, which transformers agrees with."""
+"""Sounds in browsers become what they become in Python, which transformers agrees with."""
 
 import base64
 import json
@@ -15,9 +15,12 @@ from gemtab.media.audio import AudioInputs, audio_inputs, load_audio, segments
 from gemtab.media.audio_rules import audio_rules
 from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
+from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError
 from playwright_tests.serving import serving
 from tests.media.sounds import SOUNDS, Sound, clip, encode
+
+TESTED_IN = BOTH_BROWSERS
 
 PROCESSOR: dict[str, Any] = json.loads((REPOSITORY / "models" / "tiny" / "processor_config.json").read_text())
 UNIFIED: dict[str, Any] = {"feature_extractor": {"feature_extractor_type": "Gemma4UnifiedAudioFeatureExtractor"}}
@@ -36,10 +39,30 @@ DECODE = "(media, args, file) => media.decodeAudio(file)"
 CODEC = 1e-5
 """How far samples of lossy codecs may be off: decoders compute in f32, in any order."""
 
+AAC_IN_FIREFOX = 1e-6
+"""Another build of the same decoder, which sums in another order."""
+
+SHORT = 2 / (1 << 15)
+"""The same of MP3 in Firefox, whose decoder computes in whole numbers, and rounds to 16 bits by turns up and down."""
+
 LOG_MEL = 1e-3
 LOG_MEL_MP3 = 0.1
+LOG_MEL_SHORT = 2.5
 """Two builds of ffmpeg's MP3 decoder differ most, by up to 3e-6. In bands that the encoder has left empty, that is a
-few hundredths of what is there: next to nothing, and the floor under the logarithm."""
+few hundredths of what is there: next to nothing, and the floor under the logarithm. Where 16 bits are all that there
+is, the noise of rounding fills such bands."""
+
+
+def codec_bound(media: Media, name: str) -> float:
+    """How far samples may be off."""
+    return SHORT if media.in_firefox and name.startswith("mp3") else CODEC
+
+
+def log_mel_bound(media: Media, name: str) -> float:
+    """How far frames may be off."""
+    if not name.startswith("mp3"):
+        return LOG_MEL
+    return LOG_MEL_SHORT if media.in_firefox else LOG_MEL_MP3
 
 
 def heard(samples: NDArray[np.float32], rate: int, processor: dict[str, Any]) -> list[AudioInputs]:
@@ -56,15 +79,15 @@ def test_sounds_are_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]
         assert found["rate"] == rate, name
         assert len(found["samples"]) == len(expected), name
         wave = np.abs(found["samples"] - expected).max()
-        assert wave <= (0 if sound.bits is not None else CODEC), name
-        worst, tokens = compare(name, found["segments"], heard(expected, rate, PROCESSOR))
+        assert wave <= (0 if sound.bits is not None else codec_bound(media, name)), name
+        worst, tokens = compare(media, name, found["segments"], heard(expected, rate, PROCESSOR))
         samples = f"{len(expected):>9,} at {rate:>6,} Hz"
         lines.append(f"{name:<24} {samples}  wave {wave:.0e}  log-mel {worst:.1e}  {tokens:>4} tokens")
     with capsys.disabled():
         sys.stdout.write("\n" + "\n".join(lines) + "\n")
 
 
-def compare(name: str, found: list[dict[str, Any]], expected: list[AudioInputs]) -> tuple[float, int]:
+def compare(media: Media, name: str, found: list[dict[str, Any]], expected: list[AudioInputs]) -> tuple[float, int]:
     """The largest difference of the frames, and the number of tokens."""
     worst = 0.0
     for segment, inputs in zip(found, expected, strict=True):
@@ -72,7 +95,7 @@ def compare(name: str, found: list[dict[str, Any]], expected: list[AudioInputs])
         assert (segment["rows"], segment["softTokens"]) == (rows, inputs.soft_tokens), name
         features = segment["features"].reshape(segment["rows"], segment["width"])
         worst = max(worst, float(np.abs(features - inputs.features).max()))
-    assert worst < (LOG_MEL_MP3 if name.startswith("mp3") else LOG_MEL), name
+    assert worst < log_mel_bound(media, name), name
     return worst, sum(inputs.soft_tokens for inputs in expected)
 
 
@@ -109,10 +132,10 @@ def test_every_length_has_as_many_tokens(media: Media) -> None:
         assert found == [rules.soft_tokens(length) for length in lengths]
 
 
-def test_what_the_browser_records(media: Media, browser: Browser) -> None:
+def test_what_the_browser_records(media: Media, tested: Browser) -> None:
     """A tone, recorded as the page records a microphone: a WebM that does not say how long it is."""
     with serving({}) as site:
-        page = browser.new_page()
+        page = tested.new_page()
         page.goto(site)
         text = page.evaluate(
             """async () => {
@@ -159,7 +182,7 @@ def test_files_that_were_cut_off_are_read_as_in_python(media: Media, name: str, 
     assert len(expected) > 48_000 * part / 3
     found = media.call(DECODE, content)["samples"]
     assert len(found) == len(expected)
-    assert np.abs(found - expected).max() <= CODEC
+    assert np.abs(found - expected).max() <= codec_bound(media, name)
 
 
 def test_an_mp4_whose_list_of_frames_is_missing(media: Media) -> None:
@@ -217,7 +240,9 @@ def test_clips(media: Media) -> None:
 
 def test_bare_streams_of_aac(media: Media) -> None:
     first, second = (encode(SOUNDS["mp3 44.1"].samples(), rate, "adts", "aac") for rate in (44_100, 48_000))
-    assert np.array_equal(media.call(DECODE, first)["samples"], load_audio(first)[0])
+    found, expected = media.call(DECODE, first)["samples"], load_audio(first)[0]
+    assert len(found) == len(expected)
+    assert np.abs(found - expected).max() <= (AAC_IN_FIREFOX if media.in_firefox else 0)
     refused(media, first + second)
 
 

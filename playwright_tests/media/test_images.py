@@ -3,18 +3,24 @@
 import random
 import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 
+from gemtab.errors import MediaError
 from gemtab.media.images import load_image, resize
 from gemtab.media.rules import BUDGETS, MAX_PIXELS, ImageRules, target_size
+from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError
 from tests.media import oracle
-from tests.media.pictures import chunk, pictures, png, scene, unread
+from tests.media.pictures import Array, chunk, pictures, png, saved, scanlines, scene, unread
+
+TESTED_IN = BOTH_BROWSERS
 
 STEP = 1 / 255 + 1e-6
 """As near as pixel values must be."""
@@ -77,19 +83,71 @@ def test_decoding_alone_is_exact(media: Media, corpus: dict[str, bytes]) -> None
         assert np.array_equal(found["data"], expected.ravel()), name
 
 
-def test_without_webgl_opaque_pictures_are_exact_all_the_same(media: Media) -> None:
+@pytest.mark.parametrize("lacking", [["VideoFrame"], ["VideoFrame", "webgl2"]])
+def test_without_frames_and_webgl_opaque_pictures_are_exact_all_the_same(media: Media, lacking: list[str]) -> None:
     pixels = scene(2100, 30)  # longer than what is copied at a time
     found = media.call(
-        """async (media, _, file) => {
+        """async (media, { lacking }, file) => {
+          for (const name of lacking) globalThis[name] = undefined;
           const { getContext } = OffscreenCanvas.prototype;
           OffscreenCanvas.prototype.getContext = function (kind, options) {
-            return kind === "webgl2" ? null : getContext.call(this, kind, options);
+            return lacking.includes(kind) ? null : getContext.call(this, kind, options);
           };
           return media.decodeImage(file);
         }""",
         png(pixels, 2),
+        lacking=lacking,
     )
     assert np.array_equal(found["data"], pixels.ravel())
+
+
+def reads(content: bytes) -> Array | None:
+    """What Python makes of a file; None where it refuses it."""
+    try:
+        return load_image(content)
+    except MediaError:
+        return None
+
+
+def shortened(corpus: dict[str, bytes]) -> dict[str, bytes]:
+    """Files that end or go on elsewhere than they should, some of them whole all the same."""
+    jpeg, progressive, image = corpus["4:2:0.jpg"], corpus["progressive.jpg"], corpus["rgb.png"]
+    rows = scanlines(scene(217, 333), 8)
+    data, length = zlib.compress(rows), len(zlib.compress(rows))
+    head, end = image[: image.index(b"IDAT") - 4], chunk(b"IEND", b"")
+    mono = saved(Image.fromarray(scene(60, 77)).quantize(16), format="BMP")
+    return {
+        "jpeg without its end": jpeg[:-2],
+        "jpeg with an end in the middle": jpeg[: len(jpeg) // 2] + b"\xff\xd9",
+        "jpeg without its last bytes": jpeg[:-40],
+        "jpeg with more behind": jpeg + bytes(99),
+        "progressive without its end": progressive[:-2],
+        "progressive with more behind": progressive + b"\xff" * 9,
+        "png without its end": image[:-12],
+        "png with more behind": image + b"more",
+        "png with less in it": head + chunk(b"IDAT", zlib.compress(rows[:-1500])) + end,
+        "png with more in it": head + chunk(b"IDAT", zlib.compress(rows + bytes(5000))) + end,
+        "png with bytes behind its data": head + chunk(b"IDAT", data + b"more") + end,
+        "png in small pieces": head + b"".join(chunk(b"IDAT", data[i : i + 900]) for i in range(0, length, 900)) + end,
+        "png without half its data": head + chunk(b"IDAT", data[: length // 2]) + end,
+        "bmp with more behind": corpus["rgb.bmp"] + bytes(7),
+        "bmp without its last row": corpus["rgb.bmp"][:-999],
+        "bmp of a palette": mono,
+        "bmp of a palette without its last byte": mono[:-1],
+    }
+
+
+def test_files_that_end_elsewhere_are_read_as_in_python(media: Media, corpus: dict[str, bytes]) -> None:
+    wrong = []
+    for name, content in shortened(corpus).items():
+        expected = reads(content)
+        try:
+            found = media.call(DECODE, content, name=name)["data"]
+        except ScriptError:
+            found = None
+        if (found is None) != (expected is None) or (expected is not None and (found != expected.ravel()).any()):
+            wrong.append(name)
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

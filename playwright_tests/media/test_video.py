@@ -1,4 +1,4 @@
-"""Clips in Chromium become what Python, and so transformers, makes of them."""
+"""Clips in browsers become what Python, and so transformers, makes of them."""
 
 import base64
 import sys
@@ -9,14 +9,23 @@ import pytest
 
 from gemtab.media.rules import MAX_PIXELS, ImageRules, VideoRules
 from gemtab.media.video import load_video
+from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError
 from tests.media.clip_kinds import edited
-from tests.media.clips import clip, clips, in_unknown_codec, sound_alone
+from tests.media.clips import clip, clips, encoded_apart, in_unknown_codec, sound_alone
+
+TESTED_IN = BOTH_BROWSERS
 
 FRAMES = 8
 RULES = {"image": {"patch": 16, "pooling": 3, "maxSoftTokens": 70, "merged": False}, "frames": FRAMES}
 PYTHON_RULES = VideoRules(ImageRules(patch=16, pooling=3, max_soft_tokens=70, merged=False), FRAMES)
 PREPARE = "async (media, { rules, options }, file) => media.decodeVideo(file, rules, options)"
+
+LEVEL = 1 / 255 + 1e-6
+
+RECOVERED, SHARE = 16 / 255, 0.998
+"""Firefox hands out RGB alone, by a matrix of its own choice. Where a channel of that is cut off at 0 or 255, several
+colours of the clip may be behind it: values may be so far off, and this share of them is within 1/255."""
 
 RECORD = """async () => {
   const canvas = document.createElement("canvas");
@@ -50,24 +59,32 @@ def prepared(media: Media, name: str, content: bytes, **options: Any) -> dict[st
     return found
 
 
+def compare(media: Media, name: str, content: bytes, exact: bool = False) -> float:
+    """The largest difference of the frames from Python's, which is within its bounds."""
+    expected, found = load_video(content, PYTHON_RULES), prepared(media, name, content)
+    assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6), name
+    assert found["stamps"] == expected.stamps, name
+    assert found["hasSound"] == expected.has_sound, name
+    errors = []
+    for one, other in zip(found["frames"], expected.frames, strict=True):
+        assert one["softTokens"] == other.soft_tokens, name
+        assert np.array_equal(one["positions"], other.positions.ravel()), name
+        errors.append(np.abs(one["patches"] - other.patches.ravel()))
+    most = float(np.max(errors))
+    if media.in_firefox:
+        assert most <= RECOVERED and np.mean(np.array(errors) <= LEVEL) >= SHARE, name
+    else:
+        assert most <= (0 if exact else LEVEL), name
+    return most
+
+
 def test_every_clip_of_the_corpus_equals_pythons(
     media: Media, corpus: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = []
     for name, content in corpus.items():
-        expected, found = load_video(content, PYTHON_RULES), prepared(media, name, content)
-        assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6), name
-        assert found["stamps"] == expected.stamps, name
-        assert found["hasSound"] == expected.has_sound, name
-        most = 0.0
-        for one, other in zip(found["frames"], expected.frames, strict=True):
-            assert one["softTokens"] == other.soft_tokens, name
-            assert np.array_equal(one["positions"], other.positions.ravel()), name
-            most = max(most, float(np.abs(one["patches"] - other.patches.ravel()).max()))
-        table.append(
-            f"{name:16} {len(expected.frames)} frames  {' '.join(expected.stamps)}  most {most * 255:.0f} of 255"
-        )
-        assert most <= 1 / 255 + 1e-6, name
+        most = compare(media, name, content)
+        table.append(f"{name:16} most {most * 255:.0f} of 255")
     with capsys.disabled():
         sys.stdout.write("\n" + "\n".join(table) + "\n")
 
@@ -142,26 +159,42 @@ def test_containers_that_browsers_do_not_read_are_named(media: Media, container:
 
 def test_parts_that_an_edit_list_hides_are_not_seen(media: Media) -> None:
     for edits in ([(700, 6144)], [(500, 1024), (700, 12288)]):
-        content = edited(clip("mp4", "libx264", frames=48, size=(96, 128), g="12"), edits)
-        expected, found = load_video(content, PYTHON_RULES), prepared(media, "cut.mp4", content)
-        assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6)
-        for one, other in zip(found["frames"], expected.frames, strict=True):
-            assert np.array_equal(one["patches"], other.patches.ravel())
+        # With more B-frames, FFmpeg times a second part one frame late.
+        content = edited(clip("mp4", "libx264", frames=48, size=(96, 128), g="12", bf="1"), edits)
+        compare(media, "cut.mp4", content, exact=True)
 
 
 def test_alpha_is_left_out_without_other_workers(media: Media) -> None:
     content = clip("webm", "libvpx-vp9", frames=9, size=(96, 128), pix_fmt="yuva420p", crf="20")
-    expected, found = load_video(content, PYTHON_RULES), prepared(media, "alpha.webm", content)
-    for one, other in zip(found["frames"], expected.frames, strict=True):
-        assert np.array_equal(one["patches"], other.patches.ravel())
+    compare(media, "alpha.webm", content, exact=True)
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv444p", "yuv422p"])
 def test_more_bits_and_finer_chroma_are_converted_as_ffmpeg_does(media: Media, pix_fmt: str) -> None:
     content = clip("mp4", "libx264", frames=4, size=(96, 128), pix_fmt=pix_fmt, crf="20")
-    expected, found = load_video(content, PYTHON_RULES), prepared(media, "fine.mp4", content)
+    if not media.in_firefox:
+        compare(media, "fine.mp4", content, exact=True)
+        return
+    message = refusal(media, "fine.mp4", content)
+    assert "in the codec avc (avc1." in message
+    assert "Save it as MP4 with AV1 or WebM with VP9." in message
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv422p"])
+def test_finer_chroma_of_vp9_is_converted_as_ffmpeg_does(media: Media, pix_fmt: str) -> None:
+    compare(media, "fine.webm", clip("webm", "libvpx-vp9", frames=3, pix_fmt=pix_fmt, crf="20"))
+
+
+def test_ten_bits_of_av1(media: Media) -> None:
+    content = encoded_apart("libsvtav1", frames=3, crf="30", pix_fmt="yuv420p10le")
+    if not media.in_firefox:
+        compare(media, "deep.mp4", content)
+        return
+    # Firefox cuts 10 bits off to 8.
+    expected, found = load_video(content, PYTHON_RULES), prepared(media, "deep.mp4", content)
     for one, other in zip(found["frames"], expected.frames, strict=True):
-        assert np.array_equal(one["patches"], other.patches.ravel())
+        errors = np.abs(one["patches"] - other.patches.ravel())
+        assert errors.max() <= RECOVERED and errors.mean() <= 1 / 255
 
 
 def test_a_clip_of_huge_frames_is_refused_by_its_header(media: Media) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from playwright_tests.conftest import COMPILE_MS, REPOSITORY, SharedFolders, Watched, watch
+from playwright_tests.conftest import REPOSITORY, SharedFolders, Watched, watch
 from playwright_tests.serving import running
 
 HERE = Path(__file__).parent
@@ -77,12 +77,8 @@ def built(out: Path) -> list[BaseRoute]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that shares nothing with others."""
-    page = browser.new_page()
-    page.set_default_timeout(COMPILE_MS)
-    yield page
-    page.close()
+def page(patient_page: Page) -> Page:
+    return patient_page
 
 
 def describe(page: Page, site: str, options: dict[str, Any] | None = None) -> tuple[str, Watched, list[str]]:
@@ -103,6 +99,14 @@ def test_a_server_can_import_it(project: Path) -> None:
         "console.log(typeof GemtabChat, typeof Gemma)"
     )
     assert run("node", "--input-type=module", "--eval", code, cwd=project) == "function function\n"
+
+
+def test_a_typescript_project_knows_its_types(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "node_modules").symlink_to(project / "node_modules")
+    (tmp_path / "main.ts").write_text((HERE / "typed.ts.txt").read_text())
+    options = ["--noEmit", "--strict", "--target", "es2022", "--module", "esnext"]
+    options += ["--moduleResolution", "bundler", "--skipLibCheck", "--types"]
+    run(str(REPOSITORY / "node_modules" / ".bin" / "tsc"), *options, "", "main.ts", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("bundler", ["vite", "webpack", "esbuild"])

@@ -27,6 +27,10 @@ const UNCHANGED = [
   "__init__.py",
   "Write `x`, then __name__ == '__main__'.",
   "$$x^2$$ and $y_1$, 5 $ or 6 $",
+  "$x*y*z$, $_i_$ and $\\{a\\}$, $n$th",
+  "$$\n\\frac{a}{b} \\\\\n_x_ * y * z\n$$",
+  "\\(a_1 * b * c\\) and \\[\n_y_ \\\\ z\n\\]",
+  "[1]: https://example.org/",
   "2 * 3 * 4 = 24, 5 > 4 < 6",
   "~5 km, ~/.profile and a~b~c",
   "*args, **kwargs",
@@ -60,10 +64,21 @@ const SHOWN: [name: string, source: string, selector: string, text: string][] = 
   ["strikethrough", "~~gone~~ here", "s", "gone"],
   ["a heading under a line", "Title\n===\ntext", "h3", "Title"],
   ["a nested list", "1. a\n   - b\n2. c", "ol ul li", "b"],
+  ["marks between prices", "**$5** and **$6**, US$5", "strong", "$5"],
+  ["marks between variables", "echo $HOME and **$PATH**", "strong", "$PATH"],
+  ["marks beside a formula", "$x$ *y* $z$", "em", "y"],
+  ["marks after a formula without an end", "\\(x *y*", "em", "y"],
+  ["code with a dollar", "$a `b$` c", "code", "b$"],
   ["an escaped mark", "\\*not\\* and \\_that\\_", "p", "*not* and _that_"],
   ["a table's head", "| a | b |\n| - | -: |\n| c | d |", "th", "a"],
   ["a line break in a table", "| a |\n| - |\n| b<br>c |", "td", "bc"],
   ["an image", "![a cat](https://example.org/cat.png)", "span.image", "a cat"],
+  [
+    "a source that nothing refers to",
+    "[site][1]\n\n[1]: https://a.example/\n[2]: https://b.example/",
+    "p + p",
+    "[2]: https://b.example/",
+  ],
   ["a link by reference", "[site][1]\n\n[1]: https://example.org/", "a", "site"],
 ];
 
@@ -114,7 +129,9 @@ const INLINE: fc.Arbitrary<Piece> = fc.oneof(
   WORD.map((word) => ({ source: `__${word.replace(/[^a-z0-9]/g, "").toLowerCase()}__`, text: "" })).map(
     ({ source }) => ({ source, text: source }),
   ),
-  fc.constantFrom("2 * 3", "a < b", "x_1", "$$x^2$$", "100 %", "(see)", "#1").map((text) => ({ source: text, text })),
+  fc
+    .constantFrom("2 * 3", "a < b", "x_1", "$$x^2$$", "$x*y*z$", "\\(a_b_c\\)", "100 %", "(see)", "#1")
+    .map((text) => ({ source: text, text })),
 );
 
 const LINE = fc.array(INLINE, { minLength: 1, maxLength: 5 }).map((pieces) => ({

@@ -103,7 +103,7 @@ def test_a_template_that_joins_strings_says_that_it_takes_no_media(tmp_path: Pat
 
 def test_messages_are_given_as_transformers_gives_them(tmp_path: Path) -> None:
     source = "{{ messages | tojson(separators=(',', ':'), sort_keys=true) }}{{ documents is none }}"
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": None, "name": "a\ud800\ud83d\ude00"},
         {"role": "assistant", "reasoning": "r"},
     ]

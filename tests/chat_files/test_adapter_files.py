@@ -129,3 +129,10 @@ def test_adapters_that_name_an_id_differently_are_refused(made: Make) -> None:
     one, other = made("one", None, ("<a>",)), made("other", None, ("<b>",))
     with pytest.raises(CheckpointError, match="adapters one, other differ: id 2048 is <a> and <b>"):
         found(one, other, rows=ROWS + 1)
+
+
+def test_an_adapter_in_a_hubs_cache_is_called_by_its_repository(made: Make, tmp_path: Path) -> None:
+    place = tmp_path / "models--me--poet" / "snapshots" / ("0123456789" * 4)
+    place.parent.mkdir(parents=True)
+    made("own", template=OWN).rename(place)
+    assert found(place).notes == ("The chat template is that of the adapter me/poet.",)

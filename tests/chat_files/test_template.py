@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
@@ -35,22 +35,25 @@ def listed(**templates: str) -> list[dict[str, str]]:
     return [{"name": name, "template": template} for name, template in templates.items()]
 
 
-PLACES: dict[str, Callable[[Path], Any]] = {
-    "jinja": jinja,
-    "tokenizer_config": in_tokenizer_config,
-    "list": lambda folder: in_tokenizer_config(folder, listed(tool_use=B, default=A)),
-    "dict": lambda folder: in_tokenizer_config(folder, {"default": A, "rag": B}),
-    "jinja first": lambda folder: (jinja(folder), in_tokenizer_config(folder, B)),
-    "jinja and others": lambda folder: (jinja(folder), additional(folder, "tool_use", B)),
-    "config before the processor's": lambda folder: (in_tokenizer_config(folder), of_processor(folder, B)),
-    "jinja before the processor's": lambda folder: (jinja(folder), of_processor(folder, B)),
+Step = Callable[[Path], None]
+
+PLACES: dict[str, list[Step]] = {
+    "jinja": [jinja],
+    "tokenizer_config": [in_tokenizer_config],
+    "list": [lambda folder: in_tokenizer_config(folder, listed(tool_use=B, default=A))],
+    "dict": [lambda folder: in_tokenizer_config(folder, {"default": A, "rag": B})],
+    "jinja first": [jinja, partial(in_tokenizer_config, template=B)],
+    "jinja and others": [jinja, lambda folder: additional(folder, "tool_use", B)],
+    "config before the processor's": [in_tokenizer_config, partial(of_processor, template=B)],
+    "jinja before the processor's": [jinja, partial(of_processor, template=B)],
 }
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_as_transformers_chooses(tiny_copy: Path, place: Callable[[Path], Any]) -> None:
+@pytest.mark.parametrize("steps", PLACES.values(), ids=PLACES)
+def test_as_transformers_chooses(tiny_copy: Path, steps: list[Step]) -> None:
     (tiny_copy / "chat_template.jinja").unlink()
-    place(tiny_copy)
+    for step in steps:
+        step(tiny_copy)
     made = chosen(tiny_copy)
     assert made.texts["chat_template.jinja"] == AutoTokenizer.from_pretrained(tiny_copy).get_chat_template() == A
     assert "chat_template" not in json.loads(made.texts["tokenizer_config.json"])

@@ -129,7 +129,7 @@ def _elsewhere(_: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (changed_config(peft_type="IA3"), "peft_type is IA3; only LORA"),
         (changed_config(peft_type="PROMPT_TUNING"), "peft_type is PROMPT_TUNING.*it changes more than weights"),
         (changed_config(peft_type=None), "has no peft_type"),
-        (changed_config(peft_type=None, fine_tune_type="lora"), "as mlx-lm writes it"),
+        (changed_config(peft_type=None, fine_tune_type="lora"), r"the adapter is mlx-lm's\. Fuse it there"),
         (changed_config(task_type="SEQ_CLS"), "task_type is SEQ_CLS: the adapter makes no chat model"),
         (changed_config(lora_bias=True), "the adapter adds biases, and the model's matrices have none"),
         (changed_config(alora_invocation_tokens=[3]), "acts only after certain tokens"),
@@ -162,6 +162,12 @@ def test_what_does_not_fit_is_refused(base: Path, spoil: Callable[[Path], None],
     spoil(adapter)
     with pytest.raises(CheckpointError, match=message):
         adapted(Checkpoint.open(base), [adapter])
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(base: Path, tmp_path: Path) -> None:
+    adapter = trained(base, tmp_path / "adapter", 1, target_modules=["q_proj"])
+    with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors is a file\. Name the folder"):
+        adapted(Checkpoint.open(base), [adapter / WEIGHTS])
 
 
 def test_values_that_are_not_finite_are_refused(base: Path, tmp_path: Path) -> None:

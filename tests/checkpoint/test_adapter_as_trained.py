@@ -204,6 +204,35 @@ def test_a_table_that_was_not_saved_is_named(
         merged(bases(name), tmp_path)
 
 
+@pytest.mark.parametrize("rows", [384, 400])
+@pytest.mark.parametrize("name", ["gemma3", "base"])
+def test_an_adapter_of_what_another_one_left(bases: Bases, name: str, rows: int, tmp_path: Path) -> None:
+    """The head that the first one untied stays as it is where the second one brings a copy of the embedding."""
+    model = load_transformers(bases(name))
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    first = trained_model(model, 1, target_modules=["q_proj"], modules_to_save=[EMBEDDING, HEAD])
+    first.save_pretrained(str(tmp_path / "first"))
+    second = trained_model(first.merge_and_unload(), 2, target_modules=["q_proj", EMBEDDING])
+    second.save_pretrained(str(tmp_path / "second"))
+    wanted = transformers_logits(second, IDS)
+    _, found, _ = merged(bases(name), tmp_path / "first", tmp_path / "second")
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=2e-4)
+
+
+def test_copies_of_a_resized_base_do_not_undo_what_another_adapter_trained(bases: Bases, tmp_path: Path) -> None:
+    """Two adapters of the same base, each resized alike: the second one trained neither table, and saves both."""
+    base = bases("gemma3")
+    for name, options in (("one", {"modules_to_save": [EMBEDDING, HEAD]}), ("two", {"target_modules": ["v_proj"]})):
+        model = load_transformers(base)
+        model.resize_token_embeddings(400, mean_resizing=False)
+        adapter = trained_model(model, 1, **({"target_modules": ["q_proj"]} | options))
+        adapter.save_pretrained(str(tmp_path / name), save_embedding_layers=True)
+    both = adapted(Checkpoint.open(base), [tmp_path / "one", tmp_path / "two"])
+    alone = adapted(Checkpoint.open(base), [tmp_path / "one"])
+    for name in (HEAD + ".weight", "model.embed_tokens.weight"):
+        assert torch.equal(both.read(name), alone.read(name))
+
+
 @pytest.fixture(scope="module")
 def plain(bases: Bases, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor]:
     """An adapter of projections, embedding and head, and the logits of its model."""

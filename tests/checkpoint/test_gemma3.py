@@ -59,6 +59,21 @@ def test_the_form_that_transformers_saves_means_the_same(name: str, tmp_path: Pa
     assert load_spec(tmp_path / "saved") == load_spec(written)
 
 
+@pytest.mark.parametrize(
+    "scaling", [{"rope_type": "linear", "factor": 2.0}, {"rope_type": "linear", "factor": 3.0, "rope_theta": 5e5}]
+)
+@pytest.mark.parametrize(
+    "saved", [{"rope_type": "default", "rope_theta": 1e6}, {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0}]
+)
+def test_a_scaling_that_is_added_to_a_saved_form_counts(saved: Any, scaling: Any, tmp_path: Path) -> None:
+    """As people do to reach longer contexts."""
+    both = {"rope_parameters": {"full_attention": saved}, "rope_scaling": scaling}
+    folder = write(tmp_path, {"model_type": "gemma3_text", **both})
+    wanted = AutoConfig.from_pretrained(folder).rope_parameters["full_attention"]
+    rope = load_spec(folder).text.layers[5].attention.rope
+    assert (rope.theta, rope.factor) == (wanted["rope_theta"], wanted["factor"])
+
+
 def test_missing_keys_have_the_defaults_of_transformers(tmp_path: Path) -> None:
     folder = write(tmp_path, {"model_type": "gemma3_text"})
     config = AutoConfig.from_pretrained(folder)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,12 @@ from gemtab.graph import Weight
 from gemtab.model.text import text_graph
 from gemtab.quantize import PlainFormat, packed_rows, planes, unpack
 from tests.adapters import trained
-from tests.chat.gemma3 import write_chat_files
-from tests.checkpoint.gguf_files import F32, Q4_0, scale_by_head_size, write_gguf
-from tests.variants import variant
+from tests.checkpoint.gguf_files import F32, Q4_0, write_gguf
 
 Gguf = Callable[..., Path]
 MODELS = ["gemma3", "everything", "mixed", "bare", "unified_12b"]
 TYPES = ["F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
 """Those that the gguf package can also write."""
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    @cache
-    def make(name: str) -> Path:
-        folder = variant(name, tmp_path_factory.mktemp(name), with_tokenizer=True)
-        if name == "gemma3":
-            write_chat_files(folder)
-            scale_by_head_size(folder)
-        return folder
-
-    return make
 
 
 @pytest.fixture
@@ -253,8 +237,11 @@ def test_a_file_that_is_cut_short(kept: int, made: Gguf) -> None:
         ({"gemma3__attention__sinks": 4}, "gemma3.attention.sinks = 4 is not known"),
         ({"gemma3.attention.key_length": None}, "gemma3.attention.key_length is missing"),
         ({"gemma3.block_count": 2**31 - 1}, "gemma3.block_count = 2147483647: expected at most 1,000"),
-        ({"gemma3.attention.key_length": 34}, "head_dim = 34: expected a multiple of 4"),
-        ({"gemma3.rope.scaling.type": "yarn"}, "rope_parameters.full_attention.rope_type = 'yarn'"),
+        (
+            {"gemma3.attention.key_length": 34, "gemma3.attention.value_length": 34},
+            "head_dim = 34: expected a multiple of 4",
+        ),
+        ({"gemma3.rope.scaling.type": "yarn"}, "gemma3.rope.scaling.type = 'yarn'"),
         ({"tokenizer.ggml.tokens": None}, "tokenizer.ggml.tokens is missing"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,14 @@ from gguf import GGUFWriter
 from gemtab.chat import ChatTokenizer
 from gemtab.chat_files import chat_files
 from gemtab.checkpoint import open_checkpoint
+from gemtab.checkpoint.gguf import GgufFile, GgufTensors
 from gemtab.errors import CheckpointError
-from tests.chat.gemma3 import write_chat_files
-from tests.checkpoint.gguf_files import NORMAL, USER_DEFINED, finish, scale_by_head_size, vocabulary, write_gguf
-from tests.variants import variant
+from tests.checkpoint.gguf_files import NORMAL, USER_DEFINED, finish, vocabulary, write_gguf
 
 Made = Callable[..., Path]
 UNUSED = 5
 TURN = "<start_of_turn>user\nHello<end_of_turn>\n<start_of_turn>model\n"
 GEMMA4_TURN = "<|turn>user\nHello<turn|>\n<|turn>model\n"
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    @cache
-    def make(name: str) -> Path:
-        folder = variant(name, tmp_path_factory.mktemp(name), with_tokenizer=True)
-        if name == "gemma3":
-            write_chat_files(folder)
-            scale_by_head_size(folder)
-        return folder
-
-    return make
 
 
 @pytest.fixture
@@ -163,6 +148,8 @@ def test_metadata_that_say_what_is_computed_anyway(made: Made, name: str) -> Non
         ("gemma3", "logit_scale", 0.5),
         ("gemma3", "rope.dimension_count", 4),
         ("gemma3", "rope.scaling.attn_factor", 1.2),
+        ("gemma3", "attention.value_length", 16),
+        ("everything", "attention.value_length_swa", 16),
         ("gemma3", "attention.sinks", 4),
         ("everything", "attention.scale", 0.25),
         ("everything", "rope.dimension_count_swa", 4),
@@ -254,3 +241,18 @@ def test_named_templates(made: Made) -> None:
     assert made_files.texts["chat_template.jinja"] == opened.files.text("chat_template.jinja")
     assert made_files.notes == ("The chat template default is taken; others are left out: tool_use.",)
     assert gguf.Keys.Tokenizer.CHAT_TEMPLATES in names
+
+
+def test_a_file_without_a_template_is_said_to_continue_what_is_written(made: Made) -> None:
+    opened = open_checkpoint(made("gemma3", **{"tokenizer.chat_template": None}))
+    (note,) = chat_files(opened.files, opened.spec, ("text",)).notes
+    assert "has no chat template" in note and "continued" in note
+
+
+def test_rotary_factors_are_not_known_in_gemma_3(tmp_path: Path) -> None:
+    """llama.cpp's Gemma 3 has none, and they would change every full layer."""
+    writer = GGUFWriter(tmp_path / "model.gguf", "gemma3")
+    writer.add_tensor("rope_freqs.weight", np.ones(4, np.float32))
+    finish(writer)
+    with pytest.raises(CheckpointError, match=r"tensor rope_freqs\.weight is not known"):
+        GgufTensors(GgufFile(tmp_path / "model.gguf"))

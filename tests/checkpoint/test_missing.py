@@ -1,13 +1,17 @@
 """Weights that cannot be read are refused for their true reason, with a way out that fits."""
 
+import json
 from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
 
 from gemtab.checkpoint import Checkpoint, load_spec, open_checkpoint
+from gemtab.checkpoint.adapter.config import read_adapter_config
+from gemtab.checkpoint.config import read_config
 from gemtab.checkpoint.missing import weights_reason
 from gemtab.checkpoint.quantised import PROGRAMS
+from gemtab.checkpoint.source import FolderFiles
 from gemtab.errors import CheckpointError
 from gemtab.resources import tiny_checkpoint
 from tests.chat_files.conftest import read, write
@@ -142,3 +146,43 @@ def test_no_name_hides_another() -> None:
     """Methods are found by a part of their name: a longer name comes before a shorter one that is in it."""
     names = [*PROGRAMS]
     assert not [(one, other) for index, one in enumerate(names) for other in names[index + 1 :] if one in other]
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["adapter_model.bin", "adapter_config.json"], "adapter_model.bin and are pickled.*PeftModel"),
+        (["checkpoint-9/adapter_config.json"], "a folder in it has an adapter.*checkpoint-9"),
+        (["lora-F16.gguf"], "lora-F16.gguf is in GGUF"),
+        (["model.safetensors", "config.json"], "holds a whole model.*without --adapter"),
+        (["README.md"], "Download it again, with all its files"),
+        ([], "there is no folder"),
+    ],
+    ids=str,
+)
+def test_adapters_without_weights_that_are_read(tmp_path: Path, files: list[str], words: str) -> None:
+    folder = tmp_path / "adapter"
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    with pytest.raises(CheckpointError, match=rf"adapter_model\.safetensors is missing: .*{words}"):
+        Checkpoint.of_file(folder, "adapter_model.safetensors")
+
+
+def test_an_adapter_beside_the_weights_is_mentioned(tmp_path: Path) -> None:
+    """transformers applies such an adapter; trainers also leave it beside a model that it was merged into."""
+    (tmp_path / "model.safetensors").touch()
+    assert FolderFiles(tmp_path).notes() == ()
+    (tmp_path / "adapter_config.json").touch()
+    (note,) = FolderFiles(tmp_path).notes()
+    assert "An adapter lies beside the weights" in note and "--adapter" in note
+
+
+def test_configs_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Some editors write one."""
+    config = (tiny_checkpoint() / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config, encoding="utf-8-sig")
+    assert read_config(tmp_path) == read_config(tiny_checkpoint())
+    settings = {"peft_type": "LORA", "r": 4, "lora_alpha": 8}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8-sig")
+    assert read_adapter_config(tmp_path).r == 4

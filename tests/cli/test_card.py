@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-import yaml
+from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from gemtab.bundle.folder import check_files, read_manifest
@@ -92,9 +92,9 @@ def test_names_are_shown_as_they_are(exported: Path, name: str) -> None:
     """By a Markdown and an HTML reader, in the title, a table and the address of the element."""
     source = Source(name=name, model_type="gemma4", licence="no: such", adapters=(name,), repository="me/" + name)
     card = model_card(read_manifest(exported).model_copy(update={"source": source}), None)
-    head, body = card.split("---\n", 2)[1:]
-    assert yaml.safe_load(head)["base_model"] == f"me/{name}"
-    assert yaml.safe_load(head)["license"] == "no: such"
+    read = ModelCard(card)
+    body = read.text
+    assert (read.data.get("base_model"), read.data.get("license")) == (f"me/{name}", "no: such")
     tokens = MarkdownIt().enable("table").parse(body)
     shown = " ".join(name.split())
     texts = ["".join(child.content for child in token.children or []) for token in tokens if token.type == "inline"]

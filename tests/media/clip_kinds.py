@@ -21,7 +21,7 @@ def cut(content: bytes, start: float, end: float | None = None, container: str =
     """The packets without those after `end`, shown from `start` on: what phones and `ffmpeg -ss -c copy` write."""
     file = io.BytesIO()
     with (
-        av.open(io.BytesIO(content)) as source,
+        av.open(io.BytesIO(content), "r") as source,
         av.open(file, "w", format=container, options=options) as output,
     ):
         track = source.streams.video[0]
@@ -81,7 +81,7 @@ def irregular(container: str, codec: str, seed: int) -> bytes:
     return file.getvalue()
 
 
-def h264(seed: int, container: str = "mp4", **options: str) -> bytes:
+def h264(seed: int, container: str = "mp4", **options: Any) -> bytes:
     width = 96 + 16 * (seed % 3)
     return clip(container, "libx264", frames=48, rate=24, size=(96, width), crf="20", g="12", **options)
 
@@ -116,7 +116,7 @@ def in_pieces(seed: int) -> bytes:
 
 def with_alpha(seed: int) -> bytes:
     codec = ("libvpx-vp9", "libvpx")[seed % 2]
-    options = {"crf": "20"} if seed % 2 == 0 else {"b": "1M", "auto-alt-ref": "0"}
+    options: dict[str, Any] = {"crf": "20"} if seed % 2 == 0 else {"b": "1M", "auto-alt-ref": "0"}
     return clip("webm", codec, frames=24, size=(96, 128), pix_fmt="yuva420p", **options)
 
 
@@ -162,7 +162,7 @@ KINDS: dict[str, Callable[[int], bytes]] = {
 
 def by_ffmpeg(content: bytes, count: int) -> tuple[list[Any], list[float]]:
     """So many frames of all that FFmpeg shows, upright, and the seconds from the first: by decoding all in order."""
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         frames = [(float(frame.time or 0), frame) for frame in container.decode(video=0)]
         frames = [pair for pair in frames if pair[0] >= 0]  # FFmpeg shows what is hidden in a file in pieces
         chosen = [frames[step * len(frames) // min(count, len(frames))] for step in range(min(count, len(frames)))]

@@ -63,13 +63,11 @@ def cmyk_jpeg(draw: Draw) -> bytes:
     """With black, whose Adobe marker says inverted CMYK or YCCK, or that has no such marker."""
     cmyk = Image.fromarray(draw.pixels(4), mode="CMYK")
     content = saved(cmyk, format="JPEG", quality=90, progressive=draw.choice(False, True))
-    marker = content.index(b"\xff\xeeAdobe"[:2])
+    marker = content.index(b"\xff\xee")
     end = marker + 2 + int.from_bytes(content[marker + 2 : marker + 4], "big")
-    return draw.choice(
-        content,
-        content[: end - 1] + b"\x02" + content[end:],
-        content[:marker] + content[end:],
-    )
+    as_ycck = content[: end - 1] + b"\x02" + content[end:]
+    changed: bytes = draw.choice(content, as_ycck, content[:marker] + content[end:])
+    return changed
 
 
 def turned_image(draw: Draw) -> bytes:
@@ -141,6 +139,14 @@ def palette_png(draw: Draw, transparency: bytes | None = None) -> bytes:
     if transparency is not None:
         chunks += chunk(b"tRNS", transparency[: 1 << bits])
     return shallow_png(values, 3, bits, chunks, draw.choice(False, False, True))
+
+
+def short_palette_png(draw: Draw) -> bytes:
+    """Some pixels have numbers beyond the palette's end."""
+    values = draw.pixels(1)[..., 0] >> 4
+    colours = draw.random.integers(0, 256, (int(draw.random.integers(1, 16)), 3), np.uint8)
+    chunks = chunk(b"PLTE", colours.tobytes()) + draw.choice(b"", chunk(b"tRNS", b"\xff\0"), chunk(b"tRNS", b"\x80"))
+    return shallow_png(values, 3, draw.choice(8, 4), chunks, draw.choice(False, True))
 
 
 def palette_alpha_png(draw: Draw) -> bytes:
@@ -215,7 +221,8 @@ def gif(values: Array, colours: Array, **options: Any) -> bytes:
     if options.get("interlaced"):
         values = np.concatenate([values[0::8], values[4::8], values[2::4], values[1::2]])
     body = screen + (b"" if local else palette) + control + image + (palette if local else b"")
-    return options.get("version", b"GIF89a") + body + lzw(values.ravel(), max(bits, 2)) + b";"
+    version: bytes = options.get("version", b"GIF89a")
+    return version + body + lzw(values.ravel(), max(bits, 2)) + b";"
 
 
 def lzw(values: Array, bits: int) -> bytes:
@@ -413,6 +420,7 @@ KINDS: dict[str, Kind] = {
     "PNG, RGB": rgb_png,
     "PNG, grey of 1 to 8 bits": grey_png,
     "PNG, palette of 1 to 8 bits": palette_png,
+    "PNG, palette that is too short": short_palette_png,
     "PNG, alpha": alpha_png,
     "PNG, grey key": grey_key_png,
     "PNG, colour key": colour_key_png,

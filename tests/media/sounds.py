@@ -114,11 +114,10 @@ def film(sound: Channels | None, rate: int, container: str, codec: str, pictures
         track = None
         if sound is not None:
             track = output.add_stream(codec, rate=rate, layout="mono")
-            assert isinstance(track, av.AudioStream)
         for _ in range(count):
             output.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
         output.mux(picture.encode(None))
-        if sound is not None and track is not None:
+        if sound is not None and isinstance(track, av.AudioStream):
             for frame in _frames(sound, rate, track):
                 output.mux(track.encode(frame))
             output.mux(track.encode(None))

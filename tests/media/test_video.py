@@ -107,6 +107,17 @@ def test_the_frames_are_those_that_ffmpeg_shows(kind: str, seed: int) -> None:
         assert np.allclose(frame.patches, processed(shown, 70)[0], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{"g": "100"}, {"g": "12", "bf": "3"}])
+def test_a_transport_stream_is_read(options: dict[str, Any]) -> None:
+    """Its times begin at more than 1 s, and it has no table of frames."""
+    content = clip("mpegts", "libx264", frames=60, size=(96, 112), **options)
+    pixels, seconds = by_ffmpeg(content, 6)
+    found = load_video(content, RULES, 6)
+    assert found.seconds == pytest.approx(seconds, abs=1e-6)
+    for frame, shown in zip(found.frames, pixels, strict=True):
+        assert np.allclose(frame.patches, processed(shown, 70)[0], rtol=0, atol=1e-6)
+
+
 def test_a_part_that_is_cut_away_is_not_seen() -> None:
     """36 of 60 frames are shown, from 1 s on: of these, 8 in equal steps."""
     content = cut(clip("mp4", "libx264", crf="20", g="250", bf="0"), 1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gemtab.errors import CheckpointError
 from gemtab.graph import Role, Weight
-from gemtab.quantize import DequantisedWeights, PlainFormat, pack, planes, storage_format, unpack
+from gemtab.quantize import DequantisedWeights, PlainFormat, pack, packed_rows, planes, storage_format, unpack
 
 FORMATS: tuple[PlainFormat, ...] = ("f32", "f16", "q8", "q4")
 BITS: dict[PlainFormat, int] = {"q8": 8, "q4": 4}
@@ -120,6 +120,18 @@ def test_codes_are_taken_against_the_scale_as_stored() -> None:
 def test_what_does_not_fit_f16_is_refused(weight_format: PlainFormat) -> None:
     with pytest.raises(CheckpointError, match=r"f16 ends at 65504.*--weights f32"):
         pack(torch.full((2, 32), 1e8), weight_format)
+
+
+def test_what_does_not_fit_f16_is_named() -> None:
+    class Large:
+        def read(self, weight: Weight) -> torch.Tensor:
+            return self.read_rows(weight, 0, weight.shape[0])
+
+        def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+            return torch.full((stop - start, *weight.shape[1:]), 1e8)
+
+    with pytest.raises(CheckpointError, match=r"layers\.3\.mlp\.up_proj: .*f16 ends at 65504"):
+        packed_rows(Large(), weight((2, 32), name="layers.3.mlp.up_proj"), "q4", 0, 2)
 
 
 @pytest.mark.parametrize(

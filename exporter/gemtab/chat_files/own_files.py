@@ -12,6 +12,7 @@ from gemtab.chat.generation_config import GENERATION_CONFIG_NAME, KEY
 from gemtab.chat.template import TOKENIZER_CONFIG_NAME
 from gemtab.chat.tokenizer import TOKENIZER_NAME
 from gemtab.chat_files.template import find_template, has_template
+from gemtab.checkpoint.naming import name_of
 from gemtab.checkpoint.source import Files, FolderFiles, read_object
 
 _MEANING: Final = ("normalizer", "pre_tokenizer", "decoder")
@@ -84,7 +85,7 @@ def read_own(name: str, files: Files) -> OwnFiles:
 
 def read_adapter(folder: Path) -> OwnFiles:
     """Those of the adapter in `folder`."""
-    return read_own(folder.resolve().name, FolderFiles(folder))
+    return read_own(name_of(folder).text, FolderFiles(folder))
 
 
 def _pieces(tokenizer: Mapping[str, Any]) -> list[list[int]]:

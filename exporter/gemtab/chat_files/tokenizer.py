@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gemtab.chat.tokenizer import TOKENIZER_NAME
-from gemtab.chat_files.added_tokens import with_added
+from gemtab.chat_files.added_tokens import numbered, with_added
 from gemtab.checkpoint.missing import missing_tokenizer
 from gemtab.checkpoint.source import Files, parse_object
 from gemtab.errors import CheckpointError
@@ -50,7 +50,8 @@ def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
     content = parse_object(text, where)
     _check(content, where)
     own = content["added_tokens"]
-    content["added_tokens"] = with_added(files, own, _vocabulary(content["model"]))
+    vocabulary = _vocabulary(content["model"])
+    content["added_tokens"] = numbered(with_added(files, own, vocabulary), vocabulary, where)
     beyond = {token["content"]: token["id"] for token in content["added_tokens"] if token["id"] >= size}
     _check_vocabulary(content["model"], beyond, size, where)
     _check_template(template, beyond, size, where)

@@ -286,7 +286,7 @@ def check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark that is no JSON
         check_no_pointer(path, text)
         config = json.loads(text)
     except FileNotFoundError:

@@ -138,7 +138,9 @@ def _attention(config: Gemma3TextConfig, index: int, kind: LayerType) -> Attenti
 def _rope(config: Gemma3TextConfig, kind: LayerType) -> RopeSpec:
     full = kind == "full_attention"
     default = config.rope_theta if full else config.rope_local_base_freq
-    found = getattr(config.rope_parameters, kind) if config.rope_parameters else config.rope_scaling if full else None
+    found: LinearRope | None = getattr(config.rope_parameters, kind) if config.rope_parameters else None
     rope = found or LinearRope()
+    if full and config.rope_scaling:  # as in transformers, it wins where a config has both
+        rope = rope.model_copy(update=config.rope_scaling.model_dump(exclude_unset=True))
     factor = rope.factor if rope.rope_type == "linear" else 1.0
     return RopeSpec(rope.rope_theta or default, config.head_dim // 2, factor)

@@ -1,6 +1,6 @@
 """Why a folder's weights or tokenizer cannot be read, from the files that it has instead, and what to do.
 
-"Download it again" is advice for files that are missing, and for nothing else.
+"With all its files" is advice where files are missing, and nowhere else.
 """
 
 import re
@@ -11,7 +11,8 @@ from gemtab.errors import CheckpointError
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors", "adapter_model.bin")
 
 BUNDLE_MARK = "gemtab.json"
 _SNAPSHOT = re.compile(r"snapshots/[0-9a-f]{40}")
@@ -67,6 +68,27 @@ def missing_config(folder: Path) -> CheckpointError:
     if reason is None:
         reason = "a checkpoint is a folder with config.json and *.safetensors, as transformers saves it."
     return CheckpointError(f"{folder / 'config.json'} is missing: {reason}")
+
+
+def missing_adapter(path: Path) -> CheckpointError:
+    """The error for an adapter whose weights are not at `path`."""
+    names = names_in(path.parent)
+    if found := next((name for name in names if name in ("adapter_model.bin", "adapter_model.pt")), None):
+        reason = (
+            f"the adapter's weights are in {found} and are pickled, and reading a pickled file runs the code in it. To "
+            "convert the adapter, load it with peft's PeftModel.from_pretrained and write it with save_pretrained."
+        )
+    elif found := next((name for name in names if name.endswith("/adapter_config.json")), None):
+        reason = f"a folder in it has an adapter. Name that one, {Path(found).parent}, by --adapter."
+    elif found := _ending(names, ".gguf"):
+        reason = f"{found} is in GGUF. Name the folder of the adapter as peft saves it."
+    elif SINGLE_NAME in names or INDEX_NAME in names:
+        reason = "the folder holds a whole model, not an adapter. Export it by itself, without --adapter."
+    elif not path.parent.is_dir():
+        reason = f"there is no folder {path.parent}. Name the folder of an adapter as peft saves it."
+    else:
+        reason = "an adapter is a folder as peft saves it. Download it again, with all its files."
+    return CheckpointError(f"{path} is missing: {reason}")
 
 
 def missing_tokenizer(folder: Path) -> CheckpointError:

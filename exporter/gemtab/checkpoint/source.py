@@ -11,7 +11,7 @@ from gemtab.checkpoint.compressed import PACKED, CompressedTensors
 from gemtab.checkpoint.config import check_one_prefix, find_text_prefix, parse_config, read_config
 from gemtab.checkpoint.gguf import GgufChatFiles, GgufFile, GgufTensors, gguf_config
 from gemtab.checkpoint.head import with_own_head
-from gemtab.checkpoint.missing import check_no_pointer
+from gemtab.checkpoint.missing import ADAPTER_CONFIG, check_no_pointer
 from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
 from gemtab.errors import CheckpointError
@@ -167,8 +167,14 @@ class FolderFiles:
         return {name: text for name, text in texts.items() if text is not None}
 
     def notes(self) -> tuple[str, ...]:
-        """None: the files are as transformers saves them."""
-        return ()
+        """That an adapter lies beside the weights: transformers would apply it."""
+        if not ((self._folder / ADAPTER_CONFIG).exists() and Checkpoint.is_in(self._folder)):
+            return ()
+        note = (
+            f"An adapter lies beside the weights ({ADAPTER_CONFIG}). It is applied only where --adapter names this "
+            "folder; leave that out if the weights were merged with it."
+        )
+        return (note,)
 
     def licence(self) -> str | None:
         """The licence that the head of README.md names, as model hubs have it."""

@@ -9,7 +9,14 @@ from typing import Any, Protocol
 import torch
 from safetensors import SafetensorError, safe_open
 
-from gemtab.checkpoint.missing import INDEX_NAME, SINGLE_NAME, check_no_pointer, is_pointer, missing_weights
+from gemtab.checkpoint.missing import (
+    INDEX_NAME,
+    SINGLE_NAME,
+    check_no_pointer,
+    is_pointer,
+    missing_adapter,
+    missing_weights,
+)
 from gemtab.errors import CheckpointError
 from gemtab.quantize import Planes, StorageFormat
 
@@ -97,7 +104,9 @@ class Checkpoint:
 
     @classmethod
     def of_file(cls, folder: Path, name: str) -> "Checkpoint":
-        """The tensors of one file of the folder. Raises CheckpointError if it is missing or damaged."""
+        """The tensors of an adapter's file. Raises CheckpointError if it is missing or damaged."""
+        if not (folder / name).exists():
+            raise missing_adapter(folder / name)
         file = _open_file(folder / name)
         return cls(folder, {name: file}, dict.fromkeys(file.keys(), name))
 

@@ -25,7 +25,7 @@ with media_extra():
 
 LOWEST_RATE = 8_000
 HIGHEST_RATE = 192_000
-"""Rates in Hz of sounds that are read. webruntime/src/input/audio/decode.ts says the same, and the two below."""
+"""Rates in Hz of sounds that are read. webruntime/src/input/audio/decode.ts says the same, and the one below."""
 
 MOST_SAMPLES = 1 << 27
 """A sound with more is refused while it is decoded: 512 MiB, 46 minutes at 48 kHz."""
@@ -113,7 +113,8 @@ def _load_part(part: SoundPart, name: str, most: int) -> tuple[Samples, int]:
     """Samples and rate of one recording, of at most so many samples."""
     file = io.BytesIO(part.content)
     try:
-        with av.open(file, "r", format=part.format) as container:
+        # Tags of old programs are no UTF-8, and nothing here reads them.
+        with av.open(file, "r", format=part.format, metadata_errors="replace") as container:
             if part.format is None and container.format.name in ("mp3", "aac"):
                 return _load_part(searched_part(part.content), name, most)
             if not container.streams.audio:

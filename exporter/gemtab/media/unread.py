@@ -17,7 +17,7 @@ _UNREAD = (
     (0, b"8BPS", "Photoshop"),
     (0, b"%PDF-", "PDF"),
     (0, b"<svg", "SVG"),
-    (0, b"<?xml", "SVG"),
+    (0, b"<?xml", "XML, such as SVG"),
 )
 
 

@@ -1,6 +1,7 @@
 """Clips: a few frames of them, each a picture with its time. Importing this needs the extra `media`."""
 
 import io
+import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,10 +43,11 @@ class VideoInputs:
 @dataclass(frozen=True)
 class Timeline:
     """When a clip's frames are shown, in ticks and in order; and the ticks of those, hidden ones too, that can be
-    decoded without any other."""
+    decoded without any other. lead: how many ticks before its own time a key is to be sought."""
 
     shown: list[int]
     keys: list[int]
+    lead: int
 
 
 def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = None) -> VideoInputs:
@@ -93,7 +95,8 @@ def _opened(source: Path | bytes) -> Iterator[tuple[str, InputContainer]]:
             if not is_whole_clip(file):
                 raise MediaError(f"{name} is incomplete: its end is missing. Save or download it again.")
             file.seek(0)
-            with av.open(file, "r") as container:
+            # Tags of old programs are no UTF-8, and nothing here reads them.
+            with av.open(file, "r", metadata_errors="replace") as container:
                 yield name, container
     except av.FFmpegError as error:
         raise MediaError(_damaged(name, str(error.strerror))) from error
@@ -130,31 +133,38 @@ def _timeline(container: InputContainer, stream: VideoStream, name: str) -> Time
 
     Frames that an edit list hides are marked by FFmpeg, but for files in pieces, where their times are negative.
     """
-    packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+    packets = [(packet.pts, packet) for packet in container.demux(stream) if packet.pts is not None]
     expected = max(len(getattr(stream, "index_entries", ())), 1)
     if len(packets) < expected:
         raise MediaError(_damaged(name, f"{len(packets)} of {expected} frames are there"))
-    hidden_below = 0 if _has_edits(container) else min(packet.pts for packet in packets)
-    shown = [packet.pts for packet in packets if not packet.is_discard and packet.pts >= hidden_below]
+    first = min(ticks for ticks, _ in packets)
+    hidden_below = 0 if _has_edits(container) else first
+    shown = sorted(ticks for ticks, packet in packets if not packet.is_discard and ticks >= hidden_below)
     if not shown:
         raise MediaError(_damaged(name, "none of its frames is shown"))
-    keys = _keys(packets)
-    return Timeline(sorted(shown), keys or [min(packet.pts for packet in packets)])
+    return Timeline(shown, _keys(packets) or [first], _lead(container, packets))
 
 
-def _keys(packets: list[Packet]) -> list[int]:
+def _keys(packets: "list[tuple[int, Packet[VideoStream]]]") -> list[int]:
     """The ticks of key frames. None where times start anew within the clip, as they do after a part that is hidden: no
     key can be found by its time there."""
     keys: list[int] = []
-    latest = min(packet.pts for packet in packets) - 1
-    for packet in packets:
-        if packet.is_keyframe and packet.pts < latest:
+    latest: float = -math.inf
+    for ticks, packet in packets:
+        if packet.is_keyframe and ticks < latest:
             return []
         if packet.is_keyframe:
-            keys.append(packet.pts)
+            keys.append(ticks)
         if not packet.is_discard:
-            latest = max(latest, packet.pts)
+            latest = max(latest, ticks)
     return keys
+
+
+def _lead(container: InputContainer, packets: "list[tuple[int, Packet[VideoStream]]]") -> int:
+    """Transport streams are sought by when frames are decoded, which is before they are shown."""
+    if container.format.name != "mpegts":
+        return 0
+    return max(ticks - packet.dts for ticks, packet in packets if packet.dts is not None)
 
 
 def _has_edits(container: InputContainer) -> bool:
@@ -173,7 +183,7 @@ def _decoded(
     for ticks in chosen:
         key = timeline.keys[max(bisect_right(timeline.keys, ticks) - 1, 0)]
         if key > reached:
-            container.seek(key, stream=stream)
+            container.seek(key - timeline.lead, stream=stream)
             frames = container.decode(stream)
         for frame in frames:
             reached = reached if frame.pts is None else frame.pts

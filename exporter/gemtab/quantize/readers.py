@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from gemtab.bundle.manifest import WeightFormat
+from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
 from gemtab.quantize.formats import CODE_BITS, StorageFormat, storage_format
 from gemtab.quantize.packing import Planes, pack_counted, unpack
@@ -41,7 +42,7 @@ def packed_counted(
     weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int
 ) -> tuple[Planes, int]:
     """What `packed_rows` gives, and of how many blocks q4 keeps every value to the last bit of bf16; 0 where the source
-    has such planes itself."""
+    has such planes itself. Raises CheckpointError, with the weight's name, where a value or scale does not fit f16."""
     stored = storage_format(weight, weight_format)
     if stored in CODE_BITS and isinstance(weights, PackedReader):
         held = weights.packed_rows(weight, stored, start, stop)
@@ -49,7 +50,11 @@ def packed_counted(
             return held, 0
     if stored == "rows8" or stored == "rows4" or stored == "rows2":
         raise AssertionError(f"{weight.name}: {type(weights).__name__} has no codes of its own")
-    return pack_counted(weights.read_rows(weight, start, stop), stored)
+    values = weights.read_rows(weight, start, stop)
+    try:
+        return pack_counted(values, stored)
+    except CheckpointError as error:
+        raise CheckpointError(f"{', '.join(weight.sources)}: {error}") from None
 
 
 class DequantisedWeights:

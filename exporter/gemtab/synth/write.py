@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gemtab.checkpoint.config import CONFIG_NAME
-from gemtab.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
+from gemtab.checkpoint.missing import INDEX_NAME, SINGLE_NAME
 from gemtab.errors import OutputError
 from gemtab.output import check_room, unfinished
 from gemtab.synth.draw import Drawn, draw, plain

@@ -10,10 +10,11 @@ import { gfmAutolinkLiteral } from "micromark-extension-gfm-autolink-literal";
 import { gfmStrikethrough } from "micromark-extension-gfm-strikethrough";
 import { gfmTable } from "micromark-extension-gfm-table";
 import { gfmTaskListItem } from "micromark-extension-gfm-task-list-item";
+import { math } from "./math.ts";
 
 const OPTIONS = {
   // One tilde is a tilde: models write "~5 km" and "~/.profile".
-  extensions: [gfmAutolinkLiteral(), gfmStrikethrough({ singleTilde: false }), gfmTable(), gfmTaskListItem()],
+  extensions: [gfmAutolinkLiteral(), gfmStrikethrough({ singleTilde: false }), gfmTable(), gfmTaskListItem(), math()],
   mdastExtensions: [
     gfmAutolinkLiteralFromMarkdown(),
     gfmStrikethroughFromMarkdown(),

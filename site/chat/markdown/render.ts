@@ -20,11 +20,13 @@ class Renderer {
   readonly #source: string;
   /** Addresses by the names that links refer to. */
   readonly #addresses = new Map<string, string>();
+  /** The names that something refers to. */
+  readonly #named = new Set<string>();
   #depth = 0;
 
   constructor(root: Root, source: string) {
     this.#source = source;
-    collectAddresses(root, this.#addresses);
+    collectAddresses(root, this.#addresses, this.#named);
   }
 
   blocks(nodes: readonly RootContent[]): Node[] {
@@ -78,7 +80,9 @@ class Renderer {
       case "table":
         return [scroller("div", this.#table(node))];
       case "definition":
-        return [];
+        // Models list their sources so, often without naming them in the text.
+        if (this.#named.has(node.identifier)) return [];
+        return [element("p", sourceOf(node, this.#source))];
       default:
         return [new Text(sourceOf(node, this.#source))];
     }
@@ -129,10 +133,11 @@ class Renderer {
   }
 }
 
-function collectAddresses(node: Nodes, into: Map<string, string>): void {
+function collectAddresses(node: Nodes, into: Map<string, string>, named: Set<string>): void {
   // The first definition of a name counts, as in CommonMark.
   if (node.type === "definition" && !into.has(node.identifier)) into.set(node.identifier, node.url);
-  if ("children" in node) for (const child of node.children) collectAddresses(child, into);
+  if (node.type === "linkReference" || node.type === "imageReference") named.add(node.identifier);
+  if ("children" in node) for (const child of node.children) collectAddresses(child, into, named);
 }
 
 function element(tag: keyof HTMLElementTagNameMap, ...content: (Node | string)[]): HTMLElement {

@@ -84,7 +84,7 @@ function create(address: string, type: WorkerType): Worker {
     return new Worker(trusted(address), { type, name: "gemtab" });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`The worker of gemtab could not be started: ${why}. ${advice(error)}`);
+    throw new UsageError(`The worker of gemtab could not be started: ${why.replace(/\.$/, "")}. ${advice(error)}`);
   }
 }
 

@@ -154,7 +154,10 @@ function advice(url: string): string {
   if (protocol === "file:") {
     return "Browsers let no page read files of a folder: serve the folder over HTTP, as `gemtab serve` does.";
   }
-  if (globalThis.origin === undefined || origin === globalThis.origin) return CONNECTION;
+  if (globalThis.origin === undefined) return CONNECTION;
+  if (origin === globalThis.origin) {
+    return "Check the connection, and that the page's content security policy, where it has one, allows connect-src 'self'.";
+  }
   const whose = globalThis.origin === "null" ? OPAQUE : "It is on another origin than the page:";
   return (
     `${whose} ${origin} must allow that (Access-Control-Allow-Origin), and so must the page's ` +

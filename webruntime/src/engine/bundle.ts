@@ -34,7 +34,7 @@ export class Bundle implements BundleFiles {
   static async open(url: string | URL, signal?: AbortSignal): Promise<Bundle> {
     const address = bundleAddress(url);
     const response = await request(address.file(MANIFEST_NAME), MANIFEST_NAME, { signal });
-    const json = parseJson(await response.text(), MANIFEST_NAME);
+    const json = parseJson(await response.text(), MANIFEST_NAME, address.folder);
     const manifest = parseVersioned<Manifest>(MANIFEST_SCHEMA, json, MANIFEST_NAME);
     for (const [file, entry] of Object.entries(manifest.files)) checkSlices(file, entry);
     return new Bundle(address, manifest, answeringPlans(manifest, address.folder));
@@ -72,7 +72,7 @@ export class Bundle implements BundleFiles {
   }
 
   async json(file: string, signal?: AbortSignal): Promise<unknown> {
-    return parseJson(await this.text(file, signal), file);
+    return parseJson(await this.text(file, signal), file, this.address.folder);
   }
 
   async plan(file: string, signal?: AbortSignal): Promise<Plan> {
@@ -114,11 +114,15 @@ function checkSlices(file: string, { bytes, slice_bytes, sha256 }: Manifest["fil
   );
 }
 
-function parseJson(text: string, file: string): unknown {
+function parseJson(text: string, file: string, folder: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new BundleError(`${file} is not JSON. Is this the address of a bundle's folder?`, file);
+    const found = /^\s*</.test(text) ? "The host answers with a web page, as many do for what they lack. " : "";
+    throw new BundleError(
+      `${file} at ${folder} is not JSON. ${found}Is this the address of a bundle's folder, and was all of it uploaded?`,
+      file,
+    );
   }
 }
 

@@ -64,7 +64,9 @@ test("a folder that is no bundle is named with its address", async () => {
 });
 
 test("a page instead of a manifest is no bundle", async () => {
-  await expect(open(new Map([["gemtab.json", Buffer.from("<!doctype html>")]]))).rejects.toThrow(/is not JSON/);
+  await expect(open(new Map([["gemtab.json", Buffer.from("<!doctype html>")]]))).rejects.toThrow(
+    /^gemtab\.json at http:\S+ is not JSON\. The host answers with a web page/,
+  );
 });
 
 test.each([

@@ -163,6 +163,8 @@ describe("orientation", () => {
   it.each([
     ["3, a short", exif(6), 6],
     ["4, a long", exif(6, 4), 6],
+    ["8, a signed short", exif(6, 8), 6],
+    ["1, a byte", exif(6, 1), 1],
     ["2, a text", exif(6, 2), 1],
     ["of no known value", exif(9), 1],
     ["in a damaged block", "MM\0*", undefined],
@@ -191,6 +193,13 @@ describe("orientation", () => {
     expect(
       (await bare("image/png", `${head}${chunk("tEXt", `Raw profile type exif\0\nexif\n 26\n${hex}`)}${end}`))[0],
     ).toBe(7);
+  });
+
+  it("of a PNG is taken out, and a short palette made whole", async () => {
+    const header = chunk("IHDR", `\0\0\0\x01\0\0\0\x01\x01\x03\0\0\0`);
+    const palette = "\0\0\0\x03PLTE\x01\x02\x03\x0d\x87\x64\xd5";
+    const [, content] = await bare("image/png", `\x89PNG\r\n\x1a\n${header}${palette}${chunk("IEND", "")}`);
+    expect(content).toContain("\0\0\0\x06PLTE\x01\x02\x03\0\0\0");
   });
 
   it("of a WebP is hidden from decoders that heed it", async () => {

@@ -48,6 +48,12 @@ test("a template that joins strings says that it takes no media", () => {
   expect(() => template.render([{ role: "user", content }], options)).toThrow(/text alone.*has image/);
 });
 
+test("a template that escapes all it writes is refused", () => {
+  const template = new Template("{% autoescape on %}{{ '<' }}{% endautoescape %}");
+  expect(() => template.render({ on: true })).toThrow(/autoescape is not supported/);
+  expect(template.render({ on: false })).toBe("<");
+});
+
 test("a template without an end is stopped", () => {
   const endless = "{% macro m(a) %}{% for i in range(1000) %}{{ m(i) }}{% endfor %}{% endmacro %}{{ m(0) }}";
   expect(() => new Template(endless).render({})).toThrow();

@@ -153,8 +153,8 @@ def open_adapter(folder: Path) -> Checkpoint:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(_missing(path)) from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be used: {error}. Download it again.") from None
@@ -165,6 +165,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _missing(path: Path) -> str:
     folder = path.parent
+    if folder.is_file():
+        return f"{folder} is a file. Name the folder of the adapter, with {CONFIG_NAME} and {WEIGHTS_NAME}."
     if not folder.is_dir():
         return f"{path} is missing: there is no folder {folder}. An adapter is a folder as peft saves it."
     if (folder / "config.json").exists():
@@ -177,11 +179,12 @@ def _missing(path: Path) -> str:
 def _check_kind(content: Mapping[str, Any], path: Path) -> None:
     kind = content.get("peft_type")
     if kind is None:
-        made = " as mlx-lm writes it; fuse it there" if "fine_tune_type" in content else ""
-        raise CheckpointError(
-            f"{path} has no peft_type: it is not an adapter as peft saves it{made or '; save it with peft'}, and "
-            "export the result."
+        reason = (
+            "the adapter is mlx-lm's. Fuse it there (mlx_lm.fuse), and export the result."
+            if "fine_tune_type" in content
+            else "it is no adapter as peft saves it. Save it with peft."
         )
+        raise CheckpointError(f"{path} has no peft_type: {reason}")
     if kind != "LORA":
         reason = f"{path}: peft_type is {kind}; only LORA can be merged into a checkpoint here. "
         way = "No checkpoint can hold it, since it changes more than weights." if kind in _NO_WEIGHTS else None

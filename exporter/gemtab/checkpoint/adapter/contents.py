@@ -7,6 +7,7 @@ from pathlib import Path
 from gemtab.checkpoint.adapter.config import MERGE_WITH_PEFT, WEIGHTS_NAME, AdapterConfig
 from gemtab.checkpoint.adapter.names import Entry, Kind, in_base, is_of_tower, is_unused, parse
 from gemtab.checkpoint.head import EMBEDDING, HEAD
+from gemtab.checkpoint.naming import name_of
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import ModelSpec
@@ -54,7 +55,7 @@ class _Sorter:
     def __init__(self, file: Checkpoint, folder: Path, config: AdapterConfig, base: Tensors, spec: ModelSpec) -> None:
         self._file, self._config, self._base, self._spec = file, config, base, spec
         self._where = folder / WEIGHTS_NAME
-        self._name = folder.resolve().name
+        self._name = name_of(folder).text
         self._known = set(base.names())
         self._parts: dict[str, dict[str, Entry]] = {}
         self._unused: list[str] = []

@@ -52,6 +52,7 @@ class AdaptedCheckpoint:
         self._spec = spec
         config, self._file = read_adapter_config(folder), open_adapter(folder)
         contents = Contents.read(self._file, folder, config, base, spec)
+        self._unties: bool = isinstance(base, AdaptedCheckpoint) and base._unties
         self.notes = contents.notes
         self._changes = self._sorted(contents)
         self._check_vocabulary()
@@ -103,6 +104,7 @@ class AdaptedCheckpoint:
         if self._spec.text.tied and (embedding in changes or HEAD in changes):
             self._share_copy(changes, embedding)
             head = self._tied_head(changes, embedding)
+            self._unties |= replace(head, base=embedding) != changes.get(embedding, _Change(embedding))
             if HEAD in self.base.names() or head != changes.get(embedding, _Change(embedding)):
                 return {**changes, HEAD: head}
         return changes
@@ -116,11 +118,15 @@ class AdaptedCheckpoint:
 
     def _tied_head(self, changes: dict[str, _Change], embedding: str) -> _Change:
         """What happens to the head of a model that was trained with one tensor for head and embedding: of what happens
-        to the embedding, the head follows a copy of that tensor and, as in peft, trained tokens."""
+        to the embedding, the head follows a copy of that tensor and, as in peft, trained tokens. A head that an adapter
+        before this one untied has values of its own, and follows a copy only to have as many rows."""
         own = changes.get(HEAD, _Change(HEAD))
         table = changes.get(embedding, _Change(embedding))
         base = HEAD if HEAD in self.base.names() else embedding
-        return replace(own, base=base, copy=own.copy or table.copy, tokens=own.tokens or table.tokens)
+        copy = table.copy
+        if copy and self._unties and self.base.shape(base) == self._file.shape(copy):
+            copy = None
+        return replace(own, base=base, copy=own.copy or copy, tokens=own.tokens or table.tokens)
 
     def _check_vocabulary(self) -> None:
         """Raises CheckpointError where the adapter resized one of the tables alone."""
@@ -154,14 +160,14 @@ class AdaptedCheckpoint:
 
     def _is_copy(self, change: _Change, key: str) -> bool:
         """Whether the file's copy says nothing: it equals the checkpoint's tensor, which adapters before this one may
-        have changed."""
+        have changed, and have given as many rows."""
         if not isinstance(self.base, AdaptedCheckpoint):
             return False
         if key not in self._same:
             embedding = self._spec.tensor_name(EMBEDDING)
             first = self.first_base
             name = change.base if change.base in first.names() else embedding
-            self._same[key] = first.shape(name) == self._file.shape(key) and _all_equal(
+            self._same[key] = self.base.shape(change.base) == self._file.shape(key) and _all_equal(
                 lambda start, stop: (first.read_rows(name, start, stop), self._file.read_rows(key, start, stop)),
                 first.shape(name),
             )

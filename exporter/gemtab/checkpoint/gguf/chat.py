@@ -55,6 +55,11 @@ class GgufChatFiles:
         return tuple(self._notes())
 
     def _notes(self) -> Iterator[str]:
+        if not self._file.text("tokenizer.chat_template"):
+            yield (
+                "The file has no chat template (tokenizer.chat_template): what is written is continued, without turns. "
+                "If the model was trained to chat, convert it again with its template."
+            )
         if tokens := retyped(self._file):
             yield (
                 f"The file calls {', '.join(tokens)} ordinary text; they are control tokens and are matched whole, as "

@@ -21,11 +21,11 @@ def gguf_config(file: GgufFile) -> dict[str, Any]:
     prefix = f"{file.architecture}."
     if file.architecture == "gemma3":
         three = parse(Gemma3Hyperparameters, _given(file, prefix, Gemma3Hyperparameters), str(file.path), prefix)
-        _check_rotated(file, "", three.rotated, three.key_length)
+        _check_heads(file, "", three.key_length, three.value_length, three.rotated)
         return _gemma3(file, three)
     four = parse(Gemma4Hyperparameters, _given(file, prefix, Gemma4Hyperparameters), str(file.path), prefix)
-    _check_rotated(file, "", four.rotated, four.key_length)
-    _check_rotated(file, "_swa", four.local_rotated, four.local_key_length or four.key_length)
+    _check_heads(file, "", four.key_length, four.value_length, four.rotated)
+    _check_heads(file, "_swa", four.local_key_length or four.key_length, four.local_value_length, four.local_rotated)
     return _gemma4(file, four)
 
 
@@ -33,13 +33,13 @@ def _given(file: GgufFile, prefix: str, schema: type[Hyperparameters]) -> dict[s
     return readable(file.under(prefix), file.architecture, keys(schema))
 
 
-def _check_rotated(file: GgufFile, ending: str, rotated: int | None, width: int) -> None:
-    """Raises CheckpointError where only a part of a head is rotated."""
-    if rotated not in (None, width):
-        raise CheckpointError(
-            f"{file.path}: {file.architecture}.rope.dimension_count{ending} is {rotated}; expected the size of a head, "
-            f"{width}."
-        )
+def _check_heads(file: GgufFile, ending: str, width: int, value_length: int | None, rotated: int | None) -> None:
+    """Raises CheckpointError where a head's values have another size than its keys, or only a part is rotated."""
+    for key, found in (("attention.value_length", value_length), ("rope.dimension_count", rotated)):
+        if found not in (None, width):
+            raise CheckpointError(
+                f"{file.path}: {file.architecture}.{key}{ending} is {found}; expected the size of a head, {width}."
+            )
 
 
 def _common(file: GgufFile, given: Hyperparameters) -> dict[str, Any]:

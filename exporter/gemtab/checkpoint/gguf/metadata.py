@@ -1,7 +1,7 @@
 """The metadata of a GGUF file that are read, by llama.cpp's keys. What could change the model and is not known here is
 refused by name; what describes the file is passed over, and so is what `harmless.py` knows."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,7 +38,7 @@ class Gemma3Hyperparameters(Hyperparameters):
     feed_forward_length: Count
     kv_heads: Count = Field(alias="attention.head_count_kv")
     pattern: Count | list[bool] = Field(6, alias="attention.sliding_window_pattern")
-    scaling: str = Field("none", alias="rope.scaling.type")
+    scaling: Literal["none", "linear"] = Field("none", alias="rope.scaling.type")
     scaling_factor: PositiveFloat = Field(1.0, alias="rope.scaling.factor")
 
 

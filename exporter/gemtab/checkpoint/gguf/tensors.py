@@ -24,11 +24,12 @@ class GgufTensors:
         self._file = file
         self._shift = 1.0 if file.architecture == "gemma3" else 0.0
         self._tensors: dict[str, ReaderTensor] = {}
+        frequencies = ROPE_FREQUENCIES if file.architecture == "gemma4" else None
         for tensor in file.tensors.values():
             name = checkpoint_name(tensor.name)
             if name is not None:
                 self._tensors[name] = tensor
-            elif tensor.name != ROPE_FREQUENCIES and not tensor.name.startswith(TOWERS):
+            elif tensor.name != frequencies and not tensor.name.startswith(TOWERS):
                 raise CheckpointError(
                     f"{file.path}: tensor {tensor.name} is not known and could change what the model computes. gemtab "
                     "reads the text models of Gemma 3 and 4."

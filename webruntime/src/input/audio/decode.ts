@@ -2,6 +2,7 @@
 
 import type { AudioSample, Input, InputAudioTrack } from "mediabunny";
 import { GemtabError, MediaError, throwIfAborted } from "../../engine/errors.ts";
+import { notDecoded } from "../codecs.ts";
 import { blobName } from "../image/decode.ts";
 import { isWholeClip } from "../video/whole.ts";
 import { type SoundPart, soundParts } from "./file.ts";
@@ -13,6 +14,9 @@ import { trim } from "./trim.ts";
 export const LOWEST_RATE = 8_000;
 export const HIGHEST_RATE = 192_000;
 export const MOST_SAMPLES = 1 << 27;
+
+/** What a sound can be saved as, by codec. */
+const OTHERS = { wav: "WAV", mp3: "MP3", flac: "FLAC", opus: "Opus" };
 
 /** Mono, full scale ±1, and samples a second. */
 export interface Sound {
@@ -106,9 +110,9 @@ async function decode(
 
 async function checkCodec(track: InputAudioTrack, name: string): Promise<void> {
   if (await track.canDecode()) return;
-  const codec = (await track.getCodec()) ?? (await track.getInternalCodecId()) ?? "unknown";
+  const { codec, advice } = await notDecoded(track, OTHERS);
   throw new MediaError(
-    `${name} has sound in the codec ${codec}, which this browser does not decode. Save it as WAV, MP3, FLAC or Opus.`,
+    `${name} has sound in the codec ${codec}, which this browser does not decode. Save it as ${advice}.`,
   );
 }
 

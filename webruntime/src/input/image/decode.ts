@@ -12,6 +12,7 @@ import { transparentColour, whiten } from "./png.ts";
 import type { RgbImage } from "./resample.ts";
 import { MAX_PIXELS } from "./rules.ts";
 import { unreadFormat } from "./unread.ts";
+import { isWhole } from "./whole.ts";
 
 /**
  * The picture in a file, upright, as transformers reads it: a single transparent colour is put on white, other
@@ -39,8 +40,8 @@ export async function decodeImage(blob: Blob): Promise<RgbImage> {
   } catch {
     const kind = header.type.slice("image/".length).toUpperCase();
     throw new MediaError(
-      `${name} is a ${kind} file that is damaged or incomplete, or of a kind of ${kind} that this browser ` +
-        "does not read. Save or download it again, or as PNG.",
+      `${name} is damaged or incomplete, or a kind of ${kind} that this browser does not read. Save or download it ` +
+        "again, or as PNG.",
     );
   }
 }
@@ -61,6 +62,7 @@ export function blobName(blob: Blob, otherwise: string): string {
 
 async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<RgbImage> {
   if (type === "image/gif") return decodeGif(bytes);
+  if (!(await isWhole(bytes, type))) throw new Error("incomplete");
   const { content, orientation } = await withoutMetadata(bytes, type);
   const image = isDeepPng(bytes) ? await decodeDeepPng(bytes) : await decodeByBrowser(new Blob(content, { type }));
   const transparent = type === "image/png" ? transparentColour(bytes) : undefined;
@@ -73,7 +75,7 @@ async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<Rgb
 async function decodeByBrowser(blob: Blob): Promise<RgbImage> {
   const bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
   try {
-    return readPixels(bitmap);
+    return await readPixels(bitmap);
   } finally {
     bitmap.close();
   }

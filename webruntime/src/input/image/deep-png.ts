@@ -1,30 +1,17 @@
 /** PNGs with 16 bits a channel, which browsers round each in their own way. */
 
 import { has } from "./bytes.ts";
-import { deepGreyKey, pngChunks } from "./png.ts";
+import {
+  CHANNELS,
+  deepGreyKey,
+  type Pass,
+  passesOf,
+  pngChunks,
+  rowsOf,
+  scanlineBytes,
+  scanlinesLength,
+} from "./png.ts";
 import type { RgbImage } from "./resample.ts";
-
-/** Channels by colour type: grey, RGB, grey and alpha, RGBA. (Palettes have at most 8 bits.) */
-const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 4: 2, 6: 4 };
-
-interface Pass {
-  left: number;
-  top: number;
-  stepX: number;
-  stepY: number;
-}
-
-/** Which pixels come in which pass of an interlaced picture. */
-const ADAM7: Pass[] = [
-  { left: 0, top: 0, stepX: 8, stepY: 8 },
-  { left: 4, top: 0, stepX: 8, stepY: 8 },
-  { left: 0, top: 4, stepX: 4, stepY: 8 },
-  { left: 2, top: 0, stepX: 4, stepY: 4 },
-  { left: 0, top: 2, stepX: 2, stepY: 4 },
-  { left: 1, top: 0, stepX: 2, stepY: 2 },
-  { left: 0, top: 1, stepX: 1, stepY: 2 },
-];
-const PLAIN: Pass[] = [{ left: 0, top: 0, stepX: 1, stepY: 1 }];
 
 export function isDeepPng(bytes: Uint8Array): boolean {
   return has(bytes, 12, "IHDR") && bytes[24] === 16;
@@ -36,31 +23,18 @@ export async function decodeDeepPng(bytes: Uint8Array<ArrayBuffer>): Promise<Rgb
   const image = { width: view.getUint32(16), height: view.getUint32(20), data: new Uint8Array() };
   const channels = CHANNELS[view.getUint8(25)];
   if (!channels) throw new Error("unknown colour type");
-  const passes = (view.getUint8(28) === 0 ? PLAIN : ADAM7).filter(
-    ({ left, top }) => left < image.width && top < image.height,
-  );
-  const lines = passes.reduce((sum, pass) => sum + scanlineBytes(image.width, pass, channels) * rowsOf(image, pass), 0);
-  const raw = await inflate(compressedPixels(bytes), lines);
+  const raw = await inflate(compressedPixels(bytes), scanlinesLength(bytes));
   const key = deepGreyKey(bytes);
   image.data = new Uint8Array(image.width * image.height * 3);
   let at = 0;
-  for (const pass of passes) {
-    const stride = scanlineBytes(image.width, pass, channels);
+  for (const pass of passesOf(bytes, image)) {
+    const stride = scanlineBytes(image.width, pass, channels * 16);
     const rows = rowsOf(image, pass);
     unfilter(raw.subarray(at, at + stride * rows), stride, channels * 2);
     place(image, pass, raw.subarray(at, at + stride * rows), { stride, channels, key });
     at += stride * rows;
   }
   return image;
-}
-
-/** Of one row of a pass, the byte that names its filter included. */
-function scanlineBytes(width: number, { left, stepX }: Pass, channels: number): number {
-  return 1 + Math.ceil((width - left) / stepX) * channels * 2;
-}
-
-function rowsOf({ height }: RgbImage, { top, stepY }: Pass): number {
-  return Math.ceil((height - top) / stepY);
 }
 
 function compressedPixels(bytes: Uint8Array<ArrayBuffer>): Blob {

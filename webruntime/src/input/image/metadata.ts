@@ -5,7 +5,7 @@
 
 import { has } from "./bytes.ts";
 import { tiffOrientation, xmpOrientation } from "./orientation.ts";
-import { pngChunks } from "./png.ts";
+import { pngChunks, wholePalette } from "./png.ts";
 
 export interface Bare {
   /** The file's bytes, without its EXIF, and without the animation of a PNG, of which Pillow reads the still image. */
@@ -34,6 +34,8 @@ export async function withoutMetadata(bytes: Uint8Array<ArrayBuffer>, type: stri
   if (type === "image/jpeg") return bareJpeg(bytes);
   if (type === "image/png") return barePng(bytes);
   if (type === "image/webp") return bareWebp(bytes);
+  // The bytes that fill up the last row may lack: browsers want them.
+  if (type === "image/bmp") return { content: [bytes, new Uint8Array(3)], orientation: 1 };
   return { content: [type === "image/avif" ? stillAvif(bytes) : bytes], orientation: 1 };
 }
 
@@ -83,7 +85,7 @@ async function barePng(bytes: Uint8Array<ArrayBuffer>): Promise<Bare> {
       if (text?.key === XMP_IN_PNG) notes.xmp = text.value;
       if (text?.key === EXIF_IN_TEXT) profile = fromHex(text.value);
     }
-    if (!NOT_DECODED.includes(name)) content.push(whole);
+    if (!NOT_DECODED.includes(name)) content.push(name === "PLTE" ? wholePalette(bytes, whole) : whole);
     end += whole.length;
     isWhole = whole.length === inside.length + 12;
   }

@@ -5,8 +5,8 @@ import type { RgbImage } from "./resample.ts";
 
 const ORIENTATION_TAG = 0x0112;
 
-/** Types of numbers in a block of EXIF. */
-const [BYTE, SHORT, LONG] = [1, 3, 4];
+/** Types of whole numbers in a block of EXIF, by their bytes, signed or not. Of a type BYTE, Pillow makes no number. */
+const WIDTHS: Record<number, 1 | 2 | 4> = { 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4 };
 
 /** The picture upright: orientations from 5 on exchange rows and columns. */
 export function turn(image: RgbImage, orientation: number): RgbImage {
@@ -53,11 +53,10 @@ export function xmpOrientation(xmp: Uint8Array): number | undefined {
 
 /** The value of the entry at `at`: 0 where it is not one whole number. */
 function numberAt(view: DataView, at: number, littleEndian: boolean): number {
-  const type = view.getUint16(at + 2, littleEndian);
-  if (view.getUint32(at + 4, littleEndian) !== 1) return 0;
-  if (type === SHORT) return view.getUint16(at + 8, littleEndian);
-  if (type === LONG) return view.getUint32(at + 8, littleEndian);
-  return type === BYTE ? view.getUint8(at + 8) : 0;
+  const width = WIDTHS[view.getUint16(at + 2, littleEndian)];
+  if (width === undefined || view.getUint32(at + 4, littleEndian) !== 1) return 0;
+  if (width === 1) return view.getUint8(at + 8);
+  return width === 2 ? view.getUint16(at + 8, littleEndian) : view.getUint32(at + 8, littleEndian);
 }
 
 function known(orientation: number): number {

@@ -6,34 +6,78 @@ import type { RgbImage } from "./resample.ts";
 const TILE = 2048;
 
 /**
- * RGB of a bitmap made with premultiplyAlpha "none". A texture keeps the colours of transparent pixels, which a canvas
- * multiplies away; a canvas is read where there is no WebGL 2.
+ * RGB of a bitmap made with premultiplyAlpha "none". A frame of a video and a texture keep the colours of transparent
+ * pixels, which a canvas multiplies away. Firefox has frames where it has no WebGL.
  */
-export function readPixels(bitmap: ImageBitmap): RgbImage {
+export async function readPixels(bitmap: ImageBitmap): Promise<RgbImage> {
   const { width, height } = bitmap;
   const image = { width, height, data: new Uint8Array(width * height * 3) };
-  const read = tileReader(bitmap);
-  for (let top = 0; top < height; top += TILE) {
-    for (let left = 0; left < width; left += TILE) {
-      const [columns, rows] = [Math.min(TILE, width - left), Math.min(TILE, height - top)];
-      place(image, read(left, top, columns, rows), left, top, columns);
+  const { read, close } = openReader(bitmap);
+  try {
+    for (let top = 0; top < height; top += TILE) {
+      for (let left = 0; left < width; left += TILE) {
+        const [columns, rows] = [Math.min(TILE, width - left), Math.min(TILE, height - top)];
+        place(image, await read(left, top, columns, rows), left, top, columns);
+      }
     }
+  } finally {
+    close?.();
   }
   return image;
 }
 
-/** Returns RGBA of a rectangle. */
-type TileReader = (left: number, top: number, width: number, height: number) => Uint8Array | Uint8ClampedArray;
+/** Four bytes of each pixel of a rectangle, and which of them are red, green and blue. */
+interface Tile {
+  bytes: Uint8Array | Uint8ClampedArray;
+  order: readonly [red: number, green: number, blue: number];
+}
 
-function tileReader(bitmap: ImageBitmap): TileReader {
+interface Reader {
+  read(left: number, top: number, width: number, height: number): Tile | Promise<Tile>;
+  close?(): void;
+}
+
+const [RGBA, BGRA] = [
+  [0, 1, 2],
+  [2, 1, 0],
+] as const;
+
+/** Where red, green and blue are in the formats that a frame can have. */
+const ORDERS: Partial<Record<VideoPixelFormat, Tile["order"]>> = { RGBA, RGBX: RGBA, BGRA, BGRX: BGRA };
+
+function openReader(bitmap: ImageBitmap): Reader {
+  const frame = openFrame(bitmap);
+  const order = ORDERS[frame?.format ?? "I420"];
+  if (frame && order) return frameReader(frame, order);
+  frame?.close();
   const gl = new OffscreenCanvas(1, 1).getContext("webgl2");
   return gl ? textureReader(gl, bitmap) : canvasReader(bitmap);
 }
 
-function textureReader(gl: WebGL2RenderingContext, bitmap: ImageBitmap): TileReader {
+/** Undefined where the browser has no frames, or none of this size. */
+function openFrame(bitmap: ImageBitmap): VideoFrame | undefined {
+  try {
+    return new VideoFrame(bitmap, { timestamp: 0 });
+  } catch {
+    return undefined;
+  }
+}
+
+function frameReader(frame: VideoFrame, order: Tile["order"]): Reader {
+  return {
+    close: () => frame.close(),
+    async read(x, y, width, height) {
+      const bytes = new Uint8Array(width * height * 4);
+      await frame.copyTo(bytes, { rect: { x, y, width, height }, layout: [{ offset: 0, stride: width * 4 }] });
+      return { bytes, order };
+    },
+  };
+}
+
+function textureReader(gl: WebGL2RenderingContext, bitmap: ImageBitmap): Reader {
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
-  return (left, top, width, height) => {
+  const read = (left: number, top: number, width: number, height: number) => {
     gl.pixelStorei(gl.UNPACK_SKIP_PIXELS, left);
     gl.pixelStorei(gl.UNPACK_SKIP_ROWS, top);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, width, height, 0, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
@@ -41,31 +85,28 @@ function textureReader(gl: WebGL2RenderingContext, bitmap: ImageBitmap): TileRea
     gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
     const rgba = new Uint8Array(width * height * 4);
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, rgba);
-    return rgba;
+    return { bytes: rgba, order: RGBA };
   };
+  return { read };
 }
 
-function canvasReader(bitmap: ImageBitmap): TileReader {
-  return (left, top, width, height) => {
+function canvasReader(bitmap: ImageBitmap): Reader {
+  const read = (left: number, top: number, width: number, height: number) => {
     const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
     if (!context) throw new Error("This browser gives workers no canvas.");
     context.drawImage(bitmap, -left, -top);
-    return context.getImageData(0, 0, width, height).data;
+    return { bytes: context.getImageData(0, 0, width, height).data, order: RGBA };
   };
+  return { read };
 }
 
-function place(
-  image: RgbImage,
-  rgba: Uint8Array | Uint8ClampedArray,
-  left: number,
-  top: number,
-  columns: number,
-): void {
-  for (let from = 0, pixel = 0; from < rgba.length; from += 4, pixel++) {
+function place(image: RgbImage, { bytes, order }: Tile, left: number, top: number, columns: number): void {
+  const [red, green, blue] = order;
+  for (let from = 0, pixel = 0; from < bytes.length; from += 4, pixel++) {
     const y = top + Math.floor(pixel / columns);
     const to = (y * image.width + left + (pixel % columns)) * 3;
-    image.data[to] = rgba[from] as number;
-    image.data[to + 1] = rgba[from + 1] as number;
-    image.data[to + 2] = rgba[from + 2] as number;
+    image.data[to] = bytes[from + red] as number;
+    image.data[to + 1] = bytes[from + green] as number;
+    image.data[to + 2] = bytes[from + blue] as number;
   }
 }

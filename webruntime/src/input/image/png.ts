@@ -2,6 +2,7 @@
 
 import { has } from "./bytes.ts";
 import type { RgbImage } from "./resample.ts";
+import type { Size } from "./rules.ts";
 
 export interface Chunk {
   name: string;
@@ -16,6 +17,55 @@ export type Colour = readonly [red: number, green: number, blue: number];
 const GREY = 0;
 const RGB = 2;
 const PALETTE = 3;
+
+/** Channels by colour type: grey, RGB, entries of a palette, grey and alpha, RGBA. */
+export const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+/** Which pixels come in one pass. */
+export interface Pass {
+  left: number;
+  top: number;
+  stepX: number;
+  stepY: number;
+}
+
+const PLAIN: Pass[] = [{ left: 0, top: 0, stepX: 1, stepY: 1 }];
+
+/** The passes of an interlaced picture. */
+const ADAM7: Pass[] = [
+  { left: 0, top: 0, stepX: 8, stepY: 8 },
+  { left: 4, top: 0, stepX: 8, stepY: 8 },
+  { left: 0, top: 4, stepX: 4, stepY: 8 },
+  { left: 2, top: 0, stepX: 4, stepY: 4 },
+  { left: 0, top: 2, stepX: 2, stepY: 4 },
+  { left: 1, top: 0, stepX: 2, stepY: 2 },
+  { left: 0, top: 1, stepX: 1, stepY: 2 },
+];
+
+/** Those that have pixels. */
+export function passesOf(bytes: Uint8Array, { width, height }: Size): Pass[] {
+  return (bytes[28] === 0 ? PLAIN : ADAM7).filter(({ left, top }) => left < width && top < height);
+}
+
+/** Of one row of a pass, the byte that names its filter included. */
+export function scanlineBytes(width: number, { left, stepX }: Pass, bitsOfPixel: number): number {
+  return 1 + Math.ceil((Math.ceil((width - left) / stepX) * bitsOfPixel) / 8);
+}
+
+export function rowsOf({ height }: Size, { top, stepY }: Pass): number {
+  return Math.ceil((height - top) / stepY);
+}
+
+/** Bytes of all rows. */
+export function scanlinesLength(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const size = { width: view.getUint32(16), height: view.getUint32(20) };
+  const bits = view.getUint8(24) * (CHANNELS[view.getUint8(25)] ?? 0);
+  return passesOf(bytes, size).reduce(
+    (sum, pass) => sum + scanlineBytes(size.width, pass, bits) * rowsOf(size, pass),
+    0,
+  );
+}
 
 /** The chunks up to the last; where the file ends too early, its last chunk is short. */
 export function* pngChunks(bytes: Uint8Array<ArrayBuffer>): Generator<Chunk> {
@@ -43,6 +93,37 @@ export function transparentColour(bytes: Uint8Array<ArrayBuffer>): Colour | unde
   if (kind === RGB) return [low(0), low(1), low(2)];
   if (kind === GREY && bits !== 16) return grey(bits === 1 ? low(0) * 255 : low(0));
   return kind === PALETTE && palette ? singleEntry(transparency, palette) : undefined;
+}
+
+/**
+ * A palette's chunk with a colour for each number that a pixel can have: those that it lacks are black to Pillow, and
+ * its last colour to Chromium.
+ */
+export function wholePalette(bytes: Uint8Array<ArrayBuffer>, chunk: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const [bits = 8, kind] = [bytes[24], bytes[25]];
+  const length = 3 << bits;
+  if (kind !== PALETTE || chunk.length >= 12 + length || !isIntact(chunk)) return chunk;
+  const whole = new Uint8Array(12 + length);
+  whole.set(chunk.subarray(0, -4));
+  const view = new DataView(whole.buffer);
+  view.setUint32(0, length);
+  view.setUint32(8 + length, crc32(whole.subarray(4, 8 + length)));
+  return whole;
+}
+
+/** Whether a chunk has the checksum of its name and content. */
+function isIntact(chunk: Uint8Array): boolean {
+  const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  return chunk.length >= 12 && view.getUint32(chunk.length - 4) === crc32(chunk.subarray(4, -4));
+}
+
+function crc32(bytes: Uint8Array): number {
+  let check = 0xffffffff;
+  for (const byte of bytes) {
+    check ^= byte;
+    for (let bit = 0; bit < 8; bit++) check = check & 1 ? (check >>> 1) ^ 0xedb88320 : check >>> 1;
+  }
+  return ~check >>> 0;
 }
 
 /** The key of a grey PNG with 16 bits. */

@@ -19,7 +19,7 @@ const UNREAD: readonly [offset: number, magic: string, name: string][] = [
   [0, "8BPS", "Photoshop"],
   [0, "%PDF-", "PDF"],
   [0, "<svg", "SVG"],
-  [0, "<?xml", "SVG"],
+  [0, "<?xml", "XML, such as SVG"],
 ];
 
 /** The name of the kind that the bytes begin as; undefined where it is none of these. */

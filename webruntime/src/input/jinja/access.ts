@@ -65,9 +65,9 @@ function isHashable(key: Value): boolean {
 /** value[start:stop:step]; null where a bound is left out */
 export function slice(value: Value, [start, stop, step]: readonly [Value, Value, Value]): Value {
   if (value instanceof Undefined) value.fail();
-  // A slice is no key of a dictionary, nor of anything else.
-  if (typeof value !== "string" && !Array.isArray(value))
-    return new Undefined(`${typeName(value)} object has no element slice`);
+  if (typeof value !== "string" && !Array.isArray(value)) {
+    fail(`'${typeName(value)}' object cannot be sliced`, "TypeError");
+  }
   const items = typeof value === "string" ? codePoints(value) : value;
   const picked = indices(items.length, bound(start), bound(stop), bound(step)).map((i) => items[i] as Value);
   if (typeof value === "string") return picked.join("");

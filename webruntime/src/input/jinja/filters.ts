@@ -4,7 +4,7 @@ import { attribute, item } from "./access.ts";
 import { fail } from "./errors.ts";
 import { fixed, formatPercent } from "./format.ts";
 import { argument, center, join, replace } from "./methods.ts";
-import { arithmetic, negative } from "./operators.ts";
+import { arithmetic } from "./operators.ts";
 import { json, str } from "./print.ts";
 import { findTest, TESTS } from "./tests.ts";
 import * as texts from "./text.ts";
@@ -75,21 +75,26 @@ function selector(args: Value[], named: Named, byAttribute: boolean): (value: Va
   return (value) => test(get(value), [...rest, ...named.values()]);
 }
 
+/** What map and select go through: nothing of what is false, be it no list. */
+function itemsOf(value: Value): Value[] {
+  return isTrue(value) ? iterate(value) : [];
+}
+
 const selecting =
   (byAttribute: boolean, wanted: boolean): Filter =>
   (value, args, named) => {
     const fits = selector(args, named, byAttribute);
-    return new Generator(iterate(value).filter((one) => fits(one) === wanted));
+    return new Generator(itemsOf(value).filter((one) => fits(one) === wanted));
   };
 
 const map: Filter = (value, args, named) => {
   const path = named.get("attribute");
   if (args.length === 0 && path !== undefined) {
-    const found = iterate(value).map(getter(path, named.get("default")));
+    const found = itemsOf(value).map(getter(path, named.get("default")));
     return new Generator(found);
   }
   const filter = findFilter(str(args[0] ?? fail("map requires a filter argument", "FilterArgumentError")));
-  return new Generator(iterate(value).map((one) => filter(one, args.slice(1), named)));
+  return new Generator(itemsOf(value).map((one) => filter(one, args.slice(1), named)));
 };
 
 const extreme = (sign: number): Filter =>
@@ -221,19 +226,25 @@ function toFloat(value: Value, given: Parameters): Value {
   return isNumeric(value) ? Number(numeric(value)) : otherwise;
 }
 
+/** Filters that take nothing but strings. */
+function text(value: Value): string {
+  if (value instanceof Undefined) value.fail();
+  return typeof value === "string" ? value : fail(`expected a string, not ${typeName(value)}`, "TypeError");
+}
+
 function indent(value: Value, given: Parameters): Value {
   const width = given(0, "width", 4n);
   const margin = typeof width === "string" ? width : " ".repeat(integer(width));
-  const [first = "", ...rest] = texts.splitLines(`${str(value)}\n`, false);
+  const [first = "", ...rest] = texts.splitLines(`${text(value)}\n`, false);
   const lines = rest.map((line) => (line !== "" || isTrue(given(2, "blank", false)) ? margin + line : line));
   return (isTrue(given(1, "first", false)) ? margin : "") + [first, ...lines].join("\n");
 }
 
 function truncate(value: Value, given: Parameters): Value {
-  const points = texts.codePoints(str(value));
   const [length, end] = [integer(given(0, "length", 255n)), str(given(2, "end", "..."))];
   const leeway = given(3, "leeway");
-  if (points.length <= length + (leeway === null ? 5 : integer(leeway))) return points.join("");
+  if (Number(lengthOf(value)) <= length + (leeway === null ? 5 : integer(leeway))) return value;
+  const points = texts.codePoints(text(value));
   const kept = points.slice(0, length - texts.lengthOf(end)).join("");
   if (isTrue(given(1, "killwords", false))) return kept + end;
   const at = kept.lastIndexOf(" ");
@@ -314,7 +325,12 @@ const fallback = taking((value, given) => {
 });
 
 const FILTERS: Record<string, Filter> = {
-  abs: (value) => (compare(value, 0n) < 0 ? negative(value) : isNumeric(value) ? numeric(value) : value),
+  abs(value) {
+    if (value instanceof Undefined) value.fail();
+    if (!isNumeric(value)) return fail(`bad operand type for abs(): '${typeName(value)}'`, "TypeError");
+    const number = numeric(value);
+    return typeof number === "number" ? Math.abs(number) : number < 0n ? -number : number;
+  },
   attr: taking((value, given) =>
     value instanceof Dict || !(value instanceof Thing)
       ? member(value, str(given(0, "name")))
@@ -375,13 +391,9 @@ const FILTERS: Record<string, Filter> = {
   selectattr: selecting(true, true),
   slice: taking((value, given) => sliced(value, integer(given(0, "slices")), given(1, "fill_with"))),
   sort: taking((value, given) => {
-    const get =
-      typeof given(2, "attribute") === "string" ? getters(str(given(2, "attribute"))) : getter(given(2, "attribute"));
-    return sorted(
-      iterate(value),
-      (one) => foldedAll(get(one), given(1, "case_sensitive", false)),
-      given(0, "reverse", false),
-    );
+    const get = getters(given(2, "attribute"));
+    const key = (one: Value) => get(one).map((each) => folded(each, given(1, "case_sensitive", false)));
+    return sorted(iterate(value), key, given(0, "reverse", false));
   }),
   string: (value) => str(value),
   striptags: (value) =>
@@ -417,14 +429,10 @@ function member(value: Value, name: string): Value {
   return found;
 }
 
-/** Several attributes, "role,name": a value for each. */
-function getters(paths: string): (value: Value) => Value {
-  const all = paths.split(",").map((path) => getter(path));
-  return all.length === 1 ? (all[0] as (value: Value) => Value) : (value) => all.map((get) => get(value));
-}
-
-function foldedAll(value: Value, sensitive: Value): Value {
-  return Array.isArray(value) ? value.map((one) => folded(one, sensitive)) : folded(value, sensitive);
+/** Several attributes, "role,name": a value for each, in a list. */
+function getters(paths: Value): (value: Value) => Value[] {
+  const all = typeof paths === "string" ? paths.split(",").map((path) => getter(path)) : [getter(paths)];
+  return (value) => all.map((get) => get(value));
 }
 
 TESTS.filter = (name) => typeof name === "string" && Object.hasOwn(FILTERS, name);

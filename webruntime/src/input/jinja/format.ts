@@ -24,7 +24,9 @@ export function formatPercent(text: string, values: Value): string {
     const value = key === undefined ? next() : item(values, key);
     return aligned(percent(kind, value, precision, flags), columns, flags.includes("-") ? "<" : ">", zero(flags, kind));
   });
-  if (used < given.length && !(values instanceof Dict)) {
+  // As Python has it, what can be asked for members may have some left.
+  const mapping = values instanceof Dict || (Array.isArray(values) && !(values instanceof Tuple));
+  if (used < given.length && !mapping) {
     fail("not all arguments converted during string formatting", "TypeError");
   }
   return made;

@@ -299,8 +299,12 @@ export class StatementParser extends ExpressionParser {
   }
 
   #autoescape(): Statement {
-    this.expression();
-    return this.#inner("endautoescape");
+    const isWanted = this.expression();
+    const inner = this.#inner("endautoescape");
+    return (scope, out) => {
+      if (isTrue(isWanted(scope))) fail("autoescape is not supported here. Use the filter escape.");
+      return inner(scope, out);
+    };
   }
 }
 

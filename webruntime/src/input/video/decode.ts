@@ -1,17 +1,17 @@
 /** Clips: a few frames of them, each a picture with its time, by the browser's decoders, in a worker. */
 
-import type { Input, InputVideoTrack, VideoSample } from "mediabunny";
+import type { Input, InputVideoTrack, VideoSample, VideoSampleSink } from "mediabunny";
 import { GemtabError, MediaError, throwIfAborted, UsageError } from "../../engine/errors.ts";
+import { bitsOf, notDecoded } from "../codecs.ts";
 import { blobName, checkSize } from "../image/decode.ts";
 import { type ImageInputs, imageInputs } from "../image/inputs.ts";
-import { turn } from "../image/orientation.ts";
 import type { RgbImage } from "../image/resample.ts";
 import type { VideoRules } from "../image/rules.ts";
 import { useColourDecoder } from "./colour-decoder.ts";
 import { readEdits, type Shown, shownFrames } from "./edits.ts";
+import { readRgb } from "./frame.ts";
 import { unreadKind } from "./kinds.ts";
 import { isWholeClip } from "./whole.ts";
-import { isKnown, type Planes, toRgb, USUAL_MATRIX } from "./yuv.ts";
 
 export interface VideoInputs {
   frames: ImageInputs[];
@@ -28,13 +28,11 @@ export interface VideoOptions {
   signal?: AbortSignal;
 }
 
-/** Formats of planes by WebCodecs' names: how fine the chroma is, and the bits, where there are more than 8. */
-const PLANAR = /^I4(20|22|44)A?(?:P(10|12))?$/;
+/** What a clip can be saved as, by codec. */
+const OTHERS = { avc: "MP4 with H.264", av1: "MP4 with AV1", vp9: "WebM with VP9" };
 
-type Shaped = Omit<Planes, "isOnColumns">;
-
-/** EXIF orientations that do what the degrees of a clip's rotation, clockwise, say. */
-const ORIENTATIONS: Record<number, number> = { 0: 1, 90: 6, 180: 3, 270: 8 };
+/** Seconds that times of one frame differ by. */
+const SAME_TIME = 1e-6;
 
 /**
  * So many frames of a clip, evenly spread over all that are shown, or all where there are fewer: also where the rate
@@ -114,10 +112,9 @@ async function pictureTrack(input: Input, name: string): Promise<InputVideoTrack
   }
   checkSize(await track.getCodedWidth(), await track.getCodedHeight(), name);
   if (!(await canDecode(track))) {
-    const codec = (await track.getCodec()) ?? (await track.getInternalCodecId()) ?? "unknown";
+    const { codec, advice } = await notDecoded(track, OTHERS);
     throw new MediaError(
-      `${name} has pictures in the codec ${codec}, which this browser does not decode. Save it as MP4 with H.264 or ` +
-        "AV1, or as WebM with VP9.",
+      `${name} has pictures in the codec ${codec}, which this browser does not decode. Save it as ${advice}.`,
     );
   }
   return track;
@@ -145,61 +142,38 @@ async function frameTimes(track: InputVideoTrack, signal: AbortSignal | undefine
 async function* decodeFrames(track: InputVideoTrack, times: number[], name: string): AsyncGenerator<RgbImage> {
   const { CustomVideoDecoder, registerDecoder, VideoSample, VideoSampleSink } = await import("mediabunny");
   useColourDecoder({ CustomVideoDecoder, registerDecoder, VideoSample });
-  const named = await track.getColorSpace();
-  const isOnColumns = ["avc", "hevc"].includes((await track.getCodec()) ?? "");
-  for await (const decoded of new VideoSampleSink(track).samplesAtTimestamps(times)) {
-    if (!decoded) throw new Error("not every frame could be decoded");
+  const codec = (await track.getCodec()) ?? "";
+  const isOnColumns = ["avc", "hevc"].includes(codec);
+  const bits = bitsOf((await track.getDecoderConfig())?.codec);
+  const said = { named: await track.getColorSpace(), isOnColumns, bits };
+  for await (const decoded of samplesAt(new VideoSampleSink(track), times)) {
     try {
       checkSize(decoded.visibleRect.width, decoded.visibleRect.height, name); // which may change within a clip
-      yield await readRgb(decoded, named, isOnColumns);
+      yield await readRgb(decoded, said);
     } finally {
       decoded.close();
     }
   }
 }
 
-/**
- * @param named the colours that the file names
- * @param isOnColumns where the codec has chroma
- */
-async function readRgb(decoded: VideoSample, named: VideoColorSpaceInit, isOnColumns: boolean): Promise<RgbImage> {
-  const { format, rotation, colorSpace } = decoded;
-  // Where nothing names a matrix, browsers say "bt709" whatever it is.
-  const coded = colorSpace.matrix === "bt709" ? undefined : colorSpace.matrix;
-  const coding = {
-    matrix: named.matrix ?? coded ?? USUAL_MATRIX,
-    fullRange: named.fullRange ?? colorSpace.fullRange ?? false,
-  };
-  const planes = isKnown(coding.matrix) ? await copyPlanes(decoded, format) : undefined;
-  return turn(planes ? toRgb({ ...planes, isOnColumns }, coding) : await copyRgb(decoded), ORIENTATIONS[rotation] ?? 1);
-}
-
-/** Undefined where the format is none of planes. */
-async function copyPlanes(decoded: VideoSample, format: VideoSample["format"]): Promise<Shaped | undefined> {
-  const [, chroma, deep] = format === "NV12" ? [format, "20"] : (PLANAR.exec(format ?? "") ?? []);
-  if (chroma === undefined) return undefined;
-  const { width, height } = decoded.visibleRect;
-  const bytes = new Uint8Array(decoded.allocationSize());
-  const size = deep ? 2 : 1;
-  const values = deep ? new Uint16Array(bytes.buffer) : bytes;
-  const [luma, blue, red] = (await decoded.copyTo(bytes)).map(({ offset, stride }) => ({
-    values,
-    offset: offset / size,
-    stride: stride / size,
-    step: 1,
-  }));
-  if (!luma || !blue) throw new Error("its frames lack planes");
-  const shape = { width, height, bits: Number(deep ?? 8), halfColumns: chroma !== "44", halfRows: chroma === "20" };
-  if (format !== "NV12" && red) return { ...shape, luma, blue, red };
-  return { ...shape, luma, blue: { ...blue, step: 2 }, red: { ...blue, offset: blue.offset + 1, step: 2 } };
-}
-
-/** As the browser makes it of formats without planes, and of colours without a known matrix. */
-async function copyRgb(decoded: VideoSample): Promise<RgbImage> {
-  const { width, height } = decoded.visibleRect;
-  const rgba = new Uint8Array(decoded.allocationSize({ format: "RGBA" }));
-  await decoded.copyTo(rgba, { format: "RGBA" });
-  return { width, height, data: rgba.filter((_, index) => index % 4 !== 3) };
+async function* samplesAt(sink: VideoSampleSink, times: number[]): AsyncGenerator<VideoSample> {
+  let next = 0;
+  for await (const sample of sink.samplesAtTimestamps(times)) {
+    if (!sample) break;
+    next++;
+    yield sample;
+  }
+  if (next === times.length) return;
+  // mediabunny finds no frame in a part of a WebM that no key frame is in: Firefox records such parts.
+  for await (const sample of sink.samples()) {
+    while (next < times.length && Math.abs(sample.timestamp - (times[next] as number)) < SAME_TIME) {
+      next++;
+      yield sample.clone();
+    }
+    sample.close();
+    if (next === times.length) return;
+  }
+  throw new Error("not every frame could be decoded");
 }
 
 function damaged(name: string, reason: string): MediaError {

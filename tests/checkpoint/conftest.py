@@ -1,0 +1,26 @@
+"""Checkpoints that GGUF files are written from."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.chat.gemma3 import write_chat_files
+from tests.checkpoint.gguf_files import scale_by_head_size
+from tests.variants import variant
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a variant, by its name."""
+
+    @cache
+    def make(name: str) -> Path:
+        folder = variant(name, tmp_path_factory.mktemp(name), with_tokenizer=True)
+        if name == "gemma3":
+            write_chat_files(folder)
+            scale_by_head_size(folder)
+        return folder
+
+    return make

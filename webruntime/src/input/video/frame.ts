@@ -1,0 +1,72 @@
+/** From a decoder's frame to upright RGB. */
+
+import type { VideoSample } from "mediabunny";
+import { turn } from "../image/orientation.ts";
+import type { RgbImage } from "../image/resample.ts";
+import { recoverPlanes } from "./recover.ts";
+import { isKnown, type Planes, toRgb, USUAL_MATRIX } from "./yuv.ts";
+
+/** Formats of planes by WebCodecs' names: how fine the chroma is, and the bits, where there are more than 8. */
+const PLANAR = /^I4(20|22|44)A?(?:P(10|12))?$/;
+
+type Shaped = Omit<Planes, "isOnColumns">;
+
+/** EXIF orientations that do what the degrees of a clip's rotation, clockwise, say. */
+const ORIENTATIONS: Record<number, number> = { 0: 1, 90: 6, 180: 3, 270: 8 };
+
+/** What a track says of its frames. */
+export interface Track {
+  /** The colours that the file names. */
+  named: VideoColorSpaceInit;
+  /** Where the codec has chroma. */
+  isOnColumns: boolean;
+  /** Bits of a sample. */
+  bits: number;
+}
+
+export async function readRgb(decoded: VideoSample, { named, isOnColumns, bits }: Track): Promise<RgbImage> {
+  const { format, rotation, colorSpace } = decoded;
+  // Where nothing names a matrix, browsers say "bt709" whatever it is.
+  const coded = colorSpace.matrix === "bt709" ? undefined : colorSpace.matrix;
+  const coding = {
+    matrix: named.matrix ?? coded ?? USUAL_MATRIX,
+    fullRange: named.fullRange ?? colorSpace.fullRange ?? false,
+  };
+  const copied = isKnown(coding.matrix) ? await copyPlanes(decoded, format) : undefined;
+  const rgba = copied ? undefined : await copyRgba(decoded);
+  const planes = copied ?? (rgba && isKnown(coding.matrix) ? recoverPlanes(rgba, bits) : undefined);
+  const image = planes ? toRgb({ ...planes, isOnColumns }, coding) : withoutAlpha(rgba as RgbImage);
+  return turn(image, ORIENTATIONS[rotation] ?? 1);
+}
+
+/** Undefined where the format is none of planes. */
+async function copyPlanes(decoded: VideoSample, format: VideoSample["format"]): Promise<Shaped | undefined> {
+  const [, chroma, deep] = format === "NV12" ? [format, "20"] : (PLANAR.exec(format ?? "") ?? []);
+  if (chroma === undefined) return undefined;
+  const { width, height } = decoded.visibleRect;
+  const bytes = new Uint8Array(decoded.allocationSize());
+  const size = deep ? 2 : 1;
+  const values = deep ? new Uint16Array(bytes.buffer) : bytes;
+  const [luma, blue, red] = (await decoded.copyTo(bytes)).map(({ offset, stride }) => ({
+    values,
+    offset: offset / size,
+    stride: stride / size,
+    step: 1,
+  }));
+  if (!luma || !blue) throw new Error("its frames lack planes");
+  const shape = { width, height, bits: Number(deep ?? 8), halfColumns: chroma !== "44", halfRows: chroma === "20" };
+  if (format !== "NV12" && red) return { ...shape, luma, blue, red };
+  return { ...shape, luma, blue: { ...blue, step: 2 }, red: { ...blue, offset: blue.offset + 1, step: 2 } };
+}
+
+/** As the browser makes it of formats without planes, and of colours without a known matrix. */
+async function copyRgba(decoded: VideoSample): Promise<RgbImage> {
+  const { width, height } = decoded.visibleRect;
+  const rgba = new Uint8Array(decoded.allocationSize({ format: "RGBA" }));
+  await decoded.copyTo(rgba, { format: "RGBA" });
+  return { width, height, data: rgba };
+}
+
+function withoutAlpha({ width, height, data }: RgbImage): RgbImage {
+  return { width, height, data: data.filter((_, index) => index % 4 !== 3) };
+}

@@ -1,0 +1,240 @@
+/**
+ * A frame's planes from the RGB that a browser has made of them: Firefox hands out RGB alone, by the matrix that it
+ * guesses. It converts by libyuv, in whole numbers, and for colours within RGB one RGB comes from one YUV alone.
+ */
+
+import type { Planes } from "./yuv.ts";
+
+/** Factors by which libyuv converts, in 64ths, of limited range. Its blue is the same for all: 2. */
+interface Factors {
+  blueToG: number;
+  redToG: number;
+  redToR: number;
+  light: number;
+}
+
+const BLUE_TO_B = 128;
+const BLACK = -1160;
+
+const MATRICES: readonly Factors[] = [
+  { blueToG: 25, redToG: 52, redToR: 102, light: 18997 }, // BT.601
+  { blueToG: 14, redToG: 34, redToR: 115, light: 18997 }, // BT.709
+  { blueToG: 12, redToG: 42, redToR: 107, light: 19003 }, // BT.2020
+];
+
+/** Columns and rows of pixels that share one colour: 4:2:0, 4:2:2, 4:4:4. */
+const SHAPES = [
+  [2, 2],
+  [2, 1],
+  [1, 1],
+] as const;
+
+/** Blocks that are looked at to find matrix and shape, and the share of them that must come out. */
+const PROBES = 1000;
+const ENOUGH = 0.9;
+
+/** How far beyond the first guess the colour of a block is looked for, where its channels are cut off at 0 or 255. */
+const FAR = 10;
+
+/** Differences of blue and red from a guess, the nearest first. */
+const AROUND = Array.from(
+  { length: (2 * FAR + 1) ** 2 },
+  (_, index) => [(index % (2 * FAR + 1)) - FAR, Math.floor(index / (2 * FAR + 1)) - FAR] as const,
+).sort(([a, b], [c, d]) => a * a + b * b - c * c - d * d);
+
+/** Of them, those within 1. */
+const NEAR = 9;
+
+interface Rgba {
+  width: number;
+  height: number;
+  /** Four bytes of each pixel. */
+  data: Uint8Array;
+}
+
+type Found = Omit<Planes, "isOnColumns">;
+
+/**
+ * Planes, the lower bits lost of those with more than 8; undefined where the RGB was not made in this way.
+ *
+ * @param bits of a sample of the clip
+ */
+export function recoverPlanes(image: Rgba, bits: number): Found | undefined {
+  for (const [columns, rows] of SHAPES) {
+    const scores = MATRICES.map((factors) => new Blocks(image, factors, columns, rows).probe());
+    const best = Math.max(...scores);
+    const factors = MATRICES[scores.indexOf(best)] as Factors;
+    if (best >= ENOUGH) return new Blocks(image, factors, columns, rows).planes(bits);
+  }
+  return undefined;
+}
+
+/** The pixels of an image by blocks of one colour. */
+class Blocks {
+  readonly #image: Rgba;
+  readonly #factors: Factors;
+  readonly #columns: number;
+  readonly #rows: number;
+  /** What each luma adds, in 64ths. */
+  readonly #lights: Int32Array;
+  /** Of the block that is looked at: the places of its pixels, and their luma. */
+  #pixels = new Int32Array(4);
+  #count = 0;
+  readonly #luma = new Uint8Array(4);
+
+  constructor(image: Rgba, factors: Factors, columns: number, rows: number) {
+    this.#image = image;
+    this.#factors = factors;
+    [this.#columns, this.#rows] = [columns, rows];
+    this.#lights = Int32Array.from({ length: 256 }, (_, luma) => ((luma * 0x0101 * factors.light) >>> 16) + BLACK);
+  }
+
+  get #across(): number {
+    return Math.ceil(this.#image.width / this.#columns);
+  }
+
+  get #down(): number {
+    return Math.ceil(this.#image.height / this.#rows);
+  }
+
+  /** The share of blocks, of some, that come out at the first guess. */
+  probe(): number {
+    const total = this.#across * this.#down;
+    const step = Math.max(1, Math.floor(total / PROBES));
+    let [seen, right] = [0, 0];
+    for (let block = 0; block < total; block += step) {
+      this.#look(block % this.#across, Math.floor(block / this.#across));
+      const guess = this.#guess();
+      if (!guess) continue;
+      seen++;
+      if (this.#search(guess, NEAR).error === 0) right++;
+    }
+    return seen === 0 ? 1 : right / seen;
+  }
+
+  planes(bits: number): Found {
+    const { width, height } = this.#image;
+    const [across, down] = [this.#across, this.#down];
+    const luma = new Uint8Array(width * height);
+    const [blue, red] = [new Uint8Array(across * down), new Uint8Array(across * down)];
+    for (let y = 0; y < down; y++) {
+      for (let x = 0; x < across; x++) {
+        this.#look(x, y);
+        const found = this.#search(this.#guess() ?? this.#roughGuess(), AROUND.length);
+        [blue[y * across + x], red[y * across + x]] = [found.blue + 128, found.red + 128];
+        for (let i = 0; i < this.#count; i++) luma[(this.#pixels[i] as number) >> 2] = this.#luma[i] as number;
+      }
+    }
+    const plane = (values: Uint8Array, stride: number) => ({ ...widened(values, bits), offset: 0, stride, step: 1 });
+    return {
+      ...{ width, height, bits, halfColumns: this.#columns === 2, halfRows: this.#rows === 2 },
+      ...{ luma: plane(luma, width), blue: plane(blue, across), red: plane(red, across) },
+    };
+  }
+
+  #look(x: number, y: number): void {
+    const { width, height } = this.#image;
+    this.#count = 0;
+    for (let row = y * this.#rows; row < Math.min((y + 1) * this.#rows, height); row++) {
+      for (let column = x * this.#columns; column < Math.min((x + 1) * this.#columns, width); column++) {
+        this.#pixels[this.#count++] = (row * width + column) * 4;
+      }
+    }
+  }
+
+  /** The block's colour by its pixels that are not cut off; undefined where there are none. */
+  #guess(): Colour | undefined {
+    return this.#mean((value) => value > 0 && value < 255);
+  }
+
+  #roughGuess(): Colour {
+    return this.#mean(() => true) as Colour;
+  }
+
+  #mean(isTaken: (value: number) => boolean): Colour | undefined {
+    const { data } = this.#image;
+    const { blueToG, redToG, redToR } = this.#factors;
+    const [fromRed, fromBlue] = [redToG / redToR, blueToG / BLUE_TO_B];
+    let [blue, red, taken] = [0, 0, 0];
+    for (let i = 0; i < this.#count; i++) {
+      const at = this.#pixels[i] as number;
+      const [r, g, b] = [data[at] as number, data[at + 1] as number, data[at + 2] as number];
+      if (!isTaken(r) || !isTaken(g) || !isTaken(b)) continue;
+      const light = (g + r * fromRed + b * fromBlue) / (1 + fromRed + fromBlue);
+      blue += ((b - light) * 64) / BLUE_TO_B;
+      red += ((r - light) * 64) / redToR;
+      taken++;
+    }
+    return taken === 0 ? undefined : { blue: Math.round(blue / taken), red: Math.round(red / taken) };
+  }
+
+  /** The colour, of so many around `guess`, that the pixels differ least from; sets their luma. */
+  #search(guess: Colour, most: number): Colour & { error: number } {
+    let best = { ...guess, error: Number.POSITIVE_INFINITY };
+    const luma = new Uint8Array(4);
+    for (let i = 0; i < most && best.error > 0; i++) {
+      const [blueStep, redStep] = AROUND[i] as readonly [number, number];
+      const [blue, red] = [guess.blue + blueStep, guess.red + redStep];
+      if (blue < -128 || blue > 127 || red < -128 || red > 127) continue;
+      const error = this.#error(blue, red, best.error);
+      if (error < best.error) {
+        best = { blue, red, error };
+        luma.set(this.#luma);
+      }
+    }
+    this.#luma.set(luma);
+    return best;
+  }
+
+  /** How far the pixels are from what `blue` and `red` make of the best luma for each; as far as `most`. */
+  #error(blue: number, red: number, most: number): number {
+    const { data } = this.#image;
+    const { blueToG, redToG, redToR, light } = this.#factors;
+    const [toR, toG, toB] = [redToR * red, -blueToG * blue - redToG * red, BLUE_TO_B * blue];
+    let total = 0;
+    for (let i = 0; i < this.#count && total < most; i++) {
+      const at = this.#pixels[i] as number;
+      const [r, g, b] = [data[at] as number, data[at + 1] as number, data[at + 2] as number];
+      // By a channel that is not cut off: green has most of luma.
+      const [value, added] = inside(g) ? [g, toG] : inside(r) ? [r, toR] : inside(b) ? [b, toB] : [g, toG];
+      const near = Math.round(((value * 64 + 32 - added - BLACK) * 65536) / (light * 0x0101));
+      let least = Number.POSITIVE_INFINITY;
+      for (let step = 0; step < 3 && least > 0; step++) {
+        const luma = Math.min(Math.max(near + (STEPS[step] as number), 0), 255);
+        const base = this.#lights[luma] as number;
+        const error =
+          Math.abs(byte((base + toR) >> 6) - r) +
+          Math.abs(byte((base + toG) >> 6) - g) +
+          Math.abs(byte((base + toB) >> 6) - b);
+        if (error < least) {
+          least = error;
+          this.#luma[i] = luma;
+        }
+      }
+      total += least;
+    }
+    return total;
+  }
+}
+
+/** Bytes with more bits, each in the middle of those that a decoder cuts off to it. */
+function widened(bytes: Uint8Array, bits: number): { values: Uint8Array | Uint16Array } {
+  if (bits === 8) return { values: bytes };
+  const [scale, middle] = [1 << (bits - 8), (1 << (bits - 9)) - 1];
+  return { values: Uint16Array.from(bytes, (value) => value * scale + middle) };
+}
+
+interface Colour {
+  blue: number;
+  red: number;
+}
+
+const STEPS = [0, 1, -1];
+
+function inside(value: number): boolean {
+  return value > 0 && value < 255;
+}
+
+function byte(value: number): number {
+  return Math.min(Math.max(value, 0), 255);
+}
