@@ -217,6 +217,35 @@ def test_a_damaged_picture_leaves_conversation_and_draft(chat_page: ChatPage, me
     field.fill("")
 
 
+def ogg_bytes() -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as output:
+        add_tone(output, output.add_stream("libopus", rate=48_000), 1)
+    return file.getvalue()
+
+
+def test_files_are_what_they_hold_whatever_their_type(chat_page: ChatPage) -> None:
+    page = chat_page.page
+    files = {
+        "voice.ogx": ("application/ogg", ogg_bytes(), "audio"),
+        "sound": ("application/octet-stream", sound_bytes(1), "audio"),
+        "picture": ("application/octet-stream", picture_bytes(), "img"),
+        "film": ("application/x-matroska", clip("matroska", "libvpx", frames=3, b="1M"), "video"),
+    }
+    page.locator("gemtab-chat input[type=file]").set_input_files(
+        [{"name": name, "mimeType": kind, "buffer": content} for name, (kind, content, _) in files.items()]
+    )
+    for name, (_, _, element) in files.items():
+        label = "alt" if element == "img" else "aria-label"
+        expect(page.locator(f"{element}[{label}='{name}']")).to_have_count(1)
+        page.get_by_role("button", name=f"Remove {name}").click()
+    for content in (b"%PDF-1.7", b"PK\x03\x04" + bytes(99), b"Dear all,"):
+        page.locator("gemtab-chat input[type=file]").set_input_files(
+            [{"name": "other", "mimeType": "application/octet-stream", "buffer": content}]
+        )
+        expect(chat_page.notice).to_contain_text("other is application/octet-stream; this model takes")
+
+
 def test_a_recording_is_attached(chat_page: ChatPage) -> None:
     page = chat_page.page
     page.get_by_role("button", name="Record").click()

@@ -47,7 +47,7 @@ SHORT = 2 / (1 << 15)
 
 LOG_MEL = 1e-3
 LOG_MEL_MP3 = 0.1
-LOG_MEL_SHORT = 2.5
+LOG_MEL_SHORT = 1.0
 """Two builds of ffmpeg's MP3 decoder differ most, by up to 3e-6. In bands that the encoder has left empty, that is a
 few hundredths of what is there: next to nothing, and the floor under the logarithm. Where 16 bits are all that there
 is, the noise of rounding fills such bands."""

@@ -46,7 +46,7 @@ export class Attachments {
   set kinds(kinds: readonly Kind[]) {
     this.#kinds = kinds;
     this.button.hidden = kinds.length === 0;
-    this.#input.accept = kinds.map((kind) => `${kind}/*`).join(",");
+    this.#input.accept = [...kinds.map((kind) => `${kind}/*`), "application/ogg"].join(",");
   }
 
   get kinds(): readonly Kind[] {
@@ -134,21 +134,19 @@ export function viewOf({ kind, name }: Pick<Attachment, "kind" | "name">, url: s
   }
 }
 
+/**
+ * Browsers go by the ending: a voice message in WebM or MP4 is "video/webm" or "video/mp4" to them, an Ogg can be
+ * "application/ogg", and a file without an ending nothing. A <video> could not tell either, since it plays the sound
+ * alone of a clip whose pictures it cannot decode.
+ */
 async function kindOf(file: File): Promise<Kind | undefined> {
   const kind = file.type.split("/")[0];
-  if (kind === "video") return (await isSoundAlone(file)) ? "audio" : "video";
-  return kind === "image" || kind === "audio" ? kind : undefined;
-}
-
-/**
- * Browsers go by the ending: a voice message in WebM or MP4 is "video/webm" or "video/mp4" to them. A <video> could not
- * tell either, since it plays the sound alone of a clip whose pictures it cannot decode.
- */
-async function isSoundAlone(file: File): Promise<boolean> {
+  if (kind === "image" || kind === "audio") return kind;
+  if (kind === "text") return undefined;
   try {
-    const { hasSoundAlone } = await import("../../webruntime/src/input/media.ts");
-    return await hasSoundAlone(file);
+    const { kindOfFile } = await import("../../webruntime/src/input/media.ts");
+    return (await kindOfFile(file)) ?? (kind === "video" ? kind : undefined);
   } catch {
-    return false; // what is wrong with it is said when it is sent
+    return kind === "video" ? kind : undefined;
   }
 }

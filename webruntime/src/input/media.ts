@@ -19,4 +19,5 @@ export {
   type VideoRules,
   withBudget,
 } from "./image/rules.ts";
-export { decodeVideo, hasSoundAlone, type VideoInputs, type VideoOptions } from "./video/decode.ts";
+export { kindOfFile } from "./kind.ts";
+export { decodeVideo, type VideoInputs, type VideoOptions } from "./video/decode.ts";

@@ -32,6 +32,9 @@ const KINDS: readonly (readonly [name: string, start: string])[] = [
   ["a MIDI file, which holds notes and no sound", "MThd"],
 ];
 
+/** Their beginnings, of some that can hold video too. */
+export const UNREAD_SOUNDS = KINDS.map(([, start]) => start);
+
 /** A packet of an MPEG transport stream. */
 const [TRANSPORT_SYNC, TRANSPORT_PACKET] = [0x47, 188];
 

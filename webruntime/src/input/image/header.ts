@@ -36,6 +36,13 @@ export function readHeader(bytes: Uint8Array): ImageHeader | undefined {
   }
 }
 
+/** The MIME type that the first bytes of an image tell; undefined where they are those of none. */
+export function imageType(bytes: Uint8Array): string | undefined {
+  const type = FORMATS.find(({ offset, magic }) => has(bytes, offset, magic))?.type;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return type === "image/avif" && !isAvif(bytes, view) ? undefined : type;
+}
+
 /** Where the four characters stand in `bytes`, from `start` on; -1 where they do not. */
 function find(bytes: Uint8Array, fourcc: string, start: number, end: number): number {
   for (let at = start; at < Math.min(end, bytes.length); at++) if (has(bytes, at, fourcc)) return at;
