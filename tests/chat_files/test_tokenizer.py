@@ -236,3 +236,9 @@ def test_an_id_that_would_fall_on_an_ordinary_token_is_refused(tiny_copy: Path) 
     edit(tiny_copy, "tokenizer.json", change)
     with pytest.raises(CheckpointError, match=r"'<mine>' has the id 1500, .* would give it the id 2047"):
         chosen(tiny_copy)
+
+
+def test_what_the_tokenizers_library_cannot_open_is_refused(tiny_copy: Path) -> None:
+    edit(tiny_copy, "tokenizer.json", lambda content: content["model"].update(merges=[["no", "such"]]))
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be opened by the tokenizers library"):
+        chosen(tiny_copy)
