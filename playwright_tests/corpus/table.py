@@ -1,4 +1,4 @@
-"""The corpus table: the same inputs in transformers, gemtab's Python and Chromium, a line for each kind of input."""
+"""The corpus table: the same inputs in transformers, gemtab's Python, Chromium and Firefox, a line for each kind."""
 
 from dataclasses import dataclass, field
 
@@ -30,8 +30,8 @@ class Row:
     columns: dict[str, Column] = field(default_factory=dict)
 
     def add(self, implementation: str, equal: bool, difference: float = 0.0) -> None:
-        """Counts one input of this kind in an implementation, "Python" or "Chromium": whether its result equals
-        transformers', and how far it is from that."""
+        """Counts one input of this kind in an implementation, "Python", "Chromium" or "Firefox": whether its result
+        equals transformers', and how far it is from that."""
         self.columns.setdefault(implementation, Column()).add(equal, difference)
 
     def __str__(self) -> str:

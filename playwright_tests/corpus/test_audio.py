@@ -14,7 +14,7 @@ from gemtab.media.audio_rules import audio_rules
 from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
 from playwright_tests.corpus.table import Row
-from playwright_tests.media.conftest import Media, adapter, media  # noqa: F401
+from playwright_tests.media.conftest import Media, adapter, firefox_media, media  # noqa: F401
 from playwright_tests.media.test_audio import HEAR
 from tests.media.recordings import KINDS, Recording
 from tests.tables import CORPUS_LINE
@@ -51,7 +51,7 @@ def python_features(recording: Recording) -> list[Features]:
     return [audio_inputs(each, RULES).features for each in segments(resample(samples, rate, RULES.rate), RULES)]
 
 
-def chromium_features(recording: Recording, page: Media) -> list[Features]:
+def browser_features(recording: Recording, page: Media) -> list[Features]:
     found = page.call(HEAR, recording.content, processor=PROCESSOR)["segments"]
     return [each["features"].reshape(each["rows"], each["width"]) for each in found]
 
@@ -67,6 +67,7 @@ def difference(found: list[Features], expected: list[Features]) -> float:
 def test_recordings(
     kind: str,
     media: Media,  # noqa: F811
+    firefox_media: Media,  # noqa: F811
     drawn: Callable[[int, int], int],
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -76,7 +77,11 @@ def test_recordings(
     for seed in range(drawn(1, 8)):
         recording = KINDS[kind](seed)
         expected = expected_features(recording, extractor)
-        implementations = {"Python": python_features(recording), "Chromium": chromium_features(recording, media)}
+        implementations = {
+            "Python": python_features(recording),
+            "Chromium": browser_features(recording, media),
+            "Firefox": browser_features(recording, firefox_media),
+        }
         for name, features in implementations.items():
             largest = difference(features, expected)
             row.add(name, largest <= bound, largest)

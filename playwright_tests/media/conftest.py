@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -102,10 +103,11 @@ def adapter() -> None:
     """Nothing here touches WebGPU: neither an adapter nor a bundle is needed."""
 
 
-@pytest.fixture(scope="session")
-def media(tested: Browser) -> Iterator[Media]:
+@contextmanager
+def opened(browser: Browser) -> Iterator[Media]:
+    """A page that calls the module in `browser`."""
     with serving({}) as site:
-        page = tested.new_page()
+        page = browser.new_page()
         headers = {"content-type": "text/javascript", "content-security-policy": POLICY}
         page.route("**/media-test-worker.js", lambda route: route.fulfill(headers=headers, body=WORKER))
         # An empty page: the site's own would load itself anew whenever the site is built.
@@ -113,3 +115,16 @@ def media(tested: Browser) -> Iterator[Media]:
         page.goto(site + "media-test.html")
         yield Media(page)
         page.close()
+
+
+@pytest.fixture(scope="session")
+def media(tested: Browser) -> Iterator[Media]:
+    with opened(tested) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def firefox_media(firefox: Browser) -> Iterator[Media]:
+    """In Firefox, for tests that compare browsers."""
+    with opened(firefox) as found:
+        yield found

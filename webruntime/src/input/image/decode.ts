@@ -1,6 +1,7 @@
 /** Pictures from files to upright RGB, by the browser's decoders, in a worker. */
 
 import { MediaError } from "../../engine/errors.ts";
+import { withSmoothColour } from "./avif.ts";
 import { decodeDeepPng, isDeepPng } from "./deep-png.ts";
 import { decodeGif } from "./gif.ts";
 import { FORMAT_NAMES, readHeader } from "./header.ts";
@@ -69,7 +70,7 @@ async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<Rgb
   if (transparent) whiten(image, transparent);
   const bits = type === "image/bmp" ? highColourBits(bytes) : undefined;
   if (bits) widenHighColour(image, bits);
-  return turn(image, orientation);
+  return turn(type === "image/avif" ? withSmoothColour(image, bytes) : image, orientation);
 }
 
 async function decodeByBrowser(blob: Blob): Promise<RgbImage> {

@@ -44,7 +44,7 @@ export function imageType(bytes: Uint8Array): string | undefined {
 }
 
 /** Where the four characters stand in `bytes`, from `start` on; -1 where they do not. */
-function find(bytes: Uint8Array, fourcc: string, start: number, end: number): number {
+export function find(bytes: Uint8Array, fourcc: string, start: number, end: number): number {
   for (let at = start; at < Math.min(end, bytes.length); at++) if (has(bytes, at, fourcc)) return at;
   return -1;
 }

@@ -3,23 +3,36 @@
  * guesses. It converts by libyuv, in whole numbers, and for colours within RGB one RGB comes from one YUV alone.
  */
 
+import type { RgbImage } from "../image/resample.ts";
 import type { Planes } from "./yuv.ts";
 
-/** Factors by which libyuv converts, in 64ths, of limited range. Its blue is the same for all: 2. */
-interface Factors {
+/** Factors by which libyuv converts, in 64ths, but for the light: its are 65536ths of those, for 257 steps. */
+export interface Factors {
+  blueToB: number;
   blueToG: number;
   redToG: number;
   redToR: number;
   light: number;
+  /** What is added to all. */
+  black: number;
 }
 
-const BLUE_TO_B = 128;
-const BLACK = -1160;
+const LIMITED = { blueToB: 128, light: 18997, black: -1160 };
+const FULL = { light: 16320, black: 32 };
 
-const MATRICES: readonly Factors[] = [
-  { blueToG: 25, redToG: 52, redToR: 102, light: 18997 }, // BT.601
-  { blueToG: 14, redToG: 34, redToR: 115, light: 18997 }, // BT.709
-  { blueToG: 12, redToG: 42, redToR: 107, light: 19003 }, // BT.2020
+/** BT.601, BT.709 and BT.2020: clips, of which Firefox takes all to be of limited range. */
+const CLIPS: readonly Factors[] = [
+  { ...LIMITED, blueToG: 25, redToG: 52, redToR: 102 },
+  { ...LIMITED, blueToG: 14, redToG: 34, redToR: 115 },
+  { ...LIMITED, light: 19003, blueToG: 12, redToG: 42, redToR: 107 },
+];
+
+/** The same, of limited range and of full range. */
+const IMAGES: readonly Factors[] = [
+  { ...FULL, blueToB: 113, blueToG: 22, redToG: 46, redToR: 90 },
+  { ...FULL, blueToB: 119, blueToG: 12, redToG: 30, redToR: 101 },
+  { ...FULL, blueToB: 120, blueToG: 11, redToG: 37, redToR: 94 },
+  ...CLIPS,
 ];
 
 /** Columns and rows of pixels that share one colour: 4:2:0, 4:2:2, 4:4:4. */
@@ -29,9 +42,15 @@ const SHAPES = [
   [1, 1],
 ] as const;
 
+/** Columns and rows. */
+export type Shape = readonly [columns: number, rows: number];
+
 /** Blocks that are looked at to find matrix and shape, and the share of them that must come out. */
 const PROBES = 1000;
 const ENOUGH = 0.9;
+
+/** Of all blocks with a pixel whose channels are not cut off, the share that may not come out. */
+const WRONG = 0.001;
 
 /** How far beyond the first guess the colour of a block is looked for, where its channels are cut off at 0 or 255. */
 const FAR = 10;
@@ -45,12 +64,8 @@ const AROUND = Array.from(
 /** Of them, those within 1. */
 const NEAR = 9;
 
-interface Rgba {
-  width: number;
-  height: number;
-  /** Four bytes of each pixel. */
-  data: Uint8Array;
-}
+/** RGB, or RGB and a fourth byte. */
+type Rgb = RgbImage;
 
 type Found = Omit<Planes, "isOnColumns">;
 
@@ -59,22 +74,51 @@ type Found = Omit<Planes, "isOnColumns">;
  *
  * @param bits of a sample of the clip
  */
-export function recoverPlanes(image: Rgba, bits: number): Found | undefined {
-  for (const [columns, rows] of SHAPES) {
-    const scores = MATRICES.map((factors) => new Blocks(image, factors, columns, rows).probe());
-    const best = Math.max(...scores);
-    const factors = MATRICES[scores.indexOf(best)] as Factors;
-    if (best >= ENOUGH) return new Blocks(image, factors, columns, rows).planes(bits);
+export function recoverPlanes(image: Rgb, bits: number): Found | undefined {
+  for (const shape of SHAPES) {
+    const planes = recover(image, shape, CLIPS, bits)?.planes;
+    if (planes) return planes;
   }
   return undefined;
 }
 
+/** The planes of an image of 8 bits, and how they became RGB; undefined where the RGB was not made in this way. */
+export function recoverImage(image: Rgb, shape: Shape): { planes: Found; factors: Factors } | undefined {
+  return recover(image, shape, IMAGES, 8);
+}
+
+/** RGB of one pixel. `blue` and `red` are 0 where there is no colour. */
+export function convert(factors: Factors, luma: number, blue: number, red: number): readonly number[] {
+  const base = ((luma * 0x0101 * factors.light) >>> 16) + factors.black;
+  return [
+    byte((base + factors.redToR * red) >> 6),
+    byte((base - factors.blueToG * blue - factors.redToG * red) >> 6),
+    byte((base + factors.blueToB * blue) >> 6),
+  ];
+}
+
+function recover(
+  image: Rgb,
+  [columns, rows]: Shape,
+  matrices: readonly Factors[],
+  bits: number,
+): { planes: Found; factors: Factors } | undefined {
+  const tried = matrices.map((factors) => ({ factors, blocks: new Blocks(image, factors, columns, rows) }));
+  const scores = tried.map(({ blocks }) => blocks.probe());
+  const best = Math.max(...scores);
+  const found = tried[scores.indexOf(best)];
+  const planes = best >= ENOUGH ? found?.blocks.planes(bits) : undefined;
+  return found && planes && { planes, factors: found.factors };
+}
+
 /** The pixels of an image by blocks of one colour. */
 class Blocks {
-  readonly #image: Rgba;
+  readonly #image: Rgb;
   readonly #factors: Factors;
   readonly #columns: number;
   readonly #rows: number;
+  /** Bytes of a pixel. */
+  readonly #step: number;
   /** What each luma adds, in 64ths. */
   readonly #lights: Int32Array;
   /** Of the block that is looked at: the places of its pixels, and their luma. */
@@ -82,11 +126,15 @@ class Blocks {
   #count = 0;
   readonly #luma = new Uint8Array(4);
 
-  constructor(image: Rgba, factors: Factors, columns: number, rows: number) {
+  constructor(image: Rgb, factors: Factors, columns: number, rows: number) {
     this.#image = image;
     this.#factors = factors;
     [this.#columns, this.#rows] = [columns, rows];
-    this.#lights = Int32Array.from({ length: 256 }, (_, luma) => ((luma * 0x0101 * factors.light) >>> 16) + BLACK);
+    this.#lights = Int32Array.from(
+      { length: 256 },
+      (_, luma) => ((luma * 0x0101 * factors.light) >>> 16) + factors.black,
+    );
+    this.#step = image.data.length / (image.width * image.height);
   }
 
   get #across(): number {
@@ -112,19 +160,24 @@ class Blocks {
     return seen === 0 ? 1 : right / seen;
   }
 
-  planes(bits: number): Found {
+  /** Undefined where too many blocks do not come out. */
+  planes(bits: number): Found | undefined {
     const { width, height } = this.#image;
     const [across, down] = [this.#across, this.#down];
     const luma = new Uint8Array(width * height);
     const [blue, red] = [new Uint8Array(across * down), new Uint8Array(across * down)];
+    let wrong = 0;
     for (let y = 0; y < down; y++) {
       for (let x = 0; x < across; x++) {
         this.#look(x, y);
-        const found = this.#search(this.#guess() ?? this.#roughGuess(), AROUND.length);
+        const guess = this.#guess();
+        const found = this.#search(guess ?? this.#roughGuess(), AROUND.length);
+        if (guess && found.error > 0) wrong++;
         [blue[y * across + x], red[y * across + x]] = [found.blue + 128, found.red + 128];
-        for (let i = 0; i < this.#count; i++) luma[(this.#pixels[i] as number) >> 2] = this.#luma[i] as number;
+        for (let i = 0; i < this.#count; i++) luma[(this.#pixels[i] as number) / this.#step] = this.#luma[i] as number;
       }
     }
+    if (wrong > across * down * WRONG) return undefined;
     const plane = (values: Uint8Array, stride: number) => ({ ...widened(values, bits), offset: 0, stride, step: 1 });
     return {
       ...{ width, height, bits, halfColumns: this.#columns === 2, halfRows: this.#rows === 2 },
@@ -137,7 +190,7 @@ class Blocks {
     this.#count = 0;
     for (let row = y * this.#rows; row < Math.min((y + 1) * this.#rows, height); row++) {
       for (let column = x * this.#columns; column < Math.min((x + 1) * this.#columns, width); column++) {
-        this.#pixels[this.#count++] = (row * width + column) * 4;
+        this.#pixels[this.#count++] = (row * width + column) * this.#step;
       }
     }
   }
@@ -153,15 +206,15 @@ class Blocks {
 
   #mean(isTaken: (value: number) => boolean): Colour | undefined {
     const { data } = this.#image;
-    const { blueToG, redToG, redToR } = this.#factors;
-    const [fromRed, fromBlue] = [redToG / redToR, blueToG / BLUE_TO_B];
+    const { blueToB, blueToG, redToG, redToR } = this.#factors;
+    const [fromRed, fromBlue] = [redToG / redToR, blueToG / blueToB];
     let [blue, red, taken] = [0, 0, 0];
     for (let i = 0; i < this.#count; i++) {
       const at = this.#pixels[i] as number;
       const [r, g, b] = [data[at] as number, data[at + 1] as number, data[at + 2] as number];
       if (!isTaken(r) || !isTaken(g) || !isTaken(b)) continue;
       const light = (g + r * fromRed + b * fromBlue) / (1 + fromRed + fromBlue);
-      blue += ((b - light) * 64) / BLUE_TO_B;
+      blue += ((b - light) * 64) / blueToB;
       red += ((r - light) * 64) / redToR;
       taken++;
     }
@@ -189,15 +242,15 @@ class Blocks {
   /** How far the pixels are from what `blue` and `red` make of the best luma for each; as far as `most`. */
   #error(blue: number, red: number, most: number): number {
     const { data } = this.#image;
-    const { blueToG, redToG, redToR, light } = this.#factors;
-    const [toR, toG, toB] = [redToR * red, -blueToG * blue - redToG * red, BLUE_TO_B * blue];
+    const { blueToB, blueToG, redToG, redToR, light, black } = this.#factors;
+    const [toR, toG, toB] = [redToR * red, -blueToG * blue - redToG * red, blueToB * blue];
     let total = 0;
     for (let i = 0; i < this.#count && total < most; i++) {
       const at = this.#pixels[i] as number;
       const [r, g, b] = [data[at] as number, data[at + 1] as number, data[at + 2] as number];
       // By a channel that is not cut off: green has most of luma.
       const [value, added] = inside(g) ? [g, toG] : inside(r) ? [r, toR] : inside(b) ? [b, toB] : [g, toG];
-      const near = Math.round(((value * 64 + 32 - added - BLACK) * 65536) / (light * 0x0101));
+      const near = Math.round(((value * 64 + 32 - added - black) * 65536) / (light * 0x0101));
       let least = Number.POSITIVE_INFINITY;
       for (let step = 0; step < 3 && least > 0; step++) {
         const luma = Math.min(Math.max(near + (STEPS[step] as number), 0), 255);
