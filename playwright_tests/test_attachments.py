@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 
 from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
 from tests.media.clips import add_tone, clip, sound_alone
@@ -233,7 +233,7 @@ def test_files_are_what_they_hold_whatever_their_type(chat_page: ChatPage) -> No
         "film": ("application/x-matroska", clip("matroska", "libvpx", frames=3, b="1M"), "video"),
     }
     page.locator("gemtab-chat input[type=file]").set_input_files(
-        [{"name": name, "mimeType": kind, "buffer": content} for name, (kind, content, _) in files.items()]
+        [FilePayload(name=name, mimeType=kind, buffer=content) for name, (kind, content, _) in files.items()]
     )
     for name, (_, _, element) in files.items():
         label = "alt" if element == "img" else "aria-label"
@@ -241,7 +241,7 @@ def test_files_are_what_they_hold_whatever_their_type(chat_page: ChatPage) -> No
         page.get_by_role("button", name=f"Remove {name}").click()
     for content in (b"%PDF-1.7", b"PK\x03\x04" + bytes(99), b"Dear all,"):
         page.locator("gemtab-chat input[type=file]").set_input_files(
-            [{"name": "other", "mimeType": "application/octet-stream", "buffer": content}]
+            [FilePayload(name="other", mimeType="application/octet-stream", buffer=content)]
         )
         expect(chat_page.notice).to_contain_text("other is application/octet-stream; this model takes")
 

@@ -211,7 +211,7 @@ describe("orientation", () => {
   });
 
   it("is 1 where nothing is noted", async () => {
-    expect(await bare("image/bmp", "BM..")).toEqual([1, "BM.."]);
+    expect(await bare("image/gif", "GIF89a..")).toEqual([1, "GIF89a.."]);
   });
 });
 
