@@ -241,7 +241,7 @@ def test_files_are_what_they_hold_whatever_their_type(chat_page: ChatPage) -> No
         page.get_by_role("button", name=f"Remove {name}").click()
     for content in (b"%PDF-1.7", b"PK\x03\x04" + bytes(99), b"Dear all,"):
         page.locator("gemtab-chat input[type=file]").set_input_files(
-            FilePayload(name="other", mimeType="application/octet-stream", buffer=content)
+            [FilePayload(name="other", mimeType="application/octet-stream", buffer=content)]
         )
         expect(chat_page.notice).to_contain_text("other is application/octet-stream; this model takes")
 

@@ -1,12 +1,11 @@
-"""The element on a page that changes things at any time: while the model is loaded, while it answers, as it is moved."""
+"""The element on a page that changes things at any time: during a load, during an answer, as the element is moved."""
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Route, expect
 
 from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
 from playwright_tests.serving import serving
@@ -20,7 +19,7 @@ LONG = {"maxTokens": 400, "temperature": 100.0, "topK": 0, "topP": 1.0, "seed": 
 QUESTION = "Tell me everything."
 
 
-def element(chat_page: ChatPage, script: str, argument: object = None) -> Any:  # noqa: ANN401
+def element(chat_page: ChatPage, script: str, argument: object = None) -> Any:
     """What `script` gives, in which `chat` is the element and `argument` the argument."""
     return chat_page.page.evaluate(
         f"async argument => {{ const chat = document.querySelector('gemtab-chat'); {script} }}", argument
@@ -28,7 +27,7 @@ def element(chat_page: ChatPage, script: str, argument: object = None) -> Any:  
 
 
 def begin(demo: ChatPage) -> None:
-    """Asks, by a call, what is answered at length, and waits for the first words; `asked` is what became of the call."""
+    """Asks by a call what is answered at length, and waits for the first words; `asked` is what became of the call."""
     demo.set_options(**LONG)
     element(demo, "globalThis.asked = chat.send(argument).then(() => 'ended', (error) => error.name)", QUESTION)
     demo.answers.last.locator("[part~=answer-text]:not(:empty)").wait_for()
@@ -70,18 +69,18 @@ class TestDuringAnAnswer:
         assert len(demo.recorded("message")) == 1
         assert demo.recorded("error") == []
 
-    @pytest.mark.parametrize(("property", "value", "off"), [("system", "Be brief.", None), ("thinking", True, False)])
+    @pytest.mark.parametrize(("name", "value", "off"), [("system", "Be brief.", None), ("thinking", True, False)])
     def test_another_system_prompt_stops_it_and_keeps_it(
-        self, demo: ChatPage, property: str, value: object, off: object
+        self, demo: ChatPage, name: str, value: object, off: object
     ) -> None:
         begin(demo)
-        element(demo, "chat[argument[0]] = argument[1]", [property, value])
+        element(demo, "chat[argument[0]] = argument[1]", [name, value])
         answer = demo.ended()
         assert answer["finish"] == "abort"
         assert messages(demo)[-1]["content"] == answer["text"] != ""
         demo.say("And then?", maxTokens=4)
         demo.ended()
-        element(demo, "chat[argument[0]] = argument[1]", [property, off])
+        element(demo, "chat[argument[0]] = argument[1]", [name, off])
         demo.say("And then?", maxTokens=4)
         demo.ended()
         assert demo.recorded("error") == []
@@ -379,6 +378,18 @@ class TestLoading:
         )
         assert found == ["AbortError", None, "ready"]
         assert chat_page.recorded("error") == []
+        # Stopped before it begins.
+        found = element(
+            chat_page,
+            """await chat.dispose();
+            const asked = chat.send('Hello!');
+            chat.stop();
+            await asked;
+            return [chat.state, chat.messages.length];""",
+        )
+        assert found == ["ready", 1]
+        assert [detail["finish"] for detail in chat_page.recorded("stop")] == ["abort"]
+        element(chat_page, "chat.messages = []")
         # Given back while it answers.
         begin(chat_page)
         found = element(chat_page, "await chat.dispose(); return [chat.state, await asked, chat.messages.length]")
@@ -457,8 +468,8 @@ def test_the_page_s_colour_scheme_wins(tested: Browser, served: str) -> None:
 
 class TestTheDemoPage:
     @pytest.fixture
-    def trouble(self, chat_page: ChatPage) -> Iterator[Any]:
-        yield chat_page.page.locator("#trouble")
+    def trouble(self, chat_page: ChatPage) -> Locator:
+        return chat_page.page.locator("#trouble")
 
     @pytest.mark.parametrize(
         ("status", "body", "reason"), [(404, "", "HTTP 404"), (200, "{}", "it is no list of names")]
@@ -467,10 +478,10 @@ class TestTheDemoPage:
         self,
         chat_page: ChatPage,
         served: str,
-        trouble: Any,
+        trouble: Locator,
         status: int,
         body: str,
-        reason: str,  # noqa: ANN401
+        reason: str,
     ) -> None:
         chat_page.page.route("**/bundles/index.json", lambda route: route.fulfill(status=status, body=body))
         chat_page.open(served)
@@ -481,7 +492,7 @@ class TestTheDemoPage:
         self,
         chat_page: ChatPage,
         bundles: dict[str, Path],
-        trouble: Any,  # noqa: ANN401
+        trouble: Locator,
     ) -> None:
         name = "größe 7+b"
         facts = chat_page.chat.locator("[part=facts]")

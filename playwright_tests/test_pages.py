@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Error, Page
+from playwright.sync_api import Error, Page, expect
 from playwright.sync_api import Route as Intercepted
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -140,6 +140,16 @@ def test_the_demo_page_under_trusted_types(chat_page: ChatPage, serve: Serve, bu
     assert "circle" in chat_page.ended()["text"]
     assert chat_page.watched.errors == []
     assert failed == []
+
+
+def test_the_demo_page_offers_what_a_static_host_lists(
+    chat_page: ChatPage, serve: Serve, bundles: dict[str, Path]
+) -> None:
+    """The site brings a list of its own, which a host may replace."""
+    listed = Route("/bundles/index.json", lambda _: JSONResponse(["my own"]))
+    chat_page.open(serve(listed, Mount("/bundles/my own", StaticFiles(directory=bundles["tiny"]))) + "index.html")
+    expect(chat_page.chat.locator("[part=facts]")).to_contain_text("tiny: ")
+    assert chat_page.watched.errors == []
 
 
 class TestTheWorker:

@@ -15,7 +15,7 @@ from tests.media.picture_kinds import KINDS, processed
 from tests.media.picture_kinds import drawn as drawn_pictures
 from tests.tables import CORPUS_LINE
 
-BOUNDS = {"JPEG, CMYK with black": 3}
+BOUNDS: dict[str, float] = {"JPEG, CMYK with black": 3}
 """In 255ths, of Chromium: its decoder multiplies ink by black and cuts off what Pillow rounds. That is 1 in a pixel,
 which resizing can sharpen. All else is equal."""
 

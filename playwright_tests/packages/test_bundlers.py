@@ -104,9 +104,8 @@ def test_a_server_can_import_it(project: Path) -> None:
 def test_a_typescript_project_knows_its_types(project: Path, tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(project / "node_modules")
     (tmp_path / "main.ts").write_text((HERE / "typed.ts.txt").read_text())
-    options = (
-        "--noEmit --strict --target es2022 --module esnext --moduleResolution bundler --skipLibCheck --types".split()
-    )
+    options = ["--noEmit", "--strict", "--target", "es2022", "--module", "esnext"]
+    options += ["--moduleResolution", "bundler", "--skipLibCheck", "--types"]
     run(str(REPOSITORY / "node_modules" / ".bin" / "tsc"), *options, "", "main.ts", cwd=tmp_path)
 
 

@@ -71,11 +71,14 @@ export class Conversation {
 
   /**
    * Says `content`; resolves when the answer has ended, or another conversation has taken its place. After an error the
-   * conversation is as it was. Throws UsageError while the model is answering, AbortError when the model is given back.
+   * conversation is as it was.
+   *
+   * @param stopper stops the answer, as `stop` does; may have done so before
+   * @throws UsageError while the model is answering, AbortError when the model is given back
    */
-  async say(content: Content, options: AnswerOptions): Promise<void> {
+  async say(content: Content, options: AnswerOptions, stopper = new AbortController()): Promise<void> {
     if (this.#turn) throw new UsageError("The model is still answering. Stop it, or wait until the answer has ended.");
-    const turn = this.#begin(content);
+    const turn = this.#begin(content, stopper);
     try {
       this.#chat ??= this.#host.open([...this.#messages]);
       const done = await this.#answer(turn, this.#chat, content, options);
@@ -112,7 +115,7 @@ export class Conversation {
     this.#closeChat();
   }
 
-  #begin(content: Content): Turn {
+  #begin(content: Content, stopper: AbortController): Turn {
     this.transcript.notice = "";
     const takeQuestion = this.transcript.addUser(content);
     const { view, remove } = this.transcript.addAnswer();
@@ -120,7 +123,7 @@ export class Conversation {
       remove();
       takeQuestion();
     };
-    const turn = { stopper: new AbortController(), view, takeBack, dropped: false, outdated: false };
+    const turn = { stopper, view, takeBack, dropped: false, outdated: false };
     this.#turn = turn;
     this.#host.changed();
     return turn;

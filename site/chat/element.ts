@@ -93,6 +93,8 @@ export class GemtabChat extends Base {
   #state: ChatState = "idle";
   #options: AnswerOptions = {};
   #gemma: Gemma | undefined;
+  /** Of the calls of `send` that have not ended. */
+  readonly #sends = new Set<AbortController>();
   /** Of the load that is under way: the newest, which alone may change what is shown. */
   #loading: AbortController | undefined;
   #loaded: Promise<void> | undefined;
@@ -254,8 +256,14 @@ export class GemtabChat extends Base {
    */
   async send(content: Content): Promise<void> {
     checkContent(content);
-    await this.load();
-    await this.#conversation.say(content, this.options);
+    const stopper = new AbortController();
+    this.#sends.add(stopper);
+    try {
+      await this.load();
+      await this.#conversation.say(content, this.options, stopper);
+    } finally {
+      this.#sends.delete(stopper);
+    }
   }
 
   /** Says what was written and attached; after an error the visitor gets it back. */
@@ -268,9 +276,9 @@ export class GemtabChat extends Base {
     }
   }
 
-  /** Stops the answer; what was written stays. */
+  /** Stops the answer; what was written stays. Also one that waits for the model to be loaded. */
   stop(): void {
-    this.#conversation.stop();
+    for (const stopper of this.#sends) stopper.abort();
   }
 
   /** Starts a new conversation. */

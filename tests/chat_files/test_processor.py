@@ -86,3 +86,13 @@ def test_settings_that_are_not_known_are_refused_at_export(
         chosen(tiny_copy)
     assert "--inputs text" in str(caught.value)
     assert chosen(tiny_copy, ("text",)).texts
+
+
+@pytest.mark.parametrize("number", [None, 19, 10**6])
+def test_placeholders_that_the_model_does_not_know_are_refused(tiny_copy: Path, number: int | None) -> None:
+    """Media would be looked for at other tokens, and never be seen."""
+    config = read(tiny_copy / "config.json")
+    write(tiny_copy / "config.json", {**config, "image_token_id": number})
+    with pytest.raises(CheckpointError, match=r"image_token is <\|image\|> of id 18 .*no such image_token_id"):
+        chosen(tiny_copy)
+    assert chosen(tiny_copy, ("text",))

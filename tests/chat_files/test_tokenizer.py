@@ -63,9 +63,9 @@ def test_tokens_beyond_the_vocabulary_are_left_out(tiny_copy: Path, tmp_path: Pa
 
 def test_a_template_that_writes_such_a_token_is_refused(tiny_copy: Path) -> None:
     size = read(tiny_copy / "config.json")["text_config"]["vocab_size"]
-    edit(tiny_copy, "tokenizer.json", lambda content: content["added_tokens"].append(added("<|im_start|>", size + 3)))
+    edit(tiny_copy, "tokenizer.json", lambda content: content["added_tokens"].append(added("<|im_start|>", size)))
     (tiny_copy / "chat_template.jinja").write_text("<|im_start|>{{ messages[0]['content'] }}")
-    with pytest.raises(CheckpointError, match=rf"<\|im_start\|> of id {size + 3}.*resize_token_embeddings"):
+    with pytest.raises(CheckpointError, match=rf"<\|im_start\|> of id {size}.*resize_token_embeddings"):
         chosen(tiny_copy)
 
 
@@ -207,3 +207,38 @@ def test_the_mark_with_which_some_editors_begin_a_file(tiny_copy: Path, name: st
     expected = chosen(tiny_copy).texts
     (tiny_copy / name).write_bytes(b"\xef\xbb\xbf" + (tiny_copy / name).read_bytes())
     assert chosen(tiny_copy).texts == expected
+
+
+def test_ids_after_a_gap_are_those_of_transformers(tiny_copy: Path) -> None:
+    """The tokenizers library gives added tokens the next free ids; the tab takes ids as they are written."""
+    edit(
+        tiny_copy,
+        "config.json",
+        lambda content: content["text_config"].update(vocab_size=2112, vocab_size_per_layer_input=2112),
+    )
+    tokens = [added("<far>", 2100), added("<farther>", 2105)]
+    edit(tiny_copy, "tokenizer.json", lambda content: content["added_tokens"].extend(tokens))
+    written = json.loads(chosen(tiny_copy, ("text",)).texts["tokenizer.json"])["added_tokens"]
+    loaded = AutoTokenizer.from_pretrained(tiny_copy)
+    for token in ("<far>", "<farther>", "<|turn>"):
+        (number,) = (one["id"] for one in written if one["content"] == token)
+        assert number == loaded.convert_tokens_to_ids(token)
+
+
+def test_an_id_that_would_fall_on_an_ordinary_token_is_refused(tiny_copy: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        vocabulary = content["model"]["vocab"]
+        token = next(token for token, number in vocabulary.items() if number == 1500)
+        del vocabulary[token]
+        content["model"]["merges"] = [pair for pair in content["model"]["merges"] if "".join(pair) != token]
+        content["added_tokens"].append(added("<mine>", 1500))
+
+    edit(tiny_copy, "tokenizer.json", change)
+    with pytest.raises(CheckpointError, match=r"'<mine>' has the id 1500, .* would give it the id 2047"):
+        chosen(tiny_copy)
+
+
+def test_what_the_tokenizers_library_cannot_open_is_refused(tiny_copy: Path) -> None:
+    edit(tiny_copy, "tokenizer.json", lambda content: content["model"].update(merges=[["no", "such"]]))
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be opened by the tokenizers library"):
+        chosen(tiny_copy)

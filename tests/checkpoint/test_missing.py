@@ -186,3 +186,9 @@ def test_configs_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     settings = {"peft_type": "LORA", "r": 4, "lora_alpha": 8}
     (tmp_path / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8-sig")
     assert read_adapter_config(tmp_path).r == 4
+
+
+def test_a_link_to_what_is_gone_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").symlink_to("../blobs/gone")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is a link to \.\./blobs/gone, which is not there"):
+        Checkpoint.open(tmp_path)

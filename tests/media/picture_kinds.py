@@ -141,6 +141,14 @@ def palette_png(draw: Draw, transparency: bytes | None = None) -> bytes:
     return shallow_png(values, 3, bits, chunks, draw.choice(False, False, True))
 
 
+def short_palette_png(draw: Draw) -> bytes:
+    """Some pixels have numbers beyond the palette's end."""
+    values = draw.pixels(1)[..., 0] >> 4
+    colours = draw.random.integers(0, 256, (int(draw.random.integers(1, 16)), 3), np.uint8)
+    chunks = chunk(b"PLTE", colours.tobytes()) + draw.choice(b"", chunk(b"tRNS", b"\xff\0"), chunk(b"tRNS", b"\x80"))
+    return shallow_png(values, 3, draw.choice(8, 4), chunks, draw.choice(False, True))
+
+
 def palette_alpha_png(draw: Draw) -> bytes:
     return palette_png(draw, draw.random.integers(0, 256, 256, np.uint8).tobytes())
 
@@ -412,6 +420,7 @@ KINDS: dict[str, Kind] = {
     "PNG, RGB": rgb_png,
     "PNG, grey of 1 to 8 bits": grey_png,
     "PNG, palette of 1 to 8 bits": palette_png,
+    "PNG, palette that is too short": short_palette_png,
     "PNG, alpha": alpha_png,
     "PNG, grey key": grey_key_png,
     "PNG, colour key": colour_key_png,

@@ -225,6 +225,12 @@ def flac_ends(seed: int) -> Recording:
     return flac_of(seed)
 
 
+def flac_tags(tag: bytes) -> bytes:
+    """A block of one tag."""
+    tags = struct.pack("<III", 0, 1, len(tag)) + tag
+    return b"\4" + len(tags).to_bytes(3, "big") + tags
+
+
 def flac_wrapped(seed: int) -> Recording:
     """FLAC between tags, with bytes behind it, and in Ogg with or without its end mark."""
     plain = flac_of(seed)
@@ -236,6 +242,8 @@ def flac_wrapped(seed: int) -> Recording:
         "in Ogg without an end mark": lambda: unmarked(flac_of(seed, "ogg").content),
         "zeros behind": lambda: plain.content + bytes(3000),
         "text behind": lambda: plain.content + b"and so on " * 50,
+        "Latin-1 tags": lambda: plain.content[:42] + flac_tags(b"TITLE=caf\xe9") + plain.content[42:],
+        "damaged tags": lambda: plain.content[:42] + b"\4\0\0\x14" + b"\xff" * 20 + plain.content[42:],
     }
     name = list(contents)[seed % len(contents)]
     return Recording(name, contents[name](), plain.samples, plain.rate)

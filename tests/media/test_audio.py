@@ -183,7 +183,7 @@ def test_channels_are_averaged() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(8))
 def test_recordings_of_every_kind_hold_what_ffmpeg_finds(kind: str, seed: int) -> None:
     recording = KINDS[kind](seed)
     found, rate = load_audio(recording.content)

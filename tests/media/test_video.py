@@ -108,7 +108,7 @@ def test_the_frames_are_those_that_ffmpeg_shows(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("options", [{"g": "100"}, {"g": "12", "bf": "3"}])
-def test_a_transport_stream_is_read(options: dict[str, str]) -> None:
+def test_a_transport_stream_is_read(options: dict[str, Any]) -> None:
     """Its times begin at more than 1 s, and it has no table of frames."""
     content = clip("mpegts", "libx264", frames=60, size=(96, 112), **options)
     pixels, seconds = by_ffmpeg(content, 6)

@@ -35,6 +35,14 @@ def test_content_types(client: httpx.Client, path: str, content_type: str) -> No
     assert response.headers["content-type"] == content_type
 
 
+def test_the_example_page_has_a_bundle_that_is_there(served: Served, client: httpx.Client) -> None:
+    assert client.get("example.html").status_code == 404
+    (served.site / "example.html").write_text('<gemtab-chat src="bundles/my-own/"></gemtab-chat>')
+    assert client.get("example.html").text == '<gemtab-chat src="bundles/my-own/"></gemtab-chat>'
+    (served.site / "example.html").write_text('<gemtab-chat src="bundles/tiny/"></gemtab-chat>')
+    assert client.get("example.html").headers["content-type"] == "text/html; charset=utf-8"
+
+
 def test_the_bundles_are_listed(client: httpx.Client) -> None:
     assert client.get("bundles/index.json").json() == ["tiny"]
 

@@ -99,9 +99,8 @@ def _check_calls(found: object, where: str) -> None:
     for call in calls:
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise UsageError(
-                f"{where}: found {_words(call)}; expected {{'type': 'function', 'function': {{'name': …, 'arguments': …}}}}."
-            )
+            wanted = "{'type': 'function', 'function': {'name': …, 'arguments': …}}"
+            raise UsageError(f"{where}: found {_words(call)}; expected {wanted}.")
 
 
 def _check_members(found: object, known: Iterable[str], where: str) -> None:

@@ -34,6 +34,29 @@ def with_added(files: Files, listed: list[dict[str, Any]], vocabulary: Mapping[s
     return sorted(tokens.values(), key=lambda token: int(token["id"]))
 
 
+def numbered(tokens: list[dict[str, Any]], vocabulary: Mapping[str, int], where: str) -> list[dict[str, Any]]:
+    """The tokens with the ids that the tokenizers library gives them, and so transformers: that of the ordinary token,
+    else the next one after all others. The tab takes ids as they are written.
+
+    vocabulary: empty where the model has none. Raises CheckpointError where the next id is an ordinary token's.
+    """
+    if not vocabulary:
+        return tokens
+    following, found, taken = len(vocabulary), [], set(vocabulary.values())
+    for token in tokens:
+        number = vocabulary.get(token["content"])
+        if number is None:
+            if following in taken:
+                raise CheckpointError(
+                    f"{where}: {token['content']!r} has the id {token['id']}, which model.vocab does not have, and the "
+                    f"tokenizers library would give it the id {following}, which is an ordinary token's. Save the "
+                    "tokenizer again with transformers, or take the base model's."
+                )
+            number, following = following, following + 1
+        found.append({**token, "id": number})
+    return found
+
+
 def _elsewhere(files: Files, known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     decoder = (read_object(files, TOKENIZER_CONFIG_NAME) or {}).get(DECODER)
     if not isinstance(decoder, dict):

@@ -12,9 +12,11 @@ from gemtab.chat.tokenizer import TOKENIZER_NAME
 from gemtab.chat_files.ends import generation_config
 from gemtab.chat_files.processor import processor_config
 from gemtab.chat_files.template import find_template
-from gemtab.chat_files.tokenizer import read_tokenizer
+from gemtab.chat_files.tokenizer import Vocabulary, read_tokenizer
 from gemtab.chat_files.tokenizer_config import tokenizer_config
+from gemtab.checkpoint.config import CONFIG_NAME
 from gemtab.checkpoint.source import Files, read_object
+from gemtab.errors import CheckpointError
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
 from gemtab.model.spec import ModelSpec
 
@@ -47,6 +49,7 @@ def chat_files(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> ChatFi
     tokenizer = read_tokenizer(files, spec.text.vocabulary, template.text)
     vocabulary = tokenizer.vocabulary
     special, told_of_special = tokenizer_config(files, vocabulary, inputs)
+    _check_placeholders(files, spec, vocabulary, special, inputs)
     generation, told_of_ends = generation_config(files, vocabulary, special, template.text, spec.text.vocabulary)
     texts = {
         TEMPLATE_NAME: template.text,
@@ -60,6 +63,23 @@ def chat_files(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> ChatFi
     processor, told_of_media = processor_config(files, spec, inputs)
     texts[PROCESSOR_CONFIG_NAME] = _as_it_is_or_written(files, PROCESSOR_CONFIG_NAME, processor)
     return ChatFiles(texts, (*notes, *told_of_media))
+
+
+def _check_placeholders(
+    files: Files, spec: ModelSpec, vocabulary: Vocabulary, special: Mapping[str, Any], inputs: Sequence[Input]
+) -> None:
+    """Raises CheckpointError where the tokens that stand for media are not those for which the model takes media."""
+    for one in inputs:
+        if one == "text":
+            continue
+        name = "audio_token" if one == "audio" else "image_token"
+        number = vocabulary.ids[special[name]]
+        if number not in spec.text.media_ids:
+            raise CheckpointError(
+                f"{files.where}: {name} is {special[name]} of id {number} by the tokenizer, but {CONFIG_NAME} has no "
+                f"such {name}_id: the model would not see {one} there. Take both files of one model, or add --inputs "
+                "text."
+            )
 
 
 def _as_it_is_or_written(files: Files, name: str, content: Mapping[str, Any]) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from gemtab.chat.tokenizer import TOKENIZER_NAME
-from gemtab.chat_files.added_tokens import with_added
+from gemtab.chat_files.added_tokens import numbered, with_added
 from gemtab.checkpoint.missing import missing_tokenizer
 from gemtab.checkpoint.source import Files, parse_object
 from gemtab.errors import CheckpointError
@@ -50,7 +52,8 @@ def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
     content = parse_object(text, where)
     _check(content, where)
     own = content["added_tokens"]
-    content["added_tokens"] = with_added(files, own, _vocabulary(content["model"]))
+    vocabulary = _vocabulary(content["model"])
+    content["added_tokens"] = numbered(with_added(files, own, vocabulary), vocabulary, where)
     beyond = {token["content"]: token["id"] for token in content["added_tokens"] if token["id"] >= size}
     _check_vocabulary(content["model"], beyond, size, where)
     _check_template(template, beyond, size, where)
@@ -59,6 +62,7 @@ def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
         content |= dict.fromkeys(left_on)
         _drop(content, beyond)
         text = json.dumps(content, ensure_ascii=False)
+    _check_pipeline(text, where)
     notes = [f"Tokens left out of the tokenizer, since the model has no row for their ids: {some(list(beyond))}."]
     ids = {token["content"]: token["id"] for token in content["added_tokens"]}
     return TokenizerFile(text, Vocabulary(ids), tuple(notes) if beyond else ())
@@ -81,6 +85,17 @@ def _check(found: Mapping[str, Any], where: str) -> None:
             f"{where} is not a tokenizer of the tokenizers library: expected `model` and `added_tokens`. Save the "
             "tokenizer again, or take the base model's."
         )
+
+
+def _check_pipeline(text: str, where: str) -> None:
+    """Raises CheckpointError where a chat could not open the tokenizer."""
+    try:
+        Tokenizer.from_str(text)
+    except Exception as error:  # tokenizers raises plain Exception
+        raise CheckpointError(
+            f"{where} cannot be opened by the tokenizers library: {error}. Save the tokenizer again, or take the base "
+            "model's."
+        ) from None
 
 
 def _vocabulary(model: Mapping[str, Any]) -> Mapping[str, int]:

@@ -51,6 +51,11 @@ def names_in(folder: Path) -> list[str]:
 
 def missing_weights(folder: Path) -> CheckpointError:
     """The error for a folder that has neither model.safetensors nor an index of shards."""
+    if (folder / SINGLE_NAME).is_symlink():
+        return CheckpointError(
+            f"{folder / SINGLE_NAME} is a link to {(folder / SINGLE_NAME).readlink()}, which is not there. "
+            "Download the checkpoint again."
+        )
     reason = weights_reason(names_in(folder))
     if reason is None:
         return CheckpointError(f"{folder / SINGLE_NAME} is missing. Download the checkpoint again, with all its files.")

@@ -39,7 +39,8 @@ def _print_commands(commands: dict[str, str]) -> None:
     for host, line in commands.items():
         out.print(f"{host}:\n    {line}", markup=False, soft_wrap=True)
     out.print(
-        "\nWhere the page has another origin, let the host answer with `Access-Control-Allow-Origin`. Upload "
+        "\nName the folder in bundles/index.json, which the site's index.html reads, or in the page of your own. "
+        "Where the page has another origin, let the host answer with `Access-Control-Allow-Origin`. Upload "
         "gemtab.json last, so that nobody loads a bundle half way.",
         soft_wrap=True,
     )

@@ -113,7 +113,8 @@ def _load_part(part: SoundPart, name: str, most: int) -> tuple[Samples, int]:
     """Samples and rate of one recording, of at most so many samples."""
     file = io.BytesIO(part.content)
     try:
-        with av.open(file, "r", format=part.format) as container:
+        # Tags of old programs are no UTF-8, and nothing here reads them.
+        with av.open(file, "r", format=part.format, metadata_errors="replace") as container:
             if part.format is None and container.format.name in ("mp3", "aac"):
                 return _load_part(searched_part(part.content), name, most)
             if not container.streams.audio:

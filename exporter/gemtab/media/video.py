@@ -95,7 +95,8 @@ def _opened(source: Path | bytes) -> Iterator[tuple[str, InputContainer]]:
             if not is_whole_clip(file):
                 raise MediaError(f"{name} is incomplete: its end is missing. Save or download it again.")
             file.seek(0)
-            with av.open(file, "r") as container:
+            # Tags of old programs are no UTF-8, and nothing here reads them.
+            with av.open(file, "r", metadata_errors="replace") as container:
                 yield name, container
     except av.FFmpegError as error:
         raise MediaError(_damaged(name, str(error.strerror))) from error

@@ -1,7 +1,6 @@
 /** The chat side of a loaded bundle: what the worker opens conversations on. */
 
 import type { TextEngine } from "../engine/engine-interface.ts";
-import { AbortError, throwIfAborted } from "../engine/errors.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
 import { BUDGETS } from "../input/image/budgets.ts";
 import { strip } from "../input/jinja/text.ts";
@@ -14,6 +13,7 @@ import { readGenerationConfig } from "./generation-config.ts";
 import { Placeholders } from "./placeholders.ts";
 import { PromptCache } from "./prompt-cache.ts";
 import { type ChatParts, Session } from "./session.ts";
+import { oneAtATime } from "./turns.ts";
 
 /** @param openReader loads the code that reads media; called when the first image, audio or video comes */
 export async function openChat(engine: TextEngine, openReader: () => Promise<ReadMedium>): Promise<ChatModel> {
@@ -69,27 +69,4 @@ function takenInputs({ files, towerTokens }: TextEngine): ModelInfo["inputs"] {
 function takenDetails({ towerTokens, blockTokens }: TextEngine): ImageDetail[] {
   const most = Math.min(towerTokens.image ?? 0, blockTokens ?? Number.POSITIVE_INFINITY);
   return BUDGETS.filter((budget) => budget <= most);
-}
-
-/** Rejects when the signal fires before `turn` has come; never settles otherwise. */
-function abortedBefore(turn: Promise<unknown>, signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const leave = () => reject(new AbortError("Stopped at the caller's request."));
-    signal.addEventListener("abort", leave);
-    void turn.then(() => signal.removeEventListener("abort", leave));
-  });
-}
-
-/** Starts each task when the one before has ended, well or badly; a task that is aborted before that is left out. */
-function oneAtATime(): ChatParts["exclusively"] {
-  let last: Promise<unknown> = Promise.resolve();
-  return (task, signal) => {
-    const run = last.then(() => {
-      throwIfAborted(signal);
-      return task();
-    });
-    const turn = last;
-    last = run.catch(() => undefined);
-    return Promise.race([run, abortedBefore(turn, signal)]);
-  };
 }

@@ -21,6 +21,7 @@ import type { GenerationConfig } from "./generation-config.ts";
 import { keysOf, type PlacedPrompt, type Placeholders } from "./placeholders.ts";
 import { commonPrefix, type PromptCache } from "./prompt-cache.ts";
 import { Stopwatch } from "./stopwatch.ts";
+import type { InTurn } from "./turns.ts";
 
 /** What the conversations with one model share. */
 export interface ChatParts {
@@ -35,8 +36,8 @@ export interface ChatParts {
   /** Reads media; loads what it needs for that when it is first called. */
   readMedium: ReadMedium;
   generation: GenerationConfig;
-  /** Runs `task` when the engine is free: conversations take turns. Throws AbortError when the signal fires before that. */
-  exclusively<Result>(task: () => Promise<Result>, signal: AbortSignal): Promise<Result>;
+  /** Runs a task when the engine is free: conversations take turns. */
+  exclusively: InTurn;
 }
 
 /** stable: up to where the next turn's prompt is expected to be the same. */

@@ -1,6 +1,7 @@
 /** The worker's side of the protocol: models by address, and the sessions on them. */
 
 import { openChat } from "../chat/model.ts";
+import { oneAtATime } from "../chat/turns.ts";
 import { bundleAddress } from "../engine/bundle.ts";
 import { toRecord, UsageError } from "../engine/errors.ts";
 import { TextEngine } from "../engine/text-engine.ts";
@@ -24,16 +25,12 @@ type LoadCall = Call<Methods["load"]["event"]>;
 export class Host {
   readonly #models = new Map<number, Model>();
   readonly #sessions = new Map<number, { model: number; session: ChatSession }>();
-  /** Ends when the load that was begun last has ended: loads wait for each other, so that two of one address meet. */
-  #loading: Promise<unknown> = Promise.resolve();
+  /** Loads wait for each other, so that two of one address meet. */
+  readonly #loads = oneAtATime();
   #numbers = 0;
 
   readonly handlers: Handlers<Methods> = {
-    load: (request, call) => {
-      const load = this.#loading.then(() => this.#load(request, call));
-      this.#loading = load.catch(() => undefined);
-      return load;
-    },
+    load: (request, call) => this.#loads(() => this.#load(request, call), call.signal),
     lost: async ({ model }) => toRecord(await this.#model(model).engine.lost),
     swapShader: async ({ model, file, text }) => {
       await this.#model(model).engine.swapShader(file, text);

@@ -195,6 +195,13 @@ describe("orientation", () => {
     ).toBe(7);
   });
 
+  it("of a PNG is taken out, and a short palette made whole", async () => {
+    const header = chunk("IHDR", `\0\0\0\x01\0\0\0\x01\x01\x03\0\0\0`);
+    const palette = "\0\0\0\x03PLTE\x01\x02\x03\x0d\x87\x64\xd5";
+    const [, content] = await bare("image/png", `\x89PNG\r\n\x1a\n${header}${palette}${chunk("IEND", "")}`);
+    expect(content).toContain("\0\0\0\x06PLTE\x01\x02\x03\0\0\0");
+  });
+
   it("of a WebP is hidden from decoders that heed it", async () => {
     const webp = (flags: string) => `RIFF....WEBPVP8X${long(`${flags}123456789`)}EXIF${long(exif(6))}`;
     const [orientation, content] = await bare("image/webp", webp("\x08"));
@@ -204,7 +211,7 @@ describe("orientation", () => {
   });
 
   it("is 1 where nothing is noted", async () => {
-    expect(await bare("image/bmp", "BM..")).toEqual([1, "BM..\0\0\0"]); // its last row filled up
+    expect(await bare("image/gif", "GIF89a..")).toEqual([1, "GIF89a.."]);
   });
 });
 

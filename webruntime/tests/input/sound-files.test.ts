@@ -183,6 +183,16 @@ it("a FLAC file ends where its last whole frame does", async () => {
   expect(clean).toEqual(bytes(file, zeros(6)));
 });
 
+it("a FLAC file is read without its tags", async () => {
+  const [properties, frame] = [zeros(34), flacFrame(0)];
+  const clean = bytes("fLaC", [0x80, 0, 0, 34], properties, frame, zeros(6));
+  for (const tags of [bytes([0x84, 0, 0, 3], "???"), bytes([6, 0, 0, 0], [0x81, 0, 1, 0], zeros(256))]) {
+    expect((await only("fLaC", [0, 0, 0, 34], properties, tags, frame)).content).toEqual(clean);
+  }
+  const broken = bytes("fLaC", [0, 0, 0, 34], properties, [0x84, 0, 0, 2], "???", frame);
+  expect((await only(broken)).content).toEqual(bytes(broken, zeros(6)));
+});
+
 describe("a WebM file", () => {
   const element = (id: number[], body: Part, length = bytes(body).length) => bytes(id, [0x80 | length], body);
   const head = bytes(element([0x1a, 0x45, 0xdf, 0xa3], "head"), [0x18, 0x53, 0x80, 0x67, 0xff]);

@@ -52,7 +52,7 @@ class AdaptedCheckpoint:
         self._spec = spec
         config, self._file = read_adapter_config(folder), open_adapter(folder)
         contents = Contents.read(self._file, folder, config, base, spec)
-        self._unties = isinstance(base, AdaptedCheckpoint) and base._unties
+        self._unties: bool = isinstance(base, AdaptedCheckpoint) and base._unties
         self.notes = contents.notes
         self._changes = self._sorted(contents)
         self._check_vocabulary()

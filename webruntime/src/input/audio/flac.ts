@@ -17,9 +17,39 @@ const FEWEST = 10;
  */
 const PADDING = 6;
 
+/** Where the properties of the stream begin, the first block, and their length. */
+const [PROPERTIES, PROPERTIES_LENGTH] = [8, 34];
+
 /** The FLAC file of `blob` as mediabunny reads it to its end. */
 export async function cleanFlac(blob: Blob): Promise<Blob> {
-  return new Blob([blob.slice(0, await flacEnd(blob)), new Uint8Array(PADDING)]);
+  const end = await flacEnd(blob);
+  const frames = await startOfFrames(blob);
+  const padding = new Uint8Array(PADDING);
+  if (frames === undefined) return new Blob([blob.slice(0, end), padding]);
+  const head = Uint8Array.of(...FLAC_NAME, LAST_BLOCK, 0, 0, PROPERTIES_LENGTH);
+  const properties = blob.slice(PROPERTIES, PROPERTIES + PROPERTIES_LENGTH);
+  return new Blob([head, properties, blob.slice(frames, end), padding]);
+}
+
+const FLAC_NAME = [0x66, 0x4c, 0x61, 0x43];
+
+/** Flag of the last block before the frames. */
+const LAST_BLOCK = 0x80;
+
+/**
+ * Where the blocks of tags and images end, of which a damaged one stops mediabunny; undefined where these blocks do not
+ * lead to a frame.
+ */
+async function startOfFrames(blob: Blob): Promise<number | undefined> {
+  for (let at = FLAC_NAME.length, flags = 0; ; ) {
+    const [first, a, b, c] = new Uint8Array(await blob.slice(at, at + 4).arrayBuffer());
+    if (c === undefined) return undefined;
+    if (flags & LAST_BLOCK) return first === 0xff ? at : undefined;
+    const length = ((a as number) << 16) | ((b as number) << 8) | c;
+    flags = first as number;
+    if (at === FLAC_NAME.length && ((flags & 0x7f) !== 0 || length !== PROPERTIES_LENGTH)) return undefined;
+    at += 4 + length;
+  }
 }
 
 /** Where the last whole frame ends by its checksum; the end of `blob` where none is found. */

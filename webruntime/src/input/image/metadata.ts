@@ -5,7 +5,7 @@
 
 import { has } from "./bytes.ts";
 import { tiffOrientation, xmpOrientation } from "./orientation.ts";
-import { pngChunks } from "./png.ts";
+import { pngChunks, wholePalette } from "./png.ts";
 
 export interface Bare {
   /** The file's bytes, without its EXIF, and without the animation of a PNG, of which Pillow reads the still image. */
@@ -85,7 +85,7 @@ async function barePng(bytes: Uint8Array<ArrayBuffer>): Promise<Bare> {
       if (text?.key === XMP_IN_PNG) notes.xmp = text.value;
       if (text?.key === EXIF_IN_TEXT) profile = fromHex(text.value);
     }
-    if (!NOT_DECODED.includes(name)) content.push(whole);
+    if (!NOT_DECODED.includes(name)) content.push(name === "PLTE" ? wholePalette(bytes, whole) : whole);
     end += whole.length;
     isWhole = whole.length === inside.length + 12;
   }

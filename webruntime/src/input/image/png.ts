@@ -95,6 +95,37 @@ export function transparentColour(bytes: Uint8Array<ArrayBuffer>): Colour | unde
   return kind === PALETTE && palette ? singleEntry(transparency, palette) : undefined;
 }
 
+/**
+ * A palette's chunk with a colour for each number that a pixel can have: those that it lacks are black to Pillow, and
+ * its last colour to Chromium.
+ */
+export function wholePalette(bytes: Uint8Array<ArrayBuffer>, chunk: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const [bits = 8, kind] = [bytes[24], bytes[25]];
+  const length = 3 << bits;
+  if (kind !== PALETTE || chunk.length >= 12 + length || !isIntact(chunk)) return chunk;
+  const whole = new Uint8Array(12 + length);
+  whole.set(chunk.subarray(0, -4));
+  const view = new DataView(whole.buffer);
+  view.setUint32(0, length);
+  view.setUint32(8 + length, crc32(whole.subarray(4, 8 + length)));
+  return whole;
+}
+
+/** Whether a chunk has the checksum of its name and content. */
+function isIntact(chunk: Uint8Array): boolean {
+  const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  return chunk.length >= 12 && view.getUint32(chunk.length - 4) === crc32(chunk.subarray(4, -4));
+}
+
+function crc32(bytes: Uint8Array): number {
+  let check = 0xffffffff;
+  for (const byte of bytes) {
+    check ^= byte;
+    for (let bit = 0; bit < 8; bit++) check = check & 1 ? (check >>> 1) ^ 0xedb88320 : check >>> 1;
+  }
+  return ~check >>> 0;
+}
+
 /** The key of a grey PNG with 16 bits. */
 export function deepGreyKey(bytes: Uint8Array<ArrayBuffer>): number | undefined {
   for (const { name, content } of pngChunks(bytes)) {
