@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from gemtab.bundle.digest import SLICE_BYTES
 from gemtab.bundle.folder import read_manifest
 from gemtab.bundle.memory import memory_need
 from gemtab.chat_files import TEXT_FILES
-from gemtab.synth.tokenizer import grown_tokenizer
 from playwright_tests.conftest import TINY, SharedFolders
 from playwright_tests.loading import MOST_BYTES, watch_loading
 from playwright_tests.serving import serving
 from tests.tables import LOADING_LINE
 from tests.variants import BASE, FULL, SLIDING
+
+LETTERS = string.ascii_letters + string.digits + "_-"
+"""Each is a word of models/tiny."""
 
 LEAST_WEIGHTS = 300_000_000
 """So large that weights that gathered would show."""
@@ -50,14 +53,15 @@ SIZES = {
 
 
 def write_tokenizer(folder: Path) -> None:
-    """models/tiny's tokenizer with as many words and merges as the published one: each new word joins two others, and
-    is merged from other halves too."""
-    tiny = json.loads((TINY / "tokenizer.json").read_text(encoding="utf-8"))
-    content = grown_tokenizer(tiny, {token["content"]: token["id"] for token in tiny["added_tokens"]}, VOCABULARY)
+    """models/tiny's tokenizer with as many words and merges as the published one: each new word of three letters is
+    merged from a letter and two, and from two and a letter."""
+    content = json.loads((TINY / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary, merges = content["model"]["vocab"], content["model"]["merges"]
-    known = {tuple(pair) for pair in merges}
-    halves = ((word[:cut], word[cut:]) for word in reversed(vocabulary) for cut in range(1, len(word)))
-    more = (list(pair) for pair in halves if pair not in known)
+    words = (word for length in (2, 3) for word in map("".join, itertools.product(LETTERS, repeat=length)))
+    new = list(itertools.islice((word for word in words if word not in vocabulary), VOCABULARY - len(vocabulary)))
+    vocabulary.update({word: number for number, word in enumerate(new, len(vocabulary))})
+    halves = ([word[:cut], word[cut:]] for word in new for cut in range(1, len(word)))
+    more = (pair for pair in halves if pair[0] in vocabulary and pair[1] in vocabulary)
     merges += itertools.islice(more, MERGES - len(merges))
     assert (len(vocabulary), len(merges)) == (VOCABULARY, MERGES)
     (folder / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

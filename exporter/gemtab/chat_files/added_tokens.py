@@ -21,8 +21,10 @@ def with_added(files: Files, listed: list[dict[str, Any]], vocabulary: Mapping[s
     Raises CheckpointError where an id is said to be two tokens.
     """
     tokens = {token["content"]: token for token in listed}
-    holders = {number: token for token, number in vocabulary.items()} | {one["id"]: one["content"] for one in listed}
-    for token in _elsewhere(files, tokens):
+    found = list(_elsewhere(files, tokens))
+    # Of a quarter of a million tokens, and mostly not needed.
+    holders = _holders(listed, vocabulary) if any(token["content"] not in tokens for token in found) else {}
+    for token in found:
         before, content = tokens.get(token["content"], {}), token["content"]
         number = before.get("id", vocabulary.get(content, token["id"]))
         if not before and holders.setdefault(number, content) != content:
@@ -34,6 +36,13 @@ def with_added(files: Files, listed: list[dict[str, Any]], vocabulary: Mapping[s
     return sorted(tokens.values(), key=lambda token: int(token["id"]))
 
 
+def _holders(listed: list[dict[str, Any]], vocabulary: Mapping[str, int]) -> dict[int, str]:
+    """Tokens by id."""
+    found = {number: token for token, number in vocabulary.items()}
+    found.update((one["id"], one["content"]) for one in listed)
+    return found
+
+
 def numbered(tokens: list[dict[str, Any]], vocabulary: Mapping[str, int], where: str) -> list[dict[str, Any]]:
     """The tokens with the ids that the tokenizers library gives them, and so transformers: that of the ordinary token,
     else the next one after all others. The tab takes ids as they are written.
@@ -42,7 +51,8 @@ def numbered(tokens: list[dict[str, Any]], vocabulary: Mapping[str, int], where:
     """
     if not vocabulary:
         return tokens
-    following, found, taken = len(vocabulary), [], set(vocabulary.values())
+    following, found = len(vocabulary), []
+    taken = set() if all(token["content"] in vocabulary for token in tokens) else set(vocabulary.values())
     for token in tokens:
         number = vocabulary.get(token["content"])
         if number is None:

@@ -2,6 +2,8 @@
 does not have."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,11 @@ from gemtab.chat_files.added_tokens import numbered, with_added
 from gemtab.checkpoint.missing import missing_tokenizer
 from gemtab.checkpoint.source import Files, parse_object
 from gemtab.errors import CheckpointError
+
+_SMALL = 1 << 20
+"""Characters of a tokenizer.json up to which it is opened here, to see that it can be."""
+
+_OPEN = "import sys; from tokenizers import Tokenizer; Tokenizer.from_str(sys.stdin.buffer.read().decode())"
 
 _OF_TRAINING = ("truncation", "padding")
 """What trainers leave switched on. transformers' chats pay no heed to either."""
@@ -49,6 +56,14 @@ def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
     if text is None:
         raise missing_tokenizer(files.where)
     where = f"{files.where}: {TOKENIZER_NAME}"
+    found = _fitted(files, text, size, template, where)
+    _check_pipeline(found.text, where)
+    return found
+
+
+def _fitted(files: Files, text: str, size: int, template: str, where: str) -> TokenizerFile:
+    """The tokenizer with `text`, as far as the model has ids. What is parsed of it, 200 MB of a published one, is gone
+    when the tokenizers library opens the result."""
     content = parse_object(text, where)
     _check(content, where)
     own = content["added_tokens"]
@@ -62,7 +77,6 @@ def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
         content |= dict.fromkeys(left_on)
         _drop(content, beyond)
         text = json.dumps(content, ensure_ascii=False)
-    _check_pipeline(text, where)
     notes = [f"Tokens left out of the tokenizer, since the model has no row for their ids: {some(list(beyond))}."]
     ids = {token["content"]: token["id"] for token in content["added_tokens"]}
     return TokenizerFile(text, Vocabulary(ids), tuple(notes) if beyond else ())
@@ -89,13 +103,30 @@ def _check(found: Mapping[str, Any], where: str) -> None:
 
 def _check_pipeline(text: str, where: str) -> None:
     """Raises CheckpointError where a chat could not open the tokenizer."""
+    if reason := _reason(text) if len(text) < _SMALL else _reason_of_a_child(text):
+        raise CheckpointError(
+            f"{where} cannot be opened by the tokenizers library: {reason}. Save the tokenizer again, or take the base "
+            "model's."
+        )
+
+
+def _reason(text: str) -> str | None:
     try:
         Tokenizer.from_str(text)
     except Exception as error:  # tokenizers raises plain Exception
-        raise CheckpointError(
-            f"{where} cannot be opened by the tokenizers library: {error}. Save the tokenizer again, or take the base "
-            "model's."
-        ) from None
+        return str(error)
+    return None
+
+
+def _reason_of_a_child(text: str) -> str | None:
+    """The same, found in a process of its own, which gives its memory back: 330 MB for a published tokenizer, which
+    would stay with this process."""
+    command = [sys.executable, "-P", "-c", _OPEN]
+    ended = subprocess.run(command, input=text.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if ended.returncode == 0:
+        return None
+    *_, last = ended.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {ended.returncode}"]
+    return last.removeprefix("Exception: ")
 
 
 def _vocabulary(model: Mapping[str, Any]) -> Mapping[str, int]:
