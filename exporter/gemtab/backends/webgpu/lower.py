@@ -733,6 +733,7 @@ class Lowering:
                 ("unweighted", step.normed is not None and step.next_norm is None),
                 ("guarded", guarded),
                 ("second", step.second is not None),
+                ("each", -(-width // (4 * _norm_invocations(width)))),
                 ("wg", _norm_invocations(width)),
             ),
             tuple(binding for binding, _ in bindings),
