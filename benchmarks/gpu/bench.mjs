@@ -128,7 +128,8 @@ async function profileAll({ profiles, at }, { engine, recorder, sampling }, resu
 
 async function compareAll(engine, file) {
   const compared = [];
-  for (const prompt of JSON.parse(readFileSync(file, "utf8")).prompts) compared.push(await comparePrompt(engine, prompt));
+  for (const prompt of JSON.parse(readFileSync(file, "utf8")).prompts)
+    compared.push(await comparePrompt(engine, prompt));
   return compared;
 }
 

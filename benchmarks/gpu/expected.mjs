@@ -6,11 +6,9 @@ function floats(base64) {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 }
 
+/** NaN where one of the numbers is. */
 function largestDifference(found, expected) {
-  return expected.reduce((most, value, index) => {
-    const difference = Math.abs(found[index] - value);
-    return difference <= most ? most : difference;
-  }, 0);
+  return expected.reduce((most, value, index) => Math.max(most, Math.abs(found[index] - value)), 0);
 }
 
 async function collect(engine, id, options) {
@@ -43,10 +41,7 @@ export async function comparePrompt(engine, { ids, tokens, logits }) {
     const [chosen] = await collect(engine, step === 0 ? last : tokens[step - 1], { maxTokens: 1, depth: 1 });
     forced += Number(chosen === token);
     const expected = logits[step];
-    if (!expected) continue;
-    const apart = largestDifference(await engine.readLogits(), floats(expected));
-    // Also where one of them is NaN.
-    if (!(apart <= difference)) difference = apart;
+    if (expected) difference = Math.max(difference, largestDifference(await engine.readLogits(), floats(expected)));
   }
   const free = wrong < 0 ? tokens.length : wrong;
   const repeated = answers[0].join() === answers[1].join();

@@ -11,7 +11,9 @@ function summary(name, { copyGBs, loaded, compared, fill = [], decode = [], prof
   const parts = [`=== ${name}${copyGBs ? `, copies ${copyGBs.toFixed(0)} GB/s` : ""}`];
   if (!loaded) return [...parts, "was not loaded"].join("\n");
   const dispatches = `${loaded.dispatches.fill} and ${loaded.dispatches.decode} dispatches`;
-  parts.push(`${loaded.activation} plan, ${gigabytes(loaded.gpuBytes)} GB, ${dispatches}, loaded in ${loaded.seconds.toFixed(1)} s`);
+  parts.push(
+    `${loaded.activation} plan, ${gigabytes(loaded.gpuBytes)} GB, ${dispatches}, loaded in ${loaded.seconds.toFixed(1)} s`,
+  );
   if (compared) parts.push(expectedTable(compared));
   if (fill.length > 0) parts.push(fillTable(fill));
   if (decode.length > 0) parts.push(decodeTable(decode));

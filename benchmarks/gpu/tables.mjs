@@ -41,15 +41,20 @@ export function expectedTable(compared) {
     prompt,
     `${free}/${steps}`,
     `${forced}/${steps}`,
-    difference.toExponential(1),
+    // JSON has no NaN.
+    difference === null ? "NaN" : difference.toExponential(1),
     repeated ? "same" : "DIFFERS",
   ]);
   return table(["prompt", "greedy equal", "forced equal", "largest logit difference", "second answer"], rows);
 }
 
+function total(kernel, rows) {
+  const sum = (key) => rows.reduce((sum, row) => sum + row[key], 0);
+  return { kernel, count: sum("count"), us: sum("us"), bytes: sum("bytes") };
+}
+
 /** Kernels of one profiled step; `most` of them, the rest in one line. copy: GB/s of copies, or undefined. */
 export function profileTable({ name, tokens, position, us, kernels }, copy, most = 14) {
-  const sum = (rows, key) => rows.reduce((total, row) => total + row[key], 0);
   const line = ({ kernel, count, us, bytes }) => [
     kernel,
     count,
@@ -59,8 +64,8 @@ export function profileTable({ name, tokens, position, us, kernels }, copy, most
     rate(bytes, us),
   ];
   const rest = kernels.slice(most);
-  const others = { kernel: `${rest.length} others`, count: sum(rest, "count"), us: sum(rest, "us"), bytes: sum(rest, "bytes") };
-  const all = { kernel: "all, one by one", count: sum(kernels, "count"), us: sum(kernels, "us"), bytes: sum(kernels, "bytes") };
+  const others = total(`${rest.length} others`, rest);
+  const all = total("all, one by one", kernels);
   const whole = ["the step as it runs", "", us.toFixed(1), "", (all.bytes / 1e6).toFixed(1), rate(all.bytes, us)];
   const lines = [...kernels.slice(0, most), ...(rest.length ? [others] : []), all].map(line);
   const beside = copy ? `, beside copies of ${copy.toFixed(0)} GB/s` : "";
