@@ -55,7 +55,7 @@ def test_a_gpu_is_measured_and_computes_what_the_reference_does(bundles: dict[st
     assert sum(kernel["count"] for kernel in profile["kernels"]) == len(profile["dispatches"]) > 50
     assert profile["us"] > 0 and all(kernel["us"] >= 0 for kernel in profile["kernels"])
     # The head is the largest matrix: 2,048 rows of 160 columns in q4.
-    (head,) = (one for one in profile["dispatches"] if one["label"] == "head")
+    (head,) = (one for one in profile["dispatches"] if one["label"] == "decode: head")
     assert head["bytes"] == 2048 * 160 // 32 * (16 + 2)
     assert "the step as it runs" in said
 
