@@ -1,7 +1,7 @@
 /** What is measured with a loaded engine. Seconds and milliseconds are of the wall, microseconds of the GPU. */
 
 const ROUNDS = 3;
-/** Steps before the clock starts: those run while the pipeline of steps fills. */
+/** Steps before the clock starts, while the first of those in flight come back. */
 const WARM_UP = 8;
 /** Tokens of the profiled prompt, one chunk of most plans. */
 const PROFILED_FILL = 256;

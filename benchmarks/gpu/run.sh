@@ -3,11 +3,11 @@
 #
 #   bash PACK/run.sh PACK RESULTS [SECONDS] [bench.mjs' options for bundles of true shape]
 #
-# RESULTS: folder for a log and a JSON file of each bundle. SECONDS: limit for one bundle (60). Tables come last.
+# RESULTS: folder for a log and a JSON file of each bundle. SECONDS: limit for one bundle (75). Tables come last.
 set -uo pipefail
 pack=$(cd "${1:?folder of the pack}" && pwd)
 results=$(mkdir -p "${2:?folder for results}" && cd "$2" && pwd)
-limit=${3:-60}
+limit=${3:-75}
 shift $(($# < 3 ? $# : 3))
 [ $# -gt 0 ] || set -- --prompts 128,1024,4096 --at 512,4096 --steps 64 --sampled --profile decode,sampled,fill --context 8192
 
