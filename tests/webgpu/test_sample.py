@@ -11,7 +11,15 @@ import pytest
 from gemtab.backends.webgpu.compile import PlanBuilder, write_tables
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import PlanRunner
-from gemtab.backends.webgpu.lower import FOUND_CANDIDATES, MOST_CANDIDATES, SAMPLED_RING, Lowering, Shared
+from gemtab.backends.webgpu.lower import (
+    FOUND_CANDIDATES,
+    MAXIMA_GROUP,
+    MAXIMA_SLICE,
+    MOST_CANDIDATES,
+    SAMPLED_RING,
+    Lowering,
+    Shared,
+)
 from gemtab.backends.webgpu.render import shader_root
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.plan import Limits
@@ -177,7 +185,7 @@ def test_looks_at_few_logits_once_more(
     """Candidates are the logits that reach the k-th largest maximum of 64, and no others."""
     runner = sampler(262144, tmp_path, devices(True))
     logits = (4 * np.random.default_rng(5).standard_normal(262144)).astype(np.float32)
-    low = np.sort(logits.reshape(-1, 64).max(axis=1))[-top_k]
+    low = np.sort(logits.reshape(-1, MAXIMA_SLICE, MAXIMA_GROUP // MAXIMA_SLICE).max(axis=1), axis=None)[-top_k]
     set_sampling(runner, {"temperature": 1.0, "top_k": top_k, "top_p": 0.95}, seed=1)
     runner.write("run/logits", logits)
     runner.write("run/candidates", np.zeros(2 * FOUND_CANDIDATES, np.uint32))

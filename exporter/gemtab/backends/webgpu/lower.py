@@ -909,6 +909,7 @@ class Lowering:
             constants=(
                 ("VOCABULARY", vocabulary),
                 ("GROUPS", groups),
+                ("GROUP", MAXIMA_GROUP),
                 ("SLICES", slices),
                 ("SLICE", MAXIMA_SLICE),
                 ("CANDIDATES", FOUND_CANDIDATES),
