@@ -155,7 +155,7 @@ def test_every_kind_of_logits(vocabulary: int, tmp_path: Path, devices: Callable
     for name, make in LOGITS.items():
         logits = make(random, vocabulary).astype(np.float32)
         runner.write("run/logits", logits)
-        for seed, setting in enumerate(SETTINGS):
+        for seed, setting in enumerate(SETTINGS if vocabulary < 100_000 else SETTINGS[::3]):
             case = dict(zip(("temperature", "top_k", "top_p"), setting, strict=True))
             set_sampling(runner, case, seed)
             position = runner.position
