@@ -381,6 +381,10 @@ class Executor:
                 self._runner.put_media(stop - start, media)
             self._runner.run("fill", ids[start - begin : stop - begin], stop - start)
 
+    def wait(self) -> None:
+        """Wait until all that was submitted is done."""
+        self._runner.read("ids", np.uint32, 1)
+
     def decode(self, token: int | None = None) -> int:
         """Process one token (the one just sampled if None), sample the next and return its id."""
         self._runner.run("decode", None if token is None else [token], 1)
