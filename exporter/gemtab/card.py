@@ -163,7 +163,8 @@ def _truth(parity: Parity | None) -> Iterator[str]:
         yield "Not verified yet: `gemtab verify` compares it with the checkpoint."
         return
     extent = "" if parity.extent == "full" else f", extent {parity.extent}"
-    yield f"Compared over {parity.steps} tokens of {parity.prompts} prompts ({parity.adapter}{extent}); see `parity.json`."
+    where = f"{parity.adapter}{extent}"
+    yield f"Compared over {parity.steps} tokens of {parity.prompts} prompts ({where}); see `parity.json`."
     yield ""
     yield "| backend | against | RMS error of logits | KL, nats | same top token | same greedy text |"
     yield "| --- | --- | --- | --- | --- | --- |"

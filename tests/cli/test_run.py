@@ -20,8 +20,9 @@ def greedy_text(bundle: Path, steps: int, thinking: bool = False) -> str:
     tokenizer = ChatTokenizer(bundle)
     question = [{"role": "user", "content": QUESTION}]
     prompt = tokenizer.encode(ChatTemplate(bundle).render(question, thinking=thinking))
-    (text,), _ = continue_greedily(Executor(bundle), [Prompt(prompt)], steps)
+    (text,), (logits,) = continue_greedily(Executor(bundle), [Prompt(prompt)], steps)
     ids = text.continuation
+    assert logits.argmax(-1).tolist() == ids
     stop = ChatSession(bundle, Executor(bundle)).generation.stop
     kept = ids[: next((i for i, id_ in enumerate(ids) if id_ in stop), len(ids))]
     return tokenizer.decode(kept)

@@ -51,7 +51,8 @@ def byte_count(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-_SECONDS_BETWEEN_LINES = 30.0
+SECONDS_BETWEEN_LINES = 30.0
+"""How often a command that takes long prints how far it is where there is no terminal."""
 
 
 class StageProgress:
@@ -62,7 +63,7 @@ class StageProgress:
         self._progress = progress
         self._task: TaskID | None = None
         self._lines = lines
-        self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
 
     def begin(self, stage: str, total: int = 0) -> None:
         """See `gemtab.export.Progress`."""
@@ -78,7 +79,7 @@ class StageProgress:
 
     def _print_line(self) -> None:
         if self._lines and self._task is not None and time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+            self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
             task = self._progress.tasks[-1]
             share = f": {task.percentage:.0f} %" if task.total else ""
             err.print(f"{task.description}{share}", markup=False, soft_wrap=True)
