@@ -30,7 +30,7 @@ from gemtab.parity.progress import Advance, fill_work, nobody
 from gemtab.quantize import WeightReader
 
 MOST_KEPT_BYTES = 4 << 30
-"""The weights of a graph that take more than this in f32 are read layer by layer."""
+"""A tower's weights that take more than this in f32 are read anew for each image or audio."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,14 @@ def _fill(
 ) -> None:
     """Puts all of a prompt but the last token, which `decode` takes, into empty caches."""
     executor.reset()
-    executor.fill(prompt[:-1], encode_items(items, encoder))
-    executor.wait()
-    advance(fill_work(prompt))
+    filled = 0
+
+    def after_chunk(tokens: int) -> None:
+        nonlocal filled
+        advance(fill_work(filled + tokens) - fill_work(filled))
+        filled += tokens
+
+    executor.fill(prompt[:-1], encode_items(items, encoder), after_chunk)
 
 
 def onnx_logits(
@@ -122,7 +127,7 @@ def onnx_logits(
     def logits(text: Continued) -> Logits:
         model.rewind(0)
         rows = [model.see(text.prompt, _rows(text.items, encode), keep=1)[-1].numpy()]
-        advance(fill_work(text.prompt) + 1)
+        advance(fill_work(len(text.prompt) - 1) + 1)
         for token in text.continuation[:-1]:
             rows.append(model.step([token]).numpy())
             advance(1)
@@ -136,8 +141,8 @@ def reference_logits(
 ) -> list[Logits]:
     """The reference's logits, [steps, vocabulary] a text: all tokens of all texts in one step, so that a checkpoint too
     large for memory is read once. Advances by `reference_work`."""
-    towers = cache(lambda tower: _reference(tower_graphs(spec)[tower], weights))
-    embed, decoder = _reference(embed_graph(spec.text), weights), _reference(decoder_graph(spec.text), weights)
+    towers = cache(lambda tower: _tower(tower_graphs(spec)[tower], weights))
+    embed, decoder = (Reference(graph(spec.text), weights, layerwise=True) for graph in (embed_graph, decoder_graph))
 
     def encode(item: Item) -> torch.Tensor:
         inputs = {name: torch.from_numpy(array) for name, array in item.inputs().items()}
@@ -160,11 +165,12 @@ def reference_logits(
     for text in texts:
         runs.append(started(text))
         advance(1)
+    towers.cache_clear()  # gives their weights' memory back
     found = decoder.run_together(runs, lambda: advance(1))
     return [np.asarray(outputs["logits"].numpy(), dtype=np.float32) for outputs in found]
 
 
-def _reference(graph: Graph, weights: WeightReader) -> Reference:
+def _tower(graph: Graph, weights: WeightReader) -> Reference:
     size = sum(4 * prod(weight.shape) for weight in graph.weights())
     return Reference(graph, weights, layerwise=size > MOST_KEPT_BYTES)
 

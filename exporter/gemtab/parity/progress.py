@@ -1,6 +1,6 @@
 """How `gemtab verify` tells what it is doing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 Advance = Callable[[int], None]
@@ -25,9 +25,9 @@ def nobody(_amount: int) -> None:
     """An Advance that tells nobody."""
 
 
-def fill_work(prompt: Sequence[int]) -> int:
-    """What a prompt adds to the work of a text, each of whose decoded tokens is 1."""
-    return -(-len(prompt) // _FILLED_AT_ONCE)
+def fill_work(tokens: int) -> int:
+    """What so many tokens of a prompt add to the work of a text, each of whose decoded tokens is 1."""
+    return -(-tokens // _FILLED_AT_ONCE)
 
 
 class Stages:

@@ -116,7 +116,7 @@ def _webgpu(
     folder: Path, manifest: Manifest, plan: Plan, half: Plan | None, device: Device, extent: Extent, stages: Stages
 ) -> _Ran:
     asked = prompts(folder, manifest, extent, extent.long(plan), plan.context - extent.steps)
-    work = sum(fill_work(prompt.ids) + extent.steps for prompt in asked)
+    work = sum(fill_work(len(prompt.ids) - 1) + extent.steps for prompt in asked)
     advance = stages.begin("Running the WebGPU plan in f32", work)
     executor = Executor(folder, "f32", device=device)
     encoder = TowerEncoder(folder, executor)
@@ -132,7 +132,7 @@ def _webgpu(
 
 
 def _decoding_work(texts: Sequence[Continued]) -> int:
-    return sum(fill_work(text.prompt) + len(text.continuation) for text in texts)
+    return sum(fill_work(len(text.prompt) - 1) + len(text.continuation) for text in texts)
 
 
 def _reference(
