@@ -191,7 +191,7 @@ def test_a_large_model_without_a_gpu_is_compared_less(exported: Path, monkeypatc
     assert (short.name, short.questions) == ("short", 3)
     manifest = read_manifest(exported)
     whole, shortened = (
-        prompts(exported, manifest, EXTENTS[name], EXTENTS[name].long(plan), 500) for name in ("full", "short")
+        prompts(exported, manifest, each.long(plan), 500, each) for each in (EXTENTS["full"], EXTENTS["short"])
     )
     assert [len(prompt.items) for prompt in shortened] == [len(prompt.items) for prompt in whole] == [0, 0, 0, 0, 2, 2]
     assert 64 + 256 < max(len(prompt.ids) for prompt in shortened) < max(len(prompt.ids) for prompt in whole)

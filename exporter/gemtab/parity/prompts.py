@@ -11,7 +11,7 @@ from gemtab.chat.session import Message, content_of
 from gemtab.chat.template import ChatTemplate
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.media.images import Pixels
-from gemtab.parity.extent import Extent
+from gemtab.parity.extent import EXTENTS, Extent
 
 QUESTIONS = (
     "Hello! Who are you?",
@@ -25,7 +25,9 @@ STORY = (
 )
 
 
-def prompts(folder: Path, manifest: Manifest, extent: Extent, long: int | None, most: int) -> list[Prompt]:
+def prompts(
+    folder: Path, manifest: Manifest, long: int | None, most: int, extent: Extent = EXTENTS["full"]
+) -> list[Prompt]:
     """A few prompts, as the bundle's template renders them: short ones, one of about `long` tokens that makes ring
     caches wrap, one with a picture and a sound, and one with a clip, as far as the bundle takes them. None is longer
     than `most`: others are left out."""

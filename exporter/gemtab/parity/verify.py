@@ -115,7 +115,7 @@ def _runs(half: Plan | None, device: Device) -> bool:
 def _webgpu(
     folder: Path, manifest: Manifest, plan: Plan, half: Plan | None, device: Device, extent: Extent, stages: Stages
 ) -> _Ran:
-    asked = prompts(folder, manifest, extent, extent.long(plan), plan.context - extent.steps)
+    asked = prompts(folder, manifest, extent.long(plan), plan.context - extent.steps, extent)
     work = sum(fill_work(len(prompt.ids) - 1) + extent.steps for prompt in asked)
     advance = stages.begin("Running the WebGPU plan in f32", work)
     executor = Executor(folder, "f32", device=device)
