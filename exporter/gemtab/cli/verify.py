@@ -41,7 +41,7 @@ def command(
 
     First every file is checked against its digest. Then each way of running the bundle continues a few prompts, one
     of them longer than the sliding window; the logits are compared with the reference's, on the bundle's own weights
-    and on the checkpoint's. A large model takes minutes, without a GPU a quarter of an hour: --extent shortens it.
+    and on the checkpoint's. A large model takes minutes, and longer without a GPU: --extent shortens it.
     """
     require("wgpu", "onnxruntime")
     from gemtab.bundle.folder import check_files, read_answering_manifest
