@@ -24,11 +24,12 @@ ADAPTER = "GEMTAB_ADAPTER"
 
 @dataclass(frozen=True)
 class Device:
-    """An open device and the WebGPU features it has."""
+    """An open device and the WebGPU features it has. software: the processor stands in for a GPU."""
 
     gpu: Any
     features: frozenset[str]
     name: str
+    software: bool = False
 
     def module(self, code: str, features: tuple[str, ...], label: str) -> Any:
         """A shader module of a kernel's text, with the lines that switch its features on."""
@@ -56,7 +57,7 @@ def open_device(limits: Limits) -> Device:
     gpu = adapter.request_device_sync(
         required_features=[_NATIVE_NAMES[feature] for feature in features], required_limits=wanted
     )
-    return Device(gpu, frozenset(features), name)
+    return Device(gpu, frozenset(features), name, adapter.info["adapter_type"] == "CPU")
 
 
 def _named(adapters: Sequence[Any], part: str) -> list[Any]:
