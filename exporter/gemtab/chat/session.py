@@ -1,7 +1,7 @@
 """A conversation: prompts rendered, tokens processed and sampled, and the next turn's prompt reusing what it can."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -12,7 +12,7 @@ from gemtab.chat.answer import AnswerParser, AnswerPart
 from gemtab.chat.checks import check_content, check_flags, check_messages, check_settings
 from gemtab.chat.generation_config import read_generation_config
 from gemtab.chat.media import TEXT_ONLY, Encoder, Medium, Placeholders, Prompt, encode_items
-from gemtab.chat.spoken import ControlTokens, whole
+from gemtab.chat.spoken import ControlTokens
 from gemtab.chat.template import ChatTemplate, Written
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.errors import ContextError, GemtabError, UsageError
@@ -204,8 +204,8 @@ class ChatSession:
     """A conversation with the bundle in `folder` on a backend of its own.
 
     encoder: makes rows of media for it; trusted: control tokens that are spelled out in messages are control tokens, as
-    in transformers. Otherwise they are text, and so cannot end a turn or begin one. Raises UsageError for messages that
-    cannot be.
+    in transformers, but for the model's own. Otherwise they are text, and so cannot end a turn or begin one. Raises
+    UsageError for messages that cannot be.
     """
 
     def __init__(
@@ -227,8 +227,8 @@ class ChatSession:
         self.generation = read_generation_config(folder)
         self._tokenizer = ChatTokenizer(folder)
         self._template = ChatTemplate(folder)
-        self._control = control_tokens(self._tokenizer, self._template)
         self._placeholders = Placeholders(folder, self._tokenizer)
+        self._control = control_tokens(self._tokenizer, self._template, self._placeholders.tokens())
         self._encoder = encoder
         self._backend = backend
         self._cache = PromptCache(backend)
@@ -243,11 +243,12 @@ class ChatSession:
         return self._placeholders.prompt(self._written(messages, add_generation_prompt), media)
 
     def _written(self, messages: Sequence[Message], add_generation_prompt: bool) -> Written:
-        if self.trusted:
-            text = self._template.render(messages, thinking=self.thinking, add_generation_prompt=add_generation_prompt)
-            return Written(text, whole)
         return self._template.write(
-            messages, self._control, thinking=self.thinking, add_generation_prompt=add_generation_prompt
+            messages,
+            self._control,
+            thinking=self.thinking,
+            add_generation_prompt=add_generation_prompt,
+            trusted=self.trusted,
         )
 
     def send(
@@ -312,12 +313,16 @@ class ChatSession:
         return min(common_prefix(prompt.keys(), next_time.keys()), len(prompt.ids) - 1)
 
 
-def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate) -> ControlTokens:
-    """Special tokens, and added ones that the template writes; those of white space alone are text like any other."""
+def control_tokens(
+    tokenizer: ChatTokenizer, template: ChatTemplate, placeholders: Iterable[str] = ()
+) -> ControlTokens:
+    """Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those
+    of white space alone are text like any other."""
     added = tokenizer.added()
-    return ControlTokens(
+    written = [
         token.content for token in added if token.special or (token.content.strip() and template.names(token.content))
-    )
+    ]
+    return ControlTokens(dict.fromkeys([*written, *placeholders]))
 
 
 def _parts(message: Message) -> Sequence[TextPart | MediumPart]:

@@ -31,7 +31,7 @@ class PlainConsole(Console):
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - Rich's own
         """Called by Rich for strings, of which it drops some control characters in silence."""
         return super().render_str(shown(text), **options)
 
