@@ -1,7 +1,6 @@
 """Reading a bundle's folder, and refusing one that is not whole."""
 
 import json
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,6 +9,7 @@ from gemtab.bundle.digest import digest_file
 from gemtab.bundle.manifest import MANIFEST_FORMAT, MANIFEST_NAME, FileEntry, Manifest
 from gemtab.bundle.plan import Plan
 from gemtab.errors import BundleError, UsageError
+from gemtab.output import write_in_one_step
 
 SHADERS = "shaders"
 PARITY_NAME = "parity.json"
@@ -59,10 +59,7 @@ def read_answering_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes the manifest in one step: a reader sees the old one or the new one."""
-    path = folder / MANIFEST_NAME
-    unfinished = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}")
-    unfinished.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_in_one_step(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:

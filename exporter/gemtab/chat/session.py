@@ -313,9 +313,7 @@ class ChatSession:
         return min(common_prefix(prompt.keys(), next_time.keys()), len(prompt.ids) - 1)
 
 
-def control_tokens(
-    tokenizer: ChatTokenizer, template: ChatTemplate, placeholders: Iterable[str] = ()
-) -> ControlTokens:
+def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate, placeholders: Iterable[str] = ()) -> ControlTokens:
     """Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those
     of white space alone are text like any other."""
     added = tokenizer.added()
