@@ -3,11 +3,22 @@
 A message says what is wrong, where, what was expected against what was found, and what to do next.
 """
 
+MOST_CHARACTERS = 700
+"""Of a message that may hold what a stranger wrote."""
+
 
 class GemtabError(Exception):
     """Base of all errors that are shown to users as one paragraph, without a traceback."""
 
     exit_code = 1
+
+
+class _QuotingError(GemtabError):
+    """An error whose message may hold what a stranger wrote: of a long one, beginning and end are kept."""
+
+    def __init__(self, message: str = "") -> None:
+        long = len(message) > MOST_CHARACTERS
+        super().__init__(f"{message[: MOST_CHARACTERS - 200]} … {message[-200:]}" if long else message)
 
 
 class UsageError(GemtabError):
@@ -22,13 +33,13 @@ class CheckpointError(GemtabError):
     exit_code = 3
 
 
-class BundleError(GemtabError):
+class BundleError(_QuotingError):
     """A bundle is missing, damaged, or of another format version."""
 
     exit_code = 4
 
 
-class DeviceError(GemtabError):
+class DeviceError(_QuotingError):
     """The GPU adapter is missing, lost, or its limits are too small."""
 
     exit_code = 5
