@@ -176,7 +176,8 @@ class Placeholders:
         ids = self._tokenizer.encode(self._text(name))
         if len(ids) != 1:
             raise BundleError(
-                f"{self._where}: {name} {self._text(name)!r} is not one token but {len(ids)}. Export the checkpoint again."
+                f"{self._where}: {name} {self._text(name)!r} is not one token but {len(ids)}. Export the "
+                "checkpoint again."
             )
         return ids[0]
 

@@ -15,6 +15,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -140,10 +141,8 @@ class _Child:
 
     def send(self, request: object) -> None:
         assert self._process.stdin is not None
-        try:
+        with suppress(OSError):  # where it has ended, which shows when its answer is waited for
             write_frame(self._process.stdin, pickle.dumps(request))
-        except OSError:
-            pass  # it has ended, which shows where its answer is waited for
 
     def receive(self, seconds: float) -> dict[str, Any]:
         """The next answer. Raises TimeoutError, EOFError where there is none, and ValueError for one that is none."""
@@ -176,10 +175,8 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
     process.wait()
     if process.stdin is not None:
-        try:
+        with suppress(OSError):
             process.stdin.close()
-        except OSError:
-            pass
 
 
 def write_frame(stream: IO[bytes], content: bytes) -> None:

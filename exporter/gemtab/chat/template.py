@@ -127,8 +127,8 @@ class ChatTemplate:
             raise self._refusal(error, messages) from error
         if length > MOST_CHARACTERS:
             raise BundleError(
-                f"{self._where} makes a prompt of more than {MOST_CHARACTERS:,} characters of this conversation. Export "
-                "the checkpoint again."
+                f"{self._where} makes a prompt of more than {MOST_CHARACTERS:,} characters of this conversation. "
+                "Export the checkpoint again."
             )
         return "".join(parts)
 
