@@ -3,8 +3,10 @@
 A message says what is wrong, where, what was expected against what was found, and what to do next.
 """
 
-MOST_CHARACTERS = 700
-"""Of a message that may hold what a stranger wrote."""
+MOST_CHARACTERS = 640
+"""Of a message, which may quote what a stranger wrote: of a longer one, beginning and end are kept."""
+
+_END = 200
 
 
 class GemtabError(Exception):
@@ -12,13 +14,10 @@ class GemtabError(Exception):
 
     exit_code = 1
 
-
-class _QuotingError(GemtabError):
-    """An error whose message may hold what a stranger wrote: of a long one, beginning and end are kept."""
-
     def __init__(self, message: str = "") -> None:
-        long = len(message) > MOST_CHARACTERS
-        super().__init__(f"{message[: MOST_CHARACTERS - 200]} … {message[-200:]}" if long else message)
+        if len(message) > MOST_CHARACTERS:
+            message = f"{message[: MOST_CHARACTERS - _END - 3]} … {message[-_END:]}"
+        super().__init__(message)
 
 
 class UsageError(GemtabError):
@@ -33,13 +32,13 @@ class CheckpointError(GemtabError):
     exit_code = 3
 
 
-class BundleError(_QuotingError):
+class BundleError(GemtabError):
     """A bundle is missing, damaged, or of another format version."""
 
     exit_code = 4
 
 
-class DeviceError(_QuotingError):
+class DeviceError(GemtabError):
     """The GPU adapter is missing, lost, or its limits are too small."""
 
     exit_code = 5

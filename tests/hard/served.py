@@ -11,7 +11,14 @@ import time
 from pathlib import Path
 
 READY = re.compile(r"at (http://[^\s/]+)/")
-FILES = ("gemtab.json", "plan/f32.json", "tokenizer.json", "chat_template.jinja", "shaders/advance.wgsl", "plan/tables.bin")
+FILES = (
+    "gemtab.json",
+    "plan/f32.json",
+    "tokenizer.json",
+    "chat_template.jinja",
+    "shaders/advance.wgsl",
+    "plan/tables.bin",
+)
 FORBIDDEN = ("../secret.bin", "%2e%2e/secret.bin", "/etc/passwd", ".hidden", "plan/", "nul%00")
 
 
@@ -38,7 +45,10 @@ def _address(said: Path, server: int) -> str | None:
         found = READY.search(" ".join(text.split()))
         if found:
             return found[1].removeprefix("http://")
-        if not Path(f"/proc/{server}").exists() or "Z" in Path(f"/proc/{server}/stat").read_text().rpartition(")")[2][:3]:
+        if (
+            not Path(f"/proc/{server}").exists()
+            or "Z" in Path(f"/proc/{server}/stat").read_text().rpartition(")")[2][:3]
+        ):
             return None
         time.sleep(0.02)
     return None

@@ -31,7 +31,7 @@ LOAD_SECONDS = 60.0
 CALL_SECONDS = 20.0
 """For one prompt."""
 
-MEMORY_BYTES = 3 << 30
+MEMORY_BYTES = 2 << 30
 """Address space of the process; a published tokenizer takes 330 MB."""
 
 LENGTH = struct.Struct("<Q")

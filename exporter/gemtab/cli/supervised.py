@@ -22,7 +22,7 @@ from gemtab.errors import DeviceError
 
 COMMANDS = ("run", "verify")
 
-MOST_SECONDS = 60.0
+MOST_SECONDS = 30.0
 """How long the GPU may take for one piece of work where the shaders are not gemtab's own."""
 
 _GRACE_SECONDS = 5.0

@@ -24,6 +24,7 @@ from gemtab.parity.backends import (
 )
 from gemtab.parity.compare import Logits, compare
 from gemtab.parity.edge import EdgeWatch
+from gemtab.parity.failing import failing
 from gemtab.parity.prompts import prompts
 from gemtab.parity.report import Backend, Comparison, Edge, Parity, Truth
 from gemtab.parity.stored import BundleWeights
@@ -51,18 +52,22 @@ def verify_bundle(
     """
     manifest = read_manifest(folder)
     announce("Running the WebGPU plans")
-    found, texts, adapter, edge = _webgpu(folder, manifest, watch)
+    with failing("Running the WebGPU plans"):
+        found, texts, adapter, edge = _webgpu(folder, manifest, watch)
     announce("Running the ONNX graphs")
-    found["onnx"] = onnx_logits(folder, manifest.weights, texts)
+    with failing("Running the ONNX graphs"):
+        found["onnx"] = onnx_logits(folder, manifest.weights, texts)
     announce("Running the reference on the bundle's weights")
-    spec = load_spec(folder)
-    stored = reference_logits(spec, BundleWeights(folder, manifest.weights), texts)
+    with failing("Running the reference on the bundle's weights"):
+        spec = load_spec(folder)
+        stored = reference_logits(spec, BundleWeights(folder, manifest.weights), texts)
     routed = any(layer.moe for layer in spec.text.layers)
 
     def most(backend: Backend) -> Tolerance:
         return arithmetic("f16" if backend == "webgpu f16" else "f32", manifest.weights, routed)
 
-    comparisons = _compare_all(found, "stored weights", stored, most)
+    with failing("Comparing the backends"):
+        comparisons = _compare_all(found, "stored weights", stored, most)
     if checkpoint is not None:
         announce("Running the reference on the checkpoint")
         opened = open_checkpoint(checkpoint)

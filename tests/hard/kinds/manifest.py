@@ -73,7 +73,9 @@ def digest_count(mutant: Mutant, rng: Random) -> None:
     tree = mutant.manifest
     record = tree["files"][rng.choice(USED)]
     digest = record["sha256"][0]
-    record["sha256"] = rng.choice([[], [digest] * 2, [digest] * 100_000, [None], [digest.upper()], digest, [digest[:-1]]])
+    record["sha256"] = rng.choice(
+        [[], [digest] * 2, [digest] * 100_000, [None], [digest.upper()], digest, [digest[:-1]]]
+    )
     mutant.write_manifest(tree)
     mutant.refused = True
 

@@ -8,9 +8,7 @@ from tests.hard.mutant import TEXT_PLANS, Mutant
 
 SPIN = "\nvar<workgroup> hard_spin: atomic<u32>;\n"
 FOREVER = "  while (atomicLoad(&hard_spin) < 1u) { atomicAdd(&hard_spin, 0u); }\n"
-LONG = (
-    "  for (var a = 0u; a < 4294967295u; a++) { for (var b = 0u; b < 4294967295u; b++) { atomicMax(&hard_spin, a ^ b); } }\n"
-)
+LONG = "  for (var a = 0u; a < 4294967295u; a++) { for (var b = 0u; b < 4294967295u; b++) { atomicMax(&hard_spin, a ^ b); } }\n"
 
 
 def each(change: Callable[[str, Random], str | bytes]) -> Callable[[Mutant, Random], None]:
@@ -104,7 +102,7 @@ def depth(text: str, rng: Random) -> str:
 
 def access(text: str, rng: Random) -> str:
     """Reads and writes beyond the end, recursion, and constants that cannot be."""
-    name = (re.search(r"var<storage, read_write> (\w+)", text) or re.search(r"var<storage, read> (\w+)", text))
+    name = re.search(r"var<storage, read_write> (\w+)", text) or re.search(r"var<storage, read> (\w+)", text)
     target = name[1] if name else "nothing"
     choices: list[Callable[[], str]] = [
         lambda: _at_start(text, f"  _ = {target}[arrayLength(&{target}) + 4000000000u];\n"),
@@ -112,9 +110,17 @@ def access(text: str, rng: Random) -> str:
         lambda: _at_start(text, "  let hard = 1 / 0;\n"),
         lambda: _at_start(text, "  let hard = 4294967295u + 1u;\n"),
         lambda: _at_start(text, "  hard();\n", "fn hard() { hard(); }\n"),
-        lambda: _at_start(text, "  workgroupBarrier(); if (hard_spin2 == 0u) { workgroupBarrier(); }\n", "var<private> hard_spin2: u32;\n"),
+        lambda: _at_start(
+            text,
+            "  workgroupBarrier(); if (hard_spin2 == 0u) { workgroupBarrier(); }\n",
+            "var<private> hard_spin2: u32;\n",
+        ),
         lambda: _at_start(text, "  return;\n"),
-        lambda: text.replace("fn main", "@compute @workgroup_size(1)\nfn second() {}\n@compute @workgroup_size(1)\nfn main0() {}\nfn main", 1),
+        lambda: text.replace(
+            "fn main",
+            "@compute @workgroup_size(1)\nfn second() {}\n@compute @workgroup_size(1)\nfn main0() {}\nfn main",
+            1,
+        ),
     ]
     return rng.choice(choices)()
 

@@ -30,7 +30,9 @@ def signed_length(mutant: Mutant, rng: Random) -> None:
     """Cut or filled up, and the manifest says so."""
     name = rng.choice(FILES)
     content = mutant.bytes(name)
-    mutant.put(name, rng.choice([b"", content[:-1], content[: len(content) // 2], content[:1000], content + b"\x00\x01"]))
+    mutant.put(
+        name, rng.choice([b"", content[:-1], content[: len(content) // 2], content[:1000], content + b"\x00\x01"])
+    )
 
 
 def values(mutant: Mutant, rng: Random) -> None:
