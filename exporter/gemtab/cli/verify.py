@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def command(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     checkpoint: Annotated[
         str | None,
@@ -48,7 +49,7 @@ def command(
         adapters = adapter or []
         _check_adapters(bundle, manifest, source, adapters)
         check_files(bundle, manifest)
-        parity = verify_bundle(bundle, source, progress.begin, adapters)
+        parity = verify_bundle(bundle, source, progress.begin, adapters, context.obj)
     if manifest.inputs != ("text",) and not parity.media_tokens:
         err.print(
             f"Towers were not compared: a prompt with pictures or sound does not fit the context of {manifest.context} "

@@ -1,0 +1,189 @@
+"""Commands that run a bundle on the GPU, in a process of their own: a driver may crash on what a stranger's shader
+does, or never come back.
+
+The process is forked before anything is loaded, so that it costs nothing. Systems without fork run the command as it
+is.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from gemtab.backends.webgpu.watch import BEGUN, GpuWatch
+from gemtab.cli.main import end_by
+from gemtab.cli.main import main as run_command
+from gemtab.errors import DeviceError
+
+COMMANDS = ("run", "verify")
+
+MOST_SECONDS = 30.0
+"""How long the GPU may take for one piece of work where the shaders are not gemtab's own."""
+
+_GRACE_SECONDS = 5.0
+"""How long a process may take to end by itself when it is told to."""
+
+_JUST_SENT_SECONDS = 0.3
+"""Until then, a terminal that was told to interrupt is taken to have told both processes."""
+
+
+def main() -> None:
+    """The command `gemtab`."""
+    chosen = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    if hasattr(os, "fork") and chosen in COMMANDS:
+        try:
+            sys.exit(supervised(run_command, lambda: is_own(_folder(sys.argv[1:])), MOST_SECONDS))
+        except DeviceError as error:
+            end_by(error)
+    run_command()
+
+
+def supervised(work: Callable[[GpuWatch], None], own: Callable[[], bool], seconds: float) -> int:
+    """Runs `work` in a process of its own, and returns its exit code, 128 and the number where a signal was sent to it
+    through this one.
+
+    own: whether its waits may take as long as they like; asked where one has taken `seconds`. Raises DeviceError where
+    a signal ended the process, or such a wait did not end.
+    """
+    read, write = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(read)
+        work(GpuWatch(write))
+        sys.exit(0)
+    os.close(write)
+    try:
+        return _Supervisor(process, read, own, seconds).wait()
+    finally:
+        os.close(read)
+
+
+class _Supervisor:
+    """Waits for a process, and passes signals on to it."""
+
+    def __init__(self, process: int, told: int, own: Callable[[], bool], seconds: float) -> None:
+        self._process = process
+        self._told = told
+        self._own = own
+        self._seconds = seconds
+        self._waits_since: float | None = None
+        self._received: int | None = None
+        self._received_at = 0.0
+        self._passed_on = False
+
+    def wait(self) -> int:
+        """The process's exit code."""
+        wake, woken = os.pipe()
+        os.set_blocking(woken, False)
+        signal.set_wakeup_fd(woken)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+        open_ends = [self._told, wake]
+        while self._told in open_ends:
+            ready, _, _ = select.select(open_ends, [], [], self._patience())
+            if wake in ready:
+                os.read(wake, 64)
+            if self._told in ready and not self._hear():
+                open_ends.remove(self._told)
+            self._act()
+        return self._ended()
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self._received is None:
+            self._received, self._received_at = number, time.monotonic()
+
+    def _hear(self) -> bool:
+        """Whether there is more to come."""
+        told = os.read(self._told, 4096)
+        if told:
+            self._waits_since = time.monotonic() if told.endswith(BEGUN) else None
+        return bool(told)
+
+    def _patience(self) -> float | None:
+        """Seconds until there is something to do though nothing is heard."""
+        now = time.monotonic()
+        if self._received is not None:
+            limit = _GRACE_SECONDS if self._passed_on else _JUST_SENT_SECONDS
+            return max(self._received_at + limit - now, 0.0)
+        return None if self._waits_since is None else max(self._waits_since + self._seconds - now, 0.0)
+
+    def _act(self) -> None:
+        if self._patience() != 0.0:
+            return
+        if self._received is not None:
+            self._send(signal.SIGKILL if self._passed_on else self._received)
+            self._passed_on = True
+        elif self._own():
+            self._waits_since = None
+        else:
+            self._send(signal.SIGKILL)
+            os.waitpid(self._process, 0)
+            raise DeviceError(
+                f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle, whose shaders are not "
+                "those that this gemtab makes of it. Export the checkpoint again; if you trust the bundle, try a "
+                "shorter prompt."
+            )
+
+    def _send(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._process, number)
+
+    def _ended(self) -> int:
+        _, status = os.waitpid(self._process, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code >= 0:
+            return code
+        if self._received is not None:
+            return 128 + self._received
+        raise DeviceError(_ending(-code))
+
+
+def _ending(number: int) -> str:
+    name = signal.Signals(number).name
+    if number == signal.SIGKILL:
+        return f"The process that ran the bundle was ended from outside ({name}), as systems do when memory runs out."
+    return (
+        f"The GPU's driver, or a library beneath it, crashed while the bundle ran ({name}). Update the driver, or "
+        "export the checkpoint again; please report it if the bundle is one that this gemtab made."
+    )
+
+
+def _folder(words: list[str]) -> Path | None:
+    """The bundle that the command line names."""
+    return next((Path(word) for word in words if (Path(word) / "gemtab.json").is_file()), None)
+
+
+def is_own(folder: Path | None, seconds: float = 120.0) -> bool:
+    """Whether the bundle's shaders are those that this gemtab makes of it; found out in a process of its own, within
+    limits, since the bundle may be made to keep it busy."""
+    if folder is None:
+        return False
+    process = os.fork()
+    if process == 0:
+        os._exit(_compare(folder, seconds))
+    _, status = os.waitpid(process, 0)
+    return os.waitstatus_to_exitcode(status) == 0
+
+
+def _compare(folder: Path, seconds: float) -> int:
+    """0 where they are."""
+    try:
+        import resource
+
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+        from gemtab.bundle.folder import SHADERS, read_manifest
+        from gemtab.bundle.reading import read_text
+        from gemtab.server.rerender import rerender
+
+        listed = {file for file in read_manifest(folder).files if file.startswith(f"{SHADERS}/")}
+        texts = rerender(folder)
+        return 0 if listed <= texts.keys() and all(read_text(folder, file) == texts[file] for file in listed) else 1
+    except BaseException:
+        return 1
