@@ -9,8 +9,10 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gemtab.bundle import limits
 from gemtab.checkpoint.tensors import Checkpoint
 from gemtab.errors import CheckpointError
+from gemtab.regular import read_regular
 
 CONFIG_NAME: Final = "adapter_config.json"
 WEIGHTS_NAME: Final = "adapter_model.safetensors"
@@ -153,7 +155,7 @@ def open_adapter(folder: Path) -> Checkpoint:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_regular(path, limits.CONFIG_BYTES).decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(_missing(path)) from None
     except (OSError, ValueError, RecursionError) as error:
