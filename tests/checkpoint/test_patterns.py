@@ -32,7 +32,7 @@ def test_they_find_what_re_finds(how: str, expressions: list[str]) -> None:
 @pytest.mark.parametrize("expression", ENDLESS)
 def test_one_that_takes_too_long_is_refused(expression: str) -> None:
     started = time.process_time()
-    with pytest.raises(CheckpointError, match="take more than 2 seconds or 1 GiB to be matched with model.layers.0"):
+    with pytest.raises(CheckpointError, match="take more than 2 seconds or 1 GiB to be matched with model"):
         Patterns([expression], "search").found(NAMES[0] * 2)
     assert time.process_time() - started < 1, "the time is another process's"
 
