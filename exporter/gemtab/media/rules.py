@@ -126,8 +126,8 @@ def size_in(settings: Mapping[str, Any], section: str, name: str, default: int, 
     found = settings.get(name, default)
     if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
         raise CheckpointError(
-            f"processor_config.json sets {name} of {section} to {str(found)[:40]}; expected a whole number from {least} "
-            f"to {most}."
+            f"processor_config.json sets {name} of {section} to {str(found)[:40]}; expected a whole number from "
+            f"{least} to {most}."
         )
     return found
 
