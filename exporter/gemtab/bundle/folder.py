@@ -60,9 +60,9 @@ def _parse(model: type[Model], content: str | bytes, path: Path) -> Model:
         return model.model_validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        said = ": ".join([".".join(str(part) for part in first["loc"]), first["msg"]]).removeprefix(": ")
         raise BundleError(
-            f"{path} is damaged, or of another version of gemtab: {place}: {first['msg']}. Export the checkpoint again."
+            f"{path} is damaged, or of another version of gemtab: {said}. Export the checkpoint again."
         ) from None
 
 
