@@ -5,6 +5,7 @@ import pickle
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -73,7 +74,7 @@ def _prompt(writer: PromptWriter, messages: list[Any], shapes: list[Any], option
     return {"ids": prompt.ids, "positions": [placed.position for placed in prompt.items]}
 
 
-_ANSWERS = {
+_ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
     "prompt": _prompt,
     "count": lambda writer, text: {"count": writer.count(text)},
     "piece": lambda writer, number: asdict(writer.piece(number)),

@@ -39,7 +39,7 @@ class PromptWriter:
         Raises BundleError where the template refuses the conversation or makes too much of it, UsageError where it
         cannot take the conversation's media.
         """
-        written = self._written(messages, trusted, thinking=thinking, add_generation_prompt=add_generation_prompt)
+        written = self._written(messages, trusted, thinking, add_generation_prompt)
         prompt = self._placeholders.prompt(written, media)
         if not prompt.ids:
             raise BundleError("The bundle's template makes nothing of this conversation. Export the checkpoint again.")
@@ -61,10 +61,11 @@ class PromptWriter:
             raise BundleError(f"The bundle's tokenizer makes {len(piece.text):,} characters of token {id}.")
         return piece
 
-    def _written(self, messages: Messages, trusted: bool, **options: bool) -> Written:
+    def _written(self, messages: Messages, trusted: bool, thinking: bool, opening: bool) -> Written:
         if trusted:
-            return Written(self._template.render(messages, **options), whole)
-        return self._template.write(messages, self._control, **options)
+            text = self._template.render(messages, thinking=thinking, add_generation_prompt=opening)
+            return Written(text, whole)
+        return self._template.write(messages, self._control, thinking=thinking, add_generation_prompt=opening)
 
 
 def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate) -> ControlTokens:
