@@ -11,23 +11,9 @@ import { createInterface } from "node:readline";
 import { Worker as Thread } from "node:worker_threads";
 import { Gemma } from "../../../webruntime/src/api/gemma.ts";
 import * as errors from "../../../webruntime/src/engine/errors.ts";
+import { type Outcome, type Visit, visit } from "./visit.ts";
 
-interface Order {
-  folder: string;
-  /** Milliseconds after which whoever uses the page presses Stop. */
-  limit: number;
-  /** Milliseconds that the page may take to be free then. */
-  grace: number;
-}
-
-interface Outcome {
-  outcome: "accepted" | "typed" | "untyped" | "hang" | "stopped" | "fooled";
-  name: string;
-  message: string;
-}
-
-/** Bytes of GPU memory that a bundle may take: far more than the one that was spoilt. */
-const MEMORY = 64 << 20;
+type Order = { folder: string } & Pick<Visit, "limit" | "grace">;
 
 const script = process.argv[2] ?? "";
 let root = "";
@@ -120,46 +106,10 @@ Object.assign(globalThis, { Worker: ThreadWorker, origin: new URL(site).origin }
 process.on("unhandledRejection", (error) => unhandled.push(`${error}`));
 process.on("uncaughtException", (error) => unhandled.push(`${error}`));
 
-async function use(signal: AbortSignal): Promise<Outcome> {
-  const gemma = await Gemma.load(site, { signal, assets: site, memory: MEMORY });
-  try {
-    const { gpuBytes } = gemma.info.stats;
-    if (gpuBytes > MEMORY) return { outcome: "fooled", name: "memory", message: `takes ${gpuBytes} bytes` };
-    let text = "";
-    for await (const part of gemma.chat().send("hi", { maxTokens: 2, seed: 1, signal })) {
-      if (part.type === "done" && part.finish === "abort") return { outcome: "stopped", name: "abort", message: "" };
-      if (part.type === "done") text = part.text;
-    }
-    return { outcome: "accepted", name: "", message: text };
-  } finally {
-    await gemma.dispose();
-  }
-}
-
-function failed(error: unknown, signal: AbortSignal): Outcome {
-  const name = error instanceof Error ? error.constructor.name : typeof error;
-  const message = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof errors.GemtabError)) return { outcome: "untyped", name, message };
-  if (signal.aborted && error instanceof errors.AbortError) return { outcome: "stopped", name, message };
-  return { outcome: "typed", name, message };
-}
-
-async function answer({ folder, limit, grace }: Order): Promise<Outcome> {
+async function answer({ folder, ...times }: Order): Promise<Outcome> {
   root = resolve(folder);
   unhandled = [];
-  const stop = new AbortController();
-  const timers: NodeJS.Timeout[] = [];
-  const never = new Promise<Outcome>((give) => {
-    const late = () => give({ outcome: "hang", name: "", message: `not free ${grace} ms after Stop` });
-    const press = () => {
-      stop.abort();
-      timers.push(setTimeout(late, grace));
-    };
-    timers.push(setTimeout(press, limit));
-  });
-  const used = use(stop.signal).catch((error) => failed(error, stop.signal));
-  const outcome = await Promise.race([used, never]);
-  for (const timer of timers) clearTimeout(timer);
+  const outcome = await visit({ Gemma, ...errors }, { url: site, assets: site, ...times });
   if (unhandled.length === 0 || outcome.outcome === "hang") return outcome;
   return { outcome: "untyped", name: "unhandled", message: unhandled.join("; ") };
 }
