@@ -26,6 +26,9 @@ COMMANDS = ("run", "verify")
 MOST_SECONDS = 30.0
 """How long the GPU may take for one piece of work where the shaders are not gemtab's own."""
 
+OWN_SECONDS = 1800.0
+"""How long where they are: a chunk of a large model takes minutes on a processor."""
+
 _GRACE_SECONDS = 5.0
 """How long a process may take to end by itself when it is told to."""
 
@@ -139,15 +142,15 @@ class _Supervisor:
         if self._received is not None:
             self._send(signal.SIGKILL if self._passed_on else self._received)
             self._passed_on = True
-        elif self._own():
-            self._waits_since = None
+        elif self._seconds < OWN_SECONDS and self._own():
+            self._seconds = OWN_SECONDS
         else:
             self._send(signal.SIGKILL)
             os.waitpid(self._process, 0)
             raise DeviceError(
-                f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle, whose shaders are not "
-                "those that this gemtab makes of it. Export the checkpoint again; if you trust the bundle, try a "
-                "shorter prompt."
+                f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle. Where its shaders are not "
+                "those that this gemtab makes of it, export the checkpoint again; else try a shorter prompt, or another "
+                "adapter."
             )
 
     def _send(self, number: int) -> None:
@@ -196,15 +199,19 @@ def _compare(folder: Path, seconds: float) -> int:
     try:
         import resource
 
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-        from gemtab.bundle.folder import SHADERS, read_manifest
+        from gemtab.bundle.folder import open_plan, read_manifest
+        from gemtab.bundle.manifest_check import plan_entries
         from gemtab.bundle.reading import read_text
         from gemtab.server.rerender import rerender
 
-        listed = {file for file in read_manifest(folder).files if file.startswith(f"{SHADERS}/")}
+        manifest = read_manifest(folder)
+        plans = [open_plan(folder, manifest, entry.file) for entry in plan_entries(manifest)]
+        used = {form.file for plan in plans for kernel in plan.kernels.values() for form in kernel.forms}
         texts = rerender(folder)
-        return 0 if listed <= texts.keys() and all(read_text(folder, file) == texts[file] for file in listed) else 1
+        return 0 if all(texts.get(file) == read_text(folder, file) for file in used) else 1
     except BaseException:
         return 1
