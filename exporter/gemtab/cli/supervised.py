@@ -148,9 +148,9 @@ class _Supervisor:
             self._send(signal.SIGKILL)
             os.waitpid(self._process, 0)
             raise DeviceError(
-                f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle. Where its shaders are not "
-                "those that this gemtab makes of it, export the checkpoint again; else try a shorter prompt, or another "
-                "adapter."
+                f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle. Where its shaders are "
+                "not those that this gemtab makes of it, export the checkpoint again; else try a shorter prompt, or "
+                "another adapter."
             )
 
     def _send(self, number: int) -> None:
