@@ -63,6 +63,7 @@ TEMPLATES = {
     "deep": "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}",
     "nested": "{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}",
     "raising": "{{ raise_exception('x' * 1000000) }}",
+    "silent": "{# nothing #}",
     "dividing": "{{ 1 // 0 }}",
     "powers": "{{ 9 ** (9 ** 9) }}",
 }

@@ -25,7 +25,7 @@ def test_the_tiny_model_chats(tiny_copy: Path) -> None:
         ("{{ messages[9].content }}", "has no element 9"),
         ("{% include 'x' %}", "no loader"),
         ("{{ bos_token * 10**9 }}", "memory"),
-        ("", "make an empty prompt"),
+        ("", "makes nothing of this conversation"),
     ],
 )
 def test_a_template_that_takes_no_greeting(tiny_copy: Path, template: str, reason: str) -> None:

@@ -13,7 +13,8 @@ from tests.cli.conftest import accept_changes
 
 START = """
 import os, signal, sys, time
-from gemtab.cli.supervised import supervised
+from functools import partial
+from gemtab.cli.supervised import forked, supervised
 from gemtab.errors import DeviceError
 
 def work(watch):
@@ -21,7 +22,7 @@ def work(watch):
     {work}
 
 try:
-    code = supervised(work, lambda: {own}, {seconds})
+    code = supervised(partial(forked, work), lambda: {own}, {seconds})
 except DeviceError as error:
     print(error)
     code = error.exit_code
@@ -85,6 +86,16 @@ def test_signals_end_it_within_seconds(work: str, number: signal.Signals) -> Non
     process.communicate(timeout=20)
     assert process.returncode in (128 + number, 1)
     assert time.monotonic() - began < 12
+
+
+def test_another_interpreter_does_as_well(exported: Path) -> None:
+    words = ["run", str(exported), "-p", "Hello!", "--max-tokens", "2"]
+    code = (
+        f"import sys; from functools import partial; from gemtab.cli.supervised import spawned, supervised; "
+        f"sys.exit(supervised(partial(spawned, {words!r}), lambda: True, 60))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, bool(done.stdout.strip())) == (0, True), done.stderr
 
 
 def test_a_bundle_knows_its_own_shaders(bundle: Path) -> None:

@@ -1,6 +1,6 @@
 """`python -m tests.hard DRIVER`: attacks from the command line, and single rounds again.
 
-DRIVER is node, inspect, fit, run, serve, verify or publish. `--replay SEED:ROUND` makes one mutant anew, uses it and says
+DRIVER is node, chromium, inspect, fit, run, serve, verify or publish. `--replay SEED:ROUND` makes one mutant anew, uses it and says
 where it lies.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.hard.attack import Driver, attack
 from tests.hard.bundle import make, make_cut
+from tests.hard.chromium import Chromium
 from tests.hard.commands import COMMANDS, Commands
 from tests.hard.draw import Round
 from tests.hard.outcomes import Result, distinct, table
@@ -23,7 +24,7 @@ from tests.hard.tab import BUILT, Tab, build
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.hard", description=__doc__)
-    parser.add_argument("driver", choices=["node", *COMMANDS])
+    parser.add_argument("driver", choices=["node", "chromium", *COMMANDS])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=120)
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
@@ -38,7 +39,7 @@ def main() -> None:
         bundle = options.bundle or scratch / "bundle"
         if not bundle.exists():
             (make if options.driver == "verify" else make_cut)(bundle)
-        driver = stack.enter_context(_driver(options.driver, options.limit))
+        driver = stack.enter_context(_driver(options.driver, bundle.parent, options.limit))
         if options.replay:
             _replay(driver, bundle, options.replay)
             return
@@ -52,8 +53,10 @@ def _rounds(options: argparse.Namespace) -> Iterator[Round]:
     return (Round(options.seed, options.first + number) for number in range(options.rounds))
 
 
-def _driver(name: str, limit: float) -> Tab | Commands:
-    return Tab(build(BUILT), limit) if name == "node" else Commands(name)
+def _driver(name: str, bundles: Path, limit: float) -> Tab | Chromium | Commands:
+    if name == "node":
+        return Tab(build(BUILT), limit)
+    return Chromium(build(BUILT), bundles, limit) if name == "chromium" else Commands(name)
 
 
 def _tell(save: Path | None, result: Result) -> None:
@@ -68,7 +71,7 @@ def _tell(save: Path | None, result: Result) -> None:
 def _replay(driver: Driver, bundle: Path, name: str) -> None:
     seed, number = map(int, name.split(":"))
     one = Round(seed, number)
-    place = one.mutant(bundle).write(Path(tempfile.mkdtemp()) / "mutant")
+    place = one.mutant(bundle).write(Path(tempfile.mkdtemp(dir=bundle.parent)) / "mutant")
     outcome = driver.use(place)
     print(f"{one.kind}: {place}\n{outcome.outcome} {outcome.name} ({outcome.seconds:.1f} s)\n{outcome.message}")  # noqa: T201
 

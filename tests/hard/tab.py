@@ -14,7 +14,9 @@ from typing import BinaryIO, Self
 from tests.hard.outcomes import Outcome
 
 REPOSITORY = Path(__file__).parents[2]
-SCRIPTS = Path(__file__).parent / "node"
+SOURCES = Path(__file__).parent / "node"
+NODE = ("--platform=node", "--external:webgpu")
+SCRIPTS = {"page": NODE, "worker": NODE, "static": NODE, "visit": ("--platform=browser",)}
 BUILT = REPOSITORY / "test-results" / "hard"
 SWIFTSHADER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 
@@ -25,9 +27,9 @@ ROUNDS_A_PROCESS = 150
 def build(out: Path) -> Path:
     """The scripts of page and worker, each in one file; they lie below the repository, where packages are found."""
     esbuild = REPOSITORY / "node_modules" / ".bin" / "esbuild"
-    options = ["--bundle", "--platform=node", "--format=esm", "--external:webgpu", "--log-level=error"]
-    for name in ("page", "worker"):
-        command = [esbuild, SCRIPTS / f"{name}.ts", *options, f"--outfile={out / f'{name}.mjs'}"]
+    options = ["--bundle", "--format=esm", "--log-level=error"]
+    for name, platform in SCRIPTS.items():
+        command = [esbuild, SOURCES / f"{name}.ts", *options, *platform, f"--outfile={out / f'{name}.mjs'}"]
         subprocess.run(command, check=True, cwd=REPOSITORY)
     return out
 
@@ -37,7 +39,7 @@ class Tab:
 
     name = "node"
 
-    def __init__(self, scripts: Path, limit: float = 8.0, grace: float = 1.5) -> None:
+    def __init__(self, scripts: Path, limit: float = 8.0, grace: float = 2.5) -> None:
         self._scripts = scripts
         self._limit = limit
         self._grace = grace

@@ -5,6 +5,7 @@ import pickle
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -29,9 +30,9 @@ def main() -> None:
         name, *arguments = pickle.loads(request)
         try:
             if name == "load":
-                folder, memory, seconds = arguments
+                folder, memory, first, seconds = arguments
                 _limit_memory(memory)
-                _limit_time(3 * seconds)
+                _limit_time(first)
                 writer, answer = PromptWriter(Path(folder)), {}
             else:
                 assert writer is not None
@@ -56,12 +57,12 @@ def _limit_memory(size: int) -> None:
 
 
 def _limit_time(seconds: float) -> None:
-    """Of the processor, so that a process that nobody waits for any more ends too."""
+    """Of computing, so that a process that nobody waits for any more ends too."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
         _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + 2 * seconds) + 1, most))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + seconds) + 1, most))
 
 
 def _prompt(writer: PromptWriter, messages: list[Any], shapes: list[Any], options: dict[str, bool]) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def _prompt(writer: PromptWriter, messages: list[Any], shapes: list[Any], option
     return {"ids": prompt.ids, "positions": [placed.position for placed in prompt.items]}
 
 
-_ANSWERS = {
+_ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
     "prompt": _prompt,
     "count": lambda writer, text: {"count": writer.count(text)},
     "piece": lambda writer, number: asdict(writer.piece(number)),

@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import queue
+import signal
 import struct
 import subprocess
 import sys
@@ -25,14 +26,19 @@ from gemtab.chat.template import Messages, normal
 from gemtab.chat.tokenizer import Piece
 from gemtab.errors import BundleError, GemtabError
 
-LOAD_SECONDS = 60.0
-"""For the start of the process and reading the tokenizer: a published one takes 2 s."""
+LOAD_SECONDS = 15.0
+"""Of computing, for the start of the process and reading the tokenizer: a published one takes 2 s."""
 
-CALL_SECONDS = 20.0
-"""For one prompt."""
+CALL_SECONDS = 6.0
+"""Of computing, for one prompt: one that fills a context of 128,000 tokens takes 1 s."""
+
+BUSY = 4
+"""How many times as long the clock may say, since other processes compute too."""
 
 MEMORY_BYTES = 2 << 30
 """Address space of the process; a published tokenizer takes 330 MB."""
+
+_OUT_OF_TIME = getattr(signal, "SIGXCPU", 0)
 
 LENGTH = struct.Struct("<Q")
 MOST_ANSWER = 128 << 20
@@ -54,7 +60,7 @@ class PromptProcess:
         """Begin, without waiting for the process to be ready."""
         if self._child is None:
             self._child, self._loaded = _Child(), False
-            self._child.send(("load", str(self._folder), MEMORY_BYTES, CALL_SECONDS))
+            self._child.send(("load", str(self._folder), MEMORY_BYTES, LOAD_SECONDS, CALL_SECONDS))
 
     def prompt(
         self,
@@ -102,13 +108,15 @@ class PromptProcess:
     def _receive(self, seconds: float, failed: str) -> dict[str, Any]:
         assert self._child is not None
         try:
-            answer = self._child.receive(seconds)
+            answer = self._child.receive(BUSY * seconds)
         except TimeoutError:
             self.close()
             raise self._failed(f"{failed} within {seconds:.0f} s") from None
         except (EOFError, ValueError):
             code = self._child.end()
             self._child = None
+            if code == -_OUT_OF_TIME:
+                raise self._failed(f"{failed} within {seconds:.0f} s") from None
             raise self._failed(
                 f"{failed}: their process ended ({code}), as it does beyond {MEMORY_BYTES >> 30} GiB of memory"
             ) from None

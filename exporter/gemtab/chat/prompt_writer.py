@@ -48,6 +48,8 @@ class PromptWriter:
             trusted=trusted,
         )
         prompt = self._placeholders.prompt(written, media)
+        if not prompt.ids:
+            raise BundleError("The bundle's template makes nothing of this conversation. Export the checkpoint again.")
         if len(prompt.ids) > MOST_IDS:
             raise BundleError(
                 f"The bundle's template and tokenizer make {len(prompt.ids):,} tokens of this conversation, more than "

@@ -117,7 +117,12 @@ def command(
     messages: list[Message] = [{"role": "system", "content": _argument(system, "--system")}] if system else []
     allowed = None if memory is None else byte_count(memory)
     executor = Executor(
-        bundle, None if plan == "auto" else plan, host_table=host_table, memory=allowed, watch=context.obj
+        bundle,
+        None if plan == "auto" else plan,
+        host_table=host_table,
+        memory=allowed,
+        watch=context.obj,
+        manifest=manifest,
     )
     encoder = TowerEncoder(bundle, executor)
     session = ChatSession(bundle, executor, messages, thinking, encoder, trusted=trusted, prompts=prompts)

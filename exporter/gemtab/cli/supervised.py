@@ -1,8 +1,8 @@
 """Commands that run a bundle on the GPU, in a process of their own: a driver may crash on what a stranger's shader
 does, or never come back.
 
-The process is forked before anything is loaded, so that it costs nothing. Systems without fork run the command as it
-is.
+The process is forked before anything is loaded, so that it costs nothing. On macOS, whose libraries do not outlive a
+fork, another interpreter is started. Windows runs the command as it is.
 """
 
 import os
@@ -10,8 +10,9 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +26,9 @@ COMMANDS = ("run", "verify")
 MOST_SECONDS = 30.0
 """How long the GPU may take for one piece of work where the shaders are not gemtab's own."""
 
+OWN_SECONDS = 1800.0
+"""How long where they are: a chunk of a large model takes minutes on a processor."""
+
 _GRACE_SECONDS = 5.0
 """How long a process may take to end by itself when it is told to."""
 
@@ -34,28 +38,48 @@ _JUST_SENT_SECONDS = 0.3
 
 def main() -> None:
     """The command `gemtab`."""
-    chosen = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    if hasattr(os, "fork") and chosen in COMMANDS:
-        try:
-            sys.exit(supervised(run_command, lambda: is_own(_folder(sys.argv[1:])), MOST_SECONDS))
-        except DeviceError as error:
-            end_by(error)
-    run_command()
+    words = sys.argv[1:]
+    chosen = next((word for word in words if not word.startswith("-")), "")
+    if not hasattr(os, "fork") or chosen not in COMMANDS:
+        run_command()
+        return
+    start = partial(spawned, words) if sys.platform == "darwin" else partial(forked, run_command)
+    try:
+        sys.exit(supervised(start, lambda: is_own(_folder(words)), MOST_SECONDS))
+    except DeviceError as error:
+        end_by(error)
 
 
-def supervised(work: Callable[[GpuWatch], None], own: Callable[[], bool], seconds: float) -> int:
-    """Runs `work` in a process of its own, and returns its exit code, 128 and the number where a signal was sent to it
-    through this one.
-
-    own: whether its waits may take as long as they like; asked where one has taken `seconds`. Raises DeviceError where
-    a signal ended the process, or such a wait did not end.
-    """
-    read, write = os.pipe()
+def forked(work: Callable[[GpuWatch], None], read: int, write: int) -> int:
+    """Runs `work`, which tells `write` of its waits, in a fork of this process."""
     process = os.fork()
     if process == 0:
         os.close(read)
         work(GpuWatch(write))
         sys.exit(0)
+    return process
+
+
+def spawned(words: Sequence[str], _: int, write: int) -> int:
+    """As `forked`, of the command line, in another interpreter."""
+    os.set_inheritable(write, True)
+    code = (
+        "import sys; from gemtab.cli.main import main; from gemtab.backends.webgpu.watch import GpuWatch; "
+        f"sys.argv[0] = 'gemtab'; main(GpuWatch({write}))"
+    )
+    return os.posix_spawn(sys.executable, [sys.executable, "-P", "-c", code, *words], os.environ)
+
+
+def supervised(start: Callable[[int, int], int], own: Callable[[], bool], seconds: float) -> int:
+    """Waits for a process, and returns its exit code, 128 and the number where a signal was sent to it through this
+    one.
+
+    start: given both ends of a pipe, starts a process that tells the second of its waits, and returns its number.
+    own: whether its waits may take as long as they like; asked where one has taken `seconds`. Raises DeviceError where
+    a signal ended the process, or such a wait did not end.
+    """
+    read, write = os.pipe()
+    process = start(read, write)
     os.close(write)
     try:
         return _Supervisor(process, read, own, seconds).wait()
@@ -118,15 +142,15 @@ class _Supervisor:
         if self._received is not None:
             self._send(signal.SIGKILL if self._passed_on else self._received)
             self._passed_on = True
-        elif self._own():
-            self._waits_since = None
+        elif self._seconds < OWN_SECONDS and self._own():
+            self._seconds = OWN_SECONDS
         else:
             self._send(signal.SIGKILL)
             os.waitpid(self._process, 0)
             raise DeviceError(
-                f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle, whose shaders are not "
-                "those that this gemtab makes of it. Export the checkpoint again; if you trust the bundle, try a "
-                "shorter prompt."
+                f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle. Where its shaders are "
+                "not those that this gemtab makes of it, export the checkpoint again; else try a shorter prompt, or "
+                "another adapter."
             )
 
     def _send(self, number: int) -> None:
@@ -175,15 +199,19 @@ def _compare(folder: Path, seconds: float) -> int:
     try:
         import resource
 
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-        from gemtab.bundle.folder import SHADERS, read_manifest
+        from gemtab.bundle.folder import open_plan, read_manifest
+        from gemtab.bundle.manifest_check import plan_entries
         from gemtab.bundle.reading import read_text
         from gemtab.server.rerender import rerender
 
-        listed = {file for file in read_manifest(folder).files if file.startswith(f"{SHADERS}/")}
+        manifest = read_manifest(folder)
+        plans = [open_plan(folder, manifest, entry.file) for entry in plan_entries(manifest)]
+        used = {form.file for plan in plans for kernel in plan.kernels.values() for form in kernel.forms}
         texts = rerender(folder)
-        return 0 if listed <= texts.keys() and all(read_text(folder, file) == texts[file] for file in listed) else 1
+        return 0 if all(texts.get(file) == read_text(folder, file) for file in used) else 1
     except BaseException:
         return 1

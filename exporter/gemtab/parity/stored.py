@@ -11,7 +11,8 @@ import torch
 
 from gemtab.bundle.folder import read_manifest
 from gemtab.bundle.manifest import FileEntry, WeightFormat
-from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, VISION_STEM, graph_file
+from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, FOLDER, VISION_STEM, graph_file
+from gemtab.bundle.reading import inside
 from gemtab.errors import BundleError
 from gemtab.graph import Weight
 from gemtab.quantize import Planes, planes, storage_format, unpack
@@ -22,6 +23,7 @@ class BundleWeights:
 
     def __init__(self, folder: Path, weight_format: WeightFormat) -> None:
         self._format = weight_format
+        self._folder = folder
         files = read_manifest(folder).files
         self._tensors: dict[str, ir.TensorProtocol] = {}
         text = [graph_file(stem, weight_format) for stem in (EMBED_STEM, DECODER_STEM)]
@@ -56,9 +58,16 @@ class BundleWeights:
         if name not in self._tensors:
             raise BundleError(f"The bundle's ONNX graphs have no initializer {name}. Export the checkpoint again.")
         try:
-            return np.asarray(self._tensors[name].numpy())
+            tensor = self._tensors[name]
+            return self._mapped(tensor) if isinstance(tensor, ir.ExternalTensor) else np.asarray(tensor.numpy())
         except Exception as error:  # onnx-ir raises its own kinds
             raise BundleError(f"The bundle's data of {name} cannot be read: {error}. Export again.") from error
+
+    def _mapped(self, tensor: ir.ExternalTensor) -> npt.NDArray[Any]:
+        """Read here, since onnx-ir refuses files that have another name too, as those in a hub's cache have."""
+        path = inside(self._folder, f"{FOLDER}/{tensor.location}")
+        shape = tuple(int(size) for size in tensor.shape.numpy())
+        return np.memmap(path, tensor.dtype.numpy(), "r", tensor.offset or 0, shape)
 
 
 def _check_listed(tensor: ir.TensorProtocol, graph: Path, files: Mapping[str, FileEntry]) -> None:

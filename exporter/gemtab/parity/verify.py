@@ -7,7 +7,7 @@ from gemtab import __version__
 from gemtab.backends.webgpu.device import open_device
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
-from gemtab.bundle.folder import PARITY_NAME, accept_file, open_plan, read_manifest
+from gemtab.bundle.folder import PARITY_NAME, accept_file, check_files, open_plan, read_answering_manifest
 from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.card import add_parity
@@ -49,9 +49,12 @@ def verify_bundle(
 
     checkpoint, adapters: what the bundle was exported from; without a checkpoint the truth is what the bundle's own
     weights stand for. watch: told when the GPU is waited for.
-    Raises ParityError where a backend is further from the bundle's own weights than arithmetic explains.
+    Raises BundleError where a file is missing or altered, or cannot be run, and ParityError where a backend is further
+    from the bundle's own weights than arithmetic explains.
     """
-    manifest = read_manifest(folder)
+    announce("Checking the files")
+    manifest = read_answering_manifest(folder)
+    check_files(folder, manifest)
     announce("Running the WebGPU plans")
     with failing("Running the WebGPU plans"):
         found, texts, adapter, edge = _webgpu(folder, manifest, watch)
@@ -100,7 +103,7 @@ def _webgpu(
     comes to its end, whether the adapter runs it or not."""
     plan = open_plan(folder, manifest, _plan_file(folder, manifest))
     device = open_device(plan.limits, watch)
-    executor = Executor(folder, "f32", device=device)
+    executor = Executor(folder, "f32", device=device, manifest=manifest)
     most = executor.context - STEPS
     encoder = TowerEncoder(folder, executor)
     texts = [
@@ -111,7 +114,7 @@ def _webgpu(
     edge = EdgeWatch(executor.runner, halves[0]) if halves else None
     found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts, encoder, edge)}
     if halves and "shader-f16" in device.features:
-        half = Executor(folder, "f16", device=device)
+        half = Executor(folder, "f16", device=device, manifest=manifest)
         found["webgpu f16"] = webgpu_logits(half, texts, TowerEncoder(folder, half))
     return found, texts, device.name, edge.edge if edge else None
 

@@ -110,9 +110,8 @@ def wrong_length(mutant: Mutant, rng: Random) -> None:
 def memory(mutant: Mutant, rng: Random) -> None:
     """Sums that are not those of the plans."""
     tree = mutant.manifest
-    nested: object = "C"
-    for _ in range(rng.choice([10, 2000])):
-        nested = ["+", nested, 1]
+    levels = rng.choice([10, 2000])
+    nested = Raw('["+",' * levels + '"C"' + ",1]" * levels)
     wrong = rng.choice([0, 1, 2**31, 2**53, -1, ["-", 0, "C"], ["*", "C", 2**60], ["/", "C", 2], "Z", ["+", 1], nested])
     field = rng.choice(["weights", "tables", "rows", "state", "scratch"])
     for plan in tree["plans"]:

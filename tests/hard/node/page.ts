@@ -3,34 +3,20 @@
  * that it was given how that ended. Its worker is a thread, its host a server on a free port.
  */
 
-import { createReadStream, statSync, writeSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { join, resolve } from "node:path";
+import { writeSync } from "node:fs";
+import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Worker as Thread } from "node:worker_threads";
 import { Gemma } from "../../../webruntime/src/api/gemma.ts";
 import * as errors from "../../../webruntime/src/engine/errors.ts";
+import { below, type Faults, faultFor, readFaults, serveFiles } from "./host.ts";
+import { type Outcome, type Visit, visit } from "./visit.ts";
 
-interface Order {
-  folder: string;
-  /** Milliseconds after which whoever uses the page presses Stop. */
-  limit: number;
-  /** Milliseconds that the page may take to be free then. */
-  grace: number;
-}
-
-interface Outcome {
-  outcome: "accepted" | "typed" | "untyped" | "hang" | "stopped" | "fooled";
-  name: string;
-  message: string;
-}
-
-/** Bytes of GPU memory that a bundle may take: far more than the one that was spoilt. */
-const MEMORY = 64 << 20;
+type Order = { folder: string } & Pick<Visit, "limit" | "grace">;
 
 const script = process.argv[2] ?? "";
 let root = "";
+let faults: Faults = {};
 let unhandled: string[] = [];
 
 /** A thread that has no worker to be now. */
@@ -50,6 +36,7 @@ class ThreadWorker {
     idle = undefined;
     this.#thread.on("message", this.#receive);
     this.#thread.on("error", this.#fail);
+    this.#thread.postMessage({ faults });
   }
 
   readonly #receive = (data: { unhandled?: string; idle?: true }) => {
@@ -99,67 +86,20 @@ class ThreadWorker {
   }
 }
 
-const server = createServer((request, response) => {
-  const path = resolve(root, `.${decodeURIComponent((request.url ?? "/").replace(/[?#].*/, ""))}`);
-  const status = path.startsWith(root) && statSync(path, { throwIfNoEntry: false });
-  if (!status || !status.isFile()) return response.writeHead(404).end();
-  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
-  const end = Math.min(Number(last ?? status.size - 1), status.size - 1);
-  const start = Number(first ?? 0);
-  if (first !== undefined && start >= status.size) return response.writeHead(416).end();
-  response.writeHead(first === undefined ? 200 : 206, { "content-length": Math.max(0, end - start + 1) });
-  if (end < start) return response.end();
-  return createReadStream(path, { start, end })
-    .on("error", () => response.destroy())
-    .pipe(response);
-});
-await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-const site = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+const site = await serveFiles(
+  (path) => below(root, path),
+  (path) => faultFor(faults, path),
+);
 
 Object.assign(globalThis, { Worker: ThreadWorker, origin: new URL(site).origin });
 process.on("unhandledRejection", (error) => unhandled.push(`${error}`));
 process.on("uncaughtException", (error) => unhandled.push(`${error}`));
 
-async function use(signal: AbortSignal): Promise<Outcome> {
-  const gemma = await Gemma.load(site, { signal, assets: site, memory: MEMORY });
-  try {
-    const { gpuBytes } = gemma.info.stats;
-    if (gpuBytes > MEMORY) return { outcome: "fooled", name: "memory", message: `takes ${gpuBytes} bytes` };
-    let text = "";
-    for await (const part of gemma.chat().send("hi", { maxTokens: 2, seed: 1, signal })) {
-      if (part.type === "done" && part.finish === "abort") return { outcome: "stopped", name: "abort", message: "" };
-      if (part.type === "done") text = part.text;
-    }
-    return { outcome: "accepted", name: "", message: text };
-  } finally {
-    await gemma.dispose();
-  }
-}
-
-function failed(error: unknown, signal: AbortSignal): Outcome {
-  const name = error instanceof Error ? error.constructor.name : typeof error;
-  const message = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof errors.GemtabError)) return { outcome: "untyped", name, message };
-  if (signal.aborted && error instanceof errors.AbortError) return { outcome: "stopped", name, message };
-  return { outcome: "typed", name, message };
-}
-
-async function answer({ folder, limit, grace }: Order): Promise<Outcome> {
+async function answer({ folder, ...times }: Order): Promise<Outcome> {
   root = resolve(folder);
+  faults = readFaults(root);
   unhandled = [];
-  const stop = new AbortController();
-  const timers: NodeJS.Timeout[] = [];
-  const never = new Promise<Outcome>((give) => {
-    const late = () => give({ outcome: "hang", name: "", message: `not free ${grace} ms after Stop` });
-    const press = () => {
-      stop.abort();
-      timers.push(setTimeout(late, grace));
-    };
-    timers.push(setTimeout(press, limit));
-  });
-  const used = use(stop.signal).catch((error) => failed(error, stop.signal));
-  const outcome = await Promise.race([used, never]);
-  for (const timer of timers) clearTimeout(timer);
+  const outcome = await visit({ Gemma, ...errors }, { url: site, assets: site, ...times });
   if (unhandled.length === 0 || outcome.outcome === "hang") return outcome;
   return { outcome: "untyped", name: "unhandled", message: unhandled.join("; ") };
 }

@@ -349,7 +349,8 @@ class Executor:
     activation: `f32` or `f16`; by default the first plan that the device can run.
     host_table: whether look-up tables stay in the files, of which a step then reads a row a token: with `auto` they do
     where the rest fits into `memory` bytes of the GPU's and they do not. Raises DeviceError where neither fits.
-    watch: told of what is waited for, where no device is given.
+    watch: told of what is waited for, where no device is given. manifest: the bundle's, where its files were found to
+    be as that says.
     Raises BundleError where files are not as the manifest says, and where the plan's parts do not fit each other.
     """
 
@@ -362,8 +363,11 @@ class Executor:
         host_table: HostTableChoice = "auto",
         memory: int | None = None,
         watch: GpuWatch = UNWATCHED,
+        manifest: Manifest | None = None,
     ) -> None:
-        plan, device = _choose_plan(folder, verified(folder), activation, device or partial(open_device, watch=watch))
+        self._manifest = manifest or verified(folder)
+        wanted = device or partial(open_device, watch=watch)
+        plan, device = _choose_plan(folder, self._manifest, activation, wanted)
         tables = choose_tables(plan, min(context or plan.context, plan.context), host_table, memory)
         self._runner = PlanRunner(folder, plan, context, device, tables)
         self._sampled = 0
@@ -373,6 +377,11 @@ class Executor:
     def runner(self) -> PlanRunner:
         """The plan's buffers and programs."""
         return self._runner
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's, whose files are as that says."""
+        return self._manifest
 
     @property
     def position(self) -> int:

@@ -11,7 +11,7 @@ from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.executor import PlanRunner
 from gemtab.backends.webgpu.gpu_errors import gpu_errors
 from gemtab.bundle.folder import open_plan, verified
-from gemtab.bundle.manifest import Tower
+from gemtab.bundle.manifest import Manifest, Tower
 from gemtab.bundle.plan import ENCODE, ROWS, Plan, ScratchBuffer, evaluate
 from gemtab.errors import ContextError, UsageError
 
@@ -22,11 +22,13 @@ _DISPATCHES_A_SUBMIT = 8
 class TowerExecutor:
     """One of a bundle's towers, loaded.
 
-    device: give the text executor's, so that rows need not leave the GPU.
+    device: give the text executor's, so that rows need not leave the GPU. manifest: as an Executor's.
     """
 
-    def __init__(self, folder: Path, tower: Tower, device: Device | None = None) -> None:
-        manifest = verified(folder)
+    def __init__(
+        self, folder: Path, tower: Tower, device: Device | None = None, manifest: Manifest | None = None
+    ) -> None:
+        manifest = manifest or verified(folder)
         entries = manifest.towers.image if tower == "image" else manifest.towers.audio
         if not entries:
             raise UsageError(f"{folder} has no tower for {tower}: export the checkpoint with `--inputs` that name it.")
