@@ -50,11 +50,10 @@ type Settings = Record<string, unknown>;
 /** The rules in a parsed processor_config.json. Throws BundleError for what is not known. */
 export function readRules(processor: object): MediaRules {
   const sections = processor as Settings;
-  const video = { image: imageRules(sections, "video_processor", 70) };
-  return {
-    image: imageRules(sections, "image_processor", 280),
-    video: { ...video, frames: sizeIn(sections.video_processor as Settings, "num_frames", 32, { most: 4096 }) },
-  };
+  const image = imageRules(sections, "image_processor", 280);
+  const frame = imageRules(sections, "video_processor", 70);
+  const frames = sizeIn(sections.video_processor as Settings, "num_frames", 32, { most: 4096 });
+  return { image, video: { image: frame, frames } };
 }
 
 /** The same rules with another budget; throws UsageError when it is none of BUDGETS. */
