@@ -7,15 +7,17 @@ from pathlib import Path
 from gemtab import __version__
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.bundle.folder import PARITY_NAME, accept_file, load_plan, read_manifest
+from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
+from gemtab.bundle.folder import PARITY_NAME, accept_file, check_files, open_plan, read_answering_manifest
 from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan
 from gemtab.card import add_parity
 from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec
-from gemtab.errors import ParityError
+from gemtab.errors import BundleError, ParityError
 from gemtab.model.spec import ModelSpec
+from gemtab.output import write_in_one_step
 from gemtab.parity.backends import (
     Continued,
     continue_greedily,
@@ -27,6 +29,7 @@ from gemtab.parity.backends import (
 from gemtab.parity.compare import Logits, compare
 from gemtab.parity.edge import EdgeWatch
 from gemtab.parity.extent import Extent, choose_extent
+from gemtab.parity.failing import failing
 from gemtab.parity.progress import Progress, Stages, fill_work
 from gemtab.parity.prompts import prompts
 from gemtab.parity.report import Backend, Comparison, Edge, ExtentChoice, Parity, Truth
@@ -53,31 +56,38 @@ def verify_bundle(
     progress: Progress,
     adapters: Sequence[Path] = (),
     extent: ExtentChoice = "auto",
+    watch: GpuWatch = UNWATCHED,
 ) -> Parity:
     """Compares the bundle's backends on this machine with the reference, and writes parity.json.
 
     checkpoint, adapters: what the bundle was exported from; without a checkpoint the truth is what the bundle's own
-    weights stand for.
-    Raises ParityError where a backend is further from the bundle's own weights than arithmetic explains.
+    weights stand for. watch: told when the GPU is waited for.
+    Raises BundleError where a file is missing or altered, or cannot be run, and ParityError where a backend is further
+    from the bundle's own weights than arithmetic explains.
     """
-    manifest = read_manifest(folder)
-    plan, half = load_plan(folder / "plan" / "f32.json"), _half(folder, manifest)
-    device = open_device(plan.limits)
+    progress.begin("Checking the files")
+    manifest = read_answering_manifest(folder)
+    check_files(folder, manifest)
+    plan, half = open_plan(folder, manifest, _plan_file(folder, manifest)), _half(folder, manifest)
+    device = open_device(plan.limits, watch)
     chosen = choose_extent(extent, plan, device)
     stages = Stages(progress, 3 + _runs(half, device) + (checkpoint is not None))
-    ran = _webgpu(folder, manifest, plan, half, device, chosen, stages)
+    with failing("Running the WebGPU plans"):
+        ran = _webgpu(folder, manifest, plan, half, device, chosen, stages)
     found, texts = ran.found, ran.texts
-    found["onnx"] = onnx_logits(
-        folder, manifest.weights, texts, stages.begin("Running the ONNX graphs", _decoding_work(texts))
-    )
-    spec = load_spec(folder)
-    stored = _reference("the bundle's weights", spec, BundleWeights(folder, manifest.weights), texts, stages)
+    advance = stages.begin("Running the ONNX graphs", _decoding_work(texts))
+    with failing("Running the ONNX graphs"):
+        found["onnx"] = onnx_logits(folder, manifest.weights, texts, advance)
+    with failing("Running the reference on the bundle's weights"):
+        spec = load_spec(folder)
+        stored = _reference("the bundle's weights", spec, BundleWeights(folder, manifest.weights), texts, stages)
     routed = any(layer.moe for layer in spec.text.layers)
 
     def most(backend: Backend) -> Tolerance:
         return arithmetic("f16" if backend == "webgpu f16" else "f32", manifest.weights, routed)
 
-    comparisons = _compare_all(found, "stored weights", stored, most)
+    with failing("Comparing the backends"):
+        comparisons = _compare_all(found, "stored weights", stored, most)
     if checkpoint is not None:
         opened = open_checkpoint(checkpoint)
         tensors = adapted(opened.tensors, adapters, opened.spec)
@@ -95,7 +105,7 @@ def verify_bundle(
         f16_edge=ran.edge,
         comparisons=tuple(comparisons),
     )
-    (folder / PARITY_NAME).write_text(parity.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_in_one_step(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
     accept_file(folder, PARITY_NAME)
     add_parity(folder, parity)
     _judge(parity, most)
@@ -104,8 +114,15 @@ def verify_bundle(
 
 def _half(folder: Path, manifest: Manifest) -> Plan | None:
     """The bundle's plan for f16, if it has one."""
-    halves = [load_plan(folder / entry.file) for entry in manifest.plans if entry.activation == "f16"]
-    return halves[0] if halves else None
+    halves = [entry.file for entry in manifest.plans if entry.activation == "f16"]
+    return open_plan(folder, manifest, halves[0]) if halves else None
+
+
+def _plan_file(folder: Path, manifest: Manifest) -> str:
+    found = [entry.file for entry in manifest.plans if entry.activation == "f32"]
+    if not found:
+        raise BundleError(f"{folder} has no f32 plan, which every export has. Copy or export the bundle again.")
+    return found[0]
 
 
 def _runs(half: Plan | None, device: Device) -> bool:
@@ -118,7 +135,7 @@ def _webgpu(
     asked = prompts(folder, manifest, extent.long(plan), plan.context - extent.steps, extent)
     work = sum(fill_work(len(prompt.ids) - 1) + extent.steps for prompt in asked)
     advance = stages.begin("Running the WebGPU plan in f32", work)
-    executor = Executor(folder, "f32", device=device)
+    executor = Executor(folder, "f32", device=device, manifest=manifest)
     encoder = TowerEncoder(folder, executor)
     watch = EdgeWatch(executor.runner, half) if half else None
     texts, logits = continue_greedily(executor, asked, extent.steps, encoder, watch, advance)
@@ -127,7 +144,8 @@ def _webgpu(
     if _runs(half, device):
         del executor, watch  # and with them the first plan's weights, since a GPU may not hold both
         advance = stages.begin("Running the WebGPU plan in f16", work)
-        found["webgpu f16"] = webgpu_logits(Executor(folder, "f16", device=device), texts, encoder, advance=advance)
+        executor = Executor(folder, "f16", device=device, manifest=manifest)
+        found["webgpu f16"] = webgpu_logits(executor, texts, encoder, advance=advance)
     return _Ran(found, texts, edge)
 
 
