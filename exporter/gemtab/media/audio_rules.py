@@ -6,6 +6,7 @@ from typing import Any
 
 from gemtab.errors import CheckpointError
 from gemtab.media.mel import MelRules
+from gemtab.media.settings import Settings
 
 EXPECTED: dict[str, Any] = {
     "dither": 0.0,
@@ -32,6 +33,9 @@ READ = {
     "sampling_rate",
 }
 """Settings that the rules are made of."""
+
+_LONGEST = 1 << 16
+"""Samples of a frame, a hop or a transform."""
 
 WITHOUT_EFFECT = {"preemphasis_htk_flavor", "processor_class", "return_attention_mask"}
 
@@ -62,17 +66,16 @@ class AudioRules:
 
 def audio_rules(processor: Mapping[str, Any]) -> AudioRules:
     """The rules for sounds in a parsed processor_config.json. Raises CheckpointError for what is not known."""
-    settings = processor.get("feature_extractor")
-    if settings is None:
-        raise CheckpointError("processor_config.json has no feature_extractor: the model was saved without it.")
-    _check(settings)
-    rate: int = settings.get("sampling_rate", 16_000)
-    milliseconds = processor.get("audio_seq_length", 750) * processor.get("audio_ms_per_token", 40)
-    unified = "Unified" in settings.get("feature_extractor_type", processor.get("processor_class", ""))
+    whole = Settings(processor)
+    settings = whole.part("feature_extractor", "the model was saved without it.")
+    _check(settings.values)
+    rate = settings.whole("sampling_rate", 16_000, 1_000, 384_000)
+    milliseconds = whole.whole("audio_seq_length", 750, 1, 100_000) * whole.whole("audio_ms_per_token", 40, 1, 10_000)
+    unified = "Unified" in settings.text("feature_extractor_type", processor.get("processor_class", ""))
     return AudioRules(
         rate=rate,
         longest=milliseconds * rate // 1000,
-        frames=settings.get("audio_samples_per_token", 640) if unified else _mel_rules(settings, rate),
+        frames=settings.whole("audio_samples_per_token", 640, 1, _LONGEST) if unified else _mel_rules(settings, rate),
     )
 
 
@@ -88,16 +91,17 @@ def _check(settings: Mapping[str, Any]) -> None:
             )
 
 
-def _mel_rules(settings: Mapping[str, Any], rate: int) -> MelRules:
+def _mel_rules(settings: Settings, rate: int) -> MelRules:
+    lowest = settings.number("min_frequency", 0.0, 0, rate)
     rules = MelRules(
         rate=rate,
-        frame=settings.get("frame_length", rate // 50),
-        hop=settings.get("hop_length", rate // 100),
-        transform=settings.get("fft_length", 512),
-        bins=settings.get("feature_size", 128),
-        lowest=settings.get("min_frequency", 0.0),
-        highest=settings.get("max_frequency", 8000.0),
-        floor=settings.get("mel_floor", 1e-3),
+        frame=settings.whole("frame_length", rate // 50, 1, _LONGEST),
+        hop=settings.whole("hop_length", rate // 100, 1, _LONGEST),
+        transform=settings.whole("fft_length", 512, 2, _LONGEST),
+        bins=settings.whole("feature_size", 128, 1, 1024),
+        lowest=lowest,
+        highest=settings.number("max_frequency", 8000.0, lowest + 1, rate),
+        floor=settings.number("mel_floor", 1e-3, 0, 1e6),
     )
     if rules.transform & (rules.transform - 1) or rules.transform < rules.frame:
         raise CheckpointError(

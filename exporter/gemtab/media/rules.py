@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gemtab.errors import CheckpointError, UsageError
+from gemtab.media.settings import Settings
 
 LongSound = Literal["segments", "refuse"]
 """What becomes of a sound that is longer than a model hears at once."""
@@ -81,29 +82,29 @@ def image_rules(processor: Mapping[str, Any]) -> ImageRules:
 def video_rules(processor: Mapping[str, Any]) -> VideoRules:
     """The rules for clips in a parsed processor_config.json. Raises CheckpointError for what is not known."""
     rules = _rules(processor, "video_processor", max_soft_tokens=70)
-    return VideoRules(rules, processor["video_processor"].get("num_frames", 32))
+    frames = Settings(processor["video_processor"], "video_processor").whole("num_frames", 32, 1, 10_000)
+    return VideoRules(rules, frames)
 
 
 def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> ImageRules:
     """Settings left out have transformers' defaults, `max_soft_tokens` among them."""
-    settings = processor.get(section)
-    if settings is None:
-        raise CheckpointError(f"processor_config.json has no {section}: the model was saved without its processor.")
+    part = Settings(processor).part(section, "the model was saved without its processor.")
+    settings = part.values
     for name, expected in EXPECTED.items():
         if (found := settings.get(name, expected)) != expected:
             raise CheckpointError(
                 f"processor_config.json sets {name} of {section} to {found}; only {expected} is known."
             )
     budget = settings.get("max_soft_tokens", max_soft_tokens)
-    if budget not in BUDGETS:
+    if not isinstance(budget, int) or budget not in BUDGETS:
         raise CheckpointError(
             f"processor_config.json sets max_soft_tokens of {section} to {budget}, not one of {BUDGETS}."
         )
     return ImageRules(
-        patch=settings.get("patch_size", 16),
-        pooling=settings.get("pooling_kernel_size", 3),
+        patch=part.whole("patch_size", 16, 1, 256),
+        pooling=part.whole("pooling_kernel_size", 3, 1, 64),
         max_soft_tokens=budget,
-        merged="Unified" in settings.get(f"{section}_type", processor.get("processor_class", "")),
+        merged="Unified" in part.text(f"{section}_type", processor.get("processor_class", "")),
     )
 
 
