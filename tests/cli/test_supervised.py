@@ -99,7 +99,7 @@ def test_another_interpreter_does_as_well(exported: Path) -> None:
 
 def own(bundle: Path) -> bool:
     """In a process that has loaded nothing, as the one that asks: libraries with threads do not outlive a fork."""
-    code = "import sys; from pathlib import Path; from gemtab.cli.supervised import is_own; print(is_own(Path(sys.argv[1])))"
+    code = "import sys, pathlib, gemtab.cli.supervised as one; print(one.is_own(pathlib.Path(sys.argv[1])))"
     done = subprocess.run([sys.executable, "-c", code, bundle], capture_output=True, text=True, check=True)
     return done.stdout.strip() == "True"
 
