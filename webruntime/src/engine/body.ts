@@ -68,7 +68,10 @@ export async function readWhole(
     bytes += value.length;
     if (bytes <= most) continue;
     await reader.cancel().catch(() => undefined);
-    throw new BundleError(`${file} has more than ${most} bytes, the most that gemtab reads of it. Is this a bundle?`, file);
+    throw new BundleError(
+      `${file} has more than ${most} bytes, the most that gemtab reads of it. Is this a bundle?`,
+      file,
+    );
   }
 }
 
@@ -244,7 +247,11 @@ function downloadError(error: unknown, { file, signal, silence, slice, advice = 
   if (signal?.aborted) return new AbortError("The download was stopped at the caller's request.");
   if (silence.signal.aborted) {
     const seconds = SILENCE_MS / 1000;
-    return new BundleError(`The download of ${file} stands still: its host has sent nothing for ${seconds} seconds. ${CONNECTION}`, file, slice);
+    return new BundleError(
+      `The download of ${file} stands still: its host has sent nothing for ${seconds} seconds. ${CONNECTION}`,
+      file,
+      slice,
+    );
   }
   return new BundleError(`The download of ${file} broke off (${causeOf(error)}). ${advice}`, file, slice);
 }

@@ -24,5 +24,8 @@ export function shown(value: unknown, most = MOST_SHOWN): string {
 
 /** Few items, and none that holds others. */
 function isShort(list: readonly unknown[]): boolean {
-  return list.length <= 8 && list.every((one) => typeof one !== "object" && !(typeof one === "string" && one.length > MOST_SHOWN));
+  return (
+    list.length <= 8 &&
+    list.every((one) => typeof one !== "object" && !(typeof one === "string" && one.length > MOST_SHOWN))
+  );
 }

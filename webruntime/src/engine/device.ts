@@ -1,9 +1,10 @@
 /** Opening the GPU: what it must have, and plain words where it has not. */
 
 import type { AdapterSummary, PlanChoice } from "./engine-interface.ts";
-import { DeviceError, OutOfMemoryError, UsageError } from "./errors.ts";
+import { causeOf, DeviceError, isTyped, LostError, OutOfMemoryError, UsageError } from "./errors.ts";
 import { evaluate } from "./expression.ts";
 import type { Manifest } from "./manifest.gen.ts";
+import { GPU_OPENS_MS, pause, within } from "./patience.ts";
 import type { Plan } from "./plan.gen.ts";
 import { bindingBytes, largestSizes } from "./plan-check.ts";
 
@@ -16,7 +17,13 @@ const FEATURES: readonly Feature[] = ["shader-f16", "subgroups"];
 /** Adapters that run on the CPU, by what they call themselves. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp/i;
 
-export async function openAdapter(gpu: GPU | undefined): Promise<GPUAdapter> {
+/** What the page saw of its GPU before: how often it was lost, and which work had to be left on it (in words). */
+export interface GpuHistory {
+  losses: number;
+  holder?: string | undefined;
+}
+
+export async function openAdapter(gpu: GPU | undefined, history?: GpuHistory): Promise<GPUAdapter> {
   if (!gpu) {
     throw new DeviceError(
       globalThis.isSecureContext === false
@@ -25,11 +32,37 @@ export async function openAdapter(gpu: GPU | undefined): Promise<GPUAdapter> {
             "have it; update the browser or use one of those.",
     );
   }
-  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  const adapter = await opened(gpu.requestAdapter({ powerPreference: "high-performance" }), history);
   if (adapter) return adapter;
-  throw new DeviceError(
-    "The browser has WebGPU but found no GPU that it may use. Switch hardware acceleration on in its settings, or " +
-      "update the graphics driver.",
+  throw new DeviceError(history?.losses ? goneAgain(history.losses) : NO_ADAPTER);
+}
+
+const NO_ADAPTER =
+  "The browser has WebGPU but found no GPU that it may use. Switch hardware acceleration on in its settings, or " +
+  "update the graphics driver.";
+
+function goneAgain(losses: number): string {
+  const often = losses === 1 ? "once" : `${losses} times`;
+  return (
+    `The browser gives this page no GPU any more, after the GPU was lost ${often}. Reload the page in a minute, or restart ` +
+    "the browser. If the GPU is lost again then, choose a smaller model or context, or update the graphics driver."
+  );
+}
+
+/** What opening a GPU gives; DeviceError where that fails, or where nothing answers. */
+async function opened<T>(opening: Promise<T>, history?: GpuHistory): Promise<T> {
+  const work = opening.catch((error: unknown) => {
+    const cause = causeOf(error);
+    throw new DeviceError(`The GPU could not be opened (${cause}). Close other tabs that use it and reload.`);
+  });
+  return within(work, GPU_OPENS_MS, () => new DeviceError(silent(history)));
+}
+
+function silent(history: GpuHistory | undefined): string {
+  const holder = history?.holder ? ` ${history.holder} had to be left on it, and may hold it still.` : "";
+  return (
+    `The browser's GPU process has not answered for ${GPU_OPENS_MS / 1000} seconds.${holder} Wait a minute and try again, ` +
+    "close other tabs that use the GPU, or restart the browser."
   );
 }
 
@@ -106,6 +139,7 @@ export async function openDevice(
   adapter: GPUAdapter,
   needed: Needed,
   wished: readonly Needed[] = [],
+  history?: GpuHistory,
 ): Promise<GPUDevice> {
   const lacking = tooSmall(adapter.limits, needed);
   if (lacking) {
@@ -115,11 +149,25 @@ export async function openDevice(
   }
   const limits = [needed, ...wished.filter((more) => !tooSmall(adapter.limits, more))].reduce(largest);
   const requiredFeatures = FEATURES.filter((feature) => adapter.features.has(feature));
-  return adapter
-    .requestDevice({ label: "gemtab", requiredFeatures, requiredLimits: limits })
-    .catch((error: unknown) => {
-      throw new DeviceError(`The GPU could not be opened: ${String(error)}. Close other tabs that use it and reload.`);
-    });
+  const device = await opened(
+    adapter.requestDevice({ label: "gemtab", requiredFeatures, requiredLimits: limits }),
+    history,
+  );
+  await opened(proven(device), history).catch((error: unknown) => {
+    device.destroy();
+    throw error;
+  });
+  return device;
+}
+
+/** Has the GPU do a little: it may be busy with what never ends. */
+async function proven(device: GPUDevice): Promise<void> {
+  const buffer = device.createBuffer({ label: "proof", size: 16, usage: GPUBufferUsage.COPY_DST });
+  const encoder = device.createCommandEncoder({ label: "proof" });
+  encoder.clearBuffer(buffer);
+  device.queue.submit([encoder.finish()]);
+  await device.queue.onSubmittedWorkDone();
+  buffer.destroy();
 }
 
 function largest(left: Needed, right: Needed): Needed {
@@ -128,13 +176,26 @@ function largest(left: Needed, right: Needed): Needed {
 }
 
 /** The reason a device was lost; never settles for one that was destroyed on purpose. */
-export function deviceLost(device: GPUDevice): Promise<DeviceError> {
+export function deviceLost(device: GPUDevice): Promise<LostError> {
   return new Promise((resolve) => {
     void device.lost.then(({ reason, message }) => {
       if (reason === "destroyed") return;
-      resolve(new DeviceError(`The browser took the GPU away (${message || reason}). Load the model again.`));
+      resolve(lost(message || reason));
     });
   });
+}
+
+export function lost(why: string): LostError {
+  return new LostError(`The browser took the GPU away (${causeOf(why)}). Load the model again.`);
+}
+
+/** Browsers refuse calls on a lost device before they say that it is lost, which comes this soon after. */
+const LOSS_TOLD_MS = 300;
+
+/** The error by which the GPU failed, or the one of its loss, where that is what is behind it. */
+export async function lossOr<E>(device: GPUDevice, error: E): Promise<E | LostError> {
+  if (isTyped(error) && error.code !== "DeviceError") return error;
+  return (await Promise.race([deviceLost(device), pause(LOSS_TOLD_MS)])) ?? error;
 }
 
 /**
@@ -149,10 +210,17 @@ export async function checked<T>(device: GPUDevice, stage: string, work: () => T
   const errors: Promise<GPUError | null>[] = [];
   try {
     result = work();
+  } catch (error) {
+    throw isTyped(error) ? error : new DeviceError(`The GPU refused ${stage}: ${causeOf(error)}`);
   } finally {
     for (let scope = 0; scope < 3; scope++) errors.push(device.popErrorScope());
+    // Whoever awaits them is told; nobody does after an error.
+    Promise.all(errors).catch(() => undefined);
   }
-  const error = (await Promise.all(errors)).find((error) => error !== null);
+  const found = await Promise.all(errors).catch((error: unknown) => {
+    throw new DeviceError(`The GPU stopped working (${stage}: ${causeOf(error)}). Load the model again.`);
+  });
+  const error = found.find((one) => one !== null);
   if (!error) return await result;
   // What the failed call made is invalid, and may reject too.
   await Promise.resolve(result).catch(() => undefined);

@@ -94,7 +94,9 @@ export class InternalError extends GemtabError {
   override readonly name = this.code;
 
   constructor(override readonly cause: string) {
-    super(`gemtab met something that it does not foresee (${brief(cause, 300)}). Load the model again; if that does not help, report it.`);
+    super(
+      `gemtab met something that it does not foresee (${brief(cause, 300)}). Load the model again; if that does not help, report it.`,
+    );
   }
 }
 
@@ -124,7 +126,10 @@ export function isTyped(error: unknown): error is GemtabError {
 }
 
 /** The error itself where it is one of gemtab's, or else what `typed` makes of its words. */
-export function typed(error: unknown, make: (cause: string) => GemtabError = (cause) => new InternalError(cause)): GemtabError {
+export function typed(
+  error: unknown,
+  make: (cause: string) => GemtabError = (cause) => new InternalError(cause),
+): GemtabError {
   return isTyped(error) ? error : make(causeOf(error));
 }
 

@@ -59,5 +59,8 @@ test("no message is longer than a paragraph, whatever is said in it", () => {
 
 test("what stands beside the sentence crosses too", () => {
   const error = new BundleError("altered", "a.json", 2, { expected: "00", found: "11" });
-  expect(fromRecord(structuredClone(toRecord(error)))).toMatchObject({ slice: 2, details: { expected: "00", found: "11" } });
+  expect(fromRecord(structuredClone(toRecord(error)))).toMatchObject({
+    slice: 2,
+    details: { expected: "00", found: "11" },
+  });
 });
