@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gemtab.bundle.plan import Expr, Strict
+from gemtab.bundle.plan import Expr, Positive, Strict
 
 MANIFEST_FORMAT: Final = 1
 MANIFEST_NAME = "gemtab.json"
@@ -110,7 +110,7 @@ class Manifest(Strict):
     source: Source
     weights: WeightFormat
     grid: Grid | None = None
-    context: int
+    context: Positive
     inputs: tuple[Input, ...]
     plans: tuple[PlanEntry, ...]
     towers: Towers = Towers()

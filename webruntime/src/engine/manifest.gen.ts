@@ -406,6 +406,8 @@ export const MANIFEST_SCHEMA: Schema = {
    "default": null
   },
   "context": {
+   "exclusiveMaximum": 2147483648,
+   "exclusiveMinimum": 0,
    "type": "integer"
   },
   "inputs": {

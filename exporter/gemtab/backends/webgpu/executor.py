@@ -11,7 +11,8 @@ import wgpu
 from gemtab.backends.media import Media
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.host_table import HostTables, choose_tables
-from gemtab.bundle.folder import load_plan
+from gemtab.bundle.folder import open_plan, verified
+from gemtab.bundle.manifest import MANIFEST_NAME, Manifest
 from gemtab.bundle.memory import MemoryNeed, allocated, params_offsets
 from gemtab.bundle.plan import (
     Buffer,
@@ -337,7 +338,7 @@ class Executor:
         host_table: HostTableChoice = "auto",
         memory: int | None = None,
     ) -> None:
-        plan, device = _choose_plan(folder, activation, device)
+        plan, device = _choose_plan(folder, verified(folder), activation, device)
         tables = choose_tables(plan, min(context or plan.context, plan.context), host_table, memory)
         self._runner = PlanRunner(folder, plan, context, device, tables)
         self._sampled = 0
@@ -430,11 +431,15 @@ def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator
         start = end
 
 
-def _choose_plan(folder: Path, activation: str | None, device: Device | None) -> tuple[Plan, Device]:
+def _choose_plan(
+    folder: Path, manifest: Manifest, activation: str | None, device: Device | None
+) -> tuple[Plan, Device]:
     if activation not in (None, "f16", "f32"):
         raise UsageError(f"The plan {activation} is not known: choose f16 or f32.")
-    names = [activation] if activation else ["f16", "f32"]
-    plans = [load_plan(folder / "plan" / f"{name}.json") for name in names]
+    entries = [entry for entry in manifest.plans if activation in (None, entry.activation)]
+    if not entries:
+        raise BundleError(f"{folder} has no {activation} plan: {MANIFEST_NAME} names none. Choose another one.")
+    plans = [open_plan(folder, manifest, entry.file) for entry in entries]
     device = device or open_device(plans[0].limits if len(plans) == 1 else _largest(plans))
     for plan in plans:
         if set(plan.features) <= device.features:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import wgpu
 
-from gemtab.backends.webgpu.compile_tower import PROGRAM, ROWS, tower_plan_file
+from gemtab.backends.webgpu.compile_tower import PROGRAM, ROWS
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.executor import PlanRunner
-from gemtab.bundle.folder import load_plan
+from gemtab.bundle.folder import open_plan, verified
 from gemtab.bundle.manifest import Tower
 from gemtab.bundle.plan import Plan, ScratchBuffer, evaluate
 from gemtab.errors import ContextError, UsageError
@@ -26,7 +26,11 @@ class TowerExecutor:
     """
 
     def __init__(self, folder: Path, tower: Tower, device: Device | None = None) -> None:
-        plan = load_plan(folder / tower_plan_file(tower))
+        manifest = verified(folder)
+        entries = manifest.towers.image if tower == "image" else manifest.towers.audio
+        if not entries:
+            raise UsageError(f"{folder} has no tower for {tower}: export the checkpoint with `--inputs` that name it.")
+        plan = open_plan(folder, manifest, entries[0].file)
         self._runner = TowerRunner(folder, plan, device=device or open_device(plan.limits))
 
     @property
