@@ -1,6 +1,6 @@
 /** A bundle by its address: the manifest, and its smaller files checked against it. */
 
-import { FolderAddress } from "./address.ts";
+import { bundleAddress, type FolderAddress, MANIFEST_NAME } from "./address.ts";
 import { readWhole, request } from "./body.ts";
 import { brief, shown } from "./brief.ts";
 import type { BundleFiles } from "./engine-interface.ts";
@@ -13,7 +13,6 @@ import { checkPlan } from "./plan-check.ts";
 import { parse, type Schema } from "./schema.ts";
 import { download } from "./slices.ts";
 
-const MANIFEST_NAME = "gemtab.json";
 const PARITY_NAME = "parity.json";
 const MAX_SLICE_BYTES = 64 << 20;
 /** Characters of an address in a message. */
@@ -94,11 +93,6 @@ export class Bundle implements BundleFiles {
   async parity(signal?: AbortSignal): Promise<unknown> {
     return this.has(PARITY_NAME) ? this.json(PARITY_NAME, signal) : null;
   }
-}
-
-/** The address of a bundle's folder, given that or the address of its manifest. Throws UsageError where it is neither. */
-export function bundleAddress(url: string | URL, base = globalThis.document?.baseURI ?? globalThis.location?.href) {
-  return new FolderAddress(url, base, MANIFEST_NAME);
 }
 
 function answeringPlans({ plans, draft, source }: Manifest, folder: string): Plans {

@@ -1,18 +1,9 @@
 /** Putting a text model onto the GPU: which plan, where its tables lie, and another try where there is no room. */
 
+import { describeAdapter, type GpuHistory, openAdapter } from "./adapter.ts";
 import type { PlanBuffers } from "./buffers.ts";
 import { Bundle } from "./bundle.ts";
-import {
-  checked,
-  choosePlan,
-  describeAdapter,
-  deviceLost,
-  type GpuHistory,
-  lossOr,
-  openAdapter,
-  openDevice,
-  requiredLimits,
-} from "./device.ts";
+import { checked, choosePlan, deviceLost, lossOr, openDevice, requiredLimits } from "./device.ts";
 import type { AdapterSummary, LoadOptions, LoadProgress } from "./engine-interface.ts";
 import { ShortageError, throwIfAborted, UsageError } from "./errors.ts";
 import { HostTables, openTableStorage } from "./host-table.ts";

@@ -357,8 +357,12 @@ export class TextEngine implements TextEngineInterface {
       after?.(encoder);
       this.#device.queue.submit([encoder.finish()]);
     });
-    errors.catch((error: unknown) => {
-      this.#failure ??= error instanceof DeviceError ? error : new DeviceError(causeOf(error));
+    errors.catch(async (error: unknown) => {
+      const failure = await lossOr(
+        this.#device,
+        error instanceof DeviceError ? error : new DeviceError(causeOf(error)),
+      );
+      this.#failure ??= failure;
     });
   }
 

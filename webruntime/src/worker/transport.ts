@@ -1,6 +1,6 @@
 /** Typed calls with events and abort over a message port. */
 
-import { AbortError, fromRecord, throwIfAborted, toRecord, UsageError } from "../engine/errors.ts";
+import { AbortError, causeOf, fromRecord, throwIfAborted, toRecord, UsageError } from "../engine/errors.ts";
 import type { Method, PageMessage, WorkerMessage } from "./protocol.ts";
 
 /** What both a Worker, a worker's own scope and a MessagePort can do. */
@@ -78,8 +78,8 @@ export function connect<Methods extends MethodMap>(port: Port): Remote<Methods> 
   let calls = 0;
 
   port.addEventListener("message", ({ data }: MessageEvent<WorkerMessage>) => {
-    const waiting = pending.get(data.call);
-    if (!waiting) return;
+    const waiting = data.type === "started" ? undefined : pending.get(data.call);
+    if (!waiting || data.type === "started") return;
     if (data.type === "event") {
       waiting.onEvent?.(data.event as never);
       return;
@@ -100,7 +100,17 @@ export function connect<Methods extends MethodMap>(port: Port): Remote<Methods> 
       const release = () => signal?.removeEventListener("abort", abort);
       pending.set(call, { resolve: resolve as (result: unknown) => void, reject, onEvent, release });
       signal?.addEventListener("abort", abort);
-      post({ type: "call", call, method, request });
+      try {
+        post({ type: "call", call, method, request });
+      } catch (error) {
+        pending.delete(call);
+        release();
+        reject(
+          new UsageError(
+            `What was handed in cannot be sent to gemtab's worker (${causeOf(error)}). Hand in plain objects.`,
+          ),
+        );
+      }
     });
   };
 }

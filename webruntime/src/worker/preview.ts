@@ -1,0 +1,57 @@
+/** What can be said of a bundle before anything heavy of it is loaded. */
+
+import { Bundle } from "../engine/bundle.ts";
+import { choosePlan } from "../engine/device.ts";
+import { DeviceError, type ErrorRecord, toRecord } from "../engine/errors.ts";
+import { openTableStorage } from "../engine/host-table.ts";
+import type { Manifest } from "../engine/manifest.gen.ts";
+import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../engine/memory.ts";
+import { readTowerPlans } from "../engine/towers.ts";
+import type { BundlePreview, PreviewRequest } from "./protocol.ts";
+
+type PlanEntry = Manifest["plans"][number];
+
+/** Throws BundleError and UsageError as Bundle.open does, and BundleError where the plans are not what the manifest says. */
+export async function previewBundle(request: PreviewRequest, signal: AbortSignal): Promise<BundlePreview> {
+  const bundle = await Bundle.open(request.url, signal);
+  const { manifest } = bundle;
+  const { plan, refusal } = planFor(bundle, request);
+  const adapter = { features: new Set(request.features) };
+  // They are held against what the manifest says of them.
+  await Promise.all([bundle.plan(plan.file, signal), readTowerPlans(bundle, adapter, signal).catch(unlessOfDevice)]);
+  const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;
+  const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
+  const text = memoryNeed(plan, manifest.context, tables).total;
+  const machine = smallMachine();
+  return {
+    manifest,
+    downloadBytes: plan.memory.weights + plan.memory.tables,
+    refusal,
+    memory: {
+      text,
+      stored: tables === "host" ? plan.memory.tables : 0,
+      towers: towersNeed(manifest),
+      machine,
+      tight: isTight(text, machine),
+    },
+  };
+}
+
+/** The plan that the GPU will run; where there is none that can, the plan that most run. */
+function planFor(
+  { plans }: Bundle,
+  { features, plan }: PreviewRequest,
+): { plan: PlanEntry; refusal: ErrorRecord | null } {
+  if (!features) return { plan: plans[0], refusal: null };
+  try {
+    return { plan: choosePlan(plans, { features: new Set(features) }, plan), refusal: null };
+  } catch (error) {
+    if (error instanceof DeviceError) return { plan: plans[0], refusal: toRecord(error) };
+    throw error;
+  }
+}
+
+/** What the GPU cannot run is said when it is needed. */
+function unlessOfDevice(error: unknown): void {
+  if (!(error instanceof DeviceError)) throw error;
+}
