@@ -93,4 +93,4 @@ def parse_json(text: str, where: Path) -> object:
     except RecursionError:
         raise BundleError(f"{where} is nested too deeply. {AGAIN}") from None
     except ValueError as error:
-        raise BundleError(f"{where} is not JSON: {error}. {AGAIN}") from None
+        raise BundleError(f"{where} is damaged: it is not JSON ({error}). {AGAIN}") from None

@@ -6,14 +6,14 @@ from pathlib import Path
 from gemtab import __version__
 from gemtab.backends.webgpu.device import open_device
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.bundle.folder import PARITY_NAME, accept_file, load_plan, read_manifest
+from gemtab.bundle.folder import PARITY_NAME, accept_file, open_plan, read_manifest
 from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.card import add_parity
 from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec
-from gemtab.errors import ParityError
+from gemtab.errors import BundleError, ParityError
 from gemtab.parity.backends import (
     Continued,
     continue_greedily,
@@ -83,7 +83,7 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
 def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits]], list[Continued], str, Edge | None]:
     """Logits of each plan, on texts that the f32 plan continues; the adapter's name; and how near the plan for f16
     comes to its end, whether the adapter runs it or not."""
-    plan = load_plan(folder / "plan" / "f32.json")
+    plan = open_plan(folder, manifest, _plan_file(folder, manifest))
     device = open_device(plan.limits)
     executor = Executor(folder, "f32", device=device)
     most = executor.context - STEPS
@@ -92,13 +92,20 @@ def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits
         continue_greedily(executor, prompt.ids, STEPS, prompt.items, encoder)
         for prompt in prompts(folder, manifest, _wrapping_length(plan), most)
     ]
-    halves = [load_plan(folder / entry.file) for entry in manifest.plans if entry.activation == "f16"]
+    halves = [open_plan(folder, manifest, entry.file) for entry in manifest.plans if entry.activation == "f16"]
     watch = EdgeWatch(executor.runner, halves[0]) if halves else None
     found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts, encoder, watch)}
     if halves and "shader-f16" in device.features:
         half = Executor(folder, "f16", device=device)
         found["webgpu f16"] = webgpu_logits(half, texts, TowerEncoder(folder, half))
     return found, texts, device.name, watch.edge if watch else None
+
+
+def _plan_file(folder: Path, manifest: Manifest) -> str:
+    found = [entry.file for entry in manifest.plans if entry.activation == "f32"]
+    if not found:
+        raise BundleError(f"{folder} has no f32 plan, which every export has. Copy or export the bundle again.")
+    return found[0]
 
 
 def _wrapping_length(plan: Plan) -> int:
