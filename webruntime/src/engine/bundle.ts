@@ -5,20 +5,19 @@ import { readWhole, request } from "./body.ts";
 import { brief, shown } from "./brief.ts";
 import type { BundleFiles } from "./engine-interface.ts";
 import { BundleError, UsageError } from "./errors.ts";
-import { checkReadable, MOST_MANIFEST_BYTES } from "./file-limits.ts";
+import { mostBytes } from "./file-limits.ts";
 import { decodeText, parseJson } from "./json-text.ts";
+import { LIMITS } from "./limits.gen.ts";
 import { MANIFEST_SCHEMA, type Manifest } from "./manifest.gen.ts";
+import { checkManifest } from "./manifest-check.ts";
 import { PLAN_SCHEMA, type Plan } from "./plan.gen.ts";
 import { checkPlan } from "./plan-check.ts";
 import { parse, type Schema } from "./schema.ts";
 import { download } from "./slices.ts";
 
 const PARITY_NAME = "parity.json";
-const MAX_SLICE_BYTES = 64 << 20;
 /** Characters of an address in a message. */
 const MOST_ADDRESS = 200;
-/** What the GPU is handed are whole words, so a file is cut between two of them. */
-const WORD = 4;
 
 type PlanEntry = Manifest["plans"][number];
 
@@ -40,11 +39,12 @@ export class Bundle implements BundleFiles {
   static async open(url: string | URL, signal?: AbortSignal): Promise<Bundle> {
     const address = bundleAddress(url);
     const reply = await request(address.file(MANIFEST_NAME), MANIFEST_NAME, { signal });
-    const body = await readWhole(reply, MANIFEST_NAME, MOST_MANIFEST_BYTES, signal);
+    const body = await readWhole(reply, MANIFEST_NAME, LIMITS.MANIFEST_BYTES, signal);
     const json = parseJson(decodeText(body, MANIFEST_NAME), MANIFEST_NAME, brief(address.folder, MOST_ADDRESS));
     const manifest = parseVersioned<Manifest>(MANIFEST_SCHEMA, json, MANIFEST_NAME);
-    for (const [file, entry] of Object.entries(manifest.files)) checkSlices(file, entry);
-    return new Bundle(address, manifest, answeringPlans(manifest, address.folder));
+    const plans = answeringPlans(manifest, address.folder);
+    checkManifest(manifest);
+    return new Bundle(address, manifest, plans);
   }
 
   /** The folder's address, as it was given: with its query and fragment, and a slash before them. */
@@ -61,13 +61,19 @@ export class Bundle implements BundleFiles {
   }
 
   has(file: string): boolean {
-    return file in this.manifest.files;
+    return Object.hasOwn(this.manifest.files, file);
   }
 
   async bytes(file: string, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.manifest.files[file];
     if (!entry) throw new BundleError(`The bundle at ${brief(this.url, MOST_ADDRESS)} has no ${file}.`, file);
-    checkReadable(file, entry.bytes);
+    const most = mostBytes(file) ?? LIMITS.CONFIG_BYTES;
+    if (entry.bytes > most) {
+      throw new BundleError(
+        `${file} has ${entry.bytes} bytes, and at most ${most} can be read. Export it again.`,
+        file,
+      );
+    }
     const whole = new Uint8Array(entry.bytes);
     const wanted = [{ offset: 0, bytes: entry.bytes }];
     const source = { url: this.urlOf(file), file, entry };
@@ -102,18 +108,6 @@ function answeringPlans({ plans, draft, source }: Manifest, folder: string): Pla
   throw new UsageError(
     `The bundle at ${brief(folder, MOST_ADDRESS)} holds a drafter (${brief(source.name)}), which drafts tokens for the model that it was trained with ` +
       "and cannot answer without it. Load the bundle of that model, its target.",
-  );
-}
-
-/** A slice is held in memory as a whole, so a manifest must not make it larger than an export does. */
-function checkSlices(file: string, { bytes, slice_bytes, sha256 }: Manifest["files"][string]): void {
-  const slices = Math.max(1, Math.ceil(bytes / slice_bytes));
-  const fits = Math.min(bytes, slice_bytes) <= MAX_SLICE_BYTES && (slices === 1 || slice_bytes % WORD === 0);
-  if (sha256.length === slices && fits) return;
-  throw new BundleError(
-    `${MANIFEST_NAME} must have a digest for each of the ${slices} slices of at most ${MAX_SLICE_BYTES} bytes, whole words ` +
-      `each, of ${brief(file)}, but has ${sha256.length} for slices of ${slice_bytes} bytes. Export the bundle again.`,
-    file,
   );
 }
 

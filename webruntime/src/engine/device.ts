@@ -7,7 +7,7 @@ import { evaluate } from "./expression.ts";
 import type { Manifest } from "./manifest.gen.ts";
 import { pause } from "./patience.ts";
 import type { Plan } from "./plan.gen.ts";
-import { bindingBytes, largestSizes } from "./plan-check.ts";
+import { bindingBytes, largestSizes } from "./plan-sizes.ts";
 
 type Feature = Plan["features"][number];
 type PlanEntry = Manifest["plans"][number];

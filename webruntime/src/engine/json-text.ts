@@ -3,7 +3,7 @@
 import { BundleError } from "./errors.ts";
 
 /** Nothing in a bundle is nested deeper, and what is must not exhaust the stack of whoever walks through it. */
-const MOST_NESTED = 100;
+const MOST_NESTED = 200;
 
 const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [...'"\\[]{}'].map((mark) =>
   mark.charCodeAt(0),

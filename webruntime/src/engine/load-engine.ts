@@ -12,6 +12,7 @@ import { chooseTables } from "./memory.ts";
 import { unlessAborted } from "./patience.ts";
 import type { Pipelines } from "./pipelines.ts";
 import type { Plan } from "./plan.gen.ts";
+import { planMemory } from "./plan-memory.ts";
 import { ReadyProgram } from "./program.ts";
 import { checkRows, readTowerPlans, type TowerPlans } from "./towers.ts";
 
@@ -48,9 +49,10 @@ export async function loadEngine(url: string, options: EngineLoadOptions): Promi
   const bundle = await Bundle.open(url, signal);
   const gpu = options.gpu ?? globalThis.navigator?.gpu;
   const adapter = await unlessAborted(openAdapter(gpu, history), signal);
-  const entry = choosePlan(bundle.plans, adapter, options.plan);
-  const [plan, towers] = await Promise.all([bundle.plan(entry.file, signal), readTowerPlans(bundle, adapter, signal)]);
+  const chosen = choosePlan(bundle.plans, adapter, options.plan);
+  const [plan, towers] = await Promise.all([bundle.plan(chosen.file, signal), readTowerPlans(bundle, adapter, signal)]);
   checkRows(towers, plan);
+  const entry = { ...chosen, memory: planMemory(plan) };
   const context = chooseContext(plan, options.context);
   const storage = await openTableStorage();
   const engine = { bundle, plan, towers, context };

@@ -1,9 +1,9 @@
 /** The engine: a plan loaded onto the GPU, with its caches, run step by step. */
 
-import { isFor } from "./buffers.ts";
 import type { Bundle } from "./bundle.ts";
 import { CachePosition } from "./cache-position.ts";
 import { checked, deviceLost, lossOr, lost } from "./device.ts";
+import { isFor } from "./dispatches.ts";
 import type {
   AdapterSummary,
   DecodeOptions,

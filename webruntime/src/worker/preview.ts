@@ -6,6 +6,7 @@ import { DeviceError, type ErrorRecord, toRecord } from "../engine/errors.ts";
 import { openTableStorage } from "../engine/host-table.ts";
 import type { Manifest } from "../engine/manifest.gen.ts";
 import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../engine/memory.ts";
+import { planMemory } from "../engine/plan-memory.ts";
 import { readTowerPlans } from "../engine/towers.ts";
 import type { BundlePreview, PreviewRequest } from "./protocol.ts";
 
@@ -15,10 +16,15 @@ type PlanEntry = Manifest["plans"][number];
 export async function previewBundle(request: PreviewRequest, signal: AbortSignal): Promise<BundlePreview> {
   const bundle = await Bundle.open(request.url, signal);
   const { manifest } = bundle;
-  const { plan, refusal } = planFor(bundle, request);
+  const { plan: chosen, refusal } = planFor(bundle, request);
   const adapter = { features: new Set(request.features) };
   // They are held against what the manifest says of them.
-  await Promise.all([bundle.plan(plan.file, signal), readTowerPlans(bundle, adapter, signal).catch(unlessOfDevice)]);
+  const reading = [
+    bundle.plan(chosen.file, signal),
+    readTowerPlans(bundle, adapter, signal).catch(unlessOfDevice),
+  ] as const;
+  const [own] = await Promise.all(reading);
+  const plan = { ...chosen, memory: planMemory(own) };
   const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;
   const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
   const text = memoryNeed(plan, manifest.context, tables).total;
