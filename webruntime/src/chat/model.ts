@@ -15,6 +15,9 @@ import { PromptCache } from "./prompt-cache.ts";
 import { type ChatParts, Session } from "./session.ts";
 import { oneAtATime } from "./turns.ts";
 
+/** How much shorter normalizing may make a text, and how much longer a character that stands for another is. */
+const SLACK = 4;
+
 /** @param openReader loads the code that reads media; called when the first image, audio or video comes */
 export async function openChat(engine: TextEngine, openReader: () => Promise<ReadMedium>): Promise<ChatModel> {
   const { files } = engine;
@@ -33,6 +36,7 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
     template,
     control: controlTokens(tokenizer, template),
     generation,
+    mostText: engine.context * tokenizer.longest * SLACK,
     cache: new PromptCache(engine),
     placeholders: new Placeholders(tokenizerConfig as object, tokenizer),
     encoder: new Encoder(engine, details),

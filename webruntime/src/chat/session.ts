@@ -29,6 +29,8 @@ export interface ChatParts {
   engine: TextEngine;
   cache: PromptCache;
   tokenizer: Tokenizer;
+  /** UTF-16 units of a prompt, beyond which no context can hold it. */
+  mostText: number;
   template: ChatTemplate;
   /** Tokens that text of messages never becomes. */
   control: ControlTokens;
@@ -190,7 +192,7 @@ export class Session implements ChatSession {
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Written {
     const { template, control } = this.#parts;
-    const options = { thinking: this.#thinking, addGenerationPrompt };
+    const options = { thinking: this.#thinking, addGenerationPrompt, most: this.#parts.mostText };
     const said = messages.map(templateMessage);
     if (this.#trusted) return { text: template.render(said, options), cut: whole };
     return template.write(said, options, control);

@@ -45,11 +45,39 @@ function unknown(what: string, type: unknown): never {
 
 function pattern({ pattern }: Step): RegExp {
   const { String: text, Regex: regex } = pattern as { String?: string; Regex?: string };
-  return new RegExp(regex ?? (text ?? "").replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "gu");
+  return new RegExp(regex ?? literally(text ?? ""), "gu");
+}
+
+function literally(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }
 
 function chain(steps: readonly Normalize[]): Normalize {
   return (text) => steps.reduce((made, step) => step(made), text);
+}
+
+/** UTF-16 units of a text that is normalized, and of a token that is decoded. */
+const MOST_TEXT = 64 << 20;
+const MOST_TOKEN = 4096;
+
+/** True; throws for a text that grows beyond what it may have. */
+function bounded(length: number, most: number): true {
+  if (length > most) throw new Error(`it makes a text of more than ${most} characters`);
+  return true;
+}
+
+/** What matches gives way to other characters; the text is stopped while it grows. */
+function replacing(step: Step, most: number): Normalize {
+  const from = pattern(step);
+  const to = String(step.content);
+  return (text) => {
+    let { length } = text;
+    return text.replace(from, (match) => {
+      length += to.length - match.length;
+      bounded(length, most);
+      return to;
+    });
+  };
 }
 
 const FORMS = ["NFC", "NFD", "NFKC", "NFKD"];
@@ -59,12 +87,12 @@ function normalizer(step: Step | null | undefined): Normalize {
   const { type = "" } = step;
   if (FORMS.includes(type)) return (text) => text.normalize(type);
   switch (type) {
-    case "Replace": {
-      const from = pattern(step);
-      return (text) => text.replace(from, () => String(step.content));
+    case "Replace":
+      return replacing(step, MOST_TEXT);
+    case "Prepend": {
+      const start = String(step.prepend);
+      return (text) => (text === "" ? text : bounded(start.length + text.length, MOST_TEXT) && start + text);
     }
-    case "Prepend":
-      return (text) => (text === "" ? text : String(step.prepend) + text);
     case "Lowercase":
       return (text) => text.toLowerCase();
     case "Sequence":
@@ -125,28 +153,30 @@ function joined(cut: readonly { text: string }[], joins: readonly boolean[]): st
 function metaspace(step: Step): Split {
   const mark = String(step.replacement ?? "▁");
   const scheme = step.prepend_scheme ?? "always";
+  const before = new RegExp(`(?=${literally(mark)})`, "u");
   return (text, first) => {
+    bounded(text.length + text.split(" ").length * mark.length, MOST_TEXT);
     const marked = text.replaceAll(" ", mark);
     const prepended = !marked.startsWith(mark) && (scheme === "always" || (scheme === "first" && first));
     const whole = prepended ? mark + marked : marked;
-    return step.split === false ? [whole] : whole.split(new RegExp(`(?=${mark})`, "u"));
+    return step.split === false ? [whole] : whole.split(before);
   };
 }
 
 function decoder(step: Step | null | undefined): Normalize {
   if (!step) return (token) => token;
   switch (step.type) {
-    case "Replace": {
-      const from = pattern(step);
-      return (token) => token.replace(from, () => String(step.content));
-    }
+    case "Replace":
+      return replacing(step, MOST_TOKEN);
     case "ByteFallback":
     case "Fuse":
       return (token) => token;
     case "Strip":
       return (token) => stripped(token, String(step.content), Number(step.start), Number(step.stop));
-    case "Metaspace":
-      return (token) => token.replaceAll(String(step.replacement ?? "▁"), " ");
+    case "Metaspace": {
+      const mark = String(step.replacement ?? "▁");
+      return (token) => (mark === "" ? token : token.replaceAll(mark, " "));
+    }
     case "Sequence":
       return chain((step.decoders as Step[]).map(decoder));
   }
@@ -155,6 +185,7 @@ function decoder(step: Step | null | undefined): Normalize {
 
 /** Without `content` at the ends, at most so often. */
 function stripped(token: string, content: string, start: number, stop: number): string {
+  if (content === "") return token;
   let text = token;
   for (let i = 0; i < start && text.startsWith(content); i++) text = text.slice(content.length);
   for (let i = 0; i < stop && text.endsWith(content); i++) text = text.slice(0, -content.length);

@@ -1,7 +1,7 @@
 /** Text to token ids and back, by the bundle's tokenizer.json. */
 
 import type { BundleFiles } from "../engine/engine-interface.ts";
-import { BundleError } from "../engine/errors.ts";
+import { BundleError, causeOf, typed } from "../engine/errors.ts";
 import { type AddedToken, AddedTokenSplitter, readAddedTokens, type Section } from "./added-tokens.ts";
 import { wellFormed } from "./jinja/text.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -40,12 +40,19 @@ export class Tokenizer {
    * read as U+FFFD.
    */
   encode(text: string): number[] {
-    return this.#given.split(wellFormed(text)).flatMap((section, index) => this.#section(section, index));
+    return used(() => this.#given.split(wellFormed(text)).flatMap((section, index) => this.#section(section, index)));
+  }
+
+  /** UTF-16 units of the longest token. */
+  get longest(): number {
+    const added = this.added.map(({ content }) => content.length);
+    const tokens = this.#pipeline.model.vocab as readonly (string | undefined)[];
+    return [...tokens.map((token) => token?.length ?? 0), ...added].reduce((most, length) => Math.max(most, length), 1);
   }
 
   /** The ids of a prompt's pieces. */
   encodePieces(pieces: readonly PromptPiece[]): number[] {
-    return pieces.flatMap(({ text, asText }) => (asText ? this.#text(text) : this.encode(text)));
+    return pieces.flatMap(({ text, asText }) => (asText ? used(() => this.#text(text)) : this.encode(text)));
   }
 
   /** The id of a token by its name; throws BundleError when the vocabulary lacks it. */
@@ -68,7 +75,7 @@ export class Tokenizer {
     if (token === undefined) return { kind: "text", text: "" };
     const byte = BYTE_TOKEN.exec(token)?.[1];
     if (byte !== undefined) return { kind: "byte", byte: Number.parseInt(byte, 16) };
-    return { kind: "text", text: this.#pipeline.decode(token) };
+    return { kind: "text", text: used(() => this.#pipeline.decode(token)) };
   }
 
   #section({ text, token }: Section, index: number): number[] {
@@ -85,12 +92,23 @@ export class Tokenizer {
   }
 }
 
+/** What a tokenizer does to a text; BundleError where it cannot. */
+function used<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw typed(
+      error,
+      (cause) => new BundleError(`tokenizer.json cannot be used: ${cause}. Export again.`, "tokenizer.json"),
+    );
+  }
+}
+
 export async function loadTokenizer(files: BundleFiles): Promise<Tokenizer> {
   const tokenizer = await files.json("tokenizer.json");
   try {
     return new Tokenizer(tokenizer as object);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new BundleError(`tokenizer.json cannot be read: ${reason}. Export again.`, "tokenizer.json");
+    throw new BundleError(`tokenizer.json cannot be read: ${causeOf(cause)}. Export again.`, "tokenizer.json");
   }
 }
