@@ -12,7 +12,7 @@ export type ErrorCode =
   | "InternalError";
 
 /** Characters of a message: what a bundle, a host or a driver says in it may be of any length. */
-const MOST_MESSAGE = 800;
+const MOST_MESSAGE = 600;
 
 /** Base of the errors that are shown to users as one paragraph: what, where, expected against found, what to do. */
 export abstract class GemtabError extends Error {

@@ -37,7 +37,7 @@ export type Remote<Methods extends MethodMap> = <Name extends keyof Methods & st
   options?: CallOptions<Methods[Name]["event"]>,
 ) => Promise<Methods[Name]["result"]>;
 
-/** Answers the calls that come in on `port`. */
+/** Answers the calls that come in on `port`, and says that it does. */
 export function serve<Methods extends MethodMap>(port: Port, handlers: Handlers<Methods>): void {
   const running = new Map<number, AbortController>();
   const post = (message: WorkerMessage, transfer: Transferable[] = []) => port.postMessage(message, transfer);
@@ -63,6 +63,8 @@ export function serve<Methods extends MethodMap>(port: Port, handlers: Handlers<
     if (data.type === "abort") running.get(data.call)?.abort(new AbortError("Stopped at the caller's request."));
     else void answer(data);
   });
+  // The page waits for a first word.
+  post({ type: "started" });
 }
 
 interface Pending {
