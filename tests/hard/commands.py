@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gemtab import errors
-from tests.hard.forks import UNTYPED
+from tests.hard.forks import UNTYPED, UNTYPED_LINE
 from tests.hard.outcomes import Outcome
 
 CODES = {
@@ -91,7 +91,8 @@ def _outcome(found: dict[str, Any], was_served: bool) -> Outcome:
         return Outcome("crash", signal.Signals(-code).name, said[-300:], seconds)
     if TRACEBACK in said or "panicked at" in said or code in (UNTYPED, 1):
         last = said.strip().splitlines()[-1] if said.strip() else ""
-        return Outcome("untyped", last.partition(":")[0][:60], last, seconds)
+        name, _, message = last.removeprefix(UNTYPED_LINE).partition(": ")
+        return Outcome("untyped", name[:60], message, seconds)
     if visit:
         return Outcome("untyped", "served", visit, seconds)
     if code in (0, 130) if was_served else code == 0:

@@ -20,6 +20,7 @@ from tests.hard import served
 POLL = 0.01
 MOST_SAID = 20_000
 
+UNTYPED_LINE = "untyped: "
 UNTYPED = 99
 """The exit code of a command that ended by an error for which users are not prepared."""
 
@@ -60,8 +61,9 @@ def _command(arguments: list[str], said: Path, cpu: float) -> NoReturn:
         code = 0
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
+        print(f"\n{UNTYPED_LINE}{type(error).__name__}: {str(error)[:300]!r}", file=sys.stderr)  # noqa: T201
     try:
         sys.stdout.flush()
         sys.stderr.flush()

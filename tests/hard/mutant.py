@@ -17,6 +17,7 @@ from gemtab.bundle.plan import Plan
 Json = Any
 TEXT_PLANS = ("plan/f16.json", "plan/f32.json")
 SLICE = 16 << 20
+FAULTS = ".faults.json"
 
 
 class Raw(str):
@@ -47,6 +48,8 @@ def to_text(tree: Json) -> str:
 class Mutant:
     """The files of a bundle's folder by name, read when they are asked for.
 
+    faults: what is wrong besides the files, with the host that sends them and with the GPU; in the folder they stand in
+    FAULTS, which no host sends.
     refused: whoever runs the model must refuse it, since a file that is used is not what the manifest says.
     """
 
@@ -56,6 +59,7 @@ class Mutant:
     folders: set[str] = field(default_factory=set)
     pipes: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
+    faults: dict[str, Json] = field(default_factory=dict)
     refused: bool = False
 
     def names(self) -> list[str]:
@@ -128,6 +132,8 @@ class Mutant:
         for name in self.pipes:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.mkfifo(folder / name)
+        if self.faults:
+            (folder / FAULTS).write_text(json.dumps(self.faults))
         return folder
 
 

@@ -16,7 +16,7 @@ from tests.hard.outcomes import Outcome
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent / "node"
 NODE = ("--platform=node", "--external:webgpu")
-SCRIPTS = {"page": NODE, "worker": NODE, "visit": ("--platform=browser",)}
+SCRIPTS = {"page": NODE, "worker": NODE, "static": NODE, "visit": ("--platform=browser",)}
 BUILT = REPOSITORY / "test-results" / "hard"
 SWIFTSHADER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 

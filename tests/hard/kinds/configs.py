@@ -68,6 +68,5 @@ KINDS = {
     "sampling and ends": either(sampling, ends),
     "special tokens": special_tokens,
     "values and names": either(values, names),
-    "text": text,
-    "parity": parity,
+    "text": either(text, text, parity),
 }

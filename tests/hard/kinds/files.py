@@ -3,6 +3,7 @@
 from random import Random
 
 from gemtab.bundle.manifest import MANIFEST_NAME
+from tests.hard.kind import either
 from tests.hard.mutant import Mutant
 
 FILES = (
@@ -39,4 +40,4 @@ def other_thing(mutant: Mutant, rng: Random) -> None:
     mutant.refused = True
 
 
-KINDS = {"missing": missing, "link": link, "no file": other_thing}
+KINDS = {"missing": missing, "link or no file": either(link, other_thing)}

@@ -3,20 +3,20 @@
  * that it was given how that ended. Its worker is a thread, its host a server on a free port.
  */
 
-import { createReadStream, statSync, writeSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { join, resolve } from "node:path";
+import { writeSync } from "node:fs";
+import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Worker as Thread } from "node:worker_threads";
 import { Gemma } from "../../../webruntime/src/api/gemma.ts";
 import * as errors from "../../../webruntime/src/engine/errors.ts";
+import { below, type Faults, faultFor, readFaults, serveFiles } from "./host.ts";
 import { type Outcome, type Visit, visit } from "./visit.ts";
 
 type Order = { folder: string } & Pick<Visit, "limit" | "grace">;
 
 const script = process.argv[2] ?? "";
 let root = "";
+let faults: Faults = {};
 let unhandled: string[] = [];
 
 /** A thread that has no worker to be now. */
@@ -36,6 +36,7 @@ class ThreadWorker {
     idle = undefined;
     this.#thread.on("message", this.#receive);
     this.#thread.on("error", this.#fail);
+    this.#thread.postMessage({ faults });
   }
 
   readonly #receive = (data: { unhandled?: string; idle?: true }) => {
@@ -85,22 +86,10 @@ class ThreadWorker {
   }
 }
 
-const server = createServer((request, response) => {
-  const path = resolve(root, `.${decodeURIComponent((request.url ?? "/").replace(/[?#].*/, ""))}`);
-  const status = path.startsWith(root) && statSync(path, { throwIfNoEntry: false });
-  if (!status || !status.isFile()) return response.writeHead(404).end();
-  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
-  const end = Math.min(Number(last ?? status.size - 1), status.size - 1);
-  const start = Number(first ?? 0);
-  if (first !== undefined && start >= status.size) return response.writeHead(416).end();
-  response.writeHead(first === undefined ? 200 : 206, { "content-length": Math.max(0, end - start + 1) });
-  if (end < start) return response.end();
-  return createReadStream(path, { start, end })
-    .on("error", () => response.destroy())
-    .pipe(response);
-});
-await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-const site = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+const site = await serveFiles(
+  (path) => below(root, path),
+  (path) => faultFor(faults, path),
+);
 
 Object.assign(globalThis, { Worker: ThreadWorker, origin: new URL(site).origin });
 process.on("unhandledRejection", (error) => unhandled.push(`${error}`));
@@ -108,6 +97,7 @@ process.on("uncaughtException", (error) => unhandled.push(`${error}`));
 
 async function answer({ folder, ...times }: Order): Promise<Outcome> {
   root = resolve(folder);
+  faults = readFaults(root);
   unhandled = [];
   const outcome = await visit({ Gemma, ...errors }, { url: site, assets: site, ...times });
   if (unhandled.length === 0 || outcome.outcome === "hang") return outcome;

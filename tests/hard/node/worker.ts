@@ -4,11 +4,14 @@ import { parentPort } from "node:worker_threads";
 import { create, globals } from "webgpu";
 import { Host } from "../../../webruntime/src/worker/host.ts";
 import { type Port, serve } from "../../../webruntime/src/worker/transport.ts";
+import { faultyGpu } from "./faulty-gpu.ts";
+import type { Faults } from "./host.ts";
 
 Object.assign(globalThis, globals);
 // Clearing workgroup memory is most of what a software GPU compiles for.
 const gpu = create(["enable-dawn-features=disable_workgroup_init"]);
-Object.defineProperty(globalThis, "navigator", { value: { gpu }, configurable: true });
+const navigator: { gpu: GPU } = { gpu };
+Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
 
 /** Those of the worker that the page has now; a page that ends its worker gets the same thread for the next one. */
 const listeners = new Set<(event: MessageEvent) => void>();
@@ -18,8 +21,9 @@ const port: Port = {
 };
 
 /** Dawn aborts the process when a thread with devices ends. */
-parentPort?.on("message", (data: { ended?: true }) => {
+parentPort?.on("message", (data: { ended?: true; faults?: Faults }) => {
   if (data.ended) begin();
+  else if (data.faults) navigator.gpu = faultyGpu(gpu, data.faults.device);
   else for (const listener of [...listeners]) listener({ data } as MessageEvent);
 });
 
