@@ -18,15 +18,21 @@ export class Pipeline {
   /** Of one token. */
   readonly decode: Normalize;
   readonly #split: Split;
+  readonly #bound = new Bound(Number.POSITIVE_INFINITY);
 
   /** @throws Error for kinds that are not known */
   constructor(json: Record<string, unknown>) {
     const model = json.model as Step;
     if (model?.type !== undefined && model.type !== "BPE") unknown("model", model.type);
-    this.normal = normalizer(json.normalizer as Step | null);
-    this.#split = preTokenizer(json.pre_tokenizer as Step | null);
+    this.normal = normalizer(json.normalizer as Step | null, this.#bound);
+    this.#split = preTokenizer(json.pre_tokenizer as Step | null, this.#bound);
     this.model = new BPE(model as never);
     this.decode = decoder(json.decoder as Step | null);
+  }
+
+  /** UTF-16 units that a text may come to have. */
+  set most(units: number) {
+    this.#bound.most = units;
   }
 
   /** The ids of normalized text. */
@@ -56,25 +62,28 @@ function chain(steps: readonly Normalize[]): Normalize {
   return (text) => steps.reduce((made, step) => step(made), text);
 }
 
-/** UTF-16 units of a text that is normalized, and of a token that is decoded. */
-const MOST_TEXT = 64 << 20;
+/** UTF-16 units of a token that is decoded. */
 const MOST_TOKEN = 4096;
 
-/** True; throws for a text that grows beyond what it may have. */
-function bounded(length: number, most: number): true {
-  if (length > most) throw new Error(`it makes a text of more than ${most} characters`);
-  return true;
+/** Throws for what grows beyond the UTF-16 units that it may have. */
+class Bound {
+  constructor(public most: number) {}
+
+  check(length: number): true {
+    if (length > this.most) throw new Error(`it makes a text of more than ${this.most} characters`);
+    return true;
+  }
 }
 
 /** What matches gives way to other characters; the text is stopped while it grows. */
-function replacing(step: Step, most: number): Normalize {
+function replacing(step: Step, bound: Bound): Normalize {
   const from = pattern(step);
   const to = String(step.content);
   return (text) => {
     let { length } = text;
     return text.replace(from, (match) => {
       length += to.length - match.length;
-      bounded(length, most);
+      bound.check(length);
       return to;
     });
   };
@@ -82,26 +91,26 @@ function replacing(step: Step, most: number): Normalize {
 
 const FORMS = ["NFC", "NFD", "NFKC", "NFKD"];
 
-function normalizer(step: Step | null | undefined): Normalize {
+function normalizer(step: Step | null | undefined, bound: Bound): Normalize {
   if (!step) return (text) => text;
   const { type = "" } = step;
   if (FORMS.includes(type)) return (text) => text.normalize(type);
   switch (type) {
     case "Replace":
-      return replacing(step, MOST_TEXT);
+      return replacing(step, bound);
     case "Prepend": {
       const start = String(step.prepend);
-      return (text) => (text === "" ? text : bounded(start.length + text.length, MOST_TEXT) && start + text);
+      return (text) => (text === "" ? text : bound.check(start.length + text.length) && start + text);
     }
     case "Lowercase":
       return (text) => text.toLowerCase();
     case "Sequence":
-      return chain((step.normalizers as Step[]).map(normalizer));
+      return chain((step.normalizers as Step[]).map((one) => normalizer(one, bound)));
   }
   return unknown("normalizer", type);
 }
 
-function preTokenizer(step: Step | null | undefined): Split {
+function preTokenizer(step: Step | null | undefined, bound: Bound): Split {
   if (!step) return (text) => [text];
   switch (step.type) {
     case "Split": {
@@ -109,9 +118,9 @@ function preTokenizer(step: Step | null | undefined): Split {
       return (text) => pieces(text, at, step);
     }
     case "Metaspace":
-      return metaspace(step);
+      return metaspace(step, bound);
     case "Sequence": {
-      const steps = (step.pretokenizers as Step[]).map(preTokenizer);
+      const steps = (step.pretokenizers as Step[]).map((one) => preTokenizer(one, bound));
       return (text, first) =>
         steps.reduce((words, split) => words.flatMap((word, i) => split(word, first && i === 0)), [text]);
     }
@@ -150,12 +159,12 @@ function joined(cut: readonly { text: string }[], joins: readonly boolean[]): st
   return words;
 }
 
-function metaspace(step: Step): Split {
+function metaspace(step: Step, bound: Bound): Split {
   const mark = String(step.replacement ?? "▁");
   const scheme = step.prepend_scheme ?? "always";
   const before = new RegExp(`(?=${literally(mark)})`, "u");
   return (text, first) => {
-    bounded(text.length + text.split(" ").length * mark.length, MOST_TEXT);
+    bound.check(text.length + text.split(" ").length * mark.length);
     const marked = text.replaceAll(" ", mark);
     const prepended = !marked.startsWith(mark) && (scheme === "always" || (scheme === "first" && first));
     const whole = prepended ? mark + marked : marked;
@@ -167,7 +176,7 @@ function decoder(step: Step | null | undefined): Normalize {
   if (!step) return (token) => token;
   switch (step.type) {
     case "Replace":
-      return replacing(step, MOST_TOKEN);
+      return replacing(step, new Bound(MOST_TOKEN));
     case "ByteFallback":
     case "Fuse":
       return (token) => token;

@@ -18,6 +18,9 @@ export class Tokenizer {
   /** Cuts texts as they are given, and then normalized ones. */
   readonly #given: AddedTokenSplitter;
   readonly #normalized: AddedTokenSplitter;
+  #most = Number.POSITIVE_INFINITY;
+  /** UTF-16 units that were normalized of the prompt so far. */
+  #made = 0;
 
   /** @throws Error for a tokenizer that cannot be read */
   constructor(tokenizerJson: object) {
@@ -43,6 +46,12 @@ export class Tokenizer {
     return used(() => this.#given.split(wellFormed(text)).flatMap((section, index) => this.#section(section, index)));
   }
 
+  /** UTF-16 units that a prompt may have once it is normalized: a BundleError ends what makes more of it. */
+  set most(units: number) {
+    this.#most = units;
+    this.#pipeline.most = units;
+  }
+
   /** UTF-16 units of the longest token. */
   get longest(): number {
     const added = this.added.map(({ content }) => content.length);
@@ -52,6 +61,7 @@ export class Tokenizer {
 
   /** The ids of a prompt's pieces. */
   encodePieces(pieces: readonly PromptPiece[]): number[] {
+    this.#made = 0;
     return pieces.flatMap(({ text, asText }) => (asText ? used(() => this.#text(text)) : this.encode(text)));
   }
 
@@ -80,7 +90,7 @@ export class Tokenizer {
 
   #section({ text, token }: Section, index: number): number[] {
     if (token) return [token.id];
-    const sections = this.#normalized.split(this.#pipeline.normal(text));
+    const sections = this.#normalized.split(this.#normal(text));
     return sections.flatMap((one, i) =>
       one.token ? [one.token.id] : this.#pipeline.encode(one.text, index + i === 0),
     );
@@ -88,7 +98,14 @@ export class Tokenizer {
 
   /** A text in which nothing is matched whole. */
   #text(text: string): number[] {
-    return this.#pipeline.encode(this.#pipeline.normal(text), false);
+    return this.#pipeline.encode(this.#normal(text), false);
+  }
+
+  #normal(text: string): string {
+    const normal = this.#pipeline.normal(text);
+    this.#made += normal.length;
+    if (this.#made > this.#most) throw new Error(`it makes a text of more than ${this.#most} characters`);
+    return normal;
   }
 }
 

@@ -6,7 +6,8 @@ import { findFilter } from "./filters.ts";
 import type { Token } from "./lexer.ts";
 import { arithmetic, negative } from "./operators.ts";
 import { str } from "./print.ts";
-import { checkLength, type Scope } from "./scope.ts";
+import type { Scope } from "./scope.ts";
+import { checkLength } from "./size.ts";
 import { findTest } from "./tests.ts";
 import {
   compare,

@@ -6,7 +6,7 @@ import { fixed, formatPercent } from "./format.ts";
 import { argument, center, join, replace } from "./methods.ts";
 import { arithmetic } from "./operators.ts";
 import { json, str } from "./print.ts";
-import { checkItems, checkLength, spaces } from "./scope.ts";
+import { checkItems, checkLength, spaces } from "./size.ts";
 import { findTest, TESTS } from "./tests.ts";
 import * as texts from "./text.ts";
 import {

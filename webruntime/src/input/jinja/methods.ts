@@ -2,7 +2,7 @@
 
 import { fail } from "./errors.ts";
 import { formatBraces } from "./format.ts";
-import { checkLength } from "./scope.ts";
+import { checkLength } from "./size.ts";
 import * as texts from "./text.ts";
 import { Dict, equal, integer, iterate, type Named, Tuple, tuple, typeName, type Value, View } from "./values.ts";
 

@@ -2,7 +2,7 @@
 
 import { fail } from "./errors.ts";
 import { formatPercent } from "./format.ts";
-import { checkItems, checkLength } from "./scope.ts";
+import { checkItems, checkLength } from "./size.ts";
 import { isNumeric, numeric, Tuple, tuple, typeName, Undefined, type Value } from "./values.ts";
 
 const MOST_DIGITS = 10_000;

@@ -1,7 +1,7 @@
 /** What a template writes. */
 
 import { fail } from "./errors.ts";
-import { checkLength, MOST_TEXT } from "./scope.ts";
+import { checkLength, MOST_TEXT } from "./size.ts";
 
 /** What the error is called that ends a rendering which writes more than it may. */
 export const OVERFLOW = "OverflowError of what is written";

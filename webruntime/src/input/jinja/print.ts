@@ -1,7 +1,7 @@
 /** How Python prints values: str, repr, and json.dumps. */
 
 import { fail } from "./errors.ts";
-import { checkLength } from "./scope.ts";
+import { checkLength } from "./size.ts";
 import { codePoints } from "./text.ts";
 import {
   compare,
