@@ -7,7 +7,7 @@ export const MOST_TEXT = 64 << 20;
 /** Items of any list. */
 const MOST_ITEMS = 4 << 20;
 /** UTF-16 units of all of them together, be they still needed or not. */
-const MOST_MADE = 512 << 20;
+const MOST_MADE = 256 << 20;
 /** What an item takes of that. */
 const ITEM_UNITS = 64;
 
