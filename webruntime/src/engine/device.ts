@@ -152,6 +152,8 @@ export async function checked<T>(device: GPUDevice, stage: string, work: () => T
   const errors: Promise<GPUError | null>[] = [];
   try {
     result = work();
+    // It is awaited once the scopes have told what they found.
+    Promise.resolve(result).catch(() => undefined);
   } catch (error) {
     throw isTyped(error) ? error : new DeviceError(`The GPU refused ${stage}: ${causeOf(error)}`);
   } finally {
