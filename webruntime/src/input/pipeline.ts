@@ -1,6 +1,7 @@
 /** What tokenizer.json does to a text between added tokens: normalizers, pre-tokenizers, the model, and decoders. */
 
 import { BPE } from "@huggingface/tokenizers";
+import { shown } from "../engine/brief.ts";
 
 interface Step {
   type?: string;
@@ -46,7 +47,7 @@ export class Pipeline {
 }
 
 function unknown(what: string, type: unknown): never {
-  throw new Error(`its ${what} is of type ${JSON.stringify(type)}, which the tab does not know`);
+  throw new Error(`its ${what} is of type ${shown(type)}, which the tab does not know`);
 }
 
 function pattern({ pattern }: Step): RegExp {
