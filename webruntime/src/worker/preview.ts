@@ -12,35 +12,34 @@ import type { BundlePreview, PreviewRequest } from "./protocol.ts";
 
 type PlanEntry = Manifest["plans"][number];
 
-/** Throws BundleError and UsageError as Bundle.open does, and BundleError where the plans are not what the manifest says. */
+/**
+ * Throws BundleError and UsageError as Bundle.open does, and BundleError where the plans are not what the manifest says.
+ * Where there is no GPU, plans are not looked at: pages without WebGPU may have no digests either.
+ */
 export async function previewBundle(request: PreviewRequest, signal: AbortSignal): Promise<BundlePreview> {
   const bundle = await Bundle.open(request.url, signal);
   const { manifest } = bundle;
   const { plan: chosen, refusal } = planFor(bundle, request);
-  const adapter = { features: new Set(request.features) };
-  // They are held against what the manifest says of them.
-  const reading = [
-    bundle.plan(chosen.file, signal),
-    readTowerPlans(bundle, adapter, signal).catch(unlessOfDevice),
-  ] as const;
-  const [own] = await Promise.all(reading);
-  const plan = { ...chosen, memory: planMemory(own) };
+  const plan = request.features ? await proven(bundle, chosen, request.features, signal) : chosen;
   const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;
   const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
   const text = memoryNeed(plan, manifest.context, tables).total;
-  const machine = smallMachine();
-  return {
-    manifest,
-    downloadBytes: plan.memory.weights + plan.memory.tables,
-    refusal,
-    memory: {
-      text,
-      stored: tables === "host" ? plan.memory.tables : 0,
-      towers: towersNeed(manifest),
-      machine,
-      tight: isTight(text, machine),
-    },
-  };
+  const stored = tables === "host" ? plan.memory.tables : 0;
+  const [towers, machine] = [towersNeed(manifest), smallMachine()];
+  const memory = { text, stored, towers, machine, tight: isTight(text, machine) };
+  return { manifest, downloadBytes: plan.memory.weights + plan.memory.tables, refusal, memory };
+}
+
+/** The entry with the plan's own sums, once the plans were held against what the manifest says of them. */
+async function proven(
+  bundle: Bundle,
+  entry: PlanEntry,
+  features: readonly string[],
+  signal: AbortSignal,
+): Promise<PlanEntry> {
+  const towers = readTowerPlans(bundle, { features: new Set(features) }, signal).catch(unlessOfDevice);
+  const [plan] = await Promise.all([bundle.plan(entry.file, signal), towers]);
+  return { ...entry, memory: planMemory(plan) };
 }
 
 /** The plan that the GPU will run; where there is none that can, the plan that most run. */
