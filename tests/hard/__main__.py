@@ -1,7 +1,7 @@
 """`python -m tests.hard DRIVER`: attacks from the command line, and single rounds again.
 
-DRIVER is node, chromium, inspect, fit, run, serve, verify or publish. `--replay SEED:ROUND` makes one mutant anew, uses it and says
-where it lies.
+DRIVER is node, chromium, inspect, fit, run, serve, verify or publish. `--replay SEED:ROUND` makes one mutant anew,
+uses it and says where it lies.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
         bundle = options.bundle or scratch / "bundle"
         if not bundle.exists():
             (make if options.driver == "verify" else make_cut)(bundle)
-        driver = stack.enter_context(_driver(options.driver, bundle.parent, options.limit))
+        driver: Driver = stack.enter_context(_driver(options.driver, bundle.parent, options.limit))
         if options.replay:
             _replay(driver, bundle, options.replay)
             return

@@ -34,7 +34,7 @@ class Chromium:
         self._limit = limit
         self._grace = grace
         self._bundles = bundles
-        self._command = ["node", scripts / "static.mjs", resources.site(), scripts, bundles]
+        self._command: list[str | Path] = ["node", scripts / "static.mjs", resources.site(), scripts, bundles]
         (scripts / "index.html").write_text("<!doctype html><title>A page</title>")
         self._stack = contextlib.ExitStack()
         self._browser: Browser | None = None

@@ -1,6 +1,6 @@
 /** What a visitor does with a bundle: loads it, says a word, and presses Stop where that takes too long. */
 
-import type * as gemtab from "../../../webruntime/src/api/index.ts";
+import type * as gemtab from "../../src/api/index.ts";
 
 export interface Outcome {
   outcome: "accepted" | "typed" | "untyped" | "hang" | "stopped" | "fooled";
