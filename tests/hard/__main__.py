@@ -8,7 +8,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -53,7 +53,7 @@ def _rounds(options: argparse.Namespace) -> Iterator[Round]:
     return (Round(options.seed, options.first + number) for number in range(options.rounds))
 
 
-def _driver(name: str, bundles: Path, limit: float) -> Tab | Chromium | Commands:
+def _driver(name: str, bundles: Path, limit: float) -> AbstractContextManager[Driver]:
     if name == "node":
         return Tab(build(BUILT), limit)
     return Chromium(build(BUILT), bundles, limit) if name == "chromium" else Commands(name)
