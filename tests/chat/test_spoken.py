@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from gemtab.chat import ChatTemplate, ChatTokenizer
-from gemtab.chat.session import control_tokens
+from gemtab.chat.prompt_writer import control_tokens
 from gemtab.chat.spoken import Piece
 from gemtab.resources import tiny_checkpoint
 

@@ -34,6 +34,12 @@ MOST_ROWS_BYTES: Final = 64 << 20
 VECTOR_BYTES: Final = 16
 """The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them."""
 
+ENCODE: Final = "encode"
+"""The program of a tower's plan."""
+
+ROWS: Final = "rows"
+"""What it gives: rows of embeddings."""
+
 Symbol = Literal["T", "P", "C"]
 """T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
 
@@ -80,6 +86,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+Limit = Annotated[int, Field(gt=0, lt=2**53)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class WeightBuffer(Strict):
     """`bytes` bytes of a file of the bundle, from `offset` (a multiple of 4); the GPU buffer holds just them."""
 
@@ -92,8 +104,8 @@ class WeightBuffer(Strict):
 class Ring(Strict):
     """The shape in time of a ring buffer, in positions."""
 
-    rows: int
-    window: int
+    rows: Positive
+    window: Positive
 
 
 class StateBuffer(Strict):
@@ -108,7 +120,7 @@ class StateBuffer(Strict):
 
     kind: Literal["state"] = "state"
     bytes: Expr
-    scale: float = 1.0
+    scale: Finite = 1.0
     ring: Ring | None = None
 
 
@@ -139,7 +151,7 @@ class ScratchBuffer(Strict):
     may depend on T in a tower's plan."""
 
     kind: Literal["scratch"] = "scratch"
-    slot: int
+    slot: Count
     bytes: Expr
 
 
@@ -179,7 +191,7 @@ class Form(Strict):
     file: str
     entry_point: str = "main"
     features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
-    constants: dict[str, float] = {}
+    constants: dict[str, Finite] = {}
 
 
 class Kernel(Strict):
@@ -210,7 +222,7 @@ class Program(Strict):
     """A step. max_tokens: the largest T; inputs: what the caller writes before it runs, outputs: what it may read back,
     e.g. `logits` -> a buffer's name."""
 
-    max_tokens: int
+    max_tokens: Positive
     dispatches: tuple[Dispatch, ...]
     inputs: dict[str, str] = {}
     outputs: dict[str, str] = {}
@@ -231,12 +243,12 @@ def bound_for(plan: "Plan", tables: Tables) -> frozenset[str]:
 class Limits(Strict):
     """The WebGPU limits that the plan was made for; a device must have at least these."""
 
-    maxStorageBufferBindingSize: int = 128 << 20
-    maxBufferSize: int = 256 << 20
-    maxStorageBuffersPerShaderStage: int = 8
-    maxComputeWorkgroupStorageSize: int = 16384
-    maxComputeInvocationsPerWorkgroup: int = 256
-    maxComputeWorkgroupsPerDimension: int = 65535
+    maxStorageBufferBindingSize: Limit = 128 << 20
+    maxBufferSize: Limit = 256 << 20
+    maxStorageBuffersPerShaderStage: Limit = 8
+    maxComputeWorkgroupStorageSize: Limit = 16384
+    maxComputeInvocationsPerWorkgroup: Limit = 256
+    maxComputeWorkgroupsPerDimension: Limit = 65535
 
 
 class Plan(Strict):
@@ -254,9 +266,9 @@ class Plan(Strict):
     activation: Literal["f32", "f16"]
     features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
     limits: Limits
-    context: int
-    vocabulary: int
-    sampled_ring: int
+    context: Positive
+    vocabulary: Count
+    sampled_ring: Count
     slots: tuple[Expr, ...]
     buffers: dict[str, Buffer]
     kernels: dict[str, Kernel]

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from gemtab.chat.tokenizer import ChatTokenizer, Detokenizer
+from gemtab.chat.tokenizer import Detokenizer, Piece
 
 PartKind = Literal["text", "thought", "tool_call"]
 State = Literal["text", "channel", "thought", "call"]
@@ -26,13 +26,21 @@ class AnswerPart:
     text: str
 
 
+class Pieces(Protocol):
+    """What tells the pieces of ids: see ChatTokenizer."""
+
+    def piece(self, id: int) -> Piece:  # noqa: A002
+        """What `id` adds to a text."""
+        ...
+
+
 class AnswerParser:
     r"""Reads Gemma 4's wire format: `<|channel>thought\n … <channel|>`, words, `<|tool_call>call:name{…}<tool_call|>`.
 
     Only the special tokens count: the same characters spelled by ordinary tokens are text.
     """
 
-    def __init__(self, tokenizer: ChatTokenizer) -> None:
+    def __init__(self, tokenizer: Pieces) -> None:
         self._tokenizer = tokenizer
         self._detokenizer = Detokenizer()
         self._state: State = "text"
