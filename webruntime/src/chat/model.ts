@@ -15,6 +15,9 @@ import { PromptCache } from "./prompt-cache.ts";
 import { type ChatParts, Session } from "./session.ts";
 import { oneAtATime } from "./turns.ts";
 
+/** How much shorter normalizing may make a text, and how much longer a character that stands for another is. */
+const SLACK = 2;
+
 /** @param openReader loads the code that reads media; called when the first image, audio or video comes */
 export async function openChat(engine: TextEngine, openReader: () => Promise<ReadMedium>): Promise<ChatModel> {
   const { files } = engine;
@@ -27,12 +30,15 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
   const generation = readGenerationConfig(config);
   const inputs = takenInputs(engine);
   const details = takenDetails(engine);
+  const mostText = engine.context * tokenizer.longest * SLACK;
+  tokenizer.most = mostText;
   const parts: ChatParts = {
     engine,
     tokenizer,
     template,
     control: controlTokens(tokenizer, template),
     generation,
+    mostText,
     cache: new PromptCache(engine),
     placeholders: new Placeholders(tokenizerConfig as object, tokenizer),
     encoder: new Encoder(engine, details),

@@ -3,7 +3,9 @@
  * gemtab/media/rules.py.
  */
 
+import { shown } from "../../engine/brief.ts";
 import { BundleError, UsageError } from "../../engine/errors.ts";
+import { isUnified, type Settings, settingsIn, wholeSetting } from "../settings.ts";
 import { BUDGETS } from "./budgets.ts";
 
 /** A picture or frame with more is refused before it is decoded. gemtab/media/rules.py says the same. */
@@ -48,16 +50,14 @@ const EXPECTED = {
   rescale_factor: 1 / 255,
 };
 
-type Settings = Record<string, unknown>;
-
 /** The rules in a parsed processor_config.json. Throws BundleError for what is not known. */
-export function readRules(processor: object): MediaRules {
-  const sections = processor as Settings;
-  const video = sections.video_processor as Settings | undefined;
-  return {
-    image: imageRules(sections, "image_processor", 280),
-    video: { image: imageRules(sections, "video_processor", 70), frames: Number(video?.num_frames ?? 32) },
-  };
+export function readRules(processor: unknown): MediaRules {
+  const sections = settingsIn(processor) ?? {};
+  const image = imageRules(sections, "image_processor", 280);
+  const frame = imageRules(sections, "video_processor", 70);
+  const video = settingsIn(sections.video_processor) ?? {};
+  const frames = wholeSetting(video, "num_frames", { least: 1, most: 4096, otherwise: 32 }, refuse);
+  return { image, video: { image: frame, frames } };
 }
 
 /** The same rules with another budget; throws UsageError when it is none of BUDGETS. */
@@ -86,23 +86,25 @@ export function targetSize({ width, height }: Size, rules: ImageRules): Size {
 }
 
 function imageRules(processor: Settings, section: string, defaultBudget: number): ImageRules {
-  const settings = processor[section] as Settings | undefined;
+  const settings = settingsIn(processor[section]);
   if (!settings) throw refuse(`has no ${section}`);
   for (const [name, expected] of Object.entries(EXPECTED)) {
     const found = settings[name] ?? expected;
     if (JSON.stringify(found) !== JSON.stringify(expected)) {
-      throw refuse(`sets ${name} of ${section} to ${JSON.stringify(found)}, not ${JSON.stringify(expected)}`);
+      throw refuse(`sets ${name} of ${section} to ${shown(found)}, not ${shown(expected)}`);
     }
   }
   const maxSoftTokens = Number(settings.max_soft_tokens ?? defaultBudget);
   if (!isBudget(maxSoftTokens)) {
-    throw refuse(`sets max_soft_tokens of ${section} to ${maxSoftTokens}, not one of ${BUDGETS.join(", ")}`);
+    throw refuse(
+      `sets max_soft_tokens of ${section} to ${shown(settings.max_soft_tokens)}, not one of ${BUDGETS.join(", ")}`,
+    );
   }
   return {
-    patch: Number(settings.patch_size ?? 16),
-    pooling: Number(settings.pooling_kernel_size ?? 3),
+    patch: wholeSetting(settings, "patch_size", { least: 1, most: 256, otherwise: 16 }, refuse),
+    pooling: wholeSetting(settings, "pooling_kernel_size", { least: 1, most: 32, otherwise: 3 }, refuse),
     maxSoftTokens,
-    merged: String(settings[`${section}_type`] ?? processor.processor_class).includes("Unified"),
+    merged: isUnified(settings[`${section}_type`] ?? processor.processor_class),
   };
 }
 
