@@ -11,7 +11,7 @@ import typer
 from gemtab import __version__
 from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
 from gemtab.cli import demo, export, inspect, publish, run, serve, synth, verify
-from gemtab.cli.console import err, print_error
+from gemtab.cli.console import err, escape_what_cannot_be_written, print_error
 from gemtab.errors import GemtabError
 
 app = typer.Typer(
@@ -77,6 +77,7 @@ def main(watch: GpuWatch = UNWATCHED) -> None:
     """Runs the command line. Errors that users can meet end in one paragraph and the error's exit code, signals in
     128 and their number. watch: told when the GPU is waited for."""
     signals = Signals()
+    escape_what_cannot_be_written()
     try:
         app(obj=watch)
     except Exception as error:
