@@ -61,7 +61,9 @@ async function use(api: Gemtab, url: string, assets: string | undefined, signal:
 function failed(api: Gemtab, error: unknown, signal: AbortSignal): Outcome {
   const name = error instanceof Error ? error.constructor.name : typeof error;
   const message = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof api.GemtabError)) return { outcome: "untyped", name, message };
+  // What nobody foresaw comes as an InternalError.
+  if (!(error instanceof api.GemtabError) || error.name === "InternalError")
+    return { outcome: "untyped", name, message };
   if (signal.aborted && error instanceof api.AbortError) return { outcome: "stopped", name, message };
   return { outcome: "typed", name: error.name, message };
 }
