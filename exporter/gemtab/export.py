@@ -52,6 +52,7 @@ from gemtab.model.spec import ModelSpec, TextSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
 from gemtab.model.weights import model_weights
+from gemtab.output import check_place, is_taken
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
@@ -260,7 +261,8 @@ def _assistants_files(files: Files) -> ChatFiles:
 
 def check_output(out: Path, force: bool) -> None:
     """Raises OutputError where `out` is taken by something that must not be replaced."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    check_place(out)
+    if not is_taken(out):
         return
     if not is_bundle(out):
         raise OutputError(f"{out} exists and is not a bundle, so it is left alone. Choose another output folder.")

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from gemtab.bundle.folder import PARITY_NAME, SHADERS, check_small_files, is_bundle, open_plan, read_manifest
 from gemtab.bundle.manifest import MANIFEST_NAME, Draft, Grid, Manifest, PlanEntry, Source, WeightFormat
+from gemtab.bundle.manifest_check import plan_entries
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
-from gemtab.bundle.plan import Program, Strict, running
+from gemtab.bundle.plan import Plan, Program, Strict, running
 from gemtab.bundle.reading import read_bytes
 from gemtab.chat_files import chat_files, model_inputs
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, Opened, load_spec, open_checkpoint
@@ -139,6 +140,7 @@ def summarise_bundle(folder: Path) -> BundleSummary:
     """The summary of a bundle, from its manifest, plans and parity report."""
     manifest = read_manifest(folder)
     check_small_files(folder, manifest)
+    plans = {entry.file: open_plan(folder, manifest, entry.file) for entry in plan_entries(manifest)}
     weights = text_weights(load_spec(folder))
     parameters = _parameters(weights)
     weight_bytes = (
@@ -158,9 +160,9 @@ def summarise_bundle(folder: Path) -> BundleSummary:
         weight_bytes=weight_bytes,
         bits_per_weight=8 * weight_bytes / parameters,
         memory=tuple(_memory_summary(manifest, entry) for entry in manifest.plans),
-        plans=tuple(_plan_summary(folder, manifest, entry) for entry in manifest.plans),
+        plans=tuple(_plan_summary(plans[entry.file]) for entry in manifest.plans),
         towers={
-            name: tuple(_plan_summary(folder, manifest, entry) for entry in entries)
+            name: tuple(_plan_summary(plans[entry.file]) for entry in entries)
             for name, entries in (("image", manifest.towers.image), ("audio", manifest.towers.audio))
             if entries
         },
@@ -266,8 +268,7 @@ def _kind(name: str) -> str:
     return {"plan": "plans", SHADERS: "shaders"}.get(folder, "tokenizer, template, configs")
 
 
-def _plan_summary(folder: Path, manifest: Manifest, entry: PlanEntry) -> PlanSummary:
-    plan = open_plan(folder, manifest, entry.file)
+def _plan_summary(plan: Plan) -> PlanSummary:
     programs = {name: _program_summary(program, plan.context) for name, program in plan.programs.items()}
     return PlanSummary(activation=plan.activation, programs=programs)
 

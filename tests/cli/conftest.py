@@ -15,7 +15,7 @@ import pytest
 
 from gemtab.bundle.digest import digest_file
 from gemtab.bundle.folder import read_manifest, write_manifest
-from gemtab.cli import main
+from gemtab.cli.main import main
 from gemtab.export import export_bundle
 from gemtab.resources import tiny_checkpoint
 from tests.silent import Silent

@@ -91,7 +91,18 @@ TEXTS = (
     "A\u0300" * 500,
 )
 
-KEYS = ("__proto__", "constructor", "toString", "hasOwnProperty", "", "\u0000", "\ud800", "then", "x" * 10_000, "format ")
+KEYS = (
+    "__proto__",
+    "constructor",
+    "toString",
+    "hasOwnProperty",
+    "",
+    "\u0000",
+    "\ud800",
+    "then",
+    "x" * 10_000,
+    "format ",
+)
 
 
 def deep(rng: Random) -> Raw:

@@ -11,18 +11,26 @@ import time
 from pathlib import Path
 
 READY = re.compile(r"at (http://[^\s/]+)/")
-FILES = ("gemtab.json", "plan/f32.json", "tokenizer.json", "chat_template.jinja", "shaders/advance.wgsl", "plan/tables.bin")
+FILES = (
+    "gemtab.json",
+    "plan/f32.json",
+    "tokenizer.json",
+    "chat_template.jinja",
+    "shaders/advance.wgsl",
+    "plan/tables.bin",
+)
 FORBIDDEN = ("../secret.bin", "%2e%2e/secret.bin", "/etc/passwd", ".hidden", "plan/", "nul%00")
 
 
 class Visit:
-    """Runs in a process of its own, so that the one that waits for the server stays free. `end` tells what went wrong."""
+    """Runs in a process of its own, so that the one that waits for the server stays free."""
 
     def __init__(self, folder: str, said: Path, server: int) -> None:
         command = [sys.executable, "-S", __file__, folder, str(said), str(server)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def end(self) -> str:
+        """What went wrong; nothing where all was well."""
         try:
             output, _ = self._process.communicate(timeout=5)
         except subprocess.TimeoutExpired:
@@ -38,7 +46,10 @@ def _address(said: Path, server: int) -> str | None:
         found = READY.search(" ".join(text.split()))
         if found:
             return found[1].removeprefix("http://")
-        if not Path(f"/proc/{server}").exists() or "Z" in Path(f"/proc/{server}/stat").read_text().rpartition(")")[2][:3]:
+        if (
+            not Path(f"/proc/{server}").exists()
+            or "Z" in Path(f"/proc/{server}/stat").read_text().rpartition(")")[2][:3]
+        ):
             return None
         time.sleep(0.02)
     return None

@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 from tests.hard.outcomes import Outcome
 
 REPOSITORY = Path(__file__).parents[2]
-SOURCES = Path(__file__).parent / "node"
+SOURCES = REPOSITORY / "webruntime" / "tests" / "hard"
 NODE = ("--platform=node", "--external:webgpu")
 SCRIPTS = {"page": NODE, "worker": NODE, "static": NODE, "visit": ("--platform=browser",)}
 BUILT = REPOSITORY / "test-results" / "hard"
@@ -29,7 +29,13 @@ def build(out: Path) -> Path:
     esbuild = REPOSITORY / "node_modules" / ".bin" / "esbuild"
     options = ["--bundle", "--format=esm", "--log-level=error"]
     for name, platform in SCRIPTS.items():
-        command = [esbuild, SOURCES / f"{name}.ts", *options, *platform, f"--outfile={out / f'{name}.mjs'}"]
+        command: list[str | Path] = [
+            esbuild,
+            SOURCES / f"{name}.ts",
+            *options,
+            *platform,
+            f"--outfile={out / f'{name}.mjs'}",
+        ]
         subprocess.run(command, check=True, cwd=REPOSITORY)
     return out
 
@@ -44,7 +50,7 @@ class Tab:
         self._limit = limit
         self._grace = grace
         self._page: subprocess.Popen[bytes] | None = None
-        self._answers: BinaryIO = io.BytesIO()  # type: ignore[assignment]
+        self._answers: BinaryIO = io.BytesIO()
         self._rounds = 0
 
     def __enter__(self) -> Self:
@@ -88,7 +94,7 @@ class Tab:
             driver = {"VK_ICD_FILENAMES": str(SWIFTSHADER)} if SWIFTSHADER.exists() else {}
             # Drivers of GPUs write to stdout what they please.
             ours, theirs = os.pipe()
-            command = ["node", self._scripts / "page.mjs", self._scripts / "worker.mjs", str(theirs)]
+            command: list[str | Path] = ["node", self._scripts / "page.mjs", self._scripts / "worker.mjs", str(theirs)]
             self._page = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The TypeScript types of plan and manifest, and the limits of a bundle, are those that the Python schemas define now."""
+"""The TypeScript types of plan and manifest, and the limits of a bundle, are those that Python defines now."""
 
 import os
 import subprocess

@@ -51,6 +51,8 @@ function mapSchema(schema, change) {
  */
 function forTypes({ title, prefixItems, patternProperties, ...schema }) {
   if (patternProperties) schema.additionalProperties = Object.values(patternProperties)[0];
+  // It would spell out every length up to the most.
+  if (!prefixItems) delete schema.maxItems;
   if (prefixItems) Object.assign(schema, { items: prefixItems, additionalItems: false });
   if (schema.properties) schema.required = Object.keys(schema.properties);
   return schema;

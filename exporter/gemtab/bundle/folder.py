@@ -1,6 +1,5 @@
 """Reading a bundle's folder, and refusing one that is not whole."""
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ from gemtab.bundle.plan import Plan
 from gemtab.bundle.plan_check import check_plan
 from gemtab.bundle.reading import AGAIN, inside, most_bytes, parse_json, read_bytes, read_text
 from gemtab.errors import BundleError, UsageError
+from gemtab.output import write_in_one_step
 
 SHADERS = "shaders"
 PARITY_NAME = "parity.json"
@@ -60,9 +60,9 @@ def _parse(model: type[Model], content: str | bytes, path: Path) -> Model:
         return model.model_validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        said = ": ".join([".".join(str(part) for part in first["loc"]), first["msg"]]).removeprefix(": ")
         raise BundleError(
-            f"{path} is damaged, or of another version of gemtab: {place}: {first['msg']}. Export the checkpoint again."
+            f"{path} is damaged, or of another version of gemtab: {said}. Export the checkpoint again."
         ) from None
 
 
@@ -80,10 +80,7 @@ def read_answering_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes the manifest in one step: a reader sees the old one or the new one."""
-    path = folder / MANIFEST_NAME
-    unfinished = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}")
-    unfinished.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_in_one_step(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
 
 
 def check_files(folder: Path, manifest: Manifest, checked: CheckedFiles | None = None) -> None:

@@ -12,6 +12,9 @@ from gemtab.bundle.plan import Expr, Positive, Strict
 MANIFEST_FORMAT: Final = 1
 MANIFEST_NAME = "gemtab.json"
 
+MOST_WORDS: Final = 1000
+"""Notes, and names of adapters."""
+
 WeightFormat = Literal["f32", "f16", "q8", "q4", "qat"]
 """How a bundle's weights are stored. qat: as codes that the checkpoint was trained with."""
 Input = Literal["text", "image", "audio", "video"]
@@ -56,6 +59,9 @@ class PlanEntry(Strict):
     memory: PlanMemory
 
 
+PlanEntries = Annotated[tuple[PlanEntry, ...], Field(max_length=16)]
+
+
 class Source(Strict):
     """What was exported: the checkpoint's folder or hub name, its id on a hub where that is known, its model_type, its
     licence where it is known, and the adapters that were merged into it, in this order."""
@@ -64,15 +70,15 @@ class Source(Strict):
     repository: str | None = None
     model_type: str
     licence: str | None = None
-    adapters: tuple[str, ...] = ()
+    adapters: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS)] = ()
 
 
 class Towers(Strict):
     """The plans that make rows of embeddings of pictures (frames of clips too) and of sound; none where the bundle does
     not take them."""
 
-    image: tuple[PlanEntry, ...] = ()
-    audio: tuple[PlanEntry, ...] = ()
+    image: PlanEntries = ()
+    audio: PlanEntries = ()
 
 
 class Inexact(Strict):
@@ -111,12 +117,12 @@ class Manifest(Strict):
     weights: WeightFormat
     grid: Grid | None = None
     context: Positive
-    inputs: tuple[Input, ...]
-    plans: tuple[PlanEntry, ...]
+    inputs: Annotated[tuple[Input, ...], Field(max_length=4)]
+    plans: PlanEntries
     towers: Towers = Towers()
     draft: Draft | None = None
     no_transformers_js: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS)] = ()
     files: dict[RelativePath, FileEntry]
 
     @model_validator(mode="after")

@@ -34,6 +34,12 @@ MOST_ROWS_BYTES: Final = 64 << 20
 VECTOR_BYTES: Final = 16
 """The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them."""
 
+ENCODE: Final = "encode"
+"""The program of a tower's plan."""
+
+ROWS: Final = "rows"
+"""What it gives: rows of embeddings."""
+
 Symbol = Literal["T", "P", "C"]
 """T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
 

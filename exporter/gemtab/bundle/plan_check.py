@@ -12,6 +12,8 @@ from gemtab.bundle.manifest import Manifest, PlanEntry, PlanMemory
 from gemtab.bundle.manifest_check import Check, checker, plan_entries
 from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import (
+    ENCODE,
+    ROWS,
     Buffer,
     ControlBuffer,
     Dispatch,
@@ -27,7 +29,6 @@ from gemtab.bundle.plan import (
 )
 
 _WORD = 4
-_ENCODE = "encode"
 
 Sizes = Mapping[str, int]
 
@@ -84,7 +85,7 @@ def _check_counts(plan: Plan, check: Check) -> None:
 
 
 def _check_programs_there(plan: Plan, check: Check) -> None:
-    for name in (_ENCODE,) if is_tower(plan) else ("fill", "decode"):
+    for name in (ENCODE,) if is_tower(plan) else ("fill", "decode"):
         check(name in plan.programs, f'there is no program "{name}"')
 
 
@@ -262,8 +263,8 @@ def _check_outputs(plan: Plan, check: Check) -> None:
 
 
 def _check_tower(plan: Plan, check: Check) -> None:
-    program = plan.programs[_ENCODE]
-    whole = "rows" in program.outputs and bool(program.inputs)
+    program = plan.programs[ENCODE]
+    whole = ROWS in program.outputs and bool(program.inputs)
     check(whole, "the tower has no inputs, or no rows that it makes")
     check(program.max_tokens == plan.context, f"encode takes {program.max_tokens} of the {plan.context} tokens")
     for what, name in (*program.inputs.items(), *program.outputs.items()):
@@ -301,5 +302,5 @@ def _check_memory(plan: Plan, entry: PlanEntry, check: Check) -> None:
 
 def own_memory(plan: Plan) -> PlanMemory:
     """What the plan takes, the rows that a tower makes included."""
-    outputs = plan.programs[_ENCODE].outputs if is_tower(plan) else {}
-    return plan_memory(plan, [plan.buffers[name].bytes for what, name in outputs.items() if what == "rows"])
+    outputs = plan.programs[ENCODE].outputs if is_tower(plan) else {}
+    return plan_memory(plan, [plan.buffers[name].bytes for what, name in outputs.items() if what == ROWS])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemtab.cli.console import err, out, stage_progress
+from gemtab.cli.console import err, print_json, stage_progress
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def command(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     checkpoint: Annotated[
         str | None,
@@ -35,7 +36,7 @@ def command(
     and on the checkpoint's.
     """
     require("wgpu", "onnxruntime")
-    from gemtab.bundle.folder import check_files, read_answering_manifest
+    from gemtab.bundle.folder import read_answering_manifest
     from gemtab.checkpoint.hub import checkpoint_folder
     from gemtab.cli.tables import print_parity
     from gemtab.parity.verify import verify_bundle
@@ -43,19 +44,17 @@ def command(
     shown = err.is_terminal and not as_json
     source = None if checkpoint is None else checkpoint_folder(checkpoint, revision, shown)
     with stage_progress(quiet=as_json) as progress:
-        progress.begin("Checking the files")
         manifest = read_answering_manifest(bundle)
         adapters = adapter or []
         _check_adapters(bundle, manifest, source, adapters)
-        check_files(bundle, manifest)
-        parity = verify_bundle(bundle, source, progress.begin, adapters)
+        parity = verify_bundle(bundle, source, progress.begin, adapters, context.obj)
     if manifest.inputs != ("text",) and not parity.media_tokens:
         err.print(
             f"Towers were not compared: a prompt with pictures or sound does not fit the context of {manifest.context} "
             "tokens. Export with a longer --context to compare them."
         )
     if as_json:
-        out.file.write(parity.model_dump_json(indent=1) + "\n")
+        print_json(parity.model_dump_json(indent=1))
     else:
         print_parity(parity)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gemtab.errors import CheckpointError, UsageError
+from gemtab.media.limits import MOST_CLIP_BYTES
 
 LongSound = Literal["segments", "refuse"]
 """What becomes of a sound that is longer than a model hears at once."""
@@ -15,9 +16,6 @@ PROCESSOR_CONFIG_NAME = "processor_config.json"
 
 BUDGETS = (70, 140, 280, 560, 1120)
 """Soft tokens that a picture may take at most: the choices Gemma 4 was trained with."""
-
-MAX_PIXELS = 8192 * 8192
-"""A picture or frame with more is refused before it is decoded. webruntime/src/input/image/rules.ts says the same."""
 
 BICUBIC = 3
 """Pillow's number for the only filter that is implemented."""
@@ -71,6 +69,14 @@ class VideoRules:
 
     image: ImageRules
     frames: int
+
+    def check(self) -> None:
+        """Raises UsageError where so many frames take more memory than there may be."""
+        count, tokens = self.frames, self.image.max_soft_tokens
+        if count * tokens * self.image.side**2 * 3 * 4 > MOST_CLIP_BYTES:
+            raise UsageError(
+                f"{count} frames of up to {tokens} tokens take too much memory. Choose fewer frames or less detail."
+            )
 
 
 def image_rules(processor: Mapping[str, Any]) -> ImageRules:

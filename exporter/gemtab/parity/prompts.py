@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from gemtab.bundle.manifest import Manifest
-from gemtab.chat.media import Medium, Placeholders, Prompt
+from gemtab.chat.media import Medium, Prompt
+from gemtab.chat.prompt_process import PromptProcess
 from gemtab.chat.session import Message, content_of
-from gemtab.chat.template import ChatTemplate
-from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.media.images import Pixels
 
 QUESTIONS = (
@@ -28,15 +27,13 @@ def prompts(folder: Path, manifest: Manifest, long: int, most: int) -> list[Prom
     """A few prompts, as the bundle's template renders them: short ones, one of about `long` tokens that makes ring
     caches wrap, one with a picture and a sound, and one with a clip, as far as the bundle takes them. None is longer
     than `most`: others are left out."""
-    tokenizer, template = ChatTokenizer(folder), ChatTemplate(folder)
-    placeholders = Placeholders(folder, tokenizer)
+    writer = PromptProcess(folder)
 
     def render(text: str, *media: Medium) -> Prompt:
         messages: Sequence[Message] = [{"role": "user", "content": content_of(text, media)}]
-        ids = tokenizer.encode(placeholders.expand(template.render(messages), media))
-        return placeholders.place(ids, media)
+        return writer.prompt(messages, media, trusted=True)
 
-    story_tokens = len(tokenizer.encode(STORY))
+    story_tokens = max(writer.count(STORY), 1)
     repeats = max(1, min(-(-long // story_tokens), (most - 40) // story_tokens))
     rendered = [render(question) for question in QUESTIONS] + [render(STORY * repeats + "What did the keeper do?")]
     for media in _media(folder, manifest):

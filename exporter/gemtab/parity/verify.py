@@ -6,7 +6,8 @@ from pathlib import Path
 from gemtab import __version__
 from gemtab.backends.webgpu.device import open_device
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.bundle.folder import PARITY_NAME, accept_file, open_plan, read_manifest
+from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
+from gemtab.bundle.folder import PARITY_NAME, accept_file, check_files, open_plan, read_answering_manifest
 from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.card import add_parity
@@ -14,6 +15,7 @@ from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec
 from gemtab.errors import BundleError, ParityError
+from gemtab.output import write_in_one_step
 from gemtab.parity.backends import (
     Continued,
     continue_greedily,
@@ -23,6 +25,7 @@ from gemtab.parity.backends import (
 )
 from gemtab.parity.compare import Logits, compare
 from gemtab.parity.edge import EdgeWatch
+from gemtab.parity.failing import failing
 from gemtab.parity.prompts import prompts
 from gemtab.parity.report import Backend, Comparison, Edge, Parity, Truth
 from gemtab.parity.stored import BundleWeights
@@ -35,27 +38,40 @@ Announce = Callable[[str], None]
 Explained = Callable[[Backend], Tolerance]
 
 
-def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, adapters: Sequence[Path] = ()) -> Parity:
+def verify_bundle(
+    folder: Path,
+    checkpoint: Path | None,
+    announce: Announce,
+    adapters: Sequence[Path] = (),
+    watch: GpuWatch = UNWATCHED,
+) -> Parity:
     """Compares the bundle's backends on this machine with the reference, and writes parity.json.
 
     checkpoint, adapters: what the bundle was exported from; without a checkpoint the truth is what the bundle's own
-    weights stand for.
-    Raises ParityError where a backend is further from the bundle's own weights than arithmetic explains.
+    weights stand for. watch: told when the GPU is waited for.
+    Raises BundleError where a file is missing or altered, or cannot be run, and ParityError where a backend is further
+    from the bundle's own weights than arithmetic explains.
     """
-    manifest = read_manifest(folder)
+    announce("Checking the files")
+    manifest = read_answering_manifest(folder)
+    check_files(folder, manifest)
     announce("Running the WebGPU plans")
-    found, texts, adapter, edge = _webgpu(folder, manifest)
+    with failing("Running the WebGPU plans"):
+        found, texts, adapter, edge = _webgpu(folder, manifest, watch)
     announce("Running the ONNX graphs")
-    found["onnx"] = onnx_logits(folder, manifest.weights, texts)
+    with failing("Running the ONNX graphs"):
+        found["onnx"] = onnx_logits(folder, manifest.weights, texts)
     announce("Running the reference on the bundle's weights")
-    spec = load_spec(folder)
-    stored = reference_logits(spec, BundleWeights(folder, manifest.weights), texts)
+    with failing("Running the reference on the bundle's weights"):
+        spec = load_spec(folder)
+        stored = reference_logits(spec, BundleWeights(folder, manifest.weights), texts)
     routed = any(layer.moe for layer in spec.text.layers)
 
     def most(backend: Backend) -> Tolerance:
         return arithmetic("f16" if backend == "webgpu f16" else "f32", manifest.weights, routed)
 
-    comparisons = _compare_all(found, "stored weights", stored, most)
+    with failing("Comparing the backends"):
+        comparisons = _compare_all(found, "stored weights", stored, most)
     if checkpoint is not None:
         announce("Running the reference on the checkpoint")
         opened = open_checkpoint(checkpoint)
@@ -73,19 +89,21 @@ def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, ada
         f16_edge=edge,
         comparisons=tuple(comparisons),
     )
-    (folder / PARITY_NAME).write_text(parity.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_in_one_step(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
     accept_file(folder, PARITY_NAME)
     add_parity(folder, parity)
     _judge(parity, most)
     return parity
 
 
-def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits]], list[Continued], str, Edge | None]:
+def _webgpu(
+    folder: Path, manifest: Manifest, watch: GpuWatch
+) -> tuple[dict[Backend, list[Logits]], list[Continued], str, Edge | None]:
     """Logits of each plan, on texts that the f32 plan continues; the adapter's name; and how near the plan for f16
     comes to its end, whether the adapter runs it or not."""
     plan = open_plan(folder, manifest, _plan_file(folder, manifest))
-    device = open_device(plan.limits)
-    executor = Executor(folder, "f32", device=device)
+    device = open_device(plan.limits, watch)
+    executor = Executor(folder, "f32", device=device, manifest=manifest)
     most = executor.context - STEPS
     encoder = TowerEncoder(folder, executor)
     texts = [
@@ -93,12 +111,12 @@ def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits
         for prompt in prompts(folder, manifest, _wrapping_length(plan), most)
     ]
     halves = [open_plan(folder, manifest, entry.file) for entry in manifest.plans if entry.activation == "f16"]
-    watch = EdgeWatch(executor.runner, halves[0]) if halves else None
-    found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts, encoder, watch)}
+    edge = EdgeWatch(executor.runner, halves[0]) if halves else None
+    found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts, encoder, edge)}
     if halves and "shader-f16" in device.features:
-        half = Executor(folder, "f16", device=device)
+        half = Executor(folder, "f16", device=device, manifest=manifest)
         found["webgpu f16"] = webgpu_logits(half, texts, TowerEncoder(folder, half))
-    return found, texts, device.name, watch.edge if watch else None
+    return found, texts, device.name, edge.edge if edge else None
 
 
 def _plan_file(folder: Path, manifest: Manifest) -> str:

@@ -13,7 +13,23 @@ ALL = (GENERATION, TOKENIZER, "config.json", "processor_config.json", "preproces
 
 def sampling(mutant: Mutant, rng: Random) -> None:
     tree = mutant.json(GENERATION)
-    bad: list[Json] = [-5, -0.5, 0, 1e999, 2**32, 2**40, 2**53, float("nan"), "hot", None, True, [], {}, Raw("1e999"), 0.5]
+    bad: list[Json] = [
+        -5,
+        -0.5,
+        0,
+        1e999,
+        2**32,
+        2**40,
+        2**53,
+        float("nan"),
+        "hot",
+        None,
+        True,
+        [],
+        {},
+        Raw("1e999"),
+        0.5,
+    ]
     for name in rng.sample(["temperature", "top_k", "top_p"], rng.choice([1, 1, 3])):
         tree[name] = rng.choice(bad)
     mutant.put_json(GENERATION, tree)
@@ -21,7 +37,23 @@ def sampling(mutant: Mutant, rng: Random) -> None:
 
 def ends(mutant: Mutant, rng: Random) -> None:
     tree = mutant.json(GENERATION)
-    bad: list[Json] = [None, [], -1, [-1], 2**32, [2**53], 0.5, "1", ["1"], [[1]], {}, [1] * 100_000, 10**30, True, [None]]
+    bad: list[Json] = [
+        None,
+        [],
+        -1,
+        [-1],
+        2**32,
+        [2**53],
+        0.5,
+        "1",
+        ["1"],
+        [[1]],
+        {},
+        [1] * 100_000,
+        10**30,
+        True,
+        [None],
+    ]
     tree["eos_token_id"] = rng.choice(bad)
     mutant.put_json(GENERATION, tree)
 
@@ -55,7 +87,7 @@ def names(mutant: Mutant, rng: Random) -> None:
 
 def text(mutant: Mutant, rng: Random) -> None:
     name = rng.choice(ALL)
-    mutant.put(name, damage_text(mutant.bytes(name), rng))
+    mutant.put(name, damage_text(mutant.read(name), rng))
 
 
 def parity(mutant: Mutant, rng: Random) -> None:

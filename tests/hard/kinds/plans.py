@@ -19,7 +19,24 @@ from tests.hard.hostile import (
 from tests.hard.kind import either
 from tests.hard.mutant import TEXT_PLANS, Json, Mutant, Raw
 
-SIZES: tuple[Json, ...] = (0, 1, 3, 4, -4, 2**27 + 4, 2**28 + 4, 2**31, 2**32, 2**40, 2**53, 10**30, ["-", 0, 4], "C", 1e9, None)
+SIZES: tuple[Json, ...] = (
+    0,
+    1,
+    3,
+    4,
+    -4,
+    2**27 + 4,
+    2**28 + 4,
+    2**31,
+    2**32,
+    2**40,
+    2**53,
+    10**30,
+    ["-", 0, 4],
+    "C",
+    1e9,
+    None,
+)
 WORDS = (0, 1, 2, 7, 255, 65536, 2**31, 2**32 - 1, 2**32, -1, 1.5)
 
 
@@ -46,11 +63,13 @@ def names(mutant: Mutant, rng: Random) -> None:
     if rng.random() < 0.5:
         state = rng.random()
         for name in TEXT_PLANS:
-            mutant.put(name, duplicate_key(mutant.bytes(name).decode(), Random(state)).encode())
+            mutant.put(name, duplicate_key(mutant.read(name).decode(), Random(state)).encode())
         return
 
     def change(plan: Json, draw: Random) -> None:
-        node = draw.choice([plan, plan["buffers"], plan["kernels"], plan["programs"], plan["limits"], _dispatch(plan, draw)])
+        node = draw.choice(
+            [plan, plan["buffers"], plan["kernels"], plan["programs"], plan["limits"], _dispatch(plan, draw)]
+        )
         node[draw.choice(KEYS)] = draw.choice([None, 1, {}, draw.choice(list(plan["buffers"].values()))])
 
     mutant.each_plan(rng, change)
@@ -192,7 +211,9 @@ def offset(plan: Json, rng: Random) -> None:
         case 1:
             weight["offset"] = _buffer(plan, rng, "weight")[1]["offset"] + 4
         case 2:
-            weight["bytes"] = rng.choice([2, 0, weight["bytes"] + 4, weight["bytes"] * 1000, 2**27, weight["bytes"] // 8 * 4])
+            weight["bytes"] = rng.choice(
+                [2, 0, weight["bytes"] + 4, weight["bytes"] * 1000, 2**27, weight["bytes"] // 8 * 4]
+            )
 
 
 def programs(plan: Json, rng: Random) -> None:
@@ -244,7 +265,9 @@ def ring(plan: Json, rng: Random) -> None:
         case 0:
             chosen["ring"] = {"rows": rng.choice([0, -1, 1, 2**31]), "window": rng.choice([0, -5, 1, 2**31])}
         case 1:
-            chosen["bytes"] = rng.choice([4, ["-", "C", 512], ["*", "C", 2**30], ["min", 0, "C"], ["*", "T", 16], 70_000])
+            chosen["bytes"] = rng.choice(
+                [4, ["-", "C", 512], ["*", "C", 2**30], ["min", 0, "C"], ["*", "T", 16], 70_000]
+            )
         case 2:
             chosen["scale"] = rng.choice([0, -1.0, 1e308, float("nan"), "2"])
 
@@ -257,7 +280,9 @@ def limits(plan: Json, rng: Random) -> None:
         case 1:
             plan["limits"][rng.choice(list(plan["limits"]))] = rng.choice([2**32, 2**53, 0, 1, None, 0.5, 10**40])
         case 2:
-            plan["features"] = rng.choice([["subgroups"], ["shader-f16"] * 3, ["timestamp-query"], [None], "shader-f16"])
+            plan["features"] = rng.choice(
+                [["subgroups"], ["shader-f16"] * 3, ["timestamp-query"], [None], "shader-f16"]
+            )
 
 
 def constants(plan: Json, rng: Random) -> None:
@@ -277,7 +302,7 @@ def constants(plan: Json, rng: Random) -> None:
 def text(mutant: Mutant, rng: Random) -> None:
     state = rng.random()
     for name in TEXT_PLANS:
-        mutant.put(name, damage_text(mutant.bytes(name), Random(state)))
+        mutant.put(name, damage_text(mutant.read(name), Random(state)))
 
 
 def sizes_of_model(plan: Json, rng: Random) -> None:

@@ -8,9 +8,11 @@ from tests.hard.mutant import TEXT_PLANS, Mutant
 
 SPIN = "\nvar<workgroup> hard_spin: atomic<u32>;\n"
 FOREVER = "  while (atomicLoad(&hard_spin) < 1u) { atomicAdd(&hard_spin, 0u); }\n"
-LONG = (
-    "  for (var a = 0u; a < 4294967295u; a++) { for (var b = 0u; b < 4294967295u; b++) { atomicMax(&hard_spin, a ^ b); } }\n"
-)
+LONG = """
+  for (var a = 0u; a < 4294967295u; a++) {
+    for (var b = 0u; b < 4294967295u; b++) { atomicMax(&hard_spin, a ^ b); }
+  }
+"""
 
 
 def each(change: Callable[[str, Random], str | bytes]) -> Callable[[Mutant, Random], None]:
@@ -25,7 +27,7 @@ def each(change: Callable[[str, Random], str | bytes]) -> Callable[[Mutant, Rand
             kernel = plan["kernels"][dispatches[int(at * len(dispatches))]["kernel"]]
             files |= {form["file"] for form in kernel["forms"]}
         for file in sorted(files):
-            made = change(mutant.bytes(file).decode(), Random(state))
+            made = change(mutant.read(file).decode(), Random(state))
             mutant.put(file, made if isinstance(made, bytes) else made.encode("utf-8", "surrogatepass"))
 
     return kind
@@ -104,7 +106,7 @@ def depth(text: str, rng: Random) -> str:
 
 def access(text: str, rng: Random) -> str:
     """Reads and writes beyond the end, recursion, and constants that cannot be."""
-    name = (re.search(r"var<storage, read_write> (\w+)", text) or re.search(r"var<storage, read> (\w+)", text))
+    name = re.search(r"var<storage, read_write> (\w+)", text) or re.search(r"var<storage, read> (\w+)", text)
     target = name[1] if name else "nothing"
     choices: list[Callable[[], str]] = [
         lambda: _at_start(text, f"  _ = {target}[arrayLength(&{target}) + 4000000000u];\n"),
@@ -112,9 +114,17 @@ def access(text: str, rng: Random) -> str:
         lambda: _at_start(text, "  let hard = 1 / 0;\n"),
         lambda: _at_start(text, "  let hard = 4294967295u + 1u;\n"),
         lambda: _at_start(text, "  hard();\n", "fn hard() { hard(); }\n"),
-        lambda: _at_start(text, "  workgroupBarrier(); if (hard_spin2 == 0u) { workgroupBarrier(); }\n", "var<private> hard_spin2: u32;\n"),
+        lambda: _at_start(
+            text,
+            "  workgroupBarrier(); if (hard_spin2 == 0u) { workgroupBarrier(); }\n",
+            "var<private> hard_spin2: u32;\n",
+        ),
         lambda: _at_start(text, "  return;\n"),
-        lambda: text.replace("fn main", "@compute @workgroup_size(1)\nfn second() {}\n@compute @workgroup_size(1)\nfn main0() {}\nfn main", 1),
+        lambda: text.replace(
+            "fn main",
+            "@compute @workgroup_size(1)\nfn second() {}\n@compute @workgroup_size(1)\nfn main0() {}\nfn main",
+            1,
+        ),
     ]
     return rng.choice(choices)()
 

@@ -27,8 +27,15 @@ CALLS = {
 """Calls to WebGPU, and about how many of each there are in a load and a short answer."""
 
 THROWING = ("createBuffer", "writeBuffer", "getMappedRange")
-REJECTING = ("requestAdapter", "requestDevice", "createComputePipelineAsync", "popErrorScope", "mapAsync")
-REJECTING += ("onSubmittedWorkDone", "getCompilationInfo")
+REJECTING = (
+    "requestAdapter",
+    "requestDevice",
+    "createComputePipelineAsync",
+    "popErrorScope",
+    "mapAsync",
+    "onSubmittedWorkDone",
+    "getCompilationInfo",
+)
 ERRORS = ("OperationError", "AbortError", "InvalidStateError", "TypeError", "RangeError")
 
 

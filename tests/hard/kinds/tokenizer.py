@@ -58,10 +58,18 @@ def expression(tree: Json, rng: Random) -> None:
     # What the expressions above choke on, out of whatever the prompt is.
     choke = {"type": "Replace", "pattern": {"Regex": "^"}, "content": "a" * 60 + " "}
     if where == 0:
-        tree["normalizer"] = {"type": "Sequence", "normalizers": [choke, {"type": "Replace", "pattern": pattern, "content": "x"}]}
+        tree["normalizer"] = {
+            "type": "Sequence",
+            "normalizers": [choke, {"type": "Replace", "pattern": pattern, "content": "x"}],
+        }
     elif where == 1:
         tree["normalizer"] = choke
-        tree["pre_tokenizer"] = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": rng.random() < 0.5}
+        tree["pre_tokenizer"] = {
+            "type": "Split",
+            "pattern": pattern,
+            "behavior": "Isolated",
+            "invert": rng.random() < 0.5,
+        }
     elif where == 2:
         tree["decoder"] = {"type": "Replace", "pattern": pattern, "content": "x"}
     else:
@@ -89,14 +97,18 @@ def ids(tree: Json, rng: Random) -> None:
     word = rng.choice([name for name in vocabulary if len(name) == 1])
     match rng.randrange(8):
         case 0:
-            tree["model"]["vocab"] = {name: number + rng.choice([100_000, 2**31, 2**32 - 3000]) for name, number in vocabulary.items()}
+            tree["model"]["vocab"] = {
+                name: number + rng.choice([100_000, 2**31, 2**32 - 3000]) for name, number in vocabulary.items()
+            }
         case 1:
             for name in "hi":
                 vocabulary[name] = rng.choice([-1, 2**32, 10**20, 0.5, "3", None, 5000])
         case 2:
             tree["model"]["vocab"] = dict.fromkeys(vocabulary, 0)
         case 3:
-            tree["model"]["merges"] = rng.choice([[["no", "such"]], ["a"], [[]], [["a", "b", "c"]], "a b", [["h", "i"]] * 100_000])
+            tree["model"]["merges"] = rng.choice(
+                [[["no", "such"]], ["a"], [[]], [["a", "b", "c"]], "a b", [["h", "i"]] * 100_000]
+            )
         case 4:
             rng.choice(added)["content"] = rng.choice(["", word, "hi", "user", "\u0000", "<|turn>", "x" * 100_000])
         case 5:
@@ -124,7 +136,13 @@ def parts(tree: Json, rng: Random) -> None:
         {"type": "Metaspace", "replacement": "too long", "prepend_scheme": "always"},
         {"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated", "invert": False},
         {"type": "Replace", "pattern": {"String": ""}, "content": "x"},
-        {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True},
+        {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": True,
+        },
         None,
     ]
     tree[rng.choice(["normalizer", "pre_tokenizer", "decoder", "post_processor"])] = rng.choice(steps)
@@ -143,7 +161,7 @@ def strings(tree: Json, rng: Random) -> None:
 
 
 def text(mutant: Mutant, rng: Random) -> None:
-    mutant.put(NAME, damage_text(mutant.bytes(NAME), rng))
+    mutant.put(NAME, damage_text(mutant.read(NAME), rng))
 
 
 KINDS = {

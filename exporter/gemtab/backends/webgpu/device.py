@@ -7,6 +7,8 @@ from typing import Any
 
 import wgpu
 
+from gemtab.backends.webgpu.gpu_errors import gpu_errors
+from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
 from gemtab.bundle.plan import Limits
 from gemtab.errors import DeviceError
 
@@ -24,6 +26,7 @@ class Device:
     gpu: Any
     features: frozenset[str]
     name: str
+    watch: GpuWatch = UNWATCHED
 
     def module(self, code: str, features: tuple[str, ...], label: str) -> Any:
         """A shader module of a kernel's text, with the lines that switch its features on."""
@@ -31,8 +34,10 @@ class Device:
         return self.gpu.create_shader_module(label=label, code=enables + code)
 
 
-def open_device(limits: Limits) -> Device:
+def open_device(limits: Limits, watch: GpuWatch = UNWATCHED) -> Device:
     """The best adapter's device with at least `limits`; Vulkan before OpenGL, which has no f16.
+
+    watch: told of what is waited for.
 
     Raises DeviceError where there is no adapter or its limits are too small.
     """
@@ -47,10 +52,11 @@ def open_device(limits: Limits) -> Device:
     name = str(adapter.info["device"])
     wanted = _required_limits(limits, adapter.limits, name)
     features = [feature for feature, native in _NATIVE_NAMES.items() if native in adapter.features]
-    gpu = adapter.request_device_sync(
-        required_features=[_NATIVE_NAMES[feature] for feature in features], required_limits=wanted
-    )
-    return Device(gpu, frozenset(features), name)
+    with gpu_errors(f"The adapter {name} could not be opened"):
+        gpu = adapter.request_device_sync(
+            required_features=[_NATIVE_NAMES[feature] for feature in features], required_limits=wanted
+        )
+    return Device(gpu, frozenset(features), name, watch)
 
 
 def _preference(adapter: Any) -> tuple[int, int]:

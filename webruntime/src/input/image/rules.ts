@@ -8,9 +8,6 @@ import { BundleError, UsageError } from "../../engine/errors.ts";
 import { isUnified, type Settings, settingsIn, wholeSetting } from "../settings.ts";
 import { BUDGETS } from "./budgets.ts";
 
-/** A picture or frame with more is refused before it is decoded. gemtab/media/rules.py says the same. */
-export const MAX_PIXELS = 8192 * 8192;
-
 /** How a picture is cut. */
 export interface ImageRules {
   /** Pixels on a side of a patch. */
