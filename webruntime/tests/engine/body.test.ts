@@ -118,11 +118,9 @@ describe("a manifest", () => {
     expect((await open(Uint8Array.of(0x7b, 0xff, 0x7d))).message).toMatch(/^gemtab\.json is not text in UTF-8/);
   });
 
-  test("that is nested deep is refused in milliseconds", async () => {
-    const start = performance.now();
+  test("that is nested deep is refused before it is parsed", async () => {
     const error = await open(`{"files":${"[".repeat(500_000)}${"]".repeat(500_000)}}`);
     expect(error.message).toMatch(/^gemtab\.json is nested deeper than 200 levels/);
-    expect(performance.now() - start).toBeLessThan(500);
   });
 
   test("with braces in its texts is not nested", async () => {
