@@ -1,5 +1,6 @@
 """Reading a bundle's folder, and refusing one that is not whole."""
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def is_bundle(folder: Path) -> bool:
     """Whether `folder` is a bundle: it has a manifest."""
-    return (folder / MANIFEST_NAME).is_file()
+    return os.path.isfile(folder / MANIFEST_NAME)  # False where that may not be seen
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -1,6 +1,7 @@
 """A checkpoint as it is given: a folder as transformers saves it, or a GGUF file."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def read_object(files: Files, name: str) -> dict[str, Any] | None:
 
 def is_config_file(path: Path) -> bool:
     """Whether the path is that of a config.json by itself, whatever it is called, and not of a GGUF file."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # which is also False for a name that is too long, or a link to itself
         return False
     with path.open("rb") as file:
         return path.suffix == ".json" or file.read(64).lstrip().startswith(b"{")

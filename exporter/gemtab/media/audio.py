@@ -151,7 +151,7 @@ def _only_rate(rates: list[int], name: str) -> int:
 
 
 def _check_wave(content: bytes, name: str, most: int) -> None:
-    """Raises MediaError, before anything is decoded, for a rate or a length that is not read, of a cleaned WAVE file."""
+    """Raises MediaError, before anything is decoded, for a rate or a length of a cleaned WAVE file."""
     if content[12:16] != b"fmt ":
         return
     rate, block = int.from_bytes(content[24:28], "little"), int.from_bytes(content[32:34], "little")

@@ -87,14 +87,12 @@ def image_rules(processor: Mapping[str, Any]) -> ImageRules:
 def video_rules(processor: Mapping[str, Any]) -> VideoRules:
     """The rules for clips in a parsed processor_config.json. Raises CheckpointError for what is not known."""
     rules = _rules(processor, "video_processor", max_soft_tokens=70)
-    return VideoRules(rules, processor["video_processor"].get("num_frames", 32))
+    return VideoRules(rules, size_in(processor["video_processor"], "video_processor", "num_frames", 32, most=4096))
 
 
 def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> ImageRules:
     """Settings left out have transformers' defaults, `max_soft_tokens` among them."""
-    settings = processor.get(section)
-    if settings is None:
-        raise CheckpointError(f"processor_config.json has no {section}: the model was saved without its processor.")
+    settings = section_of(processor, section)
     for name, expected in EXPECTED.items():
         if (found := settings.get(name, expected)) != expected:
             raise CheckpointError(
@@ -106,11 +104,32 @@ def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> 
             f"processor_config.json sets max_soft_tokens of {section} to {budget}, not one of {BUDGETS}."
         )
     return ImageRules(
-        patch=settings.get("patch_size", 16),
-        pooling=settings.get("pooling_kernel_size", 3),
+        patch=size_in(settings, section, "patch_size", 16, most=128),
+        pooling=size_in(settings, section, "pooling_kernel_size", 3, most=32),
         max_soft_tokens=budget,
-        merged="Unified" in settings.get(f"{section}_type", processor.get("processor_class", "")),
+        merged="Unified" in str(settings.get(f"{section}_type", processor.get("processor_class", ""))),
     )
+
+
+def section_of(processor: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    """A part of processor_config.json. Raises CheckpointError where there is none."""
+    settings = processor.get(section)
+    if settings is None:
+        raise CheckpointError(f"processor_config.json has no {section}: the model was saved without its processor.")
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"processor_config.json: {section} is no object. Save the model's processor again.")
+    return settings
+
+
+def size_in(settings: Mapping[str, Any], section: str, name: str, default: int, *, least: int = 1, most: int) -> int:
+    """A whole number of a section, in bounds that no model comes near. Raises CheckpointError for another value."""
+    found = settings.get(name, default)
+    if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
+        raise CheckpointError(
+            f"processor_config.json sets {name} of {section} to {str(found)[:40]}; expected a whole number from "
+            f"{least} to {most}."
+        )
+    return found
 
 
 def _unknown(section: str, name: str, found: object, expected: object) -> CheckpointError:

@@ -101,7 +101,8 @@ export class Chat {
       if (content !== undefined) this.#messages = [...before, { role: "user", content }];
       const question = this.#messages;
       const signal = stop.aborted ? firingNext() : stop;
-      const answer = this.#worker.call("send", request, { signal, onEvent: (event) => said.take(event) });
+      const onSilence = (seconds: number) => emit({ type: "stall", seconds });
+      const answer = this.#worker.call("send", request, { signal, onEvent: (event) => said.take(event), onSilence });
       const result = await answer.catch((error: unknown) => this.#leftOff(error, said));
       this.#messages = [...question, ...messageOf(result)];
       emit({ type: "done", ...result });

@@ -77,7 +77,7 @@ export class Gemma {
     const { worker, release } = acquireWorker(scripts.worker, href);
     try {
       const request = { url: href, mediaUrl: scripts.media, history: gpuHistory(), ...choices };
-      const info = await worker.call("load", request, { signal, onEvent: onProgress });
+      const info = await worker.call("load", request, { signal, onEvent: onProgress, onSilence: "end" });
       noteLoaded();
       const gemma = new Gemma(info, worker, release);
       if (!signal?.aborted) return gemma;

@@ -38,7 +38,7 @@ export async function preview(
   const { worker, release } = acquireWorker(script, href);
   try {
     const request = { url: href, features, plan: choice };
-    const { refusal, ...found } = await worker.call("preview", request, { signal });
+    const { refusal, ...found } = await worker.call("preview", request, { signal, onSilence: "end" });
     return { ...found, gpu: refusal ? (fromRecord(refusal) as DeviceError) : gpu };
   } finally {
     release(true);

@@ -1,10 +1,11 @@
 /** The worker that holds the models of a page. */
 
-import { AbortError, LostError, UsageError } from "../engine/errors.ts";
+import { AbortError, DeviceError, LostError, UsageError } from "../engine/errors.ts";
 import { within } from "../engine/patience.ts";
 import type { Methods } from "../worker/protocol.ts";
 import { type CallOptions, connect, type Remote } from "../worker/transport.ts";
-import { noteLeft } from "./gpu-history.ts";
+import { gpuHistory, noteLeft } from "./gpu-history.ts";
+import { type OnSilence, Pulse } from "./pulse.ts";
 import { startWorker } from "./start-worker.ts";
 
 /** How long the script of a worker may take to come and to run. */
@@ -28,6 +29,8 @@ export class Unanswered extends AbortError {
 interface ThreadCallOptions<Event> extends CallOptions<Event> {
   /** Whether the caller waits no longer than for a stop. */
   brief?: boolean;
+  /** What is told when the worker's thread stands still; or "end", where the worker is ended then. */
+  onSilence?: OnSilence | "end";
 }
 
 /** Someone who uses the worker, and for which bundle. */
@@ -43,6 +46,7 @@ class SharedWorkerThread {
   readonly users = new Set<User>();
   readonly #worker: Worker;
   readonly #remote: Remote<Methods>;
+  readonly #pulse: Pulse;
   /** Rejects when the worker's script cannot be loaded or breaks, or the worker is ended: nothing answers a call then. */
   readonly #broken: Promise<never>;
   /** Stops that were not answered yet. */
@@ -54,6 +58,7 @@ class SharedWorkerThread {
     const { worker, started, broken } = startWorker(script);
     this.#worker = worker;
     this.#remote = connect<Methods>(worker);
+    this.#pulse = new Pulse(worker);
     const ended = new Promise<never>((_, reject) => {
       this.#reject = reject;
     });
@@ -67,9 +72,10 @@ class SharedWorkerThread {
   call<Name extends keyof Methods & string>(
     method: Name,
     request: Methods[Name]["request"],
-    { brief = false, ...options }: ThreadCallOptions<Methods[Name]["event"]> = {},
+    { brief = false, onSilence, ...options }: ThreadCallOptions<Methods[Name]["event"]> = {},
   ): Promise<Methods[Name]["result"]> {
     const answer = Promise.race([this.#remote(method, request, options), this.#broken]);
+    if (onSilence) this.#listen(answer, onSilence === "end" ? (seconds) => this.#end(standsStill(seconds)) : onSilence);
     const { signal } = options;
     if (!brief && !signal) return answer;
     return new Promise((resolve, reject) => {
@@ -86,6 +92,11 @@ class SharedWorkerThread {
       if (brief || signal?.aborted) stop();
       else signal?.addEventListener("abort", stop);
     });
+  }
+
+  #listen(answer: Promise<unknown>, onSilence: OnSilence): void {
+    const leave = this.#pulse.watch(onSilence);
+    answer.then(leave, leave);
   }
 
   terminate(): void {
@@ -118,6 +129,17 @@ function neverStarted(script: string): UsageError {
   return new UsageError(
     `The worker of gemtab has not started for ${STARTS_MS / 1000} seconds: its script did not come from ${script}, or did ` +
       "not run. Check the connection and try again.",
+  );
+}
+
+function standsStill(seconds: number): DeviceError {
+  const { holder } = gpuHistory();
+  const why = holder
+    ? `${holder} had to be left on the GPU, and may hold the browser's GPU process still.`
+    : "Something in the bundle does not end, or the browser's GPU process does not answer.";
+  return new DeviceError(
+    `The worker of gemtab has not answered for ${seconds} seconds, and was ended. ${why} Wait a minute and try again, close ` +
+      "other tabs that use the GPU, or restart the browser.",
   );
 }
 

@@ -1,6 +1,7 @@
 /** The chat side of a loaded bundle: what the worker opens conversations on. */
 
 import type { TextEngine } from "../engine/engine-interface.ts";
+import { objectIn } from "../engine/json-text.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
 import { BUDGETS } from "../input/image/budgets.ts";
 import { strip } from "../input/jinja/text.ts";
@@ -27,12 +28,12 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
     files.json("tokenizer_config.json"),
     files.json("generation_config.json"),
   ]);
-  const generation = readGenerationConfig(config);
+  const generation = readGenerationConfig(objectIn(config, "generation_config.json"));
   const inputs = takenInputs(engine);
   const details = takenDetails(engine);
   const mostText = engine.context * tokenizer.longest * SLACK;
   tokenizer.most = mostText;
-  const placeholders = new Placeholders(tokenizerConfig as object, tokenizer);
+  const placeholders = new Placeholders(objectIn(tokenizerConfig, "tokenizer_config.json"), tokenizer);
   const parts: ChatParts = {
     engine,
     tokenizer,

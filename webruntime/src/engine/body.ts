@@ -46,7 +46,7 @@ export async function request(
     throw downloadError(error, { file, signal, silence, advice: advice(url) });
   });
   if (response.ok) return { response, silence };
-  await response.body?.cancel().catch(() => undefined);
+  response.body?.cancel().catch(() => undefined);
   throw new BundleError(refusal(response.status, url, file), file);
 }
 
@@ -67,7 +67,7 @@ export async function readWhole(
     chunks.push(value);
     bytes += value.length;
     if (bytes <= most) continue;
-    await reader.cancel().catch(() => undefined);
+    reader.cancel().catch(() => undefined);
     throw new BundleError(
       `${file} has more than ${most} bytes, the most that gemtab reads of it. Is this a bundle?`,
       file,
@@ -169,9 +169,9 @@ export class BodyReader {
     void this.#end().catch(() => undefined);
   }
 
-  /** Stops the download where it is not over yet. */
-  async close(): Promise<void> {
-    await this.#cancel().catch(() => undefined);
+  /** Stops the download where it is not over yet. Nobody waits: what went wrong is said at once. */
+  close(): void {
+    this.#cancel().catch(() => undefined);
   }
 }
 

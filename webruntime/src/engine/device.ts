@@ -91,18 +91,15 @@ export async function openDevice(
   }
   const limits = [needed, ...wished.filter((more) => !tooSmall(adapter.limits, more))].reduce(largest);
   const requiredFeatures = FEATURES.filter((feature) => adapter.features.has(feature));
-  const device = await opened(
-    adapter.requestDevice({ label: "gemtab", requiredFeatures, requiredLimits: limits }),
-    history,
-  );
-  await opened(proven(device), history).catch((error: unknown) => {
-    device.destroy();
-    throw error;
-  });
-  return device;
+  return opened(adapter.requestDevice({ label: "gemtab", requiredFeatures, requiredLimits: limits }), history);
 }
 
-/** Has the GPU do a little: it may be busy with what never ends. */
+/** Rejects with DeviceError where the GPU does not even do a little: it may be busy with what never ends. */
+export async function unanswered(device: GPUDevice, history?: GpuHistory): Promise<never> {
+  await opened(proven(device), history);
+  return new Promise(() => undefined);
+}
+
 async function proven(device: GPUDevice): Promise<void> {
   const buffer = device.createBuffer({ label: "proof", size: 16, usage: GPUBufferUsage.COPY_DST });
   const encoder = device.createCommandEncoder({ label: "proof" });

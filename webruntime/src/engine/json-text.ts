@@ -1,5 +1,6 @@
 /** JSON that nobody vouches for. */
 
+import { shown } from "./brief.ts";
 import { BundleError } from "./errors.ts";
 
 /** Nothing in a bundle is nested deeper, and what is must not exhaust the stack of whoever walks through it. */
@@ -35,6 +36,12 @@ export function parseJson(text: string, file: string, folder: string): unknown {
       file,
     );
   }
+}
+
+/** What is to be an object, of `file`. Throws BundleError where it is none. */
+export function objectIn(found: unknown, file: string): Record<string, unknown> {
+  if (typeof found === "object" && found !== null && !Array.isArray(found)) return found as Record<string, unknown>;
+  throw new BundleError(`${file} holds ${shown(found)}, not an object. Export the bundle again.`, file);
 }
 
 /** Before the text is parsed: that makes an object of each level. */

@@ -3,7 +3,7 @@
 import { describeAdapter, type GpuHistory, openAdapter } from "./adapter.ts";
 import type { PlanBuffers } from "./buffers.ts";
 import { Bundle } from "./bundle.ts";
-import { checked, choosePlan, deviceLost, lossOr, openDevice, requiredLimits } from "./device.ts";
+import { checked, choosePlan, deviceLost, lossOr, openDevice, requiredLimits, unanswered } from "./device.ts";
 import type { AdapterSummary, LoadOptions, LoadProgress } from "./engine-interface.ts";
 import { ShortageError, throwIfAborted, UsageError } from "./errors.ts";
 import { HostTables, openTableStorage } from "./host-table.ts";
@@ -112,7 +112,8 @@ async function openParts(
   try {
     hostTables = tables && (await HostTables.open(bundle, plan, tables));
     const parts = { ...engine, adapter: describeAdapter(adapter), device, hostTables };
-    const filling = Promise.race([fillDevice(parts, signal, onProgress), rejectedBy(deviceLost(device))]);
+    const failing = [rejectedBy(deviceLost(device)), unanswered(device, history)];
+    const filling = Promise.race([fillDevice(parts, signal, onProgress), ...failing]);
     return { ...parts, ...(await unlessAborted(filling, signal)) };
   } catch (failure) {
     const error = await lossOr(device, failure);

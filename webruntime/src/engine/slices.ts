@@ -95,7 +95,7 @@ async function downloadRun(
       await sink(offset, bytes);
     }
   } catch (error) {
-    await body.close();
+    body.close();
     throw error;
   }
   body.finish();

@@ -3,6 +3,7 @@
 import { brief } from "../engine/brief.ts";
 import type { BundleFiles } from "../engine/engine-interface.ts";
 import { BundleError, ContextError, UsageError } from "../engine/errors.ts";
+import { objectIn } from "../engine/json-text.ts";
 import { OVERFLOW } from "./jinja/output.ts";
 import { Template } from "./jinja/template.ts";
 import { wellFormed } from "./jinja/text.ts";
@@ -169,8 +170,9 @@ function specialTokens(config: Record<string, unknown>): Record<string, string> 
 
 export async function loadChatTemplate(files: BundleFiles): Promise<ChatTemplate> {
   const [source, config] = await Promise.all([files.text(CHAT_TEMPLATE), files.json("tokenizer_config.json")]);
+  const named = objectIn(config, "tokenizer_config.json");
   try {
-    return new ChatTemplate(source, config as Record<string, unknown>);
+    return new ChatTemplate(source, named);
   } catch (cause) {
     const reason = brief(cause instanceof Error ? cause.message : String(cause), MOST_REASON);
     throw new BundleError(`${CHAT_TEMPLATE} cannot be read: ${reason}. Export again.`, CHAT_TEMPLATE);

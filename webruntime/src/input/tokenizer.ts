@@ -2,6 +2,7 @@
 
 import type { BundleFiles } from "../engine/engine-interface.ts";
 import { BundleError, causeOf, typed } from "../engine/errors.ts";
+import { objectIn } from "../engine/json-text.ts";
 import { type AddedToken, AddedTokenSplitter, readAddedTokens, type Section } from "./added-tokens.ts";
 import { wellFormed } from "./jinja/text.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -122,9 +123,9 @@ function used<T>(work: () => T): T {
 }
 
 export async function loadTokenizer(files: BundleFiles): Promise<Tokenizer> {
-  const tokenizer = await files.json("tokenizer.json");
+  const tokenizer = objectIn(await files.json("tokenizer.json"), "tokenizer.json");
   try {
-    return new Tokenizer(tokenizer as object);
+    return new Tokenizer(tokenizer);
   } catch (cause) {
     throw new BundleError(`tokenizer.json cannot be read: ${causeOf(cause)}. Export again.`, "tokenizer.json");
   }

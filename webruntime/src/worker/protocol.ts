@@ -250,12 +250,15 @@ export interface ChatSession {
   dispose(): void;
 }
 
+/** ping: asks for a `here`. */
 export type PageMessage =
+  | { type: "ping" }
   | { type: "call"; call: number; method: string; request: unknown }
   | { type: "abort"; call: number };
 
+/** here: the worker's first word, and its answer to a ping. */
 export type WorkerMessage =
-  | { type: "started" }
+  | { type: "here" }
   | { type: "event"; call: number; event: unknown }
   | { type: "result"; call: number; result: unknown }
   | { type: "error"; call: number; error: ErrorRecord };

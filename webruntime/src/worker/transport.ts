@@ -60,11 +60,12 @@ export function serve<Methods extends MethodMap>(port: Port, handlers: Handlers<
   };
 
   port.addEventListener("message", ({ data }: MessageEvent<PageMessage>) => {
-    if (data.type === "abort") running.get(data.call)?.abort(new AbortError("Stopped at the caller's request."));
+    if (data.type === "ping") post({ type: "here" });
+    else if (data.type === "abort") running.get(data.call)?.abort(new AbortError("Stopped at the caller's request."));
     else void answer(data);
   });
   // The page waits for a first word.
-  post({ type: "started" });
+  post({ type: "here" });
 }
 
 interface Pending {
@@ -80,8 +81,8 @@ export function connect<Methods extends MethodMap>(port: Port): Remote<Methods> 
   let calls = 0;
 
   port.addEventListener("message", ({ data }: MessageEvent<WorkerMessage>) => {
-    const waiting = data.type === "started" ? undefined : pending.get(data.call);
-    if (!waiting || data.type === "started") return;
+    const waiting = data.type === "here" ? undefined : pending.get(data.call);
+    if (!waiting || data.type === "here") return;
     if (data.type === "event") {
       waiting.onEvent?.(data.event as never);
       return;

@@ -11,6 +11,8 @@ class FakeWorker extends EventTarget {
   static last: FakeWorker;
   readonly calls: Extract<PageMessage, { type: "call" }>[] = [];
   ended = false;
+  /** Whether its thread turns. */
+  turns = true;
 
   constructor() {
     super();
@@ -19,6 +21,7 @@ class FakeWorker extends EventTarget {
 
   postMessage(message: PageMessage): void {
     if (message.type === "call") this.calls.push(message);
+    if (message.type === "ping" && this.turns) this.say({ type: "here" });
   }
 
   say(data: WorkerMessage): void {
@@ -62,7 +65,7 @@ function acquire(url: string) {
   const acquired = acquireWorker(SCRIPT, url);
   releases.push(acquired.release);
   const { last } = FakeWorker;
-  last.say({ type: "started" });
+  last.say({ type: "here" });
   return { ...acquired, fake: last };
 }
 
@@ -147,6 +150,38 @@ test("a worker whose script never starts is told of after 30 seconds", async () 
   );
   await vi.advanceTimersByTimeAsync(30_000);
   await failed;
+});
+
+describe("a worker whose thread stands still", () => {
+  test("while it loads is ended after 20 seconds", async () => {
+    const { worker, fake } = acquire("http://localhost/loop/");
+    fake.turns = false;
+    const failed = expect(worker.call("load", {} as never, { onSilence: "end" })).rejects.toThrow(
+      /has not answered for 20 seconds, and was ended\. Something in the bundle does not end/,
+    );
+    await vi.advanceTimersByTimeAsync(23_000);
+    await failed;
+    expect(fake.ended).toBe(true);
+  });
+
+  test("is told of again and again while it answers", async () => {
+    const { worker, fake } = acquire("http://localhost/loop/");
+    fake.turns = false;
+    const told: number[] = [];
+    worker.call("send", {} as never, { onSilence: (seconds) => told.push(seconds) }).catch(() => undefined);
+    await vi.advanceTimersByTimeAsync(50_000);
+    expect(told).toEqual([20, 40]);
+    expect(fake.ended).toBe(false);
+  });
+
+  test("is not taken for one that turns and works long", async () => {
+    const { worker, fake } = acquire("http://localhost/slow/");
+    const loading = worker.call("load", {} as never, { onSilence: "end" });
+    await vi.advanceTimersByTimeAsync(600_000);
+    fake.answer("load", { model: 1 });
+    expect(await loading).toEqual({ model: 1 });
+    expect(fake.ended).toBe(false);
+  });
 });
 
 test("a worker that was only asked waits for the next use, but not for ever", async () => {

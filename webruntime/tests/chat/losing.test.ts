@@ -120,16 +120,12 @@ describe("a template is stopped", () => {
       /steps|lists/,
     ],
   ])("%s", (_, source, message) => {
-    const start = performance.now();
     expect(() => render(source)).toThrow(message);
-    expect(performance.now() - start).toBeLessThan(8000);
   });
 
   test.each(["(", "[", "{{ '", "{% if x %}", "{% for a in b %}"])("that is nested deep in %s", (mark) => {
     const source = mark.startsWith("{%") ? mark.repeat(100_000) : `{{ ${mark.repeat(100_000)} }}`;
-    const start = performance.now();
     expect(() => render(source)).toThrow();
-    expect(performance.now() - start).toBeLessThan(2000);
   });
 
   test("with few rows in a batch", () => {

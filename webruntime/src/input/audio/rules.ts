@@ -2,7 +2,8 @@
 
 import { brief, shown } from "../../engine/brief.ts";
 import { BundleError } from "../../engine/errors.ts";
-import { isUnified, numberSetting, type Settings, settingsIn, wholeSetting } from "../settings.ts";
+import { sectionsOf, sizeIn } from "../image/rules.ts";
+import { HIGHEST_RATE, LOWEST_RATE } from "../limits.ts";
 import { fewestSamples, frameCount, type MelRules } from "./mel.ts";
 
 /** How sound becomes rows of numbers: a spectrogram, or so many raw samples a soft token where there is no tower. */
@@ -13,6 +14,11 @@ export interface AudioRules {
   longest: number;
   frames: MelRules | number;
 }
+
+type Settings = Record<string, unknown>;
+
+/** Samples of a frame or of a soft token, far above any model's. */
+const MOST = 1 << 16;
 
 /** Settings that every Gemma 4 has alike; another value is refused. */
 const EXPECTED: Settings = {
@@ -45,22 +51,20 @@ const KNOWN = new Set([
 
 /** The rules for sounds in a parsed processor_config.json. Throws BundleError for what is not known. */
 export function audioRules(processor: unknown): AudioRules {
-  const sections = settingsIn(processor) ?? {};
-  const settings = settingsIn(sections.feature_extractor);
-  if (!settings) throw refuse("has no feature_extractor");
+  const sections = sectionsOf(processor);
+  const settings = sections.feature_extractor as Settings | undefined;
+  if (typeof settings !== "object" || settings === null) throw refuse("has no feature_extractor");
   for (const [name, found] of Object.entries(settings)) check(name, found);
-  const rate = whole(settings, "sampling_rate", 16_000, 1000, 384_000);
-  const milliseconds = whole(sections, "audio_seq_length", 750) * whole(sections, "audio_ms_per_token", 40);
-  const unified = isUnified(settings.feature_extractor_type ?? sections.processor_class);
+  const rate = sizeIn(settings, "sampling_rate", 16_000, { least: LOWEST_RATE, most: HIGHEST_RATE });
+  const milliseconds =
+    sizeIn(sections, "audio_seq_length", 750, { most: 10_000 }) *
+    sizeIn(sections, "audio_ms_per_token", 40, { most: 10_000 });
+  const unified = String(settings.feature_extractor_type ?? sections.processor_class).includes("Unified");
   return {
     rate,
     longest: Math.floor((milliseconds * rate) / 1000),
-    frames: unified ? whole(settings, "audio_samples_per_token", 640) : melRules(settings, rate),
+    frames: unified ? sizeIn(settings, "audio_samples_per_token", 640, { most: MOST }) : melRules(settings, rate),
   };
-}
-
-function whole(settings: Settings, name: string, otherwise: number, least = 1, most = 65_536): number {
-  return wholeSetting(settings, name, { least, most, otherwise }, refuse);
 }
 
 /** Soft tokens of a segment of so many samples, as `Gemma4Processor` counts them. */
@@ -83,22 +87,27 @@ function check(name: string, found: unknown): void {
 }
 
 function melRules(settings: Settings, rate: number): MelRules {
-  const frame = whole(settings, "frame_length", Math.floor(rate / 50));
-  const transform = whole(settings, "fft_length", 512);
+  const frame = sizeIn(settings, "frame_length", Math.floor(rate / 50), { most: MOST });
+  const transform = sizeIn(settings, "fft_length", 512, { most: MOST });
   if (!Number.isInteger(Math.log2(transform)) || transform < frame) {
     throw refuse(`sets fft_length of feature_extractor to ${transform}, not a power of two of at least ${frame}`);
   }
-  const lowest = numberSetting(settings, "min_frequency", { least: 0, most: rate, otherwise: 0 }, refuse);
   return {
     rate,
     frame,
-    hop: whole(settings, "hop_length", Math.floor(rate / 100)),
+    hop: sizeIn(settings, "hop_length", Math.floor(rate / 100), { most: MOST }),
     transform,
-    bins: whole(settings, "feature_size", 128, 1, 1024),
-    lowest,
-    highest: numberSetting(settings, "max_frequency", { least: lowest, most: rate, otherwise: 8000 }, refuse),
-    floor: numberSetting(settings, "mel_floor", { least: Number.MIN_VALUE, most: 1, otherwise: 1e-3 }, refuse),
+    bins: sizeIn(settings, "feature_size", 128, { most: 1024 }),
+    lowest: numberIn(settings, "min_frequency", 0),
+    highest: numberIn(settings, "max_frequency", 8000),
+    floor: numberIn(settings, "mel_floor", 1e-3),
   };
+}
+
+function numberIn(settings: Settings, name: string, otherwise: number): number {
+  const found = settings[name] === undefined ? otherwise : settings[name];
+  if (typeof found === "number" && found >= 0 && found <= HIGHEST_RATE) return found;
+  throw refuse(`sets ${name} of feature_extractor to ${shown(found)}, not to a number from 0 to ${HIGHEST_RATE}`);
 }
 
 function refuse(reason: string): BundleError {

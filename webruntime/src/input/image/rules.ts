@@ -5,7 +5,6 @@
 
 import { shown } from "../../engine/brief.ts";
 import { BundleError, UsageError } from "../../engine/errors.ts";
-import { isUnified, type Settings, settingsIn, wholeSetting } from "../settings.ts";
 import { BUDGETS } from "./budgets.ts";
 
 /** How a picture is cut. */
@@ -47,14 +46,21 @@ const EXPECTED = {
   rescale_factor: 1 / 255,
 };
 
+type Settings = Record<string, unknown>;
+
 /** The rules in a parsed processor_config.json. Throws BundleError for what is not known. */
 export function readRules(processor: unknown): MediaRules {
-  const sections = settingsIn(processor) ?? {};
-  const image = imageRules(sections, "image_processor", 280);
-  const frame = imageRules(sections, "video_processor", 70);
-  const video = settingsIn(sections.video_processor) ?? {};
-  const frames = wholeSetting(video, "num_frames", { least: 1, most: 4096, otherwise: 32 }, refuse);
-  return { image, video: { image: frame, frames } };
+  const sections = sectionsOf(processor);
+  const video = { image: imageRules(sections, "video_processor", 70) };
+  return {
+    image: imageRules(sections, "image_processor", 280),
+    video: { ...video, frames: sizeIn(sections.video_processor as Settings, "num_frames", 32, { most: 4096 }) },
+  };
+}
+
+/** The sections of the file; none where it is no object. */
+export function sectionsOf(processor: unknown): Settings {
+  return typeof processor === "object" && processor !== null ? (processor as Settings) : {};
 }
 
 /** The same rules with another budget; throws UsageError when it is none of BUDGETS. */
@@ -83,8 +89,8 @@ export function targetSize({ width, height }: Size, rules: ImageRules): Size {
 }
 
 function imageRules(processor: Settings, section: string, defaultBudget: number): ImageRules {
-  const settings = settingsIn(processor[section]);
-  if (!settings) throw refuse(`has no ${section}`);
+  const settings = processor[section] as Settings | undefined;
+  if (typeof settings !== "object" || settings === null) throw refuse(`has no ${section}`);
   for (const [name, expected] of Object.entries(EXPECTED)) {
     const found = settings[name] ?? expected;
     if (JSON.stringify(found) !== JSON.stringify(expected)) {
@@ -98,11 +104,23 @@ function imageRules(processor: Settings, section: string, defaultBudget: number)
     );
   }
   return {
-    patch: wholeSetting(settings, "patch_size", { least: 1, most: 256, otherwise: 16 }, refuse),
-    pooling: wholeSetting(settings, "pooling_kernel_size", { least: 1, most: 32, otherwise: 3 }, refuse),
+    patch: sizeIn(settings, "patch_size", 16, { most: 128 }),
+    pooling: sizeIn(settings, "pooling_kernel_size", 3, { most: 32 }),
     maxSoftTokens,
-    merged: isUnified(settings[`${section}_type`] ?? processor.processor_class),
+    merged: String(settings[`${section}_type`] ?? processor.processor_class).includes("Unified"),
   };
+}
+
+/** A whole number of a section, in bounds that no model comes near. Throws BundleError for another value. */
+export function sizeIn(
+  settings: Settings,
+  name: string,
+  otherwise: number,
+  { least = 1, most }: { least?: number; most: number },
+): number {
+  const found = settings[name] === undefined ? otherwise : settings[name];
+  if (Number.isInteger(found) && Number(found) >= least && Number(found) <= most) return Number(found);
+  throw refuse(`sets ${name} to ${shown(found)}, not to a whole number from ${least} to ${most}`);
 }
 
 function isBudget(softTokens: number): boolean {
@@ -111,7 +129,7 @@ function isBudget(softTokens: number): boolean {
 
 function refuse(reason: string): BundleError {
   return new BundleError(
-    `processor_config.json ${reason}: this model's pictures cannot be prepared. Export the bundle again.`,
+    `processor_config.json ${reason}: this model's media cannot be prepared. Export the bundle again.`,
     "processor_config.json",
   );
 }

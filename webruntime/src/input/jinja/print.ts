@@ -1,7 +1,7 @@
 /** How Python prints values: str, repr, and json.dumps. */
 
 import { fail } from "./errors.ts";
-import { checkLength } from "./size.ts";
+import { checkItems, checkLength } from "./size.ts";
 import { codePoints } from "./text.ts";
 import {
   compare,
@@ -52,6 +52,7 @@ function braced(entries: readonly (readonly [Value, Value])[]): string {
 
 /** A list may hold itself many times over without being long. */
 function joined(texts: readonly string[], separator: string): string {
+  checkItems(texts.length);
   checkLength(texts.reduce((length, text) => length + text.length + separator.length, 0));
   return texts.join(separator);
 }
