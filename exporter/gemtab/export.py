@@ -33,6 +33,7 @@ from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
 from gemtab.chat_files import AdapterFiles, ChatFiles, chat_files, model_inputs
+from gemtab.chat_files.trial import check_chat
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec, adapter_notes, with_vocabulary
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
@@ -115,6 +116,8 @@ def export_bundle(
         reader.check(graph.weights())
     check_output(out, force)
     layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
+    if opened.spec.assistant is None:
+        check_chat(chosen.texts, source)
     made_of = fingerprint(source, adapters, repr([weights, layouts]))
     called = opened.name if name is None else Name(name, name)
     described = _described(called, opened, adapters)

@@ -11,7 +11,7 @@ import pytest
 from gemtab.bundle import checked, limits, reading
 from gemtab.bundle.checked import CheckedFiles
 from gemtab.bundle.digest import digest_file
-from gemtab.bundle.folder import check_files, parse_manifest, read_manifest, write_manifest
+from gemtab.bundle.folder import check_files, parse_manifest, parse_plan, read_manifest, write_manifest
 from gemtab.bundle.manifest import Manifest
 from gemtab.errors import BundleError
 
@@ -181,3 +181,27 @@ def test_a_cache_that_others_may_write_is_not_believed(
     assert reads(large, cache, monkeypatch) == ["a.bin"]
     cache.chmod(0o666)
     assert reads(large, cache, monkeypatch) == ["a.bin"]
+
+
+# --- nonsense, in megabytes ----------------------------------------------------------------------------------
+
+NONSENSE: dict[str, Any] = {
+    "unknown members": {str(number): 1 for number in range(400_000)},
+    "buffers": {"buffers": {f"b{number}": {"kind": "weight"} for number in range(49_000)}},
+    "too many buffers": {"buffers": {f"b{number}": 1 for number in range(100_000)}},
+    "unknown members of buffers": {"buffers": {f"b{n}": {str(m): 1 for m in range(60)} for n in range(5_000)}},
+    "dispatches": {"programs": {"fill": {"max_tokens": 1, "dispatches": [{}] * 400_000}}},
+    "lists": {"slots": [[]] * 600_000},
+    "params": {"programs": {"fill": {"dispatches": [{"params": ["x"] * 400_000}]}}},
+}
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_nonsense_is_refused_at_its_first_error(nonsense: str) -> None:
+    """pydantic gathers all errors, which of such plans takes minutes and gigabytes."""
+    sound = json.loads((Path(__file__).parents[1] / "fixtures" / "bundle_checks.json").read_text())["text"]["plan"]
+    text = json.dumps({**sound, **NONSENSE[nonsense]})
+    began = time.process_time()
+    with pytest.raises(BundleError):
+        parse_plan(text.encode(), Path("plan/f32.json"))
+    assert time.process_time() - began < 5

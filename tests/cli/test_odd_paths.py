@@ -27,6 +27,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         *(f"inspect {path}" for path in (LONG, f"{LONG}/{LONG}", "pipe", "loop", "folders", "config", "empty", "file")),
         *(f"inspect {path} --fit 8GB" for path in (LONG, "pipe", "loop", "folders", "file")),
+        *(f"export google/{name} out" for name in ("a..b", "a--b", "a-", "é")),
         *(f"export {path} out" for path in (LONG, "pipe", "loop", "config", "empty", "file", f"google/{LONG}")),
         *(
             f"export {{tiny}} {path}"

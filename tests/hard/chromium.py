@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Error, Page, Playwright
 from gemtab import resources
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
 from tests.hard.outcomes import Outcome
+from tests.hard.tab import GRACE
 
 VISIT = """async ({ url, limit, grace }) => {
   globalThis.unhandled = [];
@@ -31,7 +32,7 @@ class Chromium:
     name = "chromium"
 
     def __init__(
-        self, playwright: Playwright, scripts: Path, bundles: Path, limit: float = 12.0, grace: float = 2.5
+        self, playwright: Playwright, scripts: Path, bundles: Path, limit: float = 12.0, grace: float = GRACE
     ) -> None:
         self._playwright = playwright
         self._limit = limit

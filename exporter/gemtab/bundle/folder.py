@@ -2,15 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter
 
+from gemtab.bundle import limits
 from gemtab.bundle.checked import CheckedFiles
 from gemtab.bundle.digest import digest_file, digest_slices
-from gemtab.bundle.manifest import MANIFEST_FORMAT, MANIFEST_NAME, FileEntry, Manifest
+from gemtab.bundle.manifest import MANIFEST_FORMAT, MANIFEST_NAME, FileEntry, Manifest, RelativePath
 from gemtab.bundle.manifest_check import check_manifest
-from gemtab.bundle.plan import Plan
+from gemtab.bundle.parsing import Maps, parse
+from gemtab.bundle.plan import Buffer, Kernel, Plan, Program
 from gemtab.bundle.plan_check import check_plan
 from gemtab.bundle.reading import AGAIN, inside, most_bytes, parse_json, read_bytes, read_text
 from gemtab.errors import BundleError, UsageError
@@ -19,7 +20,12 @@ from gemtab.output import write_in_one_step
 SHADERS = "shaders"
 PARITY_NAME = "parity.json"
 
-Model = TypeVar("Model", bound=BaseModel)
+_MANIFEST_MAPS: Maps = {"files": (TypeAdapter(dict[RelativePath, FileEntry]), limits.FILES)}
+_PLAN_MAPS: Maps = {
+    "buffers": (TypeAdapter(dict[str, Buffer]), limits.BUFFERS),
+    "kernels": (TypeAdapter(dict[str, Kernel]), limits.KERNELS),
+    "programs": (TypeAdapter(dict[str, Program]), limits.PROGRAMS),
+}
 
 
 def is_bundle(folder: Path) -> bool:
@@ -50,21 +56,9 @@ def parse_manifest(text: str, path: Path) -> Manifest:
             f"{path} is of bundle format {found!r}; this gemtab reads format {MANIFEST_FORMAT}. "
             "Export the checkpoint again with this version, or use the version that made the bundle."
         )
-    manifest = _parse(Manifest, text, path)
+    manifest = parse(Manifest, text, path, _MANIFEST_MAPS)
     check_manifest(manifest, str(path))
     return manifest
-
-
-def _parse(model: type[Model], content: str | bytes, path: Path) -> Model:
-    """As strictly as the tab does: a number in quotes is none."""
-    try:
-        return model.model_validate_json(content, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        said = ": ".join([".".join(str(part) for part in first["loc"]), first["msg"]]).removeprefix(": ")
-        raise BundleError(
-            f"{path} is damaged, or of another version of gemtab: {said}. Export the checkpoint again."
-        ) from None
 
 
 def read_answering_manifest(folder: Path) -> Manifest:
@@ -147,7 +141,10 @@ def load_plan(path: Path) -> Plan:
 
 def parse_plan(content: bytes, path: Path) -> Plan:
     """The plan that a text is; `path` is where it lies, for messages. Raises BundleError where it is none."""
-    return _parse(Plan, content, path)
+    try:
+        return parse(Plan, content.decode("utf-8"), path, _PLAN_MAPS)
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path} is not UTF-8: {error}. {AGAIN}") from None
 
 
 def open_plan(folder: Path, manifest: Manifest, file: str) -> Plan:

@@ -3,7 +3,7 @@
 from typing import Final
 
 MANIFEST_BYTES: Final = 16 << 20
-PLAN_BYTES: Final = 32 << 20
+PLAN_BYTES: Final = 8 << 20
 """A plan of E2B has half a MB."""
 TOKENIZER_BYTES: Final = 128 << 20
 """The published tokenizer.json has 33 MB."""
@@ -16,8 +16,9 @@ SLICE_BYTES: Final = 64 << 20
 """Of a slice, which a tab holds as a whole; exports cut slices of 16 MiB."""
 
 FILES: Final = 10_000
-BUFFERS: Final = 100_000
+BUFFERS: Final = 50_000
 KERNELS: Final = 10_000
+PROGRAMS: Final = 16
 DISPATCHES: Final = 100_000
 """In all programs of a plan; E2B has 1,100."""
 

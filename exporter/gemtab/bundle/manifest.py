@@ -30,7 +30,7 @@ class FileEntry(Strict):
 
     bytes: Annotated[int, Field(ge=0)]
     slice_bytes: Annotated[int, Field(gt=0)]
-    sha256: tuple[Sha256, ...]
+    sha256: Annotated[tuple[Sha256, ...], Field(fail_fast=True)]
 
 
 class PlanMemory(Strict):
@@ -54,12 +54,12 @@ class PlanEntry(Strict):
 
     file: RelativePath
     activation: Literal["f32", "f16"]
-    features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
+    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
     tokens: Annotated[int, Field(gt=0)]
     memory: PlanMemory
 
 
-PlanEntries = Annotated[tuple[PlanEntry, ...], Field(max_length=16)]
+PlanEntries = Annotated[tuple[PlanEntry, ...], Field(max_length=16, fail_fast=True)]
 
 
 class Source(Strict):
@@ -70,7 +70,7 @@ class Source(Strict):
     repository: str | None = None
     model_type: str
     licence: str | None = None
-    adapters: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS)] = ()
+    adapters: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS, fail_fast=True)] = ()
 
 
 class Towers(Strict):
@@ -95,7 +95,7 @@ class Grid(Strict):
     code, in bf16, is what the checkpoint has), and the others."""
 
     exact: Annotated[int, Field(ge=0)]
-    others: tuple[Inexact, ...] = ()
+    others: Annotated[tuple[Inexact, ...], Field(fail_fast=True)] = ()
 
 
 class Draft(Strict):
@@ -117,12 +117,12 @@ class Manifest(Strict):
     weights: WeightFormat
     grid: Grid | None = None
     context: Positive
-    inputs: Annotated[tuple[Input, ...], Field(max_length=4)]
+    inputs: Annotated[tuple[Input, ...], Field(max_length=4, fail_fast=True)]
     plans: PlanEntries
     towers: Towers = Towers()
     draft: Draft | None = None
     no_transformers_js: str | None = None
-    notes: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS)] = ()
+    notes: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS, fail_fast=True)] = ()
     files: dict[RelativePath, FileEntry]
 
     @model_validator(mode="after")

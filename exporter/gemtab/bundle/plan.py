@@ -139,7 +139,7 @@ class RowsBuffer(Strict):
     offset: Annotated[int, Field(ge=0)]
     row_bytes: Annotated[int, Field(gt=0)]
     rows: Annotated[int, Field(gt=0)]
-    replaced: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    replaced: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(fail_fast=True)] = ()
     by: Annotated[int, Field(ge=0)] = 0
     places: Annotated[int, Field(gt=0)]
     bytes: Annotated[int, Field(gt=0, lt=MOST_ROWS_BYTES, multiple_of=4)]
@@ -190,15 +190,15 @@ class Form(Strict):
 
     file: str
     entry_point: str = "main"
-    features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
+    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
     constants: dict[str, Finite] = {}
 
 
 class Kernel(Strict):
     """bindings: what each binding of group 0 is, in order; forms: best first, the last one needs the least."""
 
-    bindings: tuple[Literal["read", "read_write", "uniform"], ...]
-    forms: Annotated[tuple[Form, ...], Field(min_length=1)]
+    bindings: Annotated[tuple[Literal["read", "read_write", "uniform"], ...], Field(fail_fast=True)]
+    forms: Annotated[tuple[Form, ...], Field(min_length=1, fail_fast=True)]
 
 
 class Dispatch(Strict):
@@ -211,8 +211,8 @@ class Dispatch(Strict):
     """
 
     kernel: str
-    bindings: tuple[str, ...]
-    params: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] | None = None
+    bindings: Annotated[tuple[str, ...], Field(fail_fast=True)]
+    params: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(fail_fast=True)] | None = None
     grid: tuple[Expr, Expr, Expr]
     label: str
     tables: Tables | None = None
@@ -223,7 +223,7 @@ class Program(Strict):
     e.g. `logits` -> a buffer's name."""
 
     max_tokens: Positive
-    dispatches: tuple[Dispatch, ...]
+    dispatches: Annotated[tuple[Dispatch, ...], Field(fail_fast=True)]
     inputs: dict[str, str] = {}
     outputs: dict[str, str] = {}
 
@@ -264,12 +264,12 @@ class Plan(Strict):
 
     format: Literal[1] = PLAN_FORMAT
     activation: Literal["f32", "f16"]
-    features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
+    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
     limits: Limits
     context: Positive
     vocabulary: Count
     sampled_ring: Count
-    slots: tuple[Expr, ...]
+    slots: Annotated[tuple[Expr, ...], Field(fail_fast=True)]
     buffers: dict[str, Buffer]
     kernels: dict[str, Kernel]
     programs: dict[str, Program]

@@ -41,7 +41,8 @@ TEXTS = (
 """What is downloaded of a repository beside the weights, as far as it is there. README.md says which licence a model
 has."""
 
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_ID = re.compile(r"(?=.{1,96}$)(?!.*(?:--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9](?:[\w.-]*\w)?", re.ASCII)
+"""As hubs name repositories."""
 
 
 def is_hub_id(source: str) -> bool:

@@ -220,7 +220,8 @@ KINDS = {
     "memory": memory,
     "memory that lies": lying_memory,
     "many": many,
-    "text and depth": either(text, depth),
+    "text": text,
+    "depth": depth,
     "strings": strings,
     "shape": shape,
 }

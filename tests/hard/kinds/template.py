@@ -136,7 +136,6 @@ def text(mutant: Mutant, rng: Random) -> None:
 KINDS = {
     "endless": endless,
     "growth": growth,
-    "raising": raising,
-    "forbidden": forbidden,
+    "raising and forbidden": either(raising, forbidden),
     "syntax": either(syntax, text),
 }

@@ -44,4 +44,4 @@ def values(mutant: Mutant, rng: Random) -> None:
     mutant.put(name, rng.choice([(fill * size)[:size], rng.randbytes(size)]))
 
 
-KINDS = {"altered": either(altered, length), "signed length": signed_length, "values": values}
+KINDS = {"altered": either(altered, length), "signed": either(signed_length, values)}
