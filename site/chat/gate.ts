@@ -2,7 +2,7 @@
 
 import type { AdapterSummary, LoadProgress, LoadStage, Preview } from "../../webruntime/src/api/index.ts";
 import { make } from "./dom.ts";
-import { bytes, gpuName } from "./numbers.ts";
+import { bytes, gpuName, slowNote } from "./numbers.ts";
 import { plain, plainAmongWords } from "./written.ts";
 
 const STAGES: Record<LoadStage, string> = {
@@ -57,14 +57,15 @@ export class Gate {
     if (gpu instanceof Error) this.#load.textContent = AGAIN;
   }
 
-  showProgress({ stage, loaded, total, bytesPerSecond }: LoadProgress): void {
+  showProgress({ stage, loaded, total, bytesPerSecond, stalled }: LoadProgress): void {
     this.#show("loading");
     const words = `${STAGES[stage]}…`;
     // A status that is written again is read out again.
     if (this.#stage.textContent !== words) this.#stage.textContent = words;
     this.#bar.value = total > 0 ? loaded / total : 0;
     const rate = bytesPerSecond > 0 ? `, ${(bytesPerSecond / 1e6).toFixed(1)} MB/s` : "";
-    this.#rate.textContent = total > 0 ? `${bytes(loaded)} of ${bytes(total)}${rate}` : "";
+    const done = total > 0 ? `${bytes(loaded)} of ${bytes(total)}${rate}` : "";
+    this.#rate.textContent = stalled === undefined ? done : slowNote(stalled);
   }
 
   showIdle(): void {

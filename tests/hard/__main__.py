@@ -1,7 +1,7 @@
 """`python -m tests.hard DRIVER`: attacks from the command line, and single rounds again.
 
-DRIVER is node, chromium, inspect, fit, run, serve, verify or publish. `--replay SEED:ROUND` makes one mutant anew, uses it and says
-where it lies.
+DRIVER is node, chromium, inspect, fit, run, serve, verify or publish. `--replay SEED:ROUND` makes one mutant anew,
+uses it and says where it lies.
 """
 
 import argparse
@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+
+from playwright.sync_api import sync_playwright
 
 from tests.hard.attack import Driver, attack
 from tests.hard.bundle import make, make_cut
@@ -39,7 +41,7 @@ def main() -> None:
         bundle = options.bundle or scratch / "bundle"
         if not bundle.exists():
             (make if options.driver == "verify" else make_cut)(bundle)
-        driver = stack.enter_context(_driver(options.driver, bundle.parent, options.limit))
+        driver = _driver(options.driver, bundle.parent, options.limit, stack)
         if options.replay:
             _replay(driver, bundle, options.replay)
             return
@@ -53,10 +55,13 @@ def _rounds(options: argparse.Namespace) -> Iterator[Round]:
     return (Round(options.seed, options.first + number) for number in range(options.rounds))
 
 
-def _driver(name: str, bundles: Path, limit: float) -> Tab | Chromium | Commands:
+def _driver(name: str, bundles: Path, limit: float, stack: ExitStack) -> Driver:
     if name == "node":
-        return Tab(build(BUILT), limit)
-    return Chromium(build(BUILT), bundles, limit) if name == "chromium" else Commands(name)
+        return stack.enter_context(Tab(build(BUILT), limit))
+    if name == "chromium":
+        playwright = stack.enter_context(sync_playwright())
+        return stack.enter_context(Chromium(playwright, build(BUILT), bundles, limit))
+    return stack.enter_context(Commands(name))
 
 
 def _tell(save: Path | None, result: Result) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright
 
 from gemtab import resources
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
 from tests.hard.outcomes import Outcome
+from tests.hard.tab import GRACE
 
 VISIT = """async ({ url, limit, grace }) => {
   globalThis.unhandled = [];
@@ -30,11 +31,14 @@ class Chromium:
 
     name = "chromium"
 
-    def __init__(self, scripts: Path, bundles: Path, limit: float = 12.0, grace: float = 2.5) -> None:
+    def __init__(
+        self, playwright: Playwright, scripts: Path, bundles: Path, limit: float = 12.0, grace: float = GRACE
+    ) -> None:
+        self._playwright = playwright
         self._limit = limit
         self._grace = grace
         self._bundles = bundles
-        self._command = ["node", scripts / "static.mjs", resources.site(), scripts, bundles]
+        self._command: list[str | Path] = ["node", scripts / "static.mjs", resources.site(), scripts, bundles]
         (scripts / "index.html").write_text("<!doctype html><title>A page</title>")
         self._stack = contextlib.ExitStack()
         self._browser: Browser | None = None
@@ -44,7 +48,6 @@ class Chromium:
         self._stack.callback(host.kill)
         assert host.stdout
         self._site = host.stdout.readline().strip()
-        self._playwright = self._stack.enter_context(sync_playwright())
         return self
 
     def __exit__(self, *_: object) -> None:

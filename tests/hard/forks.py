@@ -1,7 +1,7 @@
 """A process that has imported everything and forks for each command that it is told of, with limits.
 
-Reads orders as lines of JSON on stdin and answers each by a line on stdout: {"arguments", "limit", "memory", "serve"} ->
-{"code", "signal", "over", "said", "seconds"}. Run as `python -m tests.hard.forks`.
+Reads orders as lines of JSON on stdin and answers each by a line on stdout: {"arguments", "limit", "cpu", "memory",
+"serve"} -> {"code", "over", "said", "visit", "seconds"}. Run as `python -m tests.hard.forks`.
 """
 
 import json

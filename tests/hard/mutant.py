@@ -66,11 +66,11 @@ class Mutant:
         """All files of the seed, sorted."""
         return sorted(str(path.relative_to(self.seed)) for path in self.seed.rglob("*") if path.is_file())
 
-    def bytes(self, name: str) -> bytes:
+    def read(self, name: str) -> bytes:
         return self.changed[name] if name in self.changed else (self.seed / name).read_bytes()
 
     def json(self, name: str) -> Json:
-        return json.loads(self.bytes(name))
+        return json.loads(self.read(name))
 
     @property
     def manifest(self) -> Json:
@@ -104,7 +104,7 @@ class Mutant:
 
     def _restate(self, name: str) -> None:
         try:
-            memory = plan_memory(Plan.model_validate_json(self.bytes(name)))
+            memory = plan_memory(Plan.model_validate_json(self.read(name)))
             stated = json.loads(memory.model_dump_json())
         except Exception:  # what is no plan has no sum
             return

@@ -67,7 +67,8 @@ class Result:
         one = self.outcome
         said = " ".join(one.message.split())[:160]
         again = f"python -m tests.hard {self.driver} --replay {self.round}"
-        return f"{one.outcome:8} {self.round!s:8} {self.round.kind:32} {one.seconds:5.1f} s  {one.name}: {said}\n         {again}"
+        what = f"{one.outcome:8} {self.round!s:8} {self.round.kind:32} {one.seconds:5.1f} s"
+        return f"{what}  {one.name}: {said}\n         {again}"
 
 
 def counts(results: Sequence[Result]) -> Counter[str]:

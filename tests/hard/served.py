@@ -23,13 +23,14 @@ FORBIDDEN = ("../secret.bin", "%2e%2e/secret.bin", "/etc/passwd", ".hidden", "pl
 
 
 class Visit:
-    """Runs in a process of its own, so that the one that waits for the server stays free. `end` tells what went wrong."""
+    """Runs in a process of its own, so that the one that waits for the server stays free."""
 
     def __init__(self, folder: str, said: Path, server: int) -> None:
         command = [sys.executable, "-S", __file__, folder, str(said), str(server)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def end(self) -> str:
+        """What went wrong; nothing where all was well."""
         try:
             output, _ = self._process.communicate(timeout=5)
         except subprocess.TimeoutExpired:

@@ -62,7 +62,7 @@ def special_tokens(mutant: Mutant, rng: Random) -> None:
     """bos_token and its like, which templates and towers read."""
     tree = mutant.json(TOKENIZER)
     names = [name for name in tree if name.endswith("_token")]
-    for name in rng.sample(names, rng.choice([1, len(names)])):
+    for name in rng.sample(names, rng.choice([1, len(names), len(names)])):
         tree[name] = rng.choice([None, 7, [], {}, {"content": 3}, {"content": {"content": "x"}}, *TEXTS])
     mutant.put_json(TOKENIZER, tree)
 
@@ -87,7 +87,7 @@ def names(mutant: Mutant, rng: Random) -> None:
 
 def text(mutant: Mutant, rng: Random) -> None:
     name = rng.choice(ALL)
-    mutant.put(name, damage_text(mutant.bytes(name), rng))
+    mutant.put(name, damage_text(mutant.read(name), rng))
 
 
 def parity(mutant: Mutant, rng: Random) -> None:

@@ -49,7 +49,7 @@ def names(mutant: Mutant, rng: Random) -> None:
     """Names that are not known, and names that stand twice."""
     tree = mutant.manifest
     if rng.random() < 0.5:
-        mutant.changed[MANIFEST_NAME] = duplicate_key(mutant.bytes(MANIFEST_NAME).decode(), rng).encode()
+        mutant.changed[MANIFEST_NAME] = duplicate_key(mutant.read(MANIFEST_NAME).decode(), rng).encode()
         return
     node = rng.choice([tree, tree["source"], tree["files"], tree["plans"][0], tree["plans"][0]["memory"]])
     key = rng.choice(KEYS)
@@ -151,7 +151,7 @@ def many(mutant: Mutant, rng: Random) -> None:
 
 
 def text(mutant: Mutant, rng: Random) -> None:
-    mutant.changed[MANIFEST_NAME] = damage_text(mutant.bytes(MANIFEST_NAME), rng)
+    mutant.changed[MANIFEST_NAME] = damage_text(mutant.read(MANIFEST_NAME), rng)
 
 
 def depth(mutant: Mutant, rng: Random) -> None:
@@ -220,7 +220,8 @@ KINDS = {
     "memory": memory,
     "memory that lies": lying_memory,
     "many": many,
-    "text and depth": either(text, depth),
+    "text": text,
+    "depth": depth,
     "strings": strings,
     "shape": shape,
 }

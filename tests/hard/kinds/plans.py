@@ -63,7 +63,7 @@ def names(mutant: Mutant, rng: Random) -> None:
     if rng.random() < 0.5:
         state = rng.random()
         for name in TEXT_PLANS:
-            mutant.put(name, duplicate_key(mutant.bytes(name).decode(), Random(state)).encode())
+            mutant.put(name, duplicate_key(mutant.read(name).decode(), Random(state)).encode())
         return
 
     def change(plan: Json, draw: Random) -> None:
@@ -302,7 +302,7 @@ def constants(plan: Json, rng: Random) -> None:
 def text(mutant: Mutant, rng: Random) -> None:
     state = rng.random()
     for name in TEXT_PLANS:
-        mutant.put(name, damage_text(mutant.bytes(name), Random(state)))
+        mutant.put(name, damage_text(mutant.read(name), Random(state)))
 
 
 def sizes_of_model(plan: Json, rng: Random) -> None:

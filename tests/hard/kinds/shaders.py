@@ -8,7 +8,11 @@ from tests.hard.mutant import TEXT_PLANS, Mutant
 
 SPIN = "\nvar<workgroup> hard_spin: atomic<u32>;\n"
 FOREVER = "  while (atomicLoad(&hard_spin) < 1u) { atomicAdd(&hard_spin, 0u); }\n"
-LONG = "  for (var a = 0u; a < 4294967295u; a++) { for (var b = 0u; b < 4294967295u; b++) { atomicMax(&hard_spin, a ^ b); } }\n"
+LONG = """
+  for (var a = 0u; a < 4294967295u; a++) {
+    for (var b = 0u; b < 4294967295u; b++) { atomicMax(&hard_spin, a ^ b); }
+  }
+"""
 
 
 def each(change: Callable[[str, Random], str | bytes]) -> Callable[[Mutant, Random], None]:
@@ -23,7 +27,7 @@ def each(change: Callable[[str, Random], str | bytes]) -> Callable[[Mutant, Rand
             kernel = plan["kernels"][dispatches[int(at * len(dispatches))]["kernel"]]
             files |= {form["file"] for form in kernel["forms"]}
         for file in sorted(files):
-            made = change(mutant.bytes(file).decode(), Random(state))
+            made = change(mutant.read(file).decode(), Random(state))
             mutant.put(file, made if isinstance(made, bytes) else made.encode("utf-8", "surrogatepass"))
 
     return kind

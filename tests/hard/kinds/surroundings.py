@@ -6,7 +6,7 @@ from gemtab.bundle.manifest import MANIFEST_NAME
 from tests.hard.kind import either
 from tests.hard.mutant import Mutant
 
-FILES = (MANIFEST_NAME, MANIFEST_NAME, "plan/f32.json", "tokenizer.json", "chat_template.jinja", "plan/tables.bin", "*")
+FILES = ("plan/f32.json", "tokenizer.json", "chat_template.jinja", "plan/tables.bin", "*", *[MANIFEST_NAME] * 4)
 BROKEN = ("cut", "longer", "shorter", "more", "encoding", "bomb", "reset", "garbage", "chunks")
 ANSWERS = ("html", "empty", "redirect", "elsewhere", "whole")
 SILENT = ("silent", "half", "slow")
@@ -27,8 +27,14 @@ CALLS = {
 """Calls to WebGPU, and about how many of each there are in a load and a short answer."""
 
 THROWING = ("createBuffer", "writeBuffer", "getMappedRange")
-REJECTING = ("requestAdapter", "requestDevice", "createComputePipelineAsync", "popErrorScope", "mapAsync")
-REJECTING += ("onSubmittedWorkDone", "getCompilationInfo")
+ASKING = ("requestAdapter", "requestDevice")
+REJECTING = (
+    "createComputePipelineAsync",
+    "popErrorScope",
+    "mapAsync",
+    "onSubmittedWorkDone",
+    "getCompilationInfo",
+)
 ERRORS = ("OperationError", "AbortError", "InvalidStateError", "TypeError", "RangeError")
 
 
@@ -66,17 +72,24 @@ def throwing(mutant: Mutant, rng: Random) -> None:
     mutant.faults["device"] = {"call": call, "after": rng.randrange(CALLS.get(call, 2)), "fault": fault}
 
 
+def asking(mutant: Mutant, rng: Random) -> None:
+    """There is no adapter or device, or none more."""
+    call = rng.choice(ASKING)
+    fault = "null" if call == "requestAdapter" and rng.random() < 0.3 else rng.choice(ERRORS)
+    mutant.faults["device"] = {"call": call, "after": 0, "fault": fault}
+
+
 def rejecting(mutant: Mutant, rng: Random) -> None:
     """A call's promise is rejected, as where the browser's GPU process has ended."""
     call = rng.choice(REJECTING)
-    fault = "null" if call == "requestAdapter" and rng.random() < 0.5 else rng.choice(ERRORS)
-    mutant.faults["device"] = {"call": call, "after": rng.randrange(CALLS.get(call, 1)), "fault": fault}
+    mutant.faults["device"] = {"call": call, "after": rng.randrange(CALLS.get(call, 1)), "fault": rng.choice(ERRORS)}
 
 
 KINDS = {
-    "other answer and body": either(body, answer),
-    "silence": silence,
+    "broken body": body,
+    "other answer and silence": either(answer, silence),
     "lost GPU": lost,
     "call that throws": throwing,
-    "call that rejects": rejecting,
+    "GPU that is not given": asking,
+    "promise that is rejected": rejecting,
 }

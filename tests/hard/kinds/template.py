@@ -9,7 +9,7 @@ from tests.hard.mutant import Mutant
 NAME = "chat_template.jinja"
 
 ENDLESS = (
-    "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}",
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in 'abc' %}{% endfor %}{% endfor %}{% endfor %}",
     "{% for a in range(99999) %}{% for b in range(99999) %}{% set x = a %}{% endfor %}{% endfor %}x",
     "{% macro f(n) %}{{ f(n + 1) }}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}",
     "{% for a in range(10 ** 12) %}{% endfor %}",
@@ -18,7 +18,7 @@ ENDLESS = (
     "{{ (range(99999) | list * 9999) | sum }}",
     "{% set ns = namespace(a=1) %}{% for i in range(99999) %}{% set ns.a = ns.a * 3 + ns.a %}{% endfor %}{{ ns.a }}",
     "{% for a in range(99999) %}{{ range(99999) | list | sort | length }}{% endfor %}",
-    "{{ (range(99999) | map('string') | join('a') * 200) | replace('a', 'bb') | length }}"
+    "{{ (range(99999) | map('string') | join('a') * 200) | replace('a', 'bb') | length }}",
     "{% for i in range(99999) %}{{ ('a' * 100000) | replace('a', 'b') | length }}{% endfor %}",
 )
 GROWTH = (
@@ -81,7 +81,7 @@ def _signed(mutant: Mutant, text: str) -> None:
 
 
 def _mixed(mutant: Mutant, rng: Random, part: str) -> None:
-    whole = mutant.bytes(NAME).decode()
+    whole = mutant.read(NAME).decode()
     _signed(mutant, rng.choice([part, part + whole, whole + part, "{{ bos_token }}" + part + "hi"]))
 
 
@@ -102,7 +102,7 @@ def forbidden(mutant: Mutant, rng: Random) -> None:
 
 
 def syntax(mutant: Mutant, rng: Random) -> None:
-    text = mutant.bytes(NAME).decode()
+    text = mutant.read(NAME).decode()
     depth = rng.choice([100, 3000, 100_000])
     cut = rng.randrange(len(text))
     made = rng.choice(
@@ -130,13 +130,12 @@ def syntax(mutant: Mutant, rng: Random) -> None:
 
 
 def text(mutant: Mutant, rng: Random) -> None:
-    mutant.put(NAME, damage_text(mutant.bytes(NAME), rng))
+    mutant.put(NAME, damage_text(mutant.read(NAME), rng))
 
 
 KINDS = {
     "endless": endless,
     "growth": growth,
-    "raising": raising,
-    "forbidden": forbidden,
+    "raising and forbidden": either(raising, forbidden),
     "syntax": either(syntax, text),
 }

@@ -161,7 +161,7 @@ def strings(tree: Json, rng: Random) -> None:
 
 
 def text(mutant: Mutant, rng: Random) -> None:
-    mutant.put(NAME, damage_text(mutant.bytes(NAME), rng))
+    mutant.put(NAME, damage_text(mutant.read(NAME), rng))
 
 
 KINDS = {

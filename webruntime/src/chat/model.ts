@@ -1,6 +1,7 @@
 /** The chat side of a loaded bundle: what the worker opens conversations on. */
 
 import type { TextEngine } from "../engine/engine-interface.ts";
+import { objectIn } from "../engine/json-text.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
 import { BUDGETS } from "../input/image/budgets.ts";
 import { strip } from "../input/jinja/text.ts";
@@ -15,6 +16,9 @@ import { PromptCache } from "./prompt-cache.ts";
 import { type ChatParts, Session } from "./session.ts";
 import { oneAtATime } from "./turns.ts";
 
+/** How much shorter normalizing may make a text, and how much longer a character that stands for another is. */
+const SLACK = 2;
+
 /** @param openReader loads the code that reads media; called when the first image, audio or video comes */
 export async function openChat(engine: TextEngine, openReader: () => Promise<ReadMedium>): Promise<ChatModel> {
   const { files } = engine;
@@ -24,16 +28,19 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
     files.json("tokenizer_config.json"),
     files.json("generation_config.json"),
   ]);
-  const generation = readGenerationConfig(config);
+  const generation = readGenerationConfig(objectIn(config, "generation_config.json"));
   const inputs = takenInputs(engine);
   const details = takenDetails(engine);
-  const placeholders = new Placeholders(tokenizerConfig as object, tokenizer);
+  const mostText = engine.context * tokenizer.longest * SLACK;
+  tokenizer.most = mostText;
+  const placeholders = new Placeholders(objectIn(tokenizerConfig, "tokenizer_config.json"), tokenizer);
   const parts: ChatParts = {
     engine,
     tokenizer,
     template,
     control: controlTokens(tokenizer, template, placeholders.tokens.keys()),
     generation,
+    mostText,
     cache: new PromptCache(engine),
     placeholders,
     encoder: new Encoder(engine, details),

@@ -59,11 +59,11 @@ interface Shape {
 }
 
 export async function openMediaReader(files: BundleFiles): Promise<MediaReader> {
-  return new MediaReader((await files.json(PROCESSOR_CONFIG)) as object, files.manifest.towers.audio.length > 0);
+  return new MediaReader(await files.json(PROCESSOR_CONFIG), files.manifest.towers.audio.length > 0);
 }
 
 export class MediaReader {
-  readonly #processor: object;
+  readonly #processor: unknown;
   readonly #hears: boolean;
   /** By digest and settings. */
   readonly #shapes = new Map<string, Shape>();
@@ -72,7 +72,7 @@ export class MediaReader {
    * @param processor the parsed processor_config.json
    * @param hears whether the bundle takes sound, that of clips too
    */
-  constructor(processor: object, hears: boolean) {
+  constructor(processor: unknown, hears: boolean) {
     this.#processor = processor;
     this.#hears = hears;
   }

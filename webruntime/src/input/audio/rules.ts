@@ -1,7 +1,8 @@
 /** How a model hears: what processor_config.json decides. Mirrors gemtab/media/audio_rules.py. */
 
+import { brief, shown } from "../../engine/brief.ts";
 import { BundleError } from "../../engine/errors.ts";
-import { sizeIn } from "../image/rules.ts";
+import { sectionsOf, sizeIn } from "../image/rules.ts";
 import { HIGHEST_RATE, LOWEST_RATE } from "../limits.ts";
 import { fewestSamples, frameCount, type MelRules } from "./mel.ts";
 
@@ -49,8 +50,8 @@ const KNOWN = new Set([
 ]);
 
 /** The rules for sounds in a parsed processor_config.json. Throws BundleError for what is not known. */
-export function audioRules(processor: object): AudioRules {
-  const sections = processor as Settings;
+export function audioRules(processor: unknown): AudioRules {
+  const sections = sectionsOf(processor);
   const settings = sections.feature_extractor as Settings | undefined;
   if (typeof settings !== "object" || settings === null) throw refuse("has no feature_extractor");
   for (const [name, found] of Object.entries(settings)) check(name, found);
@@ -77,11 +78,11 @@ export function shortest({ frames }: AudioRules): number {
 }
 
 function check(name: string, found: unknown): void {
-  if (name in EXPECTED) {
+  if (Object.hasOwn(EXPECTED, name)) {
     const expected = EXPECTED[name];
-    if (found !== expected) throw refuse(`sets ${name} of feature_extractor to ${found}, not ${expected}`);
+    if (found !== expected) throw refuse(`sets ${name} of feature_extractor to ${shown(found)}, not ${expected}`);
   } else if (!KNOWN.has(name)) {
-    throw refuse(`sets ${name} of feature_extractor, an unknown setting, to ${found}`);
+    throw refuse(`sets ${brief(name)} of feature_extractor, an unknown setting, to ${shown(found)}`);
   }
 }
 
@@ -106,8 +107,7 @@ function melRules(settings: Settings, rate: number): MelRules {
 function numberIn(settings: Settings, name: string, otherwise: number): number {
   const found = settings[name] === undefined ? otherwise : settings[name];
   if (typeof found === "number" && found >= 0 && found <= HIGHEST_RATE) return found;
-  const said = String(JSON.stringify(found)).slice(0, 40);
-  throw refuse(`sets ${name} of feature_extractor to ${said}, not to a number from 0 to ${HIGHEST_RATE}`);
+  throw refuse(`sets ${name} of feature_extractor to ${shown(found)}, not to a number from 0 to ${HIGHEST_RATE}`);
 }
 
 function refuse(reason: string): BundleError {

@@ -3,6 +3,7 @@
  * gemtab/media/rules.py.
  */
 
+import { shown } from "../../engine/brief.ts";
 import { BundleError, UsageError } from "../../engine/errors.ts";
 import { BUDGETS } from "./budgets.ts";
 
@@ -48,12 +49,17 @@ const EXPECTED = {
 type Settings = Record<string, unknown>;
 
 /** The rules in a parsed processor_config.json. Throws BundleError for what is not known. */
-export function readRules(processor: object): MediaRules {
-  const sections = processor as Settings;
+export function readRules(processor: unknown): MediaRules {
+  const sections = sectionsOf(processor);
   const image = imageRules(sections, "image_processor", 280);
   const frame = imageRules(sections, "video_processor", 70);
   const frames = sizeIn(sections.video_processor as Settings, "num_frames", 32, { most: 4096 });
   return { image, video: { image: frame, frames } };
+}
+
+/** The sections of the file; none where it is no object. */
+export function sectionsOf(processor: unknown): Settings {
+  return typeof processor === "object" && processor !== null ? (processor as Settings) : {};
 }
 
 /** The same rules with another budget; throws UsageError when it is none of BUDGETS. */
@@ -87,12 +93,14 @@ function imageRules(processor: Settings, section: string, defaultBudget: number)
   for (const [name, expected] of Object.entries(EXPECTED)) {
     const found = settings[name] ?? expected;
     if (JSON.stringify(found) !== JSON.stringify(expected)) {
-      throw refuse(`sets ${name} of ${section} to ${JSON.stringify(found)}, not ${JSON.stringify(expected)}`);
+      throw refuse(`sets ${name} of ${section} to ${shown(found)}, not ${shown(expected)}`);
     }
   }
   const maxSoftTokens = Number(settings.max_soft_tokens ?? defaultBudget);
   if (!isBudget(maxSoftTokens)) {
-    throw refuse(`sets max_soft_tokens of ${section} to ${maxSoftTokens}, not one of ${BUDGETS.join(", ")}`);
+    throw refuse(
+      `sets max_soft_tokens of ${section} to ${shown(settings.max_soft_tokens)}, not one of ${BUDGETS.join(", ")}`,
+    );
   }
   return {
     patch: sizeIn(settings, "patch_size", 16, { most: 128 }),
@@ -111,8 +119,7 @@ export function sizeIn(
 ): number {
   const found = settings[name] === undefined ? otherwise : settings[name];
   if (Number.isInteger(found) && Number(found) >= least && Number(found) <= most) return Number(found);
-  const said = String(JSON.stringify(found)).slice(0, 40);
-  throw refuse(`sets ${name} to ${said}, not to a whole number from ${least} to ${most}`);
+  throw refuse(`sets ${name} to ${shown(found)}, not to a whole number from ${least} to ${most}`);
 }
 
 function isBudget(softTokens: number): boolean {

@@ -2,8 +2,8 @@
 
 import { parentPort } from "node:worker_threads";
 import { create, globals } from "webgpu";
-import { Host } from "../../../webruntime/src/worker/host.ts";
-import { type Port, serve } from "../../../webruntime/src/worker/transport.ts";
+import { Host } from "../../src/worker/host.ts";
+import { type Port, serve } from "../../src/worker/transport.ts";
 import { faultyGpu } from "./faulty-gpu.ts";
 import type { Faults } from "./host.ts";
 

@@ -13,7 +13,11 @@ export interface HostFault {
   status?: number;
 }
 
-const TYPES: Record<string, string> = { ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json" };
+const TYPES: Record<string, string> = {
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".json": "application/json",
+};
 const BOMB_MEMBERS = 16;
 
 type Send = (request: IncomingMessage, response: ServerResponse, path: string, size: number) => unknown;

@@ -1,6 +1,6 @@
 /** What a visitor does with a bundle: loads it, says a word, and presses Stop where that takes too long. */
 
-import type * as gemtab from "../../../webruntime/src/api/index.ts";
+import type * as gemtab from "../../src/api/index.ts";
 
 export interface Outcome {
   outcome: "accepted" | "typed" | "untyped" | "hang" | "stopped" | "fooled";
@@ -61,7 +61,9 @@ async function use(api: Gemtab, url: string, assets: string | undefined, signal:
 function failed(api: Gemtab, error: unknown, signal: AbortSignal): Outcome {
   const name = error instanceof Error ? error.constructor.name : typeof error;
   const message = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof api.GemtabError)) return { outcome: "untyped", name, message };
+  // What nobody foresaw comes as an InternalError.
+  if (!(error instanceof api.GemtabError) || error.name === "InternalError")
+    return { outcome: "untyped", name, message };
   if (signal.aborted && error instanceof api.AbortError) return { outcome: "stopped", name, message };
   return { outcome: "typed", name: error.name, message };
 }
