@@ -159,8 +159,8 @@ class _Supervisor:
             os.waitpid(self._process, 0)
             raise DeviceError(
                 f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle. Where its shaders are "
-                f"not those that this gemtab makes of it, export the checkpoint again, or set {SECONDS_VARIABLE} to wait "
-                "longer; else try a shorter prompt, or another adapter."
+                f"not those that this gemtab makes of it, export the checkpoint again, or set {SECONDS_VARIABLE} to "
+                "wait longer; else try a shorter prompt, or another adapter."
             )
 
     def _send(self, number: int) -> None:
