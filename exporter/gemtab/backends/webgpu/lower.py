@@ -26,11 +26,10 @@ from gemtab.backends.webgpu.rope_tables import angle_table, low_size
 from gemtab.backends.webgpu.split_attention import (
     MERGED_ELEMENTS,
     merge_kernel,
-    most_splits,
     parts_bytes,
-    pieces,
     shape_of,
     split_kernel,
+    splits_of,
 )
 from gemtab.backends.webgpu.steps import (
     INFINITE,
@@ -835,24 +834,22 @@ class Lowering:
     def _attend_in_splits(self, step: Attend) -> bool:
         """Several workgroups for a token, whose results are merged. False, and nothing, where that does not fit."""
         cache, shape = step.cache, shape_of(step, self._shared.activation)
-        segments, scales = self._shared.segments(cache), self._shared.scales[cache.name]
         if shape is None:
             return False
-        most = most_splits(step, shape, self._tokens)
-        cut = pieces(shape, [(one.first, one.rows) for one in segments], cache.window, most)
-        slots = cut[-1].base + cut[-1].slots
-        size = parts_bytes(step, slots, self._tokens)
-        if size > self._shared.limits.maxStorageBufferBindingSize:
+        segments, scales = self._shared.segments(cache), self._shared.scales[cache.name]
+        bounds = [(one.first, one.rows) for one in segments]
+        splits = splits_of(step, shape, bounds, self._tokens, self._shared.limits.maxStorageBufferBindingSize)
+        if splits is None:
             return False
         out, parts = self._value(step.out), f"{step.out.name}.parts"
-        self.sizes[parts] = size
-        kernel = split_kernel(step, shape, most, slots, segments[0].ring)
-        for segment, piece in zip(segments, cut, strict=True):
+        self.sizes[parts] = parts_bytes(step, splits.slots, self._tokens)
+        kernel = split_kernel(step, shape, splits, segments[0].ring)
+        for segment, piece in zip(segments, splits.pieces, strict=True):
             names = (step.q.name, segment.keys, segment.values, "step", parts)
             params = (segment.first, segment.rows, float_bits(1 / scales.keys), piece.base)
             self._launch(kernel, names, params, (step.heads // shape.heads, piece.splits, "T"), step.label)
         chunks = -(-cache.head_size // MERGED_ELEMENTS)
-        merge = merge_kernel(step, slots)
+        merge = merge_kernel(step, splits)
         self._launch(merge, (parts, out), (float_bits(1 / scales.values),), (step.heads, chunks, "T"), step.label)
         return True
 

@@ -4,7 +4,7 @@ one KV head, and a second kernel merges what the splits found.
 Why: one workgroup a head, as many tokens have it, leaves a GPU of a hundred cores idle for one token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -75,9 +75,9 @@ def shape_of(step: Attend, activation: Activation) -> Shape | None:
 
 @dataclass(frozen=True)
 class Piece:
-    """What a step's splits of one buffer of keys and values are.
+    """The splits of one buffer of keys and values.
 
-    base: the first one's slot; slots: how many there may be; splits: how many there are, by P and T.
+    base: the slot of the first; slots: how many there may be; splits: how many there are, by P and T.
     """
 
     base: int
@@ -85,27 +85,48 @@ class Piece:
     splits: Expr
 
 
-def pieces(shape: Shape, segments: Sequence[tuple[int, int]], window: int | None, most: int) -> list[Piece]:
-    """The splits of every segment (first position, positions), `most` of each at most."""
-    found: list[Piece] = []
+@dataclass(frozen=True)
+class Splits:
+    """All splits of a step. most: of a piece, at most."""
+
+    most: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def slots(self) -> int:
+        """How many there may be."""
+        return self.pieces[-1].base + self.pieces[-1].slots
+
+
+def splits_of(
+    step: Attend, shape: Shape, segments: Sequence[tuple[int, int]], tokens: int, limit: int
+) -> Splits | None:
+    """The splits of segments (first position, positions) in a step of so many tokens; None where what they leave does
+    not fit a binding of `limit` bytes."""
+    groups = step.heads // shape.heads * tokens
+    most = max(LEAST_SPLITS, min(MOST_SPLITS, WORKGROUPS // groups))
+    while most:
+        splits = Splits(most, tuple(_pieces(shape, segments, step.cache.window, most)))
+        if parts_bytes(step, splits.slots, tokens) <= limit:
+            return splits
+        most //= 2
+    return None
+
+
+def _pieces(shape: Shape, segments: Sequence[tuple[int, int]], window: int | None, most: int) -> Iterator[Piece]:
     base = 0
     for first, rows in segments:
         held = rows if window is None else min(rows, window)
         # Positions that the newest token sees here. A segment that no token reaches yet has no workgroups.
-        past: Expr = ("max", 0, ("-", ("+", "P", "T"), first)) if first else ("+", "P", "T")
-        tiles: Expr = ("ceildiv", ("min", held, past), shape.tile)
-        longest: Expr = ("max", 1, ("ceildiv", tiles, most))
+        seen: Expr = ("min", held, ("max", 0, ("-", ("+", "P", "T"), first)) if first else ("+", "P", "T"))
+        tiles: Expr = ("ceildiv", seen, shape.tile)
         all_tiles = ceil(held / shape.tile)
-        slots = min(most, all_tiles)
-        found.append(Piece(base, slots, tiles if all_tiles <= most else ("ceildiv", tiles, longest)))
+        if all_tiles <= most:
+            yield Piece(base, all_tiles, tiles)
+        else:
+            yield Piece(base, most, ("ceildiv", tiles, ("max", 1, ("ceildiv", tiles, most))))
+        # Where the next segment is reached, this one is full.
         base += ceil(all_tiles / ceil(all_tiles / most))
-    return found
-
-
-def most_splits(step: Attend, shape: Shape, tokens: int) -> int:
-    """Into how many splits the keys of a segment may go in a step of so many tokens."""
-    groups = step.heads // shape.heads * tokens
-    return max(LEAST_SPLITS, min(MOST_SPLITS, WORKGROUPS // groups))
 
 
 def parts_bytes(step: Attend, slots: int, tokens: int) -> int:
@@ -113,7 +134,7 @@ def parts_bytes(step: Attend, slots: int, tokens: int) -> int:
     return 16 * (1 + tokens * step.heads * slots * (step.cache.head_size // 4 + 1))
 
 
-def split_kernel(step: Attend, shape: Shape, most: int, slots: int, ring: bool) -> KernelSource:
+def split_kernel(step: Attend, shape: Shape, splits: Splits, ring: bool) -> KernelSource:
     """The kernel of a piece. Params: see its template."""
     half = shape.cache == "f16"
     keys = "vec4<f32>" if not half else "vec4<u32>" if shape.planes == 2 else "vec2<u32>"
@@ -123,8 +144,8 @@ def split_kernel(step: Attend, shape: Shape, most: int, slots: int, ring: bool) 
         "HEADS": step.heads,
         "KV_HEADS": step.cache.kv_heads,
         "SCALE": float(step.scale),
-        "SPLITS": most,
-        "SLOTS": slots,
+        "SPLITS": splits.most,
+        "SLOTS": splits.slots,
     }
     if window is not None:
         constants["WINDOW"] = window
@@ -143,13 +164,13 @@ def split_kernel(step: Attend, shape: Shape, most: int, slots: int, ring: bool) 
     )
 
 
-def merge_kernel(step: Attend, slots: int) -> KernelSource:
+def merge_kernel(step: Attend, splits: Splits) -> KernelSource:
     """The kernel that makes the result of the splits' results."""
     return KernelSource(
         "attention/attention-merge",
         (("size", step.cache.head_size), ("wg", 256)),
         (Binding("parts", "read", "array<vec4<f32>>"), Binding("out", "read_write", "array<vec4<f32>>")),
         (("value_unit", "u32"),),
-        (("HEADS", step.heads), ("SLOTS", slots)),
+        (("HEADS", step.heads), ("SLOTS", splits.slots)),
         reduces=True,
     )
