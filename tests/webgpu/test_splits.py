@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.split_attention import MOST_SPLITS, WORKGROUPS, Shape, Splits, shape_of, split_kernel, splits_of
+from gemtab.backends.webgpu.split_attention import (
+    MOST_SPLITS,
+    WORKGROUPS,
+    Shape,
+    Splits,
+    shape_of,
+    split_kernel,
+    splits_of,
+)
 from gemtab.backends.webgpu.steps import Attend, Cache
 from gemtab.bundle.plan import Limits, evaluate
 from gemtab.graph import Value
@@ -73,7 +81,13 @@ def test_a_large_gpu_is_busy_early_and_splits_grow_with_length() -> None:
     assert workgroups(131_000) <= len(splits.pieces) * WORKGROUPS
     assert splits.most <= MOST_SPLITS
     _, ring = dealt(step_of(8, 1, 256, window=512), [(0, 768)])
-    assert [evaluate(ring.pieces[0].splits, {"P": p, "T": 1, "C": 4096}) for p in (0, 31, 32, 511, 4000)] == [1, 1, 2, 16, 16]
+    assert [evaluate(ring.pieces[0].splits, {"P": p, "T": 1, "C": 4096}) for p in (0, 31, 32, 511, 4000)] == [
+        1,
+        1,
+        2,
+        16,
+        16,
+    ]
 
 
 @pytest.mark.parametrize("activation", ["f32", "f16"])
