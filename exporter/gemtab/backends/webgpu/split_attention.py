@@ -32,8 +32,8 @@ MERGED_ELEMENTS = 64
 class Shape:
     """How a split's work is dealt out to the invocations of a workgroup.
 
-    heads: query heads; planes: vectors of four elements in a load of keys; lanes: invocations that share a key; pair: keys
-    of a tile that an invocation has at once; dims: elements of the values that an invocation owns.
+    heads: query heads; planes: vectors of four elements in a load of keys; lanes: invocations that share a key; pair:
+    keys of a tile that an invocation has at once; dims: elements of the values that an invocation owns.
     """
 
     size: int
