@@ -41,11 +41,12 @@ def spec_of(name: str) -> TextSpec:
 
 
 def layers_of(plan: Plan, program: str, tokens: int, position: int) -> dict[int, int]:
-    """Dispatches that run, by layer."""
+    """Dispatches that run, by layer, without the merge of attention's splits."""
     sizes = {"T": tokens, "P": position, "C": plan.context}
     counts: dict[int, int] = {}
     for dispatch in plan.programs[program].dispatches:
-        if dispatch.label.startswith("layers.") and 0 not in [evaluate(expr, sizes) for expr in dispatch.grid]:
+        runs = 0 not in [evaluate(expr, sizes) for expr in dispatch.grid]
+        if runs and dispatch.label.startswith("layers.") and not dispatch.kernel.startswith("attention-merge."):
             layer = int(dispatch.label.split(".")[1])
             counts[layer] = counts.get(layer, 0) + 1
     return counts

@@ -23,6 +23,14 @@ from gemtab.backends.webgpu.caches import (
 )
 from gemtab.backends.webgpu.render import Binding, KernelSource
 from gemtab.backends.webgpu.rope_tables import angle_table, low_size
+from gemtab.backends.webgpu.split_attention import (
+    MERGED_ELEMENTS,
+    merge_kernel,
+    parts_bytes,
+    shape_of,
+    split_kernel,
+    splits_of,
+)
 from gemtab.backends.webgpu.steps import (
     INFINITE,
     AddNorm,
@@ -828,6 +836,33 @@ class Lowering:
         return product_bound(rows, None if norm is None else stored.vector(norm)) * abs(product.factor)
 
     def _attend(self, step: Attend) -> None:
+        if self._fill or step.visible is not None or not self._attend_in_splits(step):
+            self._attend_by_tokens(step)
+
+    def _attend_in_splits(self, step: Attend) -> bool:
+        """Several workgroups for a token, whose results are merged. False, and nothing, where that does not fit."""
+        cache, shape = step.cache, shape_of(step, self._shared.activation)
+        if shape is None:
+            return False
+        segments, scales = self._shared.segments(cache), self._shared.scales[cache.name]
+        bounds = [(one.first, one.rows) for one in segments]
+        splits = splits_of(step, shape, bounds, self._tokens, self._shared.limits.maxStorageBufferBindingSize)
+        if splits is None:
+            return False
+        out, parts = self._value(step.out), f"{step.out.name}.parts"
+        self.sizes[parts] = parts_bytes(step, splits.slots, self._tokens)
+        kernel = split_kernel(step, shape, splits, segments[0].ring)
+        for segment, piece in zip(segments, splits.pieces, strict=True):
+            names = (step.q.name, segment.keys, segment.values, "step", parts)
+            params = (segment.first, segment.rows, float_bits(1 / scales.keys), piece.base)
+            self._launch(kernel, names, params, (step.heads // shape.heads, piece.splits, "T"), step.label)
+        chunks = -(-cache.head_size // MERGED_ELEMENTS)
+        merge = merge_kernel(step, splits)
+        self._launch(merge, (parts, out), (float_bits(1 / scales.values),), (step.heads, chunks, "T"), step.label)
+        return True
+
+    def _attend_by_tokens(self, step: Attend) -> None:
+        """A workgroup for each head and token: enough of them where there are many tokens."""
         size, cache, cached = step.cache.head_size, step.cache, self._shared.activation
         segments, scales = self._shared.segments(cache), self._shared.scales[cache.name]
         carried = len(segments) > 1
