@@ -53,7 +53,6 @@ def command(
     shown = err.is_terminal and not as_json
     source = None if checkpoint is None else checkpoint_folder(checkpoint, revision, shown)
     with stage_progress(quiet=as_json, unit="share") as progress:
-        progress.begin("Checking the files")
         manifest = read_answering_manifest(bundle)
         adapters = adapter or []
         _check_adapters(bundle, manifest, source, adapters)

@@ -65,7 +65,7 @@ def verify_bundle(
     Raises BundleError where a file is missing or altered, or cannot be run, and ParityError where a backend is further
     from the bundle's own weights than arithmetic explains.
     """
-    progress.begin("Checking the files")
+    progress.begin("Checking the files", 0)
     manifest = read_answering_manifest(folder)
     check_files(folder, manifest)
     plan, half = open_plan(folder, manifest, _plan_file(folder, manifest)), _half(folder, manifest)
