@@ -244,8 +244,9 @@ def test_what_the_tokenizers_library_cannot_open_is_refused(tiny_copy: Path) -> 
         chosen(tiny_copy)
 
 
-WRONG = [("id", value) for value in (None, [], {}, -1, 1.5, True, "7")]
-WRONG += [("content", value) for value in (None, [], {}, -1, True)]
+NO_IDS: list[object] = [None, [], {}, -1, 1.5, True, "7"]
+NO_TEXTS: list[object] = [None, [], {}, -1, True]
+WRONG = [*(("id", value) for value in NO_IDS), *(("content", value) for value in NO_TEXTS)]
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG)
