@@ -244,10 +244,9 @@ def test_what_the_tokenizers_library_cannot_open_is_refused(tiny_copy: Path) -> 
         chosen(tiny_copy)
 
 
-WRONG_IDS: tuple[object, ...] = (None, [], {}, -1, 1.5, True, "7")
-WRONG_TEXTS: tuple[object, ...] = (None, [], {}, -1, True)
-WRONG: list[tuple[str, object]] = [("id", value) for value in WRONG_IDS]
-WRONG += [("content", value) for value in WRONG_TEXTS]
+NO_IDS: list[object] = [None, [], {}, -1, 1.5, True, "7"]
+NO_TEXTS: list[object] = [None, [], {}, -1, True]
+WRONG = [*(("id", value) for value in NO_IDS), *(("content", value) for value in NO_TEXTS)]
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG)
