@@ -30,6 +30,13 @@ function percent(share: number): string {
   return `${Math.floor(share * 1000) / 10} %`;
 }
 
+function isComparison(json: unknown): json is Comparison {
+  const { backend, against, top1 } = (json ?? {}) as Partial<Comparison>;
+  return typeof backend === "string" && typeof top1 === "number" && String(against) in TRUTHS;
+}
+
 function isParity(json: unknown): json is Parity {
-  return typeof json === "object" && json !== null && "format" in json && json.format === 1;
+  if (typeof json !== "object" || json === null || !("format" in json) || json.format !== 1) return false;
+  const { steps, comparisons } = json as Partial<Parity>;
+  return typeof steps === "number" && Array.isArray(comparisons) && comparisons.every(isComparison);
 }

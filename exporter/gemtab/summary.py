@@ -1,5 +1,6 @@
 """What `gemtab inspect` tells of a bundle or of a checkpoint."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -119,9 +120,9 @@ def summarise(path: Path) -> BundleSummary | CheckpointSummary:
     """
     if is_config_file(path):
         return summarise_config(path, path)
-    if path.is_file():
+    if os.path.isfile(path):
         return summarise_checkpoint(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UsageError(f"There is no folder {path}. Give the folder of a bundle or of a checkpoint, or a GGUF file.")
     if is_bundle(path):
         return summarise_bundle(path)

@@ -3,6 +3,7 @@
 import type { AdapterSummary, LoadProgress, LoadStage, Preview } from "../../webruntime/src/api/index.ts";
 import { make } from "./dom.ts";
 import { bytes, gpuName } from "./numbers.ts";
+import { plain, plainAmongWords } from "./written.ts";
 
 const STAGES: Record<LoadStage, string> = {
   manifest: "Reading the bundle",
@@ -47,7 +48,7 @@ export class Gate {
   }
 
   showPreview({ manifest, downloadBytes, gpu, memory }: Preview): void {
-    const size = `${manifest.source.name}: ${bytes(downloadBytes)} to download, ${manifest.weights} weights, `;
+    const size = `${plainAmongWords(manifest.source.name)}: ${bytes(downloadBytes)} to download, ${manifest.weights} weights, `;
     const context = `a context of ${manifest.context} tokens.`;
     const where = "It runs in this tab; nothing you write leaves this device.";
     const name = gpu instanceof Error ? "" : `GPU: ${gpuName(gpu)}.`;
@@ -89,7 +90,7 @@ export class Gate {
   /** error: what went wrong; where nothing did, the warnings are seen. */
   #notify(error: string): void {
     this.#error = error;
-    this.#notice.textContent = error || this.#warnings;
+    this.#notice.textContent = plain(error || this.#warnings);
   }
 
   #show(what: "idle" | "loading"): void {

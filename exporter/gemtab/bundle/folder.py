@@ -15,6 +15,7 @@ from gemtab.bundle.plan import Buffer, Kernel, Plan, Program
 from gemtab.bundle.plan_check import check_plan
 from gemtab.bundle.reading import AGAIN, inside, most_bytes, parse_json, read_bytes, read_text
 from gemtab.errors import BundleError, UsageError
+from gemtab.output import write_in_one_step
 
 SHADERS = "shaders"
 PARITY_NAME = "parity.json"
@@ -29,7 +30,7 @@ _PLAN_MAPS: Maps = {
 
 def is_bundle(folder: Path) -> bool:
     """Whether `folder` is a bundle: it has a manifest."""
-    return (folder / MANIFEST_NAME).is_file()
+    return os.path.isfile(folder / MANIFEST_NAME)  # False where that may not be seen
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -74,10 +75,7 @@ def read_answering_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes the manifest in one step: a reader sees the old one or the new one."""
-    path = folder / MANIFEST_NAME
-    unfinished = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}")
-    unfinished.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_in_one_step(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
 
 
 def check_files(folder: Path, manifest: Manifest, checked: CheckedFiles | None = None) -> None:

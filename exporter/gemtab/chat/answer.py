@@ -11,6 +11,9 @@ State = Literal["text", "channel", "thought", "call"]
 """channel: in the name of a channel, up to its line's end; call: in a tool call, up to its closing token."""
 
 
+THOUGHT = "thought"
+"""The channel of thoughts; what is in others is text."""
+
 FENCE = '<|"|>'
 """Of a string in a call."""
 
@@ -45,6 +48,8 @@ class AnswerParser:
         self._detokenizer = Detokenizer()
         self._state: State = "text"
         self._held = ""
+        self._fences = 0
+        """How many of the fences that are held are tokens."""
 
     def push(self, id: int) -> list[AnswerPart]:  # noqa: A002
         """The parts that `id` adds or completes."""
@@ -66,7 +71,7 @@ class AnswerParser:
         if self._state == "channel" and "\n" in self._held:
             name, rest = self._held.split("\n", 1)
             self._held = ""
-            self._state = "thought" if name.strip() == "thought" else "text"
+            self._state = "thought" if name.strip() == THOUGHT else "text"
             return self._take(rest)
         return []
 
@@ -85,6 +90,7 @@ class AnswerParser:
         if token != FENCE:
             return self._enter("text")
         self._held += self._detokenizer.end() + token
+        self._fences += 1
         return []
 
     def _enter(self, state: State) -> list[AnswerPart]:
@@ -93,11 +99,12 @@ class AnswerParser:
         return parts
 
     def _close(self) -> list[AnswerPart]:
-        """A call that is not whole, or not written as calls are, is text as it was written."""
-        held, state = self._held, self._state
-        self._held, self._state = "", "text"
-        if state != "call" or not held:
+        """A call that is not whole, or not written as calls are, is text as it was written; so is one with fences of
+        ordinary tokens, and what a channel holds without a name."""
+        held, state, fences = self._held, self._state, self._fences
+        self._held, self._state, self._fences = "", "text", 0
+        if not held or (state == "channel" and THOUGHT.startswith(held.strip())):
             return []
-        call = CALL.fullmatch(held.strip())
+        call = CALL.fullmatch(held.strip()) if state == "call" and held.count(FENCE) == fences else None
         name = call[1].strip() if call else ""
         return [AnswerPart("tool_call", f"call:{name}{{{call[2]}}}") if call and name else AnswerPart("text", held)]

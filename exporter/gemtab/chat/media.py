@@ -116,11 +116,16 @@ class Placeholders:
         pieces = written.cut(self.expand(written.text, media))
         return self.place(self._tokenizer.encode_pieces(pieces), media)
 
+    def tokens(self) -> dict[str, Kind]:
+        """The placeholders that templates write, and what each stands for."""
+        kinds: tuple[Kind, ...] = ("image", "audio", "video")
+        named = {self._config.get(f"{kind}_token"): kind for kind in kinds}
+        return {token: kind for token, kind in named.items() if isinstance(token, str) and token}
+
     def expand(self, text: str, media: Sequence[Medium]) -> str:
         """A rendered conversation with each placeholder written out. Raises UsageError where the text has other
         placeholders than those of `media`."""
-        tokens = {kind: self._config.get(f"{kind}_token") for kind in ("image", "audio", "video")}
-        known = {token: kind for kind, token in tokens.items() if isinstance(token, str)}
+        known = self.tokens()
         if not known:
             return text
         pattern = "|".join(re.escape(token) for token in known)

@@ -1,11 +1,11 @@
 """Template, tokenizer and placeholders of a bundle as one: from messages to a prompt, and from ids to what they add."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gemtab.chat.media import Medium, Placeholders, Prompt
-from gemtab.chat.spoken import ControlTokens, whole
-from gemtab.chat.template import ChatTemplate, Messages, Written
+from gemtab.chat.spoken import ControlTokens
+from gemtab.chat.template import ChatTemplate, Messages
 from gemtab.chat.tokenizer import ChatTokenizer, Piece
 from gemtab.errors import BundleError
 
@@ -22,8 +22,8 @@ class PromptWriter:
     def __init__(self, folder: Path) -> None:
         self._tokenizer = ChatTokenizer(folder)
         self._template = ChatTemplate(folder)
-        self._control = control_tokens(self._tokenizer, self._template)
         self._placeholders = Placeholders(folder, self._tokenizer)
+        self._control = control_tokens(self._tokenizer, self._template, self._placeholders.tokens())
 
     def prompt(
         self,
@@ -34,12 +34,19 @@ class PromptWriter:
         add_generation_prompt: bool = True,
         trusted: bool = False,
     ) -> Prompt:
-        """The prompt of a conversation. trusted: control tokens that are spelled out in messages are control tokens.
+        """The prompt of a conversation. trusted: control tokens that are spelled out in messages are control tokens,
+        but for the model's own.
 
         Raises BundleError where the template refuses the conversation or makes too much of it, UsageError where it
         cannot take the conversation's media.
         """
-        written = self._written(messages, trusted, thinking, add_generation_prompt)
+        written = self._template.write(
+            messages,
+            self._control,
+            thinking=thinking,
+            add_generation_prompt=add_generation_prompt,
+            trusted=trusted,
+        )
         prompt = self._placeholders.prompt(written, media)
         if not prompt.ids:
             raise BundleError("The bundle's template makes nothing of this conversation. Export the checkpoint again.")
@@ -61,16 +68,12 @@ class PromptWriter:
             raise BundleError(f"The bundle's tokenizer makes {len(piece.text):,} characters of token {id}.")
         return piece
 
-    def _written(self, messages: Messages, trusted: bool, thinking: bool, opening: bool) -> Written:
-        if trusted:
-            text = self._template.render(messages, thinking=thinking, add_generation_prompt=opening)
-            return Written(text, whole)
-        return self._template.write(messages, self._control, thinking=thinking, add_generation_prompt=opening)
 
-
-def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate) -> ControlTokens:
-    """Special tokens, and added ones that the template writes; those of white space alone are text like any other."""
+def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate, placeholders: Iterable[str] = ()) -> ControlTokens:
+    """Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those
+    of white space alone are text like any other."""
     added = tokenizer.added()
-    return ControlTokens(
+    written = [
         token.content for token in added if token.special or (token.content.strip() and template.names(token.content))
-    )
+    ]
+    return ControlTokens(dict.fromkeys([*written, *placeholders]))

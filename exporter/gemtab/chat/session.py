@@ -202,8 +202,9 @@ class ChatSession:
     """A conversation with the bundle in `folder` on a backend of its own.
 
     encoder: makes rows of media for it; trusted: control tokens that are spelled out in messages are control tokens, as
-    in transformers. Otherwise they are text, and so cannot end a turn or begin one. prompts: the process in which the
-    bundle's template and tokenizer work, where there is one already. Raises UsageError for messages that cannot be.
+    in transformers, but for the model's own. Otherwise they are text, and so cannot end a turn or begin one. prompts:
+    the process in which the bundle's template and tokenizer work, where there is one already. Raises UsageError for
+    messages that cannot be.
     """
 
     def __init__(

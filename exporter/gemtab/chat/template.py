@@ -85,8 +85,10 @@ class ChatTemplate:
         thinking: bool = False,
         add_generation_prompt: bool = True,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        trusted: bool = False,
     ) -> Written:
-        """As `render`, but control tokens in what is said are hidden, so that they come to be text."""
+        """As `render`, but control tokens in what is said are hidden, so that they come to be text. trusted: in what
+        the model said alone: what it wrote by ordinary tokens stays that."""
         said = [normal(message) for message in messages]
         given = _plain(tools)
         render = partial(
@@ -105,7 +107,12 @@ class ChatTemplate:
                     return outside_fences.guard(text, twins)
                 return control.guard(text, twins, everywhere)
 
-            return reread(render(map_strings(said, hide), map_strings(given, hide)), twins)
+            kept = [trusted and message.get("role") != "assistant" for message in said]
+            messages = [
+                message if keep else hidden_in
+                for message, hidden_in, keep in zip(said, map_strings(said, hide), kept, strict=True)
+            ]
+            return reread(render(messages, given if trusted else map_strings(given, hide)), twins)
 
         some, all_ = hidden(False), hidden(True)
         # Where the template itself joins what was said into tokens, it is given nothing that it could make them of.

@@ -1,10 +1,13 @@
 """What the commands print with: answers and tables on stdout, everything else on stderr."""
 
+import io
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -15,17 +18,56 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
 from gemtab.errors import GemtabError, UsageError
+from gemtab.shown import shown, shown_in_line, shown_json
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class PlainConsole(Console):
+    """A console that takes nothing for markup, and shows control characters instead of sending them."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - Rich's own
+        """Called by Rich for strings, of which it drops some control characters in silence."""
+        return super().render_str(shown(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Called by Rich for all that is printed, cells of tables included."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=shown(segment.text))
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
 
 
 def print_error(error: GemtabError) -> None:
     """One paragraph on stderr."""
-    err.print(Text.assemble(("gemtab:", "bold red"), " ", str(error)), soft_wrap=not err.is_terminal)
+    words = shown_in_line(str(error))
+    err.print(Text.assemble(("gemtab:", "bold red"), " ", words), soft_wrap=not err.is_terminal)
+
+
+def print_json(text: str) -> None:
+    """JSON on stdout, as it is but for control characters."""
+    out.file.write(shown_json(text) + "\n")
+
+
+def print_answer(text: str) -> None:
+    """A stretch of the model's answer on stdout: for a terminal fit to be read, for a program as it is."""
+    sys.stdout.write(shown(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def escape_what_cannot_be_written() -> None:
+    """Lets stdout and stderr write an escape for a character that their encoding lacks, as of a path that is no
+    text."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def size(count: float) -> str:
@@ -75,7 +117,7 @@ def stage_progress(quiet: bool = False) -> Iterator[StageProgress]:
     """Progress on stderr while inside, gone after it; on something that is not a terminal, or `quiet`, nothing."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

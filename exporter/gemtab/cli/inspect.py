@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gemtab.cli.console import byte_count, out
+from gemtab.cli.console import byte_count, print_json
 from gemtab.errors import DeviceError, UsageError
 
 
@@ -36,7 +36,7 @@ def command(
 
     summary = summarise(path)
     if as_json:
-        out.file.write(summary.model_dump_json(indent=1) + "\n")
+        print_json(summary.model_dump_json(indent=1))
     elif isinstance(summary, BundleSummary):
         print_bundle(summary, f"Bundle {path}")
     else:
@@ -57,7 +57,7 @@ def _fit(path: Path, memory: int, context: int | None, as_json: bool) -> None:
         open_plan(path, manifest, entry.file)  # which tells whether it takes what the manifest says
     found = fit(manifest, memory, context)
     if as_json:
-        out.file.write(json.dumps([one.model_dump() for one in found], indent=1) + "\n")
+        print_json(json.dumps([one.model_dump() for one in found], indent=1))
     else:
         print_fit(found, f"Bundle {path}")
     if found[0].verdict != "fits":

@@ -11,8 +11,8 @@ import typer
 from gemtab import __version__
 from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
 from gemtab.cli import demo, export, inspect, publish, run, serve, synth, verify
-from gemtab.cli.console import err, print_error
-from gemtab.errors import GemtabError
+from gemtab.cli.console import err, escape_what_cannot_be_written, print_error
+from gemtab.errors import GemtabError, UsageError
 
 app = typer.Typer(
     name="gemtab",
@@ -77,6 +77,7 @@ def main(watch: GpuWatch = UNWATCHED) -> None:
     """Runs the command line. Errors that users can meet end in one paragraph and the error's exit code, signals in
     128 and their number. watch: told when the GPU is waited for."""
     signals = Signals()
+    escape_what_cannot_be_written()
     try:
         app(obj=watch)
     except Exception as error:
@@ -101,4 +102,7 @@ def end_by(error: Exception) -> NoReturn:
         # The reader of our output has gone; Python would complain once more when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = f"{error.filename} cannot be used: {error.strerror}. Give another path, or the right to use this one."
+        end_by(UsageError(reason))
     raise error

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from gemtab.bundle.plan import HostTableChoice, PlanChoice
-from gemtab.cli.console import byte_count, err
+from gemtab.cli.console import byte_count, err, print_answer
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
 from gemtab.media.rules import LongSound
+from gemtab.shown import shown
 
 if TYPE_CHECKING:
     from gemtab.bundle.manifest import Manifest
@@ -133,11 +135,10 @@ def command(
     )
     for part in session.send(content, sampling, max_tokens):
         if part.kind == "thought":
-            err.print(part.text, end="", style="dim", markup=False, soft_wrap=True)
+            err.print(Text(shown(part.text)), end="", style="dim", soft_wrap=True)
         else:
-            sys.stdout.write(part.text)
-            sys.stdout.flush()
-    sys.stdout.write("\n")
+            print_answer(part.text)
+    print_answer("\n")
     _print_stats(session.stats)
 
 

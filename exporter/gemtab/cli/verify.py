@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemtab.cli.console import err, out, stage_progress
+from gemtab.cli.console import err, print_json, stage_progress
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
 
@@ -54,7 +54,7 @@ def command(
             "tokens. Export with a longer --context to compare them."
         )
     if as_json:
-        out.file.write(parity.model_dump_json(indent=1) + "\n")
+        print_json(parity.model_dump_json(indent=1))
     else:
         print_parity(parity)
 

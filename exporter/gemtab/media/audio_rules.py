@@ -5,8 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gemtab.errors import CheckpointError
+from gemtab.media.limits import HIGHEST_RATE, LOWEST_RATE
 from gemtab.media.mel import MelRules
-from gemtab.media.settings import Settings
+from gemtab.media.rules import section_of, size_in
+
+_SECTION = "feature_extractor"
+_MOST = 1 << 16
+"""Samples of a frame or of a soft token, far above any model's."""
 
 EXPECTED: dict[str, Any] = {
     "dither": 0.0,
@@ -33,9 +38,6 @@ READ = {
     "sampling_rate",
 }
 """Settings that the rules are made of."""
-
-_LONGEST = 1 << 16
-"""Samples of a frame, a hop or a transform."""
 
 WITHOUT_EFFECT = {"preemphasis_htk_flavor", "processor_class", "return_attention_mask"}
 
@@ -66,16 +68,18 @@ class AudioRules:
 
 def audio_rules(processor: Mapping[str, Any]) -> AudioRules:
     """The rules for sounds in a parsed processor_config.json. Raises CheckpointError for what is not known."""
-    whole = Settings(processor)
-    settings = whole.part("feature_extractor", "the model was saved without it.")
-    _check(settings.values)
-    rate = settings.whole("sampling_rate", 16_000, 1_000, 384_000)
-    milliseconds = whole.whole("audio_seq_length", 750, 1, 100_000) * whole.whole("audio_ms_per_token", 40, 1, 10_000)
-    unified = "Unified" in settings.text("feature_extractor_type", processor.get("processor_class", ""))
+    settings = section_of(processor, _SECTION)
+    _check(settings)
+    rate = size_in(settings, _SECTION, "sampling_rate", 16_000, least=LOWEST_RATE, most=HIGHEST_RATE)
+    milliseconds = size_in(processor, "the whole", "audio_seq_length", 750, most=10_000)
+    milliseconds *= size_in(processor, "the whole", "audio_ms_per_token", 40, most=10_000)
+    unified = "Unified" in str(settings.get("feature_extractor_type", processor.get("processor_class", "")))
     return AudioRules(
         rate=rate,
         longest=milliseconds * rate // 1000,
-        frames=settings.whole("audio_samples_per_token", 640, 1, _LONGEST) if unified else _mel_rules(settings, rate),
+        frames=size_in(settings, _SECTION, "audio_samples_per_token", 640, most=_MOST)
+        if unified
+        else _mel_rules(settings, rate),
     )
 
 
@@ -91,17 +95,26 @@ def _check(settings: Mapping[str, Any]) -> None:
             )
 
 
-def _mel_rules(settings: Settings, rate: int) -> MelRules:
-    lowest = settings.number("min_frequency", 0.0, 0, rate)
+def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
+    found = settings.get(name, default)
+    if not isinstance(found, int | float) or isinstance(found, bool) or not 0 <= found <= HIGHEST_RATE:
+        raise CheckpointError(
+            f"processor_config.json sets {name} of {_SECTION} to {str(found)[:40]}; expected a number from 0 to "
+            f"{HIGHEST_RATE}."
+        )
+    return float(found)
+
+
+def _mel_rules(settings: Mapping[str, Any], rate: int) -> MelRules:
     rules = MelRules(
         rate=rate,
-        frame=settings.whole("frame_length", rate // 50, 1, _LONGEST),
-        hop=settings.whole("hop_length", rate // 100, 1, _LONGEST),
-        transform=settings.whole("fft_length", 512, 2, _LONGEST),
-        bins=settings.whole("feature_size", 128, 1, 1024),
-        lowest=lowest,
-        highest=settings.number("max_frequency", 8000.0, lowest + 1, rate),
-        floor=settings.number("mel_floor", 1e-3, 0, 1e6),
+        frame=size_in(settings, _SECTION, "frame_length", rate // 50, most=_MOST),
+        hop=size_in(settings, _SECTION, "hop_length", rate // 100, most=_MOST),
+        transform=size_in(settings, _SECTION, "fft_length", 512, most=_MOST),
+        bins=size_in(settings, _SECTION, "feature_size", 128, most=1024),
+        lowest=_number(settings, "min_frequency", 0.0),
+        highest=_number(settings, "max_frequency", 8000.0),
+        floor=_number(settings, "mel_floor", 1e-3),
     )
     if rules.transform & (rules.transform - 1) or rules.transform < rules.frame:
         raise CheckpointError(

@@ -15,6 +15,7 @@ from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec
 from gemtab.errors import BundleError, ParityError
+from gemtab.output import write_in_one_step
 from gemtab.parity.backends import (
     Continued,
     continue_greedily,
@@ -88,7 +89,7 @@ def verify_bundle(
         f16_edge=edge,
         comparisons=tuple(comparisons),
     )
-    (folder / PARITY_NAME).write_text(parity.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_in_one_step(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
     accept_file(folder, PARITY_NAME)
     add_parity(folder, parity)
     _judge(parity, most)

@@ -27,14 +27,15 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
   const generation = readGenerationConfig(config);
   const inputs = takenInputs(engine);
   const details = takenDetails(engine);
+  const placeholders = new Placeholders(tokenizerConfig as object, tokenizer);
   const parts: ChatParts = {
     engine,
     tokenizer,
     template,
-    control: controlTokens(tokenizer, template),
+    control: controlTokens(tokenizer, template, placeholders.tokens.keys()),
     generation,
     cache: new PromptCache(engine),
-    placeholders: new Placeholders(tokenizerConfig as object, tokenizer),
+    placeholders,
     encoder: new Encoder(engine, details),
     readMedium: async (part, signal) => {
       checkTaken(part, inputs);
@@ -50,12 +51,19 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
   };
 }
 
-/** Special tokens, and added ones that the template writes; those of white space alone are text like any other. */
-export function controlTokens(tokenizer: Tokenizer, template: ChatTemplate): ControlTokens {
+/**
+ * Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those of
+ * white space alone are text like any other.
+ */
+export function controlTokens(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  placeholders: Iterable<string> = [],
+): ControlTokens {
   const control = tokenizer.added.filter(
     ({ content, special }) => special || (strip(content) !== "" && template.names(content)),
   );
-  return new ControlTokens(control.map(({ content }) => content));
+  return new ControlTokens([...new Set([...control.map(({ content }) => content), ...placeholders])]);
 }
 
 /** What the bundle says it takes, as far as it has the towers for it. */

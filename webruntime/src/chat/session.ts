@@ -4,7 +4,7 @@ import type { Sampling, TextEngine } from "../engine/engine-interface.ts";
 import { ContextError, hasCode, throwIfAborted, UsageError } from "../engine/errors.ts";
 import type { ChatTemplate, TemplateMessage, Written } from "../input/chat-template.ts";
 import type { Medium } from "../input/medium.ts";
-import { type ControlTokens, whole } from "../input/spoken.ts";
+import type { ControlTokens } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
 import type {
   ChatEvent,
@@ -187,8 +187,7 @@ export class Session implements ChatSession {
     const { template, control } = this.#parts;
     const options = { thinking: this.#thinking, addGenerationPrompt };
     const said = messages.map(templateMessage);
-    if (this.#trusted) return { text: template.render(said, options), cut: whole };
-    return template.write(said, options, control);
+    return template.write(said, options, control, this.#trusted);
   }
 
   #sampling(chosen: Partial<Sampling> = {}): Sampling {

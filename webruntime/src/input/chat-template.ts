@@ -62,8 +62,17 @@ export class ChatTemplate {
     return this.#render(messages.map(normal), options.tools ?? null, options);
   }
 
-  /** The same, but control tokens in what is said are hidden, so that they come to be text. Throws what `render` does. */
-  write(messages: readonly TemplateMessage[], options: RenderOptions, control: ControlTokens): Written {
+  /**
+   * The same, but control tokens in what is said are hidden, so that they come to be text. Throws what `render` does.
+   *
+   * @param trusted in what the model said alone: what it wrote by ordinary tokens stays that
+   */
+  write(
+    messages: readonly TemplateMessage[],
+    options: RenderOptions,
+    control: ControlTokens,
+    trusted = false,
+  ): Written {
     const said = { messages: messages.map(normal), tools: options.tools ?? null };
     const texts = stringsIn([said.messages, said.tools]).map(wellFormed);
     const fence = this.#specialTokens.escape_token;
@@ -76,8 +85,10 @@ export class ChatTemplate {
         path === ARGUMENTS
           ? outsideFences.guard(wellFormed(text), twins)
           : control.guard(wellFormed(text), twins, everywhere);
-      const messages = mapStrings(said.messages, hide) as TemplateMessage[];
-      const text = reread(this.#render(messages, mapStrings(said.tools, hide), options), twins);
+      const hidden = mapStrings(said.messages, hide) as TemplateMessage[];
+      const messages = said.messages.map((own, i) => (trusted && own.role !== "assistant" ? own : hidden[i]));
+      const tools = trusted ? said.tools : mapStrings(said.tools, hide);
+      const text = reread(this.#render(messages, tools, options), twins);
       return { text, own: control.found(text).join("\n") };
     };
     const [some, all] = [written(false), written(true)];
