@@ -33,9 +33,11 @@ TARGETS = {"E2B": 249, "E4B": 298, "26B-A4B": 183, "31B": 303}
 
 @dataclass(frozen=True)
 class Counted:
-    """What one decoded token takes. weights, cache: bytes read; needed: of active weights and live cache."""
+    """What one decoded token takes. merges: dispatches that merge attention's splits, which `dispatches` leaves out.
+    weights, cache: bytes read; needed: of active weights and live cache."""
 
     dispatches: int
+    merges: int
     weights: int
     cache: int
     needed: int
@@ -48,8 +50,10 @@ def count(spec: TextSpec, weights: WeightFormat, position: int) -> Counted:
     sizes = {"T": 1, "P": position, "C": CONTEXT}
     dispatches = running(plan.programs["decode"], sizes)
     cache = live_cache(spec, position)
+    merges = sum(one.kernel.startswith("attention-merge.") for one in dispatches)
     return Counted(
-        dispatches=len(dispatches),
+        dispatches=len(dispatches) - merges,
+        merges=merges,
         weights=sum(weight_bytes(plan, one, spec) for one in dispatches),
         cache=cache,
         needed=active_bytes(whole, weights, spec) + cache,
@@ -117,13 +121,18 @@ def main() -> None:
     parser.add_argument("--position", type=int, default=1000, help="of the token that is decoded")
     options = parser.parse_args()
     table = Table(title=f"One token at position {options.position:,}, {options.weights}, caches in f16")
-    for heading in ("model", "dispatches", "target", "weights MB", "cache MB", "of what is needed"):
+    for heading in ("model", "dispatches", "merges", "target", "weights MB", "cache MB", "of what is needed"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for size in SIZES:
         spec = parse_config(published_config(size), size).text
         counted = count(spec, options.weights, options.position)
         ratio = (counted.weights + counted.cache) / counted.needed
-        cells = (f"{counted.dispatches}", f"{TARGETS.get(size, '–')}", f"{counted.weights / 1e6:,.0f}")
+        cells = (
+            f"{counted.dispatches}",
+            f"{counted.merges}",
+            f"{TARGETS.get(size, '–')}",
+            f"{counted.weights / 1e6:,.0f}",
+        )
         table.add_row(size, *cells, f"{counted.cache / 1e6:,.1f}", f"{ratio:.3f}")
     Console().print(table)
 

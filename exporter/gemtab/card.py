@@ -163,7 +163,9 @@ def _truth(parity: Parity | None) -> Iterator[str]:
     if parity is None:
         yield "Not verified yet: `gemtab verify` compares it with the checkpoint."
         return
-    yield f"Compared over {parity.steps} tokens of {parity.prompts} prompts ({parity.adapter}); see `parity.json`."
+    extent = "" if parity.extent == "full" else f", extent {parity.extent}"
+    where = f"{parity.adapter}{extent}"
+    yield f"Compared over {parity.steps} tokens of {parity.prompts} prompts ({where}); see `parity.json`."
     yield ""
     yield "| backend | against | RMS error of logits | KL, nats | same top token | same greedy text |"
     yield "| --- | --- | --- | --- | --- | --- |"

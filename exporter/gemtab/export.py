@@ -58,6 +58,10 @@ from gemtab.output import check_place, is_taken
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
 
+MOST_CONTEXT = 1 << 19
+"""Tokens beyond which no plan is made: caches would be cut into more parts than a plan describes. Published models take
+262,144 at most."""
+
 Locations = dict[tuple[str, str], Location]
 
 
@@ -228,7 +232,7 @@ def choose_weights(spec: ModelSpec) -> WeightFormat:
 
 def choose_context(spec: ModelSpec, wanted: int | None) -> int:
     """The bundle's context. Raises UsageError where the model cannot have the one that is wanted."""
-    most = spec.text.max_positions
+    most = min(spec.text.max_positions, MOST_CONTEXT)
     if wanted is None:
         return min(most, DEFAULT_CONTEXT)
     if not 1 <= wanted <= most:

@@ -1,4 +1,4 @@
-"""How much of the corpus is drawn, and Chromium with the tab's text code."""
+"""How much of the corpus is drawn, and browsers with the tab's text code."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser
 
-from playwright_tests.corpus.text import TabText, build
+from playwright_tests.corpus.text import Tabs, TabText, build
 
 if TYPE_CHECKING:
     from playwright_tests.conftest import SharedFolders
@@ -20,11 +20,13 @@ def drawn(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 
 
 @pytest.fixture(scope="session")
-def tab_text(browser: Browser, shared_folders: "SharedFolders") -> Iterator[TabText]:
-    """The tab's template engine, tokenizer and parser."""
-    page = browser.new_page()
-    yield TabText(page, shared_folders.folder("text", build))
-    page.close()
+def tabs(browser: Browser, firefox: Browser, shared_folders: "SharedFolders") -> Iterator[Tabs]:
+    """The tab's template engine, tokenizer and parser, in both browsers."""
+    folder = shared_folders.folder("text", build)
+    pages = {"Chromium": browser.new_page(), "Firefox": firefox.new_page()}
+    yield Tabs({name: TabText(page, folder) for name, page in pages.items()})
+    for page in pages.values():
+        page.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Random conversations with tools, rendered by transformers, in Python and in Chromium."""
+"""Random conversations with tools, rendered by transformers, in Python and in both browsers."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from gemtab.chat import ChatTemplate
 from gemtab.errors import GemtabError
 from playwright_tests.corpus.conversations import Dice
 from playwright_tests.corpus.table import Row
-from playwright_tests.corpus.text import TabText
+from playwright_tests.corpus.text import Tabs
 from tests.tables import CORPUS_LINE
 from tests.variants import TINY
 
@@ -47,7 +47,7 @@ def by_python(template: ChatTemplate, conversation: dict[str, Any]) -> str | Non
         return None
 
 
-def table_row(name: str, template: Path, tab: TabText, count: int, folder: Path) -> tuple[Row, list[str]]:
+def table_row(name: str, template: Path, tabs: Tabs, count: int, folder: Path) -> tuple[Row, list[str]]:
     """The line of a template, and what differed."""
     tokenizer: Any = AutoTokenizer.from_pretrained(TINY)
     config = json.loads((TINY / "tokenizer_config.json").read_text(encoding="utf-8"))
@@ -57,16 +57,16 @@ def table_row(name: str, template: Path, tab: TabText, count: int, folder: Path)
     ours = ChatTemplate(folder)
     dice = Dice(7, list(tokenizer.added_tokens_encoder))
     drawn = [dice.conversation() for _ in range(count)]
-    found = tab.call("rendered", {"tokenizer": {}, "config": config, "template": source}, drawn)
+    found = {"Python": [by_python(ours, one) for one in drawn]}
+    found |= tabs.call("rendered", {"tokenizer": {}, "config": config, "template": source}, drawn)
     row, differing, refused = Row("templates", name), [], 0
-    for conversation, in_tab in zip(drawn, found, strict=True):
+    for i, conversation in enumerate(drawn):
         expected = by_transformers(tokenizer, source, conversation)
-        in_python = by_python(ours, conversation)
-        row.add("Python", in_python == expected)
-        row.add("Chromium", in_tab == expected)
         refused += expected is None
-        if not in_python == in_tab == expected:
-            differing.append(f"{json.dumps(conversation)}\n{expected!r}\nPython {in_python!r}\nChromium {in_tab!r}")
+        for implementation, results in found.items():
+            row.add(implementation, results[i] == expected)
+            if results[i] != expected:
+                differing.append(f"{json.dumps(conversation)}\n{expected!r}\n{implementation} {results[i]!r}")
     assert refused < count // 2, "most conversations are to be rendered"
     return row, differing
 
@@ -74,11 +74,11 @@ def table_row(name: str, template: Path, tab: TabText, count: int, folder: Path)
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_conversations_with_tools(
     name: str,
-    tab_text: TabText,
+    tabs: Tabs,
     drawn: Callable[[int, int], int],
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    row, differing = table_row(name, TEMPLATES[name], tab_text, drawn(15, 400), tmp_path)
+    row, differing = table_row(name, TEMPLATES[name], tabs, drawn(15, 400), tmp_path)
     record_property(CORPUS_LINE, str(row))
     assert not differing, "\n\n".join(differing[:3])

@@ -1,4 +1,4 @@
-"""Texts at the edges of what text code knows: in transformers, in Python and in Chromium."""
+"""Texts at the edges of what text code knows: in transformers, in Python and in both browsers."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from gemtab.chat.tokenizer import Detokenizer
 from gemtab.errors import BundleError
 from playwright_tests.corpus.conversations import EDGES, Dice
 from playwright_tests.corpus.table import Row
-from playwright_tests.corpus.text import TabText
+from playwright_tests.corpus.text import Tabs
 from tests.tables import CORPUS_LINE
 from tests.variants import TINY
 
@@ -49,8 +49,8 @@ ANSWERS = [
 class Text:
     """The chat files of models/tiny, read by each implementation."""
 
-    def __init__(self, folder: Path, tab: TabText) -> None:
-        self.tab = tab
+    def __init__(self, folder: Path, tabs: Tabs) -> None:
+        self.tabs = tabs
         self.reference: Any = AutoTokenizer.from_pretrained(TINY)
         self.tokenizer = ChatTokenizer(folder)
         self.template = ChatTemplate(TINY)
@@ -68,8 +68,8 @@ class Text:
 
 
 @pytest.fixture(scope="module")
-def text(tab_text: TabText) -> Text:
-    return Text(TINY, tab_text)
+def text(tabs: Tabs) -> Text:
+    return Text(TINY, tabs)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_code_points_at_edges(text: Text, drawn: Callable[[int, int], int], comp
         texts,
         expected,
         Python=[text.template.render(**one) for one in conversations],
-        Chromium=text.tab.call("rendered", text.chat, conversations),
+        **text.tabs.call("rendered", text.chat, conversations),
     )
 
 
@@ -135,7 +135,7 @@ def test_random_texts(text: Text, drawn: Callable[[int, int], int], compare: Cal
         texts,
         [text.ids(one) for one in texts],
         Python=[text.tokenizer.encode(one) for one in texts],
-        Chromium=text.tab.call("encoded", text.chat, texts),
+        **text.tabs.call("encoded", text.chat, texts),
     )
 
 
@@ -150,7 +150,7 @@ def test_lone_surrogates(text: Text, drawn: Callable[[int, int], int], compare: 
         texts,
         [text.ids(one) for one in repaired],
         Python=[text.tokenizer.encode(one) for one in texts],
-        Chromium=text.tab.call("encoded", text.chat, texts),
+        **text.tabs.call("encoded", text.chat, texts),
     )
 
 
@@ -164,7 +164,7 @@ def test_added_tokens(
     content["added_tokens"] += [{"id": first + i, **flags, **token} for i, token in enumerate(ADDED)]
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     shutil.copyfile(TINY / "tokenizer_config.json", tmp_path / "tokenizer_config.json")
-    other = Text(tmp_path, text.tab)
+    other = Text(tmp_path, text.tabs)
     library = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     dice = Dice(4, [])
     near = [
@@ -196,7 +196,7 @@ def test_added_tokens(
         texts,
         [library.encode(one, add_special_tokens=False).ids for one in texts],
         Python=[other.tokenizer.encode(one) for one in texts],
-        Chromium=other.tab.call("encoded", other.chat, texts),
+        **other.tabs.call("encoded", other.chat, texts),
     )
 
 
@@ -230,7 +230,7 @@ def test_byte_tokens(text: Text, drawn: Callable[[int, int], int], compare: Call
         runs,
         [text.reference.decode(ids, skip_special_tokens=True) for ids in runs],
         Python=[stream(ids) for ids in runs],
-        Chromium=text.tab.call("streamed", text.chat, runs),
+        **text.tabs.call("streamed", text.chat, runs),
     )
 
 
@@ -270,7 +270,7 @@ def test_control_tokens_that_are_said(
         conversations,
         expected,
         Python=[prompt(text, one) for one in conversations],
-        Chromium=text.tab.call("prompts", text.chat, conversations),
+        **text.tabs.call("prompts", text.chat, conversations),
     )
 
 
@@ -285,7 +285,7 @@ def prompt(text: Text, conversation: dict[str, Any]) -> list[int] | None:
 
 def test_tokens_in_pieces(text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]) -> None:
     """Control tokens cut by the ends of texts that the template joins, and channel tokens in the model's own words:
-    transformers obeys them, so that Python is what Chromium is compared with."""
+    transformers obeys them, so that Python is what the browsers are compared with."""
     dice = Dice(8, list(text.reference.added_tokens_encoder))
     conversations = [dice.conversation() for _ in range(drawn(20, 400))]
     python = [prompt(text, one) for one in conversations]
@@ -297,7 +297,7 @@ def test_tokens_in_pieces(text: Text, drawn: Callable[[int, int], int], compare:
         "tokens in pieces, to ids (as Python's)",
         conversations,
         python,
-        Chromium=text.tab.call("prompts", text.chat, conversations),
+        **text.tabs.call("prompts", text.chat, conversations),
     )
 
 
@@ -315,7 +315,7 @@ def without_marks(value: Any) -> Any:
 
 
 def test_answers_taken_apart(text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]) -> None:
-    """transformers takes no answers apart: Python is what Chromium is compared with."""
+    """transformers takes no answers apart: Python is what the browsers are compared with."""
     dice = Dice(9, [])
     answers = ["".join(dice.choices(ANSWERS, k=dice.randrange(1, 9))) for _ in range(drawn(40, 1000))]
     ids = [text.tokenizer.encode(one) for one in answers]
@@ -323,7 +323,7 @@ def test_answers_taken_apart(text: Text, drawn: Callable[[int, int], int], compa
         "answers taken apart (as Python's)",
         answers,
         [parts(text.tokenizer, one) for one in ids],
-        Chromium=text.tab.call("parts", text.chat, ids),
+        **text.tabs.call("parts", text.chat, ids),
     )
 
 

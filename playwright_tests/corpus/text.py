@@ -1,4 +1,4 @@
-"""The tab's text code in real Chromium."""
+"""The tab's text code in real browsers."""
 
 import json
 import subprocess
@@ -49,3 +49,14 @@ class TabText:
             given = {"name": name, "chat": chat, "json": json.dumps(inputs[start : start + BATCH])}
             found += self._page.evaluate(CALL, given)
         return found
+
+
+class Tabs:
+    """The same in several browsers."""
+
+    def __init__(self, tabs: dict[str, TabText]) -> None:
+        self._tabs = tabs
+
+    def call(self, name: str, chat: dict[str, Any], inputs: Sequence[Any]) -> dict[str, list[Any]]:
+        """Results by browser."""
+        return {browser: tab.call(name, chat, inputs) for browser, tab in self._tabs.items()}

@@ -44,9 +44,9 @@ export function mediaNote(event: MediaEvent): string {
   return `${DOING[event.kind]} ${which}${part}…`;
 }
 
-/** What is said while the GPU does not come back from an answer, and while the model is loaded. */
+/** What is said while the GPU or the worker does not come back from an answer, and while the model is loaded. */
 export function stallNote(seconds: number): string {
-  return `The GPU has not come back for ${seconds} seconds. Wait, or stop the answer; if it does not stop, the model is ended.`;
+  return `The model has not come back for ${seconds} seconds. Wait, or stop the answer; if it does not stop, the model is ended.`;
 }
 
 export function slowNote(seconds: number): string {

@@ -23,8 +23,12 @@ export function plain(text: string): string {
   return text.replace(CONTROLS, "\ufffd");
 }
 
+/** Characters of a name in the middle of a sentence: a bundle may give itself one of millions. */
+const MOST_NAME = 120;
+
 /** The same, for a place in the middle of a sentence. */
-export function plainAmongWords(text: string): string {
+export function plainAmongWords(name: string): string {
+  const text = name.length > MOST_NAME ? `${name.slice(0, MOST_NAME)}…` : name;
   return RIGHT_TO_LEFT.test(text) ? `\u2068${plain(text)}\u2069` : plain(text);
 }
 

@@ -40,6 +40,7 @@ test.each([
 test("names and errors have signs for control characters", () => {
   expect(plain("gnp\u202e.exe\u2069\x1b[2J\r\x9b\ttab\n")).toBe("gnp\ufffd.exe\ufffd\ufffd[2J\ufffd\ufffd\ttab\n");
   expect(plainAmongWords("google/gemma-4")).toBe("google/gemma-4");
+  expect(plainAmongWords("x".repeat(1_000_000))).toBe(`${"x".repeat(120)}…`);
   expect(plainAmongWords("מודל\u2069")).toBe("\u2068מודל\ufffd\u2069");
 });
 

@@ -244,8 +244,10 @@ def test_what_the_tokenizers_library_cannot_open_is_refused(tiny_copy: Path) -> 
         chosen(tiny_copy)
 
 
-WRONG = [("id", value) for value in (None, [], {}, -1, 1.5, True, "7")]
-WRONG += [("content", value) for value in (None, [], {}, -1, True)]
+WRONG_IDS: tuple[object, ...] = (None, [], {}, -1, 1.5, True, "7")
+WRONG_TEXTS: tuple[object, ...] = (None, [], {}, -1, True)
+WRONG: list[tuple[str, object]] = [("id", value) for value in WRONG_IDS]
+WRONG += [("content", value) for value in WRONG_TEXTS]
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG)

@@ -38,7 +38,7 @@ def test_a_template_that_takes_no_greeting(tiny_copy: Path, template: str, reaso
 @pytest.mark.parametrize("template", ["{{" + "(" * 5000 + "1" + ")" * 5000 + "}}", "{{" + "-" * 100_000 + "1}}"])
 def test_a_template_that_is_nested_too_deeply(tiny_copy: Path, template: str) -> None:
     (tiny_copy / "chat_template.jinja").write_text(template)
-    with pytest.raises(CheckpointError, match="the chat template of .* cannot be read"):
+    with pytest.raises(CheckpointError, match=r"the chat template of .* cannot be read"):
         chosen(tiny_copy)
 
 

@@ -125,9 +125,10 @@ def test_settings_of_a_processor_are_bounded(section: str | None, name: str, val
 
 def test_a_processor_without_sections() -> None:
     for section in ("image_processor", "video_processor", "feature_extractor"):
-        for value in (None, [], 5, "x"):
+        values: tuple[object, ...] = (None, [], 5, "x")
+        for value in values:
             with pytest.raises(CheckpointError, match=f"processor_config.json.* {section}"):
-                _ = [rules({**PROCESSOR, section: value}) for rules in (image_rules, video_rules, audio_rules)]  # type: ignore[operator]
+                _ = [rules({**PROCESSOR, section: value}) for rules in (image_rules, video_rules, audio_rules)]
 
 
 def test_published_settings_pass() -> None:

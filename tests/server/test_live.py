@@ -188,7 +188,8 @@ def test_a_tab_that_does_not_read_is_dropped_and_holds_up_no_other(
 ) -> None:
     monkeypatch.setattr(live.LiveChannel.__init__, "__defaults__", (0.5,))
     served = start_server()
-    asleep = socket.create_connection(served.host.split(":"))
+    host, port = served.host.split(":")
+    asleep = socket.create_connection((host, int(port)))
     asleep.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
     origin = f"Origin: http://{served.host}\r\nHost: {served.host}\r\n"
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"

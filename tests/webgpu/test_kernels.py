@@ -13,7 +13,7 @@ from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.render import shader_root
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.plan import Limits, StateBuffer
+from gemtab.bundle.plan import Limits, Plan, StateBuffer
 from gemtab.graph import Graph, GraphBuilder, Value
 from tests.webgpu.graphs import GraphOnDevice, Scaled, Setting, assert_close
 
@@ -170,7 +170,8 @@ def attention_graph(case: dict[str, Any]) -> Graph:
     return b.finish(y=b.attention(q, cache, positions, 0.3, window))
 
 
-def check_attention(case: dict[str, Any], setting: Setting, folder: Path, device: Device) -> None:
+def check_attention(case: dict[str, Any], setting: Setting, folder: Path, device: Device) -> Plan:
+    """Run the case's steps beside the reference. Returns the plan."""
     graph = attention_graph(case)
     steps = case.get("steps", [5, 1, 3])
     run = GraphOnDevice.make(graph, setting, max(steps), folder, device)
@@ -180,6 +181,7 @@ def check_attention(case: dict[str, Any], setting: Setting, folder: Path, device
         qkv = 2 * random(tokens, width + index)[:, :width].contiguous()
         found, expected = run.step({"qkv": qkv}, tokens)["y"]
         assert_close(found, expected, setting.activation)
+    return run.runner.plan
 
 
 @pytest.mark.parametrize("subgroups", [True, False], ids=["subgroups", "plain"])
@@ -247,11 +249,32 @@ def test_normed_rows_beyond_f16(factor: float, tmp_path: Path, devices: Devices)
         assert_close(found, expected, least=0.0)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_splits_of_a_cache_in_segments(activation: Activation, tmp_path: Path, devices: Devices) -> None:
+    """Of 128 positions: the next is reached in the midst of a step, and splits are of several tiles, some of them empty
+    for the first tokens of a step."""
+    steps = [7, *[8] * 10, 1, 8, 1, 1, *[8] * 20, 1]
+    case = {"heads": 2, "kv_heads": 2 if activation == "f16" else 1, "size": 128, "window": None, "steps": steps}
+    limits = Limits(maxStorageBufferBindingSize=65536)
+    plan = check_attention(case, Setting(activation, limits=limits), tmp_path, devices(True))
+    kernels = [one.kernel.split(".")[0] for one in plan.programs["run"].dispatches]
+    assert kernels.count("attention-split") == 4
+    assert kernels.count("attention-merge") == 1
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_one_token_at_a_time_from_the_first_on(activation: Activation, tmp_path: Path, devices: Devices) -> None:
+    case = {"heads": 8, "kv_heads": 2, "size": 128, "window": 24, "steps": [1] * 50}
+    check_attention(case, Setting(activation, fill_tokens=8), tmp_path, devices(True))
+
+
 def test_attention_over_a_cache_in_segments(tmp_path: Path, devices: Devices) -> None:
-    """A row takes 256 bytes of keys: segments of 64 positions where a binding holds 16 KiB."""
+    """A row takes 256 bytes of keys: segments of 64 positions where a binding holds 16 KiB, which is too little for
+    splits of 64 tokens: each segment carries on what the one before found."""
     case = {"heads": 2, "kv_heads": 1, "size": 64, "window": None, "steps": [7, 64, 1, 64, 50, 1, 1]}
     setting = Setting(limits=Limits(maxStorageBufferBindingSize=16384))
-    check_attention(case, setting, tmp_path, devices(True))
+    plan = check_attention(case, setting, tmp_path, devices(True))
+    assert any(".carried" in kernel for kernel in plan.kernels)
 
 
 def test_positions_are_exact_to_the_end_of_the_context() -> None:

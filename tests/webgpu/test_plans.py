@@ -1,5 +1,6 @@
 """What the compiler makes of whole models: which dispatches there are, how they fit the limits, what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemtab.backends.webgpu.compile import build_text_plan, check_kernels
-from gemtab.backends.webgpu.device import open_device
+from gemtab.backends.webgpu.device import ADAPTER, open_device
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.layout import Location
@@ -40,11 +41,12 @@ def spec_of(name: str) -> TextSpec:
 
 
 def layers_of(plan: Plan, program: str, tokens: int, position: int) -> dict[int, int]:
-    """Dispatches that run, by layer."""
+    """Dispatches that run, by layer, without the merge of attention's splits."""
     sizes = {"T": tokens, "P": position, "C": plan.context}
     counts: dict[int, int] = {}
     for dispatch in plan.programs[program].dispatches:
-        if dispatch.label.startswith("layers.") and 0 not in [evaluate(expr, sizes) for expr in dispatch.grid]:
+        runs = 0 not in [evaluate(expr, sizes) for expr in dispatch.grid]
+        if runs and dispatch.label.startswith("layers.") and not dispatch.kernel.startswith("attention-merge."):
             layer = int(dispatch.label.split(".")[1])
             counts[layer] = counts.get(layer, 0) + 1
     return counts
@@ -160,6 +162,15 @@ def test_limits_too_small_for_a_row_are_refused() -> None:
 def test_an_adapter_with_too_small_limits_is_refused() -> None:
     with pytest.raises(DeviceError, match=r"max-storage-buffer-binding-size = [\d,]+, but this plan needs"):
         open_device(Limits(maxStorageBufferBindingSize=1 << 40))
+
+
+def test_an_adapter_is_chosen_by_a_part_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    best = open_device(Limits()).name
+    monkeypatch.setenv(ADAPTER, best[1:-1].upper())
+    assert open_device(Limits()).name == best
+    monkeypatch.setenv(ADAPTER, "no such GPU")
+    with pytest.raises(DeviceError, match="GEMTAB_ADAPTER is 'no such GPU'.*: found .*" + re.escape(best)):
+        open_device(Limits())
 
 
 lifetimes = st.dictionaries(

@@ -44,7 +44,8 @@ def parse(model: type[Model], text: str, path: Path, maps: Maps) -> Model:
     _check_members([rest, *(list(value.values()) for value in taken.values())], path)
     whole = _validated(TypeAdapter(model), rest, path, ())
     parts = {name: _validated_map(name, value, maps[name][0], path) for name, value in taken.items()}
-    return whole.model_copy(update=parts)
+    made: Model = whole.model_copy(update=parts)
+    return made
 
 
 def _validated_map(name: str, value: dict[str, Any], adapter: TypeAdapter[Any], path: Path) -> dict[str, Any]:

@@ -26,6 +26,9 @@ COMMANDS = ("run", "verify")
 MOST_SECONDS = 30.0
 """How long the GPU may take for one piece of work where the shaders are not gemtab's own."""
 
+SECONDS_VARIABLE = "GEMTAB_GPU_SECONDS"
+"""The environment variable that says another time."""
+
 OWN_SECONDS = 1800.0
 """How long where they are: a chunk of a large model takes minutes on a processor."""
 
@@ -45,9 +48,16 @@ def main() -> None:
         return
     start = partial(spawned, words) if sys.platform == "darwin" else partial(forked, run_command)
     try:
-        sys.exit(supervised(start, lambda: is_own(_folder(words)), MOST_SECONDS))
+        sys.exit(supervised(start, lambda: is_own(_folder(words)), _most_seconds()))
     except DeviceError as error:
         end_by(error)
+
+
+def _most_seconds() -> float:
+    try:
+        return float(os.environ[SECONDS_VARIABLE])
+    except (KeyError, ValueError):
+        return MOST_SECONDS
 
 
 def forked(work: Callable[[GpuWatch], None], read: int, write: int) -> int:
@@ -149,8 +159,8 @@ class _Supervisor:
             os.waitpid(self._process, 0)
             raise DeviceError(
                 f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle. Where its shaders are "
-                "not those that this gemtab makes of it, export the checkpoint again; else try a shorter prompt, or "
-                "another adapter."
+                f"not those that this gemtab makes of it, export the checkpoint again, or set {SECONDS_VARIABLE} to "
+                "wait longer; else try a shorter prompt, or another adapter."
             )
 
     def _send(self, number: int) -> None:

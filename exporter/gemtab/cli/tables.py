@@ -156,6 +156,9 @@ def print_parity(parity: Parity) -> None:
     out.print(table)
     if parity.f16_edge:
         out.print(_edge(parity.f16_edge))
+    if parity.extent != "full":
+        missing = " No prompt was longer than the sliding window." if parity.extent == "quick" else ""
+        out.print(f"Extent: {parity.extent}.{missing} `gemtab verify --extent full` compares more.")
 
 
 def _edge(edge: Edge) -> str:

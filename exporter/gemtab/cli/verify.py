@@ -8,6 +8,7 @@ import typer
 from gemtab.cli.console import err, print_json, stage_progress
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
+from gemtab.parity.report import ExtentChoice
 
 if TYPE_CHECKING:
     from gemtab.bundle.manifest import Manifest
@@ -27,13 +28,21 @@ def command(
     adapter: Annotated[
         list[Path] | None, typer.Option(help="Folder of an adapter that was merged into it; in the export's order.")
     ] = None,
+    extent: Annotated[
+        ExtentChoice,
+        typer.Option(
+            help="How much is compared. full: 24 tokens after each of up to six prompts. short: 8 tokens, and pictures "
+            "of little detail. quick: 4 tokens after up to three prompts, none longer than the sliding window. auto: "
+            "full, but short where a model of more than 1 GB has no GPU to run on."
+        ),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Compare reference, ONNX graphs and WebGPU plans on this machine, and write parity.json into the bundle.
 
     First every file is checked against its digest. Then each way of running the bundle continues a few prompts, one
     of them longer than the sliding window; the logits are compared with the reference's, on the bundle's own weights
-    and on the checkpoint's.
+    and on the checkpoint's. A large model takes minutes, and longer without a GPU: --extent shortens it.
     """
     require("wgpu", "onnxruntime")
     from gemtab.bundle.folder import read_answering_manifest
@@ -43,11 +52,11 @@ def command(
 
     shown = err.is_terminal and not as_json
     source = None if checkpoint is None else checkpoint_folder(checkpoint, revision, shown)
-    with stage_progress(quiet=as_json) as progress:
+    with stage_progress(quiet=as_json, unit="share") as progress:
         manifest = read_answering_manifest(bundle)
         adapters = adapter or []
         _check_adapters(bundle, manifest, source, adapters)
-        parity = verify_bundle(bundle, source, progress.begin, adapters, context.obj)
+        parity = verify_bundle(bundle, source, progress, adapters, extent, context.obj)
     if manifest.inputs != ("text",) and not parity.media_tokens:
         err.print(
             f"Towers were not compared: a prompt with pictures or sound does not fit the context of {manifest.context} "

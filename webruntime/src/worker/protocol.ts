@@ -135,7 +135,7 @@ export type MediaEvent = { type: "media" } & (
 
 /**
  * prompt: prompt ids reused from the caches, done (those included) and in all; thought and text: what was added. stall: for
- * how many seconds the GPU has not come back from its work.
+ * how many seconds the GPU, or the worker, has not come back from its work.
  */
 export type ChatEvent =
   | MediaEvent

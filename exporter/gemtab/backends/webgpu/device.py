@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,18 @@ _ENABLES = {"shader-f16": "enable f16;\n", "subgroups": ""}
 """What has to stand before a kernel's text: naga takes subgroups from the device and refuses the line."""
 
 
+ADAPTER = "GEMTAB_ADAPTER"
+"""The environment variable that chooses among adapters, by a part of the name."""
+
+
 @dataclass(frozen=True)
 class Device:
-    """An open device and the WebGPU features it has."""
+    """An open device and the WebGPU features it has. software: the processor stands in for a GPU."""
 
     gpu: Any
     features: frozenset[str]
     name: str
+    software: bool = False
     watch: GpuWatch = UNWATCHED
 
     def module(self, code: str, features: tuple[str, ...], label: str) -> Any:
@@ -35,11 +41,12 @@ class Device:
 
 
 def open_device(limits: Limits, watch: GpuWatch = UNWATCHED) -> Device:
-    """The best adapter's device with at least `limits`; Vulkan before OpenGL, which has no f16.
+    """The best adapter's device with at least `limits`; Vulkan before OpenGL, which has no f16. Of the adapters that
+    GEMTAB_ADAPTER names, where that is set.
 
     watch: told of what is waited for.
 
-    Raises DeviceError where there is no adapter or its limits are too small.
+    Raises DeviceError where there is no such adapter or its limits are too small.
     """
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     adapters = sorted(wgpu.gpu.enumerate_adapters_sync(), key=_preference)
@@ -48,7 +55,7 @@ def open_device(limits: Limits, watch: GpuWatch = UNWATCHED) -> Device:
             "No WebGPU adapter was found. Install a Vulkan driver (on Debian and Ubuntu, also without a GPU: "
             "apt install mesa-vulkan-drivers) and try again."
         )
-    adapter = adapters[0]
+    adapter = _named(adapters, os.environ.get(ADAPTER, ""))[0]
     name = str(adapter.info["device"])
     wanted = _required_limits(limits, adapter.limits, name)
     features = [feature for feature, native in _NATIVE_NAMES.items() if native in adapter.features]
@@ -56,7 +63,19 @@ def open_device(limits: Limits, watch: GpuWatch = UNWATCHED) -> Device:
         gpu = adapter.request_device_sync(
             required_features=[_NATIVE_NAMES[feature] for feature in features], required_limits=wanted
         )
-    return Device(gpu, frozenset(features), name, watch)
+    return Device(gpu, frozenset(features), name, adapter.info["adapter_type"] == "CPU", watch)
+
+
+def _named(adapters: Sequence[Any], part: str) -> list[Any]:
+    """Those whose name has `part` in it, in upper or lower case: at least one."""
+    found = [adapter for adapter in adapters if part.lower() in str(adapter.info["device"]).lower()]
+    if not found:
+        names = sorted({str(adapter.info["device"]) for adapter in adapters})
+        raise DeviceError(
+            f"{ADAPTER} is {part!r}, but no WebGPU adapter has that in its name: found {', '.join(names)}. "
+            f"Set {ADAPTER} to a part of one of these names, or unset it."
+        )
+    return found
 
 
 def _preference(adapter: Any) -> tuple[int, int]:

@@ -399,8 +399,11 @@ class Executor:
         words[[0, 2]] = np.array([temperature, top_p], np.float32).view(np.uint32)
         self._runner.write("sampling", words)
 
-    def fill(self, ids: Sequence[int], media: Sequence[Media] = ()) -> None:
-        """Put tokens into the caches, in chunks; media: what stands in the places of placeholders among them."""
+    def fill(
+        self, ids: Sequence[int], media: Sequence[Media] = (), after_chunk: Callable[[int], None] | None = None
+    ) -> None:
+        """Put tokens into the caches, in chunks; media: what stands in the places of placeholders among them.
+        after_chunk: told of so many tokens each time that the GPU is done with some; without it nobody waits for it."""
         begin = self.position
         if begin + len(ids) > self.context:
             raise ContextError(
@@ -416,6 +419,9 @@ class Executor:
                 self._runner.put_media(stop - start, media)
             self._runner.run("fill", ids[start - begin : stop - begin], stop - start)
             self._runner.settle()
+            if after_chunk:
+                self._runner.read("ids", np.uint32, 1)  # waits for the chunk
+                after_chunk(stop - start)
 
     def decode(self, token: int | None = None) -> int:
         """Process one token (the one just sampled if None), sample the next and return its id."""

@@ -23,6 +23,14 @@ from gemtab.backends.webgpu.caches import (
 )
 from gemtab.backends.webgpu.render import Binding, KernelSource
 from gemtab.backends.webgpu.rope_tables import angle_table, low_size
+from gemtab.backends.webgpu.split_attention import (
+    MERGED_ELEMENTS,
+    merge_kernel,
+    parts_bytes,
+    shape_of,
+    split_kernel,
+    splits_of,
+)
 from gemtab.backends.webgpu.steps import (
     INFINITE,
     AddNorm,
@@ -54,6 +62,13 @@ EXPERT_TOKENS = 32
 SAMPLED_RING = 64
 MOST_CANDIDATES = 1024
 """The sampler keeps at most this many candidates."""
+
+FOUND_CANDIDATES = 4096
+"""Of so many it chooses those that it keeps; where more come into question, of all logits."""
+
+MAXIMA_SLICE = 64
+MAXIMA_GROUP = 4096
+"""Logits of which the largest is known to the sampler, and that one workgroup looks at."""
 
 FIRST_SEGMENT = 4096
 FIRST_SEGMENT_BYTES = 8 << 20
@@ -726,6 +741,7 @@ class Lowering:
                 ("unweighted", step.normed is not None and step.next_norm is None),
                 ("guarded", guarded),
                 ("second", step.second is not None),
+                ("each", -(-width // (4 * _norm_invocations(width)))),
                 ("wg", _norm_invocations(width)),
             ),
             tuple(binding for binding, _ in bindings),
@@ -820,6 +836,33 @@ class Lowering:
         return product_bound(rows, None if norm is None else stored.vector(norm)) * abs(product.factor)
 
     def _attend(self, step: Attend) -> None:
+        if self._fill or step.visible is not None or not self._attend_in_splits(step):
+            self._attend_by_tokens(step)
+
+    def _attend_in_splits(self, step: Attend) -> bool:
+        """Several workgroups for a token, whose results are merged. False, and nothing, where that does not fit."""
+        cache, shape = step.cache, shape_of(step, self._shared.activation)
+        if shape is None:
+            return False
+        segments, scales = self._shared.segments(cache), self._shared.scales[cache.name]
+        bounds = [(one.first, one.rows) for one in segments]
+        splits = splits_of(step, shape, bounds, self._tokens, self._shared.limits.maxStorageBufferBindingSize)
+        if splits is None:
+            return False
+        out, parts = self._value(step.out), f"{step.out.name}.parts"
+        self.sizes[parts] = parts_bytes(step, splits.slots, self._tokens)
+        kernel = split_kernel(step, shape, splits, segments[0].ring)
+        for segment, piece in zip(segments, splits.pieces, strict=True):
+            names = (step.q.name, segment.keys, segment.values, "step", parts)
+            params = (segment.first, segment.rows, float_bits(1 / scales.keys), piece.base)
+            self._launch(kernel, names, params, (step.heads // shape.heads, piece.splits, "T"), step.label)
+        chunks = -(-cache.head_size // MERGED_ELEMENTS)
+        merge = merge_kernel(step, splits)
+        self._launch(merge, (parts, out), (float_bits(1 / scales.values),), (step.heads, chunks, "T"), step.label)
+        return True
+
+    def _attend_by_tokens(self, step: Attend) -> None:
+        """A workgroup for each head and token: enough of them where there are many tokens."""
         size, cache, cached = step.cache.head_size, step.cache, self._shared.activation
         segments, scales = self._shared.segments(cache), self._shared.scales[cache.name]
         carried = len(segments) > 1
@@ -875,29 +918,40 @@ class Lowering:
         """Choose the next id from the logits [1, vocabulary] and move on."""
         vocabulary = logits.shape[-1]
         assert isinstance(vocabulary, int)
-        groups = -(-vocabulary // 4096)
-        self.sizes["best"] = groups * 8
-        argmax = KernelSource(
-            "sample/argmax",
+        groups = -(-vocabulary // MAXIMA_GROUP)
+        slices = groups * (MAXIMA_GROUP // MAXIMA_SLICE)
+        self.sizes |= {"best": groups * 8, "maxima": slices * 4, "candidates": FOUND_CANDIDATES * 8}
+        maxima = KernelSource(
+            "sample/maxima",
             (),
-            (read("logits", "f32"), write("best", "vec2<u32>")),
-            constants=(("VOCABULARY", vocabulary),),
+            (read("logits", "f32"), write("maxima", "u32"), write("best", "vec2<u32>")),
+            constants=(("VOCABULARY", vocabulary), ("GROUP", MAXIMA_GROUP), ("SLICE", MAXIMA_SLICE)),
         )
-        self._launch(argmax, (logits.name, "best"), (), (groups, 1, 1), "sample")
+        self._launch(maxima, (logits.name, "maxima", "best"), (), (groups, 1, 1), "sample")
         choose = KernelSource(
             "sample/sample",
             (("limit", MOST_CANDIDATES),),
             (
                 read("logits", "f32"),
+                read("maxima", "u32"),
                 read("best", "vec2<u32>"),
                 read("sampling", "u32"),
+                write("candidates", "vec2<u32>"),
                 write("ids", "u32"),
                 write("step", "u32"),
                 write("sampled", "u32"),
             ),
-            constants=(("VOCABULARY", vocabulary), ("SAMPLED", SAMPLED_RING)),
+            constants=(
+                ("VOCABULARY", vocabulary),
+                ("GROUPS", groups),
+                ("GROUP", MAXIMA_GROUP),
+                ("SLICES", slices),
+                ("SLICE", MAXIMA_SLICE),
+                ("CANDIDATES", FOUND_CANDIDATES),
+                ("SAMPLED", SAMPLED_RING),
+            ),
         )
-        names = (logits.name, "best", "sampling", "ids", "step", "sampled")
+        names = (logits.name, "maxima", "best", "sampling", "candidates", "ids", "step", "sampled")
         self._launch(choose, names, (), (1, 1, 1), "sample")
 
 

@@ -51,11 +51,10 @@ type Settings = Record<string, unknown>;
 /** The rules in a parsed processor_config.json. Throws BundleError for what is not known. */
 export function readRules(processor: unknown): MediaRules {
   const sections = sectionsOf(processor);
-  const video = { image: imageRules(sections, "video_processor", 70) };
-  return {
-    image: imageRules(sections, "image_processor", 280),
-    video: { ...video, frames: sizeIn(sections.video_processor as Settings, "num_frames", 32, { most: 4096 }) },
-  };
+  const image = imageRules(sections, "image_processor", 280);
+  const frame = imageRules(sections, "video_processor", 70);
+  const frames = sizeIn(sections.video_processor as Settings, "num_frames", 32, { most: 4096 });
+  return { image, video: { image: frame, frames } };
 }
 
 /** The sections of the file; none where it is no object. */

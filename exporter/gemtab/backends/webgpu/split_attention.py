@@ -1,0 +1,176 @@
+"""Attention of a few tokens over a long cache, in splits: a workgroup attends to some keys for several query heads of
+one KV head, and a second kernel merges what the splits found.
+
+Why: one workgroup a head, as many tokens have it, leaves a GPU of a hundred cores idle for one token.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.render import Binding, KernelSource, Structure
+from gemtab.backends.webgpu.steps import Attend
+from gemtab.bundle.plan import Expr
+
+WORKGROUPS = 256
+"""Workgroups that the splits of a step make together: enough for a large GPU. Further keys make splits longer."""
+
+MOST_SPLITS, LEAST_SPLITS = 128, 8
+
+QUERY_BYTES = 8192
+"""Workgroup memory for the queries of a workgroup, of the 16 KiB that every device has."""
+
+MOST_HEADS = 8
+"""Query heads of a workgroup: each takes registers."""
+
+MERGED_ELEMENTS = 64
+"""Elements of a head that a workgroup of the merge makes."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a split's work is dealt out to the invocations of a workgroup.
+
+    heads: query heads; planes: vectors of four elements in a load of keys; lanes: invocations that share a key; pair:
+    keys of a tile that an invocation has at once; dims: elements of the values that an invocation owns.
+    """
+
+    size: int
+    cache: Activation
+    heads: int
+    planes: int
+    lanes: int
+    pair: int
+    dims: int
+    wg: int
+
+    @property
+    def tile(self) -> int:
+        """Keys that the workgroup takes at a time."""
+        return self.wg // self.lanes * self.pair
+
+    @property
+    def structure(self) -> Structure:
+        """What the template is rendered from."""
+        return tuple(vars(self).items())
+
+
+def shape_of(step: Attend, activation: Activation) -> Shape | None:
+    """The shape for a step; None where a head is too large for a workgroup."""
+    size, group = step.cache.head_size, step.heads // step.cache.kv_heads
+    planes = 2 if activation == "f16" and size % 8 == 0 else 1
+    wg = 256 if size > 128 else 128 if size > 64 else 64
+    lanes = 4
+    while lanes < 16 and lanes < size // (4 * planes):
+        lanes *= 2
+    padded = ceil(size / (4 * planes * lanes)) * 4 * planes * lanes
+    fitting = [n for n in range(1, MOST_HEADS + 1) if group % n == 0 and 4 * n * padded <= QUERY_BYTES]
+    if not fitting:
+        return None
+    heads = max(fitting)
+    dims = 8 if planes == 2 and heads <= 4 else 4
+    return Shape(size, activation, heads, planes, lanes, 2, dims, wg) if size // dims <= wg else None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The splits of one buffer of keys and values.
+
+    base: the slot of the first; slots: how many there may be; splits: how many there are, by P and T.
+    """
+
+    base: int
+    slots: int
+    splits: Expr
+
+
+@dataclass(frozen=True)
+class Splits:
+    """All splits of a step. most: of a piece, at most."""
+
+    most: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def slots(self) -> int:
+        """How many there may be."""
+        return self.pieces[-1].base + self.pieces[-1].slots
+
+
+def splits_of(
+    step: Attend, shape: Shape, segments: Sequence[tuple[int, int]], tokens: int, limit: int
+) -> Splits | None:
+    """The splits of segments (first position, positions) in a step of so many tokens; None where what they leave does
+    not fit a binding of `limit` bytes."""
+    groups = step.heads // shape.heads * tokens
+    most = max(LEAST_SPLITS, min(MOST_SPLITS, WORKGROUPS // groups))
+    while most:
+        splits = Splits(most, tuple(_pieces(shape, segments, step.cache.window, most)))
+        if parts_bytes(step, splits.slots, tokens) <= limit:
+            return splits
+        most //= 2
+    return None
+
+
+def _pieces(shape: Shape, segments: Sequence[tuple[int, int]], window: int | None, most: int) -> Iterator[Piece]:
+    base = 0
+    for first, rows in segments:
+        held = rows if window is None else min(rows, window)
+        # Positions that the newest token sees here. A segment that no token reaches yet has no workgroups.
+        seen: Expr = ("min", held, ("max", 0, ("-", ("+", "P", "T"), first)) if first else ("+", "P", "T"))
+        tiles: Expr = ("ceildiv", seen, shape.tile)
+        all_tiles = ceil(held / shape.tile)
+        if all_tiles <= most:
+            yield Piece(base, all_tiles, tiles)
+        else:
+            yield Piece(base, most, ("ceildiv", tiles, ("max", 1, ("ceildiv", tiles, most))))
+        # Where the next segment is reached, this one is full.
+        base += ceil(all_tiles / ceil(all_tiles / most))
+
+
+def parts_bytes(step: Attend, slots: int, tokens: int) -> int:
+    """Of what the splits leave for the merge: their number, and a record of each."""
+    return 16 * (1 + tokens * step.heads * slots * (step.cache.head_size // 4 + 1))
+
+
+def split_kernel(step: Attend, shape: Shape, splits: Splits, ring: bool) -> KernelSource:
+    """The kernel of a piece. Params: see its template."""
+    half = shape.cache == "f16"
+    keys = "vec4<f32>" if not half else "vec4<u32>" if shape.planes == 2 else "vec2<u32>"
+    values = "vec4<f32>" if not half else "vec4<u32>" if shape.dims == 8 else "vec2<u32>"
+    window = step.cache.window
+    constants: dict[str, int | float] = {
+        "HEADS": step.heads,
+        "KV_HEADS": step.cache.kv_heads,
+        "SCALE": float(step.scale),
+        "SPLITS": splits.most,
+        "SLOTS": splits.slots,
+    }
+    if window is not None:
+        constants["WINDOW"] = window
+    return KernelSource(
+        "attention/attention-split",
+        (*shape.structure, ("window", window is not None), ("ring", ring)),
+        (
+            Binding("q", "read", "array<vec4<f32>>"),
+            Binding("keys", "read", f"array<{keys}>"),
+            Binding("values", "read", f"array<{values}>"),
+            Binding("step", "read", "array<u32, 4>"),
+            Binding("parts", "read_write", "array<vec4<f32>>"),
+        ),
+        tuple((name, "u32") for name in ("first_row", "rows", "key_unit", "base")),
+        tuple(constants.items()),
+    )
+
+
+def merge_kernel(step: Attend, splits: Splits) -> KernelSource:
+    """The kernel that makes the result of the splits' results."""
+    return KernelSource(
+        "attention/attention-merge",
+        (("size", step.cache.head_size), ("wg", 256)),
+        (Binding("parts", "read", "array<vec4<f32>>"), Binding("out", "read_write", "array<vec4<f32>>")),
+        (("value_unit", "u32"),),
+        (("HEADS", step.heads), ("SLOTS", splits.slots)),
+        reduces=True,
+    )
