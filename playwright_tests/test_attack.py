@@ -21,4 +21,4 @@ def adapter() -> None:
 def test_tab(playwright: Playwright, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     bundle = make_cut(tmp_path / "bundle")
     with Chromium(playwright, build(BUILT / "chromium"), tmp_path) as driver:
-        record_property(ATTACK_LINE, attacked(driver, bundle, 12))
+        record_property(ATTACK_LINE, attacked(driver, bundle, range(12)))
