@@ -140,7 +140,9 @@ SETTINGS = [
     (1e-6, 64, 0.95),
     (1e6, 64, 0.95),
     (1e6, 0, 1.0),
+    *((1e6, top_k, 1.0) for top_k in (5, 20, 40, 64, 80, 160, 320, 640)),
 ]
+"""(temperature, top_k, top_p). At a million each of the top_k is as likely as any other."""
 
 
 def rounding(logits: np.ndarray, temperature: float) -> float:
