@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_ids(tmp_path: Path, devices: Callable[[boo
 
 LOGITS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "all equal": lambda _, size: np.full(size, -3.25),
-    "two values": lambda _, size: 1.0 + np.arange(size) % 2,
+    "two values": lambda random, size: 1.0 + (random.random(size) < 0.4),
     "few values": lambda random, size: np.round(3 * random.standard_normal(size)),
     "within a hundredth": lambda random, size: 10 + 0.01 * random.standard_normal(size),
     "falling": lambda _, size: np.linspace(20, -20, size),
@@ -140,7 +140,9 @@ SETTINGS = [
     (1e-6, 64, 0.95),
     (1e6, 64, 0.95),
     (1e6, 0, 1.0),
+    *((1e6, top_k, 1.0) for top_k in (5, 20, 40, 64, 80, 160, 320, 640)),
 ]
+"""(temperature, top_k, top_p). At a million each of the top_k is as likely as any other."""
 
 
 def rounding(logits: np.ndarray, temperature: float) -> float:
