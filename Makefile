@@ -1,7 +1,8 @@
 # make demo      everything from nothing to the page with the tiny model, in one command
 # make test      every test: Python, TypeScript, browser
 # make test-real the published weights of Gemma 3 270M (240 MB), from GGUF to the tab, against transformers
-# make soak      the whole corpus (18,000 strings, 1,600 conversations, 370 images, 130 recordings, 60 clips) and 750 random configs
+# make soak      the whole corpus (18,000 strings, 1,600 conversations, 370 images, 130 recordings, 60 clips), 750 random configs
+#                and 600 spoilt bundles in Node, Chromium and by each command
 # make test-true layers of every published size, and E2B whole, at true shape with random weights (an hour, 20 GB of disk)
 # make build     the page, the element and the runtime, into dist/site
 # make bench     our speed and transformers.js' on the tiny model, or on BUNDLE=folder
@@ -29,7 +30,7 @@ test: .venv/.ready-test dist/.site system-packages
 	status=0; npm test || status=1; OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder || status=1; exit $$status
 
 soak: .venv/.ready-test dist/.site system-packages
-	GEMTAB_EXAMPLES=250 OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile playwright_tests/corpus tests/webgpu/test_random_configs.py --corpus full
+	GEMTAB_EXAMPLES=250 GEMTAB_ROUNDS=600 OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile playwright_tests/corpus playwright_tests/test_attack.py tests/webgpu/test_random_configs.py tests/hard --corpus full
 
 test-real: .venv/.ready-real dist/.site system-packages
 	$(PYTHON) -m pytest real_tests/test_gemma3_270m.py -rP

@@ -119,10 +119,27 @@ def test_a_lost_gpu_is_said_in_words(
     chat_page.open(served)
     chat_page.set_options()
     chat_page.load()
-    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-    (gpu,) = (process["id"] for process in processes if process["type"] == "GPU")
-    os.kill(gpu, signal.SIGKILL)
+    kill_gpu_process(browser)
     error = fails(chat_page)
     assert error["name"] == "DeviceError"
     assert "Load the model again" in error["message"]
+    # Again, while it answers: what was said stays.
+    chat_page.set_options()
+    chat_page.page.get_by_role("button", name="Try again").click()
+    chat_page.wait_for_state("ready")
+    chat_page.say("What is gemtab?", maxTokens=500, temperature=1)
+    chat_page.answers.last.locator("[part~=answer-text]:not(:empty)").wait_for()
+    kill_gpu_process(browser)
+    assert fails(chat_page)["name"] == "DeviceError"
+    [done] = chat_page.recorded("message")
+    question, answer = chat_page.page.evaluate("document.querySelector('gemtab-chat').messages")
+    assert done["finish"] == "lost" and done["text"] != ""
+    assert question == {"role": "user", "content": "What is gemtab?"}
+    assert answer == {"role": "assistant", "content": done["text"]}
     browser.close()
+
+
+def kill_gpu_process(browser: Browser) -> None:
+    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    (gpu,) = (process["id"] for process in processes if process["type"] == "GPU")
+    os.kill(gpu, signal.SIGKILL)

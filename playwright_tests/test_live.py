@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from playwright_tests.conftest import ChatPage
 from playwright_tests.serving import serving
 
-SHADER = "shaders/argmax.wgsl"
+SHADER = "shaders/maxima.wgsl"
 LARGEST = "mine = better(mine, vec2(order_key(logits[id]), id));"
 SMALLEST = "mine = better(mine, vec2(order_key(-logits[id]), id));"
 
@@ -57,7 +57,7 @@ def test_a_changed_shader_is_swapped(browser: Browser, bundles: dict[str, Path],
         # One that does not compile is reported, and the one before stays in use.
         edit(demo, shader, original.replace(LARGEST, "mine = nonsense;"))
         assert answer(demo) == worst
-        assert any("argmax" in error and "nonsense" in error for error in demo.watched.errors), demo.watched.errors
+        assert any("maxima" in error and "nonsense" in error for error in demo.watched.errors), demo.watched.errors
 
         edit(demo, shader, original)
         assert answer(demo) == best

@@ -107,6 +107,5 @@ def test_a_policy_that_forbids_what_the_bundles_origin_redirects_to(
 def test_a_policy_that_forbids_the_worker(chat_page: ChatPage, origins: Origins, stack: ExitStack) -> None:
     policy = POLICY.format(script=origins.open, connect=origins.open).replace("worker-src blob: ", "worker-src ")
     open_page(chat_page, stack, origins.open, f"{origins.open}bundles/tiny/", policy)
-    chat_page.load_button.click()
     chat_page.notice.get_by_text("The worker of gemtab could not run").first.wait_for()
     assert "worker-src blob:" in chat_page.notice.first.inner_text()

@@ -19,8 +19,10 @@ const TRUTHS = { "stored weights": "the bundle's own weights", checkpoint: "the 
 /** "" where the bundle was not verified. Of several plans the one that runs here counts. */
 export function paritySentence({ parity, stats }: Pick<ModelInfo, "parity" | "stats">): string {
   if (!isParity(parity)) return "";
-  const here = parity.comparisons.filter(({ backend }) => backend === `webgpu ${stats.activation}`);
-  if (here.length === 0) return "";
+  const ours = parity.comparisons.filter(({ backend }) => backend === `webgpu ${stats.activation}`);
+  if (ours.length === 0) return "";
+  // One for each truth, whatever the file says.
+  const here = [...new Map(ours.map((comparison) => [comparison.against, comparison])).values()];
   const shares = here.map(({ against, top1 }) => `${percent(top1)} of the tokens that ${TRUTHS[against]} would`);
   return `Checked when it was exported, over ${parity.steps} tokens: it chooses ${shares.join(" and ")}.`;
 }
@@ -30,6 +32,13 @@ function percent(share: number): string {
   return `${Math.floor(share * 1000) / 10} %`;
 }
 
+function isComparison(json: unknown): json is Comparison {
+  const { backend, against, top1 } = (json ?? {}) as Partial<Comparison>;
+  return typeof backend === "string" && typeof top1 === "number" && Object.hasOwn(TRUTHS, String(against));
+}
+
 function isParity(json: unknown): json is Parity {
-  return typeof json === "object" && json !== null && "format" in json && json.format === 1;
+  if (typeof json !== "object" || json === null || !("format" in json) || json.format !== 1) return false;
+  const { steps, comparisons } = json as Partial<Parity>;
+  return typeof steps === "number" && Array.isArray(comparisons) && comparisons.every(isComparison);
 }

@@ -7,4 +7,5 @@ ACCURACY_LINE: Final = "right answers about pictures and voices that were not in
 LOADING_LINE: Final = "JavaScript's memory while a bundle is loaded, heaps and ArrayBuffers"
 FLIPS_LINE: Final = "rounded activations that differ from the reference's, of the same inputs"
 CORPUS_LINE: Final = "inputs that come out equal to transformers', of those tried (largest difference)"
-TABLES: Final = (IDENTITY_LINE, ACCURACY_LINE, LOADING_LINE, FLIPS_LINE, CORPUS_LINE)
+ATTACK_LINE: Final = "how spoilt bundles, hosts and GPUs ended, by what used them"
+TABLES: Final = (IDENTITY_LINE, ACCURACY_LINE, LOADING_LINE, FLIPS_LINE, CORPUS_LINE, ATTACK_LINE)

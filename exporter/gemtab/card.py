@@ -13,6 +13,7 @@ from gemtab.bundle.folder import accept_file, read_manifest
 from gemtab.bundle.manifest import Manifest, WeightFormat
 from gemtab.bundle.memory import memory_need
 from gemtab.grid_report import grid_words, inexact_words
+from gemtab.output import write_in_one_step
 from gemtab.parity.report import Parity
 
 CARD_NAME = "README.md"
@@ -38,7 +39,7 @@ def with_card(folder: Path, manifest: Manifest, parity: Parity | None = None) ->
 
 def add_parity(folder: Path, parity: Parity) -> None:
     """Brings the card of a bundle up to date with its parity report."""
-    (folder / CARD_NAME).write_text(model_card(read_manifest(folder), parity), encoding="utf-8")
+    write_in_one_step(folder / CARD_NAME, model_card(read_manifest(folder), parity))
     accept_file(folder, CARD_NAME)
 
 
@@ -162,7 +163,9 @@ def _truth(parity: Parity | None) -> Iterator[str]:
     if parity is None:
         yield "Not verified yet: `gemtab verify` compares it with the checkpoint."
         return
-    yield f"Compared over {parity.steps} tokens of {parity.prompts} prompts ({parity.adapter}); see `parity.json`."
+    extent = "" if parity.extent == "full" else f", extent {parity.extent}"
+    where = f"{parity.adapter}{extent}"
+    yield f"Compared over {parity.steps} tokens of {parity.prompts} prompts ({where}); see `parity.json`."
     yield ""
     yield "| backend | against | RMS error of logits | KL, nats | same top token | same greedy text |"
     yield "| --- | --- | --- | --- | --- | --- |"

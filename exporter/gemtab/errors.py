@@ -3,11 +3,21 @@
 A message says what is wrong, where, what was expected against what was found, and what to do next.
 """
 
+MOST_CHARACTERS = 640
+"""Of a message, which may quote what a stranger wrote: of a longer one, beginning and end are kept."""
+
+_END = 200
+
 
 class GemtabError(Exception):
     """Base of all errors that are shown to users as one paragraph, without a traceback."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > MOST_CHARACTERS:
+            message = f"{message[: MOST_CHARACTERS - _END - 3]} … {message[-_END:]}"
+        super().__init__(message)
 
 
 class UsageError(GemtabError):

@@ -33,6 +33,7 @@ from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
 from gemtab.chat_files import AdapterFiles, ChatFiles, chat_files, model_inputs
+from gemtab.chat_files.trial import check_chat
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec, adapter_notes, with_vocabulary
 from gemtab.checkpoint.config import CONFIG_NAME, read_config
@@ -52,9 +53,14 @@ from gemtab.model.spec import ModelSpec, TextSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
 from gemtab.model.weights import model_weights
+from gemtab.output import check_place, is_taken
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
+
+MOST_CONTEXT = 1 << 19
+"""Tokens beyond which no plan is made: caches would be cut into more parts than a plan describes. Published models take
+262,144 at most."""
 
 Locations = dict[tuple[str, str], Location]
 
@@ -114,6 +120,8 @@ def export_bundle(
         reader.check(graph.weights())
     check_output(out, force)
     layouts = {stem: lay_out(stem, graph.weights(), weights) for stem, graph in _graphs(spec).items()}
+    if opened.spec.assistant is None:
+        check_chat(chosen.texts, source)
     made_of = fingerprint(source, adapters, repr([weights, layouts]))
     called = opened.name if name is None else Name(name, name)
     described = _described(called, opened, adapters)
@@ -224,7 +232,7 @@ def choose_weights(spec: ModelSpec) -> WeightFormat:
 
 def choose_context(spec: ModelSpec, wanted: int | None) -> int:
     """The bundle's context. Raises UsageError where the model cannot have the one that is wanted."""
-    most = spec.text.max_positions
+    most = min(spec.text.max_positions, MOST_CONTEXT)
     if wanted is None:
         return min(most, DEFAULT_CONTEXT)
     if not 1 <= wanted <= most:
@@ -260,7 +268,8 @@ def _assistants_files(files: Files) -> ChatFiles:
 
 def check_output(out: Path, force: bool) -> None:
     """Raises OutputError where `out` is taken by something that must not be replaced."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    check_place(out)
+    if not is_taken(out):
         return
     if not is_bundle(out):
         raise OutputError(f"{out} exists and is not a bundle, so it is left alone. Choose another output folder.")

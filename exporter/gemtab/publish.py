@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from gemtab.bundle.folder import check_files, read_manifest
+from gemtab.bundle.folder import check_files, open_plan, read_manifest
 from gemtab.bundle.manifest import MANIFEST_NAME
+from gemtab.bundle.manifest_check import plan_entries
 from gemtab.commands import command_line
 from gemtab.errors import HubError, UsageError
 
@@ -13,9 +14,12 @@ _OURS = ("onnx/*", "plan/*", "shaders/*")
 
 
 def files_to_publish(bundle: Path) -> dict[str, int]:
-    """The bundle's files and their sizes, the manifest last. Raises BundleError where one is missing or altered."""
+    """The bundle's files and their sizes, the manifest last. Raises BundleError where one is missing or altered, and
+    where a plan is one that a tab refuses."""
     manifest = read_manifest(bundle)
     check_files(bundle, manifest)
+    for entry in plan_entries(manifest):
+        open_plan(bundle, manifest, entry.file)
     sizes = {name: entry.bytes for name, entry in manifest.files.items()}
     return {**sizes, MANIFEST_NAME: (bundle / MANIFEST_NAME).stat().st_size}
 

@@ -4,6 +4,7 @@ In a wheel they lie inside the package (see tools/wheel_contents.py); in a repos
 """
 
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def shaders() -> Path:
 def tiny_checkpoint() -> Path:
     """The small trained Gemma 4 that the demo exports."""
     return _folder("tiny", "models/tiny", "Reinstall gemtab, or train it with `make tiny`.")
+
+
+def cache_folder() -> Path:
+    """Where the user's machine keeps what can be made again."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "gemtab"
 
 
 @cache

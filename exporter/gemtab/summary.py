@@ -1,5 +1,6 @@
 """What `gemtab inspect` tells of a bundle or of a checkpoint."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -9,11 +10,13 @@ from typing import Literal, get_args
 
 from pydantic import ValidationError
 
-from gemtab.bundle.folder import PARITY_NAME, SHADERS, is_bundle, read_manifest
+from gemtab.bundle.folder import PARITY_NAME, SHADERS, check_small_files, is_bundle, open_plan, read_manifest
 from gemtab.bundle.manifest import MANIFEST_NAME, Draft, Grid, Manifest, PlanEntry, Source, WeightFormat
+from gemtab.bundle.manifest_check import plan_entries
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
 from gemtab.bundle.plan import Plan, Program, Strict, running
+from gemtab.bundle.reading import read_bytes
 from gemtab.chat_files import chat_files, model_inputs
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, Opened, load_spec, open_checkpoint
 from gemtab.checkpoint.config import CONFIG_NAME, read_config_file
@@ -117,9 +120,9 @@ def summarise(path: Path) -> BundleSummary | CheckpointSummary:
     """
     if is_config_file(path):
         return summarise_config(path, path)
-    if path.is_file():
+    if os.path.isfile(path):
         return summarise_checkpoint(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UsageError(f"There is no folder {path}. Give the folder of a bundle or of a checkpoint, or a GGUF file.")
     if is_bundle(path):
         return summarise_bundle(path)
@@ -137,6 +140,8 @@ def summarise(path: Path) -> BundleSummary | CheckpointSummary:
 def summarise_bundle(folder: Path) -> BundleSummary:
     """The summary of a bundle, from its manifest, plans and parity report."""
     manifest = read_manifest(folder)
+    check_small_files(folder, manifest)
+    plans = {entry.file: open_plan(folder, manifest, entry.file) for entry in plan_entries(manifest)}
     weights = text_weights(load_spec(folder))
     parameters = _parameters(weights)
     weight_bytes = (
@@ -156,16 +161,16 @@ def summarise_bundle(folder: Path) -> BundleSummary:
         weight_bytes=weight_bytes,
         bits_per_weight=8 * weight_bytes / parameters,
         memory=tuple(_memory_summary(manifest, entry) for entry in manifest.plans),
-        plans=tuple(_plan_summary(folder, entry) for entry in manifest.plans),
+        plans=tuple(_plan_summary(plans[entry.file]) for entry in manifest.plans),
         towers={
-            name: tuple(_plan_summary(folder, entry) for entry in entries)
+            name: tuple(_plan_summary(plans[entry.file]) for entry in entries)
             for name, entries in (("image", manifest.towers.image), ("audio", manifest.towers.audio))
             if entries
         },
         draft=manifest.draft,
         no_transformers_js=manifest.no_transformers_js,
         notes=manifest.notes,
-        parity=read_parity(folder),
+        parity=read_parity(folder) if PARITY_NAME in manifest.files else None,
     )
 
 
@@ -229,15 +234,13 @@ def _notes(opened: Opened) -> tuple[str, ...]:
         return (*opened.files.notes(), f"An export is refused: {error}")
 
 
-def read_parity(folder: Path) -> Parity | None:
-    """The bundle's parity report; None where `gemtab verify` has not been run."""
-    path = folder / PARITY_NAME
+def read_parity(folder: Path) -> Parity:
+    """The bundle's parity report. Raises BundleError where it cannot be read."""
     try:
-        return Parity.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (ValidationError, ValueError) as error:
-        raise BundleError(f"{path} is not a parity report of this version. Run `gemtab verify` again.") from error
+        return Parity.model_validate_json(read_bytes(folder, PARITY_NAME))
+    except ValidationError:
+        path = folder / PARITY_NAME
+        raise BundleError(f"{path} is not a parity report of this version. Run `gemtab verify` again.") from None
 
 
 def _window(text: TextSpec) -> int | None:
@@ -266,12 +269,7 @@ def _kind(name: str) -> str:
     return {"plan": "plans", SHADERS: "shaders"}.get(folder, "tokenizer, template, configs")
 
 
-def _plan_summary(folder: Path, entry: PlanEntry) -> PlanSummary:
-    path = folder / entry.file
-    try:
-        plan = Plan.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise BundleError(f"{path} cannot be read. Export the bundle again.") from error
+def _plan_summary(plan: Plan) -> PlanSummary:
     programs = {name: _program_summary(program, plan.context) for name, program in plan.programs.items()}
     return PlanSummary(activation=plan.activation, programs=programs)
 

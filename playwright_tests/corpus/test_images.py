@@ -25,7 +25,7 @@ FIREFOX_BOUNDS = BOUNDS | {
 }
 """The same of Firefox. Of AVIFs it hands out RGB by colour that is not smoothed; behind channels that are cut off at 0
 or 255, several colours may be. Where it has turned one of an odd size, blocks of one colour begin elsewhere and are not
-found: edges are as sharp as Firefox has them, which was 81 at most."""
+found: edges are as sharp as Firefox has them, which was 84 at most."""
 
 ROUNDING = 1e-3
 """In 255ths, of a byte that became a float."""

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from gemtab.chat import ChatTemplate, ChatTokenizer
 from gemtab.chat.answer import AnswerParser
-from gemtab.chat.session import control_tokens
+from gemtab.chat.prompt_writer import control_tokens
 from gemtab.chat.tokenizer import Detokenizer
 from gemtab.errors import BundleError
 from playwright_tests.corpus.conversations import EDGES, Dice

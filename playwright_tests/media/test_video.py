@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gemtab.media.rules import MAX_PIXELS, ImageRules, VideoRules
+from gemtab.media.limits import MAX_PIXELS
+from gemtab.media.rules import ImageRules, VideoRules
 from gemtab.media.video import load_video
 from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError

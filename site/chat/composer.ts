@@ -4,6 +4,7 @@ import { type Attachment, Attachments, type Kind } from "./attachments.ts";
 import { Camera } from "./camera.ts";
 import { make } from "./dom.ts";
 import { Recorder } from "./recorder.ts";
+import { plain } from "./written.ts";
 
 /** Lines up to which the field grows where the style sheet cannot make it (no `field-sizing`). */
 const MOST_ROWS = 8;
@@ -153,7 +154,7 @@ export class Composer {
 
   /** Says why something cannot be sent or used. */
   refuse(reason: string): void {
-    this.#notice.textContent = [this.#notice.textContent, reason].filter(Boolean).join(" ");
+    this.#notice.textContent = [this.#notice.textContent, plain(reason)].filter(Boolean).join(" ");
   }
 
   #grow(): void {

@@ -9,7 +9,7 @@ import {
   type Part,
   UsageError,
 } from "../../webruntime/src/api/index.ts";
-import { mediaNote } from "./numbers.ts";
+import { mediaNote, stallNote } from "./numbers.ts";
 import { type AnswerView, Transcript } from "./transcript.ts";
 
 type Done = Extract<Part, { type: "done" }>;
@@ -42,6 +42,9 @@ export class Conversation {
   #messages: readonly ChatMessage[] = [];
   #chat: Chat | undefined;
   #turn: Turn | undefined;
+  #ended: Promise<unknown> = Promise.resolve();
+  /** Whether it is shown that the GPU does not come back. */
+  #stalled = false;
 
   constructor(host: ConversationHost) {
     this.#host = host;
@@ -49,6 +52,11 @@ export class Conversation {
 
   get answering(): boolean {
     return this.#turn !== undefined;
+  }
+
+  /** Resolves when the answer that is under way has ended, one way or the other. */
+  get ended(): Promise<unknown> {
+    return this.#ended;
   }
 
   get messages(): readonly ChatMessage[] {
@@ -76,7 +84,13 @@ export class Conversation {
    * @param stopper stops the answer, as `stop` does; may have done so before
    * @throws UsageError while the model is answering, AbortError when the model is given back
    */
-  async say(content: Content, options: AnswerOptions, stopper = new AbortController()): Promise<void> {
+  say(content: Content, options: AnswerOptions, stopper = new AbortController()): Promise<void> {
+    const said = this.#say(content, options, stopper);
+    if (this.#turn?.stopper === stopper) this.#ended = said.catch(() => undefined);
+    return said;
+  }
+
+  async #say(content: Content, options: AnswerOptions, stopper: AbortController): Promise<void> {
     if (this.#turn) throw new UsageError("The model is still answering. Stop it, or wait until the answer has ended.");
     const turn = this.#begin(content, stopper);
     try {
@@ -118,6 +132,7 @@ export class Conversation {
   #begin(content: Content, stopper: AbortController): Turn {
     this.transcript.notice = "";
     const takeQuestion = this.transcript.addUser(content);
+    this.#stalled = false;
     const { view, remove } = this.transcript.addAnswer();
     const takeBack = () => {
       remove();
@@ -172,8 +187,18 @@ export class Conversation {
     this.#host.emit("error", { error });
   }
 
+  #cameBack(): void {
+    if (this.#stalled) this.transcript.notice = "";
+    this.#stalled = false;
+  }
+
   #show(part: Part, view: AnswerView): void {
+    if (part.type !== "stall") this.#cameBack();
     switch (part.type) {
+      case "stall":
+        this.#stalled = true;
+        this.transcript.notice = stallNote(part.seconds);
+        break;
       case "media":
         view.waitingFor(mediaNote(part));
         break;

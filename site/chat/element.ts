@@ -367,6 +367,8 @@ export class GemtabChat extends Base {
     this.#setState("ready");
     this.#emit("ready", gemma.info);
     void gemma.lost.then(async (reason) => {
+      // What was said stays, and so its end is waited for.
+      await this.#conversation.ended;
       if (this.#gemma !== gemma) return;
       await this.dispose().catch(() => undefined);
       this.#fail(reason);
@@ -403,7 +405,7 @@ export class GemtabChat extends Base {
     this.#gate.showLooking();
     this.#previewing = new AbortController();
     const { signal } = this.#previewing;
-    preview(this.src, signal, this.plan).then(
+    preview(this.src, signal, this.plan, this.assets || undefined).then(
       (found) => {
         if (signal.aborted) return;
         this.#previewing = undefined;

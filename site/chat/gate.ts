@@ -2,7 +2,8 @@
 
 import type { AdapterSummary, LoadProgress, LoadStage, Preview } from "../../webruntime/src/api/index.ts";
 import { make } from "./dom.ts";
-import { bytes, gpuName } from "./numbers.ts";
+import { bytes, gpuName, slowNote } from "./numbers.ts";
+import { plain, plainAmongWords } from "./written.ts";
 
 const STAGES: Record<LoadStage, string> = {
   manifest: "Reading the bundle",
@@ -47,7 +48,7 @@ export class Gate {
   }
 
   showPreview({ manifest, downloadBytes, gpu, memory }: Preview): void {
-    const size = `${manifest.source.name}: ${bytes(downloadBytes)} to download, ${manifest.weights} weights, `;
+    const size = `${plainAmongWords(manifest.source.name)}: ${bytes(downloadBytes)} to download, ${manifest.weights} weights, `;
     const context = `a context of ${manifest.context} tokens.`;
     const where = "It runs in this tab; nothing you write leaves this device.";
     const name = gpu instanceof Error ? "" : `GPU: ${gpuName(gpu)}.`;
@@ -56,14 +57,15 @@ export class Gate {
     if (gpu instanceof Error) this.#load.textContent = AGAIN;
   }
 
-  showProgress({ stage, loaded, total, bytesPerSecond }: LoadProgress): void {
+  showProgress({ stage, loaded, total, bytesPerSecond, stalled }: LoadProgress): void {
     this.#show("loading");
     const words = `${STAGES[stage]}…`;
     // A status that is written again is read out again.
     if (this.#stage.textContent !== words) this.#stage.textContent = words;
     this.#bar.value = total > 0 ? loaded / total : 0;
     const rate = bytesPerSecond > 0 ? `, ${(bytesPerSecond / 1e6).toFixed(1)} MB/s` : "";
-    this.#rate.textContent = total > 0 ? `${bytes(loaded)} of ${bytes(total)}${rate}` : "";
+    const done = total > 0 ? `${bytes(loaded)} of ${bytes(total)}${rate}` : "";
+    this.#rate.textContent = stalled === undefined ? done : slowNote(stalled);
   }
 
   showIdle(): void {
@@ -89,7 +91,7 @@ export class Gate {
   /** error: what went wrong; where nothing did, the warnings are seen. */
   #notify(error: string): void {
     this.#error = error;
-    this.#notice.textContent = error || this.#warnings;
+    this.#notice.textContent = plain(error || this.#warnings);
   }
 
   #show(what: "idle" | "loading"): void {

@@ -18,12 +18,13 @@ export function gpuName({ vendor, architecture, description, software }: Adapter
 export function answerNote({ finish, stats }: Pick<ChatResult, "finish" | "stats">, context: number): string {
   const parts = [];
   if (finish === "abort") parts.push("stopped");
+  if (finish === "lost") parts.push("cut off: the GPU was lost");
   if (finish === "memory") parts.push("cut off: the GPU has no memory for a longer conversation");
   if (finish === "length")
     parts.push(stats.contextUsed >= context ? "cut off: the context is full" : "cut off: as long as was allowed");
   if (stats.tokensPerSecond > 0) parts.push(`${stats.tokensPerSecond.toFixed(1)} tokens/s`);
   if (stats.firstTokenSeconds > 0) parts.push(`first token after ${stats.firstTokenSeconds.toFixed(2)} s`);
-  parts.push(`context ${stats.contextUsed} of ${context}`);
+  if (stats.contextUsed > 0) parts.push(`context ${stats.contextUsed} of ${context}`);
   return parts.join(" · ");
 }
 
@@ -41,4 +42,13 @@ export function mediaNote(event: MediaEvent): string {
   if (event.stage === "read") return `Opening ${which}…`;
   const part = event.parts > 1 ? `, ${event.part} of ${event.parts}` : "";
   return `${DOING[event.kind]} ${which}${part}…`;
+}
+
+/** What is said while the GPU or the worker does not come back from an answer, and while the model is loaded. */
+export function stallNote(seconds: number): string {
+  return `The model has not come back for ${seconds} seconds. Wait, or stop the answer; if it does not stop, the model is ended.`;
+}
+
+export function slowNote(seconds: number): string {
+  return `The GPU has not come back for ${seconds} seconds. A slow one may take minutes; Cancel gives up.`;
 }

@@ -5,6 +5,7 @@ import { type Kind, viewOf } from "./attachments.ts";
 import { make } from "./dom.ts";
 import { MarkdownStream } from "./markdown/stream.ts";
 import { Sentences } from "./sentences.ts";
+import { balanced, plain } from "./written.ts";
 
 /** What media of a message are called where they have no name. */
 const NAMES: Record<Kind, string> = { image: "Picture", audio: "Sound", video: "Clip" };
@@ -55,7 +56,7 @@ export class Transcript {
   set notice(text: string) {
     this.#notice.remove();
     if (text === "") return;
-    this.#notice = make("p", { part: "notice", role: "alert" }, text);
+    this.#notice = make("p", { part: "notice", role: "alert" }, plain(text));
     this.log.append(this.#notice);
     this.#scrollToEnd();
   }
@@ -168,7 +169,7 @@ export class AnswerView {
 
   toolCall({ name, arguments: args }: ToolCall): void {
     this.#waiting.remove();
-    const code = make("code", {}, `${name}(${args.replaceAll('<|"|>', '"')})`);
+    const code = make("code", {}, `${balanced(name)}(${balanced(args.replaceAll('<|"|>', '"'))})`);
     this.#text.before(make("p", { part: "tool-call" }, "Asks for the tool ", code));
     this.#host.grown();
   }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gemtab.chat.answer import AnswerParser, AnswerPart
+from gemtab.chat.answer import FENCE, AnswerParser, AnswerPart
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.resources import tiny_checkpoint
 
@@ -40,6 +40,13 @@ def parse(tokenizer: ChatTokenizer, text: str) -> list[AnswerPart]:
             'Let me see.<|tool_call>call:weather{city:<|"|>Oslo<|"|>}<tool_call|>',
             [AnswerPart("text", "Let me see."), AnswerPart("tool_call", 'call:weather{city:<|"|>Oslo<|"|>}')],
         ),
+        ("<|channel>Yes, I do.<channel|>", [AnswerPart("text", "Yes, I do.")]),
+        ("<|channel>Yes, I do.", [AnswerPart("text", "Yes, I do.")]),
+        ("<|channel>Yes, I do.<turn|>", [AnswerPart("text", "Yes, I do.")]),
+        ("<|channel>thought", []),
+        ("<|channel> thought <channel|>", []),
+        ("<|channel>thou", []),
+        ("<|channel><channel|>", []),
         ("<|tool_call>call:cut{", [AnswerPart("text", "call:cut{")]),
         ("<|tool_call>call:f{a:1", [AnswerPart("text", "call:f{a:1")]),
         ("<|tool_call>f{a:1}<tool_call|>", [AnswerPart("text", "f{a:1}")]),
@@ -71,6 +78,15 @@ def test_bytes_that_are_no_character_are_shown_as_transformers_shows_them(tokeni
     *some, _ = tokenizer.encode("𓀀")
     parts = [part for id_ in some for part in parser.push(id_)] + parser.end()
     assert parts == [AnswerPart("text", "\ufffd" * len(some))]
+
+
+def test_a_call_with_fences_of_ordinary_tokens_is_text(tokenizer: ChatTokenizer) -> None:
+    """They would be tokens when the conversation is rendered again."""
+    fence = [id_ for character in FENCE for id_ in tokenizer.encode(character)]
+    ids = [*tokenizer.encode("<|tool_call>call:f{a:"), *fence, *tokenizer.encode("}<tool_call|>")]
+    parser = AnswerParser(tokenizer)
+    parts = [part for id_ in ids for part in parser.push(id_)] + parser.end()
+    assert parts == [AnswerPart("text", f"call:f{{a:{FENCE}}}")]
 
 
 def test_ordinary_characters_that_look_like_tokens_are_text(tokenizer: ChatTokenizer) -> None:

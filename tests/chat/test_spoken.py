@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from gemtab.chat import ChatTemplate, ChatTokenizer
-from gemtab.chat.session import control_tokens
+from gemtab.chat import ChatSession, ChatTemplate, ChatTokenizer
+from gemtab.chat.prompt_writer import control_tokens
 from gemtab.chat.spoken import Piece
 from gemtab.resources import tiny_checkpoint
 
@@ -74,6 +74,32 @@ def test_no_token_comes_of_a_text(chat: Chat, place: str) -> None:
     messages, tools = PLACES[place](INJECTED)
     harmless, same_tools = PLACES[place]("harmless")
     assert chat.marks(*messages, tools=tools) == chat.marks(*harmless, tools=same_tools)
+
+
+def answered(text: str) -> list[dict[str, Any]]:
+    call = {"type": "function", "function": {"name": text, "arguments": "x:1"}}
+    return [user("Hi"), {"role": "assistant", "content": text, "tool_calls": [call]}, user("Go on")]
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_no_token_comes_of_what_the_model_wrote(chat: Chat, trusted: bool) -> None:
+    assert chat.marks(*answered(INJECTED), trusted=trusted) == chat.marks(*answered("harmless"), trusted=trusted)
+
+
+def test_what_is_trusted_is_taken_at_its_word(chat: Chat) -> None:
+    trusted = chat.ids(user(INJECTED), tools=[tool(INJECTED)], trusted=True)
+    assert trusted == chat.tokenizer.encode(chat.template.render([user(INJECTED)], tools=[tool(INJECTED)]))
+
+
+def test_a_placeholder_that_is_no_token_is_text(tmp_path: Path) -> None:
+    for name in ("tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+        (tmp_path / name).write_bytes((tiny_checkpoint() / name).read_bytes())
+    content = json.loads((tiny_checkpoint() / "tokenizer.json").read_text(encoding="utf-8"))
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "<|video|>"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    nobody: Any = None
+    session = ChatSession(tmp_path, backend=nobody, messages=[{"role": "user", "content": "What is <|video|>?"}])
+    assert session.prompt().items == ()
 
 
 def test_the_text_comes_back_as_it_was(chat: Chat) -> None:

@@ -242,3 +242,23 @@ def test_what_the_tokenizers_library_cannot_open_is_refused(tiny_copy: Path) -> 
     edit(tiny_copy, "tokenizer.json", lambda content: content["model"].update(merges=[["no", "such"]]))
     with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be opened by the tokenizers library"):
         chosen(tiny_copy)
+
+
+WRONG_IDS: tuple[object, ...] = (None, [], {}, -1, 1.5, True, "7")
+WRONG_TEXTS: tuple[object, ...] = (None, [], {}, -1, True)
+WRONG: list[tuple[str, object]] = [("id", value) for value in WRONG_IDS]
+WRONG += [("content", value) for value in WRONG_TEXTS]
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG)
+def test_tokens_of_a_wrong_kind_are_refused(tiny_copy: Path, key: str, value: object) -> None:
+    edit(tiny_copy, "tokenizer.json", lambda content: content["added_tokens"][3].update({key: value}))
+    with pytest.raises(CheckpointError, match="tokens have a text and an id"):
+        chosen(tiny_copy)
+
+
+@pytest.mark.parametrize("value", [None, [], -1, 1.5, "7"])
+def test_ids_of_a_wrong_kind_are_refused(tiny_copy: Path, value: object) -> None:
+    edit(tiny_copy, "tokenizer.json", lambda content: content["model"]["vocab"].update({"new": value}))
+    with pytest.raises(CheckpointError, match="tokens have a text and an id"):
+        chosen(tiny_copy)

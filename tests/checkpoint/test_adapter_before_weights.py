@@ -42,9 +42,18 @@ def test_one_that_fits_passes(base: Path, adapter: Path) -> None:
     check_without_weights(base, None, None, ["text"], [adapter])
 
 
+NORM = "base_model.model.model.language_model.layers.0.input_layernorm"
+
+
+def on_a_norm(_: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{NORM}.lora_A.weight": torch.zeros(4, 160), f"{NORM}.lora_B.weight": torch.zeros(160, 4)}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (on_a_norm, "input_layernorm.weight, which is a vector: only matrices have such"),
+        (lambda _: {f"{NORM}.trainable_tokens_delta": torch.zeros(2, 160)}, "which is a vector"),
         (wider, r"shape \[4, 4096\], .* trained on another base"),
         (
             lambda tensors: {name.replace("layers.0", "layers.77"): value for name, value in tensors.items()},
@@ -56,7 +65,7 @@ def test_one_that_fits_passes(base: Path, adapter: Path) -> None:
             "lm_head.weight has 9 rows",
         ),
     ],
-    ids=["width", "layer", "empty", "rows"],
+    ids=["norm", "tokens of a norm", "width", "layer", "empty", "rows"],
 )
 def test_what_does_not_fit_is_refused(base: Path, adapter: Path, change: Change, message: str, tmp_path: Path) -> None:
     other = Path(shutil.copytree(adapter, tmp_path / "other"))

@@ -15,7 +15,8 @@ import pytest
 
 from gemtab.bundle.digest import digest_file
 from gemtab.bundle.folder import read_manifest, write_manifest
-from gemtab.cli import main
+from gemtab.cli import console
+from gemtab.cli.main import main
 from gemtab.export import export_bundle
 from gemtab.resources import tiny_checkpoint
 from tests.silent import Silent
@@ -46,7 +47,9 @@ Gemtab = Callable[..., Ended]
 
 @pytest.fixture
 def gemtab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Gemtab]:
-    """Runs `gemtab` in this process, which saves the start of another."""
+    """Runs `gemtab` in this process, which saves the start of another; without the lines that tell how far it is, which
+    a busy machine would print."""
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", float("inf"))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments: str | Path) -> Ended:

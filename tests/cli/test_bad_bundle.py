@@ -1,10 +1,13 @@
 """A bundle that is of another version, incomplete or altered, and prompts and adapters that it does not suit."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gemtab.chat import prompt_process
 from tests.cli.conftest import Gemtab, accept_changes, edit_json
 
 DATA = "onnx/decoder_model_merged_q4.onnx_data"
@@ -68,6 +71,86 @@ def test_a_bad_bundle_is_refused(
 def test_inspect_refuses_a_bad_manifest(gemtab: Gemtab, bundle: Path, spoil: Callable[[Path], None]) -> None:
     spoil(bundle)
     gemtab("inspect", bundle).refused(4, "gemtab.json")
+
+
+def edit_plans(bundle: Path, change: Callable[[Any], None]) -> None:
+    """Changes both plans, and lets the manifest agree with the files."""
+    for file in PLANS:
+        plan = json.loads((bundle / file).read_text())
+        change(plan)
+        (bundle / file).write_text(json.dumps(plan))
+    accept_changes(bundle, *PLANS)
+
+
+def weight_outside(bundle: Path) -> None:
+    (bundle.parent / "secret.bin").write_bytes(bytes(1 << 20))
+
+    def change(plan: Any) -> None:
+        buffer = next(buffer for buffer in plan["buffers"].values() if buffer["kind"] == "weight")
+        buffer |= {"file": "../secret.bin", "offset": 0}
+
+    edit_plans(bundle, change)
+
+
+def shader_outside(bundle: Path) -> None:
+    def change(plan: Any) -> None:
+        kernel = next(iter(plan["kernels"].values()))
+        (bundle.parent / "evil.wgsl").write_text((bundle / kernel["forms"][0]["file"]).read_text())
+        kernel["forms"][0]["file"] = "../evil.wgsl"
+
+    edit_plans(bundle, change)
+
+
+def memory_that_lies(bundle: Path) -> None:
+    content = json.loads((bundle / "gemtab.json").read_text())
+    for entry in content["plans"]:
+        entry["memory"]["weights"] = 0
+    (bundle / "gemtab.json").write_text(json.dumps(content))
+
+
+def nested_manifest(bundle: Path) -> None:
+    (bundle / "gemtab.json").write_text("[" * 200_000)
+
+
+def linked_tokenizer(bundle: Path) -> None:
+    (bundle / "tokenizer.json").rename(bundle.parent / "tokenizer.json")
+    (bundle / "tokenizer.json").symlink_to(bundle.parent / "tokenizer.json")
+
+
+@pytest.mark.parametrize("command", ["run", "inspect", "verify", "publish"])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (weight_outside, ["../secret.bin", "manifest"]),
+        (shader_outside, ["../evil.wgsl", "manifest"]),
+        (memory_that_lies, ["0 bytes of weights", "plan takes"]),
+        (nested_manifest, ["nested too deeply"]),
+        (linked_tokenizer, ["tokenizer.json", "link out of"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_bundle_is_not_trusted(
+    gemtab: Gemtab, bundle: Path, command: str, spoil: Callable[[Path], None], words: list[str]
+) -> None:
+    spoil(bundle)
+    arguments = ["-p", "Hello"] if command == "run" else []
+    gemtab(command, bundle, *arguments).refused(4, *words)
+
+
+def test_a_shader_that_the_gpu_refuses(gemtab: Gemtab, bundle: Path) -> None:
+    shaders = sorted(path.name for path in (bundle / "shaders").glob("advance*.wgsl"))
+    for name in shaders:
+        (bundle / "shaders" / name).write_text("@compute @workgroup_size(1) fn main() { nothing(); }")
+    accept_changes(bundle, *(f"shaders/{name}" for name in shaders))
+    gemtab("run", bundle, "-p", "Hello").refused(4, "advance", "the GPU refuses it")
+
+
+def test_a_template_that_does_not_end(gemtab: Gemtab, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_process, "CALL_SECONDS", 1.0)
+    loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    (bundle / "chat_template.jinja").write_text(loops)
+    accept_changes(bundle, "chat_template.jinja")
+    gemtab("run", bundle, "-p", "Hello").refused(4, "Template and tokenizer", "within 1 s")
 
 
 def test_a_prompt_longer_than_the_context(gemtab: Gemtab, exported: Path) -> None:

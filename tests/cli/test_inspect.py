@@ -7,8 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gemtab.bundle.folder import check_files, read_manifest
+from gemtab.backends.webgpu.device import Device
+from gemtab.bundle.folder import check_files, load_plan, read_manifest
 from gemtab.checkpoint import load_spec
+from gemtab.cli import console
+from gemtab.parity import extent
+from gemtab.parity.extent import EXTENTS, choose_extent
+from gemtab.parity.prompts import prompts
 from gemtab.synth import published_config
 from tests.cli.conftest import Gemtab, accept_changes
 from tests.variants import variant
@@ -112,9 +117,12 @@ def test_something_else_is_wrong_use(gemtab: Gemtab, tmp_path: Path) -> None:
     gemtab("inspect", tmp_path / "nowhere").refused(2, "nowhere")
 
 
-def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path) -> None:
+def test_verify_measures_every_backend(
+    gemtab: Gemtab, bundle: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
     ended = gemtab("verify", bundle, "--checkpoint", tiny, "--json")
-    assert ended.code == 0, ended.err
+    assert (ended.code, ended.err) == (0, "")
     report = json.loads(ended.out)
     assert report == json.loads((bundle / "parity.json").read_text())
     assert "parity.json" in read_manifest(bundle).files
@@ -132,6 +140,8 @@ def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path)
     assert edge["cache"].startswith("kv.")
     # Four of text, one with a picture and a sound, one with a clip.
     assert report["prompts"] == 6
+    assert report["steps"] == 6 * 24
+    assert report["extent"] == "full"
     assert report["media_tokens"] > 100
     for backend in ("onnx", "webgpu f32"):
         exact = measured[backend, "stored weights"]
@@ -147,6 +157,45 @@ def test_verify_measures_every_backend(gemtab: Gemtab, bundle: Path, tiny: Path)
     assert "Parity over" in shown
     assert f"Largest number kept in f16: {edge['share']:.1%} of 65,504 ({edge['cache']})" in shown
     assert json.loads(gemtab("inspect", bundle, "--json").out)["parity"] == report
+
+
+def test_verify_is_quick_if_asked(gemtab: Gemtab, bundle: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what it left out, there and in the model card; and meanwhile, without a terminal, what it is doing."""
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
+    ended = gemtab("verify", bundle, "--checkpoint", tiny, "--extent", "quick")
+    assert ended.code == 0, ended.err
+    report = json.loads((bundle / "parity.json").read_text())
+    assert (report["extent"], report["prompts"], report["steps"]) == ("quick", 3, 12)
+    assert report["longest_prompt"] < 64 + 256
+    assert "Extent: quick. No prompt was longer than the sliding window." in " ".join(ended.out.split())
+    assert "extent quick" in (bundle / "README.md").read_text()
+    lines = ended.err.splitlines()
+    assert lines[0] == "Checking the files"
+    stages = ["WebGPU plan in f32", "WebGPU plan in f16", "ONNX graphs", "reference on the bundle's weights"]
+    for number, stage in enumerate([*stages, "reference on the checkpoint"], 1):
+        shares = [line for line in lines if line.startswith(f"Running the {stage} ({number} of 5): ")]
+        assert shares[0].endswith(": 0 %")
+        assert shares[-1].endswith(": 100 %")
+        assert len(shares) > 10
+
+
+def test_a_large_model_without_a_gpu_is_compared_less(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But on as many kinds of prompts, one of which still wraps the rings."""
+    plan = load_plan(exported / "plan" / "f32.json")
+    gpu, processor = (Device(None, frozenset(), "one", software) for software in (False, True))
+    assert choose_extent("auto", plan, processor).name == "full"
+    monkeypatch.setattr(extent, "LARGE_BYTES", 1 << 20)
+    assert choose_extent("auto", plan, gpu).name == "full"
+    assert choose_extent("full", plan, processor).name == "full"
+    short = choose_extent("auto", plan, processor)
+    assert (short.name, short.questions) == ("short", 3)
+    manifest = read_manifest(exported)
+    whole, shortened = (
+        prompts(exported, manifest, each.long(plan), 500, each) for each in (EXTENTS["full"], EXTENTS["short"])
+    )
+    assert [len(prompt.items) for prompt in shortened] == [len(prompt.items) for prompt in whole] == [0, 0, 0, 0, 2, 2]
+    assert 64 + 256 < max(len(prompt.ids) for prompt in shortened) < max(len(prompt.ids) for prompt in whole)
+    assert all(placed.item.tokens <= 70 for prompt in shortened for placed in prompt.items)
 
 
 def test_verify_says_that_media_do_not_fit(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:

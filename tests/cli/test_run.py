@@ -8,6 +8,7 @@ import pytest
 
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.chat import ChatSession, ChatTemplate, ChatTokenizer
+from gemtab.chat.media import Prompt
 from gemtab.parity.backends import continue_greedily
 from tests.cli.conftest import Gemtab, ended, start_gemtab
 
@@ -19,7 +20,9 @@ def greedy_text(bundle: Path, steps: int, thinking: bool = False) -> str:
     tokenizer = ChatTokenizer(bundle)
     question = [{"role": "user", "content": QUESTION}]
     prompt = tokenizer.encode(ChatTemplate(bundle).render(question, thinking=thinking))
-    ids = continue_greedily(Executor(bundle), prompt, steps).continuation
+    (text,), (logits,) = continue_greedily(Executor(bundle), [Prompt(prompt)], steps)
+    ids = text.continuation
+    assert logits.argmax(-1).tolist() == ids
     stop = ChatSession(bundle, Executor(bundle)).generation.stop
     kept = ids[: next((i for i, id_ in enumerate(ids) if id_ in stop), len(ids))]
     return tokenizer.decode(kept)

@@ -70,9 +70,18 @@ def cmyk_jpeg(draw: Draw) -> bytes:
     return changed
 
 
+SIDEWAYS = 6
+"""The orientation of photos from phones held upright. The first of each kind has it, so that the smallest draw does."""
+
+
+def orientation(seed: int) -> int:
+    """1 to 8, each once in eight."""
+    return (seed + SIDEWAYS - 1) % 8 + 1
+
+
 def turned_image(draw: Draw) -> bytes:
     """By EXIF, in each format that has it."""
-    exif = turned(draw.seed % 10)  # 0 and 9 are none
+    exif = turned((draw.seed + SIDEWAYS) % 10)  # 0 and 9 are none
     options = draw.choice({"format": "JPEG"}, {"format": "PNG"}, {"format": "WEBP", "lossless": True})
     return saved(draw.picture(), exif=exif, **options)
 
@@ -80,18 +89,20 @@ def turned_image(draw: Draw) -> bytes:
 def several_in_one_jpeg(draw: Draw) -> bytes:
     """A photo with others behind it, as phones store depth and brightness."""
     first = draw.picture()
-    return saved(first, format="MPO", save_all=True, append_images=[first.rotate(180)], exif=turned(draw.seed % 8 + 1))
+    return saved(
+        first, format="MPO", save_all=True, append_images=[first.rotate(180)], exif=turned(orientation(draw.seed))
+    )
 
 
 def turned_by_note(draw: Draw) -> bytes:
-    xmp = XMP % (draw.seed % 8 + 1)
+    xmp = XMP % orientation(draw.seed)
     form = draw.choice("JPEG", "PNG", "WEBP", "both", "PNG, EXIF as text")
     if form == "PNG":
         compressed = draw.seed % 2
         text = zlib.compress(xmp) if compressed else xmp
         return png(draw.pixels(), 2, chunks=chunk(b"iTXt", b"XML:com.adobe.xmp\0%c\0\0\0" % compressed + text))
     if form == "PNG, EXIF as text":
-        exif = turned(draw.seed % 8 + 1).tobytes()
+        exif = turned(orientation(draw.seed)).tobytes()
         text = b"\nexif\n%8d\n" % len(exif) + exif.hex().encode()
         profile = b"Raw profile type exif\0\0" + zlib.compress(text)
         return png(draw.pixels(), 2, chunks=chunk(b"zTXt", profile))
@@ -393,7 +404,7 @@ def alpha_avif(draw: Draw) -> bytes:
 
 def turned_avif(draw: Draw) -> bytes:
     """Pillow writes the orientation as the format's own turn and mirror."""
-    return saved(draw.picture(), format="AVIF", speed=9, exif=turned(draw.seed % 8 + 1))
+    return saved(draw.picture(), format="AVIF", speed=9, exif=turned(orientation(draw.seed)))
 
 
 def animated_avif(draw: Draw) -> bytes:

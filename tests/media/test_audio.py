@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from transformers import Gemma4AudioFeatureExtractor, Gemma4Processor, Gemma4UnifiedAudioFeatureExtractor
 
 from gemtab.errors import CheckpointError, MediaError, UsageError
-from gemtab.media.audio import MOST_SAMPLES, audio_inputs, load_audio, segments
+from gemtab.media.audio import audio_inputs, load_audio, segments
 from gemtab.media.audio_rules import AudioRules, audio_rules
 from gemtab.media.flac import flac_end
+from gemtab.media.limits import MOST_SAMPLES
 from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
 from tests.media.recordings import KINDS, SIZES, chunk, decoded, edit, edited, layout, riff

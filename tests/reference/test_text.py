@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from gemtab.backends.reference import KV, Caches, Reference
+from gemtab.backends.reference import KV, Caches, Reference, Run
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.graph import Graph, Shape, Weight
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.parity.text import ReferenceText
-from gemtab.parity.tolerances import TRANSFORMERS_MAX
+from gemtab.parity.tolerances import ROUNDED, TRANSFORMERS_MAX
 from tests.variants import AUDIO_ID, IMAGE_ID, VARIANTS, VIDEO_ID, load_transformers, transformers_logits
 
 # Twice the longest window and more, so that every window has left tokens behind in prompt and decoding.
@@ -92,24 +92,57 @@ def test_embedding_and_decoder_make_the_text_graph(name: str, checkpoint_folder:
         assert float((logits - expected).abs().max()) < ROUNDING
 
 
+class CountingWeights(CheckpointWeights):
+    """Remembers what was read."""
+
+    def __init__(self, folder: Path, spec: ModelSpec) -> None:
+        super().__init__(Checkpoint.open(folder), spec)
+        self.reads: list[str] = []
+
+    def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
+        self.reads.append(weight.name)
+        return super().read_rows(weight, start, stop)
+
+
+@pytest.mark.parametrize("name", ["everything", "mixed", "coded"])
+def test_texts_that_run_together_read_weights_once_and_stay_apart(name: str, checkpoint_folder: Folder) -> None:
+    """Each text has the logits that it has alone, whatever its length and wherever the other's window is. Of
+    the values only those are there that a node still needs."""
+    spec, weights = opened(checkpoint_folder(name))
+    texts = [prompt(), prompt()[20:3:-1], prompt()[30:31]]
+    graph, counting = text_graph(spec.text), CountingWeights(checkpoint_folder(name), spec)
+    runs = [Run({**inputs(ids)}) for ids in texts]
+    most, nodes = 0, 0
+
+    def after_node() -> None:
+        nonlocal most, nodes
+        most, nodes = max(most, len(runs[0].values)), nodes + 1
+
+    found = Reference(graph, counting, layerwise=True).run_together(runs, after_node)
+    for ids, outputs in zip(texts, found, strict=True):
+        wanted = ReferenceText(spec.text, weights).logits(ids)
+        tolerance = ROUNDED["f32"].max if name == "coded" else ROUNDING
+        assert float((outputs["logits"] - wanted).abs().max()) < tolerance
+    alone = CountingWeights(checkpoint_folder(name), spec)
+    ReferenceText(spec.text, alone, layerwise=True).logits(texts[0])
+    matrices = {weight.name for weight in graph.weights() if weight.role in ("matrix", "vector", "bound")}
+    read, once = ([name for name in each.reads if name in matrices] for each in (counting, alone))
+    assert read == once
+    assert nodes == len(graph.nodes)
+    assert most < 3 * len(spec.text.layers) + 10 < nodes / 4
+
+
 @pytest.mark.parametrize("name", ["everything", "mixed"])
 def test_layerwise_gives_the_same_and_keeps_nothing(name: str, checkpoint_folder: Folder) -> None:
     spec, weights = opened(checkpoint_folder(name))
-    reads: list[str] = []
-
-    class Counting(CheckpointWeights):
-        def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
-            reads.append(weight.name)
-            return super().read_rows(weight, start, stop)
-
-    counting = Counting(Checkpoint.open(checkpoint_folder(name)), spec)
+    counting = CountingWeights(checkpoint_folder(name), spec)
     text = ReferenceText(spec.text, counting, layerwise=True)
     found = text.logits(prompt())
     assert float((found - ReferenceText(spec.text, weights).logits(prompt())).abs().max()) < ROUNDING
-    before = reads.count("layers.0.qkv")
+    before = counting.reads.count("layers.0.qkv")
     text.logits([1])
-    assert reads.count("layers.0.qkv") == before + 1
-    table_rows = [name for name in reads if name == "embed_tokens"]
+    assert counting.reads.count("layers.0.qkv") == before + 1
+    table_rows = [name for name in counting.reads if name == "embed_tokens"]
     assert len(table_rows) < spec.text.vocabulary, "rows that no token asks for were looked up"
 
 

@@ -1,4 +1,4 @@
-"""The TypeScript types of plan and manifest are those that the Python schemas define now."""
+"""The TypeScript types of plan and manifest, and the limits of a bundle, are those that Python defines now."""
 
 import os
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+NAMES = ("plan", "manifest", "limits")
 SCRIPT = ROOT / "webruntime/scripts/generate-types.mjs"
 
 
@@ -24,7 +25,7 @@ def test_types_that_are_not_current_are_named(tmp_path: Path) -> None:
     """A copy of the repository's layout in which one generated file was edited by hand."""
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     engine = Path("webruntime/src/engine")
-    for path in (SCRIPT.relative_to(ROOT), engine / "plan.gen.ts", engine / "manifest.gen.ts"):
+    for path in (SCRIPT.relative_to(ROOT), *(engine / f"{name}.gen.ts" for name in NAMES)):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text((ROOT / path).read_text())
     edited = tmp_path / engine / "plan.gen.ts"

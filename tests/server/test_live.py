@@ -1,6 +1,7 @@
 """What open tabs hear when files change."""
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +10,12 @@ from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from gemtab.bundle.folder import check_files, read_manifest
+from gemtab.server import live
 from tests.server.conftest import Served, write_bundle
 
 SOON = 8.0
@@ -104,3 +107,98 @@ def test_a_tab_that_has_gone_is_forgotten(served: Served) -> None:
     with tab(served) as page:
         (served.site / "index.html").write_text("<!doctype html><title>new</title>")
         assert next_message(page) == {"type": "reload"}
+
+
+def test_a_shader_that_is_no_text_is_told_once_and_watching_goes_on(
+    served: Served, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shader, site = served.bundle / "shaders" / "norm.wgsl", served.site / "index.html"
+    with tab(served) as page:
+        for number in range(2):
+            shader.write_bytes(b"// \xff\xfe\n")
+            assert_silent(page, 1)
+            site.write_text(f"<!doctype html><title>{number}</title>")
+            assert next_message(page) == {"type": "reload"}
+        shader.write_text("// text again\n")
+        assert next_message(page)["text"] == "// text again\n"
+    told = capfd.readouterr().err
+    assert told.count("norm.wgsl cannot be read: 'utf-8' codec") == 1
+    assert "Traceback" not in told
+
+
+DEEP = '{"format": ' + "[" * 200_000 + "]" * 200_000 + "}"
+
+
+@pytest.mark.parametrize("content", [DEEP, "null", '"', "\x00"])
+def test_a_manifest_that_is_none_is_told_and_watching_goes_on(
+    served: Served, content: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    manifest = served.bundle / "gemtab.json"
+    whole = manifest.read_bytes()
+    with tab(served) as page:
+        manifest.write_text(content)
+        assert_silent(page, 1)
+        manifest.write_bytes(whole)
+        time.sleep(WATCHING)
+        (served.site / "index.html").write_text("<!doctype html><title>new</title>")
+        assert next_message(page) == {"type": "reload"}
+    told = capfd.readouterr().err
+    assert "Live channel: " in told
+    assert "gemtab.json" in told
+    assert "Traceback" not in told
+
+
+def test_whatever_rendering_raises_is_told(
+    start_server: Callable[..., Served], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def rerender(_: Path) -> dict[str, str]:
+        raise KeyError("of\x1b[2J nothing")
+
+    served = start_server(rerender)
+    with tab(served) as page:
+        (served.templates / "norm" / "norm.wgsl.jinja").write_text("// new\n")
+        assert_silent(page, 1)
+        (served.site / "index.html").write_text("<!doctype html><title>new</title>")
+        assert next_message(page) == {"type": "reload"}
+    told = capfd.readouterr().err
+    assert "Live channel: " in told
+    assert "\x1b" not in told
+
+
+def test_what_tabs_say_is_ignored(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    with tab(served) as page:
+        for said in (b"\0\xff" * 1000, "text", "[" * 60_000, b"", ""):
+            page.send(said)
+        (served.site / "index.html").write_text("<!doctype html><title>new</title>")
+        assert next_message(page) == {"type": "reload"}
+    assert capfd.readouterr().err == ""
+
+
+def test_more_tabs_than_there_may_be_are_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MOST_TABS", 2)
+    with tab(served) as first, tab(served):
+        with pytest.raises(InvalidStatus), tab(served):
+            pass
+        (served.site / "index.html").write_text("<!doctype html><title>new</title>")
+        assert next_message(first) == {"type": "reload"}
+
+
+def test_a_tab_that_does_not_read_is_dropped_and_holds_up_no_other(
+    start_server: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live.LiveChannel.__init__, "__defaults__", (0.5,))
+    served = start_server()
+    host, port = served.host.split(":")
+    asleep = socket.create_connection((host, int(port)))
+    asleep.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+    origin = f"Origin: http://{served.host}\r\nHost: {served.host}\r\n"
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    asleep.sendall(f"GET /_gemtab/live HTTP/1.1\r\n{origin}{upgrade}{key}\r\n".encode())
+    assert asleep.recv(12) == b"HTTP/1.1 101"
+    with tab(served) as page:
+        for number in range(12):
+            text = f"// {number}" + "x" * 1_000_000
+            (served.bundle / "shaders" / "norm.wgsl").write_text(text)
+            assert next_message(page)["text"] == text
+    asleep.close()

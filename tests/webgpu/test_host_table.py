@@ -131,5 +131,5 @@ def test_a_table_that_is_cut_off_is_told(tmp_path: Path, devices: Devices) -> No
     (file,) = {buffer.file for buffer in rows_of(bundle).values()}
     content = (bundle / file).read_bytes()
     (bundle / file).write_bytes(content[: min(buffer.offset for buffer in rows_of(bundle).values()) + 64])
-    with pytest.raises(BundleError, match="Export the bundle again"):
+    with pytest.raises(BundleError, match="export the bundle again"):
         Executor(bundle, "f32", device=devices(True), host_table="always")

@@ -11,7 +11,15 @@ import pytest
 from gemtab.backends.webgpu.compile import PlanBuilder, write_tables
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import PlanRunner
-from gemtab.backends.webgpu.lower import MOST_CANDIDATES, SAMPLED_RING, Lowering, Shared
+from gemtab.backends.webgpu.lower import (
+    FOUND_CANDIDATES,
+    MAXIMA_GROUP,
+    MAXIMA_SLICE,
+    MOST_CANDIDATES,
+    SAMPLED_RING,
+    Lowering,
+    Shared,
+)
 from gemtab.backends.webgpu.render import shader_root
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.plan import Limits
@@ -102,3 +110,87 @@ def test_the_same_seed_gives_the_same_ids(tmp_path: Path, devices: Callable[[boo
             ids.append(int(runner.read("ids", np.uint32, 1)[0]))
         runs.append(ids)
     assert runs[0] == runs[1] != runs[2]
+
+
+LOGITS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "all equal": lambda _, size: np.full(size, -3.25),
+    "two values": lambda _, size: 1.0 + np.arange(size) % 2,
+    "few values": lambda random, size: np.round(3 * random.standard_normal(size)),
+    "within a hundredth": lambda random, size: 10 + 0.01 * random.standard_normal(size),
+    "falling": lambda _, size: np.linspace(20, -20, size),
+    "rising": lambda _, size: np.linspace(-20, 20, size),
+    "the largest side by side": lambda random, size: random.standard_normal(size) + 8 * (np.arange(size) < 200),
+    "ten that are not masked": lambda random, size: np.where(
+        random.permutation(size) < 10, random.standard_normal(size), -np.inf
+    ),
+    "half masked": lambda random, size: np.where(np.arange(size) % 2, random.standard_normal(size), -np.inf),
+    "half NaN": lambda random, size: np.where(np.arange(size) % 2, random.standard_normal(size), np.nan),
+}
+
+SETTINGS = [
+    (0.0, 0, 1.0),
+    (1.0, 1, 1.0),
+    (1.0, 64, 0.95),
+    (0.7, 65, 1.0),
+    (1.3, 700, 0.9),
+    (1.0, 0, 1.0),
+    (2.0, 1024, 0.99),
+    (1.0, 5000, 1.0),
+    (1.0, 64, 0.0),
+    (1e-6, 64, 0.95),
+    (1e6, 64, 0.95),
+    (1e6, 0, 1.0),
+]
+
+
+def rounding(logits: np.ndarray, temperature: float) -> float:
+    """How far f32 may be off in a difference of scores."""
+    return 1e-4 + (3e-7 * float(np.abs(logits[np.isfinite(logits)]).max()) / temperature if temperature else 0)
+
+
+@pytest.mark.parametrize("vocabulary", [2, 57, 4097, 10001, 262144])
+def test_every_kind_of_logits(vocabulary: int, tmp_path: Path, devices: Callable[[bool], Device]) -> None:
+    runner = sampler(vocabulary, tmp_path, devices(True))
+    random = np.random.default_rng(vocabulary)
+    for name, make in LOGITS.items():
+        logits = make(random, vocabulary).astype(np.float32)
+        runner.write("run/logits", logits)
+        for seed, setting in enumerate(SETTINGS if vocabulary < 100_000 else SETTINGS[::3]):
+            case = dict(zip(("temperature", "top_k", "top_p"), setting, strict=True))
+            set_sampling(runner, case, seed)
+            position = runner.position
+            runner.run("run", None, 1)
+            found = int(runner.read("ids", np.uint32, 1)[0])
+            expected, margin = expected_id(logits, case, seed, position)
+            assert found == expected or margin < rounding(logits, case["temperature"]), (name, case)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("masked", [-np.inf, np.nan])
+def test_takes_the_first_id_where_all_are_masked(
+    masked: float, temperature: float, tmp_path: Path, devices: Callable[[bool], Device]
+) -> None:
+    runner = sampler(4097, tmp_path, devices(True))
+    runner.write("run/logits", np.full(4097, masked, np.float32))
+    for top_k in (0, 1, 64):
+        set_sampling(runner, {"temperature": temperature, "top_k": top_k, "top_p": 0.95}, seed=3)
+        runner.run("run", None, 1)
+        assert runner.read("ids", np.uint32, 1)[0] == 0
+
+
+@pytest.mark.parametrize(("top_k", "most"), [(64, 80), (1024, 1300)])
+def test_looks_at_few_logits_once_more(
+    top_k: int, most: int, tmp_path: Path, devices: Callable[[bool], Device]
+) -> None:
+    """Candidates are the logits that reach the k-th largest maximum of 64, and no others."""
+    runner = sampler(262144, tmp_path, devices(True))
+    logits = (4 * np.random.default_rng(5).standard_normal(262144)).astype(np.float32)
+    low = np.sort(logits.reshape(-1, MAXIMA_SLICE, MAXIMA_GROUP // MAXIMA_SLICE).max(axis=1), axis=None)[-top_k]
+    set_sampling(runner, {"temperature": 1.0, "top_k": top_k, "top_p": 0.95}, seed=1)
+    runner.write("run/logits", logits)
+    runner.write("run/candidates", np.zeros(2 * FOUND_CANDIDATES, np.uint32))
+    runner.run("run", None, 1)
+    candidates = runner.read("run/candidates", np.uint32, 2 * FOUND_CANDIDATES).reshape(-1, 2)
+    found = candidates[candidates[:, 0] != 0, 1]
+    assert sorted(found.tolist()) == np.flatnonzero(logits >= low).tolist()
+    assert top_k <= len(found) <= most

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Rows:
     """
 
     position: int
-    rows: torch.Tensor
+    rows: "torch.Tensor"
     picture: bool
 
     @property
@@ -42,9 +43,11 @@ class Media:
         return self.position + self.tokens
 
 
-def media_inputs(hidden: int, step: range, media: Sequence[Rows]) -> dict[str, torch.Tensor]:
+def media_inputs(hidden: int, step: range, media: Sequence[Rows]) -> dict[str, "torch.Tensor"]:
     """The inputs `media` and `visible` of `gemtab.model.text.fill_graph`, for tokens at the positions of `step`, which
     divides no picture."""
+    import torch
+
     rows, visible = torch.zeros(len(step), hidden), torch.arange(step.start, step.stop, dtype=torch.int32)
     for one in _within(step, media):
         begin, end = one.position - step.start, one.end - step.start
@@ -54,9 +57,11 @@ def media_inputs(hidden: int, step: range, media: Sequence[Rows]) -> dict[str, t
     return {"media": rows, "visible": visible}
 
 
-def block_numbers(step: range, media: Sequence[Rows]) -> torch.Tensor:
+def block_numbers(step: range, media: Sequence[Rows]) -> "torch.Tensor":
     """The input `block_ids` of `gemtab.model.text.decoder_graph`, for tokens at the positions of `step`: which picture
     a token is of, -1 for none."""
+    import torch
+
     blocks = torch.full((len(step),), -1, dtype=torch.int64)
     for number, one in enumerate(one for one in _within(step, media) if one.picture):
         blocks[one.position - step.start : one.end - step.start] = number

@@ -3,8 +3,9 @@
 Shapes are those of the method of the same name in `gemtab.graph.builder.GraphBuilder`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch.nn.functional import conv1d, conv2d, gelu, pad, softplus
@@ -30,6 +31,15 @@ class KV:
 
 Result = torch.Tensor | KV
 Caches = dict[str, KV]
+Values = dict[str, Result]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A sequence on its way through a graph: its values by name, to begin with the inputs, and its caches."""
+
+    values: Values
+    caches: Caches = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,20 +99,70 @@ class Reference:
         Outputs that are caches are not among them: they are in `caches`.
         """
         read = (value.name for value in self._graph.inputs if value.dtype == CACHE)
-        values: dict[str, Result] = {**inputs, **{name: caches[name] for name in read}}
-        for _, results in self.steps(values, caches):
-            values.update(results)
-        outputs = {name: values[value.name] for name, value in self._graph.outputs.items()}
-        return {name: value for name, value in outputs.items() if isinstance(value, torch.Tensor)}
+        (outputs,) = self.run_together([Run({**inputs, **{name: caches[name] for name in read}}, caches)])
+        return outputs
 
-    def steps(self, values: Mapping[str, Result], caches: Caches) -> Iterator[tuple[Node, dict[str, Result]]]:
+    def run_together(
+        self, runs: Sequence[Run], after_node: Callable[[], None] = lambda: None
+    ) -> list[dict[str, torch.Tensor]]:
+        """The outputs of each run, as `run` gives them. Weights are read once for all runs, and a value is kept as
+        long as a node needs it: of a large model, reading takes longer than multiplying, and values more than memory.
+        """
+        unneeded = self._unneeded_after()
+        for index, node in enumerate(self._graph.nodes):
+            for run, results in zip(runs, self._apply(node, runs), strict=True):
+                run.values.update(results)
+                for name in unneeded[index]:
+                    run.values.pop(name, None)
+            after_node()
+        outputs = {name: value.name for name, value in self._graph.outputs.items()}
+        found = [{name: run.values[value] for name, value in outputs.items()} for run in runs]
+        return [{name: one for name, one in each.items() if isinstance(one, torch.Tensor)} for each in found]
+
+    def _unneeded_after(self) -> list[list[str]]:
+        """The values that no node after each needs, and no output is."""
+        last: dict[str, int] = {}
+        for index, node in enumerate(self._graph.nodes):
+            read = [item.name for item in node.inputs if not isinstance(item, Weight)]
+            last |= dict.fromkeys([*read, *(value.name for value in node.outputs)], index)
+        for value in self._graph.outputs.values():
+            last.pop(value.name, None)
+        unneeded: list[list[str]] = [[] for _ in self._graph.nodes]
+        for name, index in last.items():
+            unneeded[index].append(name)
+        return unneeded
+
+    def _apply(self, node: Node, runs: Sequence[Run]) -> list[Values]:
+        """The node's results for each run. Rows of several runs go through a weight together where the op treats rows
+        by themselves."""
+        if len(runs) == 1 or node.op not in ROW_BY_ROW or not any(isinstance(x, Weight) for x in node.inputs):
+            return [self._results(node, run.values, run.caches) for run in runs]
+        names = [value.name for value in node.inputs if not isinstance(value, Weight)]
+        rows = {name: [run.values[name] for run in runs] for name in names}
+        joined = {name: torch.cat([_tensor(one) for one in ones]) for name, ones in rows.items()}
+        ends = [*accumulate(len(_tensor(one)) for one in rows[names[0]])]
+        results = self._results(node, joined, {})
+        return [
+            {name: _tensor(result)[first:last] for name, result in results.items()}
+            for first, last in zip([0, *ends], ends, strict=False)
+        ]
+
+    def steps(self, values: Mapping[str, Result], caches: Caches) -> Iterator[tuple[Node, Values]]:
         """Each node in turn with its results by name, which the caller adds to `values` before it goes on."""
         for node in self._graph.nodes:
-            items = [StoredWeight(x, self._weights) if isinstance(x, Weight) else values[x.name] for x in node.inputs]
-            with torch.inference_mode():
-                made = OPS[node.op](*items, **node.attrs, **_context(node, caches))
-            results = made if isinstance(made, tuple) else (made,)
-            yield node, {value.name: result for value, result in zip(node.outputs, results, strict=True)}
+            yield node, self._results(node, values, caches)
+
+    def _results(self, node: Node, values: Mapping[str, Result], caches: Caches) -> Values:
+        items = [StoredWeight(x, self._weights) if isinstance(x, Weight) else values[x.name] for x in node.inputs]
+        with torch.inference_mode():
+            made = OPS[node.op](*items, **node.attrs, **_context(node, caches))
+        results = made if isinstance(made, tuple) else (made,)
+        return {value.name: result for value, result in zip(node.outputs, results, strict=True)}
+
+
+def _tensor(result: Result) -> torch.Tensor:
+    assert isinstance(result, torch.Tensor)
+    return result
 
 
 def _context(node: Node, caches: Caches) -> dict[str, object]:
@@ -511,3 +571,6 @@ OPS: dict[str, Callable[..., Result | tuple[Result, ...]]] = {
     "expert_linear": expert_linear,
     "weighted_sum": weighted_sum,
 }
+
+ROW_BY_ROW = frozenset({"embed", "linear", "rms_norm", "mul", "expert_linear", "route_top_k"})
+"""Ops that make a row of the result of a row of each tensor, so that rows need not be of one sequence."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +12,9 @@ SLICE_BYTES = 16 << 20
 """The largest slice: what a tab holds in memory at once while it loads."""
 
 _READ_BYTES = 1 << 20
+
+_AT_ONCE = 64
+"""Slices that are handed out to threads before the next are: a manifest may name a hundred thousand."""
 
 
 def digest_file(path: Path, slice_bytes: int = SLICE_BYTES) -> FileEntry:
@@ -25,9 +28,10 @@ def digest_files(
     slice_bytes: int = SLICE_BYTES,
     progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, FileEntry]:
-    """The manifest's entries for files of the folder, several slices at a time. `progress` is told of bytes read."""
+    """The manifest's entries for files of the folder, several slices at a time; an empty file has one, empty slice.
+    `progress` is told of bytes read."""
     sizes = {name: (folder / name).stat().st_size for name in names}
-    slices = [(name, start) for name, size in sizes.items() for start in range(0, size, slice_bytes)]
+    slices = [(name, start) for name, size in sizes.items() for start in range(0, max(size, 1), slice_bytes)]
     digests: dict[str, list[str]] = {name: [] for name in names}
     with ThreadPoolExecutor(min(os.cpu_count() or 1, max(len(slices), 1))) as pool:
         try:
@@ -39,6 +43,18 @@ def digest_files(
             pool.shutdown(cancel_futures=True)
             raise
     return {name: FileEntry(bytes=sizes[name], slice_bytes=slice_bytes, sha256=tuple(digests[name])) for name in names}
+
+
+def digest_slices(path: Path, entry: FileEntry) -> Iterator[str]:
+    """The digests of a file's slices, cut as `entry` says, in order, a few at a time."""
+    count, pool_size = len(entry.sha256), os.cpu_count() or 1
+    if count == 1:
+        yield _digest_slice(path, 0, entry.slice_bytes)
+        return
+    with ThreadPoolExecutor(pool_size) as pool:
+        for first in range(0, count, _AT_ONCE):
+            starts = [index * entry.slice_bytes for index in range(first, min(first + _AT_ONCE, count))]
+            yield from pool.map(lambda start: _digest_slice(path, start, entry.slice_bytes), starts)
 
 
 def _digest_slice(path: Path, start: int, slice_bytes: int) -> str:

@@ -1,23 +1,36 @@
 """Reading a bundle's folder, and refusing one that is not whole."""
 
-import json
 import os
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
-from gemtab.bundle.digest import digest_file
-from gemtab.bundle.manifest import MANIFEST_FORMAT, MANIFEST_NAME, FileEntry, Manifest
-from gemtab.bundle.plan import Plan
+from gemtab.bundle import limits
+from gemtab.bundle.checked import CheckedFiles
+from gemtab.bundle.digest import digest_file, digest_slices
+from gemtab.bundle.manifest import MANIFEST_FORMAT, MANIFEST_NAME, FileEntry, Manifest, RelativePath
+from gemtab.bundle.manifest_check import check_manifest
+from gemtab.bundle.parsing import Maps, parse
+from gemtab.bundle.plan import Buffer, Kernel, Plan, Program
+from gemtab.bundle.plan_check import check_plan
+from gemtab.bundle.reading import AGAIN, inside, most_bytes, parse_json, read_bytes, read_text
 from gemtab.errors import BundleError, UsageError
+from gemtab.output import write_in_one_step
 
 SHADERS = "shaders"
 PARITY_NAME = "parity.json"
 
+_MANIFEST_MAPS: Maps = {"files": (TypeAdapter(dict[RelativePath, FileEntry]), limits.FILES)}
+_PLAN_MAPS: Maps = {
+    "buffers": (TypeAdapter(dict[str, Buffer]), limits.BUFFERS),
+    "kernels": (TypeAdapter(dict[str, Kernel]), limits.KERNELS),
+    "programs": (TypeAdapter(dict[str, Program]), limits.PROGRAMS),
+}
+
 
 def is_bundle(folder: Path) -> bool:
     """Whether `folder` is a bundle: it has a manifest."""
-    return (folder / MANIFEST_NAME).is_file()
+    return os.path.isfile(folder / MANIFEST_NAME)  # False where that may not be seen
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -26,23 +39,26 @@ def read_manifest(folder: Path) -> Manifest:
     Raises BundleError where there is none, where it is of another format version, and where it is damaged.
     """
     path = folder / MANIFEST_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         raise BundleError(
             f"{folder} is not a bundle: it has no {MANIFEST_NAME}, which an export writes last. "
             "Make one with `gemtab export CHECKPOINT OUT`."
-        ) from None
-    try:
-        found = json.loads(text).get("format")
-        if found != MANIFEST_FORMAT:
-            raise BundleError(
-                f"{path} is of bundle format {found}; this gemtab reads format {MANIFEST_FORMAT}. "
-                "Export the checkpoint again with this version, or use the version that made the bundle."
-            )
-        return Manifest.model_validate_json(text)
-    except (AttributeError, ValueError) as error:
-        raise BundleError(f"{path} is damaged ({_first_line(error)}). Export the checkpoint again.") from error
+        )
+    return parse_manifest(read_text(folder, MANIFEST_NAME), path)
+
+
+def parse_manifest(text: str, path: Path) -> Manifest:
+    """The manifest that a text is; `path` is where it lies, for messages. Raises as `read_manifest` does."""
+    content = parse_json(text, path)
+    found = content.get("format") if isinstance(content, dict) else None
+    if isinstance(content, dict) and found != MANIFEST_FORMAT:
+        raise BundleError(
+            f"{path} is of bundle format {found!r}; this gemtab reads format {MANIFEST_FORMAT}. "
+            "Export the checkpoint again with this version, or use the version that made the bundle."
+        )
+    manifest = parse(Manifest, text, path, _MANIFEST_MAPS)
+    check_manifest(manifest, str(path))
+    return manifest
 
 
 def read_answering_manifest(folder: Path) -> Manifest:
@@ -59,34 +75,54 @@ def read_answering_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes the manifest in one step: a reader sees the old one or the new one."""
-    path = folder / MANIFEST_NAME
-    unfinished = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}")
-    unfinished.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_in_one_step(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
 
 
-def check_files(folder: Path, manifest: Manifest) -> None:
-    """Compares every file with the manifest. Raises BundleError at the first that is missing, short or altered."""
+def check_files(folder: Path, manifest: Manifest, checked: CheckedFiles | None = None) -> None:
+    """Compares every file with the manifest. Raises BundleError at the first that is missing, short or altered.
+
+    checked: large files that were found right before, and have not changed since, are not read again.
+    """
     for name, expected in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"{folder} lacks {name}, which its manifest lists. Copy or export it again.")
+        path = inside(folder, name)
         if path.stat().st_size != expected.bytes:
             raise BundleError(
-                f"{path} has {path.stat().st_size:,} bytes where the manifest says {expected.bytes:,}. "
-                "Copy or export the bundle again."
+                f"{path} has {path.stat().st_size:,} bytes where the manifest says {expected.bytes:,}. {AGAIN}"
             )
-        _check_slices(path, expected)
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if checked is None:
+            _check_slices(path, expected)
+        elif not checked.knows(path, expected):
+            with checked.checking(path, expected):
+                _check_slices(path, expected)
+    if checked is not None:
+        checked.save()
+
+
+def check_small_files(folder: Path, manifest: Manifest) -> None:
+    """As `check_files`, of the files alone that are read as a whole: plans, shaders, tokenizer, template, configs."""
+    small = {name: entry for name, entry in manifest.files.items() if most_bytes(name) is not None}
+    check_files(folder, manifest.model_copy(update={"files": small}))
+
+
+def verified(folder: Path) -> Manifest:
+    """The manifest of a bundle all of whose files are as it says. Raises as read_answering_manifest and check_files."""
+    manifest = read_answering_manifest(folder)
+    check_files(folder, manifest, CheckedFiles.load())
+    return manifest
 
 
 def _check_slices(path: Path, expected: FileEntry) -> None:
-    found = digest_file(path, expected.slice_bytes)
-    for index, (wanted, had) in enumerate(zip(expected.sha256, found.sha256, strict=True)):
-        if wanted != had:
-            raise BundleError(
-                f"{path} is altered: slice {index} (from byte {index * expected.slice_bytes:,}) has SHA-256 {had} "
-                f"where the manifest says {wanted}. Copy or export the bundle again."
-            )
+    try:
+        for index, (wanted, had) in enumerate(zip(expected.sha256, digest_slices(path, expected), strict=True)):
+            if wanted != had:
+                raise BundleError(
+                    f"{path} is altered: slice {index} (from byte {index * expected.slice_bytes:,}) has SHA-256 {had} "
+                    f"where the manifest says {wanted}. {AGAIN}"
+                )
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error}). {AGAIN}") from error
 
 
 def accept_file(folder: Path, file: str) -> None:
@@ -98,23 +134,23 @@ def accept_file(folder: Path, file: str) -> None:
         write_manifest(folder, manifest.model_copy(update={"files": files}))
 
 
-def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error).splitlines()[0]
-
-
 def load_plan(path: Path) -> Plan:
-    """The plan in a file; BundleError where there is none or it is not one this version can run."""
+    """The plan in a file of a bundle's folder `plan`; BundleError where there is none, or none of this version."""
+    return parse_plan(read_bytes(path.parent.parent, f"{path.parent.name}/{path.name}"), path)
+
+
+def parse_plan(content: bytes, path: Path) -> Plan:
+    """The plan that a text is; `path` is where it lies, for messages. Raises BundleError where it is none."""
     try:
-        return Plan.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleError(f"{path} could not be read ({error}). Export the bundle again.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BundleError(
-            f"{path} is not a plan that this version of gemtab can run: {place}: {first['msg']}. "
-            "Export the bundle again."
-        ) from error
+        return parse(Plan, content.decode("utf-8"), path, _PLAN_MAPS)
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path} is not UTF-8: {error}. {AGAIN}") from None
+
+
+def open_plan(folder: Path, manifest: Manifest, file: str) -> Plan:
+    """As `load_plan`, of a plan whose parts fit each other and the bundle."""
+    if file not in manifest.files:
+        raise BundleError(f"{folder} has no {file}: its manifest does not list it. {AGAIN}")
+    plan = parse_plan(read_bytes(folder, file), folder / file)
+    check_plan(plan, manifest, file, str(folder / file))
+    return plan

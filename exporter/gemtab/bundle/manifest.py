@@ -7,10 +7,13 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gemtab.bundle.plan import Expr, Strict
+from gemtab.bundle.plan import Expr, Positive, Strict
 
 MANIFEST_FORMAT: Final = 1
 MANIFEST_NAME = "gemtab.json"
+
+MOST_WORDS: Final = 1000
+"""Notes, and names of adapters."""
 
 WeightFormat = Literal["f32", "f16", "q8", "q4", "qat"]
 """How a bundle's weights are stored. qat: as codes that the checkpoint was trained with."""
@@ -27,7 +30,7 @@ class FileEntry(Strict):
 
     bytes: Annotated[int, Field(ge=0)]
     slice_bytes: Annotated[int, Field(gt=0)]
-    sha256: tuple[Sha256, ...]
+    sha256: Annotated[tuple[Sha256, ...], Field(fail_fast=True)]
 
 
 class PlanMemory(Strict):
@@ -51,9 +54,12 @@ class PlanEntry(Strict):
 
     file: RelativePath
     activation: Literal["f32", "f16"]
-    features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
+    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
     tokens: Annotated[int, Field(gt=0)]
     memory: PlanMemory
+
+
+PlanEntries = Annotated[tuple[PlanEntry, ...], Field(max_length=16, fail_fast=True)]
 
 
 class Source(Strict):
@@ -64,15 +70,15 @@ class Source(Strict):
     repository: str | None = None
     model_type: str
     licence: str | None = None
-    adapters: tuple[str, ...] = ()
+    adapters: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS, fail_fast=True)] = ()
 
 
 class Towers(Strict):
     """The plans that make rows of embeddings of pictures (frames of clips too) and of sound; none where the bundle does
     not take them."""
 
-    image: tuple[PlanEntry, ...] = ()
-    audio: tuple[PlanEntry, ...] = ()
+    image: PlanEntries = ()
+    audio: PlanEntries = ()
 
 
 class Inexact(Strict):
@@ -89,7 +95,7 @@ class Grid(Strict):
     code, in bf16, is what the checkpoint has), and the others."""
 
     exact: Annotated[int, Field(ge=0)]
-    others: tuple[Inexact, ...] = ()
+    others: Annotated[tuple[Inexact, ...], Field(fail_fast=True)] = ()
 
 
 class Draft(Strict):
@@ -110,13 +116,13 @@ class Manifest(Strict):
     source: Source
     weights: WeightFormat
     grid: Grid | None = None
-    context: int
-    inputs: tuple[Input, ...]
-    plans: tuple[PlanEntry, ...]
+    context: Positive
+    inputs: Annotated[tuple[Input, ...], Field(max_length=4, fail_fast=True)]
+    plans: PlanEntries
     towers: Towers = Towers()
     draft: Draft | None = None
     no_transformers_js: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS, fail_fast=True)] = ()
     files: dict[RelativePath, FileEntry]
 
     @model_validator(mode="after")

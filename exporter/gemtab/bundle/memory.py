@@ -26,8 +26,7 @@ from gemtab.bundle.plan import (
 
 def plan_memory(plan: Plan, outputs: Iterable[Expr] = ()) -> PlanMemory:
     """What an executor allocates for a plan. outputs: buffers besides, which what a program made is copied into."""
-    buffers = list(plan.buffers.values())
-    controls = [allocated(buffer.bytes) for buffer in buffers if isinstance(buffer, ControlBuffer)]
+    controls = [allocated(buffer.bytes) for buffer in plan.buffers.values() if isinstance(buffer, ControlBuffer)]
     # A tab loads no `verify`, which needs a drafter.
     params = [params_offsets(program)[-1] for name, program in plan.programs.items() if name != "verify"]
     slots = [allocated(size) if isinstance(size, int) else size for size in plan.slots]
@@ -36,7 +35,11 @@ def plan_memory(plan: Plan, outputs: Iterable[Expr] = ()) -> PlanMemory:
         weights=_held(plan, for_gpu & for_host),
         tables=_held(plan, for_gpu - for_host),
         rows=_held(plan, for_host - for_gpu),
-        state=total(buffer.bytes for buffer in buffers if isinstance(buffer, StateBuffer)),
+        state=total(
+            buffer.bytes
+            for name, buffer in plan.buffers.items()
+            if isinstance(buffer, StateBuffer) and name in for_gpu | for_host
+        ),
         scratch=total([*slots, *controls, *params, *outputs]),
     )
 

@@ -8,6 +8,7 @@ An export that is interrupted, killed, or stopped by a full disk leaves the fold
 place goes on where it stopped, if it is made of the same; otherwise it begins anew.
 """
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from filelock import FileLock, Timeout
 from gemtab.bundle.journal import Journal
 from gemtab.bundle.layout import Layout
 from gemtab.errors import GemtabError, OutputError
-from gemtab.output import check_room, explained, put_in_place
+from gemtab.output import check_place, check_room, explained, put_in_place, repair
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Partial:
 def kept_note(out: Path) -> str:
     """How things stand after an export was stopped."""
     folder = _folder(out)
-    if not folder.exists():
+    if not os.path.exists(folder):  # which is also False where that may not be known
         return f"Nothing was left at {out}."
     return f"What is done is kept in {folder}: the same command goes on from there; delete the folder to give it up."
 
@@ -47,12 +48,14 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
     Raises OutputError where another export to the same place runs, where the disk is too small, and where it takes no
     more; then, and after an interruption, what is written stays for the next time.
     """
+    check_place(out)
     folder = _folder(out)
     with _errors_explained(out):
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder, out):
             journal = Journal(folder / "journal", fingerprint)
             with _kept_if_useful(folder, journal), journal:
+                repair(out)
                 _throw_away_but(folder / "bundle", layouts if journal.done else ())
                 needed = sum(sum(layout.files.values()) for layout in layouts) + rest_bytes
                 check_room(out, needed, _disk_bytes(folder / "bundle"))

@@ -34,6 +34,12 @@ MOST_ROWS_BYTES: Final = 64 << 20
 VECTOR_BYTES: Final = 16
 """The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them."""
 
+ENCODE: Final = "encode"
+"""The program of a tower's plan."""
+
+ROWS: Final = "rows"
+"""What it gives: rows of embeddings."""
+
 Symbol = Literal["T", "P", "C"]
 """T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
 
@@ -80,6 +86,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+Limit = Annotated[int, Field(gt=0, lt=2**53)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class WeightBuffer(Strict):
     """`bytes` bytes of a file of the bundle, from `offset` (a multiple of 4); the GPU buffer holds just them."""
 
@@ -92,8 +104,8 @@ class WeightBuffer(Strict):
 class Ring(Strict):
     """The shape in time of a ring buffer, in positions."""
 
-    rows: int
-    window: int
+    rows: Positive
+    window: Positive
 
 
 class StateBuffer(Strict):
@@ -108,7 +120,7 @@ class StateBuffer(Strict):
 
     kind: Literal["state"] = "state"
     bytes: Expr
-    scale: float = 1.0
+    scale: Finite = 1.0
     ring: Ring | None = None
 
 
@@ -127,7 +139,7 @@ class RowsBuffer(Strict):
     offset: Annotated[int, Field(ge=0)]
     row_bytes: Annotated[int, Field(gt=0)]
     rows: Annotated[int, Field(gt=0)]
-    replaced: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    replaced: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(fail_fast=True)] = ()
     by: Annotated[int, Field(ge=0)] = 0
     places: Annotated[int, Field(gt=0)]
     bytes: Annotated[int, Field(gt=0, lt=MOST_ROWS_BYTES, multiple_of=4)]
@@ -139,7 +151,7 @@ class ScratchBuffer(Strict):
     may depend on T in a tower's plan."""
 
     kind: Literal["scratch"] = "scratch"
-    slot: int
+    slot: Count
     bytes: Expr
 
 
@@ -178,15 +190,15 @@ class Form(Strict):
 
     file: str
     entry_point: str = "main"
-    features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
-    constants: dict[str, float] = {}
+    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
+    constants: dict[str, Finite] = {}
 
 
 class Kernel(Strict):
     """bindings: what each binding of group 0 is, in order; forms: best first, the last one needs the least."""
 
-    bindings: tuple[Literal["read", "read_write", "uniform"], ...]
-    forms: Annotated[tuple[Form, ...], Field(min_length=1)]
+    bindings: Annotated[tuple[Literal["read", "read_write", "uniform"], ...], Field(fail_fast=True)]
+    forms: Annotated[tuple[Form, ...], Field(min_length=1, fail_fast=True)]
 
 
 class Dispatch(Strict):
@@ -199,8 +211,8 @@ class Dispatch(Strict):
     """
 
     kernel: str
-    bindings: tuple[str, ...]
-    params: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] | None = None
+    bindings: Annotated[tuple[str, ...], Field(fail_fast=True)]
+    params: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(fail_fast=True)] | None = None
     grid: tuple[Expr, Expr, Expr]
     label: str
     tables: Tables | None = None
@@ -210,8 +222,8 @@ class Program(Strict):
     """A step. max_tokens: the largest T; inputs: what the caller writes before it runs, outputs: what it may read back,
     e.g. `logits` -> a buffer's name."""
 
-    max_tokens: int
-    dispatches: tuple[Dispatch, ...]
+    max_tokens: Positive
+    dispatches: Annotated[tuple[Dispatch, ...], Field(fail_fast=True)]
     inputs: dict[str, str] = {}
     outputs: dict[str, str] = {}
 
@@ -231,12 +243,12 @@ def bound_for(plan: "Plan", tables: Tables) -> frozenset[str]:
 class Limits(Strict):
     """The WebGPU limits that the plan was made for; a device must have at least these."""
 
-    maxStorageBufferBindingSize: int = 128 << 20
-    maxBufferSize: int = 256 << 20
-    maxStorageBuffersPerShaderStage: int = 8
-    maxComputeWorkgroupStorageSize: int = 16384
-    maxComputeInvocationsPerWorkgroup: int = 256
-    maxComputeWorkgroupsPerDimension: int = 65535
+    maxStorageBufferBindingSize: Limit = 128 << 20
+    maxBufferSize: Limit = 256 << 20
+    maxStorageBuffersPerShaderStage: Limit = 8
+    maxComputeWorkgroupStorageSize: Limit = 16384
+    maxComputeInvocationsPerWorkgroup: Limit = 256
+    maxComputeWorkgroupsPerDimension: Limit = 65535
 
 
 class Plan(Strict):
@@ -252,12 +264,12 @@ class Plan(Strict):
 
     format: Literal[1] = PLAN_FORMAT
     activation: Literal["f32", "f16"]
-    features: tuple[Literal["shader-f16", "subgroups"], ...] = ()
+    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
     limits: Limits
-    context: int
-    vocabulary: int
-    sampled_ring: int
-    slots: tuple[Expr, ...]
+    context: Positive
+    vocabulary: Count
+    sampled_ring: Count
+    slots: Annotated[tuple[Expr, ...], Field(fail_fast=True)]
     buffers: dict[str, Buffer]
     kernels: dict[str, Kernel]
     programs: dict[str, Program]

@@ -2,14 +2,17 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from gemtab.chat.tokenizer import ChatTokenizer, Detokenizer
+from gemtab.chat.tokenizer import Detokenizer, Piece
 
 PartKind = Literal["text", "thought", "tool_call"]
 State = Literal["text", "channel", "thought", "call"]
 """channel: in the name of a channel, up to its line's end; call: in a tool call, up to its closing token."""
 
+
+THOUGHT = "thought"
+"""The channel of thoughts; what is in others is text."""
 
 FENCE = '<|"|>'
 """Of a string in a call."""
@@ -26,17 +29,27 @@ class AnswerPart:
     text: str
 
 
+class Pieces(Protocol):
+    """What tells the pieces of ids: see ChatTokenizer."""
+
+    def piece(self, id: int) -> Piece:  # noqa: A002
+        """What `id` adds to a text."""
+        ...
+
+
 class AnswerParser:
     r"""Reads Gemma 4's wire format: `<|channel>thought\n … <channel|>`, words, `<|tool_call>call:name{…}<tool_call|>`.
 
     Only the special tokens count: the same characters spelled by ordinary tokens are text.
     """
 
-    def __init__(self, tokenizer: ChatTokenizer) -> None:
+    def __init__(self, tokenizer: Pieces) -> None:
         self._tokenizer = tokenizer
         self._detokenizer = Detokenizer()
         self._state: State = "text"
         self._held = ""
+        self._fences = 0
+        """How many of the fences that are held are tokens."""
 
     def push(self, id: int) -> list[AnswerPart]:  # noqa: A002
         """The parts that `id` adds or completes."""
@@ -58,7 +71,7 @@ class AnswerParser:
         if self._state == "channel" and "\n" in self._held:
             name, rest = self._held.split("\n", 1)
             self._held = ""
-            self._state = "thought" if name.strip() == "thought" else "text"
+            self._state = "thought" if name.strip() == THOUGHT else "text"
             return self._take(rest)
         return []
 
@@ -77,6 +90,7 @@ class AnswerParser:
         if token != FENCE:
             return self._enter("text")
         self._held += self._detokenizer.end() + token
+        self._fences += 1
         return []
 
     def _enter(self, state: State) -> list[AnswerPart]:
@@ -85,11 +99,12 @@ class AnswerParser:
         return parts
 
     def _close(self) -> list[AnswerPart]:
-        """A call that is not whole, or not written as calls are, is text as it was written."""
-        held, state = self._held, self._state
-        self._held, self._state = "", "text"
-        if state != "call" or not held:
+        """A call that is not whole, or not written as calls are, is text as it was written; so is one with fences of
+        ordinary tokens, and what a channel holds without a name."""
+        held, state, fences = self._held, self._state, self._fences
+        self._held, self._state, self._fences = "", "text", 0
+        if not held or (state == "channel" and THOUGHT.startswith(held.strip())):
             return []
-        call = CALL.fullmatch(held.strip())
+        call = CALL.fullmatch(held.strip()) if state == "call" and held.count(FENCE) == fences else None
         name = call[1].strip() if call else ""
         return [AnswerPart("tool_call", f"call:{name}{{{call[2]}}}") if call and name else AnswerPart("text", held)]

@@ -20,7 +20,8 @@ class TowerEncoder:
 
     def __init__(self, folder: Path, executor: Executor) -> None:
         self._folder = folder
-        self._runner = executor.runner
+        self._device = executor.runner.device
+        self._manifest = executor.manifest
         self._towers: dict[str, TowerExecutor] = {}
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self.encoded = 0
@@ -36,7 +37,7 @@ class TowerEncoder:
 
     def _tower(self, item: Item) -> TowerExecutor:
         if item.tower not in self._towers:
-            self._towers[item.tower] = TowerExecutor(self._folder, item.tower, self._runner.device)
+            self._towers[item.tower] = TowerExecutor(self._folder, item.tower, self._device, self._manifest)
         return self._towers[item.tower]
 
     def _forget(self) -> None:

@@ -1,11 +1,11 @@
 """generation_config.json of a bundle: where answers end, and how the model's authors sample."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from gemtab.bundle.reading import read_object
 from gemtab.chat.checks import expected, fits
 from gemtab.errors import BundleError
 
@@ -26,11 +26,8 @@ class GenerationConfig:
 def read_generation_config(folder: Path) -> GenerationConfig:
     """Raises BundleError where the file is missing or damaged, names no end tokens, or samples by what is no number."""
     path = folder / GENERATION_CONFIG_NAME
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read: {error}. Export the checkpoint again.") from error
-    found = config.get(KEY) if isinstance(config, dict) else None
+    config = read_object(folder, GENERATION_CONFIG_NAME)
+    found = config.get(KEY)
     stop = frozenset(one for one in (found if isinstance(found, list) else [found]) if _is_id(one))
     if not stop:
         raise BundleError(

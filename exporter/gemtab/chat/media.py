@@ -5,7 +5,6 @@ placeholder tokens as a tower makes rows, between tokens that mark beginning and
 before it.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from gemtab.backends.media import Media
 from gemtab.bundle.manifest import Tower
+from gemtab.bundle.reading import read_object
 from gemtab.chat.template import TOKENIZER_CONFIG_NAME, Written
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.errors import BundleError, UsageError
@@ -108,8 +108,7 @@ class Placeholders:
 
     def __init__(self, folder: Path, tokenizer: ChatTokenizer) -> None:
         self._where = folder / TOKENIZER_CONFIG_NAME
-        config: dict[str, Any] = json.loads(self._where.read_text(encoding="utf-8"))
-        self._config = {"video_token": VIDEO_TOKEN, **config}
+        self._config: dict[str, Any] = {"video_token": VIDEO_TOKEN, **read_object(folder, TOKENIZER_CONFIG_NAME)}
         self._tokenizer = tokenizer
 
     def prompt(self, written: Written, media: Sequence[Medium]) -> Prompt:
@@ -117,11 +116,16 @@ class Placeholders:
         pieces = written.cut(self.expand(written.text, media))
         return self.place(self._tokenizer.encode_pieces(pieces), media)
 
+    def tokens(self) -> dict[str, Kind]:
+        """The placeholders that templates write, and what each stands for."""
+        kinds: tuple[Kind, ...] = ("image", "audio", "video")
+        named = {self._config.get(f"{kind}_token"): kind for kind in kinds}
+        return {token: kind for token, kind in named.items() if isinstance(token, str) and token}
+
     def expand(self, text: str, media: Sequence[Medium]) -> str:
         """A rendered conversation with each placeholder written out. Raises UsageError where the text has other
         placeholders than those of `media`."""
-        tokens = {kind: self._config.get(f"{kind}_token") for kind in ("image", "audio", "video")}
-        known = {token: kind for kind, token in tokens.items() if isinstance(token, str)}
+        known = self.tokens()
         if not known:
             return text
         pattern = "|".join(re.escape(token) for token in known)
@@ -141,7 +145,12 @@ class Placeholders:
         at = 0
         for one, item in ((medium, item) for medium in media for item in medium.items):
             token = self._id(_token_of(one, item))
-            at = next(i for i in range(at, len(ids)) if ids[i] == token)
+            at = next((i for i in range(at, len(ids)) if ids[i] == token), len(ids))
+            if list(ids[at : at + item.tokens]) != [token] * item.tokens:
+                raise BundleError(
+                    f"{self._where}: the tokenizer does not keep {self._text(_token_of(one, item))} whole, which media "
+                    "need. Export the checkpoint again."
+                )
             placed.append(PlacedItem(item, at))
             at += item.tokens
         return Prompt(list(ids), tuple(placed))
@@ -169,8 +178,13 @@ class Placeholders:
         return token
 
     def _id(self, name: str) -> int:
-        (number,) = self._tokenizer.encode(self._text(name))
-        return number
+        ids = self._tokenizer.encode(self._text(name))
+        if len(ids) != 1:
+            raise BundleError(
+                f"{self._where}: {name} {self._text(name)!r} is not one token but {len(ids)}. Export the "
+                "checkpoint again."
+            )
+        return ids[0]
 
 
 def _token_of(medium: Medium, item: Item) -> str:

@@ -1,7 +1,6 @@
 """From files to media of a conversation, as the bundle's processor_config.json says."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -11,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from gemtab.bundle.manifest import Manifest
+from gemtab.bundle.reading import read_object
 from gemtab.chat.media import Item, Medium
-from gemtab.errors import BundleError, UsageError
+from gemtab.errors import UsageError
 from gemtab.media.audio import AudioInputs, audio_inputs, load_audio, segments
 from gemtab.media.audio_rules import AudioRules, audio_rules
 from gemtab.media.images import ImageInputs, Pixels, image_inputs, load_image
@@ -40,17 +40,11 @@ class MediaReader:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._inputs = manifest.inputs
-        self._path = folder / PROCESSOR_CONFIG_NAME
+        self._folder = folder
 
     @cached_property
     def _config(self) -> dict[str, Any]:
-        try:
-            config: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
-            return config
-        except (OSError, ValueError) as error:
-            raise BundleError(
-                f"{self._path} cannot be read: {error}. Media need it: export the checkpoint again."
-            ) from error
+        return read_object(self._folder, PROCESSOR_CONFIG_NAME)
 
     def image(self, source: Source, detail: int | None = None) -> Medium:
         """A picture; detail: the most soft tokens it may take, by default as the model has it."""

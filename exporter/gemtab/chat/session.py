@@ -11,10 +11,8 @@ from gemtab.backends.media import Media
 from gemtab.chat.answer import AnswerParser, AnswerPart
 from gemtab.chat.checks import check_content, check_flags, check_messages, check_settings
 from gemtab.chat.generation_config import read_generation_config
-from gemtab.chat.media import TEXT_ONLY, Encoder, Medium, Placeholders, Prompt, encode_items
-from gemtab.chat.spoken import ControlTokens, whole
-from gemtab.chat.template import ChatTemplate, Written
-from gemtab.chat.tokenizer import ChatTokenizer
+from gemtab.chat.media import TEXT_ONLY, Encoder, Medium, Prompt, encode_items
+from gemtab.chat.prompt_process import PromptProcess
 from gemtab.errors import ContextError, GemtabError, UsageError
 
 MOST_SNAPSHOTS = 8
@@ -204,8 +202,9 @@ class ChatSession:
     """A conversation with the bundle in `folder` on a backend of its own.
 
     encoder: makes rows of media for it; trusted: control tokens that are spelled out in messages are control tokens, as
-    in transformers. Otherwise they are text, and so cannot end a turn or begin one. Raises UsageError for messages that
-    cannot be.
+    in transformers, but for the model's own. Otherwise they are text, and so cannot end a turn or begin one. prompts:
+    the process in which the bundle's template and tokenizer work, where there is one already. Raises UsageError for
+    messages that cannot be.
     """
 
     def __init__(
@@ -217,6 +216,7 @@ class ChatSession:
         encoder: Encoder = TEXT_ONLY,
         *,
         trusted: bool = False,
+        prompts: PromptProcess | None = None,
     ) -> None:
         check_messages(messages)
         check_flags(thinking=thinking, trusted=trusted)
@@ -225,10 +225,7 @@ class ChatSession:
         self.thinking = thinking
         self.stats = TurnStats(0, 0)
         self.generation = read_generation_config(folder)
-        self._tokenizer = ChatTokenizer(folder)
-        self._template = ChatTemplate(folder)
-        self._control = control_tokens(self._tokenizer, self._template)
-        self._placeholders = Placeholders(folder, self._tokenizer)
+        self._prompts = prompts or PromptProcess(folder)
         self._encoder = encoder
         self._backend = backend
         self._cache = PromptCache(backend)
@@ -240,14 +237,12 @@ class ChatSession:
 
     def _rendered(self, messages: Sequence[Message], add_generation_prompt: bool) -> Prompt:
         media = [part["medium"] for message in messages for part in _parts(message) if part["type"] != "text"]
-        return self._placeholders.prompt(self._written(messages, add_generation_prompt), media)
-
-    def _written(self, messages: Sequence[Message], add_generation_prompt: bool) -> Written:
-        if self.trusted:
-            text = self._template.render(messages, thinking=self.thinking, add_generation_prompt=add_generation_prompt)
-            return Written(text, whole)
-        return self._template.write(
-            messages, self._control, thinking=self.thinking, add_generation_prompt=add_generation_prompt
+        return self._prompts.prompt(
+            messages,
+            media,
+            thinking=self.thinking,
+            add_generation_prompt=add_generation_prompt,
+            trusted=self.trusted,
         )
 
     def send(
@@ -268,7 +263,7 @@ class ChatSession:
         self.messages.append({"role": "user", "content": content})
         words: list[str] = []
         calls: list[ToolRequest] = []
-        parser = AnswerParser(self._tokenizer)
+        parser = AnswerParser(self._prompts)
         try:
             for part in self._answer(parser, sampling or Sampling(), max_tokens):
                 if part.kind == "text":
@@ -310,14 +305,6 @@ class ChatSession:
         answered: list[Message] = [*self.messages, {"role": "assistant", "content": "…"}]
         next_time = self._rendered(answered, add_generation_prompt=False)
         return min(common_prefix(prompt.keys(), next_time.keys()), len(prompt.ids) - 1)
-
-
-def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate) -> ControlTokens:
-    """Special tokens, and added ones that the template writes; those of white space alone are text like any other."""
-    added = tokenizer.added()
-    return ControlTokens(
-        token.content for token in added if token.special or (token.content.strip() and template.names(token.content))
-    )
 
 
 def _parts(message: Message) -> Sequence[TextPart | MediumPart]:

@@ -1,6 +1,5 @@
 """Conversations to prompts, by the bundle's chat_template.jinja, in the environment that transformers gives it."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any
 from jinja2 import TemplateError
 from jinja2.nodes import Const, TemplateData
 
+from gemtab.bundle.reading import read_object, read_text
 from gemtab.chat.environment import environment
 from gemtab.chat.spoken import ControlTokens, Cut, map_strings, reread, strings_in, whole
 from gemtab.chat.well_formed import well_formed
@@ -24,6 +24,9 @@ THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 """The names under which a message's thoughts come, as in transformers; the first is the one that templates read."""
 
 ARGUMENTS = "[].tool_calls[].function.arguments"
+MOST_CHARACTERS = 16 << 20
+"""Of a prompt, more than any context holds."""
+
 MEDIA = ("image", "audio", "video")
 
 
@@ -44,13 +47,13 @@ class ChatTemplate:
 
     def __init__(self, folder: Path) -> None:
         self._where = folder / TEMPLATE_NAME
+        source = read_text(folder, TEMPLATE_NAME)
+        self._special = _special_tokens(read_object(folder, TOKENIZER_CONFIG_NAME))
         try:
-            source = self._where.read_text(encoding="utf-8")
             made = environment()
             self._template = made.from_string(source)
             nodes = made.parse(source)
-            self._special = _special_tokens(json.loads((folder / TOKENIZER_CONFIG_NAME).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TemplateError) as error:
+        except (ValueError, TemplateError, RecursionError, SyntaxError) as error:
             raise BundleError(f"{self._where} cannot be used: {error}. Export the checkpoint again.") from error
         texts = [node.data for node in nodes.find_all(TemplateData)]
         self._literals = [*texts, *(n.value for n in nodes.find_all(Const) if isinstance(n.value, str))]
@@ -72,7 +75,7 @@ class ChatTemplate:
         As transformers renders it: control tokens in what is said are control tokens.
         """
         options = {"enable_thinking": thinking, "add_generation_prompt": add_generation_prompt}
-        return self._render([_normal(message) for message in messages], _plain(tools), options)
+        return self._render([normal(message) for message in messages], _plain(tools), options)
 
     def write(
         self,
@@ -82,9 +85,11 @@ class ChatTemplate:
         thinking: bool = False,
         add_generation_prompt: bool = True,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        trusted: bool = False,
     ) -> Written:
-        """As `render`, but control tokens in what is said are hidden, so that they come to be text."""
-        said = [_normal(message) for message in messages]
+        """As `render`, but control tokens in what is said are hidden, so that they come to be text. trusted: in what
+        the model said alone: what it wrote by ordinary tokens stays that."""
+        said = [normal(message) for message in messages]
         given = _plain(tools)
         render = partial(
             self._render, options={"enable_thinking": thinking, "add_generation_prompt": add_generation_prompt}
@@ -102,7 +107,12 @@ class ChatTemplate:
                     return outside_fences.guard(text, twins)
                 return control.guard(text, twins, everywhere)
 
-            return reread(render(map_strings(said, hide), map_strings(given, hide)), twins)
+            kept = [trusted and message.get("role") != "assistant" for message in said]
+            messages = [
+                message if keep else hidden_in
+                for message, hidden_in, keep in zip(said, map_strings(said, hide), kept, strict=True)
+            ]
+            return reread(render(messages, given if trusted else map_strings(given, hide)), twins)
 
         some, all_ = hidden(False), hidden(True)
         # Where the template itself joins what was said into tokens, it is given nothing that it could make them of.
@@ -110,10 +120,24 @@ class ChatTemplate:
         return Written(text, partial(control.pieces, twins=twins))
 
     def _render(self, messages: list[dict[str, Any]], tools: object, options: Mapping[str, bool]) -> str:
+        given = {**self._special, "messages": messages, "tools": tools, "documents": None, **options}
+        parts, length = [], 0
         try:
-            return self._template.render(**self._special, messages=messages, tools=tools, documents=None, **options)
+            for part in self._template.generate(given):
+                parts.append(part)
+                length += len(part)
+                if length > MOST_CHARACTERS:
+                    break
+        except MemoryError:
+            raise
         except Exception as error:  # a template can raise anything
             raise self._refusal(error, messages) from error
+        if length > MOST_CHARACTERS:
+            raise BundleError(
+                f"{self._where} makes a prompt of more than {MOST_CHARACTERS:,} characters of this conversation. "
+                "Export the checkpoint again."
+            )
+        return "".join(parts)
 
     def _refusal(self, error: Exception, messages: list[dict[str, Any]]) -> BundleError | UsageError:
         kinds = [kind for kind in MEDIA if any(_has(message, kind) for message in messages)]
@@ -125,7 +149,7 @@ class ChatTemplate:
         return BundleError(f"{self._where} refuses this conversation: {error}.")
 
 
-def _normal(message: Mapping[str, Any]) -> dict[str, Any]:
+def normal(message: Mapping[str, Any]) -> dict[str, Any]:
     """What transformers does to a message: members that are None are left out, and thoughts stand under each name that
     they have. Of media the template sees only that they are there."""
     kept: dict[str, Any] = {key: _plain(value) for key, value in message.items() if value is not None}

@@ -8,6 +8,7 @@ from typing import Literal
 
 from tokenizers import AddedToken, Tokenizer
 
+from gemtab.bundle.reading import read_text
 from gemtab.chat.spoken import Piece as PromptPiece
 from gemtab.chat.well_formed import well_formed
 from gemtab.errors import BundleError
@@ -32,7 +33,9 @@ class ChatTokenizer:
     def __init__(self, folder: Path) -> None:
         path = folder / TOKENIZER_NAME
         try:
-            self._pipeline = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+            self._pipeline = Tokenizer.from_str(read_text(folder, TOKENIZER_NAME))
+        except BundleError:
+            raise
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleError(f"{path} cannot be read: {error}. Export the checkpoint again.") from error
         # Trainers leave these switched on; a prompt is neither cut nor filled.

@@ -56,7 +56,7 @@ def find_template(files: Files) -> FoundTemplate:
 def _check_syntax(text: str, where: str) -> None:
     try:
         Environment(extensions=[GenerationTags, "jinja2.ext.loopcontrols"]).parse(text)
-    except TemplateError as error:
+    except (TemplateError, RecursionError) as error:
         line = f" (line {error.lineno})" if isinstance(error, TemplateSyntaxError) else ""
         raise CheckpointError(f"{where} cannot be read{line}: {error}. Correct it there.") from None
 

@@ -56,7 +56,10 @@ def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
     if text is None:
         raise missing_tokenizer(files.where)
     where = f"{files.where}: {TOKENIZER_NAME}"
-    found = _fitted(files, text, size, template, where)
+    try:
+        found = _fitted(files, text, size, template, where)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):  # of values of a wrong kind, deep inside
+        raise _no_tokenizer(where) from None
     _check_pipeline(found.text, where)
     return found
 
@@ -94,11 +97,22 @@ def _check_template(template: str, beyond: Mapping[str, int], size: int, where: 
 def _check(found: Mapping[str, Any], where: str) -> None:
     added, model = found.get("added_tokens"), found.get("model")
     listed = added if isinstance(added, list) and isinstance(model, dict) else [None]
-    if not all(isinstance(one, dict) and {"id", "content"} <= one.keys() for one in listed):
-        raise CheckpointError(
-            f"{where} is not a tokenizer of the tokenizers library: expected `model` and `added_tokens`. Save the "
-            "tokenizer again, or take the base model's."
-        )
+    if not all(isinstance(one, dict) and _is_token(one.get("content"), one.get("id")) for one in listed):
+        raise _no_tokenizer(where)
+    assert isinstance(model, dict)
+    if not all(_is_token(token, number) for token, number in _vocabulary(model).items()):
+        raise _no_tokenizer(where)
+
+
+def _is_token(content: object, number: object) -> bool:
+    return isinstance(content, str) and isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
+def _no_tokenizer(where: str) -> CheckpointError:
+    return CheckpointError(
+        f"{where} is not a tokenizer of the tokenizers library: expected `model` and `added_tokens`, whose "
+        "tokens have a text and an id. Save the tokenizer again, or take the base model's."
+    )
 
 
 def _check_pipeline(text: str, where: str) -> None:

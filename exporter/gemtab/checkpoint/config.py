@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gemtab.bundle import limits
 from gemtab.checkpoint import gemma3
 from gemtab.checkpoint.codes import TABLE_CODES
 from gemtab.checkpoint.missing import check_no_pointer, missing_config
@@ -50,6 +51,7 @@ from gemtab.model.spec import (
     TrainedCodes,
     VisionSpec,
 )
+from gemtab.regular import read_regular
 
 CONFIG_NAME = "config.json"
 
@@ -286,7 +288,8 @@ def check_one_prefix(checkpoint: Checkpoint, prefix: str) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark that is no JSON
+        # Some editors begin a file with a mark that is no JSON.
+        text = read_regular(path, limits.CONFIG_BYTES).decode("utf-8-sig")
         check_no_pointer(path, text)
         config = json.loads(text)
     except FileNotFoundError:

@@ -12,6 +12,8 @@ _MADE_OF = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter
 
 _LENGTH_BYTES = 8
 _MOST_BYTES = 1 << 20
+_MOST_HEADER_BYTES = 100_000_000
+"""Of a safetensors file, as its readers have it; another file of that name may say anything."""
 
 
 def fingerprint(source: Path, adapters: Sequence[Path], options: str) -> str:
@@ -24,7 +26,7 @@ def fingerprint(source: Path, adapters: Sequence[Path], options: str) -> str:
 
 def _described(folder: Path) -> Iterator[tuple[str, int, int, str]]:
     found = [folder] if folder.is_file() else [path for each in _MADE_OF for path in sorted(folder.glob(each))]
-    for path in found:
+    for path in filter(Path.is_file, found):
         stat = path.stat()
         yield path.name, stat.st_size, stat.st_mtime_ns, hashlib.sha256(_head(path)).hexdigest()
 
@@ -34,4 +36,4 @@ def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         if path.suffix != ".safetensors":
             return file.read(_MOST_BYTES)
-        return file.read(int.from_bytes(file.read(_LENGTH_BYTES), "little"))
+        return file.read(min(int.from_bytes(file.read(_LENGTH_BYTES), "little"), _MOST_HEADER_BYTES))

@@ -5,6 +5,7 @@ files that are whole are not downloaded again. `HF_ENDPOINT`, `HF_HOME`, `HF_TOK
 mean to huggingface_hub.
 """
 
+import os
 import re
 import shutil
 import warnings
@@ -40,12 +41,13 @@ TEXTS = (
 """What is downloaded of a repository beside the weights, as far as it is there. README.md says which licence a model
 has."""
 
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_ID = re.compile(r"(?=.{1,96}$)(?!.*(?:--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9](?:[\w.-]*\w)?", re.ASCII)
+"""As hubs name repositories."""
 
 
 def is_hub_id(source: str) -> bool:
     """Whether `source` is a model's id on a hub, such as google/gemma-4-E2B-it; a folder of that name wins."""
-    return not Path(source).exists() and _ID.fullmatch(source) is not None
+    return not os.path.exists(source) and _ID.fullmatch(source) is not None
 
 
 def checkpoint_folder(
@@ -63,7 +65,7 @@ def checkpoint_folder(
     it; OutputError where it does not fit on the disk.
     """
     if not is_hub_id(source):
-        if not Path(source).exists():
+        if not os.path.exists(source):  # which is also False for a name that is too long, or a link to itself
             raise UsageError(
                 f"There is no folder or file {source}. Give the folder of a checkpoint, a GGUF file, or a model's id "
                 "on the hub, such as google/gemma-4-E2B-it."

@@ -4,7 +4,6 @@ A key that could change the arithmetic and is not known here is refused by its n
 without the feature would give answers that look right and are not.
 """
 
-import re
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from gemtab.checkpoint.unread_keys import without_unread
 from gemtab.errors import CheckpointError
+from gemtab.patterns import check_expression
 
 LayerType = Literal["sliding_attention", "full_attention"]
 MOST: Final = (1 << 31) - 1
@@ -110,10 +110,7 @@ class GemmaQuantization(Said):
     @model_validator(mode="after")
     def _patterns_are_regular_expressions(self) -> Self:
         for pattern in (*(self.module_quant_configs or ()), *(self.modules_to_not_convert or ())):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            check_expression(pattern)
         return self
 
 

@@ -1,12 +1,15 @@
 """A checkpoint as it is given: a folder as transformers saves it, or a GGUF file."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from gemtab.bundle import limits
+from gemtab.bundle.reading import most_bytes
 from gemtab.checkpoint.compressed import PACKED, CompressedTensors
 from gemtab.checkpoint.config import check_one_prefix, find_text_prefix, parse_config, read_config
 from gemtab.checkpoint.gguf import GgufChatFiles, GgufFile, GgufTensors, gguf_config
@@ -16,6 +19,7 @@ from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
 from gemtab.errors import CheckpointError
 from gemtab.model.spec import ModelSpec
+from gemtab.regular import read_regular
 
 ADDITIONAL_TEMPLATES = "additional_chat_templates"
 """The folder of chat templates that are not the default one."""
@@ -86,7 +90,7 @@ def read_object(files: Files, name: str) -> dict[str, Any] | None:
 
 def is_config_file(path: Path) -> bool:
     """Whether the path is that of a config.json by itself, whatever it is called, and not of a GGUF file."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # which is also False for a name that is too long, or a link to itself
         return False
     with path.open("rb") as file:
         return path.suffix == ".json" or file.read(64).lstrip().startswith(b"{")
@@ -152,7 +156,9 @@ class FolderFiles:
         path = self._folder / name
         try:
             # Some editors begin a file with a mark that is no JSON. In a template it is text, to transformers too.
-            text = path.read_text(encoding="utf-8-sig" if path.suffix == ".json" else "utf-8")
+            content = read_regular(path, most_bytes(name) or limits.TEMPLATE_BYTES)
+            text = content.decode("utf-8-sig" if path.suffix == ".json" else "utf-8")
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -179,7 +185,7 @@ class FolderFiles:
     def licence(self) -> str | None:
         """The licence that the head of README.md names, as model hubs have it."""
         try:
-            text = (self._folder / "README.md").read_text(encoding="utf-8")
+            text = read_regular(self._folder / "README.md", limits.CONFIG_BYTES).decode("utf-8")
         except (OSError, ValueError):
             return None
         head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)

@@ -19,6 +19,10 @@ from gemtab.checkpoint.missing import (
 )
 from gemtab.errors import CheckpointError
 from gemtab.quantize import Planes, StorageFormat
+from gemtab.regular import NotReadError, check_regular, read_regular
+
+MOST_INDEX_BYTES = 64 << 20
+"""Of the list of shards; a large mixture of experts has 10 MB."""
 
 DTYPES = ("F32", "F16", "BF16", "U8", "I8", "I32", "I64")
 """What tensors may be: whole numbers are codes and what describes them."""
@@ -155,7 +159,8 @@ def read_index(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)["weight_map"]
+        text = read_regular(path, MOST_INDEX_BYTES).decode("utf-8")
+        listed = json.loads(text, object_pairs_hook=_without_repeats)["weight_map"]
         assert isinstance(listed, dict)
         for tensor, name in listed.items():
             assert isinstance(tensor, str) and isinstance(name, str) and Path(name).name == name
@@ -163,9 +168,10 @@ def read_index(folder: Path) -> dict[str, str]:
         raise CheckpointError(
             f"{path} lists {error} twice; expected one file of this folder for each tensor. Download it again."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AssertionError, RecursionError) as error:
+        reason = str(error) if isinstance(error, NotReadError) else type(error).__name__
         raise CheckpointError(
-            f"{path} cannot be read ({type(error).__name__}): expected weight_map with a file of this folder for each "
+            f"{path} cannot be read ({reason}): expected weight_map with a file of this folder for each "
             "tensor. Download it again."
         ) from None
     if SINGLE_NAME not in listed.values() and (folder / SINGLE_NAME).exists():
@@ -209,10 +215,13 @@ def _and_more(count: int) -> str:
 
 def _open_file(path: Path) -> _File:
     try:
+        check_regular(path)
         file: _File = safe_open(path, framework="pt")
         return file
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing. Download the checkpoint again, with all its files.") from None
+    except NotReadError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}. Give the checkpoint's own files.") from None
     except (OSError, SafetensorError) as error:
         if is_pointer(path):
             check_no_pointer(path, path.read_text(encoding="utf-8"))

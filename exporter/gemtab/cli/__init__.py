@@ -1,5 +1,6 @@
 """The command `gemtab`."""
 
-from gemtab.cli.main import app, main
+from gemtab.cli.main import app
+from gemtab.cli.supervised import main
 
 __all__ = ["app", "main"]

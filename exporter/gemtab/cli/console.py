@@ -1,31 +1,75 @@
 """What the commands print with: answers and tables on stdout, everything else on stderr."""
 
+import io
 import re
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
     SpinnerColumn,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
 from gemtab.errors import GemtabError, UsageError
+from gemtab.shown import shown, shown_in_line, shown_json
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class PlainConsole(Console):
+    """A console that takes nothing for markup, and shows control characters instead of sending them."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - Rich's own
+        """Called by Rich for strings, of which it drops some control characters in silence."""
+        return super().render_str(shown(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Called by Rich for all that is printed, cells of tables included."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=shown(segment.text))
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
 
 
 def print_error(error: GemtabError) -> None:
     """One paragraph on stderr."""
-    err.print(Text.assemble(("gemtab:", "bold red"), " ", str(error)), soft_wrap=not err.is_terminal)
+    words = shown_in_line(str(error))
+    err.print(Text.assemble(("gemtab:", "bold red"), " ", words), soft_wrap=not err.is_terminal)
+
+
+def print_json(text: str) -> None:
+    """JSON on stdout, as it is but for control characters."""
+    out.file.write(shown_json(text) + "\n")
+
+
+def print_answer(text: str) -> None:
+    """A stretch of the model's answer on stdout: for a terminal fit to be read, for a program as it is."""
+    sys.stdout.write(shown(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def escape_what_cannot_be_written() -> None:
+    """Lets stdout and stderr write an escape for a character that their encoding lacks, as of a path that is no
+    text."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def size(count: float) -> str:
@@ -48,22 +92,38 @@ def byte_count(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-class StageProgress:
-    """Shows an export's stages: a bar with bytes, rate and time left where bytes are counted, else a spinner."""
+SECONDS_BETWEEN_LINES = 30.0
+"""How often a command that takes long prints how far it is where there is no terminal."""
 
-    def __init__(self, progress: Progress) -> None:
+
+class StageProgress:
+    """Shows a command's stages: a bar with rate and time left where work is counted, else a spinner. Where nothing can
+    be redrawn, a line every half minute: nothing for what is soon done, and a sign of life for what takes long."""
+
+    def __init__(self, progress: Progress, lines: bool) -> None:
         self._progress = progress
         self._task: TaskID | None = None
+        self._lines = lines
+        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
 
     def begin(self, stage: str, total: int = 0) -> None:
         """See `gemtab.export.Progress`."""
         self._finish()
         self._task = self._progress.add_task(stage, total=total or None)
+        self._print_line()
 
     def advance(self, amount: int) -> None:
         """See `gemtab.export.Progress`."""
         if self._task is not None:
             self._progress.advance(self._task, amount)
+            self._print_line()
+
+    def _print_line(self) -> None:
+        if self._lines and self._task is not None and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+            task = self._progress.tasks[-1]
+            share = f": {task.percentage:.0f} %" if task.total else ""
+            err.print(f"{task.description}{share}", markup=False, soft_wrap=True)
 
     def _finish(self) -> None:
         if self._task is not None:
@@ -71,15 +131,11 @@ class StageProgress:
 
 
 @contextmanager
-def stage_progress(quiet: bool = False) -> Iterator[StageProgress]:
-    """Progress on stderr while inside, gone after it; on something that is not a terminal, or `quiet`, nothing."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+def stage_progress(quiet: bool = False, unit: Literal["bytes", "share"] = "bytes") -> Iterator[StageProgress]:
+    """Progress on stderr while inside, gone after it; on something that is not a terminal a line now and then; if
+    `quiet`, nothing. unit: whether bytes are counted, or something that only shares of are worth telling."""
+    counted = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (TaskProgressColumn(),)
+    words = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), words, BarColumn(), *counted, TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
-        yield StageProgress(progress)
+        yield StageProgress(progress, lines=not quiet and not err.is_terminal)

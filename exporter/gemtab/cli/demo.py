@@ -1,6 +1,5 @@
 """`gemtab demo`."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,18 +32,12 @@ def demo_bundle() -> Path:
     from gemtab.export import export_bundle
 
     checkpoint = resources.tiny_checkpoint()
-    folder = cache_folder() / f"demo-{_version_of(checkpoint)}" / BUNDLE_NAME
+    folder = resources.cache_folder() / f"demo-{_version_of(checkpoint)}" / BUNDLE_NAME
     if not is_bundle(folder):
         err.print("Exporting the tiny model…")
         with stage_progress() as progress:
             export_bundle(checkpoint, folder, "q4", context=None, force=True, progress=progress)
     return folder
-
-
-def cache_folder() -> Path:
-    """Where the user's machine keeps what can be made again."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "gemtab"
 
 
 def _version_of(checkpoint: Path) -> str:

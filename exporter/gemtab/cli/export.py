@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.cli.console import err, out, stage_progress
+from gemtab.cli.console import err, out, print_json, stage_progress
 
 
 def command(
@@ -82,7 +82,7 @@ def command(
         )
     summary = summarise_bundle(out_folder)
     if as_json:
-        out.file.write(summary.model_dump_json(indent=1) + "\n")
+        print_json(summary.model_dump_json(indent=1))
         return
     print_bundle(summary, f"Exported {source} to {out_folder} in {time.monotonic() - started:.1f} s")
     if not summary.plans:
@@ -91,7 +91,7 @@ def command(
     pinned = [] if revision is None else ["--revision", revision]
     verify = command_line("gemtab", "verify", out_folder, "--checkpoint", source, *merged, *pinned)
     serve = command_line("gemtab", "serve", out_folder)
-    out.print(f"\nNext: `{verify}`, `{serve}`.", markup=False, soft_wrap=True)
+    out.print(f"\nNext: `{verify}`, `{serve}`.", soft_wrap=True)
 
 
 @contextmanager
@@ -102,5 +102,5 @@ def _interruption_explained(out_folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        err.print(kept_note(out_folder), markup=False, soft_wrap=not err.is_terminal)
+        err.print(kept_note(out_folder), soft_wrap=not err.is_terminal)
         raise

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gemtab.cli.console import byte_count, out
+from gemtab.cli.console import byte_count, print_json
 from gemtab.errors import DeviceError, UsageError
 
 
@@ -36,7 +36,7 @@ def command(
 
     summary = summarise(path)
     if as_json:
-        out.file.write(summary.model_dump_json(indent=1) + "\n")
+        print_json(summary.model_dump_json(indent=1))
     elif isinstance(summary, BundleSummary):
         print_bundle(summary, f"Bundle {path}")
     else:
@@ -46,13 +46,18 @@ def command(
 def _fit(path: Path, memory: int, context: int | None, as_json: bool) -> None:
     import json
 
-    from gemtab.bundle.folder import read_answering_manifest
+    from gemtab.bundle.folder import check_small_files, open_plan, read_answering_manifest
+    from gemtab.bundle.manifest_check import plan_entries
     from gemtab.cli.tables import print_fit
     from gemtab.fit import fit
 
-    found = fit(read_answering_manifest(path), memory, context)
+    manifest = read_answering_manifest(path)
+    check_small_files(path, manifest)
+    for entry in plan_entries(manifest):
+        open_plan(path, manifest, entry.file)  # which tells whether it takes what the manifest says
+    found = fit(manifest, memory, context)
     if as_json:
-        out.file.write(json.dumps([one.model_dump() for one in found], indent=1) + "\n")
+        print_json(json.dumps([one.model_dump() for one in found], indent=1))
     else:
         print_fit(found, f"Bundle {path}")
     if found[0].verdict != "fits":

@@ -9,9 +9,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from gemtab import __version__
+from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
 from gemtab.cli import demo, export, inspect, publish, run, serve, synth, verify
-from gemtab.cli.console import err, print_error
-from gemtab.errors import GemtabError
+from gemtab.cli.console import err, escape_what_cannot_be_written, print_error
+from gemtab.errors import GemtabError, UsageError
 
 app = typer.Typer(
     name="gemtab",
@@ -66,19 +67,22 @@ class Signals:
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-        raise KeyboardInterrupt
+        # The second may come while the first is being obeyed: a terminal and a supervisor both send it.
+        if self.received is None:
+            self.received = number
+            raise KeyboardInterrupt
 
 
-def main() -> None:
+def main(watch: GpuWatch = UNWATCHED) -> None:
     """Runs the command line. Errors that users can meet end in one paragraph and the error's exit code, signals in
-    128 and their number."""
+    128 and their number. watch: told when the GPU is waited for."""
     signals = Signals()
+    escape_what_cannot_be_written()
     try:
-        app()
+        app(obj=watch)
     except Exception as error:
         if signals.received is None:
-            _end_by(error)
+            end_by(error)
     except KeyboardInterrupt:
         pass
     except SystemExit as ending:
@@ -89,7 +93,8 @@ def main() -> None:
         sys.exit(128 + signals.received)
 
 
-def _end_by(error: Exception) -> NoReturn:
+def end_by(error: Exception) -> NoReturn:
+    """Ends with the error's paragraph and exit code; what no user should meet is raised again."""
     if isinstance(error, GemtabError):
         print_error(error)
         sys.exit(error.exit_code)
@@ -97,4 +102,7 @@ def _end_by(error: Exception) -> NoReturn:
         # The reader of our output has gone; Python would complain once more when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = f"{error.filename} cannot be used: {error.strerror}. Give another path, or the right to use this one."
+        end_by(UsageError(reason))
     raise error

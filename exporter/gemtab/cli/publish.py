@@ -30,14 +30,14 @@ def command(
     if dry_run:
         _print_files(files, f"Would be uploaded to {to}")
         return
-    err.print(f"Uploading {len(files)} files, {size(sum(files.values()))}, to {to}", markup=False)
-    out.print(f"Published: {upload(bundle, files, to, private)}", markup=False, soft_wrap=True)
+    err.print(f"Uploading {len(files)} files, {size(sum(files.values()))}, to {to}")
+    out.print(f"Published: {upload(bundle, files, to, private)}", soft_wrap=True)
 
 
 def _print_commands(commands: dict[str, str]) -> None:
     out.print("The bundle is a folder of static files: any host over HTTPS will do that answers range requests.\n")
     for host, line in commands.items():
-        out.print(f"{host}:\n    {line}", markup=False, soft_wrap=True)
+        out.print(f"{host}:\n    {line}", soft_wrap=True)
     out.print(
         "\nName the folder in bundles/index.json, which the site's index.html reads, or in the page of your own. "
         "Where the page has another origin, let the host answer with `Access-Control-Allow-Origin`. Upload "

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from gemtab.bundle.plan import HostTableChoice, PlanChoice
-from gemtab.cli.console import byte_count, err
+from gemtab.cli.console import byte_count, err, print_answer
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
 from gemtab.media.rules import LongSound
+from gemtab.shown import shown
 
 if TYPE_CHECKING:
     from gemtab.bundle.manifest import Manifest
@@ -28,6 +30,7 @@ class _Reading:
 
 
 def command(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to say to the model; - reads it from stdin.")],
     image: Annotated[list[Path] | None, typer.Option(help="A picture to look at; may be given several times.")] = None,
@@ -98,20 +101,31 @@ def command(
     The answer alone goes to stdout, as it comes; thoughts and statistics go to stderr.
     """
     require("wgpu")
-    from gemtab.backends.webgpu.executor import Executor
-    from gemtab.bundle.folder import check_files, read_answering_manifest
+    from gemtab.bundle.folder import verified
     from gemtab.chat import ChatSession, Sampling
+    from gemtab.chat.prompt_process import PromptProcess
+
+    manifest = verified(bundle)
+    prompts = PromptProcess(bundle)
+    prompts.start()
+    from gemtab.backends.webgpu.executor import Executor
     from gemtab.chat.encoder import TowerEncoder
 
-    manifest = read_answering_manifest(bundle)
-    check_files(bundle, manifest)
     text = _stdin() if prompt == "-" else _argument(prompt, "--prompt")
     how = _Reading(detail, frames, long_sound)
     content = _content(bundle, manifest, text, image or [], audio or [], video or [], how)
     messages: list[Message] = [{"role": "system", "content": _argument(system, "--system")}] if system else []
     allowed = None if memory is None else byte_count(memory)
-    executor = Executor(bundle, None if plan == "auto" else plan, host_table=host_table, memory=allowed)
-    session = ChatSession(bundle, executor, messages, thinking, TowerEncoder(bundle, executor), trusted=trusted)
+    executor = Executor(
+        bundle,
+        None if plan == "auto" else plan,
+        host_table=host_table,
+        memory=allowed,
+        watch=context.obj,
+        manifest=manifest,
+    )
+    encoder = TowerEncoder(bundle, executor)
+    session = ChatSession(bundle, executor, messages, thinking, encoder, trusted=trusted, prompts=prompts)
     defaults = session.generation
     sampling = Sampling(
         temperature,
@@ -121,11 +135,10 @@ def command(
     )
     for part in session.send(content, sampling, max_tokens):
         if part.kind == "thought":
-            err.print(part.text, end="", style="dim", markup=False, soft_wrap=True)
+            err.print(Text(shown(part.text)), end="", style="dim", soft_wrap=True)
         else:
-            sys.stdout.write(part.text)
-            sys.stdout.flush()
-    sys.stdout.write("\n")
+            print_answer(part.text)
+    print_answer("\n")
     _print_stats(session.stats)
 
 

@@ -32,6 +32,6 @@ def command(
         progress.begin("Listing the tensors")
         synthesise(model, out_folder, layers, experts, progress.begin, progress.advance, qat)
     written = sum(path.stat().st_size for path in out_folder.iterdir())
-    out.print(f"Wrote {size(written)} to {out_folder} in {time.monotonic() - started:.1f} s", markup=False)
+    out.print(f"Wrote {size(written)} to {out_folder} in {time.monotonic() - started:.1f} s")
     export = command_line("gemtab", "export", out_folder, "BUNDLE")
-    out.print(f"\nNext: `{export}`.", markup=False, soft_wrap=True)
+    out.print(f"\nNext: `{export}`.", soft_wrap=True)

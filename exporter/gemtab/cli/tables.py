@@ -9,6 +9,7 @@ from gemtab.cli.console import out, size
 from gemtab.fit import Fit
 from gemtab.grid_report import grid_words, inexact_words
 from gemtab.parity.report import Edge, Parity
+from gemtab.shown import shown
 from gemtab.summary import BundleSummary, CheckpointSummary, MemorySummary, ProgramSummary
 
 _UNITS = {"fill": "prompt chunk", "decode": "decoded token", "image": "picture", "audio": "clip"}
@@ -20,11 +21,11 @@ class _Facts(Table):
 
     def add_fact(self, name: str, value: str) -> None:
         """A row."""
-        self.add_row(name, Text(value))
+        self.add_row(name, Text(shown(value)))
 
 
 def _facts(title: str) -> _Facts:
-    table = _Facts(title=Text(title), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = _Facts(title=Text(shown(title)), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     return table
@@ -142,7 +143,7 @@ def print_parity(parity: Parity) -> None:
         f"Parity over {parity.steps} tokens of {parity.prompts} prompts, the longest of {parity.longest_prompt} tokens"
         f"{media} ({parity.adapter})"
     )
-    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(shown(title)), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("backend")
     table.add_column("against")
     for name in ("max error", "RMS error", "KL", "top-1", "near ties", "greedy match"):
@@ -155,6 +156,9 @@ def print_parity(parity: Parity) -> None:
     out.print(table)
     if parity.f16_edge:
         out.print(_edge(parity.f16_edge))
+    if parity.extent != "full":
+        missing = " No prompt was longer than the sliding window." if parity.extent == "quick" else ""
+        out.print(f"Extent: {parity.extent}.{missing} `gemtab verify --extent full` compares more.")
 
 
 def _edge(edge: Edge) -> str:

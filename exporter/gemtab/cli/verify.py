@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemtab.cli.console import err, out, stage_progress
+from gemtab.cli.console import err, print_json, stage_progress
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
+from gemtab.parity.report import ExtentChoice
 
 if TYPE_CHECKING:
     from gemtab.bundle.manifest import Manifest
 
 
 def command(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     checkpoint: Annotated[
         str | None,
@@ -26,36 +28,42 @@ def command(
     adapter: Annotated[
         list[Path] | None, typer.Option(help="Folder of an adapter that was merged into it; in the export's order.")
     ] = None,
+    extent: Annotated[
+        ExtentChoice,
+        typer.Option(
+            help="How much is compared. full: 24 tokens after each of up to six prompts. short: 8 tokens, and pictures "
+            "of little detail. quick: 4 tokens after up to three prompts, none longer than the sliding window. auto: "
+            "full, but short where a model of more than 1 GB has no GPU to run on."
+        ),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Compare reference, ONNX graphs and WebGPU plans on this machine, and write parity.json into the bundle.
 
     First every file is checked against its digest. Then each way of running the bundle continues a few prompts, one
     of them longer than the sliding window; the logits are compared with the reference's, on the bundle's own weights
-    and on the checkpoint's.
+    and on the checkpoint's. A large model takes minutes, and longer without a GPU: --extent shortens it.
     """
     require("wgpu", "onnxruntime")
-    from gemtab.bundle.folder import check_files, read_answering_manifest
+    from gemtab.bundle.folder import read_answering_manifest
     from gemtab.checkpoint.hub import checkpoint_folder
     from gemtab.cli.tables import print_parity
     from gemtab.parity.verify import verify_bundle
 
     shown = err.is_terminal and not as_json
     source = None if checkpoint is None else checkpoint_folder(checkpoint, revision, shown)
-    with stage_progress(quiet=as_json) as progress:
-        progress.begin("Checking the files")
+    with stage_progress(quiet=as_json, unit="share") as progress:
         manifest = read_answering_manifest(bundle)
         adapters = adapter or []
         _check_adapters(bundle, manifest, source, adapters)
-        check_files(bundle, manifest)
-        parity = verify_bundle(bundle, source, progress.begin, adapters)
+        parity = verify_bundle(bundle, source, progress, adapters, extent, context.obj)
     if manifest.inputs != ("text",) and not parity.media_tokens:
         err.print(
             f"Towers were not compared: a prompt with pictures or sound does not fit the context of {manifest.context} "
             "tokens. Export with a longer --context to compare them."
         )
     if as_json:
-        out.file.write(parity.model_dump_json(indent=1) + "\n")
+        print_json(parity.model_dump_json(indent=1))
     else:
         print_parity(parity)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gemtab.errors import MediaError, UsageError
 from gemtab.media.audio_rules import AudioRules
+from gemtab.media.limits import HIGHEST_RATE, LOWEST_RATE, MOST_FILE_BYTES, MOST_RECORDINGS, MOST_SAMPLES
 from gemtab.media.mel import MelRules, Samples, log_mel
 from gemtab.media.rules import LongSound
 from gemtab.media.sound_file import SoundPart, searched_part, sound_parts
@@ -22,13 +23,6 @@ from gemtab.media.whole_clip import is_whole_clip
 
 with media_extra():
     import av
-
-LOWEST_RATE = 8_000
-HIGHEST_RATE = 192_000
-"""Rates in Hz of sounds that are read. webruntime/src/input/audio/decode.ts says the same, and the one below."""
-
-MOST_SAMPLES = 1 << 27
-"""A sound with more is refused while it is decoded: 512 MiB, 46 minutes at 48 kHz."""
 
 FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "flt": 1, "dbl": 1}
 """The value that becomes 1, by ffmpeg's name of the sample format."""
@@ -55,10 +49,15 @@ def load_audio(source: Path | bytes) -> tuple[Samples, int]:
     Channels are averaged with equal weights, as librosa does for transformers; a mix cannot clip. Raises MediaError
     for what cannot be read.
     """
-    name, content = named_content(source, "The sound")
+    name, content = named_content(source, "The sound", MOST_FILE_BYTES)
     parts: list[Samples] = []
     rates: list[int] = []
-    for part in sound_parts(content):
+    recordings = sound_parts(content)
+    if len(recordings) > MOST_RECORDINGS:
+        raise MediaError(
+            f"{name} has {len(recordings):,} recordings; at most {MOST_RECORDINGS:,} are read. Cut it first."
+        )
+    for part in recordings:
         samples, rate = _load_part(part, name, MOST_SAMPLES - sum(map(len, parts)))
         parts.append(samples)
         rates.append(rate)
@@ -111,6 +110,8 @@ def _unreadable(name: str, reason: str) -> MediaError:
 
 def _load_part(part: SoundPart, name: str, most: int) -> tuple[Samples, int]:
     """Samples and rate of one recording, of at most so many samples."""
+    if part.format == "wav":
+        _check_wave(part.content, name, most)
     file = io.BytesIO(part.content)
     try:
         # Tags of old programs are no UTF-8, and nothing here reads them.
@@ -131,13 +132,11 @@ def _decode(container: av.container.InputContainer, known: int | None, name: str
     rates: list[int] = []
     track, total = SoundTrack(container, known), 0
     for frame in track.frames():
+        _check_rate(frame.sample_rate, name)
+        total += frame.samples
+        _check_samples(total, frame.sample_rate, name, most)
         parts.append(_mono(frame))
         rates.append(frame.sample_rate)
-        total += frame.samples
-        if total > most:
-            raise MediaError(
-                f"{name} is longer than {MOST_SAMPLES / frame.sample_rate / 60:.0f} minutes. Cut it first."
-            )
     rate = _only_rate(rates, name)
     return track.trim(np.concatenate(parts), rate), rate
 
@@ -148,9 +147,26 @@ def _only_rate(rates: list[int], name: str) -> int:
     rate, *others = dict.fromkeys(rates)
     if others:
         raise MediaError(f"{name} has now {rate}, now {others[0]} samples a second. Save it at one rate.")
+    return rate
+
+
+def _check_wave(content: bytes, name: str, most: int) -> None:
+    """Raises MediaError, before anything is decoded, for a rate or a length of a cleaned WAVE file."""
+    if content[12:16] != b"fmt ":
+        return
+    rate, block = int.from_bytes(content[24:28], "little"), int.from_bytes(content[32:34], "little")
+    _check_rate(rate, name)
+    _check_samples(len(content) // max(block, 1), rate, name, most)
+
+
+def _check_rate(rate: int, name: str) -> None:
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise MediaError(f"{name} has {rate} samples a second; from {LOWEST_RATE} to {HIGHEST_RATE} are read.")
-    return rate
+
+
+def _check_samples(count: int, rate: int, name: str, most: int) -> None:
+    if count > most:
+        raise MediaError(f"{name} is longer than {MOST_SAMPLES / rate / 60:.0f} minutes. Cut it first.")
 
 
 def _mono(frame: av.AudioFrame) -> Samples:

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gemtab.errors import CheckpointError
+from gemtab.media.limits import HIGHEST_RATE, LOWEST_RATE
 from gemtab.media.mel import MelRules
+from gemtab.media.rules import section_of, size_in
+
+_SECTION = "feature_extractor"
+_MOST = 1 << 16
+"""Samples of a frame or of a soft token, far above any model's."""
 
 EXPECTED: dict[str, Any] = {
     "dither": 0.0,
@@ -62,17 +68,18 @@ class AudioRules:
 
 def audio_rules(processor: Mapping[str, Any]) -> AudioRules:
     """The rules for sounds in a parsed processor_config.json. Raises CheckpointError for what is not known."""
-    settings = processor.get("feature_extractor")
-    if settings is None:
-        raise CheckpointError("processor_config.json has no feature_extractor: the model was saved without it.")
+    settings = section_of(processor, _SECTION)
     _check(settings)
-    rate: int = settings.get("sampling_rate", 16_000)
-    milliseconds = processor.get("audio_seq_length", 750) * processor.get("audio_ms_per_token", 40)
-    unified = "Unified" in settings.get("feature_extractor_type", processor.get("processor_class", ""))
+    rate = size_in(settings, _SECTION, "sampling_rate", 16_000, least=LOWEST_RATE, most=HIGHEST_RATE)
+    milliseconds = size_in(processor, "the whole", "audio_seq_length", 750, most=10_000)
+    milliseconds *= size_in(processor, "the whole", "audio_ms_per_token", 40, most=10_000)
+    unified = "Unified" in str(settings.get("feature_extractor_type", processor.get("processor_class", "")))
     return AudioRules(
         rate=rate,
         longest=milliseconds * rate // 1000,
-        frames=settings.get("audio_samples_per_token", 640) if unified else _mel_rules(settings, rate),
+        frames=size_in(settings, _SECTION, "audio_samples_per_token", 640, most=_MOST)
+        if unified
+        else _mel_rules(settings, rate),
     )
 
 
@@ -88,16 +95,26 @@ def _check(settings: Mapping[str, Any]) -> None:
             )
 
 
+def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
+    found = settings.get(name, default)
+    if not isinstance(found, int | float) or isinstance(found, bool) or not 0 <= found <= HIGHEST_RATE:
+        raise CheckpointError(
+            f"processor_config.json sets {name} of {_SECTION} to {str(found)[:40]}; expected a number from 0 to "
+            f"{HIGHEST_RATE}."
+        )
+    return float(found)
+
+
 def _mel_rules(settings: Mapping[str, Any], rate: int) -> MelRules:
     rules = MelRules(
         rate=rate,
-        frame=settings.get("frame_length", rate // 50),
-        hop=settings.get("hop_length", rate // 100),
-        transform=settings.get("fft_length", 512),
-        bins=settings.get("feature_size", 128),
-        lowest=settings.get("min_frequency", 0.0),
-        highest=settings.get("max_frequency", 8000.0),
-        floor=settings.get("mel_floor", 1e-3),
+        frame=size_in(settings, _SECTION, "frame_length", rate // 50, most=_MOST),
+        hop=size_in(settings, _SECTION, "hop_length", rate // 100, most=_MOST),
+        transform=size_in(settings, _SECTION, "fft_length", 512, most=_MOST),
+        bins=size_in(settings, _SECTION, "feature_size", 128, most=1024),
+        lowest=_number(settings, "min_frequency", 0.0),
+        highest=_number(settings, "max_frequency", 8000.0),
+        floor=_number(settings, "mel_floor", 1e-3),
     )
     if rules.transform & (rules.transform - 1) or rules.transform < rules.frame:
         raise CheckpointError(

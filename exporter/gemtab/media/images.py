@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemtab.errors import MediaError
-from gemtab.media.rules import MAX_PIXELS, ImageRules, target_size
+from gemtab.media.limits import MAX_PIXELS, MOST_IMAGE_BYTES
+from gemtab.media.rules import ImageRules, target_size
 from gemtab.media.source import media_extra, named_content
 from gemtab.media.unread import unread_format
 
@@ -47,7 +48,7 @@ def load_image(source: Path | bytes) -> Pixels:
     white), but have the higher 8 bits, as PNGs in colour do; and EXIF that is damaged is ignored. Raises MediaError for
     what cannot be read.
     """
-    name, content = named_content(source, "The picture")
+    name, content = named_content(source, "The picture", MOST_IMAGE_BYTES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's: of sizes, to which MAX_PIXELS is stricter, and of dropped alpha
         try:

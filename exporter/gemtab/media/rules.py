@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gemtab.errors import CheckpointError, UsageError
+from gemtab.media.limits import MOST_CLIP_BYTES
 
 LongSound = Literal["segments", "refuse"]
 """What becomes of a sound that is longer than a model hears at once."""
@@ -15,9 +16,6 @@ PROCESSOR_CONFIG_NAME = "processor_config.json"
 
 BUDGETS = (70, 140, 280, 560, 1120)
 """Soft tokens that a picture may take at most: the choices Gemma 4 was trained with."""
-
-MAX_PIXELS = 8192 * 8192
-"""A picture or frame with more is refused before it is decoded. webruntime/src/input/image/rules.ts says the same."""
 
 BICUBIC = 3
 """Pillow's number for the only filter that is implemented."""
@@ -72,6 +70,14 @@ class VideoRules:
     image: ImageRules
     frames: int
 
+    def check(self) -> None:
+        """Raises UsageError where so many frames take more memory than there may be."""
+        count, tokens = self.frames, self.image.max_soft_tokens
+        if count * tokens * self.image.side**2 * 3 * 4 > MOST_CLIP_BYTES:
+            raise UsageError(
+                f"{count} frames of up to {tokens} tokens take too much memory. Choose fewer frames or less detail."
+            )
+
 
 def image_rules(processor: Mapping[str, Any]) -> ImageRules:
     """The rules for pictures in a parsed processor_config.json. Raises CheckpointError for what is not known."""
@@ -81,14 +87,12 @@ def image_rules(processor: Mapping[str, Any]) -> ImageRules:
 def video_rules(processor: Mapping[str, Any]) -> VideoRules:
     """The rules for clips in a parsed processor_config.json. Raises CheckpointError for what is not known."""
     rules = _rules(processor, "video_processor", max_soft_tokens=70)
-    return VideoRules(rules, processor["video_processor"].get("num_frames", 32))
+    return VideoRules(rules, size_in(processor["video_processor"], "video_processor", "num_frames", 32, most=4096))
 
 
 def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> ImageRules:
     """Settings left out have transformers' defaults, `max_soft_tokens` among them."""
-    settings = processor.get(section)
-    if settings is None:
-        raise CheckpointError(f"processor_config.json has no {section}: the model was saved without its processor.")
+    settings = section_of(processor, section)
     for name, expected in EXPECTED.items():
         if (found := settings.get(name, expected)) != expected:
             raise CheckpointError(
@@ -100,11 +104,32 @@ def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> 
             f"processor_config.json sets max_soft_tokens of {section} to {budget}, not one of {BUDGETS}."
         )
     return ImageRules(
-        patch=settings.get("patch_size", 16),
-        pooling=settings.get("pooling_kernel_size", 3),
+        patch=size_in(settings, section, "patch_size", 16, most=128),
+        pooling=size_in(settings, section, "pooling_kernel_size", 3, most=32),
         max_soft_tokens=budget,
-        merged="Unified" in settings.get(f"{section}_type", processor.get("processor_class", "")),
+        merged="Unified" in str(settings.get(f"{section}_type", processor.get("processor_class", ""))),
     )
+
+
+def section_of(processor: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    """A part of processor_config.json. Raises CheckpointError where there is none."""
+    settings = processor.get(section)
+    if settings is None:
+        raise CheckpointError(f"processor_config.json has no {section}: the model was saved without its processor.")
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"processor_config.json: {section} is no object. Save the model's processor again.")
+    return settings
+
+
+def size_in(settings: Mapping[str, Any], section: str, name: str, default: int, *, least: int = 1, most: int) -> int:
+    """A whole number of a section, in bounds that no model comes near. Raises CheckpointError for another value."""
+    found = settings.get(name, default)
+    if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
+        raise CheckpointError(
+            f"processor_config.json sets {name} of {section} to {str(found)[:40]}; expected a whole number from "
+            f"{least} to {most}."
+        )
+    return found
 
 
 def _unknown(section: str, name: str, found: object, expected: object) -> CheckpointError:

@@ -5,22 +5,23 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from gemtab.errors import MediaError, UsageError
 from gemtab.media.images import ImageInputs, Pixels, check_size, image_inputs
+from gemtab.media.limits import MOST_FILE_BYTES, MOST_FRAMES, MOST_SECONDS
 from gemtab.media.rules import VideoRules
-from gemtab.media.source import media_extra
+from gemtab.media.source import check_bytes, media_extra
 from gemtab.media.whole_clip import is_whole_clip
+from gemtab.regular import check_regular
 
 with media_extra():
     import av
     from av.container import InputContainer
-    from av.packet import Packet
     from av.stream import Disposition
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -50,6 +51,16 @@ class Timeline:
     lead: int
 
 
+class _Packet(NamedTuple):
+    """When a frame is shown and decoded, in ticks, and whether it needs no other one, and is shown to nobody. What is
+    in it is not kept."""
+
+    ticks: int
+    decoded: int | None
+    is_key: bool
+    is_hidden: bool
+
+
 def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = None) -> VideoInputs:
     """`frames` of the clip in a file or its bytes (by default as the model has it), or all where there are fewer.
 
@@ -61,6 +72,7 @@ def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = Non
     count = rules.frames if frames is None else frames
     if count < 1:
         raise UsageError(f"At least one frame of a clip must be looked at, not {count}.")
+    replace(rules, frames=count).check()
     with _opened(source) as (name, container):
         stream = _picture_track(container, name)
         timeline = _timeline(container, stream, name)
@@ -90,8 +102,7 @@ def _opened(source: Path | bytes) -> Iterator[tuple[str, InputContainer]]:
     name = "The clip" if isinstance(source, bytes) else str(source)
     try:
         with _file(source) as file:
-            if not file.read(1):
-                raise MediaError(f"{name} is empty: it has 0 bytes. Choose another file.")
+            check_bytes(file.seek(0, 2), name, MOST_FILE_BYTES)
             if not is_whole_clip(file):
                 raise MediaError(f"{name} is incomplete: its end is missing. Save or download it again.")
             file.seek(0)
@@ -106,7 +117,10 @@ def _opened(source: Path | bytes) -> Iterator[tuple[str, InputContainer]]:
 
 def _file(source: Path | bytes) -> BinaryIO:
     # Opened here, since FFmpeg would take a name for an address.
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    check_regular(source)
+    return source.open("rb")
 
 
 def _damaged(name: str, reason: str) -> str:
@@ -133,38 +147,56 @@ def _timeline(container: InputContainer, stream: VideoStream, name: str) -> Time
 
     Frames that an edit list hides are marked by FFmpeg, but for files in pieces, where their times are negative.
     """
-    packets = [(packet.pts, packet) for packet in container.demux(stream) if packet.pts is not None]
+    packets = list(_packets(container, stream, name))
     expected = max(len(getattr(stream, "index_entries", ())), 1)
     if len(packets) < expected:
         raise MediaError(_damaged(name, f"{len(packets)} of {expected} frames are there"))
-    first = min(ticks for ticks, _ in packets)
+    first = min(packet.ticks for packet in packets)
+    last = max(packet.ticks for packet in packets)
+    check_length(len(packets), float((last - first) * (stream.time_base or 0)), name)
     hidden_below = 0 if _has_edits(container) else first
-    shown = sorted(ticks for ticks, packet in packets if not packet.is_discard and ticks >= hidden_below)
+    shown = sorted(packet.ticks for packet in packets if not packet.is_hidden and packet.ticks >= hidden_below)
     if not shown:
         raise MediaError(_damaged(name, "none of its frames is shown"))
     return Timeline(shown, _keys(packets) or [first], _lead(container, packets))
 
 
-def _keys(packets: "list[tuple[int, Packet[VideoStream]]]") -> list[int]:
+def _packets(container: InputContainer, stream: VideoStream, name: str) -> Iterator[_Packet]:
+    for count, packet in enumerate(container.demux(stream)):
+        check_length(count, 0, name)
+        if packet.pts is not None:
+            yield _Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard)
+
+
+def check_length(frames: int, seconds: float, name: str) -> None:
+    """Raises MediaError for a video of more frames than are looked through, or a longer one."""
+    if frames > MOST_FRAMES or seconds > MOST_SECONDS:
+        raise MediaError(
+            f"{name} is too long: at most {MOST_FRAMES:,} frames in {MOST_SECONDS // 3600} hours are looked through. "
+            "Cut it first."
+        )
+
+
+def _keys(packets: list[_Packet]) -> list[int]:
     """The ticks of key frames. None where times start anew within the clip, as they do after a part that is hidden: no
     key can be found by its time there."""
     keys: list[int] = []
     latest: float = -math.inf
-    for ticks, packet in packets:
-        if packet.is_keyframe and ticks < latest:
+    for ticks, _, is_key, is_hidden in packets:
+        if is_key and ticks < latest:
             return []
-        if packet.is_keyframe:
+        if is_key:
             keys.append(ticks)
-        if not packet.is_discard:
+        if not is_hidden:
             latest = max(latest, ticks)
     return keys
 
 
-def _lead(container: InputContainer, packets: "list[tuple[int, Packet[VideoStream]]]") -> int:
+def _lead(container: InputContainer, packets: list[_Packet]) -> int:
     """Transport streams are sought by when frames are decoded, which is before they are shown."""
     if container.format.name != "mpegts":
         return 0
-    return max(ticks - packet.dts for ticks, packet in packets if packet.dts is not None)
+    return max((packet.ticks - packet.decoded for packet in packets if packet.decoded is not None), default=0)
 
 
 def _has_edits(container: InputContainer) -> bool:

@@ -1,9 +1,11 @@
 """What a Gemma checkpoint is: the sizes and switches that the model files need, resolved layer by layer."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
+
+from gemtab.patterns import Patterns
 
 Bits = Literal[2, 4, 8]
 """Of a code that stands for a weight."""
@@ -40,12 +42,23 @@ class TrainedCodes:
         return bool(self.patterns) and not any(self._pattern_bits(module) for module in modules)
 
     def _is_skipped(self, module: str) -> bool:
+        if any(module.endswith(key) for key in self.skipped):
+            return True
+        return any(start is not None for start in self._skipping.found(module))
+
+    @cached_property
+    def _skipping(self) -> Patterns:
         boundary = r"(?:(?<=\.)|(?=\.|$))"
-        return any(re.match(f"(?:{key}){boundary}", module) or module.endswith(key) for key in self.skipped)
+        return Patterns(self.skipped, "match", ("(?:", f"){boundary}"))
+
+    @cached_property
+    def _naming(self) -> Patterns:
+        return Patterns([key for key, _ in self.patterns], "search")
 
     def _pattern_bits(self, module: str) -> Bits | None:
         """Of several patterns that are found, the one that is found first in the name; of those, the first listed."""
-        found = [(match.start(), bits) for key, bits in self.patterns if (match := re.search(key, module))]
+        starts = self._naming.found(module)
+        found = [(at, bits) for at, (_, bits) in zip(starts, self.patterns, strict=True) if at is not None]
         return min(found, key=lambda each: each[0])[1] if found else None
 
 

@@ -15,20 +15,22 @@ import torch
 
 from gemtab.backends.media import Rows, block_numbers
 from gemtab.backends.onnx.run import OnnxText, OnnxTower
-from gemtab.backends.reference import KV, Reference
+from gemtab.backends.reference import Reference, Run
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import TOWER_STEMS
-from gemtab.chat.media import TEXT_ONLY, Encoder, Item, PlacedItem, encode_items
+from gemtab.chat.media import TEXT_ONLY, Encoder, Item, PlacedItem, Prompt, encode_items
+from gemtab.graph import Graph
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph
 from gemtab.model.towers import tower_graphs
 from gemtab.parity.compare import Logits
 from gemtab.parity.edge import EdgeWatch
+from gemtab.parity.progress import Advance, fill_work, nobody
 from gemtab.quantize import WeightReader
 
 MOST_KEPT_BYTES = 4 << 30
-"""Weights that take more than this in f32 are read layer by layer."""
+"""A tower's weights that take more than this in f32 are read anew for each image or audio."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +44,40 @@ class Continued:
 
 def continue_greedily(
     executor: Executor,
-    prompt: Sequence[int],
+    prompts: Sequence[Prompt],
     steps: int,
-    items: tuple[PlacedItem, ...] = (),
     encoder: Encoder = TEXT_ONLY,
-) -> Continued:
-    """The prompt with the `steps` ids that a plan makes of it."""
-    executor.reset()
+    watch: EdgeWatch | None = None,
+    advance: Advance = nobody,
+) -> tuple[list[Continued], list[Logits]]:
+    """Each prompt with the `steps` ids that a plan makes of it, and the logits, [steps, vocabulary], that it took them
+    by: as `webgpu_logits` gives them, without running twice.
+
+    watch: looks at the caches after each text.
+    """
+    texts, logits = [], []
     executor.set_sampling()
-    executor.fill(prompt[:-1], encode_items(items, encoder))
-    continuation = [executor.decode(prompt[-1])]
-    while len(continuation) < steps:
-        continuation.append(executor.decode())
-    return Continued(list(prompt), continuation, items)
+    for prompt in prompts:
+        _fill(executor, prompt.ids, prompt.items, encoder, advance)
+        continuation: list[int] = []
+        rows = []
+        for _ in range(steps):
+            continuation.append(executor.decode(None if continuation else prompt.ids[-1]))
+            rows.append(executor.read_logits()[0])
+            advance(1)
+        if watch:
+            watch.look()
+        texts.append(Continued(list(prompt.ids), continuation, prompt.items))
+        logits.append(np.stack(rows))
+    return texts, logits
 
 
 def webgpu_logits(
-    executor: Executor, texts: Sequence[Continued], encoder: Encoder = TEXT_ONLY, watch: EdgeWatch | None = None
+    executor: Executor,
+    texts: Sequence[Continued],
+    encoder: Encoder = TEXT_ONLY,
+    watch: EdgeWatch | None = None,
+    advance: Advance = nobody,
 ) -> list[Logits]:
     """A plan's logits, [steps, vocabulary] a text: the prompt by `fill`, the rest by `decode`.
 
@@ -66,12 +85,12 @@ def webgpu_logits(
     """
 
     def logits(text: Continued) -> Logits:
-        executor.reset()
-        executor.fill(text.prompt[:-1], encode_items(text.items, encoder))
+        _fill(executor, text.prompt, text.items, encoder, advance)
         rows = []
         for token in [text.prompt[-1], *text.continuation[:-1]]:
             executor.decode(token)
             rows.append(executor.read_logits()[0])
+            advance(1)
         if watch:
             watch.look()
         return np.stack(rows)
@@ -79,7 +98,24 @@ def webgpu_logits(
     return [logits(text) for text in texts]
 
 
-def onnx_logits(folder: Path, weight_format: WeightFormat, texts: Sequence[Continued]) -> list[Logits]:
+def _fill(
+    executor: Executor, prompt: Sequence[int], items: Sequence[PlacedItem], encoder: Encoder, advance: Advance
+) -> None:
+    """Puts all of a prompt but the last token, which `decode` takes, into empty caches."""
+    executor.reset()
+    filled = 0
+
+    def after_chunk(tokens: int) -> None:
+        nonlocal filled
+        advance(fill_work(filled + tokens) - fill_work(filled))
+        filled += tokens
+
+    executor.fill(prompt[:-1], encode_items(items, encoder), after_chunk)
+
+
+def onnx_logits(
+    folder: Path, weight_format: WeightFormat, texts: Sequence[Continued], advance: Advance = nobody
+) -> list[Logits]:
     """The ONNX graphs' logits, [steps, vocabulary] a text: the prompt in one step, the rest one by one."""
     model = OnnxText(folder, weight_format)
 
@@ -90,29 +126,32 @@ def onnx_logits(folder: Path, weight_format: WeightFormat, texts: Sequence[Conti
 
     def logits(text: Continued) -> Logits:
         model.rewind(0)
-        first = model.see(text.prompt, _rows(text.items, encode))[-1]
-        rest = [model.step([token]).numpy() for token in text.continuation[:-1]]
-        return np.stack([first.numpy(), *rest])
+        rows = [model.see(text.prompt, _rows(text.items, encode), keep=1)[-1].numpy()]
+        advance(fill_work(len(text.prompt) - 1) + 1)
+        for token in text.continuation[:-1]:
+            rows.append(model.step([token]).numpy())
+            advance(1)
+        return np.stack(rows)
 
     return [logits(text) for text in texts]
 
 
-def reference_logits(spec: ModelSpec, weights: WeightReader, texts: Sequence[Continued]) -> list[Logits]:
-    """The reference's logits, [steps, vocabulary] a text: all tokens in one step, so that a checkpoint too large for
-    memory is read once a text."""
-    graphs = embed_graph(spec.text), decoder_graph(spec.text)
-    layerwise = sum(4 * prod(weight.shape) for graph in graphs for weight in graph.weights()) > MOST_KEPT_BYTES
-    embed, decoder = (Reference(graph, weights, layerwise) for graph in graphs)
+def reference_logits(
+    spec: ModelSpec, weights: WeightReader, texts: Sequence[Continued], advance: Advance = nobody
+) -> list[Logits]:
+    """The reference's logits, [steps, vocabulary] a text: all tokens of all texts in one step, so that a checkpoint too
+    large for memory is read once. Advances by `reference_work`."""
+    towers = cache(lambda tower: _tower(tower_graphs(spec)[tower], weights))
+    embed, decoder = (Reference(graph(spec.text), weights, layerwise=True) for graph in (embed_graph, decoder_graph))
 
     def encode(item: Item) -> torch.Tensor:
         inputs = {name: torch.from_numpy(array) for name, array in item.inputs().items()}
-        (rows,) = Reference(tower_graphs(spec)[item.tower], weights, layerwise).run(inputs, {}).values()
+        (rows,) = towers(item.tower).run(inputs, {}).values()
         return rows
 
-    def logits(text: Continued) -> Logits:
+    def started(text: Continued) -> Run:
         ids = torch.tensor([*text.prompt, *text.continuation[:-1]], dtype=torch.int32)
-        caches: dict[str, KV] = {}
-        inputs = embed.run({"input_ids": ids}, caches)
+        inputs = embed.run({"input_ids": ids}, {})
         media = _rows(text.items, encode)
         inputs["inputs_embeds"] = inputs["inputs_embeds"].clone()
         for one in media:
@@ -120,9 +159,25 @@ def reference_logits(spec: ModelSpec, weights: WeightReader, texts: Sequence[Con
         inputs["block_ids"] = block_numbers(range(len(ids)), media)
         inputs["position_ids"] = torch.arange(len(ids), dtype=torch.int32)
         inputs["num_logits_to_keep"] = torch.tensor(len(text.continuation), dtype=torch.int32)
-        return np.asarray(decoder.run(inputs, caches)["logits"].numpy(), dtype=np.float32)
+        return Run({**inputs})
 
-    return [logits(text) for text in texts]
+    runs = []
+    for text in texts:
+        runs.append(started(text))
+        advance(1)
+    towers.cache_clear()  # gives their weights' memory back
+    found = decoder.run_together(runs, lambda: advance(1))
+    return [np.asarray(outputs["logits"].numpy(), dtype=np.float32) for outputs in found]
+
+
+def _tower(graph: Graph, weights: WeightReader) -> Reference:
+    size = sum(4 * prod(weight.shape) for weight in graph.weights())
+    return Reference(graph, weights, layerwise=size > MOST_KEPT_BYTES)
+
+
+def reference_work(spec: ModelSpec, texts: int) -> int:
+    """By how much `reference_logits` advances."""
+    return texts + len(decoder_graph(spec.text).nodes)
 
 
 def _rows(items: Sequence[PlacedItem], encode: Callable[[Item], torch.Tensor]) -> list[Rows]:

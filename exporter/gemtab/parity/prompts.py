@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from gemtab.bundle.manifest import Manifest
-from gemtab.chat.media import Medium, Placeholders, Prompt
+from gemtab.chat.media import Medium, Prompt
+from gemtab.chat.prompt_process import PromptProcess
 from gemtab.chat.session import Message, content_of
-from gemtab.chat.template import ChatTemplate
-from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.media.images import Pixels
+from gemtab.parity.extent import EXTENTS, Extent
 
 QUESTIONS = (
     "Hello! Who are you?",
@@ -24,27 +24,29 @@ STORY = (
 )
 
 
-def prompts(folder: Path, manifest: Manifest, long: int, most: int) -> list[Prompt]:
+def prompts(
+    folder: Path, manifest: Manifest, long: int | None, most: int, extent: Extent = EXTENTS["full"]
+) -> list[Prompt]:
     """A few prompts, as the bundle's template renders them: short ones, one of about `long` tokens that makes ring
     caches wrap, one with a picture and a sound, and one with a clip, as far as the bundle takes them. None is longer
     than `most`: others are left out."""
-    tokenizer, template = ChatTokenizer(folder), ChatTemplate(folder)
-    placeholders = Placeholders(folder, tokenizer)
+    writer = PromptProcess(folder)
 
     def render(text: str, *media: Medium) -> Prompt:
         messages: Sequence[Message] = [{"role": "user", "content": content_of(text, media)}]
-        ids = tokenizer.encode(placeholders.expand(template.render(messages), media))
-        return placeholders.place(ids, media)
+        return writer.prompt(messages, media, trusted=True)
 
-    story_tokens = len(tokenizer.encode(STORY))
-    repeats = max(1, min(-(-long // story_tokens), (most - 40) // story_tokens))
-    rendered = [render(question) for question in QUESTIONS] + [render(STORY * repeats + "What did the keeper do?")]
-    for media in _media(folder, manifest):
+    rendered = [render(question) for question in QUESTIONS[: extent.questions]]
+    if long is not None:
+        story_tokens = max(writer.count(STORY), 1)
+        repeats = max(1, min(-(-long // story_tokens), (most - 40) // story_tokens))
+        rendered.append(render(STORY * repeats + "What did the keeper do?"))
+    for media in _media(folder, manifest, extent.detail):
         rendered.append(render("What do you see, and what do you hear?", *media))
     return [prompt for prompt in rendered if len(prompt.ids) <= most]
 
 
-def _media(folder: Path, manifest: Manifest) -> Iterator[list[Medium]]:
+def _media(folder: Path, manifest: Manifest, detail: int | None) -> Iterator[list[Medium]]:
     """A picture of overlapping waves of colour and a rising tone, then a clip of two such frames, for which no files
     are needed."""
     if manifest.inputs == ("text",):
@@ -53,7 +55,7 @@ def _media(folder: Path, manifest: Manifest) -> Iterator[list[Medium]]:
 
     reader, still = MediaReader(folder, manifest), []
     if "image" in manifest.inputs:
-        still.append(reader.picture(_waves(0)))
+        still.append(reader.picture(_waves(0), detail))
     if "audio" in manifest.inputs:
         seconds = np.arange(20_000) / 16_000
         tone = 0.3 * np.sin(2 * np.pi * (200 + 600 * seconds) * seconds)
@@ -61,7 +63,7 @@ def _media(folder: Path, manifest: Manifest) -> Iterator[list[Medium]]:
     if still:
         yield still
     if "video" in manifest.inputs:
-        yield [reader.frames([_waves(0), _waves(2)], ["00:00", "00:01"])]
+        yield [reader.frames([_waves(0), _waves(2)], ["00:00", "00:01"], detail)]
 
 
 def _waves(phase: float) -> Pixels:

@@ -8,6 +8,8 @@ PARITY_FORMAT: Final = 1
 
 Backend = Literal["reference", "onnx", "webgpu f32", "webgpu f16"]
 Truth = Literal["checkpoint", "stored weights"]
+ExtentName = Literal["full", "short", "quick"]
+ExtentChoice = Literal["auto", "full", "short", "quick"]
 
 
 class Comparison(Strict):
@@ -43,12 +45,14 @@ class Edge(Strict):
 
 
 class Parity(Strict):
-    """`parity.json`. steps: tokens compared, over all prompts; media_tokens: of the prompts' pictures and sound, of
+    """`parity.json`. extent: how much was compared, see `gemtab.parity.extent`; of `quick` no prompt is longer than the
+    sliding window. steps: tokens compared, over all prompts; media_tokens: of the prompts' pictures and sound, of
     which every backend made its own rows; adapter: what ran the WebGPU plans; f16_edge: absent without a plan for
     f16."""
 
     format: Literal[1] = PARITY_FORMAT
     gemtab: str
+    extent: ExtentName = "full"
     prompts: int
     steps: int
     longest_prompt: int

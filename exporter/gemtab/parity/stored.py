@@ -1,5 +1,6 @@
 """A bundle's weights as its files have them, read through the ONNX graphs that describe them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 
-from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, VISION_STEM, graph_file
+from gemtab.bundle.folder import read_manifest
+from gemtab.bundle.manifest import FileEntry, WeightFormat
+from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, EMBED_STEM, FOLDER, VISION_STEM, graph_file
+from gemtab.bundle.reading import inside
 from gemtab.errors import BundleError
 from gemtab.graph import Weight
 from gemtab.quantize import Planes, planes, storage_format, unpack
@@ -20,16 +23,20 @@ class BundleWeights:
 
     def __init__(self, folder: Path, weight_format: WeightFormat) -> None:
         self._format = weight_format
+        self._folder = folder
+        files = read_manifest(folder).files
         self._tensors: dict[str, ir.TensorProtocol] = {}
-        text = [folder / graph_file(stem, weight_format) for stem in (EMBED_STEM, DECODER_STEM)]
-        towers = [folder / graph_file(stem, weight_format) for stem in (VISION_STEM, AUDIO_STEM)]
-        for path in (*text, *(tower for tower in towers if tower.exists())):
+        text = [graph_file(stem, weight_format) for stem in (EMBED_STEM, DECODER_STEM)]
+        towers = [graph_file(stem, weight_format) for stem in (VISION_STEM, AUDIO_STEM)]
+        for file in (*text, *(tower for tower in towers if tower in files)):
+            path = folder / file
             try:
                 model = ir.load(path)
             except Exception as error:  # protobuf and onnx-ir raise their own kinds
                 raise BundleError(f"{path} cannot be read: {error}. Export the checkpoint again.") from error
             for name, value in model.graph.initializers.items():
                 if value.const_value is not None:
+                    _check_listed(value.const_value, path, files)
                     self._tensors.setdefault(name, value.const_value)
 
     def read(self, weight: Weight) -> torch.Tensor:
@@ -51,6 +58,23 @@ class BundleWeights:
         if name not in self._tensors:
             raise BundleError(f"The bundle's ONNX graphs have no initializer {name}. Export the checkpoint again.")
         try:
-            return np.asarray(self._tensors[name].numpy())
-        except (OSError, ValueError) as error:
+            tensor = self._tensors[name]
+            return self._mapped(tensor) if isinstance(tensor, ir.ExternalTensor) else np.asarray(tensor.numpy())
+        except Exception as error:  # onnx-ir raises its own kinds
             raise BundleError(f"The bundle's data of {name} cannot be read: {error}. Export again.") from error
+
+    def _mapped(self, tensor: ir.ExternalTensor) -> npt.NDArray[Any]:
+        """Read here, since onnx-ir refuses files that have another name too, as those in a hub's cache have."""
+        path = inside(self._folder, f"{FOLDER}/{tensor.location}")
+        shape = tuple(int(size) for size in tensor.shape.numpy())
+        return np.memmap(path, tensor.dtype.numpy(), "r", tensor.offset or 0, shape)
+
+
+def _check_listed(tensor: ir.TensorProtocol, graph: Path, files: Mapping[str, FileEntry]) -> None:
+    """Raises BundleError where the tensor lies in a file whose digests nobody checked."""
+    if isinstance(tensor, ir.ExternalTensor):
+        location = str(tensor.location)
+        if f"{graph.parent.name}/{location}" not in files:
+            raise BundleError(
+                f"{graph} reads {location}, which the manifest does not list. Export the checkpoint again."
+            )

@@ -1,110 +1,163 @@
 """`gemtab verify`: every backend on a few prompts, and what to make of the differences."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gemtab import __version__
-from gemtab.backends.webgpu.device import open_device
+from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.executor import Executor
-from gemtab.bundle.folder import PARITY_NAME, accept_file, load_plan, read_manifest
+from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
+from gemtab.bundle.folder import PARITY_NAME, accept_file, check_files, open_plan, read_answering_manifest
 from gemtab.bundle.manifest import Manifest
-from gemtab.bundle.plan import Plan, StateBuffer
+from gemtab.bundle.plan import Plan
 from gemtab.card import add_parity
 from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec
-from gemtab.errors import ParityError
+from gemtab.errors import BundleError, ParityError
+from gemtab.model.spec import ModelSpec
+from gemtab.output import write_in_one_step
 from gemtab.parity.backends import (
     Continued,
     continue_greedily,
     onnx_logits,
     reference_logits,
+    reference_work,
     webgpu_logits,
 )
 from gemtab.parity.compare import Logits, compare
 from gemtab.parity.edge import EdgeWatch
+from gemtab.parity.extent import Extent, choose_extent
+from gemtab.parity.failing import failing
+from gemtab.parity.progress import Progress, Stages, fill_work
 from gemtab.parity.prompts import prompts
-from gemtab.parity.report import Backend, Comparison, Edge, Parity, Truth
+from gemtab.parity.report import Backend, Comparison, Edge, ExtentChoice, Parity, Truth
 from gemtab.parity.stored import BundleWeights
 from gemtab.parity.tolerances import Tolerance, arithmetic
+from gemtab.quantize import WeightReader
 
-STEPS = 24
-"""Tokens compared after each prompt."""
-
-Announce = Callable[[str], None]
 Explained = Callable[[Backend], Tolerance]
 
 
-def verify_bundle(folder: Path, checkpoint: Path | None, announce: Announce, adapters: Sequence[Path] = ()) -> Parity:
+@dataclass(frozen=True)
+class _Ran:
+    """What the plans gave: their logits, on texts that the f32 plan continued; and how near the plan for f16 comes to
+    its end, whether the device runs that plan or not."""
+
+    found: dict[Backend, list[Logits]]
+    texts: list[Continued]
+    edge: Edge | None
+
+
+def verify_bundle(
+    folder: Path,
+    checkpoint: Path | None,
+    progress: Progress,
+    adapters: Sequence[Path] = (),
+    extent: ExtentChoice = "auto",
+    watch: GpuWatch = UNWATCHED,
+) -> Parity:
     """Compares the bundle's backends on this machine with the reference, and writes parity.json.
 
     checkpoint, adapters: what the bundle was exported from; without a checkpoint the truth is what the bundle's own
-    weights stand for.
-    Raises ParityError where a backend is further from the bundle's own weights than arithmetic explains.
+    weights stand for. watch: told when the GPU is waited for.
+    Raises BundleError where a file is missing or altered, or cannot be run, and ParityError where a backend is further
+    from the bundle's own weights than arithmetic explains.
     """
-    manifest = read_manifest(folder)
-    announce("Running the WebGPU plans")
-    found, texts, adapter, edge = _webgpu(folder, manifest)
-    announce("Running the ONNX graphs")
-    found["onnx"] = onnx_logits(folder, manifest.weights, texts)
-    announce("Running the reference on the bundle's weights")
-    spec = load_spec(folder)
-    stored = reference_logits(spec, BundleWeights(folder, manifest.weights), texts)
+    progress.begin("Checking the files", 0)
+    manifest = read_answering_manifest(folder)
+    check_files(folder, manifest)
+    plan, half = open_plan(folder, manifest, _plan_file(folder, manifest)), _half(folder, manifest)
+    device = open_device(plan.limits, watch)
+    chosen = choose_extent(extent, plan, device)
+    stages = Stages(progress, 3 + _runs(half, device) + (checkpoint is not None))
+    with failing("Running the WebGPU plans"):
+        ran = _webgpu(folder, manifest, plan, half, device, chosen, stages)
+    found, texts = ran.found, ran.texts
+    advance = stages.begin("Running the ONNX graphs", _decoding_work(texts))
+    with failing("Running the ONNX graphs"):
+        found["onnx"] = onnx_logits(folder, manifest.weights, texts, advance)
+    with failing("Running the reference on the bundle's weights"):
+        spec = load_spec(folder)
+        stored = _reference("the bundle's weights", spec, BundleWeights(folder, manifest.weights), texts, stages)
     routed = any(layer.moe for layer in spec.text.layers)
 
     def most(backend: Backend) -> Tolerance:
         return arithmetic("f16" if backend == "webgpu f16" else "f32", manifest.weights, routed)
 
-    comparisons = _compare_all(found, "stored weights", stored, most)
+    with failing("Comparing the backends"):
+        comparisons = _compare_all(found, "stored weights", stored, most)
     if checkpoint is not None:
-        announce("Running the reference on the checkpoint")
         opened = open_checkpoint(checkpoint)
         tensors = adapted(opened.tensors, adapters, opened.spec)
         truth = adapted_spec(opened.spec, tensors)
-        wanted = reference_logits(truth, CheckpointWeights(tensors, truth), texts)
+        wanted = _reference("the checkpoint", truth, CheckpointWeights(tensors, truth), texts, stages)
         comparisons += _compare_all({"reference": stored, **found}, "checkpoint", wanted, most)
     parity = Parity(
         gemtab=__version__,
+        extent=chosen.name,
         prompts=len(texts),
         steps=sum(len(text.continuation) for text in texts),
         longest_prompt=max(len(text.prompt) for text in texts),
         media_tokens=sum(placed.item.tokens for text in texts for placed in text.items),
-        adapter=adapter,
-        f16_edge=edge,
+        adapter=device.name,
+        f16_edge=ran.edge,
         comparisons=tuple(comparisons),
     )
-    (folder / PARITY_NAME).write_text(parity.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_in_one_step(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
     accept_file(folder, PARITY_NAME)
     add_parity(folder, parity)
     _judge(parity, most)
     return parity
 
 
-def _webgpu(folder: Path, manifest: Manifest) -> tuple[dict[Backend, list[Logits]], list[Continued], str, Edge | None]:
-    """Logits of each plan, on texts that the f32 plan continues; the adapter's name; and how near the plan for f16
-    comes to its end, whether the adapter runs it or not."""
-    plan = load_plan(folder / "plan" / "f32.json")
-    device = open_device(plan.limits)
-    executor = Executor(folder, "f32", device=device)
-    most = executor.context - STEPS
+def _half(folder: Path, manifest: Manifest) -> Plan | None:
+    """The bundle's plan for f16, if it has one."""
+    halves = [entry.file for entry in manifest.plans if entry.activation == "f16"]
+    return open_plan(folder, manifest, halves[0]) if halves else None
+
+
+def _plan_file(folder: Path, manifest: Manifest) -> str:
+    found = [entry.file for entry in manifest.plans if entry.activation == "f32"]
+    if not found:
+        raise BundleError(f"{folder} has no f32 plan, which every export has. Copy or export the bundle again.")
+    return found[0]
+
+
+def _runs(half: Plan | None, device: Device) -> bool:
+    return half is not None and set(half.features) <= device.features
+
+
+def _webgpu(
+    folder: Path, manifest: Manifest, plan: Plan, half: Plan | None, device: Device, extent: Extent, stages: Stages
+) -> _Ran:
+    asked = prompts(folder, manifest, extent.long(plan), plan.context - extent.steps, extent)
+    work = sum(fill_work(len(prompt.ids) - 1) + extent.steps for prompt in asked)
+    advance = stages.begin("Running the WebGPU plan in f32", work)
+    executor = Executor(folder, "f32", device=device, manifest=manifest)
     encoder = TowerEncoder(folder, executor)
-    texts = [
-        continue_greedily(executor, prompt.ids, STEPS, prompt.items, encoder)
-        for prompt in prompts(folder, manifest, _wrapping_length(plan), most)
-    ]
-    halves = [load_plan(folder / entry.file) for entry in manifest.plans if entry.activation == "f16"]
-    watch = EdgeWatch(executor.runner, halves[0]) if halves else None
-    found: dict[Backend, list[Logits]] = {"webgpu f32": webgpu_logits(executor, texts, encoder, watch)}
-    if halves and "shader-f16" in device.features:
-        half = Executor(folder, "f16", device=device)
-        found["webgpu f16"] = webgpu_logits(half, texts, TowerEncoder(folder, half))
-    return found, texts, device.name, watch.edge if watch else None
+    watch = EdgeWatch(executor.runner, half) if half else None
+    texts, logits = continue_greedily(executor, asked, extent.steps, encoder, watch, advance)
+    found: dict[Backend, list[Logits]] = {"webgpu f32": logits}
+    edge = watch.edge if watch else None
+    if _runs(half, device):
+        del executor, watch  # and with them the first plan's weights, since a GPU may not hold both
+        advance = stages.begin("Running the WebGPU plan in f16", work)
+        executor = Executor(folder, "f16", device=device, manifest=manifest)
+        found["webgpu f16"] = webgpu_logits(executor, texts, encoder, advance=advance)
+    return _Ran(found, texts, edge)
 
 
-def _wrapping_length(plan: Plan) -> int:
-    """Tokens after which the largest ring cache has been written once over, and a half more."""
-    rings = [buffer.ring.rows for buffer in plan.buffers.values() if isinstance(buffer, StateBuffer) and buffer.ring]
-    return 3 * max(rings, default=64) // 2
+def _decoding_work(texts: Sequence[Continued]) -> int:
+    return sum(fill_work(len(text.prompt) - 1) + len(text.continuation) for text in texts)
+
+
+def _reference(
+    what: str, spec: ModelSpec, weights: WeightReader, texts: Sequence[Continued], stages: Stages
+) -> list[Logits]:
+    advance = stages.begin(f"Running the reference on {what}", reference_work(spec, len(texts)))
+    return reference_logits(spec, weights, texts, advance)
 
 
 def _compare_all(

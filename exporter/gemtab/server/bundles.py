@@ -1,5 +1,6 @@
 """Which bundles a server offers, and under which names."""
 
+import os
 from pathlib import Path
 
 from gemtab.bundle.manifest import MANIFEST_NAME
@@ -24,11 +25,12 @@ def find_bundles(folders: list[Path]) -> dict[str, Path]:
 
 
 def _bundles_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UsageError(f"There is no folder {folder} to serve.")
-    if (folder / MANIFEST_NAME).is_file():
+    if os.path.isfile(folder / MANIFEST_NAME):
         return [folder]
-    inside = sorted(path.parent for path in folder.glob(f"*/{MANIFEST_NAME}") if not path.parent.name.startswith("."))
+    found = (path.parent for path in folder.glob(f"*/{MANIFEST_NAME}") if os.path.isfile(path))
+    inside = sorted(path for path in found if not path.name.startswith("."))
     if not inside:
         raise UsageError(
             f"{folder} holds no bundle: neither it nor a folder in it has a {MANIFEST_NAME}. "

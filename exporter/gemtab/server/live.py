@@ -1,8 +1,19 @@
 """The live channel: messages to every open tab, over WebSockets."""
 
+import asyncio
+from contextlib import suppress
 from typing import Literal, TypedDict
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
+
+MOST_TABS = 100
+"""More are refused."""
+
+SECONDS_TO_TAKE = 5.0
+"""In which a tab takes a message. One that does not is dropped, and loads the page anew when it comes back."""
+
+TRY_AGAIN_LATER = 1013
+"""The code with which a connection is refused."""
 
 
 class Reload(TypedDict):
@@ -26,25 +37,41 @@ LiveMessage = Reload | ShaderChange
 class LiveChannel:
     """The open tabs."""
 
-    def __init__(self) -> None:
-        self._tabs: set[WebSocket] = set()
+    def __init__(self, seconds: float = SECONDS_TO_TAKE) -> None:
+        self._seconds = seconds
+        self._tabs: dict[WebSocket, asyncio.Event] = {}
+        """With what ends each one's connection."""
 
     async def connect(self, tab: WebSocket) -> None:
-        """Holds one tab's connection until it goes; what the tab says is ignored."""
+        """Holds one tab's connection until it goes, or is dropped; what the tab says, in text or in bytes, is
+        ignored."""
+        if len(self._tabs) >= MOST_TABS:
+            await tab.close(TRY_AGAIN_LATER)
+            return
         await tab.accept()
-        self._tabs.add(tab)
+        dropped = self._tabs[tab] = asyncio.Event()
+        tasks = [asyncio.create_task(_until_it_goes(tab)), asyncio.create_task(dropped.wait())]
         try:
-            while True:
-                await tab.receive_text()
-        except WebSocketDisconnect:
-            pass
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._tabs.discard(tab)
+            self._tabs.pop(tab, None)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def send(self, message: LiveMessage) -> None:
-        """Sends `message` to every tab; one that has just gone is not an error."""
-        for tab in tuple(self._tabs):
-            try:
-                await tab.send_json(message)
-            except (RuntimeError, WebSocketDisconnect):
-                self._tabs.discard(tab)
+        """Sends `message` to every tab; one that has just gone is not an error, and none waits for another."""
+        await asyncio.gather(*(self._send(tab, message) for tab in tuple(self._tabs)))
+
+    async def _send(self, tab: WebSocket, message: LiveMessage) -> None:
+        try:
+            await asyncio.wait_for(tab.send_json(message), self._seconds)
+        except (RuntimeError, OSError, WebSocketDisconnect):  # TimeoutError is an OSError
+            if dropped := self._tabs.pop(tab, None):
+                dropped.set()
+
+
+async def _until_it_goes(tab: WebSocket) -> None:
+    with suppress(RuntimeError, WebSocketDisconnect):
+        while (await tab.receive())["type"] != "websocket.disconnect":
+            pass

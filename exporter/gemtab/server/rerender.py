@@ -5,9 +5,9 @@ from pathlib import Path
 from gemtab.backends.webgpu.compile import build_text_plan
 from gemtab.backends.webgpu.compile_tower import build_tower
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.folder import load_plan, read_manifest
+from gemtab.bundle.folder import open_plan, read_manifest
 from gemtab.bundle.layout import Location
-from gemtab.bundle.manifest import PlanEntry, WeightFormat
+from gemtab.bundle.manifest import Manifest, PlanEntry
 from gemtab.bundle.plan import Plan
 from gemtab.checkpoint import load_spec
 from gemtab.graph import Graph
@@ -29,20 +29,20 @@ def rerender(folder: Path) -> dict[str, str]:
     filling, whole = fill_graph(spec.text, media=bool(towers.image or towers.audio)), text_graph(spec.text)
     texts: dict[str, str] = {}
     for entry in manifest.plans:
-        plan, stored = _opened(folder, entry, whole, manifest.weights)
+        plan, stored = _opened(folder, entry, whole, manifest)
         builder, _ = build_text_plan(filling, whole, stored, entry.activation, plan.context, plan.limits)
         texts |= builder.shaders
     entries = {"image": towers.image, "audio": towers.audio}
     for graph, entry in [(graph, entry) for tower, graph in tower_graphs(spec).items() for entry in entries[tower]]:
-        plan, stored = _opened(folder, entry, graph, manifest.weights)
+        plan, stored = _opened(folder, entry, graph, manifest)
         builder, _ = build_tower(graph, stored, plan.limits, plan.context)
         texts |= builder.shaders
     return texts
 
 
-def _opened(folder: Path, entry: PlanEntry, graph: Graph, weights: WeightFormat) -> tuple[Plan, StoredWeights]:
+def _opened(folder: Path, entry: PlanEntry, graph: Graph, manifest: Manifest) -> tuple[Plan, StoredWeights]:
     """A plan of the bundle, and its graph's weights as if they lay nowhere."""
-    plan = load_plan(folder / entry.file)
+    plan, weights = open_plan(folder, manifest, entry.file), manifest.weights
     locations: dict[tuple[str, str], Location] = {
         (weight.name, plane.name): Location("", 0, plane.bytes)
         for weight in graph.weights()

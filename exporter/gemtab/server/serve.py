@@ -14,6 +14,9 @@ from gemtab.server.guard import LOOPBACK_NAMES
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
 
+LONGEST_MESSAGE = 1 << 16
+"""Bytes of what a tab says, which is ignored."""
+
 
 def is_loopback(host: str) -> bool:
     """Whether a server on `host` is reachable from this machine only."""
@@ -46,7 +49,12 @@ def address(listener: socket.socket) -> str:
 def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """Answers on `listener` until Ctrl-C; calls `on_ready` once it does."""
     config = uvicorn.Config(
-        app, ws="websockets-sansio", lifespan="on", log_level="warning", timeout_graceful_shutdown=1
+        app,
+        ws="websockets-sansio",
+        ws_max_size=LONGEST_MESSAGE,
+        lifespan="on",
+        log_level="warning",
+        timeout_graceful_shutdown=1,
     )
     with suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
         Server(config, on_ready).run(sockets=[listener])

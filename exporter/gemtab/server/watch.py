@@ -5,13 +5,14 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from jinja2 import TemplateError
 from watchfiles import awatch
 
 from gemtab.bundle.folder import SHADERS, accept_file, is_bundle, read_manifest
+from gemtab.bundle.limits import SHADER_BYTES
 from gemtab.bundle.manifest import FileEntry, Manifest
-from gemtab.errors import GemtabError
+from gemtab.regular import read_regular
 from gemtab.server.live import LiveMessage, ShaderChange
+from gemtab.shown import shown_in_line
 
 Rerender = Callable[[Path], Mapping[str, str]]
 """Bundle's folder -> WGSL file within it -> its text by the templates as they are now."""
@@ -23,12 +24,23 @@ ROUND_MS = 1000
 """How often it is checked whether a watched folder has been replaced, which the kernel does not report."""
 
 
+def tell(words: str) -> None:
+    """One line on stderr."""
+    print(f"Live channel: {shown_in_line(words)}", file=sys.stderr)  # noqa: T201
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
 class WatchedBundle:
     """A served bundle as it was last seen."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
+        self._unread: dict[str, str] = {}
+        self._shaders: dict[str, str] = {}
         self._shaders = self._read_shaders()
         self._rest = self._read_rest()
 
@@ -57,8 +69,23 @@ class WatchedBundle:
                 (self.folder / file).write_text(texts[file], encoding="utf-8")
 
     def _read_shaders(self) -> dict[str, str]:
+        """All shaders; of one that cannot be read, what it was before, and the reason is told once."""
         paths = sorted((self.folder / SHADERS).glob("*.wgsl"))
-        return {f"{SHADERS}/{path.name}": path.read_text(encoding="utf-8") for path in paths}
+        texts = {f"{SHADERS}/{path.name}": self._read_shader(path) for path in paths}
+        return {file: text for file, text in texts.items() if text is not None}
+
+    def _read_shader(self, path: Path) -> str | None:
+        file = f"{SHADERS}/{path.name}"
+        try:
+            text = read_regular(path, SHADER_BYTES).decode("utf-8")
+        except (OSError, ValueError) as error:
+            reason = f"{path} cannot be read: {error}. Save it again."
+            if self._unread.get(file) != reason:
+                self._unread[file] = reason
+                tell(reason)
+            return self._shaders.get(file)
+        self._unread.pop(file, None)
+        return text
 
     def _read_rest(self) -> tuple[Manifest, dict[str, FileEntry]] | None:
         if not is_bundle(self.folder):
@@ -91,9 +118,16 @@ class Watch:
         self._stop.set()
 
     async def run(self) -> None:
-        """Watches until `stop`; begins anew when a folder has been replaced by another of its name."""
+        """Watches until `stop`; begins anew when a folder has been replaced by another of its name, and when the
+        system cannot watch."""
+        told = ""
         while not self._stop.is_set():
-            await self._watch_until_replaced()
+            try:
+                await self._watch_until_replaced()
+            except Exception as error:
+                if told != (told := _words(error)):
+                    tell(f"files cannot be watched ({told}); it is tried again.")
+                await asyncio.sleep(ROUND_MS / 1000)
 
     async def _watch_until_replaced(self) -> None:
         identities = self._identities()
@@ -111,8 +145,8 @@ class Watch:
             paths = [Path(path) for _, path in batch]
             try:
                 await self._act(paths)
-            except (GemtabError, TemplateError, OSError) as error:
-                print(f"Live channel: {error}", file=sys.stderr)  # noqa: T201
+            except Exception as error:  # whatever is wrong with a file, its author saves it again
+                tell(_words(error))
             if self._identities() != identities:
                 return
 

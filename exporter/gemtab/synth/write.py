@@ -8,7 +8,7 @@ from typing import Any
 from gemtab.checkpoint.config import CONFIG_NAME
 from gemtab.checkpoint.missing import INDEX_NAME, SINGLE_NAME
 from gemtab.errors import OutputError
-from gemtab.output import check_room, unfinished
+from gemtab.output import check_place, check_room, is_taken, unfinished
 from gemtab.synth.draw import Drawn, draw, plain
 from gemtab.synth.mobile import as_mobile, drawn_codes, put_codes
 from gemtab.synth.published import published_config
@@ -38,7 +38,8 @@ def synthesise(
     config = published_config(size, layers, experts)
     if qat:
         config = as_mobile(config, size)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    check_place(out)
+    if is_taken(out):
         raise OutputError(f"{out} exists and is not empty, so it is left alone. Choose another output folder.")
     tensors = tensors_of(config)
     total = _bytes(tensors)

@@ -1,6 +1,8 @@
 /** A syntax tree as DOM nodes. Model output is not to be trusted: nothing it says can run, load or lead astray. */
 
 import type { AlignType, List, ListItem, Nodes, Paragraph, Root, RootContent, Table, TableRow } from "mdast";
+import { balanced } from "../written.ts";
+import { destination } from "./destination.ts";
 import { sourceOf } from "./parse.ts";
 
 const SAFE_PROTOCOLS = new Set(["http:", "https:", "mailto:"]);
@@ -34,7 +36,7 @@ class Renderer {
   }
 
   #shown(node: RootContent): Node[] {
-    if (this.#depth > DEEPEST) return [new Text(sourceOf(node, this.#source))];
+    if (this.#depth > DEEPEST) return [shownText(sourceOf(node, this.#source))];
     this.#depth += 1;
     const shown = this.#node(node);
     this.#depth -= 1;
@@ -44,13 +46,13 @@ class Renderer {
   #node(node: RootContent): Node[] {
     switch (node.type) {
       case "text":
-        return [new Text(node.value)];
+        return [shownText(node.value)];
       case "html":
-        return [HTML_BREAK.test(node.value) ? element("br") : new Text(node.value)];
+        return [HTML_BREAK.test(node.value) ? element("br") : shownText(node.value)];
       case "inlineCode":
-        return [element("code", node.value)];
+        return [element("code", balanced(node.value))];
       case "code":
-        return [scroller("pre", element("code", node.value))];
+        return [scroller("pre", element("code", balanced(node.value)))];
       case "break":
         return [element("br")];
       case "thematicBreak":
@@ -82,9 +84,9 @@ class Renderer {
       case "definition":
         // Models list their sources so, often without naming them in the text.
         if (this.#named.has(node.identifier)) return [];
-        return [element("p", sourceOf(node, this.#source))];
+        return [element("p", shownText(sourceOf(node, this.#source)))];
       default:
-        return [new Text(sourceOf(node, this.#source))];
+        return [shownText(sourceOf(node, this.#source))];
     }
   }
 
@@ -140,22 +142,34 @@ function collectAddresses(node: Nodes, into: Map<string, string>, named: Set<str
   if ("children" in node) for (const child of node.children) collectAddresses(child, into, named);
 }
 
+function shownText(text: string): Text {
+  return new Text(balanced(text));
+}
+
 function element(tag: keyof HTMLElementTagNameMap, ...content: (Node | string)[]): HTMLElement {
   const made = document.createElement(tag);
   made.append(...content);
   return made;
 }
 
-/** A link; where its address is not of a safe kind it leads nowhere. */
+/** A link; where its address is not of a safe kind it leads nowhere, and where its words look like another it is told. */
 function link(address: string, content: Node[]): HTMLElement {
   const anchor = document.createElement("a");
   anchor.append(...content);
-  if (URL.canParse(address) && SAFE_PROTOCOLS.has(new URL(address).protocol)) {
-    anchor.href = address;
-    anchor.target = "_blank";
-    anchor.rel = "noopener noreferrer nofollow";
-  }
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (!url || !SAFE_PROTOCOLS.has(url.protocol)) return anchor;
+  anchor.href = address;
+  anchor.target = "_blank";
+  anchor.rel = "noopener noreferrer nofollow";
+  const told = destination(url, anchor.textContent ?? "");
+  if (told !== undefined) anchor.append(destinationView(told));
   return anchor;
+}
+
+function destinationView(told: string): HTMLElement {
+  const shown = element("bdi", ` (${balanced(told)})`);
+  shown.className = "destination";
+  return shown;
 }
 
 /** A box for what may be wider than the page; it can be scrolled by keyboard too. */
@@ -168,7 +182,7 @@ function scroller(tag: "pre" | "div", content: HTMLElement): HTMLElement {
 
 /** An image's description in its place: an address chosen by the model would tell its server what was said. */
 function image(description: string): HTMLElement {
-  const shown = element("span", description);
+  const shown = element("span", balanced(description));
   shown.className = "image";
   return shown;
 }

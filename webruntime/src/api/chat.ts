@@ -1,12 +1,21 @@
 /** A conversation as a page sees it. */
 
 import type { Sampling } from "../engine/engine-interface.ts";
-import { UsageError } from "../engine/errors.ts";
-import type { ChatEvent, ChatMessage, ChatResult, Content, SessionOptions } from "../worker/protocol.ts";
+import { LostError, UsageError } from "../engine/errors.ts";
+import {
+  type ChatEvent,
+  type ChatMessage,
+  type ChatResult,
+  type Content,
+  messageOf,
+  type SendOptions as Request,
+  type SessionOptions,
+} from "../worker/protocol.ts";
 import { given } from "./check.ts";
 import { eventStream } from "./event-stream.ts";
 import { checkSendOptions, checkThinking, contentRule, messagesRule } from "./options.ts";
-import type { WorkerThread } from "./worker.ts";
+import { Said } from "./said.ts";
+import { Unanswered, type WorkerThread } from "./worker.ts";
 
 type MaybeGiven<Options> = { [Name in keyof Options]?: Options[Name] | undefined };
 
@@ -42,12 +51,17 @@ export class Chat {
   readonly #session: Promise<number>;
   readonly #defaults: ReturnType<typeof given<AnswerOptions>>;
   readonly #system: string | undefined;
+  /** The conversation, without the system prompt of the options, as the worker has it. */
+  #messages: readonly ChatMessage[];
+  /** The end of an answer that was not waited for: after that the worker is told what came of it here. */
+  #late: Promise<unknown> | undefined;
 
   constructor(worker: WorkerThread, model: number, options: ChatOptions) {
     const { system, messages = [], thinking, trusted, ...defaults } = given(options);
     this.#worker = worker;
     this.#defaults = defaults;
     this.#system = system;
+    this.#messages = [...messages];
     const request: SessionOptions = { model, messages: this.#withSystem(messages) };
     if (thinking !== undefined) request.thinking = thinking;
     if (trusted !== undefined) request.trusted = trusted;
@@ -59,7 +73,8 @@ export class Chat {
   /**
    * Says `content`, words or words and media, and gives the parts of the answer as they come; without it the
    * conversation is answered as it is. Leaving the loop stops the answer, and so does the signal, be it now or later: the
-   * last part then has the finish "abort". After an error the conversation is as it was.
+   * last part then has the finish "abort"; where the GPU is lost while words come, "lost". What was written stays. After an
+   * error the conversation is as it was.
    *
    * @throws ContextError when the conversation does not fit, MediaError for files that cannot be used, UsageError for
    *   options that are not known, values that cannot be, media that the bundle does not take, and while the conversation
@@ -69,19 +84,58 @@ export class Chat {
     if (content !== undefined) contentRule(content, "content");
     checkSendOptions(options);
     const { signal, maxTokens, ...sampling } = { ...this.#defaults, ...given(options) };
-    yield* eventStream<Part>(signal, async (emit, stop) => {
-      const request = { session: await this.#session, sampling };
-      const rest = { ...(content !== undefined && { content }), ...(maxTokens !== undefined && { maxTokens }) };
+    const asked = {
+      sampling,
+      ...(content !== undefined && { content }),
+      ...(maxTokens !== undefined && { maxTokens }),
+    };
+    yield* eventStream<Part>(signal, (emit, stop) => this.#answer(asked, emit, stop));
+  }
+
+  async #answer(asked: Omit<Request, "session">, emit: (part: Part) => void, stop: AbortSignal): Promise<void> {
+    const before = this.#messages;
+    const said = new Said(emit);
+    try {
+      const request = { session: await this.#caughtUp(), ...asked };
+      const { content } = asked;
+      if (content !== undefined) this.#messages = [...before, { role: "user", content }];
+      const question = this.#messages;
       const signal = stop.aborted ? firingNext() : stop;
-      const result = await this.#worker.call("send", { ...request, ...rest }, { signal, onEvent: emit });
+      const onSilence = (seconds: number) => emit({ type: "stall", seconds });
+      const answer = this.#worker.call("send", request, { signal, onEvent: (event) => said.take(event), onSilence });
+      const result = await answer.catch((error: unknown) => this.#leftOff(error, said));
+      this.#messages = [...question, ...messageOf(result)];
       emit({ type: "done", ...result });
-    });
+    } catch (error) {
+      this.#messages = before;
+      throw error;
+    }
+  }
+
+  /** What was said before the worker fell silent, or was ended. */
+  #leftOff(error: unknown, said: Said): ChatResult {
+    if (error instanceof Unanswered) {
+      this.#late = error.late;
+      return said.result("abort");
+    }
+    if (error instanceof LostError && said.anything) return said.result("lost");
+    throw error;
+  }
+
+  /** The session, once it is where the conversation here is. */
+  async #caughtUp(): Promise<number> {
+    const session = await this.#session;
+    if (!this.#late) return session;
+    await this.#late.catch(() => undefined);
+    this.#late = undefined;
+    await this.#worker.call("setMessages", { session, messages: this.#withSystem(this.#messages) });
+    return session;
   }
 
   /** The conversation so far, without the system prompt of the options. `setMessages` takes it back as it is. */
   async messages(): Promise<ChatMessage[]> {
-    const messages = await this.#worker.call("messages", { session: await this.#session });
-    return this.#system === undefined ? messages : messages.slice(1);
+    await this.#session;
+    return [...this.#messages];
   }
 
   /**
@@ -92,16 +146,17 @@ export class Chat {
   async setMessages(messages: ChatMessage[], thinking?: boolean): Promise<void> {
     messagesRule(messages, "messages");
     if (thinking !== undefined) checkThinking(thinking);
-    const request = { session: await this.#session, messages: this.#withSystem(messages) };
+    const request = { session: await this.#caughtUp(), messages: this.#withSystem(messages) };
     await this.#worker.call("setMessages", thinking === undefined ? request : { ...request, thinking });
+    this.#messages = [...messages];
   }
 
   async dispose(): Promise<void> {
     await this.#worker.call("closeSession", { session: await this.#session });
   }
 
-  #withSystem(messages: ChatMessage[]): ChatMessage[] {
-    if (this.#system === undefined) return messages;
+  #withSystem(messages: readonly ChatMessage[]): ChatMessage[] {
+    if (this.#system === undefined) return [...messages];
     if (messages.some(({ role }) => role === "system")) {
       throw new UsageError("There are two system prompts: `system`, and one among `messages`. Leave one of them out.");
     }

@@ -1,13 +1,14 @@
 /** The model as a page sees it. */
 
-import { bundleAddress } from "../engine/bundle.ts";
+import { bundleAddress } from "../engine/address.ts";
 import type { LoadProgress } from "../engine/engine-interface.ts";
 import { AbortError, fromRecord, throwIfAborted } from "../engine/errors.ts";
 import type { ImageDetail, ModelInfo } from "../worker/protocol.ts";
 import { Chat, type ChatOptions } from "./chat.ts";
+import { gpuHistory, noteLoaded, noteLoss } from "./gpu-history.ts";
 import { addressRule, checkChatOptions, checkLoadOptions } from "./options.ts";
 import { findScripts } from "./scripts.ts";
-import { acquireWorker, type WorkerThread } from "./worker.ts";
+import { acquireWorker, Unanswered, type WorkerThread } from "./worker.ts";
 
 export interface LoadOptions {
   onProgress?: ((progress: LoadProgress) => void) | undefined;
@@ -39,7 +40,7 @@ export interface LoadOptions {
 export class Gemma {
   /** Manifest, GPU, memory, and the sampling that the model's makers suggest. */
   readonly info: ModelInfo;
-  /** Resolves when the GPU is lost, with the reason; the model is then of no more use. */
+  /** Resolves when the GPU is lost, or the worker had to be ended, with the reason; the model is then of no more use. */
   readonly lost: Promise<Error>;
   readonly #worker: WorkerThread;
   readonly #release: () => void;
@@ -51,7 +52,13 @@ export class Gemma {
     this.#release = release;
     const lost = worker.call("lost", { model: info.model });
     // Where the worker ends because the model was given back, nothing was lost.
-    this.lost = lost.then(fromRecord, (error: Error) => (this.#disposed ? new Promise(() => undefined) : error));
+    this.lost = lost.then(
+      (record) => {
+        noteLoss();
+        return fromRecord(record);
+      },
+      (error: Error) => (this.#disposed ? new Promise(() => undefined) : error),
+    );
   }
 
   /**
@@ -67,16 +74,18 @@ export class Gemma {
     throwIfAborted(signal);
     const { href } = bundleAddress(url);
     const scripts = findScripts(assets);
-    const { worker, release } = acquireWorker(scripts.worker);
+    const { worker, release } = acquireWorker(scripts.worker, href);
     try {
-      const request = { url: href, mediaUrl: scripts.media, ...choices };
-      const info = await worker.call("load", request, { signal, onEvent: onProgress });
+      const request = { url: href, mediaUrl: scripts.media, history: gpuHistory(), ...choices };
+      const info = await worker.call("load", request, { signal, onEvent: onProgress, onSilence: "end" });
+      noteLoaded();
       const gemma = new Gemma(info, worker, release);
       if (!signal?.aborted) return gemma;
       // The model was there before the worker heard of the abort.
       await gemma.dispose();
       throw new AbortError("Stopped at the caller's request.");
     } catch (error) {
+      if (error instanceof Unanswered) unloadLate(worker, error.late);
       release();
       throw error;
     }
@@ -112,7 +121,10 @@ export class Gemma {
     if (this.#disposed) return;
     this.#disposed = true;
     try {
-      await this.#worker.call("unload", { model: this.info.model });
+      await this.#worker.call("unload", { model: this.info.model }, { brief: true });
+    } catch (error) {
+      // Whoever else uses the worker is told when it is ended.
+      if (!(error instanceof Unanswered)) throw error;
     } finally {
       this.#release();
     }
@@ -121,4 +133,11 @@ export class Gemma {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
+}
+
+/** A load that nobody waits for any more. */
+function unloadLate(worker: WorkerThread, late: Promise<unknown>): void {
+  late
+    .then((info) => worker.call("unload", { model: (info as ModelInfo).model }, { brief: true }))
+    .catch(() => undefined);
 }

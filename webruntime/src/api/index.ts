@@ -18,6 +18,7 @@ export {
   ContextError,
   DeviceError,
   GemtabError,
+  InternalError,
   MediaError,
   UsageError,
 } from "../engine/errors.ts";

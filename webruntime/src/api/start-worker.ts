@@ -1,6 +1,7 @@
 /** Starting the worker, under whatever policies a page has. */
 
-import { UsageError } from "../engine/errors.ts";
+import { brief } from "../engine/brief.ts";
+import { causeOf, InternalError, UsageError } from "../engine/errors.ts";
 
 /** The name by which a page's policy allows the address of the worker: `trusted-types gemtab`. */
 const POLICY = "gemtab";
@@ -13,7 +14,9 @@ interface TrustedTypes {
 /** A worker, and what goes wrong before its first message. */
 export interface StartedWorker {
   worker: Worker;
-  /** Rejects with UsageError or Error when the script cannot be loaded or breaks; never resolves. */
+  /** Resolves with the worker's first message. */
+  started: Promise<void>;
+  /** Rejects with UsageError or InternalError when the script cannot be loaded or breaks; never resolves. */
   broken: Promise<never>;
 }
 
@@ -37,7 +40,16 @@ export function startWorker(script: string): StartedWorker {
     refusals.stop();
     if (scheme === "blob:") URL.revokeObjectURL(address);
   };
-  worker.addEventListener("message", settled, { once: true });
+  const started = new Promise<void>((resolve) => {
+    worker.addEventListener(
+      "message",
+      () => {
+        settled();
+        resolve();
+      },
+      { once: true },
+    );
+  });
   const broken = new Promise<never>((_, reject) => {
     worker.addEventListener("error", (event) => {
       event.preventDefault();
@@ -45,7 +57,7 @@ export function startWorker(script: string): StartedWorker {
       void failure(script, scheme, event.message, refusals.found).then(reject);
     });
   });
-  return { worker, broken };
+  return { worker, started, broken };
 }
 
 /** How a script comes to be a worker: by its own address, or imported by one that is made here. */
@@ -83,8 +95,7 @@ function create(address: string, type: WorkerType): Worker {
   try {
     return new Worker(trusted(address), { type, name: "gemtab" });
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`The worker of gemtab could not be started: ${why.replace(/\.$/, "")}. ${advice(error)}`);
+    throw new UsageError(`The worker of gemtab could not be started: ${causeOf(error)}. ${advice(error)}`);
   }
 }
 
@@ -129,7 +140,7 @@ async function failure(script: string, scheme: Scheme, message: string, refused:
     );
   }
   // Something in the script itself.
-  if (own && message) return new Error(`${what} ${message}.`);
+  if (own && message) return new InternalError(`${what} ${brief(message, 200)}`);
   if (own) return new UsageError(`${what} ${await whyNot(script)}`);
   return new UsageError(
     `${what} its script did not load from ${script}${message && ` (${message})`}. ${origin} must allow that ` +

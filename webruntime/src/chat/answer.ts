@@ -15,6 +15,8 @@ type State = "text" | "channel" | "thought" | "call";
 
 /** The rest of a call, when the white space around it is gone. */
 const CALL = /^call:([^{]+)\{(.*)\}$/s;
+/** The channel of thoughts; what is in others is text. */
+const THOUGHT = "thought";
 /** Of a string in a call. */
 const FENCE = '<|"|>';
 
@@ -28,6 +30,8 @@ export class AnswerParser {
   #state: State = "text";
   /** Characters of a channel's name or of a call, kept until it is complete. */
   #held = "";
+  /** How many of the fences that are held are tokens. */
+  #fences = 0;
 
   constructor(tokenizer: Tokenizer) {
     this.#tokenizer = tokenizer;
@@ -56,7 +60,7 @@ export class AnswerParser {
   }
 
   #nameChannel(name: string, rest: string): AnswerPart[] {
-    this.#state = strip(name) === "thought" ? "thought" : "text";
+    this.#state = strip(name) === THOUGHT ? "thought" : "text";
     this.#held = "";
     return this.#take(rest);
   }
@@ -69,6 +73,7 @@ export class AnswerParser {
     if (this.#state !== "call") return [];
     if (token !== FENCE) return this.#enter("text");
     this.#held += this.#detokenizer.end() + token;
+    this.#fences += 1;
     return [];
   }
 
@@ -78,14 +83,19 @@ export class AnswerParser {
     return parts;
   }
 
-  /** A call that is not whole, or not written as calls are, is text as it was written. */
+  /**
+   * A call that is not whole, or not written as calls are, is text as it was written; so is one with fences of ordinary
+   * tokens, and what a channel holds without a name.
+   */
   #close(): AnswerPart[] {
     const held = this.#held;
     const state = this.#state;
+    const spelled = held.split(FENCE).length - 1 !== this.#fences;
     this.#held = "";
     this.#state = "text";
-    if (state !== "call" || held === "") return [];
-    const [, written = "", args = ""] = CALL.exec(strip(held)) ?? [];
+    this.#fences = 0;
+    if (held === "" || (state === "channel" && THOUGHT.startsWith(strip(held)))) return [];
+    const [, written = "", args = ""] = (state === "call" && !spelled && CALL.exec(strip(held))) || [];
     const name = strip(written);
     return name === "" ? [{ type: "text", text: held }] : [{ type: "tool_call", name, arguments: args }];
   }

@@ -1,5 +1,6 @@
 /** generation_config.json: how to sample, and where answers end. */
 
+import { shown } from "../engine/brief.ts";
 import type { Sampling } from "../engine/engine-interface.ts";
 import { BundleError } from "../engine/errors.ts";
 
@@ -43,6 +44,6 @@ function isId(found: unknown): found is number {
 }
 
 function wrong(name: string, found: unknown, needed: string): BundleError {
-  const text = `generation_config.json: ${name} is ${JSON.stringify(found)}, but ${needed}. Export the checkpoint again.`;
+  const text = `generation_config.json: ${name} is ${shown(found)}, but ${needed}. Export the checkpoint again.`;
   return new BundleError(text, "generation_config.json");
 }

@@ -1,6 +1,7 @@
 /** The chat side of a loaded bundle: what the worker opens conversations on. */
 
 import type { TextEngine } from "../engine/engine-interface.ts";
+import { objectIn } from "../engine/json-text.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
 import { BUDGETS } from "../input/image/budgets.ts";
 import { strip } from "../input/jinja/text.ts";
@@ -15,6 +16,9 @@ import { PromptCache } from "./prompt-cache.ts";
 import { type ChatParts, Session } from "./session.ts";
 import { oneAtATime } from "./turns.ts";
 
+/** How much shorter normalizing may make a text, and how much longer a character that stands for another is. */
+const SLACK = 2;
+
 /** @param openReader loads the code that reads media; called when the first image, audio or video comes */
 export async function openChat(engine: TextEngine, openReader: () => Promise<ReadMedium>): Promise<ChatModel> {
   const { files } = engine;
@@ -24,17 +28,21 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
     files.json("tokenizer_config.json"),
     files.json("generation_config.json"),
   ]);
-  const generation = readGenerationConfig(config);
+  const generation = readGenerationConfig(objectIn(config, "generation_config.json"));
   const inputs = takenInputs(engine);
   const details = takenDetails(engine);
+  const mostText = engine.context * tokenizer.longest * SLACK;
+  tokenizer.most = mostText;
+  const placeholders = new Placeholders(objectIn(tokenizerConfig, "tokenizer_config.json"), tokenizer);
   const parts: ChatParts = {
     engine,
     tokenizer,
     template,
-    control: controlTokens(tokenizer, template),
+    control: controlTokens(tokenizer, template, placeholders.tokens.keys()),
     generation,
+    mostText,
     cache: new PromptCache(engine),
-    placeholders: new Placeholders(tokenizerConfig as object, tokenizer),
+    placeholders,
     encoder: new Encoder(engine, details),
     readMedium: async (part, signal) => {
       checkTaken(part, inputs);
@@ -50,12 +58,19 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
   };
 }
 
-/** Special tokens, and added ones that the template writes; those of white space alone are text like any other. */
-export function controlTokens(tokenizer: Tokenizer, template: ChatTemplate): ControlTokens {
+/**
+ * Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those of
+ * white space alone are text like any other.
+ */
+export function controlTokens(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  placeholders: Iterable<string> = [],
+): ControlTokens {
   const control = tokenizer.added.filter(
     ({ content, special }) => special || (strip(content) !== "" && template.names(content)),
   );
-  return new ControlTokens(control.map(({ content }) => content));
+  return new ControlTokens([...new Set([...control.map(({ content }) => content), ...placeholders])]);
 }
 
 /** What the bundle says it takes, as far as it has the towers for it. */

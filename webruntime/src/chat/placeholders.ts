@@ -62,8 +62,13 @@ export class Placeholders {
     return this.#place(this.#tokenizer.encodePieces(cut(this.expand(text, media))), media);
   }
 
+  /** The placeholders that templates write, and what each stands for. */
+  get tokens(): Map<string, Medium["kind"]> {
+    return new Map(KINDS.flatMap((kind) => this.#placeholder(kind)));
+  }
+
   expand(text: string, media: readonly Medium[]): string {
-    const kinds = new Map(KINDS.flatMap((kind) => this.#placeholder(kind)));
+    const kinds = this.tokens;
     if (kinds.size === 0) return text;
     const pattern = new RegExp([...kinds.keys()].map((token) => token.replace(/\W/g, "\\$&")).join("|"), "g");
     const found = Array.from(text.matchAll(pattern), ([token]) => kinds.get(token));
@@ -80,7 +85,7 @@ export class Placeholders {
 
   #placeholder(kind: Medium["kind"]): [string, Medium["kind"]][] {
     const token = this.#tokens[`${kind}_token`];
-    return typeof token === "string" ? [[token, kind]] : [];
+    return typeof token === "string" && token !== "" ? [[token, kind]] : [];
   }
 
   #written(medium: Medium): string {

@@ -1,18 +1,19 @@
 /** A conversation with a model. */
 
 import type { Sampling, TextEngine } from "../engine/engine-interface.ts";
-import { ContextError, hasCode, throwIfAborted, UsageError } from "../engine/errors.ts";
+import { ContextError, hasCode, LostError, throwIfAborted, UsageError } from "../engine/errors.ts";
 import type { ChatTemplate, TemplateMessage, Written } from "../input/chat-template.ts";
 import type { Medium } from "../input/medium.ts";
-import { type ControlTokens, whole } from "../input/spoken.ts";
+import type { ControlTokens } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
-import type {
-  ChatEvent,
-  ChatMessage,
-  ChatResult,
-  ChatSession,
-  SendOptions,
-  SessionOptions,
+import {
+  type ChatEvent,
+  type ChatMessage,
+  type ChatResult,
+  type ChatSession,
+  messageOf,
+  type SendOptions,
+  type SessionOptions,
 } from "../worker/protocol.ts";
 import { AnswerParser } from "./answer.ts";
 import { ConversationMedia, type ReadMedium } from "./conversation-media.ts";
@@ -28,6 +29,8 @@ export interface ChatParts {
   engine: TextEngine;
   cache: PromptCache;
   tokenizer: Tokenizer;
+  /** UTF-16 units of a prompt, beyond which no context can hold it. */
+  mostText: number;
   template: ChatTemplate;
   /** Tokens that text of messages never becomes. */
   control: ControlTokens;
@@ -73,8 +76,8 @@ export class Session implements ChatSession {
   }
 
   /**
-   * Answers the conversation, `content` added to it. What was written when it is stopped stays in the conversation; after
-   * any other error the conversation is as it was before.
+   * Answers the conversation, `content` added to it. What was written when it is stopped, or when the GPU is lost, stays in
+   * the conversation; after any other error the conversation is as it was before.
    */
   async send(options: Omit<SendOptions, "session">, call: EncodeCall): Promise<ChatResult> {
     this.#refuseWhileAnswering();
@@ -109,6 +112,7 @@ export class Session implements ChatSession {
     let length = 0;
     let reused = 0;
     let finish: ChatResult["finish"] = "length";
+    engine.stalled = (seconds) => emit({ type: "stall", seconds });
     try {
       throwIfAborted(signal);
       const prompt = await this.#prompt(call);
@@ -131,8 +135,11 @@ export class Session implements ChatSession {
       const allowed = answer.ids.length < maxTokens && engine.position < engine.context;
       if (finish === "length" && allowed) finish = "memory";
     } catch (error) {
-      if (!hasCode(error, "AbortError")) throw error;
-      finish = "abort";
+      const gone = error instanceof LostError && answer.anything;
+      if (!gone && !hasCode(error, "AbortError")) throw error;
+      finish = gone ? "lost" : "abort";
+    } finally {
+      engine.stalled = undefined;
     }
     answer.end();
     const stats = watch.stats(length, reused, engine.position);
@@ -185,10 +192,9 @@ export class Session implements ChatSession {
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Written {
     const { template, control } = this.#parts;
-    const options = { thinking: this.#thinking, addGenerationPrompt };
+    const options = { thinking: this.#thinking, addGenerationPrompt, most: this.#parts.mostText };
     const said = messages.map(templateMessage);
-    if (this.#trusted) return { text: template.render(said, options), cut: whole };
-    return template.write(said, options, control);
+    return template.write(said, options, control, this.#trusted);
   }
 
   #sampling(chosen: Partial<Sampling> = {}): Sampling {
@@ -196,10 +202,8 @@ export class Session implements ChatSession {
     return { ...this.#parts.generation.sampling, seed, ...chosen };
   }
 
-  #keep({ text, toolCalls }: ChatResult): void {
-    if (text === "" && toolCalls.length === 0) return;
-    const message: ChatMessage = { role: "assistant", content: text };
-    this.#messages = [...this.#messages, toolCalls.length > 0 ? { ...message, toolCalls } : message];
+  #keep(result: ChatResult): void {
+    this.#messages = [...this.#messages, ...messageOf(result)];
   }
 
   #refuseWhileAnswering(): void {
@@ -227,6 +231,11 @@ class Answer {
   constructor({ tokenizer }: ChatParts, emit: (event: ChatEvent) => void) {
     this.#parser = new AnswerParser(tokenizer);
     this.#emit = emit;
+  }
+
+  /** Whether something was passed on. */
+  get anything(): boolean {
+    return this.text + this.thought !== "" || this.toolCalls.length > 0;
   }
 
   push(id: number): void {

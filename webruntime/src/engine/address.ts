@@ -1,6 +1,9 @@
 /** Addresses of a folder's files, as pages give them: with or without the last slash, a query, a fragment. */
 
+import { brief } from "./brief.ts";
 import { UsageError } from "./errors.ts";
+
+export const MANIFEST_NAME = "gemtab.json";
 
 /** Schemes of addresses that hold one file's bytes, or name them, and so no folder. */
 const WITHOUT_FOLDERS = ["blob:", "data:", "about:", "javascript:"];
@@ -54,11 +57,18 @@ export class FolderAddress {
   }
 }
 
+/** The address of a bundle's folder, given that or the address of its manifest. Throws UsageError where it is neither. */
+export function bundleAddress(url: string | URL, base = globalThis.document?.baseURI ?? globalThis.location?.href) {
+  return new FolderAddress(url, base, MANIFEST_NAME);
+}
+
 function parse(given: string | URL, base: string | undefined): URL {
   try {
     return new URL(given, base);
   } catch {
     const relative = base === undefined ? ", which there is no page to complete" : "";
-    throw new UsageError(`"${given}" is not an address${relative}. Give the folder's full address (https://…/).`);
+    throw new UsageError(
+      `"${brief(String(given))}" is not an address${relative}. Give the folder's full address (https://…/).`,
+    );
   }
 }

@@ -1,21 +1,88 @@
 /** Fetching, and reading what comes without leaving behind garbage of its size. */
 
-import { AbortError, BundleError } from "./errors.ts";
+import { brief } from "./brief.ts";
+import { AbortError, BundleError, causeOf } from "./errors.ts";
+
+/** Characters of an address in a message: the signature of a signed one may have thousands. */
+const MOST_ADDRESS = 200;
+
+/** How long a host may send nothing. */
+export const SILENCE_MS = 30_000;
+
+/** A response, and what ends it where its host falls silent. */
+export interface Reply {
+  response: Response;
+  silence: Silence;
+}
+
+/** Waits for a host, and no longer than SILENCE_MS at a time. */
+class Silence {
+  readonly #controller = new AbortController();
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  async limit<T>(work: Promise<T>): Promise<T> {
+    const timer = setTimeout(() => this.#controller.abort(), SILENCE_MS);
+    try {
+      return await work;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
 
 /** Fetches, and throws BundleError or AbortError in plain words where that fails. */
 export async function request(
   url: string,
   file: string,
   { signal, range }: { signal?: AbortSignal | undefined; range?: string },
-): Promise<Response> {
-  const response = await fetch(url, { signal: signal ?? null, ...(range && { headers: { Range: range } }) }).catch(
-    (error: unknown) => {
-      throw downloadError(error, file, signal, undefined, advice(url));
-    },
-  );
-  if (response.ok) return response;
-  await response.body?.cancel();
+): Promise<Reply> {
+  const silence = new Silence();
+  const stop = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
+  const headers = range ? { headers: { Range: range } } : {};
+  const response = await silence.limit(fetch(url, { signal: stop, ...headers })).catch((error: unknown) => {
+    throw downloadError(error, { file, signal, silence, advice: advice(url) });
+  });
+  if (response.ok) return { response, silence };
+  response.body?.cancel().catch(() => undefined);
   throw new BundleError(refusal(response.status, url, file), file);
+}
+
+/** The whole body, inflated where it was compressed. Throws BundleError where there are more than `most` bytes of it. */
+export async function readWhole(
+  { response, silence }: Reply,
+  file: string,
+  most: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const reader = (response.body ?? new Blob([]).stream()).getReader();
+  const chunks: Uint8Array[] = [];
+  for (let bytes = 0; ; ) {
+    const { value } = await silence.limit(reader.read()).catch((error: unknown) => {
+      throw downloadError(error, { file, signal, silence });
+    });
+    if (!value) return joined(chunks, bytes);
+    chunks.push(value);
+    bytes += value.length;
+    if (bytes <= most) continue;
+    reader.cancel().catch(() => undefined);
+    throw new BundleError(
+      `${file} has more than ${most} bytes, the most that gemtab reads of it. Is this a bundle?`,
+      file,
+    );
+  }
+}
+
+function joined(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
 }
 
 function refusal(status: number, url: string, file: string): string {
@@ -24,7 +91,7 @@ function refusal(status: number, url: string, file: string): string {
   const advice = forbidden
     ? "Its host does not let this page read it. A signed address may have ended, or be signed for another file than this one."
     : "Check the bundle's address and that all of it was uploaded.";
-  return `${file} ${what} at ${url}. ${advice}`;
+  return `${file} ${what} at ${brief(url, MOST_ADDRESS)}. ${advice}`;
 }
 
 /** Where bytes are put that come in. Whoever fills it takes the buffer away and puts back another with its bytes. */
@@ -45,13 +112,15 @@ export class BodyReader {
   /** Reads the end, which must be near; stops the download where more comes. */
   readonly #end: () => Promise<unknown>;
   readonly #cancel: () => Promise<void>;
+  readonly #silence: Silence;
 
   constructor(
-    response: Response,
+    { response, silence }: Reply,
     private readonly room: Room,
     private readonly file: string,
     private readonly signal: AbortSignal | undefined,
   ) {
+    this.#silence = silence;
     const stream = response.body ?? new Blob([]).stream();
     const reader = byteReader(stream) ?? stream.getReader();
     const inChunks = reader instanceof ReadableStreamDefaultReader;
@@ -82,8 +151,8 @@ export class BodyReader {
   }
 
   async #take(at: number, most: number, slice: number): Promise<number> {
-    return this.#fill(this.room, at, most).catch((error: unknown) => {
-      throw downloadError(error, this.file, this.signal, slice);
+    return this.#silence.limit(this.#fill(this.room, at, most)).catch((error: unknown) => {
+      throw downloadError(error, { file: this.file, signal: this.signal, silence: this.#silence, slice });
     });
   }
 
@@ -100,9 +169,9 @@ export class BodyReader {
     void this.#end().catch(() => undefined);
   }
 
-  /** Stops the download where it is not over yet. */
-  async close(): Promise<void> {
-    await this.#cancel().catch(() => undefined);
+  /** Stops the download where it is not over yet. Nobody waits: what went wrong is said at once. */
+  close(): void {
+    this.#cancel().catch(() => undefined);
   }
 }
 
@@ -166,14 +235,23 @@ function advice(url: string): string {
   );
 }
 
-function downloadError(
-  error: unknown,
-  file: string,
-  signal: AbortSignal | undefined,
-  slice?: number,
-  advice = CONNECTION,
-): Error {
+interface Failed {
+  file: string;
+  signal: AbortSignal | undefined;
+  silence: Silence;
+  slice?: number;
+  advice?: string;
+}
+
+function downloadError(error: unknown, { file, signal, silence, slice, advice = CONNECTION }: Failed): Error {
   if (signal?.aborted) return new AbortError("The download was stopped at the caller's request.");
-  const cause = error instanceof Error ? error.message : String(error);
-  return new BundleError(`The download of ${file} broke off (${cause}). ${advice}`, file, slice);
+  if (silence.signal.aborted) {
+    const seconds = SILENCE_MS / 1000;
+    return new BundleError(
+      `The download of ${file} stands still: its host has sent nothing for ${seconds} seconds. ${CONNECTION}`,
+      file,
+      slice,
+    );
+  }
+  return new BundleError(`The download of ${file} broke off (${causeOf(error)}). ${advice}`, file, slice);
 }

@@ -1,31 +1,14 @@
 /** The GPU buffers of a plan. */
 
 import { checked } from "./device.ts";
+import { isFor } from "./dispatches.ts";
 import type { Tables } from "./engine-interface.ts";
 import { UsageError } from "./errors.ts";
 import { evaluate, type Sizes } from "./expression.ts";
 import type { ControlBuffer, Dispatch, Plan, Program } from "./plan.gen.ts";
-import { bindingBytes } from "./plan-check.ts";
+import { allocated, boundFor } from "./plan-memory.ts";
+import { bindingBytes } from "./plan-sizes.ts";
 import type { Target } from "./weights.ts";
-
-/** The largest thing a kernel reads at once: a vector of four words. */
-const VECTOR_BYTES = 16;
-
-/** Kernels may read the last, incomplete vector of a value whole, so what they bind is a whole number of vectors. */
-function wholeVectors(bytes: number): number {
-  return Math.ceil(bytes / VECTOR_BYTES) * VECTOR_BYTES;
-}
-
-/** Whether a dispatch is for an executor whose look-up tables lie there. */
-export function isFor({ tables: wanted }: Dispatch, tables: Tables): boolean {
-  return wanted === null || wanted === tables;
-}
-
-/** The buffers that some dispatch binds where look-up tables lie there. */
-function boundFor(plan: Plan, tables: Tables): Set<string> {
-  const dispatches = Object.values(plan.programs).flatMap((program) => program.dispatches);
-  return new Set(dispatches.filter((dispatch) => isFor(dispatch, tables)).flatMap(({ bindings }) => bindings));
-}
 
 /**
  * Weights, control buffers and slots are there when they are asked for, and caches when a step first reaches into them.
@@ -86,7 +69,7 @@ export class PlanBuffers {
   }
 
   #create(bytes: number, label: string, usage: number): GPUBuffer {
-    return this.device.createBuffer({ label, size: wholeVectors(bytes), usage: GPUBufferUsage.STORAGE | usage });
+    return this.device.createBuffer({ label, size: allocated(bytes), usage: GPUBufferUsage.STORAGE | usage });
   }
 
   /**
@@ -127,7 +110,7 @@ export class PlanBuffers {
   binding(name: string): GPUBufferBinding {
     const entry = this.plan.buffers[name];
     if (!entry) throw new UsageError(`The plan has no buffer "${name}".`);
-    const size = wholeVectors(bindingBytes(entry, this.#sizes));
+    const size = allocated(bindingBytes(entry, this.#sizes));
     switch (entry.kind) {
       case "weight":
       case "rows":

@@ -1,18 +1,23 @@
 /** A bundle by its address: the manifest, and its smaller files checked against it. */
 
-import { FolderAddress } from "./address.ts";
-import { request } from "./body.ts";
+import { bundleAddress, type FolderAddress, MANIFEST_NAME } from "./address.ts";
+import { readWhole, request } from "./body.ts";
+import { brief, shown } from "./brief.ts";
 import type { BundleFiles } from "./engine-interface.ts";
 import { BundleError, UsageError } from "./errors.ts";
+import { mostBytes } from "./file-limits.ts";
+import { decodeText, parseJson } from "./json-text.ts";
+import { LIMITS } from "./limits.gen.ts";
 import { MANIFEST_SCHEMA, type Manifest } from "./manifest.gen.ts";
+import { checkManifest } from "./manifest-check.ts";
 import { PLAN_SCHEMA, type Plan } from "./plan.gen.ts";
 import { checkPlan } from "./plan-check.ts";
 import { parse, type Schema } from "./schema.ts";
 import { download } from "./slices.ts";
 
-const MANIFEST_NAME = "gemtab.json";
 const PARITY_NAME = "parity.json";
-const MAX_SLICE_BYTES = 64 << 20;
+/** Characters of an address in a message. */
+const MOST_ADDRESS = 200;
 
 type PlanEntry = Manifest["plans"][number];
 
@@ -33,11 +38,13 @@ export class Bundle implements BundleFiles {
    */
   static async open(url: string | URL, signal?: AbortSignal): Promise<Bundle> {
     const address = bundleAddress(url);
-    const response = await request(address.file(MANIFEST_NAME), MANIFEST_NAME, { signal });
-    const json = parseJson(await response.text(), MANIFEST_NAME, address.folder);
+    const reply = await request(address.file(MANIFEST_NAME), MANIFEST_NAME, { signal });
+    const body = await readWhole(reply, MANIFEST_NAME, LIMITS.MANIFEST_BYTES, signal);
+    const json = parseJson(decodeText(body, MANIFEST_NAME), MANIFEST_NAME, brief(address.folder, MOST_ADDRESS));
     const manifest = parseVersioned<Manifest>(MANIFEST_SCHEMA, json, MANIFEST_NAME);
-    for (const [file, entry] of Object.entries(manifest.files)) checkSlices(file, entry);
-    return new Bundle(address, manifest, answeringPlans(manifest, address.folder));
+    const plans = answeringPlans(manifest, address.folder);
+    checkManifest(manifest);
+    return new Bundle(address, manifest, plans);
   }
 
   /** The folder's address, as it was given: with its query and fragment, and a slash before them. */
@@ -54,12 +61,19 @@ export class Bundle implements BundleFiles {
   }
 
   has(file: string): boolean {
-    return file in this.manifest.files;
+    return Object.hasOwn(this.manifest.files, file);
   }
 
   async bytes(file: string, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.manifest.files[file];
-    if (!entry) throw new BundleError(`The bundle at ${this.url} has no ${file}.`, file);
+    if (!entry) throw new BundleError(`The bundle at ${brief(this.url, MOST_ADDRESS)} has no ${file}.`, file);
+    const most = mostBytes(file) ?? LIMITS.CONFIG_BYTES;
+    if (entry.bytes > most) {
+      throw new BundleError(
+        `${file} has ${entry.bytes} bytes, and at most ${most} can be read. Export it again.`,
+        file,
+      );
+    }
     const whole = new Uint8Array(entry.bytes);
     const wanted = [{ offset: 0, bytes: entry.bytes }];
     const source = { url: this.urlOf(file), file, entry };
@@ -68,11 +82,11 @@ export class Bundle implements BundleFiles {
   }
 
   async text(file: string, signal?: AbortSignal): Promise<string> {
-    return new TextDecoder().decode(await this.bytes(file, signal));
+    return decodeText(await this.bytes(file, signal), file);
   }
 
   async json(file: string, signal?: AbortSignal): Promise<unknown> {
-    return parseJson(await this.text(file, signal), file, this.address.folder);
+    return parseJson(await this.text(file, signal), file, brief(this.address.folder, MOST_ADDRESS));
   }
 
   async plan(file: string, signal?: AbortSignal): Promise<Plan> {
@@ -87,43 +101,14 @@ export class Bundle implements BundleFiles {
   }
 }
 
-/** The address of a bundle's folder, given that or the address of its manifest. Throws UsageError where it is neither. */
-export function bundleAddress(url: string | URL, base = globalThis.document?.baseURI ?? globalThis.location?.href) {
-  return new FolderAddress(url, base, MANIFEST_NAME);
-}
-
 function answeringPlans({ plans, draft, source }: Manifest, folder: string): Plans {
   const [first, ...rest] = plans;
   if (first) return [first, ...rest];
   if (!draft) throw new BundleError(`${MANIFEST_NAME} names neither a plan nor a draft graph. Export it again.`);
   throw new UsageError(
-    `The bundle at ${folder} holds a drafter (${source.name}), which drafts tokens for the model that it was trained with ` +
+    `The bundle at ${brief(folder, MOST_ADDRESS)} holds a drafter (${brief(source.name)}), which drafts tokens for the model that it was trained with ` +
       "and cannot answer without it. Load the bundle of that model, its target.",
   );
-}
-
-/** A slice is held in memory as a whole, so a manifest must not make it larger than an export does. */
-function checkSlices(file: string, { bytes, slice_bytes, sha256 }: Manifest["files"][string]): void {
-  const slices = Math.max(1, Math.ceil(bytes / slice_bytes));
-  const expected = `${slices} slices of at most ${MAX_SLICE_BYTES} bytes`;
-  if (sha256.length === slices && Math.min(bytes, slice_bytes) <= MAX_SLICE_BYTES) return;
-  throw new BundleError(
-    `${MANIFEST_NAME} must have a digest for each of the ${expected} of ${file}, but has ${sha256.length} for slices of ` +
-      `${slice_bytes} bytes. Export the bundle again.`,
-    file,
-  );
-}
-
-function parseJson(text: string, file: string, folder: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    const found = /^\s*</.test(text) ? "The host answers with a web page, as many do for what they lack. " : "";
-    throw new BundleError(
-      `${file} at ${folder} is not JSON. ${found}Is this the address of a bundle's folder, and was all of it uploaded?`,
-      file,
-    );
-  }
 }
 
 /** Names a different format version as such, before its unknown fields are complained about. */
@@ -132,7 +117,7 @@ function parseVersioned<T>(schema: Schema, json: unknown, file: string): T {
   const found = (json as { format?: unknown } | null)?.format;
   if (found !== undefined && found !== known) {
     throw new BundleError(
-      `${file} has format ${JSON.stringify(found)}, but this runtime reads format ${known}. Export the bundle again ` +
+      `${file} has format ${shown(found)}, but this runtime reads format ${known}. Export the bundle again ` +
         "with the version of gemtab that made this page.",
       file,
     );

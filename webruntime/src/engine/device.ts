@@ -1,11 +1,13 @@
-/** Opening the GPU: what it must have, and plain words where it has not. */
+/** Opening a device: what it must have, and plain words where it has not. */
 
-import type { AdapterSummary, PlanChoice } from "./engine-interface.ts";
-import { DeviceError, OutOfMemoryError, UsageError } from "./errors.ts";
+import { type GpuHistory, opened } from "./adapter.ts";
+import type { PlanChoice } from "./engine-interface.ts";
+import { causeOf, DeviceError, isTyped, LostError, OutOfMemoryError, UsageError } from "./errors.ts";
 import { evaluate } from "./expression.ts";
 import type { Manifest } from "./manifest.gen.ts";
+import { pause } from "./patience.ts";
 import type { Plan } from "./plan.gen.ts";
-import { bindingBytes, largestSizes } from "./plan-check.ts";
+import { bindingBytes, largestSizes } from "./plan-sizes.ts";
 
 type Feature = Plan["features"][number];
 type PlanEntry = Manifest["plans"][number];
@@ -13,44 +15,17 @@ type PlanEntry = Manifest["plans"][number];
 /** Features that a form of a kernel may ask for. */
 const FEATURES: readonly Feature[] = ["shader-f16", "subgroups"];
 
-/** Adapters that run on the CPU, by what they call themselves. */
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp/i;
-
-export async function openAdapter(gpu: GPU | undefined): Promise<GPUAdapter> {
-  if (!gpu) {
-    throw new DeviceError(
-      globalThis.isSecureContext === false
-        ? "WebGPU needs a page from https:// or localhost, and this one is from neither."
-        : "This browser has no WebGPU, or it is switched off. Current versions of Chrome, Edge, Safari and Firefox " +
-            "have it; update the browser or use one of those.",
-    );
-  }
-  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (adapter) return adapter;
-  throw new DeviceError(
-    "The browser has WebGPU but found no GPU that it may use. Switch hardware acceleration on in its settings, or " +
-      "update the graphics driver.",
-  );
-}
-
-export function describeAdapter(adapter: GPUAdapter): AdapterSummary {
-  const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-  return {
-    vendor,
-    architecture,
-    description: description || device,
-    software: isFallbackAdapter || SOFTWARE.test(`${architecture} ${device} ${description}`),
-    features: [...adapter.features].sort(),
-  };
-}
-
 export const PLANS: readonly PlanChoice[] = ["auto", "f16", "f32"];
 
 /**
  * The first of the bundle's plans whose features the adapter has, or the one that was asked for. Throws UsageError where
  * the bundle has no such plan, DeviceError where the adapter lacks its features.
  */
-export function choosePlan(entries: readonly PlanEntry[], adapter: GPUAdapter, wanted: PlanChoice = "auto"): PlanEntry {
+export function choosePlan(
+  entries: readonly PlanEntry[],
+  adapter: Pick<GPUAdapter, "features">,
+  wanted: PlanChoice = "auto",
+): PlanEntry {
   const named = wantedPlans(entries, wanted);
   const fitting = named.find(({ features }) => features.every((feature) => adapter.features.has(feature)));
   if (fitting) return fitting;
@@ -106,6 +81,7 @@ export async function openDevice(
   adapter: GPUAdapter,
   needed: Needed,
   wished: readonly Needed[] = [],
+  history?: GpuHistory,
 ): Promise<GPUDevice> {
   const lacking = tooSmall(adapter.limits, needed);
   if (lacking) {
@@ -115,11 +91,22 @@ export async function openDevice(
   }
   const limits = [needed, ...wished.filter((more) => !tooSmall(adapter.limits, more))].reduce(largest);
   const requiredFeatures = FEATURES.filter((feature) => adapter.features.has(feature));
-  return adapter
-    .requestDevice({ label: "gemtab", requiredFeatures, requiredLimits: limits })
-    .catch((error: unknown) => {
-      throw new DeviceError(`The GPU could not be opened: ${String(error)}. Close other tabs that use it and reload.`);
-    });
+  return opened(adapter.requestDevice({ label: "gemtab", requiredFeatures, requiredLimits: limits }), history);
+}
+
+/** Rejects with DeviceError where the GPU does not even do a little: it may be busy with what never ends. */
+export async function unanswered(device: GPUDevice, history?: GpuHistory): Promise<never> {
+  await opened(proven(device), history);
+  return new Promise(() => undefined);
+}
+
+async function proven(device: GPUDevice): Promise<void> {
+  const buffer = device.createBuffer({ label: "proof", size: 16, usage: GPUBufferUsage.COPY_DST });
+  const encoder = device.createCommandEncoder({ label: "proof" });
+  encoder.clearBuffer(buffer);
+  device.queue.submit([encoder.finish()]);
+  await device.queue.onSubmittedWorkDone();
+  buffer.destroy();
 }
 
 function largest(left: Needed, right: Needed): Needed {
@@ -128,13 +115,26 @@ function largest(left: Needed, right: Needed): Needed {
 }
 
 /** The reason a device was lost; never settles for one that was destroyed on purpose. */
-export function deviceLost(device: GPUDevice): Promise<DeviceError> {
+export function deviceLost(device: GPUDevice): Promise<LostError> {
   return new Promise((resolve) => {
     void device.lost.then(({ reason, message }) => {
       if (reason === "destroyed") return;
-      resolve(new DeviceError(`The browser took the GPU away (${message || reason}). Load the model again.`));
+      resolve(lost(message || reason));
     });
   });
+}
+
+export function lost(why: string): LostError {
+  return new LostError(`The browser took the GPU away (${causeOf(why)}). Load the model again.`);
+}
+
+/** Browsers refuse calls on a lost device before they say that it is lost, which comes this soon after. */
+const LOSS_TOLD_MS = 300;
+
+/** The error by which the GPU failed, or the one of its loss, where that is what is behind it. */
+export async function lossOr<E>(device: GPUDevice, error: E): Promise<E | LostError> {
+  if (isTyped(error) && error.code !== "DeviceError") return error;
+  return (await Promise.race([deviceLost(device), pause(LOSS_TOLD_MS)])) ?? error;
 }
 
 /**
@@ -149,10 +149,19 @@ export async function checked<T>(device: GPUDevice, stage: string, work: () => T
   const errors: Promise<GPUError | null>[] = [];
   try {
     result = work();
+    // It is awaited once the scopes have told what they found.
+    Promise.resolve(result).catch(() => undefined);
+  } catch (error) {
+    throw isTyped(error) ? error : new DeviceError(`The GPU refused ${stage}: ${causeOf(error)}`);
   } finally {
     for (let scope = 0; scope < 3; scope++) errors.push(device.popErrorScope());
+    // Whoever awaits them is told; nobody does after an error.
+    Promise.all(errors).catch(() => undefined);
   }
-  const error = (await Promise.all(errors)).find((error) => error !== null);
+  const found = await Promise.all(errors).catch((error: unknown) => {
+    throw new DeviceError(`The GPU stopped working (${stage}: ${causeOf(error)}). Load the model again.`);
+  });
+  const error = found.find((one) => one !== null);
   if (!error) return await result;
   // What the failed call made is invalid, and may reject too.
   await Promise.resolve(result).catch(() => undefined);

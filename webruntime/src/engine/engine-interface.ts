@@ -9,12 +9,16 @@ import type { Manifest } from "./manifest.gen.ts";
  */
 export type LoadStage = "manifest" | "download" | "compile" | "ready";
 
-/** loaded and total: bytes of weights checked and uploaded; bytesPerSecond: over the last few seconds. */
+/**
+ * loaded and total: bytes of weights checked and uploaded; bytesPerSecond: over the last few seconds. stalled: for how many
+ * seconds the GPU has not come back, where that is long.
+ */
 export interface LoadProgress {
   stage: LoadStage;
   loaded: number;
   total: number;
   bytesPerSecond: number;
+  stalled?: number;
 }
 
 export interface LoadOptions {
@@ -161,6 +165,8 @@ export interface TextEngine {
   readonly blockTokens: number | undefined;
   /** Resolves, and never rejects, when the GPU device is lost other than by dispose(). */
   readonly lost: Promise<DeviceError>;
+  /** Told while the GPU does not come back from its work, in seconds, until it does. */
+  stalled: ((seconds: number) => void) | undefined;
 
   /** The sampling counter starts anew: the same seed after the same ids gives the same answer. */
   setSampling(sampling: Sampling): void;

@@ -1,11 +1,30 @@
 /** Every error a user can meet. `code` is the name of the Python class (`gemtab.errors`) that says the same. */
 
-export type ErrorCode = "BundleError" | "DeviceError" | "ContextError" | "AbortError" | "UsageError" | "MediaError";
+import { brief } from "./brief.ts";
+
+export type ErrorCode =
+  | "BundleError"
+  | "DeviceError"
+  | "ContextError"
+  | "AbortError"
+  | "UsageError"
+  | "MediaError"
+  | "InternalError";
+
+/** Characters of a message: what a bundle, a host or a driver says in it may be of any length. */
+const MOST_MESSAGE = 600;
 
 /** Base of the errors that are shown to users as one paragraph: what, where, expected against found, what to do. */
 export abstract class GemtabError extends Error {
   abstract readonly code: ErrorCode;
+
+  constructor(message: string) {
+    super(brief(message, MOST_MESSAGE));
+  }
 }
+
+/** What an error says besides its sentence, by name: digests, sizes. */
+export type Details = Readonly<Record<string, string | number>>;
 
 /** A bundle is missing, damaged, or of another format version. */
 export class BundleError extends GemtabError {
@@ -14,11 +33,13 @@ export class BundleError extends GemtabError {
    * @param message one paragraph
    * @param file the bundle's file that is at fault, where one is
    * @param slice which slice of it, counted from 0
+   * @param details what does not belong into a sentence
    */
   constructor(
     message: string,
     readonly file?: string,
     readonly slice?: number,
+    readonly details?: Details,
   ) {
     super(message);
     this.name = this.code;
@@ -30,6 +51,9 @@ export class DeviceError extends GemtabError {
   readonly code = "DeviceError";
   override readonly name = this.code;
 }
+
+/** The browser took the GPU away: whatever was loaded is of no more use. */
+export class LostError extends DeviceError {}
 
 /** There is no room for what a model needs; another way of loading it may need less of that. */
 export class ShortageError extends DeviceError {}
@@ -64,35 +88,74 @@ export class MediaError extends GemtabError {
   override readonly name = this.code;
 }
 
+/** Something that gemtab does not foresee: a bug, here or in the browser. */
+export class InternalError extends GemtabError {
+  readonly code = "InternalError";
+  override readonly name = this.code;
+
+  constructor(override readonly cause: string) {
+    super(
+      `gemtab met something that it does not foresee (${brief(cause, 300)}). Load the model again; if that does not help, report it.`,
+    );
+  }
+}
+
 const CLASSES = { BundleError, DeviceError, ContextError, AbortError, UsageError, MediaError };
 
 /** An error as it crosses from the worker to the page. */
 export interface ErrorRecord {
-  code: ErrorCode | "InternalError";
+  code: ErrorCode;
   message: string;
   file?: string;
   slice?: number;
+  details?: Details;
 }
 
 /** By its code, since an error of the media part is of that script's own copy of the class. */
-export function hasCode<Code extends ErrorCode>(
+export function hasCode<Code extends keyof typeof CLASSES>(
   error: unknown,
   code: Code,
 ): error is InstanceType<(typeof CLASSES)[Code]> {
   return error instanceof Error && (error as Partial<GemtabError>).code === code;
 }
 
-export function toRecord(error: unknown): ErrorRecord {
-  if (!(error instanceof Error)) return { code: "InternalError", message: String(error) };
-  const { code, message, file, slice } = error as Partial<BundleError> & Error;
-  if (code === undefined || !Object.hasOwn(CLASSES, code)) return { code: "InternalError", message };
-  return { code, message, ...(file !== undefined && { file }), ...(slice !== undefined && { slice }) };
+/** Whether it is of gemtab's own classes, or of another script's copy of them. */
+export function isTyped(error: unknown): error is GemtabError {
+  const { code } = (error ?? {}) as Partial<GemtabError>;
+  return error instanceof Error && (code === "InternalError" || Object.hasOwn(CLASSES, code ?? ""));
 }
 
-export function fromRecord(record: ErrorRecord): Error {
-  if (record.code === "InternalError") return new Error(record.message);
-  if (record.code === "BundleError") return new BundleError(record.message, record.file, record.slice);
-  return new CLASSES[record.code](record.message);
+/** The error itself where it is one of gemtab's, or else what `typed` makes of its words. */
+export function typed(
+  error: unknown,
+  make: (cause: string) => GemtabError = (cause) => new InternalError(cause),
+): GemtabError {
+  return isTyped(error) ? error : make(causeOf(error));
+}
+
+/** What an error of somebody else's says, in a few words. */
+export function causeOf(error: unknown): string {
+  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return brief(words.replace(/[.\s]+$/, ""), 200);
+}
+
+export function toRecord(error: unknown): ErrorRecord {
+  if (!isTyped(error)) return { code: "InternalError", message: causeOf(error) };
+  if (error.code === "InternalError") return { code: error.code, message: (error as InternalError).cause };
+  const { code, message, file, slice, details } = error as GemtabError & Partial<BundleError>;
+  return {
+    code,
+    message,
+    ...(file !== undefined && { file }),
+    ...(slice !== undefined && { slice }),
+    ...(details !== undefined && { details }),
+  };
+}
+
+export function fromRecord({ code, message, file, slice, details }: ErrorRecord): GemtabError {
+  if (code === "InternalError") return new InternalError(message);
+  if (code === "BundleError") return new BundleError(message, file, slice, details);
+  return new CLASSES[code](message);
 }
 
 /** Throws AbortError when the signal has fired. */

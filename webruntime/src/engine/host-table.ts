@@ -9,7 +9,7 @@
  */
 
 import type { Bundle } from "./bundle.ts";
-import { BundleError, StorageError, UsageError } from "./errors.ts";
+import { BundleError, causeOf, StorageError, UsageError } from "./errors.ts";
 import type { Plan, RowsBuffer } from "./plan.gen.ts";
 import { wantedRuns } from "./slices.ts";
 import type { Target } from "./weights.ts";
@@ -197,7 +197,7 @@ class StoredTable {
       throw unstored(this.entry, error);
     });
     this.#writer = undefined;
-    this.#file = await this.handle.getFile();
+    this.#file = await this.#reopened();
   }
 
   async abandon(): Promise<void> {
@@ -238,14 +238,20 @@ class StoredTable {
     } catch {
       // Another tab that loaded the same bundle has put the same bytes in the place of the file that was open here.
       this.#file = await this.#reopened();
-      return read(this.#file);
+      return read(this.#file).catch(() => {
+        throw this.#cleared();
+      });
     }
   }
 
   async #reopened(): Promise<File> {
     const file = await this.handle.getFile().catch(() => undefined);
     if (file?.size === bytesOf(this.entry)) return file;
-    throw new BundleError(
+    throw this.#cleared();
+  }
+
+  #cleared(): BundleError {
+    return new BundleError(
       `The browser has cleared its copy of a look-up table of ${this.entry.file}. Load the model again.`,
       this.entry.file,
     );
@@ -254,7 +260,7 @@ class StoredTable {
 
 function unstored(entry: RowsBuffer, error: unknown): StorageError {
   return new StorageError(
-    `The browser has no room for ${bytesOf(entry)} bytes of the model's look-up tables (${String(error)}). Open the page ` +
+    `The browser has no room for ${bytesOf(entry)} bytes of the model's look-up tables (${causeOf(error)}). Open the page ` +
       "outside a private window, free some storage, or choose a smaller model.",
   );
 }

@@ -6,6 +6,7 @@ import { checked } from "./device.ts";
 import type { LoadProgress } from "./engine-interface.ts";
 import { AbortError, throwIfAborted } from "./errors.ts";
 import type { HostTables } from "./host-table.ts";
+import { watched } from "./patience.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { Plan } from "./plan.gen.ts";
 import { uploadWeights } from "./weights.ts";
@@ -52,7 +53,8 @@ export async function loadPlan(
   };
   const upload = async () => {
     const wanted = [...buffers.weightTargets(), ...(hostTables?.targets() ?? [])];
-    await uploadWeights(device, bundle, wanted, { signal: both, onProgress: tell });
+    const onStall = (stalled: number) => onProgress({ ...last, stalled });
+    await uploadWeights(device, bundle, wanted, { signal: both, onProgress: tell, onStall });
     await hostTables?.finish();
     tell({ ...last, stage: "compile" });
   };
@@ -60,7 +62,9 @@ export async function loadPlan(
     await checked(device, `${name}'s buffers`, () => buffers.allocate());
     await allocate?.(buffers);
     const compiling = Pipelines.create(device, plan, programs, (file) => bundle.text(file, both));
-    const [pipelines] = await Promise.all([compiling, upload()]);
+    const uploading = upload();
+    const compiled = uploading.then(() => watched(compiling, (stalled) => onProgress({ ...last, stalled })));
+    const [pipelines] = await Promise.all([compiling, uploading, compiled]);
     throwIfAborted(signal);
     tell({ ...last, stage: "ready" });
     return { buffers, pipelines };

@@ -341,6 +341,7 @@ export const MANIFEST_SCHEMA: Schema = {
      "items": {
       "type": "string"
      },
+     "maxItems": 1000,
      "type": "array"
     }
    },
@@ -358,6 +359,7 @@ export const MANIFEST_SCHEMA: Schema = {
      "items": {
       "$ref": "#/$defs/PlanEntry"
      },
+     "maxItems": 16,
      "type": "array"
     },
     "audio": {
@@ -365,6 +367,7 @@ export const MANIFEST_SCHEMA: Schema = {
      "items": {
       "$ref": "#/$defs/PlanEntry"
      },
+     "maxItems": 16,
      "type": "array"
     }
    },
@@ -406,6 +409,8 @@ export const MANIFEST_SCHEMA: Schema = {
    "default": null
   },
   "context": {
+   "exclusiveMaximum": 2147483648,
+   "exclusiveMinimum": 0,
    "type": "integer"
   },
   "inputs": {
@@ -418,12 +423,14 @@ export const MANIFEST_SCHEMA: Schema = {
     ],
     "type": "string"
    },
+   "maxItems": 4,
    "type": "array"
   },
   "plans": {
    "items": {
     "$ref": "#/$defs/PlanEntry"
    },
+   "maxItems": 16,
    "type": "array"
   },
   "towers": {
@@ -460,6 +467,7 @@ export const MANIFEST_SCHEMA: Schema = {
    "items": {
     "type": "string"
    },
+   "maxItems": 1000,
    "type": "array"
   },
   "files": {

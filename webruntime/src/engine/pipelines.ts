@@ -1,7 +1,7 @@
 /** The compute pipelines of a plan. */
 
 import { checked } from "./device.ts";
-import { DeviceError, UsageError } from "./errors.ts";
+import { causeOf, DeviceError, UsageError } from "./errors.ts";
 import type { Form, Kernel, Plan } from "./plan.gen.ts";
 
 /** What WGSL calls the features of forms. */
@@ -115,11 +115,13 @@ async function compile(
       });
     });
   } catch (error) {
-    const messages = (await module?.getCompilationInfo())?.messages ?? [];
+    // A lost device tells nothing of its modules.
+    const info = await module?.getCompilationInfo().catch(() => undefined);
+    const messages = info?.messages ?? [];
     const lines = messages
       .filter(({ type }) => type === "error")
       .map(({ lineNum, linePos, message }) => `${form.file}:${lineNum}:${linePos}: ${message}`);
     if (lines.length === 0 && error instanceof DeviceError) throw error;
-    throw new DeviceError(`The GPU refused ${stage}: ${lines.join("\n") || String(error)}`);
+    throw new DeviceError(`The GPU refused ${stage}: ${lines.join("\n") || causeOf(error)}`);
   }
 }

@@ -1,15 +1,18 @@
 /**
  * What a JSON schema cannot say about a plan: that its parts fit each other, its files and the limits it names. A plan
- * that passes cannot make the executor read or bind out of bounds, whoever wrote it.
+ * that passes cannot make the executor read or bind out of bounds, whoever wrote it. `check_plan` of Python says the same;
+ * the tests of both run tests/fixtures/bundle_checks.json.
  */
 
-import { BundleError } from "./errors.ts";
+import { type Check, checker } from "./bundle-check.ts";
 import { evaluate, type Sizes } from "./expression.ts";
+import { LIMITS } from "./limits.gen.ts";
 import type { Manifest } from "./manifest.gen.ts";
+import { planEntries } from "./manifest-check.ts";
 import type { Dispatch, Kernel, Plan, Program } from "./plan.gen.ts";
+import { memoryAt, type PlanMemory, planMemory } from "./plan-memory.ts";
+import { bindingBytes, isGridSize, isTower, largestSizes } from "./plan-sizes.ts";
 
-/** Limits of WebGPU that no plan states because every device has them. */
-const MAX_UNIFORM_BYTES = 65536;
 const BYTES_PER_WORD = 4;
 
 type Buffer = Plan["buffers"][string];
@@ -17,76 +20,82 @@ type ControlRole = Extract<Buffer, { kind: "control" }>["role"];
 
 /** Throws BundleError that names the file and the part of it that does not fit. */
 export function checkPlan(plan: Plan, manifest: Manifest, file: string): void {
-  const check: Check = (holds, message) => {
-    if (!holds) throw new BundleError(`${file}: ${message}. The bundle is damaged: export it again.`, file);
-  };
+  const check = checker(file);
+  const sizes = largestSizes(plan);
+  checkCounts(plan, check);
   for (const name of isTower(plan) ? ["encode"] : ["fill", "decode"])
     check(name in plan.programs, `there is no program "${name}"`);
-  const slots = plan.slots.map((bytes) => evaluate(bytes, largestSizes(plan)));
-  for (const size of slots) {
+  for (const size of plan.slots.map((bytes) => evaluate(bytes, sizes))) {
     const fits = size > 0 && size % BYTES_PER_WORD === 0 && size <= plan.limits.maxBufferSize;
     check(fits, `a slot has ${size} bytes; expected a multiple of 4 up to ${plan.limits.maxBufferSize}`);
   }
-  for (const [name, buffer] of Object.entries(plan.buffers)) checkBuffer(plan, manifest, name, buffer, check);
+  for (const [name, buffer] of Object.entries(plan.buffers))
+    checkBuffer(plan, manifest, { name, buffer, sizes }, check);
   checkControls(plan, check);
   checkMediaControls(plan, check);
   for (const [name, kernel] of Object.entries(plan.kernels)) checkKernel(plan, manifest, name, kernel, check);
   for (const [name, program] of Object.entries(plan.programs)) checkProgram(plan, name, program, check);
   if (isTower(plan)) checkTower(plan, check);
+  else checkLogits(plan, check);
+  checkEntry(plan, manifest, file, check);
 }
 
-type Check = (holds: boolean, message: string) => void;
-
-/** A tower makes rows of embeddings and knows no vocabulary. */
-function isTower(plan: Plan): boolean {
-  return plan.vocabulary === 0;
+function checkCounts(plan: Plan, check: Check): void {
+  const dispatches = Object.values(plan.programs).reduce((sum, program) => sum + program.dispatches.length, 0);
+  const buffers = Object.keys(plan.buffers).length + plan.slots.length;
+  const kernels = Object.keys(plan.kernels).length;
+  check(dispatches <= LIMITS.DISPATCHES, `${dispatches} dispatches are more than ${LIMITS.DISPATCHES}`);
+  check(buffers <= LIMITS.BUFFERS, `${buffers} buffers are more than ${LIMITS.BUFFERS}`);
+  check(kernels <= LIMITS.KERNELS, `${kernels} kernels are more than ${LIMITS.KERNELS}`);
 }
 
-/** The largest step at the end of a context, the plan's own unless a smaller one was chosen. */
-export function largestSizes(plan: Plan, context = plan.context): Sizes {
-  const tokens = Math.max(...Object.values(plan.programs).map((program) => program.max_tokens));
-  return { T: tokens, P: context, C: context };
+interface Named<Kind extends Buffer = Buffer> {
+  name: string;
+  buffer: Kind;
+  /** The plan's largest. */
+  sizes: Sizes;
 }
 
-/** The bytes that bindings of a buffer see. */
-export function bindingBytes(buffer: Buffer, sizes: Sizes): number {
-  return buffer.kind === "state" || buffer.kind === "scratch" ? evaluate(buffer.bytes, sizes) : buffer.bytes;
-}
-
-function checkBuffer(plan: Plan, manifest: Manifest, name: string, buffer: Buffer, check: Check): void {
-  const sizes = largestSizes(plan);
+function checkBuffer(plan: Plan, manifest: Manifest, named: Named, check: Check): void {
+  const { name, buffer, sizes } = named;
   const bytes = bindingBytes(buffer, sizes);
   check(Number.isSafeInteger(bytes) && bytes > 0 && bytes % 4 === 0, `buffer ${name} has ${bytes} bytes`);
-  if (buffer.kind === "weight" || buffer.kind === "rows") {
-    const entry = manifest.files[buffer.file];
-    check(entry !== undefined, `buffer ${name} lies in ${buffer.file}, which the manifest does not list`);
-    const end = buffer.offset + (buffer.kind === "weight" ? buffer.bytes : buffer.rows * buffer.row_bytes);
-    check(
-      end <= (entry?.bytes ?? 0),
-      `buffer ${name} ends at byte ${end} of ${buffer.file}, which has ${entry?.bytes}`,
-    );
-  }
-  if (buffer.kind === "rows") {
-    const { places, row_bytes: rowBytes } = buffer;
-    check(places >= sizes.T, `buffer ${name} has ${places} places for the rows of ${sizes.T} tokens`);
-    check(bytes >= places * rowBytes, `buffer ${name} has ${bytes} bytes for ${places} rows of ${rowBytes}`);
-    const most = Math.max(plan.vocabulary - 1, buffer.by);
-    check(most < buffer.rows, `the table of buffer ${name} has ${buffer.rows} rows, none for id ${most}`);
-  }
-  if (buffer.kind === "scratch") {
-    for (const at of [{ ...sizes, T: 1 }, sizes]) {
-      const needed = evaluate(buffer.bytes, at);
-      const slot = evaluate(plan.slots[buffer.slot] ?? 0, at);
-      check(needed <= slot, `buffer ${name} needs ${needed} bytes of slot ${buffer.slot}, which has ${slot}`);
-    }
-  }
+  if (buffer.kind === "weight" || buffer.kind === "rows") checkInFile(manifest, name, buffer, check);
+  if (buffer.kind === "rows") checkRows(plan, { name, buffer, sizes }, check);
+  if (buffer.kind === "scratch") checkScratch(plan, { name, buffer, sizes }, check);
   if (buffer.kind === "state" && buffer.ring) {
     const { rows, window } = buffer.ring;
     check(window > 0 && rows >= window, `ring ${name} has ${rows} rows for a window of ${window}`);
   }
-  if (buffer.kind !== "state") {
-    const limit = plan.limits.maxStorageBufferBindingSize;
-    check(bytes <= limit, `buffer ${name} has ${bytes} bytes, more than the binding limit of ${limit}`);
+  if (buffer.kind === "state") return;
+  const limit = plan.limits.maxStorageBufferBindingSize;
+  check(bytes <= limit, `buffer ${name} has ${bytes} bytes, more than the binding limit of ${limit}`);
+}
+
+type Kind<K extends Buffer["kind"]> = Extract<Buffer, { kind: K }>;
+
+function checkInFile(manifest: Manifest, name: string, buffer: Kind<"weight"> | Kind<"rows">, check: Check): void {
+  const { file } = buffer;
+  const entry = Object.hasOwn(manifest.files, file) ? manifest.files[file] : undefined;
+  check(entry !== undefined, `buffer ${name} lies in ${file}, which the manifest does not list`);
+  const end = buffer.offset + (buffer.kind === "weight" ? buffer.bytes : buffer.rows * buffer.row_bytes);
+  const has = entry?.bytes ?? 0;
+  check(end <= has, `buffer ${name} ends at byte ${end} of ${file}, which has ${has}`);
+}
+
+function checkRows(plan: Plan, { name, buffer, sizes }: Named<Kind<"rows">>, check: Check): void {
+  const { places, bytes, row_bytes: rowBytes } = buffer;
+  check(places >= sizes.T, `buffer ${name} has ${places} places for the rows of ${sizes.T} tokens`);
+  check(bytes >= places * rowBytes, `buffer ${name} has ${bytes} bytes for ${places} rows of ${rowBytes}`);
+  const most = Math.max(plan.vocabulary - 1, buffer.by);
+  check(most < buffer.rows, `the table of buffer ${name} has ${buffer.rows} rows, none for id ${most}`);
+}
+
+function checkScratch(plan: Plan, { name, buffer, sizes }: Named<Kind<"scratch">>, check: Check): void {
+  for (const at of [{ ...sizes, T: 1 }, sizes]) {
+    const needed = evaluate(buffer.bytes, at);
+    const slot = evaluate(plan.slots[buffer.slot] ?? 0, at);
+    check(needed <= slot, `buffer ${name} needs ${needed} bytes of slot ${buffer.slot}, which has ${slot}`);
   }
 }
 
@@ -102,14 +111,20 @@ function checkControls(plan: Plan, check: Check): void {
         ...(Object.values(plan.buffers).some(({ kind }) => kind === "rows") ? [["places", tokens] as const] : []),
       ];
   for (const [role, words] of always) {
-    const found = Object.values(plan.buffers).filter((buffer) => buffer.kind === "control" && buffer.role === role);
+    const found = controls(plan, role);
     check(found.length === 1, `there are ${found.length} control buffers "${role}" instead of 1`);
-    const bytes = found.map((buffer) => bindingBytes(buffer, largestSizes(plan)))[0] ?? 0;
-    check(
-      words > 0 && bytes >= words * BYTES_PER_WORD,
-      `control buffer "${role}" has ${bytes} bytes for ${words} words`,
-    );
+    const [[name, bytes]] = found as [[string, number]];
+    const fits = words > 0 && bytes >= words * BYTES_PER_WORD;
+    check(fits, `control buffer "${role}" has ${bytes} bytes for ${words} words`);
+    check(name === role, `control buffer "${role}" has another name`);
   }
+}
+
+/** Names and bytes of the control buffers of that role. */
+function controls(plan: Plan, role: ControlRole): [string, number][] {
+  return Object.entries(plan.buffers).flatMap(([name, buffer]): [string, number][] =>
+    buffer.kind === "control" && buffer.role === role ? [[name, buffer.bytes]] : [],
+  );
 }
 
 /** What only models have that take media: rows for the tokens of a chunk, and how far each of them sees. */
@@ -117,8 +132,9 @@ function checkMediaControls(plan: Plan, check: Check): void {
   const tokens = plan.programs.fill?.max_tokens ?? 0;
   for (const [name, buffer] of Object.entries(plan.buffers)) {
     if (buffer.kind !== "control" || (buffer.role !== "media" && buffer.role !== "visible")) continue;
-    const others = Object.values(plan.buffers).filter((one) => one.kind === "control" && one.role === buffer.role);
-    check(others.length === 1, `there are ${others.length} control buffers "${buffer.role}" instead of 1`);
+    const count = controls(plan, buffer.role).length;
+    check(count === 1, `there are ${count} control buffers "${buffer.role}" instead of 1`);
+    check(name === buffer.role, `control buffer "${buffer.role}" has another name`);
     const row = tokens * BYTES_PER_WORD;
     check(
       tokens > 0 && buffer.bytes >= row && buffer.bytes % row === 0,
@@ -127,13 +143,65 @@ function checkMediaControls(plan: Plan, check: Check): void {
   }
 }
 
-/** Input and output of a tower are values of its program. */
+/** Input and output of a tower are values of its program, of so many bytes a token. */
 function checkTower(plan: Plan, check: Check): void {
-  const { inputs = {}, outputs = {} } = plan.programs.encode ?? {};
+  const { inputs = {}, outputs = {}, max_tokens: tokens = 0 } = plan.programs.encode ?? {};
   check("rows" in outputs && Object.keys(inputs).length > 0, "the tower has no inputs, or no rows that it makes");
-  for (const [value, buffer] of [...Object.entries(inputs), ...Object.entries(outputs)]) {
-    check(plan.buffers[buffer]?.kind === "scratch", `${value} of a tower is ${buffer}, which is no scratch`);
+  check(tokens === plan.context, `encode takes ${tokens} of the ${plan.context} tokens`);
+  for (const [value, name] of [...Object.entries(inputs), ...Object.entries(outputs)]) {
+    const buffer = plan.buffers[name];
+    check(buffer?.kind === "scratch", `${value} of a tower is ${name}, which is no scratch`);
+    const bytes = (T: number) => evaluate(buffer?.kind === "scratch" ? buffer.bytes : 0, { T, P: 0, C: plan.context });
+    const one = bytes(1);
+    const even = one > 0 && one % BYTES_PER_WORD === 0 && bytes(plan.context) === plan.context * one;
+    check(even, `${value} of a tower is ${name}, which is not of so many bytes a token`);
   }
+}
+
+/** Logits have room for all that is read of them. */
+function checkLogits(plan: Plan, check: Check): void {
+  check("logits" in (plan.programs.decode?.outputs ?? {}), "decode gives no logits");
+  for (const [name, { outputs, max_tokens: tokens }] of Object.entries(plan.programs)) {
+    const buffer = outputs.logits === undefined ? undefined : plan.buffers[outputs.logits];
+    if (!buffer) continue;
+    const bytes = bindingBytes(buffer, largestSizes(plan));
+    const fits = buffer.kind === "scratch" && bytes >= BYTES_PER_WORD * plan.vocabulary * tokens;
+    check(fits, `program ${name} gives logits of ${bytes} bytes for ${plan.vocabulary} ids of ${tokens} tokens`);
+  }
+}
+
+/** The manifest tells what is decided before a plan is there: it must be the plan's own. */
+function checkEntry(plan: Plan, manifest: Manifest, file: string, check: Check): void {
+  const entries = planEntries(manifest).filter((entry) => entry.file === file);
+  check(entries.length > 0, "the manifest names no such plan");
+  for (const entry of entries) {
+    const tower = !manifest.plans.includes(entry);
+    check(tower === isTower(plan), `the manifest says that it is a ${tower ? "tower" : "text model"}`);
+    const context = tower ? entry.tokens : manifest.context;
+    check(plan.context === context, `the manifest says ${context} tokens of context, the plan ${plan.context}`);
+    const same = entry.activation === plan.activation && sameItems(entry.features, plan.features);
+    check(same, "the manifest says another activation or other features than the plan");
+    const { T: tokens } = largestSizes(plan);
+    check(entry.tokens === tokens, `the manifest says ${entry.tokens} tokens a step, the plan ${tokens}`);
+    for (const [T, C] of [
+      [1, 1],
+      [tokens, plan.context],
+    ] as const)
+      checkMemory(entry.memory, plan, { T, P: C, C }, check);
+  }
+}
+
+function checkMemory(stated: PlanMemory, plan: Plan, sizes: Sizes, check: Check): void {
+  const [said, own] = [memoryAt(stated, sizes), memoryAt(planMemory(plan), sizes)];
+  for (const name of Object.keys(own) as (keyof PlanMemory)[]) {
+    const message = `the manifest says ${said[name]} bytes of ${name}, but the plan takes ${own[name]}`;
+    check(said[name] === own[name], message);
+  }
+}
+
+function sameItems(left: readonly string[], right: readonly string[]): boolean {
+  const [one, other] = [new Set(left), new Set(right)];
+  return one.size === other.size && [...one].every((item) => other.has(item));
 }
 
 function checkKernel(plan: Plan, manifest: Manifest, name: string, kernel: Kernel, check: Check): void {
@@ -146,7 +214,10 @@ function checkKernel(plan: Plan, manifest: Manifest, name: string, kernel: Kerne
   const limit = plan.limits.maxStorageBuffersPerShaderStage;
   check(storage <= limit, `kernel ${name} has ${storage} storage bindings, more than ${limit}`);
   for (const form of kernel.forms) {
-    check(form.file in manifest.files, `kernel ${name} is in ${form.file}, which the manifest does not list`);
+    check(
+      Object.hasOwn(manifest.files, form.file),
+      `kernel ${name} is in ${form.file}, which the manifest does not list`,
+    );
   }
   const least = kernel.forms.at(-1)?.features ?? [];
   const excess = least.filter((feature) => !plan.features.includes(feature));
@@ -175,7 +246,7 @@ function checkBindings(plan: Plan, dispatch: Dispatch, check: Check): void {
   const wantsParams = kernel?.bindings.includes("uniform") ?? false;
   check((params !== null) === wantsParams, `kernel ${name} ${wantsParams ? "has" : "has no"} params`);
   const words = params?.length ?? 1;
-  check(words > 0 && words * BYTES_PER_WORD <= MAX_UNIFORM_BYTES, `${words} params`);
+  check(words > 0 && words * BYTES_PER_WORD <= LIMITS.UNIFORM_BYTES, `${words} params`);
   const bound = new Map<string, string>();
   bindings.forEach((binding, index) => {
     const buffer = plan.buffers[binding];
@@ -191,19 +262,24 @@ function checkBindings(plan: Plan, dispatch: Dispatch, check: Check): void {
   });
 }
 
-/** Grids are monotonic in T and P in all but contrived plans; the executor checks each before it dispatches too. */
+/**
+ * Grids are monotonic in T and P in all but contrived plans; the executor checks each before it dispatches too. A workgroup
+ * that has not even one word to itself has nothing to do: in exports each has dozens.
+ */
 function checkGrid(plan: Plan, tokens: number, dispatch: Dispatch, check: Check): void {
   const limit = plan.limits.maxComputeWorkgroupsPerDimension;
   for (const T of new Set([1, tokens])) {
     for (const P of new Set([0, plan.context - T])) {
-      for (const expression of dispatch.grid) {
-        const size = evaluate(expression, { T, P, C: plan.context });
-        check(isGridSize(size, limit), `a grid of ${size} workgroups at T = ${T}, P = ${P}`);
-      }
+      const sizes = { T, P, C: plan.context };
+      const grid = dispatch.grid.map((expression) => evaluate(expression, sizes));
+      for (const size of grid) check(isGridSize(size, limit), `a grid of ${size} workgroups at T = ${T}, P = ${P}`);
+      const groups = grid.reduce((product, size) => product * size, 1);
+      const words = Math.floor(boundBytes(plan, dispatch, sizes) / BYTES_PER_WORD);
+      check(groups <= words, `${groups} workgroups for the ${words} words that it binds, at T = ${T}, P = ${P}`);
     }
   }
 }
 
-export function isGridSize(size: number, limit: number): boolean {
-  return Number.isSafeInteger(size) && size >= 0 && size <= limit;
+function boundBytes(plan: Plan, { bindings }: Dispatch, sizes: Sizes): number {
+  return bindings.reduce((sum, name) => sum + bindingBytes(plan.buffers[name] as Buffer, sizes), 0);
 }

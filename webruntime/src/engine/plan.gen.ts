@@ -397,26 +397,38 @@ export const PLAN_SCHEMA: Schema = {
    "properties": {
     "maxStorageBufferBindingSize": {
      "default": 134217728,
+     "exclusiveMaximum": 9007199254740992,
+     "exclusiveMinimum": 0,
      "type": "integer"
     },
     "maxBufferSize": {
      "default": 268435456,
+     "exclusiveMaximum": 9007199254740992,
+     "exclusiveMinimum": 0,
      "type": "integer"
     },
     "maxStorageBuffersPerShaderStage": {
      "default": 8,
+     "exclusiveMaximum": 9007199254740992,
+     "exclusiveMinimum": 0,
      "type": "integer"
     },
     "maxComputeWorkgroupStorageSize": {
      "default": 16384,
+     "exclusiveMaximum": 9007199254740992,
+     "exclusiveMinimum": 0,
      "type": "integer"
     },
     "maxComputeInvocationsPerWorkgroup": {
      "default": 256,
+     "exclusiveMaximum": 9007199254740992,
+     "exclusiveMinimum": 0,
      "type": "integer"
     },
     "maxComputeWorkgroupsPerDimension": {
      "default": 65535,
+     "exclusiveMaximum": 9007199254740992,
+     "exclusiveMinimum": 0,
      "type": "integer"
     }
    },
@@ -426,6 +438,8 @@ export const PLAN_SCHEMA: Schema = {
    "additionalProperties": false,
    "properties": {
     "max_tokens": {
+     "exclusiveMaximum": 2147483648,
+     "exclusiveMinimum": 0,
      "type": "integer"
     },
     "dispatches": {
@@ -459,9 +473,13 @@ export const PLAN_SCHEMA: Schema = {
    "additionalProperties": false,
    "properties": {
     "rows": {
+     "exclusiveMaximum": 2147483648,
+     "exclusiveMinimum": 0,
      "type": "integer"
     },
     "window": {
+     "exclusiveMaximum": 2147483648,
+     "exclusiveMinimum": 0,
      "type": "integer"
     }
    },
@@ -537,6 +555,8 @@ export const PLAN_SCHEMA: Schema = {
      "type": "string"
     },
     "slot": {
+     "exclusiveMaximum": 2147483648,
+     "minimum": 0,
      "type": "integer"
     },
     "bytes": {
@@ -640,12 +660,18 @@ export const PLAN_SCHEMA: Schema = {
    "$ref": "#/$defs/Limits"
   },
   "context": {
+   "exclusiveMaximum": 2147483648,
+   "exclusiveMinimum": 0,
    "type": "integer"
   },
   "vocabulary": {
+   "exclusiveMaximum": 2147483648,
+   "minimum": 0,
    "type": "integer"
   },
   "sampled_ring": {
+   "exclusiveMaximum": 2147483648,
+   "minimum": 0,
    "type": "integer"
   },
   "slots": {

@@ -3,6 +3,7 @@
  * a strict content security policy).
  */
 
+import { brief, shown } from "./brief.ts";
 import { BundleError } from "./errors.ts";
 
 /** The keywords that this file knows. The generated schemas are typed with it, so tsc refuses one with another. */
@@ -34,6 +35,8 @@ export interface Schema {
 
 /** Nothing in a plan or manifest is nested deeper, and a hostile one must not exhaust the stack. */
 const MAX_DEPTH = 64;
+/** Characters of a place in a message: keys are the bundle's. */
+const MOST_PLACE = 160;
 
 class Mismatch extends Error {}
 
@@ -54,7 +57,7 @@ class Parser {
   constructor(private readonly definitions: Record<string, Schema>) {}
 
   parse(schema: Schema, value: unknown, at: string, depth: number): unknown {
-    if (depth > MAX_DEPTH) throw new Mismatch(`${at} is nested deeper than ${MAX_DEPTH} levels`);
+    if (depth > MAX_DEPTH) throw new Mismatch(`${place(at)} is nested deeper than ${MAX_DEPTH} levels`);
     if (schema.$ref) return this.parse(this.resolve(schema.$ref), value, at, depth + 1);
     if (schema.oneOf || schema.anyOf) return this.parseUnion(schema, value, at, depth);
     checkScalar(schema, value, at);
@@ -81,6 +84,7 @@ class Parser {
     }
     const misses: string[] = [];
     for (const option of schema.oneOf ?? schema.anyOf ?? []) {
+      if (!this.couldBe(option, value)) continue;
       try {
         return this.parse(option, value, at, depth + 1);
       } catch (error) {
@@ -88,7 +92,14 @@ class Parser {
         misses.push(error.message);
       }
     }
-    throw new Mismatch(misses.at(-1) ?? `${place(at)} has no valid form`);
+    throw new Mismatch(misses.at(-1) ?? `${place(at)} has no valid form: it is ${shown(value)}`);
+  }
+
+  /** Whether it is of the option's type: a union that tries all of its options throws an error for each but one. */
+  private couldBe(option: Schema, value: unknown): boolean {
+    let schema = option;
+    while (schema.$ref) schema = this.resolve(schema.$ref);
+    return schema.type === undefined || (TYPES[schema.type]?.(value) ?? false);
   }
 
   private parseArray(schema: Schema, value: unknown[], at: string, depth: number): unknown[] {
@@ -126,7 +137,7 @@ function additional(schema: Schema, key: string, at: string): Schema {
     const property = pattern && patternProperties[pattern];
     if (property) return property;
   } else if (additionalProperties !== false) return additionalProperties ?? {};
-  throw new Mismatch(`${place(at)} has a field ${show(key)} that is not known`);
+  throw new Mismatch(`${place(at)} has a field ${shown(key)} that is not known`);
 }
 
 const TYPES: Record<string, (value: unknown) => boolean> = {
@@ -142,10 +153,10 @@ const TYPES: Record<string, (value: unknown) => boolean> = {
 function checkScalar(schema: Schema, value: unknown, at: string): void {
   const { type, minimum, exclusiveMinimum, exclusiveMaximum, multipleOf, pattern } = schema;
   const refuse = (what: string): never => {
-    throw new Mismatch(`${place(at)} must be ${what}, but is ${show(value)}`);
+    throw new Mismatch(`${place(at)} must be ${what}, but is ${shown(value)}`);
   };
   if (type && !TYPES[type]?.(value)) refuse(`of type ${type}`);
-  if ("const" in schema && value !== schema.const) refuse(show(schema.const));
+  if ("const" in schema && value !== schema.const) refuse(shown(schema.const));
   if (Array.isArray(schema.enum) && !schema.enum.includes(value)) {
     throw new Mismatch(`${place(at)} ${expected(schema.enum, value)}`);
   }
@@ -159,14 +170,9 @@ function checkScalar(schema: Schema, value: unknown, at: string): void {
 }
 
 function place(at: string): string {
-  return at || "the file";
+  return brief(at, MOST_PLACE) || "the file";
 }
 
 function expected(options: unknown[], found: unknown): string {
-  return `must be one of ${options.map(show).join(", ")}, but is ${show(found)}`;
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "absent";
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+  return `must be one of ${options.map((one) => shown(one)).join(", ")}, but is ${shown(found)}`;
 }

@@ -81,12 +81,12 @@ async function downloadRun(
   const start = first * entry.slice_bytes;
   const end = Math.min((last + 1) * entry.slice_bytes, entry.bytes);
   const whole = start === 0 && end === entry.bytes;
-  const response = await request(url, file, { signal, ...(!whole && { range: `bytes=${start}-${end - 1}` }) });
+  const reply = await request(url, file, { signal, ...(!whole && { range: `bytes=${start}-${end - 1}` }) });
   const place = room ?? roomOf(Math.min(entry.slice_bytes, end - start));
-  const body = new BodyReader(response, place, file, signal);
+  const body = new BodyReader(reply, place, file, signal);
   try {
     // A server that knows no ranges sends the file from its start.
-    if (response.status === 200) await body.skip(start, first);
+    if (reply.response.status === 200) await body.skip(start, first);
     for (let index = first; index <= last; index++) {
       const offset = index * entry.slice_bytes;
       const bytes = await body.read(Math.min(entry.slice_bytes, end - offset), index, onBytes);
@@ -95,7 +95,7 @@ async function downloadRun(
       await sink(offset, bytes);
     }
   } catch (error) {
-    await body.close();
+    body.close();
     throw error;
   }
   body.finish();
@@ -111,9 +111,10 @@ async function checkDigest(
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (found === expected) return;
   throw new BundleError(
-    `Slice ${slice} of ${file} was altered: its SHA-256 is ${found}, but the manifest says ${expected}. Reload; if ` +
-      "that does not help, upload the bundle again.",
+    `Slice ${slice} of ${file} was altered: its SHA-256 is not the one of the manifest. Reload; if that does not help, ` +
+      "upload the bundle again.",
     file,
     slice,
+    { expected: expected ?? "none", found },
   );
 }

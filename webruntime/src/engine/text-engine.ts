@@ -1,16 +1,15 @@
 /** The engine: a plan loaded onto the GPU, with its caches, run step by step. */
 
-import { isFor, type PlanBuffers } from "./buffers.ts";
-import { Bundle } from "./bundle.ts";
-import { CachePosition, type Mark } from "./cache-position.ts";
-import { checked, choosePlan, describeAdapter, deviceLost, openAdapter, openDevice, requiredLimits } from "./device.ts";
+import type { Bundle } from "./bundle.ts";
+import { CachePosition } from "./cache-position.ts";
+import { checked, deviceLost, lossOr, lost } from "./device.ts";
+import { isFor } from "./dispatches.ts";
 import type {
   AdapterSummary,
   DecodeOptions,
   EngineStats,
   FillOptions,
   LoadOptions,
-  LoadProgress,
   PlacedRows,
   Sampling,
   Snapshot,
@@ -18,16 +17,15 @@ import type {
   Tower,
   TowerName,
 } from "./engine-interface.ts";
-import { ContextError, DeviceError, OutOfMemoryError, ShortageError, throwIfAborted, UsageError } from "./errors.ts";
-import { HostTables, openTableStorage } from "./host-table.ts";
-import { loadPlan } from "./load-plan.ts";
+import { ContextError, causeOf, DeviceError, isTyped, OutOfMemoryError, throwIfAborted, UsageError } from "./errors.ts";
+import { type EngineLoadOptions, loadEngine, type Parts } from "./load-engine.ts";
 import { chunks, lastVisible, RowsBuffer, type Span, spanOf } from "./media.ts";
-import { chooseTables } from "./memory.ts";
-import type { Pipelines } from "./pipelines.ts";
-import type { Plan, Program } from "./plan.gen.ts";
-import { ReadyProgram } from "./program.ts";
+import { type OnStall, watched } from "./patience.ts";
+import type { Program } from "./plan.gen.ts";
+import type { ReadyProgram } from "./program.ts";
 import { readFloats, WordReadback } from "./readback.ts";
-import { checkRows, readTowerPlans, type TowerPlans, Towers } from "./towers.ts";
+import { RingSnapshot } from "./ring-snapshot.ts";
+import { Towers } from "./towers.ts";
 
 /** Steps in flight: the default hides the way of an id back from the GPU; more only adds work to take back. */
 const DEFAULT_DEPTH = 3;
@@ -35,25 +33,10 @@ const MAX_DEPTH = 8;
 /** Chunks of a prompt in flight: one runs while the next is being encoded, and an abort waits for no more. */
 const CHUNKS_IN_FLIGHT = 2;
 const WORD = 4;
-/** The programs that run here; kernels of others are not compiled. */
-const PROGRAMS = ["fill", "decode"];
-
-interface Parts {
-  bundle: Bundle;
-  adapter: AdapterSummary;
-  device: GPUDevice;
-  plan: Plan;
-  towers: TowerPlans;
-  context: number;
-  /** Look-up tables that stay on the host. */
-  hostTables: HostTables | undefined;
-  buffers: PlanBuffers;
-  pipelines: Pipelines;
-  programs: { fill: ReadyProgram; decode: ReadyProgram };
-}
 
 export class TextEngine implements TextEngineInterface {
   readonly lost: Promise<DeviceError>;
+  stalled: OnStall | undefined;
   readonly #parts: Parts;
   readonly #device: GPUDevice;
   readonly #cache: CachePosition;
@@ -88,41 +71,10 @@ export class TextEngine implements TextEngineInterface {
    * GPU then.
    *
    * @param gpu where adapters come from; the browser's own unless told otherwise
+   * @param history what the page saw of its GPU before
    */
-  static async load(url: string, options: LoadOptions & { gpu?: GPU | undefined } = {}): Promise<TextEngine> {
-    const { signal, onProgress = () => undefined } = options;
-    onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
-    throwIfAborted(signal);
-    const bundle = await Bundle.open(url, signal);
-    const gpu = options.gpu ?? globalThis.navigator?.gpu;
-    const adapter = await openAdapter(gpu);
-    const entry = choosePlan(bundle.plans, adapter, options.plan);
-    const [plan, towers] = await Promise.all([
-      bundle.plan(entry.file, signal),
-      readTowerPlans(bundle, adapter, signal),
-    ]);
-    checkRows(towers, plan);
-    const context = chooseContext(plan, options.context);
-    const storage = await openTableStorage();
-    const engine = { bundle, plan, towers, context };
-    let downloaded = false;
-    const tell = (progress: LoadProgress) => {
-      downloaded ||= progress.loaded > 0;
-      onProgress(progress);
-    };
-    const shortages: ShortageError[] = [];
-    for (const tables of chooseTables(entry, context, options, storage !== undefined)) {
-      // An adapter gives one device only.
-      const fresh = shortages.length === 0 ? adapter : await openAdapter(gpu);
-      try {
-        return new TextEngine(await loadEngine(engine, fresh, tables === "host" ? storage : undefined, signal, tell));
-      } catch (error) {
-        // What was downloaded would be downloaded again.
-        if (!(error instanceof ShortageError) || downloaded) throw error;
-        shortages.push(error);
-      }
-    }
-    throw noRoom(shortages);
+  static async load(url: string, options: EngineLoadOptions = {}): Promise<TextEngine> {
+    return new TextEngine(await loadEngine(url, options));
   }
 
   get files(): Bundle {
@@ -405,15 +357,20 @@ export class TextEngine implements TextEngineInterface {
       after?.(encoder);
       this.#device.queue.submit([encoder.finish()]);
     });
-    errors.catch((error: unknown) => {
-      this.#failure ??= error instanceof DeviceError ? error : new DeviceError(String(error));
+    errors.catch(async (error: unknown) => {
+      const failure = await lossOr(
+        this.#device,
+        error instanceof DeviceError ? error : new DeviceError(causeOf(error)),
+      );
+      this.#failure ??= failure;
     });
   }
 
   /** The value of work on the GPU, or the DeviceError by which it failed. */
   async #settled<T>(work: Promise<T> | undefined): Promise<T> {
-    const value = await Promise.resolve(work).catch((error: unknown) => {
-      throw this.#failure ?? new DeviceError(`The GPU stopped working: ${String(error)}. Load the model again.`);
+    const value = await watched(Promise.resolve(work), this.stalled).catch(async (error: unknown) => {
+      this.#failure ??= isTyped(error) ? (error as DeviceError) : await lossOr(this.#device, lost(causeOf(error)));
+      throw this.#failure;
     });
     if (this.#failure) throw this.#failure;
     return value as T;
@@ -433,113 +390,8 @@ export class TextEngine implements TextEngineInterface {
   }
 }
 
-class RingSnapshot implements Snapshot {
-  readonly #copies: { ring: GPUBuffer; copy: GPUBuffer }[];
-
-  constructor(
-    device: GPUDevice,
-    rings: readonly GPUBuffer[],
-    readonly mark: Mark,
-  ) {
-    const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    this.#copies = rings.map((ring) => {
-      const label = `${ring.label} at ${mark.position}`;
-      return { ring, copy: device.createBuffer({ label, size: ring.size, usage }) };
-    });
-    this.#encode(device, (encoder, ring, copy) => encoder.copyBufferToBuffer(ring, 0, copy, 0, ring.size));
-  }
-
-  copyBack(device: GPUDevice): void {
-    this.#encode(device, (encoder, ring, copy) => encoder.copyBufferToBuffer(copy, 0, ring, 0, ring.size));
-  }
-
-  #encode(device: GPUDevice, copyRing: (encoder: GPUCommandEncoder, ring: GPUBuffer, copy: GPUBuffer) => void): void {
-    const encoder = device.createCommandEncoder({ label: `snapshot at ${this.position}` });
-    for (const { ring, copy } of this.#copies) copyRing(encoder, ring, copy);
-    device.queue.submit([encoder.finish()]);
-  }
-
-  get position(): number {
-    return this.mark.position;
-  }
-
-  get bytes(): number {
-    return this.#copies.reduce((sum, { copy }) => sum + copy.size, 0);
-  }
-
-  dispose(): void {
-    for (const { copy } of this.#copies) copy.destroy();
-  }
-}
-
-function chooseContext(plan: Plan, asked: number | undefined): number {
-  if (asked === undefined) return plan.context;
-  const least = Math.max(...Object.values(plan.programs).map((program) => program.max_tokens));
-  if (Number.isInteger(asked) && asked >= least && asked <= plan.context) return asked;
-  throw new UsageError(
-    `The context must be ${least} to ${plan.context} tokens for this bundle, but ${asked} was asked.`,
-  );
-}
-
-/** The error for a model of which each way of loading it met with one of these. */
-function noRoom(shortages: readonly ShortageError[]): ShortageError {
-  const [first, ...rest] = shortages.map(({ message }) => message);
-  if (first !== undefined && rest.length === 0) return new ShortageError(first);
-  const neither = "The model's look-up tables fit neither into the GPU's memory nor into the browser's storage.";
-  return new ShortageError([neither, first, ...rest].join(" "));
-}
-
 function contextFull(tokens: number, context: number): ContextError {
   return new ContextError(
     `The conversation has ${tokens} tokens, but the context holds ${context}. Shorten it or start a new one.`,
   );
-}
-
-/** Opens a device and puts the model onto it; tables: the storage for look-up tables that are to lie on the host. */
-async function loadEngine(
-  engine: Pick<Parts, "bundle" | "plan" | "towers" | "context">,
-  adapter: GPUAdapter,
-  tables: FileSystemDirectoryHandle | undefined,
-  signal: AbortSignal | undefined,
-  onProgress: (progress: LoadProgress) => void,
-): Promise<Parts> {
-  const { bundle, plan, towers, context } = engine;
-  const wished = Object.values(towers).map((tower) => requiredLimits(tower, tower.context));
-  const device = await openDevice(adapter, requiredLimits(plan, context), wished);
-  let hostTables: HostTables | undefined;
-  try {
-    hostTables = tables && (await HostTables.open(bundle, plan, tables));
-    const parts = { ...engine, adapter: describeAdapter(adapter), device, hostTables };
-    return { ...parts, ...(await fillDevice(parts, signal, onProgress)) };
-  } catch (error) {
-    device.destroy();
-    await hostTables?.abandon();
-    throw error;
-  }
-}
-
-/** Puts the text model onto the device. */
-async function fillDevice(
-  { bundle, device, plan, context, hostTables }: Pick<Parts, "bundle" | "device" | "plan" | "context" | "hostTables">,
-  signal: AbortSignal | undefined,
-  onProgress: (progress: LoadProgress) => void,
-): Promise<Pick<Parts, "buffers" | "pipelines" | "programs">> {
-  const [fill, decode] = [programOf(plan, "fill"), programOf(plan, "decode")];
-  const allocate = async (buffers: PlanBuffers) => {
-    await checked(device, "the model's scratch", () => buffers.allocateSlots());
-    for (const program of [fill, decode]) await buffers.reach(program, { T: program.max_tokens, P: 0 });
-  };
-  const options = { name: "the model", context, hostTables, programs: PROGRAMS, allocate, signal, onProgress };
-  const { buffers, pipelines } = await loadPlan(device, bundle, plan, options);
-  const programs = await checked(device, "the model's programs", () => ({
-    fill: new ReadyProgram(device, "fill", fill, pipelines, buffers),
-    decode: new ReadyProgram(device, "decode", decode, pipelines, buffers),
-  }));
-  return { buffers, pipelines, programs };
-}
-
-function programOf(plan: Plan, name: string): Plan["programs"][string] {
-  const program = plan.programs[name];
-  if (!program) throw new UsageError(`The plan has no program "${name}".`);
-  return program;
 }

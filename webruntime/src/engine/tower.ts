@@ -7,7 +7,7 @@ import { ContextError, UsageError } from "./errors.ts";
 import type { LoadedPlan } from "./load-plan.ts";
 import { RowsBuffer } from "./media.ts";
 import type { Plan } from "./plan.gen.ts";
-import { bindingBytes } from "./plan-check.ts";
+import { bindingBytes } from "./plan-sizes.ts";
 import { ReadyProgram } from "./program.ts";
 
 /** A tower's program, and what it gives. */

@@ -15,7 +15,7 @@ export type TowerPlans = Partial<Record<TowerName, Plan>>;
 /** The first plan of each tower that the adapter has the features for. */
 export async function readTowerPlans(
   bundle: Bundle,
-  adapter: GPUAdapter,
+  adapter: Pick<GPUAdapter, "features">,
   signal: AbortSignal | undefined,
 ): Promise<TowerPlans> {
   const plans: TowerPlans = {};

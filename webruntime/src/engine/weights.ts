@@ -5,6 +5,7 @@ import type { Bundle } from "./bundle.ts";
 import type { LoadProgress } from "./engine-interface.ts";
 import { BundleError } from "./errors.ts";
 import type { FileEntry } from "./manifest.gen.ts";
+import { type OnStall, watched } from "./patience.ts";
 import { Rate } from "./rate.ts";
 import { download, downloadBytes, type Region, type Sink } from "./slices.ts";
 
@@ -27,7 +28,7 @@ export async function uploadWeights(
   device: GPUDevice,
   bundle: Bundle,
   wanted: readonly [file: string, target: Target][],
-  options: { signal: AbortSignal; onProgress: (progress: LoadProgress) => void },
+  options: { signal: AbortSignal; onProgress: (progress: LoadProgress) => void; onStall?: OnStall },
 ): Promise<void> {
   const files = [...new Set(wanted.map(([file]) => file))].map((file) => {
     const targets = wanted.filter(([other]) => other === file).map(([, target]) => target);
@@ -39,7 +40,11 @@ export async function uploadWeights(
   const onBytes = progressMeter(total, options.onProgress);
   const room = roomOf(Math.max(0, ...files.map(({ source: { entry } }) => largestSlice(entry))));
   for (const { source, targets } of files) {
-    await download(source, targets, uploader(device, targets), { signal: options.signal, onBytes, room });
+    await download(source, targets, uploader(device, targets, options.onStall), {
+      signal: options.signal,
+      onBytes,
+      room,
+    });
   }
 }
 
@@ -48,7 +53,7 @@ function largestSlice({ bytes, slice_bytes }: FileEntry): number {
 }
 
 /** Hands a slice to each target that it overlaps. */
-function uploader(device: GPUDevice, targets: readonly Target[]): Sink {
+function uploader(device: GPUDevice, targets: readonly Target[], onStall: OnStall | undefined): Sink {
   return async (offset, bytes) => {
     for (const target of targets) {
       const part = overlap(target, { offset, bytes: bytes.length });
@@ -58,7 +63,7 @@ function uploader(device: GPUDevice, targets: readonly Target[]): Sink {
     }
     // The browser keeps its own copy of what is written until it was submitted and done: wait, so that they do not pile up.
     device.queue.submit([]);
-    await device.queue.onSubmittedWorkDone();
+    await watched(device.queue.onSubmittedWorkDone(), onStall);
   };
 }
 

@@ -1,12 +1,17 @@
 /** Conversations to prompts, by the bundle's chat_template.jinja. */
 
+import { brief } from "../engine/brief.ts";
 import type { BundleFiles } from "../engine/engine-interface.ts";
-import { BundleError, UsageError } from "../engine/errors.ts";
+import { BundleError, ContextError, UsageError } from "../engine/errors.ts";
+import { objectIn } from "../engine/json-text.ts";
+import { OVERFLOW } from "./jinja/output.ts";
 import { Template } from "./jinja/template.ts";
 import { wellFormed } from "./jinja/text.ts";
 import { type ControlTokens, type Cut, mapStrings, reread, stringsIn, whole } from "./spoken.ts";
 
 export const CHAT_TEMPLATE = "chat_template.jinja";
+/** Characters of what a template says in an error. */
+const MOST_REASON = 400;
 
 /** A message as templates know it: role and content, and whatever else the template reads. */
 export interface TemplateMessage {
@@ -24,6 +29,8 @@ export interface RenderOptions {
   /** Ends with the opening of the model's turn. */
   addGenerationPrompt: boolean;
   tools?: readonly unknown[] | null;
+  /** UTF-16 units that a prompt may have: a template that writes more is stopped. */
+  most?: number;
 }
 
 /** A rendered conversation, in which characters of what was said may be hidden; `cut` brings them back. */
@@ -56,14 +63,24 @@ export class ChatTemplate {
   /**
    * As transformers renders it: control tokens in what is said are control tokens.
    *
-   * @throws BundleError where the template refuses the conversation, UsageError where it cannot take its media
+   * @throws BundleError where the template refuses the conversation, UsageError where it cannot take its media, ContextError
+   *   where it writes more than `most`
    */
   render(messages: readonly TemplateMessage[], options: RenderOptions): string {
     return this.#render(messages.map(normal), options.tools ?? null, options);
   }
 
-  /** The same, but control tokens in what is said are hidden, so that they come to be text. Throws what `render` does. */
-  write(messages: readonly TemplateMessage[], options: RenderOptions, control: ControlTokens): Written {
+  /**
+   * The same, but control tokens in what is said are hidden, so that they come to be text. Throws what `render` does.
+   *
+   * @param trusted in what the model said alone: what it wrote by ordinary tokens stays that
+   */
+  write(
+    messages: readonly TemplateMessage[],
+    options: RenderOptions,
+    control: ControlTokens,
+    trusted = false,
+  ): Written {
     const said = { messages: messages.map(normal), tools: options.tools ?? null };
     const texts = stringsIn([said.messages, said.tools]).map(wellFormed);
     const fence = this.#specialTokens.escape_token;
@@ -76,8 +93,10 @@ export class ChatTemplate {
         path === ARGUMENTS
           ? outsideFences.guard(wellFormed(text), twins)
           : control.guard(wellFormed(text), twins, everywhere);
-      const messages = mapStrings(said.messages, hide) as TemplateMessage[];
-      const text = reread(this.#render(messages, mapStrings(said.tools, hide), options), twins);
+      const hidden = mapStrings(said.messages, hide) as TemplateMessage[];
+      const messages = said.messages.map((own, i) => (trusted && own.role !== "assistant" ? own : hidden[i]));
+      const tools = trusted ? said.tools : mapStrings(said.tools, hide);
+      const text = reread(this.#render(messages, tools, options), twins);
       return { text, own: control.found(text).join("\n") };
     };
     const [some, all] = [written(false), written(true)];
@@ -88,14 +107,15 @@ export class ChatTemplate {
 
   #render(messages: readonly unknown[], tools: unknown, options: RenderOptions): string {
     try {
-      return this.#template.render({
+      const variables = {
         ...this.#specialTokens,
         messages,
         tools,
         documents: null,
         enable_thinking: options.thinking,
         add_generation_prompt: options.addGenerationPrompt,
-      });
+      };
+      return this.#template.render(variables, options.most);
     } catch (cause) {
       throw refusal(cause, messages);
     }
@@ -111,8 +131,14 @@ function normal(message: TemplateMessage): Record<string, unknown> {
 }
 
 /** The error for a conversation that the template does not take. */
-function refusal(cause: unknown, messages: readonly unknown[]): BundleError | UsageError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+function refusal(cause: unknown, messages: readonly unknown[]): BundleError | UsageError | ContextError {
+  const reason = brief(cause instanceof Error ? cause.message : String(cause), MOST_REASON);
+  if (cause instanceof Error && cause.name === OVERFLOW) {
+    return new ContextError(
+      `The conversation becomes longer than the context can hold: ${CHAT_TEMPLATE} was stopped because ${reason}. Shorten ` +
+        "the message, start a new conversation, or load the model with a larger context.",
+    );
+  }
   const kinds = MEDIA.filter((kind) => hasMedium(messages, kind));
   if (kinds.length > 0 && cause instanceof Error && cause.name === "TypeError") {
     return new UsageError(
@@ -144,10 +170,11 @@ function specialTokens(config: Record<string, unknown>): Record<string, string> 
 
 export async function loadChatTemplate(files: BundleFiles): Promise<ChatTemplate> {
   const [source, config] = await Promise.all([files.text(CHAT_TEMPLATE), files.json("tokenizer_config.json")]);
+  const named = objectIn(config, "tokenizer_config.json");
   try {
-    return new ChatTemplate(source, config as Record<string, unknown>);
+    return new ChatTemplate(source, named);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = brief(cause instanceof Error ? cause.message : String(cause), MOST_REASON);
     throw new BundleError(`${CHAT_TEMPLATE} cannot be read: ${reason}. Export again.`, CHAT_TEMPLATE);
   }
 }

@@ -6,11 +6,19 @@
 import type { BundleFiles } from "../engine/engine-interface.ts";
 import { MediaError, UsageError } from "../engine/errors.ts";
 import type { AudioPart, ImagePart, MediaPart, Samples, VideoPart } from "../worker/protocol.ts";
-import { HIGHEST_RATE, LOWEST_RATE, MOST_SAMPLES } from "./audio/decode.ts";
 import { Decoded } from "./decoded.ts";
 import { digestBlob } from "./digest.ts";
 import { blobName, checkSize } from "./image/decode.ts";
 import { readHeader } from "./image/header.ts";
+import {
+  checkBytes,
+  HIGHEST_RATE,
+  LOWEST_RATE,
+  MOST_CLIP_BYTES,
+  MOST_FILE_BYTES,
+  MOST_IMAGE_BYTES,
+  MOST_SAMPLES,
+} from "./limits.ts";
 import {
   type AudioInputs,
   type AudioRules,
@@ -39,9 +47,6 @@ const PROCESSOR_CONFIG = "processor_config.json";
 /** Enough of a picture's file for its header, but for unusual ones. */
 const HEADER_BYTES = 1 << 20;
 
-/** Bytes that the frames of a clip may take while they are looked at. */
-const CLIP_BYTES = 2 ** 30;
-
 type Signal = AbortSignal | undefined;
 type LongSound = NonNullable<AudioPart["long"]>;
 
@@ -54,11 +59,11 @@ interface Shape {
 }
 
 export async function openMediaReader(files: BundleFiles): Promise<MediaReader> {
-  return new MediaReader((await files.json(PROCESSOR_CONFIG)) as object, files.manifest.towers.audio.length > 0);
+  return new MediaReader(await files.json(PROCESSOR_CONFIG), files.manifest.towers.audio.length > 0);
 }
 
 export class MediaReader {
-  readonly #processor: object;
+  readonly #processor: unknown;
   readonly #hears: boolean;
   /** By digest and settings. */
   readonly #shapes = new Map<string, Shape>();
@@ -67,7 +72,7 @@ export class MediaReader {
    * @param processor the parsed processor_config.json
    * @param hears whether the bundle takes sound, that of clips too
    */
-  constructor(processor: object, hears: boolean) {
+  constructor(processor: unknown, hears: boolean) {
     this.#processor = processor;
     this.#hears = hears;
   }
@@ -159,7 +164,7 @@ async function imageSize(image: Blob): Promise<Size> {
 function clipRules(rules: VideoRules, frames = rules.frames, detail?: number): VideoRules {
   const image = within(rules.image, detail);
   const bytes = frames * image.maxSoftTokens * softTokenSide(image) ** 2 * 3 * Float32Array.BYTES_PER_ELEMENT;
-  if (bytes <= CLIP_BYTES) return { image, frames };
+  if (bytes <= MOST_CLIP_BYTES) return { image, frames };
   throw new UsageError(
     `${frames} frames of up to ${image.maxSoftTokens} tokens take too much memory. Choose fewer frames or less detail.`,
   );
@@ -194,7 +199,10 @@ async function samplesOf(audio: AudioPart["audio"], signal: Signal): Promise<Sam
 }
 
 async function digestSound(audio: AudioPart["audio"]): Promise<string> {
-  if (audio instanceof Blob) return digestBlob(audio);
+  if (audio instanceof Blob) {
+    checkBytes(audio, blobName(audio, "The sound"), MOST_FILE_BYTES);
+    return digestBlob(audio);
+  }
   checkSamples(audio);
   return digestBlob(new Blob([Uint32Array.of(audio.rate), audio.samples as BlobPart]));
 }
@@ -213,6 +221,9 @@ function checkSamples(audio: Partial<Samples> | undefined): void {
 }
 
 function checkBlob(blob: unknown, kind: MediaPart["type"]): void {
-  if (blob instanceof Blob) return;
-  throw new UsageError(`A part of type "${kind}" needs a Blob, such as a file, in "${kind}".`);
+  if (!(blob instanceof Blob)) {
+    throw new UsageError(`A part of type "${kind}" needs a Blob, such as a file, in "${kind}".`);
+  }
+  const name = blobName(blob, kind === "image" ? "The picture" : "The clip");
+  checkBytes(blob, name, kind === "image" ? MOST_IMAGE_BYTES : MOST_FILE_BYTES);
 }

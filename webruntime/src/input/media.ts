@@ -10,7 +10,6 @@ export { type ImageInputs, imageInputs } from "./image/inputs.ts";
 export { type RgbImage, resize } from "./image/resample.ts";
 export {
   type ImageRules,
-  MAX_PIXELS,
   type MediaRules,
   readRules,
   type Size,
@@ -20,4 +19,5 @@ export {
   withBudget,
 } from "./image/rules.ts";
 export { kindOfFile } from "./kind.ts";
+export { MAX_PIXELS } from "./limits.ts";
 export { decodeVideo, type VideoInputs, type VideoOptions } from "./video/decode.ts";

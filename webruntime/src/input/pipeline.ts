@@ -1,6 +1,7 @@
 /** What tokenizer.json does to a text between added tokens: normalizers, pre-tokenizers, the model, and decoders. */
 
 import { BPE } from "@huggingface/tokenizers";
+import { shown } from "../engine/brief.ts";
 
 interface Step {
   type?: string;
@@ -18,15 +19,21 @@ export class Pipeline {
   /** Of one token. */
   readonly decode: Normalize;
   readonly #split: Split;
+  readonly #bound = new Bound(Number.POSITIVE_INFINITY);
 
   /** @throws Error for kinds that are not known */
   constructor(json: Record<string, unknown>) {
     const model = json.model as Step;
     if (model?.type !== undefined && model.type !== "BPE") unknown("model", model.type);
-    this.normal = normalizer(json.normalizer as Step | null);
-    this.#split = preTokenizer(json.pre_tokenizer as Step | null);
+    this.normal = normalizer(json.normalizer as Step | null, this.#bound);
+    this.#split = preTokenizer(json.pre_tokenizer as Step | null, this.#bound);
     this.model = new BPE(model as never);
     this.decode = decoder(json.decoder as Step | null);
+  }
+
+  /** UTF-16 units that a text may come to have. */
+  set most(units: number) {
+    this.#bound.most = units;
   }
 
   /** The ids of normalized text. */
@@ -40,40 +47,71 @@ export class Pipeline {
 }
 
 function unknown(what: string, type: unknown): never {
-  throw new Error(`its ${what} is of type ${JSON.stringify(type)}, which the tab does not know`);
+  throw new Error(`its ${what} is of type ${shown(type)}, which the tab does not know`);
 }
 
 function pattern({ pattern }: Step): RegExp {
   const { String: text, Regex: regex } = pattern as { String?: string; Regex?: string };
-  return new RegExp(regex ?? (text ?? "").replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "gu");
+  return new RegExp(regex ?? literally(text ?? ""), "gu");
+}
+
+function literally(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }
 
 function chain(steps: readonly Normalize[]): Normalize {
   return (text) => steps.reduce((made, step) => step(made), text);
 }
 
+/** UTF-16 units of a token that is decoded. */
+const MOST_TOKEN = 4096;
+
+/** Throws for what grows beyond the UTF-16 units that it may have. */
+class Bound {
+  constructor(public most: number) {}
+
+  check(length: number): true {
+    if (length > this.most) throw new Error(`it makes a text of more than ${this.most} characters`);
+    return true;
+  }
+}
+
+/** What matches gives way to other characters; the text is stopped while it grows. */
+function replacing(step: Step, bound: Bound): Normalize {
+  const from = pattern(step);
+  const to = String(step.content);
+  return (text) => {
+    let { length } = text;
+    return text.replace(from, (match) => {
+      length += to.length - match.length;
+      bound.check(length);
+      return to;
+    });
+  };
+}
+
 const FORMS = ["NFC", "NFD", "NFKC", "NFKD"];
 
-function normalizer(step: Step | null | undefined): Normalize {
+function normalizer(step: Step | null | undefined, bound: Bound): Normalize {
   if (!step) return (text) => text;
   const { type = "" } = step;
   if (FORMS.includes(type)) return (text) => text.normalize(type);
   switch (type) {
-    case "Replace": {
-      const from = pattern(step);
-      return (text) => text.replace(from, () => String(step.content));
+    case "Replace":
+      return replacing(step, bound);
+    case "Prepend": {
+      const start = String(step.prepend);
+      return (text) => (text === "" ? text : bound.check(start.length + text.length) && start + text);
     }
-    case "Prepend":
-      return (text) => (text === "" ? text : String(step.prepend) + text);
     case "Lowercase":
       return (text) => text.toLowerCase();
     case "Sequence":
-      return chain((step.normalizers as Step[]).map(normalizer));
+      return chain((step.normalizers as Step[]).map((one) => normalizer(one, bound)));
   }
   return unknown("normalizer", type);
 }
 
-function preTokenizer(step: Step | null | undefined): Split {
+function preTokenizer(step: Step | null | undefined, bound: Bound): Split {
   if (!step) return (text) => [text];
   switch (step.type) {
     case "Split": {
@@ -81,9 +119,9 @@ function preTokenizer(step: Step | null | undefined): Split {
       return (text) => pieces(text, at, step);
     }
     case "Metaspace":
-      return metaspace(step);
+      return metaspace(step, bound);
     case "Sequence": {
-      const steps = (step.pretokenizers as Step[]).map(preTokenizer);
+      const steps = (step.pretokenizers as Step[]).map((one) => preTokenizer(one, bound));
       return (text, first) =>
         steps.reduce((words, split) => words.flatMap((word, i) => split(word, first && i === 0)), [text]);
     }
@@ -122,31 +160,33 @@ function joined(cut: readonly { text: string }[], joins: readonly boolean[]): st
   return words;
 }
 
-function metaspace(step: Step): Split {
+function metaspace(step: Step, bound: Bound): Split {
   const mark = String(step.replacement ?? "▁");
   const scheme = step.prepend_scheme ?? "always";
+  const before = new RegExp(`(?=${literally(mark)})`, "u");
   return (text, first) => {
+    bound.check(text.length + text.split(" ").length * mark.length);
     const marked = text.replaceAll(" ", mark);
     const prepended = !marked.startsWith(mark) && (scheme === "always" || (scheme === "first" && first));
     const whole = prepended ? mark + marked : marked;
-    return step.split === false ? [whole] : whole.split(new RegExp(`(?=${mark})`, "u"));
+    return step.split === false ? [whole] : whole.split(before);
   };
 }
 
 function decoder(step: Step | null | undefined): Normalize {
   if (!step) return (token) => token;
   switch (step.type) {
-    case "Replace": {
-      const from = pattern(step);
-      return (token) => token.replace(from, () => String(step.content));
-    }
+    case "Replace":
+      return replacing(step, new Bound(MOST_TOKEN));
     case "ByteFallback":
     case "Fuse":
       return (token) => token;
     case "Strip":
       return (token) => stripped(token, String(step.content), Number(step.start), Number(step.stop));
-    case "Metaspace":
-      return (token) => token.replaceAll(String(step.replacement ?? "▁"), " ");
+    case "Metaspace": {
+      const mark = String(step.replacement ?? "▁");
+      return (token) => (mark === "" ? token : token.replaceAll(mark, " "));
+    }
     case "Sequence":
       return chain((step.decoders as Step[]).map(decoder));
   }
@@ -155,6 +195,7 @@ function decoder(step: Step | null | undefined): Normalize {
 
 /** Without `content` at the ends, at most so often. */
 function stripped(token: string, content: string, start: number, stop: number): string {
+  if (content === "") return token;
   let text = token;
   for (let i = 0; i < start && text.startsWith(content); i++) text = text.slice(content.length);
   for (let i = 0; i < stop && text.endsWith(content); i++) text = text.slice(0, -content.length);

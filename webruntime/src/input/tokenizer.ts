@@ -1,7 +1,8 @@
 /** Text to token ids and back, by the bundle's tokenizer.json. */
 
 import type { BundleFiles } from "../engine/engine-interface.ts";
-import { BundleError } from "../engine/errors.ts";
+import { BundleError, causeOf, typed } from "../engine/errors.ts";
+import { objectIn } from "../engine/json-text.ts";
 import { type AddedToken, AddedTokenSplitter, readAddedTokens, type Section } from "./added-tokens.ts";
 import { wellFormed } from "./jinja/text.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -18,6 +19,9 @@ export class Tokenizer {
   /** Cuts texts as they are given, and then normalized ones. */
   readonly #given: AddedTokenSplitter;
   readonly #normalized: AddedTokenSplitter;
+  #most = Number.POSITIVE_INFINITY;
+  /** UTF-16 units that were normalized of the prompt so far. */
+  #made = 0;
 
   /** @throws Error for a tokenizer that cannot be read */
   constructor(tokenizerJson: object) {
@@ -40,12 +44,26 @@ export class Tokenizer {
    * read as U+FFFD.
    */
   encode(text: string): number[] {
-    return this.#given.split(wellFormed(text)).flatMap((section, index) => this.#section(section, index));
+    return used(() => this.#given.split(wellFormed(text)).flatMap((section, index) => this.#section(section, index)));
+  }
+
+  /** UTF-16 units that a prompt may have once it is normalized: a BundleError ends what makes more of it. */
+  set most(units: number) {
+    this.#most = units;
+    this.#pipeline.most = units;
+  }
+
+  /** UTF-16 units of the longest token. */
+  get longest(): number {
+    const added = this.added.map(({ content }) => content.length);
+    const tokens = this.#pipeline.model.vocab as readonly (string | undefined)[];
+    return [...tokens.map((token) => token?.length ?? 0), ...added].reduce((most, length) => Math.max(most, length), 1);
   }
 
   /** The ids of a prompt's pieces. */
   encodePieces(pieces: readonly PromptPiece[]): number[] {
-    return pieces.flatMap(({ text, asText }) => (asText ? this.#text(text) : this.encode(text)));
+    this.#made = 0;
+    return pieces.flatMap(({ text, asText }) => (asText ? used(() => this.#text(text)) : this.encode(text)));
   }
 
   /** The id of a token by its name; throws BundleError when the vocabulary lacks it. */
@@ -68,12 +86,12 @@ export class Tokenizer {
     if (token === undefined) return { kind: "text", text: "" };
     const byte = BYTE_TOKEN.exec(token)?.[1];
     if (byte !== undefined) return { kind: "byte", byte: Number.parseInt(byte, 16) };
-    return { kind: "text", text: this.#pipeline.decode(token) };
+    return { kind: "text", text: used(() => this.#pipeline.decode(token)) };
   }
 
   #section({ text, token }: Section, index: number): number[] {
     if (token) return [token.id];
-    const sections = this.#normalized.split(this.#pipeline.normal(text));
+    const sections = this.#normalized.split(this.#normal(text));
     return sections.flatMap((one, i) =>
       one.token ? [one.token.id] : this.#pipeline.encode(one.text, index + i === 0),
     );
@@ -81,16 +99,34 @@ export class Tokenizer {
 
   /** A text in which nothing is matched whole. */
   #text(text: string): number[] {
-    return this.#pipeline.encode(this.#pipeline.normal(text), false);
+    return this.#pipeline.encode(this.#normal(text), false);
+  }
+
+  #normal(text: string): string {
+    const normal = this.#pipeline.normal(text);
+    this.#made += normal.length;
+    if (this.#made > this.#most) throw new Error(`it makes a text of more than ${this.#most} characters`);
+    return normal;
+  }
+}
+
+/** What a tokenizer does to a text; BundleError where it cannot. */
+function used<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw typed(
+      error,
+      (cause) => new BundleError(`tokenizer.json cannot be used: ${cause}. Export again.`, "tokenizer.json"),
+    );
   }
 }
 
 export async function loadTokenizer(files: BundleFiles): Promise<Tokenizer> {
-  const tokenizer = await files.json("tokenizer.json");
+  const tokenizer = objectIn(await files.json("tokenizer.json"), "tokenizer.json");
   try {
-    return new Tokenizer(tokenizer as object);
+    return new Tokenizer(tokenizer);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new BundleError(`tokenizer.json cannot be read: ${reason}. Export again.`, "tokenizer.json");
+    throw new BundleError(`tokenizer.json cannot be read: ${causeOf(cause)}. Export again.`, "tokenizer.json");
   }
 }

@@ -2,10 +2,13 @@
 
 import { openChat } from "../chat/model.ts";
 import { oneAtATime } from "../chat/turns.ts";
-import { bundleAddress } from "../engine/bundle.ts";
-import { toRecord, UsageError } from "../engine/errors.ts";
+import { bundleAddress } from "../engine/address.ts";
+import { brief } from "../engine/brief.ts";
+import { BundleError, toRecord, typed, UsageError } from "../engine/errors.ts";
+import { unlessAborted } from "../engine/patience.ts";
 import { TextEngine } from "../engine/text-engine.ts";
 import { mediaPart } from "./media-part.ts";
+import { previewBundle } from "./preview.ts";
 import type { ChatModel, ChatSession, LoadRequest, Methods, ModelInfo } from "./protocol.ts";
 import type { Call, Handlers } from "./transport.ts";
 
@@ -30,7 +33,8 @@ export class Host {
   #numbers = 0;
 
   readonly handlers: Handlers<Methods> = {
-    load: (request, call) => this.#loads(() => this.#load(request, call), call.signal),
+    preview: (request, { signal }) => previewBundle(request, signal).catch(unreadable(request.url)),
+    load: (request, call) => this.#loads(() => this.#load(request, call).catch(unreadable(request.url)), call.signal),
     lost: async ({ model }) => toRecord(await this.#model(model).engine.lost),
     swapShader: async ({ model, file, text }) => {
       await this.#model(model).engine.swapShader(file, text);
@@ -50,7 +54,6 @@ export class Host {
       this.#session(session).setMessages(messages, thinking);
       return null;
     },
-    messages: async ({ session }) => [...this.#session(session).messages],
     closeSession: async ({ session }) => {
       this.#session(session).dispose();
       this.#sessions.delete(session);
@@ -86,7 +89,7 @@ export class Host {
 
   async #add({ identity, engine, mediaUrl }: Loaded, signal: AbortSignal): Promise<ModelInfo> {
     const opening = openChat(engine, mediaPart(mediaUrl, engine.files));
-    const [chat, parity] = await Promise.all([opening, engine.files.parity(signal)]);
+    const [chat, parity] = await unlessAborted(Promise.all([opening, engine.files.parity(signal)]), signal);
     const { url, manifest } = engine.files;
     const { context, adapter, stats } = engine;
     const { sampling, inputs, details } = chat;
@@ -118,4 +121,13 @@ export class Host {
     if (!found) throw new UsageError(`Session ${session} is not open any more. Open another.`);
     return found.session;
   }
+}
+
+/** What nobody foresees while a bundle is being read is the bundle's doing: others are read every day. */
+function unreadable(url: string): (error: unknown) => never {
+  return (error) => {
+    throw typed(error, (cause) => {
+      return new BundleError(`The bundle at ${brief(url, 160)} cannot be read (${cause}). Export it again.`);
+    });
+  };
 }

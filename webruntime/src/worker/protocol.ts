@@ -3,11 +3,13 @@
  * of events and then one result or error. The page may abort a call. `transport.ts` carries it.
  */
 
+import type { GpuHistory } from "../engine/adapter.ts";
 import type {
   AdapterSummary,
   EngineStats,
   LoadOptions,
   LoadProgress,
+  PlanChoice,
   Sampling,
   TowerName,
 } from "../engine/engine-interface.ts";
@@ -131,9 +133,13 @@ export type MediaEvent = { type: "media" } & (
   | { stage: "encode"; kind: MediaKind; number: number; of: number; part: number; parts: number }
 );
 
-/** prompt: prompt ids reused from the caches, done (those included) and in all; thought and text: what was added. */
+/**
+ * prompt: prompt ids reused from the caches, done (those included) and in all; thought and text: what was added. stall: for
+ * how many seconds the GPU, or the worker, has not come back from its work.
+ */
 export type ChatEvent =
   | MediaEvent
+  | { type: "stall"; seconds: number }
   | { type: "prompt"; reused: number; done: number; total: number }
   | { type: "thought"; text: string }
   | { type: "text"; text: string }
@@ -158,9 +164,9 @@ export interface ChatResult {
   toolCalls: ToolCall[];
   /**
    * stop: an end token; length: maxTokens or the context; memory: the GPU has none for longer caches; abort: the page
-   * stopped it. The text so far is kept.
+   * stopped it; lost: the GPU, or the worker, went while it was written. The text so far is kept.
    */
-  finish: "stop" | "length" | "memory" | "abort";
+  finish: "stop" | "length" | "memory" | "abort" | "lost";
   stats: ChatStats;
 }
 
@@ -169,10 +175,40 @@ export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "h
   url: string;
   /** The whole address of the script that reads media, which the worker imports when the first medium comes. */
   mediaUrl: string;
+  history: GpuHistory;
+}
+
+/** features: those of the page's GPU; null where it has none. */
+export interface PreviewRequest {
+  url: string;
+  plan?: PlanChoice | undefined;
+  features: readonly string[] | null;
+}
+
+/** What a bundle takes, by its own plans. */
+export interface BundlePreview {
+  manifest: Manifest;
+  /** Bytes of weights that loading downloads. */
+  downloadBytes: number;
+  /** Why the GPU cannot run it, where it cannot; the rest is then of the plan that most can run. */
+  refusal: ErrorRecord | null;
+  memory: {
+    /** Bytes of the GPU's memory that the model takes once a conversation fills the bundle's whole context. */
+    text: number;
+    /** Bytes of look-up tables that stay in the browser's storage. */
+    stored: number;
+    /** Those that are added when pictures and sound first come; 0 where the bundle takes text only. */
+    towers: number;
+    /** Roughly the memory of the whole machine, where the browser says that it is small. */
+    machine: number | undefined;
+    /** Whether that is so little that the text model may not fit. */
+    tight: boolean;
+  };
 }
 
 /** Every method of the worker. */
 export type Methods = {
+  preview: { request: PreviewRequest; event: never; result: BundlePreview };
   load: { request: LoadRequest; event: LoadProgress; result: ModelInfo };
   /** Settles when the model's device is lost, with the reason; never otherwise. */
   lost: { request: { model: number }; event: never; result: ErrorRecord };
@@ -186,9 +222,15 @@ export type Methods = {
     event: never;
     result: null;
   };
-  messages: { request: { session: number }; event: never; result: ChatMessage[] };
   closeSession: { request: { session: number }; event: never; result: null };
 };
+
+/** What an answer adds to the conversation; nothing where it has neither words nor calls. */
+export function messageOf({ text, toolCalls }: Pick<ChatResult, "text" | "toolCalls">): ChatMessage[] {
+  if (text === "" && toolCalls.length === 0) return [];
+  const message: ChatMessage = { role: "assistant", content: text };
+  return [toolCalls.length > 0 ? { ...message, toolCalls } : message];
+}
 
 /** What the worker's host needs of the chat side (`webruntime/src/chat/model.ts` implements it as `openChat`). */
 export interface ChatModel {
@@ -208,11 +250,15 @@ export interface ChatSession {
   dispose(): void;
 }
 
+/** ping: asks for a `here`. */
 export type PageMessage =
+  | { type: "ping" }
   | { type: "call"; call: number; method: string; request: unknown }
   | { type: "abort"; call: number };
 
+/** here: the worker's first word, and its answer to a ping. */
 export type WorkerMessage =
+  | { type: "here" }
   | { type: "event"; call: number; event: unknown }
   | { type: "result"; call: number; result: unknown }
   | { type: "error"; call: number; error: ErrorRecord };

@@ -1,6 +1,6 @@
 /** Typed calls with events and abort over a message port. */
 
-import { AbortError, fromRecord, throwIfAborted, toRecord, UsageError } from "../engine/errors.ts";
+import { AbortError, causeOf, fromRecord, throwIfAborted, toRecord, UsageError } from "../engine/errors.ts";
 import type { Method, PageMessage, WorkerMessage } from "./protocol.ts";
 
 /** What both a Worker, a worker's own scope and a MessagePort can do. */
@@ -37,7 +37,7 @@ export type Remote<Methods extends MethodMap> = <Name extends keyof Methods & st
   options?: CallOptions<Methods[Name]["event"]>,
 ) => Promise<Methods[Name]["result"]>;
 
-/** Answers the calls that come in on `port`. */
+/** Answers the calls that come in on `port`, and says that it does. */
 export function serve<Methods extends MethodMap>(port: Port, handlers: Handlers<Methods>): void {
   const running = new Map<number, AbortController>();
   const post = (message: WorkerMessage, transfer: Transferable[] = []) => port.postMessage(message, transfer);
@@ -60,9 +60,12 @@ export function serve<Methods extends MethodMap>(port: Port, handlers: Handlers<
   };
 
   port.addEventListener("message", ({ data }: MessageEvent<PageMessage>) => {
-    if (data.type === "abort") running.get(data.call)?.abort(new AbortError("Stopped at the caller's request."));
+    if (data.type === "ping") post({ type: "here" });
+    else if (data.type === "abort") running.get(data.call)?.abort(new AbortError("Stopped at the caller's request."));
     else void answer(data);
   });
+  // The page waits for a first word.
+  post({ type: "here" });
 }
 
 interface Pending {
@@ -78,8 +81,8 @@ export function connect<Methods extends MethodMap>(port: Port): Remote<Methods> 
   let calls = 0;
 
   port.addEventListener("message", ({ data }: MessageEvent<WorkerMessage>) => {
-    const waiting = pending.get(data.call);
-    if (!waiting) return;
+    const waiting = data.type === "here" ? undefined : pending.get(data.call);
+    if (!waiting || data.type === "here") return;
     if (data.type === "event") {
       waiting.onEvent?.(data.event as never);
       return;
@@ -100,7 +103,17 @@ export function connect<Methods extends MethodMap>(port: Port): Remote<Methods> 
       const release = () => signal?.removeEventListener("abort", abort);
       pending.set(call, { resolve: resolve as (result: unknown) => void, reject, onEvent, release });
       signal?.addEventListener("abort", abort);
-      post({ type: "call", call, method, request });
+      try {
+        post({ type: "call", call, method, request });
+      } catch (error) {
+        pending.delete(call);
+        release();
+        reject(
+          new UsageError(
+            `What was handed in cannot be sent to gemtab's worker (${causeOf(error)}). Hand in plain objects.`,
+          ),
+        );
+      }
     });
   };
 }

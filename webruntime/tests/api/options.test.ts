@@ -21,7 +21,7 @@ class Thread {
     if (method === "setMessages") this.messages = (request as { messages: ChatMessage[] }).messages;
     if (method === "messages") return structuredClone(this.messages);
     if (method === "send") this.sent.push(request as SendOptions);
-    return method === "openSession" ? { session: 1 } : {};
+    return method === "openSession" ? { session: 1 } : { text: "", toolCalls: [] };
   }) as WorkerThread["call"];
 }
 

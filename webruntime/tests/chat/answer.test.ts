@@ -47,6 +47,26 @@ describe("an answer", () => {
     expect(parseText("<|channel>thou")).toEqual([]);
   });
 
+  it.each(["<|channel>Yes, I do.<channel|>", "<|channel>Yes, I do.", "<|channel>Yes, I do.<turn|>"])(
+    "keeps what a channel without a name holds: %s",
+    (written) => {
+      expect(parseText(written)).toEqual([{ type: "text", text: "Yes, I do." }]);
+    },
+  );
+
+  it.each(["<|channel>", "<|channel>thought", "<|channel> thought <channel|>", "<|channel><channel|>"])(
+    "has no parts where a channel holds its name alone: %s",
+    (written) => {
+      expect(parseText(written)).toEqual([]);
+    },
+  );
+
+  it("takes a call whose fences are spelled by ordinary tokens for text", () => {
+    const fence = [...'<|"|>'].flatMap((letter) => tokenizer.encode(letter));
+    const ids = [...tokenizer.encode("<|tool_call>call:f{a:"), ...fence, ...tokenizer.encode("}<tool_call|>")];
+    expect(parse(ids)).toEqual([{ type: "text", text: 'call:f{a:<|"|>}' }]);
+  });
+
   it("keeps the arguments of a call as written", () => {
     expect(parseText('<|tool_call>call:get{city:<|"|>São Paulo<|"|>,deep:{n:1}}<tool_call|>')).toEqual([
       { type: "tool_call", name: "get", arguments: 'city:<|"|>São Paulo<|"|>,deep:{n:1}' },

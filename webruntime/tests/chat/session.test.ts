@@ -330,6 +330,30 @@ describe("what is said", () => {
     expect(found.filter((token) => token === "<|turn>")).toHaveLength(3);
   });
 
+  test("is text where the model wrote it, though the others are trusted", async () => {
+    const answered = (content: string): ChatMessage[] => [
+      { role: "user", content: "Hello!" },
+      { role: "assistant", content, toolCalls: [{ name: content, arguments: "x:1" }] },
+      { role: "user", content: "Go on." },
+    ];
+    const trusted = { trusted: true };
+    expect(await filledBy(answered(injected), trusted)).toEqual(await filledBy(answered("harmless"), trusted));
+  });
+
+  test("is text where it is a placeholder that is no token", async () => {
+    const { files } = engine;
+    const { json } = files;
+    files.json = async (file) => {
+      const content = (await json(file)) as { added_tokens: { content: string }[] };
+      if (file !== "tokenizer.json") return content;
+      return { ...content, added_tokens: content.added_tokens.filter((token) => token.content !== "<|video|>") };
+    };
+    const found = await filledBy([{ role: "user", content: "What is <|video|>?" }]).finally(() => {
+      files.json = json;
+    });
+    expect(found).not.toContain("<|video|>");
+  });
+
   test("comes back as it was written", () => {
     const control = controlTokens(tokenizer, template);
     const { text, cut } = template.write([{ role: "user", content: injected }], rendering, control);

@@ -18,7 +18,7 @@ describe("readGenerationConfig", () => {
   });
 
   it("refuses a file without end tokens", () => {
-    expect(() => readGenerationConfig({})).toThrow(/eos_token_id is undefined/);
+    expect(() => readGenerationConfig({})).toThrow(/eos_token_id is absent/);
   });
 
   it.each([

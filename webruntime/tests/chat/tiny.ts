@@ -67,6 +67,7 @@ export class NotingEngine implements TextEngine {
     dispatches: {},
   };
   readonly lost = new Promise<DeviceError>(() => undefined);
+  stalled: TextEngine["stalled"];
   towerTokens: Partial<Record<TowerName, number>> = { image: 300, audio: 750 };
   blockTokens: number | undefined;
   position = 0;

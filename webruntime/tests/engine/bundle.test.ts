@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { Bundle } from "../../src/engine/bundle.ts";
 import { type FileServer, serveFiles } from "./file-server.ts";
-import { type Files, fileEntry, toyBundle } from "./toy-bundle.ts";
+import { type Files, fileEntry, toyBundle, toyManifest } from "./toy-bundle.ts";
 
 let server: FileServer;
 afterEach(() => server.close());
@@ -70,14 +70,20 @@ test("a page instead of a manifest is no bundle", async () => {
 });
 
 test.each([
-  ["whose digests do not cover a file", { bytes: 300, slice_bytes: 256 }, /each of the 2 slices.* but has 1 for/],
+  [
+    "whose digests do not cover a file",
+    { bytes: 300, slice_bytes: 256 },
+    /config\.json must have a digest for each of the 2 slices, but has 1/,
+  ],
   [
     "whose slices would fill the memory",
     { bytes: 2 ** 40, slice_bytes: 2 ** 40 },
-    /1 slices of at most 67108864 bytes/,
+    /slices of 1099511627776 bytes, more than 67108864/,
   ],
 ])("a manifest %s is refused", async (_, size, message) => {
-  const files = { "config.json": { ...size, sha256: ["0".repeat(64)] } };
+  const { files: whole } = toyManifest(toyBundle());
+  const file = message.source.includes("config") ? "config.json" : "onnx/other.onnx_data";
+  const files = { ...whole, [file]: { ...size, sha256: ["0".repeat(64)] } };
   await expect(open(withManifest({ files }))).rejects.toThrow(message);
 });
 

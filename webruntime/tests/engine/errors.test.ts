@@ -5,7 +5,7 @@ import {
   ContextError,
   DeviceError,
   fromRecord,
-  type GemtabError,
+  GemtabError,
   hasCode,
   MediaError,
   toRecord,
@@ -39,9 +39,28 @@ test("an error of another script's copy of the class crosses as what it is", () 
 });
 
 test.each([
-  new TypeError("x"),
-  new DOMException("x", "DataError"),
-  Object.assign(new Error("x"), { code: "toString" }),
-])("an error of none of gemtab's classes is internal: %s", (error) => {
-  expect(toRecord(error)).toEqual({ code: "InternalError", message: "x" });
+  [new TypeError("x"), "TypeError: x"],
+  [new DOMException("x", "DataError"), "DataError: x"],
+  [Object.assign(new Error("x"), { code: "toString" }), "Error: x"],
+  ["x", "x"],
+])("an error of none of gemtab's classes is internal: %s", (error, cause) => {
+  expect(toRecord(error)).toEqual({ code: "InternalError", message: cause });
+  const crossed = fromRecord(toRecord(error));
+  expect(crossed).toBeInstanceOf(GemtabError);
+  expect(crossed.message).toContain(`does not foresee (${cause})`);
+  expect(toRecord(crossed)).toEqual(toRecord(error));
+});
+
+test("no message is longer than a paragraph, whatever is said in it", () => {
+  const error = new BundleError(`Begin ${"x".repeat(200_000)} and the end.`, "plan/f32.json");
+  expect(error.message.length).toBeLessThanOrEqual(601);
+  expect(error.message).toMatch(/^Begin x+…x+ and the end\.$/);
+});
+
+test("what stands beside the sentence crosses too", () => {
+  const error = new BundleError("altered", "a.json", 2, { expected: "00", found: "11" });
+  expect(fromRecord(structuredClone(toRecord(error)))).toMatchObject({
+    slice: 2,
+    details: { expected: "00", found: "11" },
+  });
 });

@@ -7,7 +7,7 @@ import { checkPlan } from "../../src/engine/plan-check.ts";
 import { toyPlan } from "./toy-bundle.ts";
 import { mediaBundle, seeing, toyTowerPlan } from "./toy-media.ts";
 
-const MANIFEST = JSON.parse(String(mediaBundle().get("gemtab.json")));
+const MANIFEST = JSON.parse(String(mediaBundle({ visible: true }).get("gemtab.json")));
 
 function seeingPlan(): Plan {
   const plan = toyPlan();

@@ -125,8 +125,8 @@ describe("a plan is refused", () => {
     ],
     [
       "with a grid that is too wide",
-      (plan) => (dispatch(plan, "fill", 0).grid[0] = ["*", "T", 20000]),
-      /80000 workgroups/,
+      (plan) => (dispatch(plan, "fill", 0).grid[0] = ["*", "T", 70000]),
+      /a grid of 70000 workgroups/,
     ],
     [
       "with a negative grid",

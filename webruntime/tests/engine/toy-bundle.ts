@@ -10,6 +10,8 @@
 import { createHash } from "node:crypto";
 import type { Manifest } from "../../src/engine/manifest.gen.ts";
 import type { Plan } from "../../src/engine/plan.gen.ts";
+import { planMemory } from "../../src/engine/plan-memory.ts";
+import { largestSizes } from "../../src/engine/plan-sizes.ts";
 
 export const VOCABULARY = 16;
 export const WINDOW = 4;
@@ -202,23 +204,16 @@ export function oracleContinuation(ids: readonly number[], count: number): numbe
   return all.slice(ids.length);
 }
 
-/** As an export states it: slot, controls, and params of one dispatch. */
-export const TOY_MEMORY: Manifest["plans"][number]["memory"] = {
-  weights: LOW.bytes + HIGH.bytes,
-  tables: 0,
-  rows: 0,
-  state: ["+", ROWS * 4, ["*", "C", 4]],
-  scratch: VOCABULARY * 4 + CHUNK * 4 + 16 + 16 + 32 + 256,
-};
-
 export type Files = Map<string, Buffer>;
 
 /** The files of a toy bundle, its manifest made of the others. */
 export function toyBundle(change: { plan?: (plan: Plan) => void; shaders?: Record<string, string> } = {}): Files {
   const plan = toyPlan();
   change.plan?.(plan);
+  const halved: Plan = { ...plan, activation: "f16", features: ["shader-f16"] };
   const files: Files = new Map([
     [WEIGHTS_FILE, weightsFile()],
+    ["plan/f16.json", Buffer.from(JSON.stringify(halved))],
     ["plan/f32.json", Buffer.from(JSON.stringify(plan))],
     ...Object.entries({ ...SHADERS, ...change.shaders }).map(([name, text]): [string, Buffer] => [
       name,
@@ -229,18 +224,21 @@ export function toyBundle(change: { plan?: (plan: Plan) => void; shaders?: Recor
   return files;
 }
 
+/** With what an export states of the plan among the files. */
 export function toyManifest(files: Files): Manifest {
+  const plan: Plan = JSON.parse(String(files.get("plan/f32.json") ?? JSON.stringify(toyPlan())));
+  const stated = { tokens: largestSizes(plan).T, memory: planMemory(plan) };
   return {
     format: 1,
     gemtab: "0.1.0",
     source: { name: "toy", repository: null, model_type: "toy", licence: null, adapters: [] },
     grid: null,
     weights: "f32",
-    context: CONTEXT,
+    context: plan.context,
     inputs: ["text"],
     plans: [
-      { file: "plan/f16.json", activation: "f16", features: ["shader-f16"], tokens: CHUNK, memory: TOY_MEMORY },
-      { file: "plan/f32.json", activation: "f32", features: [], tokens: CHUNK, memory: TOY_MEMORY },
+      { file: "plan/f16.json", activation: "f16", features: ["shader-f16"], ...stated },
+      { file: "plan/f32.json", activation: "f32", features: [], ...stated },
     ],
     towers: { image: [], audio: [] },
     draft: null,

@@ -43,9 +43,9 @@ class OnnxText:
         """Append ids to the conversation; logits [len(ids), vocabulary] after each of them."""
         return self._run(ids, 0)
 
-    def see(self, ids: Sequence[int], media: Sequence[Rows]) -> torch.Tensor:
-        """As `logits`, of a prompt whose placeholders stand for `media`."""
-        return self._run(ids, 0, media)
+    def see(self, ids: Sequence[int], media: Sequence[Rows], keep: int = 0) -> torch.Tensor:
+        """As `logits`, of a prompt whose placeholders stand for `media`; keep: of the last so many alone, 0 for all."""
+        return self._run(ids, keep, media)
 
     def rewind(self, position: int) -> None:
         """Forget the token at `position` and all after it."""

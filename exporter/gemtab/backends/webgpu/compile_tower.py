@@ -15,15 +15,12 @@ from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.layout import Location
 from gemtab.bundle.manifest import PlanEntry, Tower, WeightFormat
 from gemtab.bundle.memory import plan_memory
-from gemtab.bundle.plan import Expr, Limits, Plan, ScratchBuffer, WeightBuffer
+from gemtab.bundle.plan import ENCODE, ROWS, Expr, Limits, Plan, ScratchBuffer, WeightBuffer
 from gemtab.graph import Graph
 from gemtab.quantize import WeightReader
 
 MOST_TOKENS: dict[Tower, int] = {"image": 1120, "audio": 750}
 """The most soft tokens of a picture, and of a clip of 30 s; fewer where a value would not fit the limits."""
-
-PROGRAM = "encode"
-ROWS = "rows"
 
 
 def tower_plan_file(tower: Tower) -> str:
@@ -61,7 +58,7 @@ def compile_tower(
     file = tower_plan_file(tower)
     (out / file).write_text(plan.model_dump_json(exclude_none=True))
     write_shaders(out, builder.shaders)
-    rows = plan.buffers[plan.programs[PROGRAM].outputs[ROWS]]
+    rows = plan.buffers[plan.programs[ENCODE].outputs[ROWS]]
     assert isinstance(rows, ScratchBuffer)
     return plan_entry(file, plan, plan_memory(plan, [rows.bytes]))
 
@@ -82,7 +79,7 @@ def build_tower(
     (output,) = graph.outputs.values()
     builder = PlanBuilder(shared, vocabulary=0)
     inputs = [value.name for value in graph.inputs]
-    builder.add_program(PROGRAM, lowering, tokens, {ROWS: output.name}, inputs)
+    builder.add_program(ENCODE, lowering, tokens, {ROWS: output.name}, inputs)
     return builder, lowering
 
 
@@ -107,7 +104,7 @@ def tower_plan(builder: PlanBuilder, lowering: TowerLowering, tables: Mapping[st
 
 def _by_tokens(buffer: ScratchBuffer, tokens: int, name: str, lowering: TowerLowering) -> Expr:
     assert isinstance(buffer.bytes, int)
-    value = name.removeprefix(f"{PROGRAM}/")
+    value = name.removeprefix(f"{ENCODE}/")
     if value in lowering.fixed:
         return buffer.bytes
     if value in lowering.partial and lowering.partial[value] * tokens > buffer.bytes:

@@ -8,6 +8,8 @@ from typing import Any
 
 import wgpu
 
+from gemtab.backends.webgpu.gpu_errors import gpu_errors
+from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
 from gemtab.bundle.plan import Limits
 from gemtab.errors import DeviceError
 
@@ -24,11 +26,13 @@ ADAPTER = "GEMTAB_ADAPTER"
 
 @dataclass(frozen=True)
 class Device:
-    """An open device and the WebGPU features it has."""
+    """An open device and the WebGPU features it has. software: the processor stands in for a GPU."""
 
     gpu: Any
     features: frozenset[str]
     name: str
+    software: bool = False
+    watch: GpuWatch = UNWATCHED
 
     def module(self, code: str, features: tuple[str, ...], label: str) -> Any:
         """A shader module of a kernel's text, with the lines that switch its features on."""
@@ -36,9 +40,11 @@ class Device:
         return self.gpu.create_shader_module(label=label, code=enables + code)
 
 
-def open_device(limits: Limits) -> Device:
+def open_device(limits: Limits, watch: GpuWatch = UNWATCHED) -> Device:
     """The best adapter's device with at least `limits`; Vulkan before OpenGL, which has no f16. Of the adapters that
     GEMTAB_ADAPTER names, where that is set.
+
+    watch: told of what is waited for.
 
     Raises DeviceError where there is no such adapter or its limits are too small.
     """
@@ -53,10 +59,11 @@ def open_device(limits: Limits) -> Device:
     name = str(adapter.info["device"])
     wanted = _required_limits(limits, adapter.limits, name)
     features = [feature for feature, native in _NATIVE_NAMES.items() if native in adapter.features]
-    gpu = adapter.request_device_sync(
-        required_features=[_NATIVE_NAMES[feature] for feature in features], required_limits=wanted
-    )
-    return Device(gpu, frozenset(features), name)
+    with gpu_errors(f"The adapter {name} could not be opened"):
+        gpu = adapter.request_device_sync(
+            required_features=[_NATIVE_NAMES[feature] for feature in features], required_limits=wanted
+        )
+    return Device(gpu, frozenset(features), name, adapter.info["adapter_type"] == "CPU", watch)
 
 
 def _named(adapters: Sequence[Any], part: str) -> list[Any]:

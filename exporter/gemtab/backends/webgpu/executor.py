@@ -1,7 +1,8 @@
 """Runs a bundle's plan on this machine: the same plan that the tab runs, through wgpu-native."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import wgpu
 
 from gemtab.backends.media import Media
 from gemtab.backends.webgpu.device import Device, open_device
+from gemtab.backends.webgpu.gpu_errors import gpu_errors
 from gemtab.backends.webgpu.host_table import HostTables, choose_tables
-from gemtab.bundle.folder import load_plan
+from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
+from gemtab.bundle.folder import open_plan, verified
+from gemtab.bundle.manifest import MANIFEST_NAME, Manifest
 from gemtab.bundle.memory import MemoryNeed, allocated, params_offsets
 from gemtab.bundle.plan import (
     Buffer,
@@ -31,6 +35,7 @@ from gemtab.bundle.plan import (
     bound_for,
     evaluate,
 )
+from gemtab.bundle.reading import read_text
 from gemtab.errors import BundleError, ContextError, DeviceError, UsageError
 
 _STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
@@ -54,6 +59,7 @@ class PlanRunner:
     last empty; a rewind does not lower it, since what was overwritten stays so.
     """
 
+    @gpu_errors("The plan could not be loaded")
     def __init__(
         self,
         folder: Path,
@@ -146,7 +152,11 @@ class PlanRunner:
 
     def _pipeline(self, name: str, kernel: Kernel) -> Any:
         form = self.form(kernel)
-        code = (self._folder / form.file).read_text()
+        code = read_text(self._folder, form.file)
+        with gpu_errors(f"{self._folder / form.file}, of kernel {name}"), self._device.watch.waiting():
+            return self._compiled(name, form, code)
+
+    def _compiled(self, name: str, form: Form, code: str) -> Any:
         module = self._device.module(code, form.features, name)
         layout = self._device.gpu.create_pipeline_layout(bind_group_layouts=[self._layouts[name]])
         return self._device.gpu.create_compute_pipeline(
@@ -196,6 +206,7 @@ class PlanRunner:
 
     # --- running ----------------------------------------------------------------------------------------
 
+    @gpu_errors("A step could not be run")
     def run(self, program: str, ids: Sequence[int] | None, tokens: int) -> None:
         """Run a program on `tokens` tokens; `ids` are theirs, None where ids[0] was sampled on the GPU."""
         if self.position + tokens > self.context:
@@ -210,7 +221,8 @@ class PlanRunner:
             self._device.gpu.queue.write_buffer(self._buffers["ids"], 0, np.array(ids, np.uint32))
         if self._host_tables:
             self._write_rows(self._host_tables, self.read("ids", np.uint32, tokens).tolist() if ids is None else ids)
-        self._encode(program, tokens)
+        with self._device.watch.waiting():
+            self._encode(program, tokens)
         self.position += tokens
         self.written = max(self.written, self.position)
 
@@ -239,6 +251,7 @@ class PlanRunner:
         compute.end()
         self._device.gpu.queue.submit([encoder.finish()])
 
+    @gpu_errors("Media could not be put into the prompt")
     def put_media(self, tokens: int, media: Sequence[Media]) -> None:
         """Make ready the media of the step to come, of so many tokens from the present position on."""
         first, last = self.position, self.position + tokens
@@ -258,14 +271,22 @@ class PlanRunner:
         if "visible" in self._buffers:
             self._device.gpu.queue.write_buffer(self._buffers["visible"], 0, visible)
 
+    @gpu_errors("A value could not be written")
     def write(self, name: str, data: np.ndarray) -> None:
         """Write a value of a program before it runs."""
         self._device.gpu.queue.write_buffer(self._resolve(name), 0, np.ascontiguousarray(data))
 
+    def settle(self) -> None:
+        """Wait, where somebody watches, so that each wait is for one piece of work."""
+        if self._device.watch.active:
+            self.read("step", np.uint32, 1)
+
+    @gpu_errors("A value could not be read back")
     def read(self, name: str, dtype: type[np.generic], count: int) -> np.ndarray:
         """The first `count` elements of a buffer, as they are after all that was submitted."""
         size = count * np.dtype(dtype).itemsize
-        data = self._device.gpu.queue.read_buffer(self._resolve(name), 0, -(-size // 4) * 4)
+        with self._device.watch.waiting():
+            data = self._device.gpu.queue.read_buffer(self._resolve(name), 0, -(-size // 4) * 4)
         return np.frombuffer(data, dtype)[:count].copy()
 
     def read_caches(self, dtype: type[np.generic]) -> Iterator[tuple[str, np.ndarray]]:
@@ -276,11 +297,13 @@ class PlanRunner:
 
     # --- rewinding --------------------------------------------------------------------------------------
 
+    @gpu_errors("A snapshot could not be taken")
     def snapshot(self) -> Snapshot:
         """Copies of the ring caches, to which `restore` goes back."""
         rings = {name: self._buffers[name] for name in self._rings() if name in self._buffers}
         return Snapshot(self.position, self.written, {name: self._copy(name, buffer) for name, buffer in rings.items()})
 
+    @gpu_errors("A snapshot could not be restored")
     def restore(self, snapshot: Snapshot) -> None:
         """Be again where `snapshot` was taken. What the growing caches hold beyond it is not looked at."""
         encoder = self._device.gpu.create_command_encoder(label="restore")
@@ -326,6 +349,9 @@ class Executor:
     activation: `f32` or `f16`; by default the first plan that the device can run.
     host_table: whether look-up tables stay in the files, of which a step then reads a row a token: with `auto` they do
     where the rest fits into `memory` bytes of the GPU's and they do not. Raises DeviceError where neither fits.
+    watch: told of what is waited for, where no device is given. manifest: the bundle's, where its files were found to
+    be as that says.
+    Raises BundleError where files are not as the manifest says, and where the plan's parts do not fit each other.
     """
 
     def __init__(
@@ -336,8 +362,12 @@ class Executor:
         device: Device | None = None,
         host_table: HostTableChoice = "auto",
         memory: int | None = None,
+        watch: GpuWatch = UNWATCHED,
+        manifest: Manifest | None = None,
     ) -> None:
-        plan, device = _choose_plan(folder, activation, device)
+        self._manifest = manifest or verified(folder)
+        wanted = device or partial(open_device, watch=watch)
+        plan, device = _choose_plan(folder, self._manifest, activation, wanted)
         tables = choose_tables(plan, min(context or plan.context, plan.context), host_table, memory)
         self._runner = PlanRunner(folder, plan, context, device, tables)
         self._sampled = 0
@@ -347,6 +377,11 @@ class Executor:
     def runner(self) -> PlanRunner:
         """The plan's buffers and programs."""
         return self._runner
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's, whose files are as that says."""
+        return self._manifest
 
     @property
     def position(self) -> int:
@@ -364,8 +399,11 @@ class Executor:
         words[[0, 2]] = np.array([temperature, top_p], np.float32).view(np.uint32)
         self._runner.write("sampling", words)
 
-    def fill(self, ids: Sequence[int], media: Sequence[Media] = ()) -> None:
-        """Put tokens into the caches, in chunks; media: what stands in the places of placeholders among them."""
+    def fill(
+        self, ids: Sequence[int], media: Sequence[Media] = (), after_chunk: Callable[[int], None] | None = None
+    ) -> None:
+        """Put tokens into the caches, in chunks; media: what stands in the places of placeholders among them.
+        after_chunk: told of so many tokens each time that the GPU is done with some; without it nobody waits for it."""
         begin = self.position
         if begin + len(ids) > self.context:
             raise ContextError(
@@ -380,11 +418,21 @@ class Executor:
             if "media" in plan.buffers:
                 self._runner.put_media(stop - start, media)
             self._runner.run("fill", ids[start - begin : stop - begin], stop - start)
+            self._runner.settle()
+            if after_chunk:
+                self._runner.read("ids", np.uint32, 1)  # waits for the chunk
+                after_chunk(stop - start)
 
     def decode(self, token: int | None = None) -> int:
         """Process one token (the one just sampled if None), sample the next and return its id."""
         self._runner.run("decode", None if token is None else [token], 1)
-        return int(self._runner.read("ids", np.uint32, 1)[0])
+        sampled = int(self._runner.read("ids", np.uint32, 1)[0])
+        if sampled >= self._runner.plan.vocabulary:
+            raise BundleError(
+                f"The {self._runner.plan.activation} plan sampled token {sampled} of a vocabulary of "
+                f"{self._runner.plan.vocabulary}: its kernels do not fit the model. Export the checkpoint again."
+            )
+        return sampled
 
     def verify(self, ids: Sequence[int]) -> np.ndarray:
         """Process up to `verify`'s number of tokens: the logits of each, [T, vocabulary] f32."""
@@ -430,12 +478,16 @@ def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator
         start = end
 
 
-def _choose_plan(folder: Path, activation: str | None, device: Device | None) -> tuple[Plan, Device]:
+def _choose_plan(
+    folder: Path, manifest: Manifest, activation: str | None, device: Device | Callable[[Limits], Device]
+) -> tuple[Plan, Device]:
     if activation not in (None, "f16", "f32"):
         raise UsageError(f"The plan {activation} is not known: choose f16 or f32.")
-    names = [activation] if activation else ["f16", "f32"]
-    plans = [load_plan(folder / "plan" / f"{name}.json") for name in names]
-    device = device or open_device(plans[0].limits if len(plans) == 1 else _largest(plans))
+    entries = [entry for entry in manifest.plans if activation in (None, entry.activation)]
+    if not entries:
+        raise BundleError(f"{folder} has no {activation} plan: {MANIFEST_NAME} names none. Choose another one.")
+    plans = [open_plan(folder, manifest, entry.file) for entry in entries]
+    device = device if isinstance(device, Device) else device(_largest(plans))
     for plan in plans:
         if set(plan.features) <= device.features:
             return plan, device

@@ -63,6 +63,13 @@ SAMPLED_RING = 64
 MOST_CANDIDATES = 1024
 """The sampler keeps at most this many candidates."""
 
+FOUND_CANDIDATES = 4096
+"""Of so many it chooses those that it keeps; where more come into question, of all logits."""
+
+MAXIMA_SLICE = 64
+MAXIMA_GROUP = 4096
+"""Logits of which the largest is known to the sampler, and that one workgroup looks at."""
+
 FIRST_SEGMENT = 4096
 FIRST_SEGMENT_BYTES = 8 << 20
 """A growing cache's first segment has so many positions, or so many bytes if those hold more; each further one is as
@@ -734,6 +741,7 @@ class Lowering:
                 ("unweighted", step.normed is not None and step.next_norm is None),
                 ("guarded", guarded),
                 ("second", step.second is not None),
+                ("each", -(-width // (4 * _norm_invocations(width)))),
                 ("wg", _norm_invocations(width)),
             ),
             tuple(binding for binding, _ in bindings),
@@ -910,29 +918,40 @@ class Lowering:
         """Choose the next id from the logits [1, vocabulary] and move on."""
         vocabulary = logits.shape[-1]
         assert isinstance(vocabulary, int)
-        groups = -(-vocabulary // 4096)
-        self.sizes["best"] = groups * 8
-        argmax = KernelSource(
-            "sample/argmax",
+        groups = -(-vocabulary // MAXIMA_GROUP)
+        slices = groups * (MAXIMA_GROUP // MAXIMA_SLICE)
+        self.sizes |= {"best": groups * 8, "maxima": slices * 4, "candidates": FOUND_CANDIDATES * 8}
+        maxima = KernelSource(
+            "sample/maxima",
             (),
-            (read("logits", "f32"), write("best", "vec2<u32>")),
-            constants=(("VOCABULARY", vocabulary),),
+            (read("logits", "f32"), write("maxima", "u32"), write("best", "vec2<u32>")),
+            constants=(("VOCABULARY", vocabulary), ("GROUP", MAXIMA_GROUP), ("SLICE", MAXIMA_SLICE)),
         )
-        self._launch(argmax, (logits.name, "best"), (), (groups, 1, 1), "sample")
+        self._launch(maxima, (logits.name, "maxima", "best"), (), (groups, 1, 1), "sample")
         choose = KernelSource(
             "sample/sample",
             (("limit", MOST_CANDIDATES),),
             (
                 read("logits", "f32"),
+                read("maxima", "u32"),
                 read("best", "vec2<u32>"),
                 read("sampling", "u32"),
+                write("candidates", "vec2<u32>"),
                 write("ids", "u32"),
                 write("step", "u32"),
                 write("sampled", "u32"),
             ),
-            constants=(("VOCABULARY", vocabulary), ("SAMPLED", SAMPLED_RING)),
+            constants=(
+                ("VOCABULARY", vocabulary),
+                ("GROUPS", groups),
+                ("GROUP", MAXIMA_GROUP),
+                ("SLICES", slices),
+                ("SLICE", MAXIMA_SLICE),
+                ("CANDIDATES", FOUND_CANDIDATES),
+                ("SAMPLED", SAMPLED_RING),
+            ),
         )
-        names = (logits.name, "best", "sampling", "ids", "step", "sampled")
+        names = (logits.name, "maxima", "best", "sampling", "candidates", "ids", "step", "sampled")
         self._launch(choose, names, (), (1, 1, 1), "sample")
 
 

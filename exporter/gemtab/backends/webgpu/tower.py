@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import wgpu
 
-from gemtab.backends.webgpu.compile_tower import PROGRAM, ROWS, tower_plan_file
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.executor import PlanRunner
-from gemtab.bundle.folder import load_plan
-from gemtab.bundle.manifest import Tower
-from gemtab.bundle.plan import Plan, ScratchBuffer, evaluate
+from gemtab.backends.webgpu.gpu_errors import gpu_errors
+from gemtab.bundle.folder import open_plan, verified
+from gemtab.bundle.manifest import Manifest, Tower
+from gemtab.bundle.plan import ENCODE, ROWS, Plan, ScratchBuffer, evaluate
 from gemtab.errors import ContextError, UsageError
 
 _DISPATCHES_A_SUBMIT = 8
@@ -22,11 +22,17 @@ _DISPATCHES_A_SUBMIT = 8
 class TowerExecutor:
     """One of a bundle's towers, loaded.
 
-    device: give the text executor's, so that rows need not leave the GPU.
+    device: give the text executor's, so that rows need not leave the GPU. manifest: as an Executor's.
     """
 
-    def __init__(self, folder: Path, tower: Tower, device: Device | None = None) -> None:
-        plan = load_plan(folder / tower_plan_file(tower))
+    def __init__(
+        self, folder: Path, tower: Tower, device: Device | None = None, manifest: Manifest | None = None
+    ) -> None:
+        manifest = manifest or verified(folder)
+        entries = manifest.towers.image if tower == "image" else manifest.towers.audio
+        if not entries:
+            raise UsageError(f"{folder} has no tower for {tower}: export the checkpoint with `--inputs` that name it.")
+        plan = open_plan(folder, manifest, entries[0].file)
         self._runner = TowerRunner(folder, plan, device=device or open_device(plan.limits))
 
     @property
@@ -58,9 +64,10 @@ class TowerRunner(PlanRunner):
     def _make_slots(self) -> list[Any]:
         return []
 
+    @gpu_errors("A tower could not be run")
     def encode(self, inputs: Mapping[str, np.ndarray]) -> tuple[Any, int]:
         """The rows [T, hidden] f32 as a new buffer, and T."""
-        program = self.plan.programs[PROGRAM]
+        program = self.plan.programs[ENCODE]
         missing = [name for name in program.inputs if name not in inputs]
         if missing:
             raise UsageError(f"This tower takes {', '.join(program.inputs)}; {', '.join(missing)} is missing.")
@@ -84,7 +91,7 @@ class TowerRunner(PlanRunner):
     def _count(self, inputs: Mapping[str, np.ndarray]) -> tuple[int, int]:
         """Soft tokens and rows of the inputs, which are f32, or i32 for positions."""
         counts = set()
-        for name, buffer in self.plan.programs[PROGRAM].inputs.items():
+        for name, buffer in self.plan.programs[ENCODE].inputs.items():
             array, token_bytes = inputs[name], _bytes_a_token(self.plan, buffer)
             if array.dtype.itemsize != 4 or not array.size or token_bytes % (array.nbytes // len(array)):
                 raise UsageError(f"{name} {array.dtype}{list(array.shape)} does not fit this tower.")
@@ -102,22 +109,23 @@ class TowerRunner(PlanRunner):
         return tokens, rows
 
     def _submit_parts(self, sizes: dict[str, int]) -> None:
-        dispatches = self.plan.programs[PROGRAM].dispatches
+        dispatches = self.plan.programs[ENCODE].dispatches
         for first in range(0, len(dispatches), _DISPATCHES_A_SUBMIT):
-            encoder = self._device.gpu.create_command_encoder(label=PROGRAM)
-            compute = encoder.begin_compute_pass(label=PROGRAM)
+            encoder = self._device.gpu.create_command_encoder(label=ENCODE)
+            compute = encoder.begin_compute_pass(label=ENCODE)
             for index, dispatch in enumerate(dispatches[first : first + _DISPATCHES_A_SUBMIT], first):
                 grid = [evaluate(expr, sizes) for expr in dispatch.grid]
                 if 0 in grid:
                     continue
                 compute.set_pipeline(self._pipelines[dispatch.kernel])
-                compute.set_bind_group(0, self._group(PROGRAM, index, dispatch))
+                compute.set_bind_group(0, self._group(ENCODE, index, dispatch))
                 compute.dispatch_workgroups(*grid)
             compute.end()
             self._device.gpu.queue.submit([encoder.finish()])
+            self.settle()
 
     def _copy_output(self, rows: "wgpu.GPUBuffer") -> None:
-        output = self._resolve(self.plan.programs[PROGRAM].outputs[ROWS])
+        output = self._resolve(self.plan.programs[ENCODE].outputs[ROWS])
         encoder = self._device.gpu.create_command_encoder(label=ROWS)
         encoder.copy_buffer_to_buffer(output, 0, rows, 0, rows.size)
         self._device.gpu.queue.submit([encoder.finish()])

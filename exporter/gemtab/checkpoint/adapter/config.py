@@ -2,15 +2,18 @@
 
 import json
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gemtab.bundle import limits
 from gemtab.checkpoint.tensors import Checkpoint
 from gemtab.errors import CheckpointError
+from gemtab.patterns import Patterns, check_expression
+from gemtab.regular import read_regular
 
 CONFIG_NAME: Final = "adapter_config.json"
 WEIGHTS_NAME: Final = "adapter_model.safetensors"
@@ -78,11 +81,16 @@ class AdapterConfig(BaseModel):
     @classmethod
     def _are_expressions(cls, patterns: dict[str, Any]) -> dict[str, Any]:
         for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            check_expression(pattern)
         return patterns
+
+    @cached_property
+    def _ranked(self) -> Patterns:
+        return _whole_or_end(self.rank_pattern)
+
+    @cached_property
+    def _scaled(self) -> Patterns:
+        return _whole_or_end(self.alpha_pattern)
 
     @property
     def base_name(self) -> str:
@@ -93,12 +101,12 @@ class AdapterConfig(BaseModel):
         """The rank of what changes `target`, a module or parameter by the adapter's own name: the one that its tensors
         have, where any pattern says so. peft sorts patterns when it saves them, so that the first is not the first of
         the training."""
-        ranks = _by_patterns(self.rank_pattern, target) or [self.r]
+        ranks = _values(self.rank_pattern, self._ranked, target) or [self.r]
         return found if found in ranks else int(ranks[0])
 
     def scaling(self, target: str, rank: int) -> float:
         """What B A is multiplied by."""
-        alpha = (_by_patterns(self.alpha_pattern, target) or [self.lora_alpha])[0]
+        alpha = (_values(self.alpha_pattern, self._scaled, target) or [self.lora_alpha])[0]
         return alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
     def saves(self, module: str) -> bool:
@@ -153,7 +161,7 @@ def open_adapter(folder: Path) -> Checkpoint:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_regular(path, limits.CONFIG_BYTES).decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(_missing(path)) from None
     except (OSError, ValueError, RecursionError) as error:
@@ -221,6 +229,11 @@ def _is_end(name: str, whole: str) -> bool:
     return f".{whole}".endswith(f".{name}")
 
 
-def _by_patterns(patterns: Mapping[str, Value], target: str) -> list[Value]:
+def _whole_or_end(expressions: Iterable[str]) -> Patterns:
+    return Patterns(expressions, "match", (r"(.*\.)?(", ")$"))
+
+
+def _values(by_pattern: Mapping[str, Value], patterns: Patterns, target: str) -> list[Value]:
     """The values of the patterns that are the target's name or its end: patterns are regular expressions."""
-    return [value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", target)]
+    starts = patterns.found(target) if by_pattern else []
+    return [value for value, start in zip(by_pattern.values(), starts, strict=True) if start is not None]

@@ -156,6 +156,8 @@ class _Sorter:
         if name in found.parts:
             raise self._twice(next(iter(keys.values())), next(iter(found.parts[name].keys.values())))
         shape = self._shape(name, found)
+        if len(shape) < 2:
+            raise self._no_matrix(next(iter(keys.values())), name)
         rank = self._config.rank(target, self._found_rank(keys) // (shape[0] if experts else 1))
         self._check_parts(keys, self._expected(keys, shape, rank), name, target, rank)
         found.parts[name] = Parts(keys, self._config.scaling(target, rank), shape[0] if experts else 0)
@@ -250,6 +252,8 @@ class _Sorter:
 
     def _check_tokens(self, entry: Entry, rows: Sequence[int], name: str) -> None:
         found = self._file.shape(entry.key)
+        if len(self._base.shape(self._spec.tensor_name(EMBEDDING) if name == HEAD else name)) != 2:
+            raise self._no_matrix(entry.key, name)
         if len(found) != 2 or found[0] != len(rows):
             raise CheckpointError(
                 f"{self._where}: {entry.key} has the shape {list(found)}, but trainable_token_indices of "
@@ -272,6 +276,12 @@ class _Sorter:
                     f"{self._base.folder} has {columns} columns. The adapter was trained on another base "
                     f"({self._config.base_name}?)."
                 )
+
+    def _no_matrix(self, key: str, name: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self._where}: {key} is a low-rank change, or rows, of {name}, which is a vector: only matrices have "
+            "such. Train such modules whole (modules_to_save), or leave them out of target_modules."
+        )
 
     def _twice(self, one: str, other: str) -> CheckpointError:
         return CheckpointError(

@@ -82,7 +82,7 @@ def is_of_tower(name: str) -> bool:
 
 def is_unused(name: str, spec: ModelSpec) -> bool:
     """Whether the tensor makes keys or values of a layer that reads another layer's, so that nothing depends on it."""
-    match = re.search(r"(?:^|\.)layers\.(\d+)\.self_attn\.(?:[kv]_proj|[kv]_norm)(?:\.|$)", name)
+    match = re.search(r"(?:^|\.)layers\.([0-9]{1,4})\.self_attn\.(?:[kv]_proj|[kv]_norm)(?:\.|$)", name)
     if match is None or is_of_tower(name):
         return False
     index = int(match[1])

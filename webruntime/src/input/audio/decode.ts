@@ -4,16 +4,12 @@ import type { AudioSample, Input, InputAudioTrack } from "mediabunny";
 import { GemtabError, MediaError, throwIfAborted } from "../../engine/errors.ts";
 import { notDecoded } from "../codecs.ts";
 import { blobName } from "../image/decode.ts";
+import { checkBytes, checkRate, checkSamples, MOST_FILE_BYTES, MOST_RECORDINGS, MOST_SAMPLES } from "../limits.ts";
 import { isWholeClip } from "../video/whole.ts";
 import { type SoundPart, soundParts } from "./file.ts";
 import { join } from "./join.ts";
 import { withoutFilling } from "./mp3.ts";
 import { trim } from "./trim.ts";
-
-/** Rates in Hz of sounds that are read, and the most samples. gemtab/media/audio.py says the same. */
-export const LOWEST_RATE = 8_000;
-export const HIGHEST_RATE = 192_000;
-export const MOST_SAMPLES = 1 << 27;
 
 /** What a sound can be saved as, by codec. */
 const OTHERS = { wav: "WAV", mp3: "MP3", flac: "FLAC", opus: "Opus" };
@@ -30,10 +26,16 @@ export interface Sound {
  */
 export async function decodeAudio(blob: Blob, { signal }: { signal?: AbortSignal } = {}): Promise<Sound> {
   const name = blobName(blob, "The sound");
-  if (blob.size === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
+  checkBytes(blob, name, MOST_FILE_BYTES);
   const sounds: Sound[] = [];
   let total = 0;
-  for (const part of await soundParts(blob, name)) {
+  const recordings = await soundParts(blob, name);
+  if (recordings.length > MOST_RECORDINGS) {
+    throw new MediaError(
+      `${name} has ${recordings.length} recordings; at most ${MOST_RECORDINGS} are read. Cut it first.`,
+    );
+  }
+  for (const part of recordings) {
     const sound = await decodePart(part, name, MOST_SAMPLES - total, signal);
     sounds.push(sound);
     total += sound.samples.length;
@@ -127,12 +129,16 @@ async function decodeTrack(
   const rates = new Set<number>();
   let total = 0;
   for await (const sample of new AudioSampleSink(track).samples()) {
-    parts.push(readMono(sample));
-    rates.add(sample.sampleRate);
-    total += sample.numberOfFrames;
-    sample.close();
-    throwIfAborted(signal);
-    if (total > most) throw tooLong(name, sample.sampleRate);
+    try {
+      throwIfAborted(signal);
+      checkRate(sample.sampleRate, name);
+      total += sample.numberOfFrames;
+      checkSamples(total, sample.sampleRate, name, most);
+      parts.push(readMono(sample));
+      rates.add(sample.sampleRate);
+    } finally {
+      sample.close();
+    }
   }
   return { samples: join(parts, total), rate: onlyRate([...rates], name) };
 }
@@ -141,9 +147,6 @@ function onlyRate([rate, ...others]: number[], name: string): number {
   if (rate === undefined) throw unreadable(name, "no sound is in it");
   if (others.length > 0) {
     throw new MediaError(`${name} has now ${rate}, now ${others[0]} samples a second. Save it at one rate.`);
-  }
-  if (rate < LOWEST_RATE || rate > HIGHEST_RATE) {
-    throw new MediaError(`${name} has ${rate} samples a second; from ${LOWEST_RATE} to ${HIGHEST_RATE} are read.`);
   }
   return rate;
 }
@@ -156,10 +159,6 @@ function readMono(sample: AudioSample): Float32Array {
     return plane;
   });
   return mixToMono(channels);
-}
-
-function tooLong(name: string, rate: number): MediaError {
-  return new MediaError(`${name} is longer than ${Math.round(MOST_SAMPLES / rate / 60)} minutes. Cut it first.`);
 }
 
 function incomplete(name: string): MediaError {

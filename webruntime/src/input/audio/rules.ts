@@ -1,6 +1,9 @@
 /** How a model hears: what processor_config.json decides. Mirrors gemtab/media/audio_rules.py. */
 
+import { brief, shown } from "../../engine/brief.ts";
 import { BundleError } from "../../engine/errors.ts";
+import { sectionsOf, sizeIn } from "../image/rules.ts";
+import { HIGHEST_RATE, LOWEST_RATE } from "../limits.ts";
 import { fewestSamples, frameCount, type MelRules } from "./mel.ts";
 
 /** How sound becomes rows of numbers: a spectrogram, or so many raw samples a soft token where there is no tower. */
@@ -13,6 +16,9 @@ export interface AudioRules {
 }
 
 type Settings = Record<string, unknown>;
+
+/** Samples of a frame or of a soft token, far above any model's. */
+const MOST = 1 << 16;
 
 /** Settings that every Gemma 4 has alike; another value is refused. */
 const EXPECTED: Settings = {
@@ -44,18 +50,20 @@ const KNOWN = new Set([
 ]);
 
 /** The rules for sounds in a parsed processor_config.json. Throws BundleError for what is not known. */
-export function audioRules(processor: object): AudioRules {
-  const sections = processor as Settings;
+export function audioRules(processor: unknown): AudioRules {
+  const sections = sectionsOf(processor);
   const settings = sections.feature_extractor as Settings | undefined;
-  if (!settings) throw refuse("has no feature_extractor");
+  if (typeof settings !== "object" || settings === null) throw refuse("has no feature_extractor");
   for (const [name, found] of Object.entries(settings)) check(name, found);
-  const rate = Number(settings.sampling_rate ?? 16_000);
-  const milliseconds = Number(sections.audio_seq_length ?? 750) * Number(sections.audio_ms_per_token ?? 40);
+  const rate = sizeIn(settings, "sampling_rate", 16_000, { least: LOWEST_RATE, most: HIGHEST_RATE });
+  const milliseconds =
+    sizeIn(sections, "audio_seq_length", 750, { most: 10_000 }) *
+    sizeIn(sections, "audio_ms_per_token", 40, { most: 10_000 });
   const unified = String(settings.feature_extractor_type ?? sections.processor_class).includes("Unified");
   return {
     rate,
     longest: Math.floor((milliseconds * rate) / 1000),
-    frames: unified ? Number(settings.audio_samples_per_token ?? 640) : melRules(settings, rate),
+    frames: unified ? sizeIn(settings, "audio_samples_per_token", 640, { most: MOST }) : melRules(settings, rate),
   };
 }
 
@@ -70,30 +78,36 @@ export function shortest({ frames }: AudioRules): number {
 }
 
 function check(name: string, found: unknown): void {
-  if (name in EXPECTED) {
+  if (Object.hasOwn(EXPECTED, name)) {
     const expected = EXPECTED[name];
-    if (found !== expected) throw refuse(`sets ${name} of feature_extractor to ${found}, not ${expected}`);
+    if (found !== expected) throw refuse(`sets ${name} of feature_extractor to ${shown(found)}, not ${expected}`);
   } else if (!KNOWN.has(name)) {
-    throw refuse(`sets ${name} of feature_extractor, an unknown setting, to ${found}`);
+    throw refuse(`sets ${brief(name)} of feature_extractor, an unknown setting, to ${shown(found)}`);
   }
 }
 
 function melRules(settings: Settings, rate: number): MelRules {
-  const frame = Number(settings.frame_length ?? Math.floor(rate / 50));
-  const transform = Number(settings.fft_length ?? 512);
+  const frame = sizeIn(settings, "frame_length", Math.floor(rate / 50), { most: MOST });
+  const transform = sizeIn(settings, "fft_length", 512, { most: MOST });
   if (!Number.isInteger(Math.log2(transform)) || transform < frame) {
     throw refuse(`sets fft_length of feature_extractor to ${transform}, not a power of two of at least ${frame}`);
   }
   return {
     rate,
     frame,
-    hop: Number(settings.hop_length ?? Math.floor(rate / 100)),
+    hop: sizeIn(settings, "hop_length", Math.floor(rate / 100), { most: MOST }),
     transform,
-    bins: Number(settings.feature_size ?? 128),
-    lowest: Number(settings.min_frequency ?? 0),
-    highest: Number(settings.max_frequency ?? 8000),
-    floor: Number(settings.mel_floor ?? 1e-3),
+    bins: sizeIn(settings, "feature_size", 128, { most: 1024 }),
+    lowest: numberIn(settings, "min_frequency", 0),
+    highest: numberIn(settings, "max_frequency", 8000),
+    floor: numberIn(settings, "mel_floor", 1e-3),
   };
+}
+
+function numberIn(settings: Settings, name: string, otherwise: number): number {
+  const found = settings[name] === undefined ? otherwise : settings[name];
+  if (typeof found === "number" && found >= 0 && found <= HIGHEST_RATE) return found;
+  throw refuse(`sets ${name} of feature_extractor to ${shown(found)}, not to a number from 0 to ${HIGHEST_RATE}`);
 }
 
 function refuse(reason: string): BundleError {

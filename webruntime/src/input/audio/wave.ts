@@ -4,6 +4,7 @@
  */
 
 import { MediaError } from "../../engine/errors.ts";
+import { checkRate, checkSamples } from "../limits.ts";
 import { read, text } from "./bytes.ts";
 
 const KINDS = ["RIFF", "RF64", "BW64"];
@@ -61,7 +62,9 @@ export async function cleanWave(blob: Blob, name: string): Promise<Blob> {
   if (!format || format.byteLength < 14 || !data) return blob;
   const { tag, channels, rate, width } = readFormat(format, name);
   const block = channels * width;
+  checkRate(rate, name);
   if (block === 0) return blob;
+  checkSamples(Math.floor((data.end - data.start) / block), rate, name);
   const length = data.end - data.start - ((data.end - data.start) % block);
   const head = new DataView(new ArrayBuffer(44));
   const bytes = new TextEncoder();

@@ -1,6 +1,7 @@
 /** Pictures from files to upright RGB, by the browser's decoders, in a worker. */
 
 import { MediaError } from "../../engine/errors.ts";
+import { checkBytes, MAX_PIXELS, MOST_IMAGE_BYTES } from "../limits.ts";
 import { withSmoothColour } from "./avif.ts";
 import { decodeDeepPng, isDeepPng } from "./deep-png.ts";
 import { decodeGif } from "./gif.ts";
@@ -11,7 +12,6 @@ import { turn } from "./orientation.ts";
 import { readPixels } from "./pixels.ts";
 import { transparentColour, whiten } from "./png.ts";
 import type { RgbImage } from "./resample.ts";
-import { MAX_PIXELS } from "./rules.ts";
 import { unreadFormat } from "./unread.ts";
 import { isWhole } from "./whole.ts";
 
@@ -23,8 +23,8 @@ import { isWhole } from "./whole.ts";
  */
 export async function decodeImage(blob: Blob): Promise<RgbImage> {
   const name = blobName(blob, "The picture");
+  checkBytes(blob, name, MOST_IMAGE_BYTES);
   const bytes = new Uint8Array(await blob.arrayBuffer());
-  if (bytes.length === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
   const header = readHeader(bytes);
   const unread = header ? undefined : unreadFormat(bytes);
   if (unread)
@@ -37,8 +37,9 @@ export async function decodeImage(blob: Blob): Promise<RgbImage> {
   }
   checkSize(header.width, header.height, name);
   try {
-    return await decode(bytes, header.type);
-  } catch {
+    return await decode(bytes, header.type, name);
+  } catch (error) {
+    if (error instanceof MediaError) throw error;
     const kind = header.type.slice("image/".length).toUpperCase();
     throw new MediaError(
       `${name} is damaged or incomplete, or a kind of ${kind} that this browser does not read. Save or download it ` +
@@ -61,11 +62,13 @@ export function blobName(blob: Blob, otherwise: string): string {
   return blob instanceof File ? blob.name : otherwise;
 }
 
-async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<RgbImage> {
+async function decode(bytes: Uint8Array<ArrayBuffer>, type: string, name: string): Promise<RgbImage> {
   if (type === "image/gif") return decodeGif(bytes);
   if (!(await isWhole(bytes, type))) throw new Error("incomplete");
   const { content, orientation } = await withoutMetadata(bytes, type);
-  const image = isDeepPng(bytes) ? await decodeDeepPng(bytes) : await decodeByBrowser(new Blob(content, { type }));
+  const image = isDeepPng(bytes)
+    ? await decodeDeepPng(bytes)
+    : await decodeByBrowser(new Blob(content, { type }), name);
   const transparent = type === "image/png" ? transparentColour(bytes) : undefined;
   if (transparent) whiten(image, transparent);
   const bits = type === "image/bmp" ? highColourBits(bytes) : undefined;
@@ -73,9 +76,10 @@ async function decode(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<Rgb
   return turn(type === "image/avif" ? withSmoothColour(image, bytes) : image, orientation);
 }
 
-async function decodeByBrowser(blob: Blob): Promise<RgbImage> {
+async function decodeByBrowser(blob: Blob, name: string): Promise<RgbImage> {
   const bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
   try {
+    checkSize(bitmap.width, bitmap.height, name); // which a header may not tell
     return await readPixels(bitmap);
   } finally {
     bitmap.close();

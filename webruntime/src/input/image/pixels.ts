@@ -47,7 +47,7 @@ const ORDERS: Partial<Record<VideoPixelFormat, Tile["order"]>> = { RGBA, RGBX: R
 
 function openReader(bitmap: ImageBitmap): Reader {
   const frame = openFrame(bitmap);
-  const order = ORDERS[frame?.format ?? "I420"];
+  const order = isUpright(frame) ? ORDERS[frame?.format ?? "I420"] : undefined;
   if (frame && order) return frameReader(frame, order);
   frame?.close();
   const gl = new OffscreenCanvas(1, 1).getContext("webgl2");
@@ -61,6 +61,11 @@ function openFrame(bitmap: ImageBitmap): VideoFrame | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Chromium's frame of a bitmap from a turned AVIF has the pixels as they were before, and says how to turn them. */
+function isUpright(frame: (VideoFrame & { rotation?: number; flip?: boolean }) | undefined): boolean {
+  return !frame?.rotation && !frame?.flip;
 }
 
 function frameReader(frame: VideoFrame, order: Tile["order"]): Reader {

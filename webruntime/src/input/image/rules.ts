@@ -3,11 +3,9 @@
  * gemtab/media/rules.py.
  */
 
+import { shown } from "../../engine/brief.ts";
 import { BundleError, UsageError } from "../../engine/errors.ts";
 import { BUDGETS } from "./budgets.ts";
-
-/** A picture or frame with more is refused before it is decoded. gemtab/media/rules.py says the same. */
-export const MAX_PIXELS = 8192 * 8192;
 
 /** How a picture is cut. */
 export interface ImageRules {
@@ -51,13 +49,17 @@ const EXPECTED = {
 type Settings = Record<string, unknown>;
 
 /** The rules in a parsed processor_config.json. Throws BundleError for what is not known. */
-export function readRules(processor: object): MediaRules {
-  const sections = processor as Settings;
-  const video = sections.video_processor as Settings | undefined;
-  return {
-    image: imageRules(sections, "image_processor", 280),
-    video: { image: imageRules(sections, "video_processor", 70), frames: Number(video?.num_frames ?? 32) },
-  };
+export function readRules(processor: unknown): MediaRules {
+  const sections = sectionsOf(processor);
+  const image = imageRules(sections, "image_processor", 280);
+  const frame = imageRules(sections, "video_processor", 70);
+  const frames = sizeIn(sections.video_processor as Settings, "num_frames", 32, { most: 4096 });
+  return { image, video: { image: frame, frames } };
+}
+
+/** The sections of the file; none where it is no object. */
+export function sectionsOf(processor: unknown): Settings {
+  return typeof processor === "object" && processor !== null ? (processor as Settings) : {};
 }
 
 /** The same rules with another budget; throws UsageError when it is none of BUDGETS. */
@@ -87,23 +89,37 @@ export function targetSize({ width, height }: Size, rules: ImageRules): Size {
 
 function imageRules(processor: Settings, section: string, defaultBudget: number): ImageRules {
   const settings = processor[section] as Settings | undefined;
-  if (!settings) throw refuse(`has no ${section}`);
+  if (typeof settings !== "object" || settings === null) throw refuse(`has no ${section}`);
   for (const [name, expected] of Object.entries(EXPECTED)) {
     const found = settings[name] ?? expected;
     if (JSON.stringify(found) !== JSON.stringify(expected)) {
-      throw refuse(`sets ${name} of ${section} to ${JSON.stringify(found)}, not ${JSON.stringify(expected)}`);
+      throw refuse(`sets ${name} of ${section} to ${shown(found)}, not ${shown(expected)}`);
     }
   }
   const maxSoftTokens = Number(settings.max_soft_tokens ?? defaultBudget);
   if (!isBudget(maxSoftTokens)) {
-    throw refuse(`sets max_soft_tokens of ${section} to ${maxSoftTokens}, not one of ${BUDGETS.join(", ")}`);
+    throw refuse(
+      `sets max_soft_tokens of ${section} to ${shown(settings.max_soft_tokens)}, not one of ${BUDGETS.join(", ")}`,
+    );
   }
   return {
-    patch: Number(settings.patch_size ?? 16),
-    pooling: Number(settings.pooling_kernel_size ?? 3),
+    patch: sizeIn(settings, "patch_size", 16, { most: 128 }),
+    pooling: sizeIn(settings, "pooling_kernel_size", 3, { most: 32 }),
     maxSoftTokens,
     merged: String(settings[`${section}_type`] ?? processor.processor_class).includes("Unified"),
   };
+}
+
+/** A whole number of a section, in bounds that no model comes near. Throws BundleError for another value. */
+export function sizeIn(
+  settings: Settings,
+  name: string,
+  otherwise: number,
+  { least = 1, most }: { least?: number; most: number },
+): number {
+  const found = settings[name] === undefined ? otherwise : settings[name];
+  if (Number.isInteger(found) && Number(found) >= least && Number(found) <= most) return Number(found);
+  throw refuse(`sets ${name} to ${shown(found)}, not to a whole number from ${least} to ${most}`);
 }
 
 function isBudget(softTokens: number): boolean {
@@ -112,7 +128,7 @@ function isBudget(softTokens: number): boolean {
 
 function refuse(reason: string): BundleError {
   return new BundleError(
-    `processor_config.json ${reason}: this model's pictures cannot be prepared. Export the bundle again.`,
+    `processor_config.json ${reason}: this model's media cannot be prepared. Export the bundle again.`,
     "processor_config.json",
   );
 }

@@ -2,6 +2,7 @@
 
 import { fail } from "./errors.ts";
 import { METHODS } from "./methods.ts";
+import { checkItems } from "./size.ts";
 import { codePoints } from "./text.ts";
 import {
   Dict,
@@ -108,6 +109,7 @@ export function makeRange(args: readonly Value[]): Range {
   if (numbers.length === 0 || numbers.length > 3) fail("range expected 1 to 3 arguments", "TypeError");
   if (step === 0) fail("range() arg 3 must not be zero", "ValueError");
   if ((stop - start) / step > 100_000) fail("Range too big.", "OverflowError");
+  checkItems(Math.max(Math.ceil((stop - start) / step), 0));
   const range = new Range();
   for (let i = start; step > 0 ? i < stop : i > stop; i += step) range.push(BigInt(i));
   range.text = `range(${start}, ${stop}${step === 1 ? "" : `, ${step}`})`;

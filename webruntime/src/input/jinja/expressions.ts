@@ -7,6 +7,7 @@ import type { Token } from "./lexer.ts";
 import { arithmetic, negative } from "./operators.ts";
 import { str } from "./print.ts";
 import type { Scope } from "./scope.ts";
+import { checkLength } from "./size.ts";
 import { findTest } from "./tests.ts";
 import {
   compare,
@@ -158,7 +159,11 @@ export class ExpressionParser {
     const parts = [this.#product()];
     while (this.skip("~")) parts.push(this.#product());
     if (parts.length === 1) return parts[0] as Expression;
-    return (scope) => parts.map((part) => str(part(scope))).join("");
+    return (scope) => {
+      const texts = parts.map((part) => str(part(scope)));
+      checkLength(texts.reduce((length, text) => length + text.length, 0));
+      return texts.join("");
+    };
   }
 
   #product(): Expression {

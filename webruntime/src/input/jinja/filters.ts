@@ -6,6 +6,7 @@ import { fixed, formatPercent } from "./format.ts";
 import { argument, center, join, replace } from "./methods.ts";
 import { arithmetic } from "./operators.ts";
 import { json, str } from "./print.ts";
+import { checkItems, checkLength, spaces } from "./size.ts";
 import { findTest, TESTS } from "./tests.ts";
 import * as texts from "./text.ts";
 import {
@@ -234,8 +235,9 @@ function text(value: Value): string {
 
 function indent(value: Value, given: Parameters): Value {
   const width = given(0, "width", 4n);
-  const margin = typeof width === "string" ? width : " ".repeat(integer(width));
+  const margin = typeof width === "string" ? width : spaces(integer(width));
   const [first = "", ...rest] = texts.splitLines(`${text(value)}\n`, false);
+  checkLength(text(value).length + rest.length * margin.length);
   const lines = rest.map((line) => (line !== "" || isTrue(given(2, "blank", false)) ? margin + line : line));
   return (isTrue(given(1, "first", false)) ? margin : "") + [first, ...lines].join("\n");
 }
@@ -253,7 +255,9 @@ function truncate(value: Value, given: Parameters): Value {
 
 function batched(value: Value, size: number, fill: Value): Value {
   const items = iterate(value);
+  if (items.length > 0 && size < 1) return new Generator(size === 0 ? [[], [...items]] : [[...items]]);
   const rows: Value[] = [];
+  if (fill !== null) checkItems(items.length + size);
   for (let i = 0; i < items.length; i += size) {
     const row = items.slice(i, i + size);
     while (fill !== null && row.length < size) row.push(fill);
@@ -264,6 +268,8 @@ function batched(value: Value, size: number, fill: Value): Value {
 
 function sliced(value: Value, count: number, fill: Value): Value {
   const items = [...iterate(value)];
+  if (count === 0) fail("integer division or modulo by zero", "ZeroDivisionError");
+  checkItems(count);
   const [per, extra] = [Math.floor(items.length / count), items.length % count];
   const columns = Array.from({ length: count }, (_, i) => {
     const column: Value[] = items.splice(0, per + (i < extra ? 1 : 0));
@@ -301,11 +307,7 @@ function toJson(value: Value, given: Parameters): Value {
   return json(value, {
     ascii: isTrue(given(0, "ensure_ascii", false)),
     indent:
-      indentation === null
-        ? undefined
-        : typeof indentation === "string"
-          ? indentation
-          : " ".repeat(Math.max(integer(indentation), 0)),
+      indentation === null ? undefined : typeof indentation === "string" ? indentation : spaces(integer(indentation)),
     separators: [between ?? ", ", after ?? ": "],
     sorted: isTrue(given(3, "sort_keys", false)),
   });

@@ -3,7 +3,7 @@
 import { attribute, item } from "./access.ts";
 import { fail } from "./errors.ts";
 import { floatText, repr, str } from "./print.ts";
-import { checkLength } from "./scope.ts";
+import { checkLength } from "./size.ts";
 import { codePoints, lengthOf } from "./text.ts";
 import { Dict, integer, isNumeric, type Named, numeric, Tuple, typeName, type Value } from "./values.ts";
 

@@ -2,7 +2,7 @@
 
 import { fail } from "./errors.ts";
 import { formatBraces } from "./format.ts";
-import { checkLength } from "./scope.ts";
+import { checkLength } from "./size.ts";
 import * as texts from "./text.ts";
 import { Dict, equal, integer, iterate, type Named, Tuple, tuple, typeName, type Value, View } from "./values.ts";
 
@@ -130,6 +130,7 @@ const STRING: Record<string, Method<string>> = {
   endswith: (self, args) => touches(self, args, (inside, affix) => inside.endsWith(affix)),
   expandtabs(self, args, named) {
     const size = count(argument(args, named, 0, "tabsize"), 8);
+    checkLength(self.length + size);
     let column = 0;
     const written = texts.codePoints(self).map((c) => {
       const made = c === "\t" ? " ".repeat(size > 0 ? size - (column % size) : 0) : c;

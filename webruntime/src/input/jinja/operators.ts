@@ -2,7 +2,7 @@
 
 import { fail } from "./errors.ts";
 import { formatPercent } from "./format.ts";
-import { checkLength } from "./scope.ts";
+import { checkItems, checkLength } from "./size.ts";
 import { isNumeric, numeric, Tuple, tuple, typeName, Undefined, type Value } from "./values.ts";
 
 const MOST_DIGITS = 10_000;
@@ -31,7 +31,7 @@ function joined(left: Value, right: Value): Value {
     return left + right;
   }
   if (Array.isArray(left) && Array.isArray(right) && typeName(left) === typeName(right)) {
-    checkLength(left.length + right.length);
+    checkItems(left.length + right.length);
     return left instanceof Tuple ? tuple([...left, ...right]) : [...left, ...right];
   }
   if (typeof left === "string" || Array.isArray(left)) {
@@ -46,7 +46,8 @@ function repeated(value: Value, times: bigint | number): Value {
     return unsupported("*", value, times);
   }
   const count = Math.max(Number(times), 0);
-  checkLength(count * value.length);
+  if (typeof value === "string") checkLength(count * value.length);
+  else checkItems(count * value.length);
   if (typeof value === "string") return value.repeat(count);
   const items = Array.from({ length: count }, () => [...value]).flat();
   return value instanceof Tuple ? tuple(items) : items;

@@ -1,6 +1,7 @@
 /** How Python prints values: str, repr, and json.dumps. */
 
 import { fail } from "./errors.ts";
+import { checkItems, checkLength } from "./size.ts";
 import { codePoints } from "./text.ts";
 import {
   compare,
@@ -41,11 +42,19 @@ export function repr(value: Value): string {
 }
 
 function members(items: readonly Value[]): string {
-  return Array.from(items, repr).join(", ");
+  return joined(Array.from(items, repr), ", ");
 }
 
 function braced(entries: readonly (readonly [Value, Value])[]): string {
-  return `{${entries.map(([key, value]) => `${repr(key)}: ${repr(value)}`).join(", ")}}`;
+  const members = entries.map(([key, value]) => `${repr(key)}: ${repr(value)}`);
+  return `{${joined(members, ", ")}}`;
+}
+
+/** A list may hold itself many times over without being long. */
+function joined(texts: readonly string[], separator: string): string {
+  checkItems(texts.length);
+  checkLength(texts.reduce((length, text) => length + text.length + separator.length, 0));
+  return texts.join(separator);
 }
 
 /** The shortest digits that read back as `value`, written as Python writes them. */
@@ -120,9 +129,10 @@ export function json(value: Value, options: JsonOptions, level = 0): string {
 function block(brackets: string, items: readonly string[], { indent, separators }: JsonOptions, level: number): string {
   if (items.length === 0) return brackets;
   const [open, close] = [brackets.charAt(0), brackets.charAt(1)];
-  if (indent === undefined) return open + items.join(separators[0]) + close;
+  if (indent === undefined) return open + joined(items, separators[0]) + close;
+  checkLength(indent.length * (level + 1) * (items.length + 1));
   const line = `\n${indent.repeat(level + 1)}`;
-  return `${open}${line}${items.join(separators[0] + line)}
+  return `${open}${line}${joined(items, separators[0] + line)}
 ${indent.repeat(level)}${close}`;
 }
 

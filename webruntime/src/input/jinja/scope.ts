@@ -3,12 +3,9 @@
 import { fail } from "./errors.ts";
 import { Undefined, type Value } from "./values.ts";
 
-/** Steps that a rendering may take: far more than templates need, and a few seconds. */
-const MOST_STEPS = 20_000_000;
-/** UTF-16 units of a rendered conversation or any string that is made on the way. */
-const MOST_TEXT = 64 << 20;
-
-/** Ends templates that would not end, or would fill the memory. */
+/** Steps that a rendering may take: far more than templates need, and a second or two. */
+const MOST_STEPS = 5_000_000;
+/** Ends templates that would not end. */
 export class Budget {
   #steps = MOST_STEPS;
 
@@ -16,10 +13,6 @@ export class Budget {
     this.#steps -= count;
     if (this.#steps < 0) fail(`it takes more than ${MOST_STEPS} steps`, "LimitError");
   }
-}
-
-export function checkLength(length: number): void {
-  if (length > MOST_TEXT) fail(`it makes a text of more than ${MOST_TEXT} characters`, "LimitError");
 }
 
 export class Scope {

@@ -3,36 +3,16 @@
 import { attribute, call } from "./access.ts";
 import { fail } from "./errors.ts";
 import { type Expression, ExpressionParser } from "./expressions.ts";
+import { Output } from "./output.ts";
+import { bind, type Signature } from "./parameters.ts";
 import { str } from "./print.ts";
-import { checkLength, Scope } from "./scope.ts";
-import { Dict, equal, Func, isTrue, iterate, type Named, Thing, tuple, Undefined, type Value } from "./values.ts";
+import { Scope } from "./scope.ts";
+import { equal, Func, isTrue, iterate, Thing, tuple, Undefined, type Value } from "./values.ts";
 
 /** What ends an iteration before its end. */
 type Leave = "break" | "continue" | undefined;
 export type Statement = (scope: Scope, out: Output) => Leave;
 type Assign = (scope: Scope, value: Value) => void;
-
-export class Output {
-  readonly #texts: string[] = [];
-  #length = 0;
-
-  write(text: string): void {
-    this.#length += text.length;
-    checkLength(this.#length);
-    this.#texts.push(text);
-  }
-
-  toString(): string {
-    return this.#texts.join("");
-  }
-}
-
-/** Parameters of a macro or of a call's block. */
-interface Signature {
-  names: string[];
-  /** Of the last parameters. */
-  defaults: Map<string, Expression>;
-}
 
 export class StatementParser extends ExpressionParser {
   /** The whole template. */
@@ -446,35 +426,4 @@ function unpack(targets: readonly Assign[], scope: Scope, value: Value): void {
     fail(`${found} to unpack (expected ${targets.length})`, "ValueError");
   }
   for (const [i, target] of targets.entries()) target(scope, items[i] as Value);
-}
-
-/** Sets a macro's parameters. `varargs`, `kwargs` and `caller` are taken where the macro reads them. */
-function bind(
-  name: string,
-  { names, defaults }: Signature,
-  used: Set<string>,
-  scope: Scope,
-  args: Value[],
-  named: Named,
-): void {
-  const rest = new Map(named);
-  const missing: string[] = [];
-  for (const [i, parameter] of names.entries()) {
-    const value = args[i] ?? (args[i] === null ? null : rest.get(parameter));
-    if (i >= args.length) rest.delete(parameter);
-    if (value === undefined) missing.push(parameter);
-    else scope.set(parameter, value);
-  }
-  if (used.has("caller") && !names.includes("caller"))
-    scope.set("caller", rest.get("caller") ?? new Undefined("No caller defined"));
-  if (used.has("caller")) rest.delete("caller");
-  if (used.has("kwargs")) scope.set("kwargs", new Dict(rest));
-  else if (rest.size > 0) fail(`macro '${name}' takes no keyword argument '${[...rest.keys()][0]}'`, "TypeError");
-  if (used.has("varargs")) scope.set("varargs", tuple(args.slice(names.length)));
-  else if (args.length > names.length)
-    fail(`macro '${name}' takes not more than ${names.length} argument(s)`, "TypeError");
-  for (const parameter of missing) {
-    const otherwise = defaults.get(parameter);
-    scope.set(parameter, otherwise ? otherwise(scope) : new Undefined(`parameter '${parameter}' was not provided`));
-  }
 }

@@ -6,9 +6,11 @@
 import { makeRange } from "./access.ts";
 import { fail } from "./errors.ts";
 import { tokenize } from "./lexer.ts";
+import { Output } from "./output.ts";
 import { str } from "./print.ts";
 import { Scope } from "./scope.ts";
-import { checkMember, Output, type Statement, StatementParser } from "./statements.ts";
+import { startCounting } from "./size.ts";
+import { checkMember, type Statement, StatementParser } from "./statements.ts";
 import { strftime } from "./time.ts";
 import { Dict, Func, iterate, type Named, Thing, toValue, type Value } from "./values.ts";
 
@@ -24,12 +26,16 @@ export class Template {
     this.#body = new StatementParser(tokens).template();
   }
 
-  /** @throws TemplateError, for what the template refuses and for what it cannot do */
-  render(variables: Record<string, unknown>): string {
+  /**
+   * @param most UTF-16 units that may be written: an error called OVERFLOW ends what writes more
+   * @throws TemplateError, for what the template refuses and for what it cannot do
+   */
+  render(variables: Record<string, unknown>, most?: number): string {
+    startCounting();
     const globals = new Scope(undefined);
     for (const [name, func] of Object.entries(GLOBALS)) globals.set(name, new Func(name, func));
     for (const [name, value] of Object.entries(variables)) globals.set(name, toValue(value));
-    const out = new Output();
+    const out = new Output(most);
     this.#body(new Scope(globals), out);
     return out.toString();
   }

@@ -4,6 +4,7 @@
  */
 
 import { fail, TemplateError } from "./errors.ts";
+import { checkItems } from "./size.ts";
 import { codePoints, compareText, wellFormed } from "./text.ts";
 
 export type Value =
@@ -230,6 +231,12 @@ export function compare(left: Value, right: Value, operator = "<"): number {
 
 /** The members of what can be gone through. */
 export function iterate(value: Value): Value[] {
+  const items = itemsOf(value);
+  checkItems(items.length);
+  return items;
+}
+
+function itemsOf(value: Value): Value[] {
   if (typeof value === "string") return codePoints(value);
   if (Array.isArray(value)) return value;
   if (value instanceof Dict) return value.keys();

@@ -7,6 +7,7 @@ import { blobName, checkSize } from "../image/decode.ts";
 import { type ImageInputs, imageInputs } from "../image/inputs.ts";
 import type { RgbImage } from "../image/resample.ts";
 import type { VideoRules } from "../image/rules.ts";
+import { checkBytes, checkLength, MOST_FILE_BYTES } from "../limits.ts";
 import { useColourDecoder } from "./colour-decoder.ts";
 import { readEdits, type Shown, shownFrames } from "./edits.ts";
 import { readRgb } from "./frame.ts";
@@ -45,7 +46,7 @@ export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoO
   const { frames = rules.frames, signal } = options;
   if (frames < 1) throw new UsageError(`At least one frame of a clip must be looked at, not ${frames}.`);
   const name = blobName(blob, "The clip");
-  if (blob.size === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
+  checkBytes(blob, name, MOST_FILE_BYTES);
   const unread = await unreadKind(blob);
   if (unread) {
     throw new MediaError(`${name} is ${unread}, which browsers do not read as a clip. Save it as MP4 with H.264.`);
@@ -56,7 +57,7 @@ export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoO
   const input = await open(blob);
   try {
     const track = await pictureTrack(input, name);
-    const shown = shownFrames(await frameTimes(track, signal), await readEdits(blob, track.id));
+    const shown = shownFrames(await frameTimes(track, name, signal), await readEdits(blob, track.id));
     if (shown.length === 0) throw new Error("none of its frames is shown");
     const chosen = sample(shown.length, frames).map((index) => shown[index] as Shown);
     const seconds = chosen.map(({ at }) => at - (shown[0] as Shown).at);
@@ -128,11 +129,14 @@ async function canDecode(track: InputVideoTrack): Promise<boolean> {
 }
 
 /** The times of the frames, in seconds, read without decoding them. */
-async function frameTimes(track: InputVideoTrack, signal: AbortSignal | undefined): Promise<number[]> {
+async function frameTimes(track: InputVideoTrack, name: string, signal: AbortSignal | undefined): Promise<number[]> {
   const { EncodedPacketSink } = await import("mediabunny");
   const times: number[] = [];
+  let first = Number.POSITIVE_INFINITY;
   for await (const packet of new EncodedPacketSink(track).packets(undefined, undefined, { metadataOnly: true })) {
     times.push(packet.timestamp);
+    first = Math.min(first, packet.timestamp);
+    checkLength(times.length, packet.timestamp - first, name);
     throwIfAborted(signal);
   }
   if (times.length === 0) throw new Error("it has no frames");

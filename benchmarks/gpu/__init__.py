@@ -1,0 +1,1 @@
+"""Speed and correctness on a GPU, outside a browser: see bench.mjs."""

@@ -1,0 +1,86 @@
+"""Which large files were found right before: a bundle of 3 GB is read once to be checked, not at each start.
+
+A file counts as the same while its size, times and inode are. The time of its last change of any kind is the kernel's
+own, so that no program can set it back; where the system has no such time (Windows), nothing is kept.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gemtab.bundle.manifest import FileEntry
+from gemtab.resources import cache_folder
+
+NAME = "checked.json"
+
+LEAST_BYTES = 4 << 20
+"""Smaller files are read each time."""
+
+MOST_FILES = 5_000
+"""The oldest go first."""
+
+_SETTLED_NS = 2_000_000_000
+"""A file that changed a moment ago may change again without another time to show it."""
+
+
+class CheckedFiles:
+    """What is known of files, by their real paths."""
+
+    def __init__(self, where: Path, known: Mapping[str, str]) -> None:
+        self._where = where
+        self._known = dict(known)
+        self._changed = False
+
+    @classmethod
+    def load(cls, where: Path | None = None) -> "CheckedFiles":
+        """What the user's cache holds; nothing where it cannot be read."""
+        path = where or cache_folder() / NAME
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if _is_ours(path) else {}
+        except (OSError, ValueError, RecursionError):
+            found = {}
+        whole = isinstance(found, dict) and all(isinstance(one, str) for one in found.values())
+        return cls(path, found if whole else {})
+
+    def knows(self, path: Path, entry: FileEntry) -> bool:
+        """Whether the file was found to be as the entry says, and has not changed since."""
+        return entry.bytes >= LEAST_BYTES and self._known.get(os.path.realpath(path)) == _state(path, entry)
+
+    @contextmanager
+    def checking(self, path: Path, entry: FileEntry) -> Iterator[None]:
+        """Remember that the file is as the entry says, unless what is done inside raises."""
+        name, before, status = os.path.realpath(path), _state(path, entry), path.stat()
+        yield
+        settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED_NS
+        if entry.bytes >= LEAST_BYTES and settled and os.name == "posix" and _state(path, entry) == before:
+            self._known.pop(name, None)
+            self._known[name] = before
+            self._changed = True
+
+    def save(self) -> None:
+        """Write the cache, if it can be written."""
+        if not self._changed:
+            return
+        kept = dict(list(self._known.items())[-MOST_FILES:])
+        unfinished = self._where.with_name(f".{self._where.name}.{os.getpid()}")
+        with suppress(OSError):
+            self._where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            unfinished.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            unfinished.replace(self._where)
+
+
+def _state(path: Path, entry: FileEntry) -> str:
+    status = path.stat()
+    digests = hashlib.sha256(" ".join([str(entry.slice_bytes), *entry.sha256]).encode()).hexdigest()
+    numbers = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
+    return " ".join([*map(str, numbers), digests])
+
+
+def _is_ours(path: Path) -> bool:
+    """Nobody else may have written it."""
+    status = path.stat()
+    return os.name == "posix" and status.st_uid == os.getuid() and not status.st_mode & 0o022

@@ -1,0 +1,34 @@
+"""How large the parts of a bundle may be, whoever wrote it. The tab has these numbers by `npm run gen`."""
+
+from typing import Final
+
+MANIFEST_BYTES: Final = 16 << 20
+PLAN_BYTES: Final = 8 << 20
+"""A plan of E2B has half a MB."""
+TOKENIZER_BYTES: Final = 128 << 20
+"""The published tokenizer.json has 33 MB."""
+TEMPLATE_BYTES: Final = 1 << 20
+SHADER_BYTES: Final = 1 << 20
+CONFIG_BYTES: Final = 4 << 20
+"""Of every other JSON file."""
+
+SLICE_BYTES: Final = 64 << 20
+"""Of a slice, which a tab holds as a whole; exports cut slices of 16 MiB."""
+
+FILES: Final = 10_000
+BUFFERS: Final = 50_000
+KERNELS: Final = 10_000
+PROGRAMS: Final = 16
+DISPATCHES: Final = 100_000
+"""In all programs of a plan; E2B has 1,100."""
+
+UNIFORM_BYTES: Final = 65_536
+"""The largest uniform binding, which every device has."""
+
+MOST_INTEGER: Final = 2**53
+"""JavaScript's whole numbers are exact below it."""
+
+
+def as_json() -> dict[str, int]:
+    """The limits by name, as the tab takes them."""
+    return {name: value for name, value in globals().items() if name.isupper() and isinstance(value, int)}

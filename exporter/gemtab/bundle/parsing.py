@@ -1,0 +1,93 @@
+"""JSON that strangers wrote, as a model, or refused at the first thing that is wrong.
+
+pydantic gathers all errors before it raises, which of a few megabytes of nonsense takes minutes and gigabytes. So
+objects with many members are validated some at a time, and lists fail at their first error (`fail_fast` in schemas).
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from gemtab.bundle.reading import AGAIN, parse_json
+from gemtab.errors import BundleError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+Maps = Mapping[str, tuple[TypeAdapter[Any], int]]
+"""Members of a model that are objects with names as keys: what validates some of them, and how many there may be."""
+
+_AT_ONCE = 100
+_MOST_MEMBERS = 64
+"""Of every other object."""
+
+_MOST_VALUES = 500_000
+"""In all; a plan of E2B has 60,000."""
+
+_FREE = frozenset({"constants", "inputs", "outputs"})
+"""Objects with names as keys within others."""
+
+_MOST_FREE = 1_000
+
+
+def parse(model: type[Model], text: str, path: Path, maps: Maps) -> Model:
+    """What a text says, as strictly as the tab reads it: a number in quotes is none. Raises BundleError."""
+    content = parse_json(text, path)
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} is damaged: it is not an object of JSON. {AGAIN}")
+    taken = {name: content[name] for name in maps if isinstance(content.get(name), dict)}
+    for name, value in taken.items():
+        _check_count(name, len(value), maps[name][1], path)
+    rest = {**content, **{name: {} for name in taken}}
+    _check_members([rest, *(list(value.values()) for value in taken.values())], path)
+    whole = _validated(TypeAdapter(model), rest, path, ())
+    parts = {name: _validated_map(name, value, maps[name][0], path) for name, value in taken.items()}
+    made: Model = whole.model_copy(update=parts)
+    return made
+
+
+def _validated_map(name: str, value: dict[str, Any], adapter: TypeAdapter[Any], path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for some in _chunks(value):
+        found |= _validated(adapter, some, path, (name,))
+    return found
+
+
+def _chunks(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    items = list(value.items())
+    for first in range(0, len(items), _AT_ONCE):
+        yield dict(items[first : first + _AT_ONCE])
+
+
+def _validated(adapter: TypeAdapter[Any], value: object, path: Path, place: tuple[str, ...]) -> Any:  # noqa: ANN401
+    try:
+        return adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in (*place, *first["loc"]))
+        said = f"{where}: {first['msg']}".removeprefix(": ")
+        raise BundleError(
+            f"{path} is damaged, or of another version of gemtab: {said}. Export the checkpoint again."
+        ) from None
+
+
+def _check_members(content: object, path: Path) -> None:
+    """Raises BundleError where an object has more members than any in a bundle, or all have."""
+    waiting: list[tuple[str, object]] = [("", content)]
+    count = 0
+    while waiting:
+        name, value = waiting.pop()
+        count += len(value) if isinstance(value, dict | list) else 0
+        _check_count("it", count, _MOST_VALUES, path)
+        if isinstance(value, dict):
+            _check_count(name, len(value), _MOST_FREE if name in _FREE else _MOST_MEMBERS, path)
+            waiting.extend(item for item in value.items() if isinstance(item[1], dict | list))
+        elif isinstance(value, list):
+            waiting.extend((name, one) for one in value if isinstance(one, dict | list))
+
+
+def _check_count(name: str, count: int, most: int, path: Path) -> None:
+    if count > most:
+        raise BundleError(f"{path} is damaged: {name or 'it'} has {count} members, more than {most}. {AGAIN}")

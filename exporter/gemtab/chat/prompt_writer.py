@@ -1,0 +1,79 @@
+"""Template, tokenizer and placeholders of a bundle as one: from messages to a prompt, and from ids to what they add."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gemtab.chat.media import Medium, Placeholders, Prompt
+from gemtab.chat.spoken import ControlTokens
+from gemtab.chat.template import ChatTemplate, Messages
+from gemtab.chat.tokenizer import ChatTokenizer, Piece
+from gemtab.errors import BundleError
+
+MOST_IDS = 4 << 20
+"""Of a prompt, far beyond any context."""
+
+MOST_PIECE = 1 << 16
+"""Characters of one token."""
+
+
+class PromptWriter:
+    """Those of the bundle in `folder`. Raises BundleError where one of them cannot be used."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = ChatTokenizer(folder)
+        self._template = ChatTemplate(folder)
+        self._placeholders = Placeholders(folder, self._tokenizer)
+        self._control = control_tokens(self._tokenizer, self._template, self._placeholders.tokens())
+
+    def prompt(
+        self,
+        messages: Messages,
+        media: Sequence[Medium],
+        *,
+        thinking: bool = False,
+        add_generation_prompt: bool = True,
+        trusted: bool = False,
+    ) -> Prompt:
+        """The prompt of a conversation. trusted: control tokens that are spelled out in messages are control tokens,
+        but for the model's own.
+
+        Raises BundleError where the template refuses the conversation or makes too much of it, UsageError where it
+        cannot take the conversation's media.
+        """
+        written = self._template.write(
+            messages,
+            self._control,
+            thinking=thinking,
+            add_generation_prompt=add_generation_prompt,
+            trusted=trusted,
+        )
+        prompt = self._placeholders.prompt(written, media)
+        if not prompt.ids:
+            raise BundleError("The bundle's template makes nothing of this conversation. Export the checkpoint again.")
+        if len(prompt.ids) > MOST_IDS:
+            raise BundleError(
+                f"The bundle's template and tokenizer make {len(prompt.ids):,} tokens of this conversation, more than "
+                "any context holds. Export the checkpoint again."
+            )
+        return prompt
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has."""
+        return len(self._tokenizer.encode(text))
+
+    def piece(self, id: int) -> Piece:  # noqa: A002
+        """See ChatTokenizer."""
+        piece = self._tokenizer.piece(id)
+        if len(piece.text) > MOST_PIECE:
+            raise BundleError(f"The bundle's tokenizer makes {len(piece.text):,} characters of token {id}.")
+        return piece
+
+
+def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate, placeholders: Iterable[str] = ()) -> ControlTokens:
+    """Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those
+    of white space alone are text like any other."""
+    added = tokenizer.added()
+    written = [
+        token.content for token in added if token.special or (token.content.strip() and template.names(token.content))
+    ]
+    return ControlTokens(dict.fromkeys([*written, *placeholders]))

@@ -1,0 +1,30 @@
+"""How much of images, audio and video is read: more is refused before any work, or as soon as it is seen.
+
+webruntime/src/input/limits.ts says the same.
+"""
+
+LOWEST_RATE = 8_000
+HIGHEST_RATE = 192_000
+"""Rates in Hz of audio that is read."""
+
+MOST_SAMPLES = 1 << 27
+"""Of audio: 512 MiB, 46 minutes at 48 kHz."""
+
+MOST_RECORDINGS = 1_000
+"""That follow one another in an Ogg file."""
+
+MAX_PIXELS = 8192 * 8192
+"""Of an image, or of a frame of a video."""
+
+MOST_FRAMES = 1 << 20
+"""Of a video: ten hours at 30 a second."""
+
+MOST_SECONDS = 6 * 3600
+"""Of a video, from the first frame to the last."""
+
+MOST_CLIP_BYTES = 1 << 30
+"""That the frames of a video may take while they are looked at."""
+
+MOST_IMAGE_BYTES = 256 << 20
+MOST_FILE_BYTES = 2 << 30
+"""Of a file of an image, and of one of audio or video."""

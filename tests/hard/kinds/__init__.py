@@ -1,0 +1,10 @@
+"""What can be wrong with a bundle: a name for each kind of damage, and what does it."""
+
+from tests.hard.kind import Kind
+from tests.hard.kinds import configs, files, manifest, plans, shaders, surroundings, template, tokenizer, weights
+
+KINDS: dict[str, Kind] = {
+    f"{room.__name__.rpartition('.')[2]}: {name}": kind
+    for room in (manifest, plans, shaders, weights, tokenizer, template, configs, files, surroundings)
+    for name, kind in room.KINDS.items()
+}

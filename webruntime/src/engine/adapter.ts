@@ -1,0 +1,68 @@
+/** Finding the GPU, and plain words where there is none or it does not answer. */
+
+import type { AdapterSummary } from "./engine-interface.ts";
+import { causeOf, DeviceError } from "./errors.ts";
+import { GPU_OPENS_MS, within } from "./patience.ts";
+
+/** Adapters that run on the CPU, by what they call themselves. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp/i;
+
+/** What the page saw of its GPU before: how often it was lost, and which work had to be left on it (in words). */
+export interface GpuHistory {
+  losses: number;
+  holder?: string | undefined;
+}
+
+export async function openAdapter(gpu: GPU | undefined, history?: GpuHistory): Promise<GPUAdapter> {
+  if (!gpu) {
+    throw new DeviceError(
+      globalThis.isSecureContext === false
+        ? "WebGPU needs a page from https:// or localhost, and this one is from neither."
+        : "This browser has no WebGPU, or it is switched off. Current versions of Chrome, Edge, Safari and Firefox " +
+            "have it; update the browser or use one of those.",
+    );
+  }
+  const adapter = await opened(gpu.requestAdapter({ powerPreference: "high-performance" }), history);
+  if (adapter) return adapter;
+  throw new DeviceError(history?.losses ? goneAgain(history.losses) : NO_ADAPTER);
+}
+
+const NO_ADAPTER =
+  "The browser has WebGPU but found no GPU that it may use. Switch hardware acceleration on in its settings, or " +
+  "update the graphics driver.";
+
+function goneAgain(losses: number): string {
+  const often = losses === 1 ? "once" : `${losses} times`;
+  return (
+    `The browser gives this page no GPU any more, after the GPU was lost ${often}. Reload the page in a minute, or restart ` +
+    "the browser. If the GPU is lost again then, choose a smaller model or context, or update the graphics driver."
+  );
+}
+
+/** What opening a GPU gives; DeviceError where that fails, or where nothing answers. */
+export async function opened<T>(opening: Promise<T>, history?: GpuHistory): Promise<T> {
+  const work = opening.catch((error: unknown) => {
+    const cause = causeOf(error);
+    throw new DeviceError(`The GPU could not be opened (${cause}). Close other tabs that use it and reload.`);
+  });
+  return within(work, GPU_OPENS_MS, () => new DeviceError(silent(history)));
+}
+
+function silent(history: GpuHistory | undefined): string {
+  const holder = history?.holder ? ` ${history.holder} had to be left on it, and may hold it still.` : "";
+  return (
+    `The browser's GPU process has not answered for ${GPU_OPENS_MS / 1000} seconds.${holder} Wait a minute and try again, ` +
+    "close other tabs that use the GPU, or restart the browser."
+  );
+}
+
+export function describeAdapter(adapter: GPUAdapter): AdapterSummary {
+  const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+  return {
+    vendor,
+    architecture,
+    description: description || device,
+    software: isFallbackAdapter || SOFTWARE.test(`${architecture} ${device} ${description}`),
+    features: [...adapter.features].sort(),
+  };
+}

@@ -1,0 +1,82 @@
+/** What a plan takes of the GPU's memory, summed up from its own parts. Mirrors gemtab/bundle/memory.py. */
+
+import { isFor } from "./dispatches.ts";
+import { evaluate, type Sizes } from "./expression.ts";
+import type { Manifest } from "./manifest.gen.ts";
+import type { Dispatch, Expr, Plan, Program } from "./plan.gen.ts";
+import { isTower } from "./plan-sizes.ts";
+
+/** The largest thing a kernel reads at once: a vector of four words. */
+const VECTOR_BYTES = 16;
+/** The alignment of offsets into uniform buffers that every device accepts. */
+const PARAMS_ALIGNMENT = 256;
+const WORD = 4;
+
+export type PlanMemory = Manifest["plans"][number]["memory"];
+
+/** The bytes of each part of `memory`, at these sizes. */
+export function memoryAt(memory: PlanMemory, sizes: Sizes): Record<keyof PlanMemory, number> {
+  const { weights, tables, rows, state, scratch } = memory;
+  return { weights, tables, rows, state: evaluate(state, sizes), scratch: evaluate(scratch, sizes) };
+}
+
+/** What an executor allocates for a plan, the rows that a tower makes included. */
+export function planMemory(plan: Plan): PlanMemory {
+  const buffers = Object.values(plan.buffers);
+  const controls = buffers.flatMap((buffer) => (buffer.kind === "control" ? [allocated(buffer.bytes)] : []));
+  // A tab loads no `verify`, which needs a drafter.
+  const programs = Object.entries(plan.programs).filter(([name]) => name !== "verify");
+  const slots = plan.slots.map((size) => (typeof size === "number" ? allocated(size) : size));
+  const [forGpu, forHost] = [boundFor(plan, "gpu"), boundFor(plan, "host")];
+  const states = Object.entries(plan.buffers).flatMap(([name, buffer]) =>
+    buffer.kind === "state" && (forGpu.has(name) || forHost.has(name)) ? [buffer.bytes] : [],
+  );
+  const held = (wanted: (name: string) => boolean) => heldBytes(plan, wanted);
+  return {
+    weights: held((name) => forGpu.has(name) && forHost.has(name)),
+    tables: held((name) => forGpu.has(name) && !forHost.has(name)),
+    rows: held((name) => forHost.has(name) && !forGpu.has(name)),
+    state: total(states),
+    scratch: total([...slots, ...controls, ...programs.map(([, program]) => paramsBytes(program)), ...outputs(plan)]),
+  };
+}
+
+function heldBytes(plan: Plan, wanted: (name: string) => boolean): number {
+  let bytes = 0;
+  for (const [name, buffer] of Object.entries(plan.buffers)) {
+    if ((buffer.kind === "weight" || buffer.kind === "rows") && wanted(name)) bytes += allocated(buffer.bytes);
+  }
+  return bytes;
+}
+
+/** The buffers that some dispatch binds where look-up tables lie there. */
+export function boundFor(plan: Plan, tables: NonNullable<Dispatch["tables"]>): Set<string> {
+  const dispatches = Object.values(plan.programs).flatMap((program) => program.dispatches);
+  return new Set(dispatches.filter((dispatch) => isFor(dispatch, tables)).flatMap(({ bindings }) => bindings));
+}
+
+/** The size of the GPU buffer for so many bytes: a kernel may read the last, incomplete vector of a value whole. */
+export function allocated(bytes: number): number {
+  return Math.ceil(bytes / VECTOR_BYTES) * VECTOR_BYTES;
+}
+
+function paramsBytes({ dispatches }: Program): number {
+  return dispatches.reduce((sum, { params }) => sum + aligned((params?.length ?? 0) * WORD), 0);
+}
+
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / PARAMS_ALIGNMENT) * PARAMS_ALIGNMENT;
+}
+
+/** What a tower made is copied into a buffer of its own. */
+function outputs(plan: Plan): Expr[] {
+  const rows = isTower(plan) ? plan.buffers[plan.programs.encode?.outputs.rows ?? ""] : undefined;
+  return rows?.kind === "scratch" ? [rows.bytes] : [];
+}
+
+/** Halves are summed, so that the sum of many is not nested deep. */
+function total(sizes: readonly Expr[]): Expr {
+  if (sizes.length < 2) return sizes[0] ?? 0;
+  const half = sizes.length >> 1;
+  return ["+", total(sizes.slice(0, half)), total(sizes.slice(half))];
+}

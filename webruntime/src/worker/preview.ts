@@ -1,0 +1,62 @@
+/** What can be said of a bundle before anything heavy of it is loaded. */
+
+import { Bundle } from "../engine/bundle.ts";
+import { choosePlan } from "../engine/device.ts";
+import { DeviceError, type ErrorRecord, toRecord } from "../engine/errors.ts";
+import { openTableStorage } from "../engine/host-table.ts";
+import type { Manifest } from "../engine/manifest.gen.ts";
+import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../engine/memory.ts";
+import { planMemory } from "../engine/plan-memory.ts";
+import { readTowerPlans } from "../engine/towers.ts";
+import type { BundlePreview, PreviewRequest } from "./protocol.ts";
+
+type PlanEntry = Manifest["plans"][number];
+
+/**
+ * Throws BundleError and UsageError as Bundle.open does, and BundleError where the plans are not what the manifest says.
+ * Where there is no GPU, plans are not looked at: pages without WebGPU may have no digests either.
+ */
+export async function previewBundle(request: PreviewRequest, signal: AbortSignal): Promise<BundlePreview> {
+  const bundle = await Bundle.open(request.url, signal);
+  const { manifest } = bundle;
+  const { plan: chosen, refusal } = planFor(bundle, request);
+  const plan = request.features ? await proven(bundle, chosen, request.features, signal) : chosen;
+  const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;
+  const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
+  const text = memoryNeed(plan, manifest.context, tables).total;
+  const stored = tables === "host" ? plan.memory.tables : 0;
+  const [towers, machine] = [towersNeed(manifest), smallMachine()];
+  const memory = { text, stored, towers, machine, tight: isTight(text, machine) };
+  return { manifest, downloadBytes: plan.memory.weights + plan.memory.tables, refusal, memory };
+}
+
+/** The entry with the plan's own sums, once the plans were held against what the manifest says of them. */
+async function proven(
+  bundle: Bundle,
+  entry: PlanEntry,
+  features: readonly string[],
+  signal: AbortSignal,
+): Promise<PlanEntry> {
+  const towers = readTowerPlans(bundle, { features: new Set(features) }, signal).catch(unlessOfDevice);
+  const [plan] = await Promise.all([bundle.plan(entry.file, signal), towers]);
+  return { ...entry, memory: planMemory(plan) };
+}
+
+/** The plan that the GPU will run; where there is none that can, the plan that most run. */
+function planFor(
+  { plans }: Bundle,
+  { features, plan }: PreviewRequest,
+): { plan: PlanEntry; refusal: ErrorRecord | null } {
+  if (!features) return { plan: plans[0], refusal: null };
+  try {
+    return { plan: choosePlan(plans, { features: new Set(features) }, plan), refusal: null };
+  } catch (error) {
+    if (error instanceof DeviceError) return { plan: plans[0], refusal: toRecord(error) };
+    throw error;
+  }
+}
+
+/** What the GPU cannot run is said when it is needed. */
+function unlessOfDevice(error: unknown): void {
+  if (!(error instanceof DeviceError)) throw error;
+}
