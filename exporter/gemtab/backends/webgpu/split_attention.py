@@ -18,14 +18,23 @@ WORKGROUPS = 256
 
 MOST_SPLITS, LEAST_SPLITS = 128, 8
 
+LEAST_KEYS_F32 = 64
+"""Keys of a split at least, where caches are in f32: see Shape.least."""
+
 QUERY_BYTES = 8192
 """Workgroup memory for the queries of a workgroup, of the 16 KiB that every device has."""
+
+MOST_INVOCATIONS = 256
+"""Of a workgroup, on every device."""
 
 MOST_HEADS = 8
 """Query heads of a workgroup: each takes registers."""
 
-MERGED_ELEMENTS = 64
-"""Elements of a head that a workgroup of the merge makes."""
+PAIR, KEY_WORDS = 2, 64
+"""Keys that an invocation has at once, and registers that they may take: what is read of the queries serves each."""
+
+MERGED_ELEMENTS, MERGED_SPLITS = 128, 8
+"""Elements of a head that a workgroup of the merge makes, and splits that it has at once."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,11 @@ class Shape:
         return self.wg // self.lanes * self.pair
 
     @property
+    def least(self) -> int:
+        """Tiles of a split at least. In f32 more, for software GPUs, to which a workgroup is no small matter."""
+        return max(1, LEAST_KEYS_F32 // self.tile) if self.cache == "f32" else 1
+
+    @property
     def structure(self) -> Structure:
         """What the template is rendered from."""
         return tuple(vars(self).items())
@@ -60,17 +74,21 @@ def shape_of(step: Attend, activation: Activation) -> Shape | None:
     """The shape for a step; None where a head is too large for a workgroup."""
     size, group = step.cache.head_size, step.heads // step.cache.kv_heads
     planes = 2 if activation == "f16" and size % 8 == 0 else 1
-    wg = 256 if size > 128 else 128 if size > 64 else 64
-    lanes = 4
-    while lanes < 16 and lanes < size // (4 * planes):
-        lanes *= 2
+    units = size // (4 * planes)
+    lanes = 8 if units >= 8 else 4
+    if ceil(units / lanes) * PAIR * 4 > KEY_WORDS:
+        lanes = 16
     padded = ceil(size / (4 * planes * lanes)) * 4 * planes * lanes
     fitting = [n for n in range(1, MOST_HEADS + 1) if group % n == 0 and 4 * n * padded <= QUERY_BYTES]
     if not fitting:
         return None
     heads = max(fitting)
     dims = 8 if planes == 2 and heads <= 4 else 4
-    return Shape(size, activation, heads, planes, lanes, 2, dims, wg) if size // dims <= wg else None
+    # Caches in f32 are for GPUs without f16, the software ones above all, where every invocation waits for itself.
+    wg = 128 if size > 128 and activation == "f16" else 64
+    while wg < size // dims:
+        wg *= 2
+    return Shape(size, activation, heads, planes, lanes, PAIR, dims, wg) if wg <= MOST_INVOCATIONS else None
 
 
 @dataclass(frozen=True)
@@ -94,8 +112,8 @@ class Splits:
 
     @property
     def slots(self) -> int:
-        """How many there may be."""
-        return self.pieces[-1].base + self.pieces[-1].slots
+        """How many there may be: a piece that is not full may have more than a full one, whose splits are longer."""
+        return max(piece.base + piece.slots for piece in self.pieces)
 
 
 def splits_of(
@@ -121,12 +139,14 @@ def _pieces(shape: Shape, segments: Sequence[tuple[int, int]], window: int | Non
         seen: Expr = ("min", held, ("max", 0, ("-", ("+", "P", "T"), first)) if first else ("+", "P", "T"))
         tiles: Expr = ("ceildiv", seen, shape.tile)
         all_tiles = ceil(held / shape.tile)
-        if all_tiles <= most:
-            yield Piece(base, all_tiles, tiles)
+        longest = max(shape.least, ceil(all_tiles / most))
+        if longest == shape.least:
+            splits: Expr = tiles if shape.least == 1 else ("ceildiv", tiles, shape.least)
         else:
-            yield Piece(base, most, ("ceildiv", tiles, ("max", 1, ("ceildiv", tiles, most))))
+            splits = ("ceildiv", tiles, ("max", shape.least, ("ceildiv", tiles, most)))
+        yield Piece(base, min(most, ceil(all_tiles / shape.least)), splits)
         # Where the next segment is reached, this one is full.
-        base += ceil(all_tiles / ceil(all_tiles / most))
+        base += ceil(all_tiles / longest)
 
 
 def parts_bytes(step: Attend, slots: int, tokens: int) -> int:
@@ -145,6 +165,7 @@ def split_kernel(step: Attend, shape: Shape, splits: Splits, ring: bool) -> Kern
         "KV_HEADS": step.cache.kv_heads,
         "SCALE": float(step.scale),
         "SPLITS": splits.most,
+        "LEAST": shape.least,
         "SLOTS": splits.slots,
     }
     if window is not None:
@@ -168,9 +189,8 @@ def merge_kernel(step: Attend, splits: Splits) -> KernelSource:
     """The kernel that makes the result of the splits' results."""
     return KernelSource(
         "attention/attention-merge",
-        (("size", step.cache.head_size), ("wg", 256)),
+        (("size", step.cache.head_size), ("unroll", MERGED_SPLITS), ("wg", MERGED_ELEMENTS // 4)),
         (Binding("parts", "read", "array<vec4<f32>>"), Binding("out", "read_write", "array<vec4<f32>>")),
         (("value_unit", "u32"),),
         (("HEADS", step.heads), ("SLOTS", splits.slots)),
-        reduces=True,
     )
