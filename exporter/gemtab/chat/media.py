@@ -131,8 +131,8 @@ class Placeholders:
         token = self._config.get(name)
         if isinstance(token, str) and len(token) > MOST_CHARACTERS:
             raise BundleError(
-                f"{self._where}: {name} has {len(token):,} characters; expected at most {MOST_CHARACTERS:,}. Export the "
-                "checkpoint again."
+                f"{self._where}: {name} has {len(token):,} characters; expected at most {MOST_CHARACTERS:,}. Export "
+                "the checkpoint again."
             )
         return isinstance(token, str)
 
@@ -196,7 +196,7 @@ class Placeholders:
         if len(ids) != 1:
             raise BundleError(
                 f"{self._where}: {name} {self._text(name)!r} is not one token but {len(ids)}. Export the "
-                "checkpoint again."
+                "the checkpoint again."
             )
         return ids[0]
 
