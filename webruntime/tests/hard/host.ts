@@ -14,6 +14,11 @@ export interface HostFault {
 }
 
 const TYPES: Record<string, string> = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".json": "application/json",
+};
   ".js": "text/javascript",
   ".mjs": "text/javascript",
   ".json": "application/json",
