@@ -19,10 +19,6 @@ const TYPES: Record<string, string> = {
   ".mjs": "text/javascript",
   ".json": "application/json",
 };
-  ".js": "text/javascript",
-  ".mjs": "text/javascript",
-  ".json": "application/json",
-};
 const BOMB_MEMBERS = 16;
 
 type Send = (request: IncomingMessage, response: ServerResponse, path: string, size: number) => unknown;
