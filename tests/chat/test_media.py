@@ -1,6 +1,8 @@
 """Media in a conversation: what placeholders become is what transformers' processor makes of them."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from gemtab.chat import ChatSession, ChatTokenizer, Message
 from gemtab.chat.generation_config import read_generation_config
 from gemtab.chat.media import Item, Medium, Placeholders
 from gemtab.chat.session import Content, PromptCache, Snapshot
-from gemtab.errors import ContextError, UsageError
+from gemtab.errors import BundleError, ContextError, UsageError
 from tests.variants import TINY
 
 
@@ -183,3 +185,10 @@ def test_a_stable_prefix_within_media_is_not_needed() -> None:
     prompt = placeholders().place(ChatTokenizer(TINY).encode("<|image><|image|><|image|><image|> a b"), [picture(2)])
     assert cache.fill(prompt, 4, counter) == 0
     assert cache.fill(prompt, 4, counter) == len(prompt.ids) - 1
+
+
+def test_a_placeholder_of_more_characters_than_a_token_has_is_refused(tmp_path: Path) -> None:
+    config = json.loads((TINY / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "image_token": "x" * 200_000}))
+    with pytest.raises(BundleError, match="image_token has 200,000 characters; expected at most 1,000"):
+        Placeholders(tmp_path, ChatTokenizer(TINY)).tokens()

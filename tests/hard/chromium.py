@@ -61,8 +61,8 @@ class Chromium:
         started = time.monotonic()
         with self._page() as page:
             page.set_default_timeout(1000 * (self._limit + self._grace + 20))
-            page.goto(self._site)
             try:
+                page.goto(self._site)
                 found = page.evaluate(VISIT, order)
             except Error as error:
                 found = {"outcome": "crash", "name": "page", "message": error.message}

@@ -100,6 +100,10 @@ def encode_items(items: Sequence[PlacedItem], encoder: Encoder) -> list[Media]:
     ]
 
 
+MOST_CHARACTERS = 1000
+"""Of a placeholder: an expression is made of all of them."""
+
+
 class Placeholders:
     """The tokens by which media come into a prompt, from the bundle's tokenizer_config.json.
 
@@ -119,8 +123,18 @@ class Placeholders:
     def tokens(self) -> dict[str, Kind]:
         """The placeholders that templates write, and what each stands for."""
         kinds: tuple[Kind, ...] = ("image", "audio", "video")
-        named = {self._config.get(f"{kind}_token"): kind for kind in kinds}
-        return {token: kind for token, kind in named.items() if isinstance(token, str) and token}
+        named = {self._config.get(f"{kind}_token"): kind for kind in kinds if self._is_text(f"{kind}_token")}
+        return {token: kind for token, kind in named.items() if token}
+
+    def _is_text(self, name: str) -> bool:
+        """Whether a token is stated as text. Raises BundleError where it is longer than a token is."""
+        token = self._config.get(name)
+        if isinstance(token, str) and len(token) > MOST_CHARACTERS:
+            raise BundleError(
+                f"{self._where}: {name} has {len(token):,} characters; expected at most {MOST_CHARACTERS:,}. Export "
+                "the checkpoint again."
+            )
+        return isinstance(token, str)
 
     def expand(self, text: str, media: Sequence[Medium]) -> str:
         """A rendered conversation with each placeholder written out. Raises UsageError where the text has other
@@ -182,7 +196,7 @@ class Placeholders:
         if len(ids) != 1:
             raise BundleError(
                 f"{self._where}: {name} {self._text(name)!r} is not one token but {len(ids)}. Export the "
-                "checkpoint again."
+                "the checkpoint again."
             )
         return ids[0]
 

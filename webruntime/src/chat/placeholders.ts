@@ -15,6 +15,9 @@ import type { Tokenizer } from "../input/tokenizer.ts";
 /** transformers' processor adds it by this name; tokenizer_config.json has no key for it. */
 const VIDEO_TOKEN = "<|video|>";
 
+/** Characters of a placeholder: an expression is made of all of them. */
+const MOST_CHARACTERS = 1000;
+
 const KINDS = ["image", "audio", "video"] as const;
 
 /** An item whose tokens begin at index `position` of a prompt. */
@@ -85,7 +88,13 @@ export class Placeholders {
 
   #placeholder(kind: Medium["kind"]): [string, Medium["kind"]][] {
     const token = this.#tokens[`${kind}_token`];
-    return typeof token === "string" && token !== "" ? [[token, kind]] : [];
+    if (typeof token !== "string" || token === "") return [];
+    if (token.length <= MOST_CHARACTERS) return [[token, kind]];
+    throw new BundleError(
+      `tokenizer_config.json: ${kind}_token has ${token.length} characters; expected at most ${MOST_CHARACTERS}. Export ` +
+        "the model again.",
+      "tokenizer_config.json",
+    );
   }
 
   #written(medium: Medium): string {

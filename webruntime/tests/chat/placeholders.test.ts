@@ -72,3 +72,9 @@ test("a tokenizer without the tokens that media need is a damaged bundle", () =>
   expect(() => lacking.expand("<|image|>", [picture(1)])).toThrow(BundleError);
   expect(() => lacking.expand("<|image|>", [picture(1)])).toThrow(/names no boi_token/);
 });
+
+test("a placeholder of more characters than a token has is refused", () => {
+  const long = new Placeholders({ ...tokenizerConfig, image_token: "x".repeat(200_000) }, tokenizer);
+  expect(() => long.tokens).toThrow(BundleError);
+  expect(() => long.expand("a", [])).toThrow("image_token has 200000 characters; expected at most 1000");
+});

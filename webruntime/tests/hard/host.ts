@@ -14,6 +14,7 @@ export interface HostFault {
 }
 
 const TYPES: Record<string, string> = {
+  ".html": "text/html",
   ".js": "text/javascript",
   ".mjs": "text/javascript",
   ".json": "application/json",
