@@ -20,7 +20,7 @@ for bundle in "$@"; do
   bundle=$(cd "$bundle" && pwd)
   name=$(basename "$bundle")
   from=$(dirname "$bundle")
-  weights=$(find "$bundle" -name '*.onnx_data*' -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }')
+  weights=$(find "$bundle" -name '*.onnx_data*' -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f", sum }')
   if [ "$weights" -gt "$most" ]; then
     node "$here/skeleton.mjs" strip "$bundle" "$work/$name"
     from=$work
