@@ -46,11 +46,11 @@ def never_reading(bundle: Path) -> None:
 
 def never_sampling(bundle: Path) -> None:
     """Gives the bundle a kernel that does not come back."""
-    text = (bundle / "shaders/argmax.wgsl").read_text()
+    text = (bundle / "shaders/maxima.wgsl").read_text()
     head, brace, body = text.partition("fn main(")
     arguments, opening, rest = body.partition("{")
     forever = "for (var i = 0u; i < 0xffffffffu; i++) { for (var j = 0u; j < 0xffffffffu; j++) { storageBarrier(); } }"
-    rewrite(bundle, "shaders/argmax.wgsl", head + brace + arguments + opening + forever + rest)
+    rewrite(bundle, "shaders/maxima.wgsl", head + brace + arguments + opening + forever + rest)
 
 
 @pytest.fixture(scope="module")

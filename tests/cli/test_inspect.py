@@ -19,7 +19,8 @@ from tests.cli.conftest import Gemtab, accept_changes
 from tests.variants import variant
 
 TINY_LAYERS = 8
-MOST_DISPATCHES_A_LAYER = 11
+MOST_DISPATCHES_A_LAYER = 12
+"""One merges what the splits of attention left."""
 
 
 def test_a_bundle(gemtab: Gemtab, exported: Path) -> None:
