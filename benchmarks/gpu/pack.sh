@@ -44,6 +44,10 @@ if [ ! -e "$out/node.xz" ]; then
   strip -o "$work/node" "$(readlink -f "$(command -v node)")" || cp "$(readlink -f "$(command -v node)")" "$work/node"
   xz -6 -T0 -c "$work/node" > "$out/node.xz"
 fi
-[ -e "$(echo "$out"/libvulkan1_*.deb)" ] || (cd "$out" && apt-get download -q libvulkan1)
+# The loader, and what NVIDIA's driver opens even where nothing is drawn: without it, it gives no instance.
+libraries=(libvulkan1 libegl1 libglvnd0 libopengl0 libgl1 libglx0 libgles2)
+for library in "${libraries[@]}"; do
+  [ -e "$(echo "$out/$library"_*.deb)" ] || (cd "$out" && apt-get download -q "$library")
+done
 cp "$here/run.sh" "$out/"
 du -sh "$out"
