@@ -4,7 +4,7 @@ A message says what is wrong, where, what was expected against what was found, a
 """
 
 MOST_CHARACTERS = 640
-"""Of a message, which may quote what a stranger wrote: of a longer one, beginning and end are kept."""
+"""Most characters of a message, which may quote what a stranger wrote. A longer message keeps its beginning and end."""
 
 _END = 200
 

@@ -18,7 +18,7 @@ from gemtab.errors import CheckpointError
 
 MOST_CHARACTERS = 10_000
 SECONDS = 2
-"""Of the processor, for all that a config's expressions are matched with."""
+"""Most processor time for matching all expressions of a config."""
 
 _MEMORY = 1 << 30
 _WAITED = 12 * SECONDS

@@ -10,17 +10,17 @@ TOKENIZER_BYTES: Final = 128 << 20
 TEMPLATE_BYTES: Final = 1 << 20
 SHADER_BYTES: Final = 1 << 20
 CONFIG_BYTES: Final = 4 << 20
-"""Of every other JSON file."""
+"""Most bytes of every other JSON file."""
 
 SLICE_BYTES: Final = 64 << 20
-"""Of a slice, which a tab holds as a whole; exports cut slices of 16 MiB."""
+"""Most bytes of a slice, which a tab holds as a whole. Exports cut slices of 16 MiB."""
 
 FILES: Final = 10_000
 BUFFERS: Final = 50_000
 KERNELS: Final = 10_000
 PROGRAMS: Final = 16
 DISPATCHES: Final = 100_000
-"""In all programs of a plan; E2B has 1,100."""
+"""Most dispatches of all programs of a plan together. The plan of E2B has 1,100."""
 
 UNIFORM_BYTES: Final = 65_536
 """The largest uniform binding, which every device has."""

@@ -1,8 +1,8 @@
 """A PromptWriter in a process of its own, since template and tokenizer of a bundle are programs that a stranger wrote:
-limits of time and memory hold there, and what it takes ends with it.
+limits of time and memory hold there, and the memory is free again when the process ends.
 
 A request is a pickled call; an answer is JSON, so that nothing is run of what comes back. Both have their length before
-them. Where the system has no limit of memory (Windows), that of time holds alone.
+them. Where the system cannot limit memory (Windows), only the limit of time holds.
 """
 
 import json
@@ -27,13 +27,13 @@ from gemtab.chat.tokenizer import Piece
 from gemtab.errors import BundleError, GemtabError
 
 LOAD_SECONDS = 15.0
-"""Of computing, for the start of the process and reading the tokenizer: a published one takes 2 s."""
+"""Most computing time for starting the process and reading the tokenizer. A published tokenizer takes 2 s."""
 
 CALL_SECONDS = 6.0
-"""Of computing, for one prompt: one that fills a context of 128,000 tokens takes 1 s."""
+"""Most computing time for one prompt. A prompt that fills a context of 128,000 tokens takes 1 s."""
 
 BUSY = 4
-"""How many times as long the clock may say, since other processes compute too."""
+"""How many times the computing time may pass on the clock, since other processes compute too."""
 
 MEMORY_BYTES = 2 << 30
 """Address space of the process; a published tokenizer takes 330 MB."""

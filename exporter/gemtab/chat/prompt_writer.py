@@ -10,14 +10,14 @@ from gemtab.chat.tokenizer import ChatTokenizer, Piece
 from gemtab.errors import BundleError
 
 MOST_IDS = 4 << 20
-"""Of a prompt, far beyond any context."""
+"""Most ids of a prompt: far beyond any context."""
 
 MOST_PIECE = 1 << 16
-"""Characters of one token."""
+"""Most characters of one token."""
 
 
 class PromptWriter:
-    """Those of the bundle in `folder`. Raises BundleError where one of them cannot be used."""
+    """Writes prompts for the bundle in `folder`. Raises BundleError where one of them cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer = ChatTokenizer(folder)

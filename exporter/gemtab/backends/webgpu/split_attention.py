@@ -25,10 +25,10 @@ QUERY_BYTES = 8192
 """Workgroup memory for the queries of a workgroup, of the 16 KiB that every device has."""
 
 MOST_INVOCATIONS = 256
-"""Of a workgroup, on every device."""
+"""Most invocations of a workgroup on every device."""
 
 MOST_HEADS = 8
-"""Query heads of a workgroup: each takes registers."""
+"""Most query heads of a workgroup: each head takes registers."""
 
 PAIR, KEY_WORDS = 2, 64
 """Keys that an invocation has at once, and registers that they may take: what is read of the queries serves each."""
