@@ -45,14 +45,14 @@ def main() -> None:
         if options.replay:
             _replay(driver, bundle, options.replay)
             return
-        rounds = [one for one in _rounds(options) if not options.kind or options.kind in one.kind]
+        rounds = [one for one in _rounds(options, driver.deck) if not options.kind or options.kind in one.kind]
         results = attack(driver, bundle, rounds, partial(_tell, options.save))
     print(table(results))  # noqa: T201
     print(*(result.line for result in distinct(results)), sep="\n")  # noqa: T201
 
 
-def _rounds(options: argparse.Namespace) -> Iterator[Round]:
-    return (Round(options.seed, options.first + number) for number in range(options.rounds))
+def _rounds(options: argparse.Namespace, deck: str) -> Iterator[Round]:
+    return (Round(options.seed, options.first + number, deck) for number in range(options.rounds))
 
 
 def _driver(name: str, bundles: Path, limit: float, stack: ExitStack) -> Driver:
@@ -75,7 +75,7 @@ def _tell(save: Path | None, result: Result) -> None:
 
 def _replay(driver: Driver, bundle: Path, name: str) -> None:
     seed, number = map(int, name.split(":"))
-    one = Round(seed, number)
+    one = Round(seed, number, driver.deck)
     place = one.mutant(bundle).write(Path(tempfile.mkdtemp(dir=bundle.parent)) / "mutant")
     outcome = driver.use(place)
     print(f"{one.kind}: {place}\n{outcome.outcome} {outcome.name} ({outcome.seconds:.1f} s)\n{outcome.message}")  # noqa: T201

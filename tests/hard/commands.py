@@ -45,6 +45,8 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Limits]] = {
 class Commands:
     """One command, for one bundle after the other."""
 
+    deck = "command"
+
     def __init__(self, name: str) -> None:
         self.name = name
         self._before, self._after, self._limits = COMMANDS[name]

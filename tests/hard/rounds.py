@@ -19,7 +19,8 @@ SEED = random.randrange(1000, 1_000_000) if MORE else 0
 def attacked(driver: Driver, bundle: Path, rounds: range) -> str:
     """Attacks by these rounds, or by more where that is asked for, and returns what came of it. Fails where anything
     failed."""
-    results = attack(driver, bundle, [Round(SEED, number) for number in (range(MORE) if MORE else rounds)])
+    numbers = range(MORE) if MORE else rounds
+    results = attack(driver, bundle, [Round(SEED, number, driver.deck) for number in numbers])
     failures = distinct(results)
     assert not failures, f"{_summary(results)}\n" + "\n".join(result.line for result in failures)
     return _summary(results)

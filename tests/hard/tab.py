@@ -47,6 +47,7 @@ class Tab:
     """Uses bundles as a visitor does who presses Stop after `limit` seconds, and waits `grace` seconds more."""
 
     name = "node"
+    deck = "all"
 
     def __init__(self, scripts: Path, limit: float = 8.0, grace: float = GRACE) -> None:
         self._scripts = scripts

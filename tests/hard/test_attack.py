@@ -8,7 +8,7 @@ import pytest
 from tests.hard.bundle import make_cut
 from tests.hard.commands import Commands
 from tests.hard.draw import Round
-from tests.hard.kinds import KINDS
+from tests.hard.kinds import DECKS, KINDS, OFTENER
 from tests.hard.rounds import attacked
 from tests.hard.tab import BUILT, Tab, build
 from tests.tables import ATTACK_LINE
@@ -34,15 +34,24 @@ def scripts() -> Path:
 
 
 def test_each_round_is_the_same_each_time(seed_bundle: Path) -> None:
-    for number in range(len(KINDS)):
+    for number in range(len(DECKS["all"])):
         first, second = (Round(7, number).mutant(seed_bundle) for _ in range(2))
         assert first == second
 
 
-def test_each_kind_comes_once_in_as_many_rounds_as_there_are_kinds() -> None:
+@pytest.mark.parametrize("deck", DECKS)
+def test_each_kind_comes_as_often_as_the_deck_has_it(deck: str) -> None:
+    places = len(DECKS[deck])
     for block in range(3):
-        drawn = [Round(7, block * len(KINDS) + at).kind for at in range(len(KINDS))]
-        assert sorted(drawn) == sorted(KINDS)
+        drawn = [Round(7, block * places + at, deck).kind for at in range(places)]
+        assert tuple(sorted(drawn)) == DECKS[deck]
+
+
+def test_each_kind_is_in_the_deck_of_those_who_can_see_it() -> None:
+    assert set(OFTENER) <= set(KINDS)
+    assert set(DECKS["all"]) == set(KINDS)
+    assert {name.partition(":")[0] for name in set(KINDS) - set(DECKS["browser"])} == {"gpus"}
+    assert {name.partition(":")[0] for name in set(KINDS) - set(DECKS["command"])} == {"gpus", "hosts"}
 
 
 def test_what_nobody_spoilt_is_accepted(seed_bundle: Path, scripts: Path) -> None:

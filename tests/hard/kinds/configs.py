@@ -99,6 +99,5 @@ def parity(mutant: Mutant, rng: Random) -> None:
 KINDS = {
     "sampling and ends": either(sampling, ends),
     "special tokens": special_tokens,
-    "values and names": either(values, names),
-    "text": either(text, text, parity),
+    "values, names and text": either(values, names, text, parity),
 }
