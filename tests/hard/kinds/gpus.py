@@ -18,7 +18,16 @@ CALLS = {
 }
 """Calls to WebGPU, and about how many of each there are in a load and a short answer."""
 
-THROWING = ("createBuffer", "writeBuffer", "getMappedRange")
+THROWING = (
+    "createBuffer",
+    "writeBuffer",
+    "writeBuffer",
+    "getMappedRange",
+    "createShaderModule",
+    "createBindGroup",
+    "createCommandEncoder",
+    "submit",
+)
 ASKING = ("requestAdapter", "requestDevice")
 REJECTING = (
     "createComputePipelineAsync",

@@ -2,7 +2,7 @@
 
 import type { Bundle } from "./bundle.ts";
 import { CachePosition } from "./cache-position.ts";
-import { checked, deviceLost, lossOr, lost } from "./device.ts";
+import { attempted, checked, deviceLost, lossOr, lost } from "./device.ts";
 import { isFor } from "./dispatches.ts";
 import type {
   AdapterSummary,
@@ -20,7 +20,7 @@ import type {
 import { ContextError, causeOf, DeviceError, isTyped, OutOfMemoryError, throwIfAborted, UsageError } from "./errors.ts";
 import { type EngineLoadOptions, loadEngine, type Parts } from "./load-engine.ts";
 import { chunks, lastVisible, RowsBuffer, type Span, spanOf } from "./media.ts";
-import { type OnStall, watched } from "./patience.ts";
+import { kept, type OnStall, watched } from "./patience.ts";
 import type { Program } from "./plan.gen.ts";
 import type { ReadyProgram } from "./program.ts";
 import { readFloats, WordReadback } from "./readback.ts";
@@ -74,7 +74,13 @@ export class TextEngine implements TextEngineInterface {
    * @param history what the page saw of its GPU before
    */
   static async load(url: string, options: EngineLoadOptions = {}): Promise<TextEngine> {
-    return new TextEngine(await loadEngine(url, options));
+    const parts = await loadEngine(url, options);
+    try {
+      return attempted("the engine's buffers", () => new TextEngine(parts));
+    } catch (error) {
+      parts.device.destroy();
+      throw error;
+    }
   }
 
   get files(): Bundle {
@@ -135,7 +141,9 @@ export class TextEngine implements TextEngineInterface {
     new Uint32Array(words, WORD, 1)[0] = topK;
     new Float32Array(words, 2 * WORD, 1)[0] = topP;
     new Uint32Array(words, 3 * WORD, 1)[0] = seed;
-    this.#device.queue.writeBuffer(this.#parts.buffers.control("sampling"), 0, words);
+    attempted("settings of sampling", () => {
+      this.#device.queue.writeBuffer(this.#parts.buffers.control("sampling"), 0, words);
+    });
   }
 
   async fill(ids: Uint32Array, { media = [], signal, onChunk }: FillOptions = {}): Promise<void> {
@@ -147,7 +155,7 @@ export class TextEngine implements TextEngineInterface {
     this.#checkMedia(media);
     const release = this.#acquire("fill");
     try {
-      const inFlight: Promise<void>[] = [];
+      const inFlight: Promise<unknown>[] = [];
       for (const chunk of cut) {
         throwIfAborted(signal);
         const tokens = chunk.end - chunk.start;
@@ -155,11 +163,11 @@ export class TextEngine implements TextEngineInterface {
         await this.#reach(fill, tokens, chunk.start);
         await this.#writeRows(step);
         this.#writeStep(step);
-        this.#putMedia(chunk, media);
-        this.#submit(fill, tokens, chunk.start);
+        attempted("rows of media", () => this.#putMedia(chunk, media));
+        const done = this.#submit(fill, tokens, chunk.start);
         this.#cache.wrote(tokens);
         this.#cache.position += tokens;
-        inFlight.push(this.#device.queue.onSubmittedWorkDone());
+        inFlight.push(kept(Promise.all([this.#device.queue.onSubmittedWorkDone(), done])));
         if (inFlight.length === CHUNKS_IN_FLIGHT) await this.#settled(inFlight.shift());
         onChunk?.(chunk.end - start);
       }
@@ -231,7 +239,7 @@ export class TextEngine implements TextEngineInterface {
             break;
           }
           await this.#writeRows(Uint32Array.of(last));
-          inFlight.push(this.#decodeStep(start + submitted, firstSample + submitted));
+          inFlight.push(kept(this.#decodeStep(start + submitted, firstSample + submitted)));
           submitted++;
         }
         if (inFlight.length === 0) break;
@@ -254,11 +262,12 @@ export class TextEngine implements TextEngineInterface {
   #decodeStep(position: number, sample: number): Promise<number> {
     const { buffers, plan, programs } = this.#parts;
     let read: (() => Promise<number>) | undefined;
-    this.#submit(programs.decode, 1, position, (encoder) => {
+    const done = this.#submit(programs.decode, 1, position, (encoder) => {
       read = this.#readback.encode(encoder, buffers.control("sampled"), (sample % plan.sampled_ring) * WORD);
     });
     this.#cache.wrote(position + 1 - this.position);
-    return (read as () => Promise<number>)();
+    // Of a step that was refused nothing is read, and its word would be an old one.
+    return Promise.all([read?.() ?? 0, done]).then(([id]) => id);
   }
 
   async readLogits(): Promise<Float32Array> {
@@ -289,7 +298,7 @@ export class TextEngine implements TextEngineInterface {
   restore(snapshot: Snapshot): void {
     this.#refuseWhileBusy("restore");
     if (!(snapshot instanceof RingSnapshot)) throw new UsageError("This snapshot was not taken by this engine.");
-    snapshot.copyBack(this.#device);
+    attempted("a snapshot", () => snapshot.copyBack(this.#device));
     this.#cache.restore(snapshot.mark);
   }
 
@@ -334,22 +343,31 @@ export class TextEngine implements TextEngineInterface {
     const { buffers, hostTables } = this.#parts;
     if (!hostTables) return;
     const { places, writes } = await hostTables.place(ids);
-    for (const { buffer, offset, bytes } of writes) {
-      this.#device.queue.writeBuffer(buffers.binding(buffer).buffer, offset, bytes);
-    }
-    this.#device.queue.writeBuffer(buffers.control("places"), 0, places);
+    attempted("rows of tables", () => {
+      for (const { buffer, offset, bytes } of writes) {
+        this.#device.queue.writeBuffer(buffers.binding(buffer).buffer, offset, bytes);
+      }
+      this.#device.queue.writeBuffer(buffers.control("places"), 0, places);
+    });
   }
 
   /** The step's position, tokens and count, and its ids. */
   #writeStep(ids: Uint32Array): void {
     const { queue } = this.#device;
     const step = Uint32Array.of(this.position, ids.length, this.#sampled, 0);
-    queue.writeBuffer(this.#parts.buffers.control("step"), 0, step);
-    queue.writeBuffer(this.#parts.buffers.control("ids"), 0, new Uint32Array(ids));
+    attempted("the ids of a step", () => {
+      queue.writeBuffer(this.#parts.buffers.control("step"), 0, step);
+      queue.writeBuffer(this.#parts.buffers.control("ids"), 0, new Uint32Array(ids));
+    });
   }
 
-  /** Encodes and submits one step; what WebGPU finds wrong with it is thrown by the next `#settled`. */
-  #submit(program: ReadyProgram, tokens: number, position: number, after?: (encoder: GPUCommandEncoder) => void): void {
+  /** Encodes and submits one step; rejects by what WebGPU finds wrong with it, which every later `#settled` throws too. */
+  #submit(
+    program: ReadyProgram,
+    tokens: number,
+    position: number,
+    after?: (encoder: GPUCommandEncoder) => void,
+  ): Promise<void> {
     const stage = `${program.name} at position ${position}, ${tokens} tokens`;
     const errors = checked(this.#device, stage, () => {
       const encoder = this.#device.createCommandEncoder({ label: stage });
@@ -357,13 +375,15 @@ export class TextEngine implements TextEngineInterface {
       after?.(encoder);
       this.#device.queue.submit([encoder.finish()]);
     });
-    errors.catch(async (error: unknown) => {
+    const told = errors.catch(async (error: unknown) => {
       const failure = await lossOr(
         this.#device,
         error instanceof DeviceError ? error : new DeviceError(causeOf(error)),
       );
       this.#failure ??= failure;
+      throw this.#failure;
     });
+    return kept(told);
   }
 
   /** The value of work on the GPU, or the DeviceError by which it failed. */
