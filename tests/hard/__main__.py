@@ -1,7 +1,7 @@
 """`python -m tests.hard DRIVER`: attacks from the command line, and single rounds again.
 
-DRIVER is node, chromium, inspect, fit, run, serve, verify or publish. `--replay SEED:ROUND` makes one mutant anew,
-uses it and says where it lies.
+DRIVER is node, chromium, inspect, fit, run, serve, verify, publish or export. `--replay SEED:ROUND` makes one mutant
+anew, uses it and says where it lies.
 """
 
 import argparse
@@ -16,12 +16,15 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.hard.attack import Driver, attack
-from tests.hard.bundle import make, make_cut
+from tests.hard.bundle import make, make_checkpoint, make_cut
 from tests.hard.chromium import Chromium
 from tests.hard.commands import COMMANDS, Commands
 from tests.hard.draw import Round
 from tests.hard.outcomes import Result, distinct, table
 from tests.hard.tab import BUILT, Tab, build
+
+MAKE = {"verify": make, "export": make_checkpoint}
+"""What is spoilt, where a bundle that is cut short will not do."""
 
 
 def main() -> None:
@@ -32,7 +35,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--kind", help="only rounds whose kind contains this")
     parser.add_argument("--replay", metavar="SEED:ROUND", help="one round; its mutant is kept")
-    parser.add_argument("--bundle", type=Path, help="folder of the bundle to spoil, made where it is not there")
+    parser.add_argument("--bundle", type=Path, help="folder to spoil, made where it is not there")
     parser.add_argument("--limit", type=float, default=8.0, help="seconds until Stop, in Node")
     parser.add_argument("--save", type=Path, help="file to which results are added, a line of JSON each")
     options = parser.parse_args()
@@ -40,7 +43,7 @@ def main() -> None:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bundle = options.bundle or scratch / "bundle"
         if not bundle.exists():
-            (make if options.driver == "verify" else make_cut)(bundle)
+            MAKE.get(options.driver, make_cut)(bundle)
         driver = _driver(options.driver, bundle.parent, options.limit, stack)
         if options.replay:
             _replay(driver, bundle, options.replay)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -39,16 +40,16 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Limits]] = {
     "serve": (("serve", "--port", "0"), (), Limits(30, 15)),
     "verify": (("verify",), (), Limits(120, 60)),
     "publish": (("publish",), (), Limits(30, 8)),
+    "export": (("export",), (), Limits(120, 60)),
 }
 
 
 class Commands:
     """One command, for one bundle after the other."""
 
-    deck = "command"
-
     def __init__(self, name: str) -> None:
         self.name = name
+        self.deck = "checkpoint" if name == "export" else "command"
         self._before, self._after, self._limits = COMMANDS[name]
         environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
         self._server = subprocess.Popen(
@@ -69,9 +70,13 @@ class Commands:
         self._server.stdout.close()
 
     def use(self, bundle: Path) -> Outcome:
-        """Runs the command on a bundle."""
+        """Runs the command on a bundle, or on a checkpoint."""
+        with tempfile.TemporaryDirectory(dir=bundle.parent) as made:
+            return self._use(bundle, f"{made}/bundle")
+
+    def _use(self, bundle: Path, made: str) -> Outcome:
         order = {
-            "arguments": [*self._before, str(bundle), *self._after],
+            "arguments": [*self._before, str(bundle), *([made] if self.name == "export" else self._after)],
             "limit": self._limits.seconds,
             "cpu": self._limits.cpu,
             "memory": MEMORY,
@@ -80,7 +85,8 @@ class Commands:
         assert self._server.stdin and self._server.stdout
         self._server.stdin.write(json.dumps(order).encode() + b"\n")
         self._server.stdin.flush()
-        return _outcome(json.loads(self._server.stdout.readline()), self.name == "serve")
+        found = json.loads(self._server.stdout.readline())
+        return _outcome(found, self.name == "serve")
 
 
 def _outcome(found: dict[str, Any], was_served: bool) -> Outcome:

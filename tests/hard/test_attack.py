@@ -52,6 +52,7 @@ def test_each_kind_is_in_the_deck_of_those_who_can_see_it() -> None:
     assert set(DECKS["all"]) == set(KINDS)
     assert {name.partition(":")[0] for name in set(KINDS) - set(DECKS["browser"])} == {"gpus"}
     assert {name.partition(":")[0] for name in set(KINDS) - set(DECKS["command"])} == {"gpus", "hosts"}
+    assert {name.partition(":")[0] for name in DECKS["checkpoint"]} == {"tokenizer", "template", "configs"}
 
 
 def test_what_nobody_spoilt_is_accepted(seed_bundle: Path, scripts: Path) -> None:

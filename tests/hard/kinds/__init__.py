@@ -22,15 +22,19 @@ OFTENER: dict[str, int] = {
 """How often kinds are drawn that did the most harm to code that was not yet prepared for them; others once."""
 
 
-def _deck(*without: str) -> tuple[str, ...]:
+_BUNDLE = ("manifest", "plans", "shaders", "weights", "tokenizer", "template", "configs", "files")
+
+
+def _deck(*rooms: str) -> tuple[str, ...]:
     """Each name as often as it is drawn."""
-    names = [name for name in sorted(KINDS) if not name.startswith(without)]
+    names = [name for name in sorted(KINDS) if name.partition(":")[0] in rooms]
     return tuple(name for name in names for _ in range(OFTENER.get(name, 1)))
 
 
 DECKS: dict[str, tuple[str, ...]] = {
-    "all": _deck("nothing"),
-    "browser": _deck("gpus: "),
-    "command": _deck("gpus: ", "hosts: "),
+    "all": _deck(*_BUNDLE, "hosts", "gpus"),
+    "browser": _deck(*_BUNDLE, "hosts"),
+    "command": _deck(*_BUNDLE),
+    "checkpoint": _deck("tokenizer", "template", "configs"),
 }
-"""What is drawn from: all kinds, or those of which a driver sees anything."""
+"""What is drawn from: all kinds, or those of which a driver sees anything; the last is for exports."""
