@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 from tests.hard.attack import Driver, attack
 from tests.hard.bundle import make, make_checkpoint, make_cut
 from tests.hard.chromium import Chromium
-from tests.hard.commands import COMMANDS, Commands
+from tests.hard.commands import COMMANDS, Commands, Forks
 from tests.hard.draw import Round
 from tests.hard.outcomes import Result, distinct, table
 from tests.hard.tab import BUILT, Tab, build
@@ -64,7 +64,7 @@ def _driver(name: str, bundles: Path, limit: float, stack: ExitStack) -> Driver:
     if name == "chromium":
         playwright = stack.enter_context(sync_playwright())
         return stack.enter_context(Chromium(playwright, build(BUILT), bundles, limit))
-    return stack.enter_context(Commands(name))
+    return Commands(name, stack.enter_context(Forks()))
 
 
 def _tell(save: Path | None, result: Result) -> None:

@@ -44,13 +44,10 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Limits]] = {
 }
 
 
-class Commands:
-    """One command, for one bundle after the other."""
+class Forks:
+    """The process of `tests.hard.forks`, which takes seconds to start."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.deck = "checkpoint" if name == "export" else "command"
-        self._before, self._after, self._limits = COMMANDS[name]
+    def __init__(self) -> None:
         environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.hard.forks"],
@@ -69,6 +66,24 @@ class Commands:
         self._server.wait()
         self._server.stdout.close()
 
+    def run(self, order: dict[str, Any]) -> dict[str, Any]:
+        """What came of an order."""
+        assert self._server.stdin and self._server.stdout
+        self._server.stdin.write(json.dumps(order).encode() + b"\n")
+        self._server.stdin.flush()
+        found: dict[str, Any] = json.loads(self._server.stdout.readline())
+        return found
+
+
+class Commands:
+    """One command, for one bundle after the other."""
+
+    def __init__(self, name: str, forks: Forks) -> None:
+        self.name = name
+        self.deck = "checkpoint" if name == "export" else "command"
+        self._forks = forks
+        self._before, self._after, self._limits = COMMANDS[name]
+
     def use(self, bundle: Path) -> Outcome:
         """Runs the command on a bundle, or on a checkpoint."""
         with tempfile.TemporaryDirectory(dir=bundle.parent) as made:
@@ -82,11 +97,7 @@ class Commands:
             "memory": MEMORY,
             "serve": str(bundle) if self.name == "serve" else "",
         }
-        assert self._server.stdin and self._server.stdout
-        self._server.stdin.write(json.dumps(order).encode() + b"\n")
-        self._server.stdin.flush()
-        found = json.loads(self._server.stdout.readline())
-        return _outcome(found, self.name == "serve")
+        return _outcome(self._forks.run(order), self.name == "serve")
 
 
 def _outcome(found: dict[str, Any], was_served: bool) -> Outcome:

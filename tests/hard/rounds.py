@@ -6,6 +6,7 @@ does `make soak`. The line of a failure tells how to see that one round again.
 
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.hard.attack import Driver, attack
@@ -16,7 +17,7 @@ MORE = int(os.environ.get("GEMTAB_ROUNDS", "0"))
 SEED = random.randrange(1000, 1_000_000) if MORE else 0
 
 
-def attacked(driver: Driver, bundle: Path, rounds: range) -> str:
+def attacked(driver: Driver, bundle: Path, rounds: Sequence[int]) -> str:
     """Attacks by these rounds, or by more where that is asked for, and returns what came of it. Fails where anything
     failed."""
     numbers = range(MORE) if MORE else rounds

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from gemtab.chat.tokenizer import TOKENIZER_NAME
 from gemtab.chat_files.added_tokens import numbered, with_added
+from gemtab.chat_files.panics import without_panics
 from gemtab.checkpoint.missing import missing_tokenizer
 from gemtab.checkpoint.source import Files, parse_object
 from gemtab.errors import CheckpointError
@@ -126,8 +127,9 @@ def _check_pipeline(text: str, where: str) -> None:
 
 def _reason(text: str) -> str | None:
     try:
-        Tokenizer.from_str(text)
-    except Exception as error:  # tokenizers raises plain Exception
+        with without_panics():
+            Tokenizer.from_str(text)
+    except ValueError as error:
         return str(error)
     return None
 
