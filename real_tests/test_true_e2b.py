@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page
 
 from benchmarks.export import export
 from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.graph import Weight
@@ -136,10 +136,10 @@ def make(wanted: Made) -> None:
 def python(made: Made) -> tuple[Continued, Played]:
     """The Python executor's greedy continuation, and what it did meanwhile."""
     played, began = Played(), monotonic()
-    executor = Executor(made.bundle, "f32")
+    executor = TextEngine(made.bundle, "f32")
     played.load, began = monotonic() - began, monotonic()
     executor.fill(PROMPT[:-1])
-    executor.runner.read("ids", np.uint32, 1)  # waits for it
+    executor.runner.wait()
     played.fill = monotonic() - began
     for _ in range(STEPS):
         began = monotonic()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
 from gemtab.bundle.folder import check_files, load_plan, read_manifest
 from gemtab.checkpoint import load_spec
 from gemtab.cli import console

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gemtab.backends.webgpu.compile import check_kernels
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
 from gemtab.bundle.plan import Limits
 from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, GraphBuilder, Weight

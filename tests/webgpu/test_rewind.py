@@ -2,7 +2,7 @@
 
 import pytest
 
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.plan import Limits
 from gemtab.export import export_bundle
 from tests.silent import Silent
@@ -12,15 +12,15 @@ IDS = [40 + (7 * i) % 900 for i in range(400)]
 
 
 @pytest.fixture(scope="module")
-def executor(tmp_path_factory: pytest.TempPathFactory) -> Executor:
+def executor(tmp_path_factory: pytest.TempPathFactory) -> TextEngine:
     """models/tiny with short chunks: rings of 96 positions for a window of 64, so 32 may be taken back."""
     out = tmp_path_factory.mktemp("bundle") / "tiny"
     small = Limits(maxStorageBufferBindingSize=65536)
     export_bundle(TINY, out, "q4", 1024, False, Silent(), limits=small, inputs=["text"])
-    return Executor(out, "f32")
+    return TextEngine(out, "f32")
 
 
-def logits_after(executor: Executor, ids: list[int]) -> list[float]:
+def logits_after(executor: TextEngine, ids: list[int]) -> list[float]:
     """The logits of a fresh conversation."""
     executor.reset()
     executor.fill(ids[:-1])
@@ -28,7 +28,7 @@ def logits_after(executor: Executor, ids: list[int]) -> list[float]:
     return [float(x) for x in executor.read_logits()[0]]
 
 
-def test_a_short_rewind_finds_what_it_needs(executor: Executor) -> None:
+def test_a_short_rewind_finds_what_it_needs(executor: TextEngine) -> None:
     wanted = logits_after(executor, [*IDS[:280], 50, 51])
     executor.reset()
     executor.fill(IDS[:300])
@@ -38,7 +38,7 @@ def test_a_short_rewind_finds_what_it_needs(executor: Executor) -> None:
     assert executor.read_logits()[0] == pytest.approx(wanted, abs=1e-4)
 
 
-def test_two_short_rewinds_are_one_long_one(executor: Executor) -> None:
+def test_two_short_rewinds_are_one_long_one(executor: TextEngine) -> None:
     """What the first 300 positions overwrote stays overwritten, however small the steps back are."""
     executor.reset()
     executor.fill(IDS[:300])
@@ -47,7 +47,7 @@ def test_two_short_rewinds_are_one_long_one(executor: Executor) -> None:
     assert executor.position == 280
 
 
-def test_a_snapshot_gives_back_what_a_rewind_cannot(executor: Executor) -> None:
+def test_a_snapshot_gives_back_what_a_rewind_cannot(executor: TextEngine) -> None:
     wanted = logits_after(executor, [*IDS[:120], 50, 51])
     executor.reset()
     executor.fill(IDS[:120])
@@ -60,7 +60,7 @@ def test_a_snapshot_gives_back_what_a_rewind_cannot(executor: Executor) -> None:
     assert executor.read_logits()[0] == pytest.approx(wanted, abs=1e-4)
 
 
-def test_before_the_rings_come_round_every_rewind_is_free(executor: Executor) -> None:
+def test_before_the_rings_come_round_every_rewind_is_free(executor: TextEngine) -> None:
     executor.reset()
     executor.fill(IDS[:90])
     assert executor.rewind(10)

@@ -4,8 +4,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.tower import TowerExecutor
+from gemtab.backends.webgpu.engine.load import load_tower
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
+from gemtab.backends.webgpu.engine.tower import Tower
 from gemtab.chat.media import Item
 
 MOST_BYTES = 256 << 20
@@ -18,11 +19,11 @@ class TowerEncoder:
     encoded: how many items went through a tower.
     """
 
-    def __init__(self, folder: Path, executor: Executor) -> None:
+    def __init__(self, folder: Path, executor: TextEngine) -> None:
         self._folder = folder
         self._device = executor.runner.device
         self._manifest = executor.manifest
-        self._towers: dict[str, TowerExecutor] = {}
+        self._towers: dict[str, Tower] = {}
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self.encoded = 0
 
@@ -35,9 +36,9 @@ class TowerEncoder:
         self._forget()
         return self._kept[item.key]
 
-    def _tower(self, item: Item) -> TowerExecutor:
+    def _tower(self, item: Item) -> Tower:
         if item.tower not in self._towers:
-            self._towers[item.tower] = TowerExecutor(self._folder, item.tower, self._device, self._manifest)
+            self._towers[item.tower] = load_tower(self._folder, item.tower, self._device, self._manifest)
         return self._towers[item.tower]
 
     def _forget(self) -> None:

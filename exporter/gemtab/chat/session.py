@@ -31,7 +31,7 @@ Kept = TypeVar("Kept", bound=Snapshot)
 
 
 class TextBackend(Protocol[Kept]):
-    """What runs the model: see `gemtab.backends.webgpu.executor.Executor`."""
+    """What runs the model: see `gemtab.backends.webgpu.engine.text_engine.TextEngine`."""
 
     @property
     def context(self) -> int:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemtab import __version__
-from gemtab.backends.webgpu.device import Device, open_device
-from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
+from gemtab.backends.webgpu.engine.device import Device, open_device
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
+from gemtab.backends.webgpu.engine.watch import UNWATCHED, GpuWatch
 from gemtab.bundle.folder import PARITY_NAME, accept_file, check_files, open_plan, read_answering_manifest
 from gemtab.bundle.manifest import Manifest
 from gemtab.bundle.plan import Plan
@@ -135,16 +135,16 @@ def _webgpu(
     asked = prompts(folder, manifest, extent.long(plan), plan.context - extent.steps, extent)
     work = sum(fill_work(len(prompt.ids) - 1) + extent.steps for prompt in asked)
     advance = stages.begin("Running the WebGPU plan in f32", work)
-    executor = Executor(folder, "f32", device=device, manifest=manifest)
+    executor = TextEngine(folder, "f32", device=device, manifest=manifest)
     encoder = TowerEncoder(folder, executor)
-    watch = EdgeWatch(executor.runner, half) if half else None
+    watch = EdgeWatch(executor.caches, half) if half else None
     texts, logits = continue_greedily(executor, asked, extent.steps, encoder, watch, advance)
     found: dict[Backend, list[Logits]] = {"webgpu f32": logits}
     edge = watch.edge if watch else None
     if _runs(half, device):
         del executor, watch  # and with them the first plan's weights, since a GPU may not hold both
         advance = stages.begin("Running the WebGPU plan in f16", work)
-        executor = Executor(folder, "f16", device=device, manifest=manifest)
+        executor = TextEngine(folder, "f16", device=device, manifest=manifest)
         found["webgpu f16"] = webgpu_logits(executor, texts, encoder, advance=advance)
     return _Ran(found, texts, edge)
 
