@@ -7,10 +7,8 @@ from typing import Any
 from gemtab.backends.webgpu.engine.load import load_tower
 from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.backends.webgpu.engine.tower import Tower
+from gemtab.bundle.limits import MEDIA_ROWS_BYTES
 from gemtab.chat.media import Item
-
-MOST_BYTES = 256 << 20
-"""Rows that are kept on the GPU for the next time; those used longest ago go first."""
 
 
 class TowerEncoder:
@@ -42,6 +40,7 @@ class TowerEncoder:
         return self._towers[item.tower]
 
     def _forget(self) -> None:
-        """Buffers are given up, not destroyed: a step that was given one may not have run yet."""
-        while len(self._kept) > 1 and sum(buffer.size for buffer in self._kept.values()) > MOST_BYTES:
+        """Drop the buffers that were used longest ago. A buffer is not destroyed: a step that was given it may not have
+        run yet."""
+        while len(self._kept) > 1 and sum(buffer.size for buffer in self._kept.values()) > MEDIA_ROWS_BYTES:
             self._kept.popitem(last=False)
