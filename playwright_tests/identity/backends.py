@@ -15,7 +15,7 @@ from playwright.sync_api import Page
 
 from gemtab.backends.media import Media, Rows
 from gemtab.backends.onnx.run import OnnxText, OnnxTower
-from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.backends.webgpu.engine.load import load_tower
 from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gemtab.backends.reference import Reference
-from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.backends.webgpu.compile import PlanBuilder, lower_program, write_tables
 from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.engine.load import load_text_plan

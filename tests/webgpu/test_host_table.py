@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.folder import load_plan, read_manifest

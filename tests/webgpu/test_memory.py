@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.engine.load import load_tower
 from gemtab.backends.webgpu.engine.text_engine import TextEngine

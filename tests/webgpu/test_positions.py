@@ -58,13 +58,13 @@ def past_of(checkpoint: Path, count: int) -> dict[int, KV]:
     def drawn(like: torch.Tensor, size: float) -> torch.Tensor:
         return size * torch.randn(count, *like.shape[1:], generator=generator).clamp(-3, 3)
 
-    return {int(name.split(".")[1]): KV(drawn(kv.k, 0.6), drawn(kv.v, 1.0)) for name, kv in text._caches.items()}
+    return {int(name.split(".")[1]): KV(drawn(kv.k, 0.6), drawn(kv.v, 1.0)) for name, kv in text.caches.items()}
 
 
 def reference_after(checkpoint: Path, ids: list[int], past: dict[int, KV]) -> torch.Tensor:
     spec = load_spec(checkpoint)
     text = ReferenceText(spec.text, CheckpointWeights(Checkpoint.open(checkpoint), spec))
-    text._caches = {f"kv.{layer}": kv for layer, kv in past.items()}
+    text.caches = {f"kv.{layer}": kv for layer, kv in past.items()}
     text.position = len(past[0].k)
     return text.logits(ids)
 

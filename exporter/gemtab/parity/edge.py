@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gemtab.backends.webgpu.caches import F16_MAX
+from gemtab.backends.webgpu.cache_scales import F16_MAX
 from gemtab.backends.webgpu.engine.caches import Caches
 from gemtab.bundle.plan import Plan, StateBuffer
 from gemtab.parity.report import Edge
