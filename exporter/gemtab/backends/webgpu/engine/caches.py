@@ -31,9 +31,7 @@ class Caches:
 
     A second plan whose state buffers are among these, a draft model's for instance, may run on the same caches.
 
-    context: the tokens that the caches may hold, at most the plan's. position: the tokens in the caches. written: one
-    more than the largest position that the rings have taken since they were last empty; a rewind does not lower
-    `written`, since an overwritten row stays overwritten.
+    context: the tokens that the caches may hold, at most the plan's.
     """
 
     def __init__(self, device: Device, plan: Plan, context: int | None = None) -> None:
@@ -48,6 +46,12 @@ class Caches:
     def position(self) -> int:
         """Tokens in the caches."""
         return self._position
+
+    @property
+    def written(self) -> int:
+        """One more than the largest position that the rings have taken since they were last empty. A rewind does not
+        lower this number, since an overwritten row stays overwritten."""
+        return self._written
 
     @property
     def bytes(self) -> int:
