@@ -93,7 +93,8 @@ def test_growth_without_room_leaves_the_conversation_as_it_was(bundle: Path, mon
     engine = TextEngine(bundle, "f32")
     assert engine.caches.bytes == 0
     engine.fill(IDS[:60])
-    held, made = engine.caches.bytes, []
+    held = engine.caches.bytes
+    made: list[str] = []
     storage = Device.storage
 
     def one_more(self: Device, label: str, size: int) -> Any:
