@@ -15,7 +15,7 @@ from rich.table import Table
 
 from gemtab.backends.webgpu.compile import build_text_plan
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Dispatch, Limits, Plan, WeightBuffer, running
 from gemtab.checkpoint.config import parse_config

@@ -1,6 +1,6 @@
 """From a checkpoint to a bundle: everything is written beside OUT and takes its name when it is whole.
 
-What is written of the weights survives an interruption: see `gemtab.bundle.partial`.
+What is written of the weights survives an interruption: see `gemtab.weight_files.partial`.
 """
 
 import json
@@ -15,7 +15,7 @@ from gemtab.backends.webgpu.compile import check_kernels, compile_plans
 from gemtab.backends.webgpu.compile_tower import check_tower, compile_tower
 from gemtab.bundle.digest import SLICE_BYTES, digest_files
 from gemtab.bundle.folder import is_bundle, write_manifest
-from gemtab.bundle.layout import Layout, Location, lay_out
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import Draft, Grid, Input, Manifest, PlanEntry, Source, Towers, WeightFormat
 from gemtab.bundle.onnx_files import (
     DECODER_STEM,
@@ -27,9 +27,7 @@ from gemtab.bundle.onnx_files import (
     preprocessor_config,
     transformers_js_config,
 )
-from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
-from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
 from gemtab.chat_files import AdapterFiles, ChatFiles, chat_files, model_inputs
@@ -54,6 +52,9 @@ from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
 from gemtab.model.weights import model_weights
 from gemtab.output import check_place, is_taken
+from gemtab.weight_files.layout import Layout, lay_out
+from gemtab.weight_files.partial import Partial, partial
+from gemtab.weight_files.shards import write_weights
 
 DEFAULT_CONTEXT = 32_768
 """Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
@@ -214,7 +215,7 @@ def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Pat
 
 def _check_patterns(spec: ModelSpec) -> None:
     """Raises CheckpointError where no codes are described: patterns speak of names that only the tensors tell."""
-    codes = spec.text.codes
+    codes = spec.trained_codes
     if codes is None:
         return
     matrices = [weight for graph in _graphs(spec).values() for weight in graph.weights()]

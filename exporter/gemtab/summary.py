@@ -15,6 +15,7 @@ from gemtab.bundle.manifest import MANIFEST_NAME, Draft, Grid, Manifest, PlanEnt
 from gemtab.bundle.manifest_check import plan_entries
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
+from gemtab.bundle.parity import Parity
 from gemtab.bundle.plan import Plan, Program, Strict, running
 from gemtab.bundle.reading import read_bytes
 from gemtab.chat_files import chat_files, model_inputs
@@ -28,7 +29,6 @@ from gemtab.errors import BundleError, CheckpointError, UsageError
 from gemtab.graph import Weight
 from gemtab.model.spec import ModelSpec, TextSpec
 from gemtab.model.weights import model_weights, text_weights
-from gemtab.parity.report import Parity
 from gemtab.quantize import PlainFormat, planes
 
 

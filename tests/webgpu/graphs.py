@@ -15,7 +15,7 @@ from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import PlanRunner
 from gemtab.backends.webgpu.lower import Shared
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, ScratchBuffer, evaluate
 from gemtab.graph import Graph, Weight

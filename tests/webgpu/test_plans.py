@@ -11,7 +11,7 @@ from gemtab.backends.webgpu.compile import build_text_plan, check_kernels
 from gemtab.backends.webgpu.device import ADAPTER, open_device
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, StateBuffer, WeightBuffer, evaluate
 from gemtab.checkpoint.config import parse_config

@@ -19,7 +19,7 @@ from gemtab.backends.webgpu.executor import Executor
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.bundle.folder import load_plan, read_manifest
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import Tower, WeightFormat
 from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, evaluate
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec

@@ -6,7 +6,7 @@ from gemtab.backends.webgpu.compile import build_text_plan
 from gemtab.backends.webgpu.compile_tower import build_tower
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.folder import open_plan, read_manifest
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import Manifest, PlanEntry
 from gemtab.bundle.plan import Plan
 from gemtab.checkpoint import load_spec

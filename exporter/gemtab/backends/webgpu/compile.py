@@ -18,7 +18,7 @@ from gemtab.backends.webgpu.lower import (
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.render import KernelSource
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import PlanEntry, PlanMemory, WeightFormat
 from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import (

@@ -12,7 +12,7 @@ from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.lower import Shared
 from gemtab.backends.webgpu.lower_tower import TowerLowering
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import PlanEntry, Tower, WeightFormat
 from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import ENCODE, ROWS, Expr, Limits, Plan, ScratchBuffer, WeightBuffer
