@@ -41,13 +41,14 @@ from gemtab.checkpoint.leftovers import leftovers
 from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.promised import PromisedTensors
 from gemtab.checkpoint.source import Files, FolderFiles
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError, OutputError, UsageError
 from gemtab.graph import Graph
 from gemtab.grid_report import grid_report
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
 from gemtab.model.draft import draft_graph
-from gemtab.model.spec import ModelSpec, TextSpec
+from gemtab.model.spec import TextSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
 from gemtab.model.weights import model_weights
@@ -138,7 +139,7 @@ def export_bundle(
 class _Chosen:
     """What is exported, as far as config and options say. texts: the files that are copied; notes: see Manifest."""
 
-    spec: ModelSpec
+    spec: CheckpointSpec
     inputs: tuple[Input, ...]
     weights: WeightFormat
     context: int
@@ -159,7 +160,7 @@ def check_without_weights(
 
 
 def _choose(
-    spec: ModelSpec,
+    spec: CheckpointSpec,
     files: Files,
     weights: WeightFormat | None,
     context: int | None,
@@ -178,12 +179,12 @@ def _choose(
     return _Chosen(spec, taken, weights, choose_context(spec, context), texts, beside.notes)
 
 
-def _chats_files(files: Files, adapters: Sequence[Path], spec: ModelSpec, taken: Sequence[Input]) -> ChatFiles:
+def _chats_files(files: Files, adapters: Sequence[Path], spec: CheckpointSpec, taken: Sequence[Input]) -> ChatFiles:
     """The files of a chat, those that adapters bring among them."""
     return chat_files(AdapterFiles(files, adapters, spec.text.vocabulary), spec, taken)
 
 
-def _promised(spec: ModelSpec, files: Files, adapters: Sequence[Path]) -> Tensors:
+def _promised(spec: CheckpointSpec, files: Files, adapters: Sequence[Path]) -> Tensors:
     """The tensors that the config promises, with the adapters merged: what does not fit is seen without any values.
     Raises CheckpointError as `adapted` does."""
     if not adapters:
@@ -197,7 +198,7 @@ def _sized_as(text: TextSpec, adapted_text: TextSpec) -> TextSpec:
     return replace(text, **sizes)
 
 
-def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
+def check_weights(spec: CheckpointSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
     """Raises UsageError where the format is not for these weights."""
     codes = spec.text.codes
     if codes is None:
@@ -213,7 +214,7 @@ def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Pat
         raise UsageError("--adapter: adapters cannot be merged into codes. Merge them into the unquantised checkpoint.")
 
 
-def _check_patterns(spec: ModelSpec) -> None:
+def _check_patterns(spec: CheckpointSpec) -> None:
     """Raises CheckpointError where no codes are described: patterns speak of names that only the tensors tell."""
     codes = spec.trained_codes
     if codes is None:
@@ -226,12 +227,12 @@ def _check_patterns(spec: ModelSpec) -> None:
         )
 
 
-def choose_weights(spec: ModelSpec) -> WeightFormat:
+def choose_weights(spec: CheckpointSpec) -> WeightFormat:
     """The format for a checkpoint where none is asked for: its own codes, or 4 bits."""
     return "qat" if spec.text.codes else "q4"
 
 
-def choose_context(spec: ModelSpec, wanted: int | None) -> int:
+def choose_context(spec: CheckpointSpec, wanted: int | None) -> int:
     """The bundle's context. Raises UsageError where the model cannot have the one that is wanted."""
     most = min(spec.text.max_positions, MOST_CONTEXT)
     if wanted is None:
@@ -241,7 +242,7 @@ def choose_context(spec: ModelSpec, wanted: int | None) -> int:
     return wanted
 
 
-def choose_inputs(spec: ModelSpec, wanted: Sequence[str] | None) -> tuple[Input, ...]:
+def choose_inputs(spec: CheckpointSpec, wanted: Sequence[str] | None) -> tuple[Input, ...]:
     """What the bundle takes, text always. Raises UsageError where the model does not take what is wanted."""
     known = model_inputs(spec)
     if wanted is None:
@@ -252,7 +253,7 @@ def choose_inputs(spec: ModelSpec, wanted: Sequence[str] | None) -> tuple[Input,
     return tuple(name for name in known if name == "text" or name in wanted)
 
 
-def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
+def _limited_to(spec: CheckpointSpec, inputs: Sequence[Input]) -> CheckpointSpec:
     """The model without the towers that these inputs do not need."""
     seen = "image" in inputs or "video" in inputs
     text = replace(spec.text, image_blocks=spec.text.image_blocks and seen)
@@ -278,7 +279,7 @@ def check_output(out: Path, force: bool) -> None:
         raise OutputError(f"{out} exists. Add --force to replace this bundle, or choose another output folder.")
 
 
-def _check_plans(spec: ModelSpec) -> None:
+def _check_plans(spec: CheckpointSpec) -> None:
     """Raises CheckpointError where there are no kernels for the model. An assistant has no plan yet."""
     if spec.assistant is None:
         check_kernels(text_graph(spec.text))
@@ -286,7 +287,7 @@ def _check_plans(spec: ModelSpec) -> None:
         check_tower(tower)
 
 
-def _graphs(spec: ModelSpec) -> dict[str, Graph]:
+def _graphs(spec: CheckpointSpec) -> dict[str, Graph]:
     """The ONNX graphs by stem."""
     if spec.assistant:
         return {DRAFT_STEM: draft_graph(spec.text, spec.assistant)}
@@ -301,7 +302,7 @@ class _Export:
     texts: Mapping[str, str]
     notes: tuple[str, ...]
     source: Source
-    spec: ModelSpec
+    spec: CheckpointSpec
     inputs: tuple[Input, ...]
     reader: CheckpointWeights
     weights: WeightFormat
@@ -383,7 +384,7 @@ class _Export:
         return Draft(file=file, target_hidden=self.spec.assistant.target_hidden)
 
 
-def _no_transformers_js(spec: ModelSpec) -> str | None:
+def _no_transformers_js(spec: CheckpointSpec) -> str | None:
     """Why transformers.js 4.3 does not load the graphs of this model; None where it does."""
     if spec.assistant is not None:
         return "it knows no drafters"

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, Gemma4ForCausalLM, Gemma4TextConfig
 
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.backends.webgpu.compile_tower import check_tower
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import Executor
@@ -27,7 +28,6 @@ from gemtab.export import export_bundle
 from gemtab.model.spec import ModelSpec
 from gemtab.model.towers import tower_graphs
 from gemtab.parity.backends import Continued, reference_logits, webgpu_logits
-from gemtab.parity.stored import BundleWeights
 from tests.silent import Silent
 from tests.variants import _copy_tokenizer, load_transformers, randomise, transformers_logits
 from tests.webgpu import random_configs

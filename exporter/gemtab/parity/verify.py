@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemtab import __version__
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.encoder import TowerEncoder
 from gemtab.backends.webgpu.executor import Executor
@@ -33,7 +34,6 @@ from gemtab.parity.extent import Extent, choose_extent
 from gemtab.parity.failing import failing
 from gemtab.parity.progress import Progress, Stages, fill_work
 from gemtab.parity.prompts import prompts
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.tolerances import Tolerance, arithmetic
 from gemtab.quantize import WeightReader
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.backends.webgpu.compile import build_text_plan
 from gemtab.backends.webgpu.compile_tower import build_tower
 from gemtab.backends.webgpu.stored import StoredWeights
@@ -13,7 +14,6 @@ from gemtab.checkpoint import load_spec
 from gemtab.graph import Graph
 from gemtab.model.text import fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
-from gemtab.parity.stored import BundleWeights
 from gemtab.quantize import planes
 
 
