@@ -1,8 +1,8 @@
 """Weights on disk: the ONNX graphs' external data files, which the plans point into as well.
 
 Weights are read, packed and written in pieces of a few megabytes, several at a time, so that little is in memory
-whatever a weight's size. Where each piece goes is known beforehand (see layout.py): pieces need not wait for each other,
-and what an export that was interrupted has written need not be written again.
+whatever a weight's size. Where each piece goes is known beforehand (see layout.py): pieces need not wait for each
+other, and what an export that was interrupted has written need not be written again.
 """
 
 import os
