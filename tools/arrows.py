@@ -1,7 +1,7 @@
 """Which room may import which: reads tools/arrows.toml, and finds the imports that break it.
 
-`python -m tools.arrows` prints them, and puts the table into ARCHITECTURE.md. Needs no package but the standard library;
-the imports of TypeScript are read by Node and vite's parser (tools/imports.mjs).
+`python -m tools.arrows` prints them, and puts the table into ARCHITECTURE.md. It needs Python's standard library alone;
+imports of TypeScript are read by vite's parser in Node (webruntime/scripts/imports.mjs).
 """
 
 import ast
@@ -27,7 +27,8 @@ TYPESCRIPT_ENDINGS = (".ts", ".mjs", ".js")
 
 @dataclass(frozen=True)
 class Room:
-    """files: paths of its files and folders (with a slash at the end); imports: names of rooms that it may import."""
+    """files: paths of its files and folders (with a slash at the end); imports: what it may import, names of rooms and
+    single files."""
 
     name: str
     files: tuple[str, ...]
@@ -63,7 +64,7 @@ class Rooms:
             return f"{where}: {TABLE} has no room for this file"
         if target is None:
             return f"{where}: imports {one.target}, for which {TABLE} has no room"
-        if target is room or target.name in room.imports:
+        if target is room or target.name in room.imports or one.target in room.imports:
             return None
         allowed = ", ".join(room.imports) or "no other room"
         return f"{where}: `{room.name}` imports `{target.name}` ({one.target}); it may import {allowed}"
@@ -76,7 +77,7 @@ def rooms(language: str, table: Path = ROOT / TABLE) -> Rooms:
         above = [room.name for room in found]
         shipped = [room.name for room in found if room.files[0].startswith(PACKAGE)]
         imports = [name for each in entry["imports"] for name in (shipped if each == EVERY_ROOM else [each])]
-        unknown = [name for name in imports if name not in above]
+        unknown = [name for name in imports if name not in above and not Rooms(found).of(name)]
         if unknown:
             raise ValueError(f"{table}: {language} room `{entry['room']}` imports {unknown[0]}, which is not above it")
         found.append(Room(entry["room"], tuple(entry["files"]), tuple(imports)))
@@ -135,11 +136,11 @@ def _module_file(module: str, root: Path) -> str | None:
 
 
 def typescript_imports(listed: Sequence[str], root: Path = ROOT) -> list[Import]:
-    """What TypeScript and JavaScript files import of the repository: types, re-exports, `import()` and `new URL` too."""
-    script = [ROOT / "tools/imports.mjs", root]
+    """What files of TypeScript and JavaScript import of the repository, in any form: see scripts/imports.mjs."""
+    script = [ROOT / "webruntime/scripts/imports.mjs", root]
     found = subprocess.run(["node", *script], input="\n".join(listed), capture_output=True, text=True, check=False)
     if found.returncode:
-        raise RuntimeError(f"tools/imports.mjs failed. Run `npm ci` first?\n{found.stderr}")
+        raise RuntimeError(f"webruntime/scripts/imports.mjs failed. Run `npm ci` first?\n{found.stderr}")
     return [Import(**one) for one in json.loads(found.stdout)]
 
 
@@ -165,7 +166,7 @@ def _section(title: str, listed: Rooms) -> str:
     every = [room.name for room in listed.rooms.values() if room.files[0].startswith(PACKAGE)]
     lines = [f"| {title}: room | files | may import |", "| --- | --- | --- |"]
     for room in listed.rooms.values():
-        names = ", ".join(room.imports)
+        names = ", ".join(f"`{name}`" if "/" in name else name for name in room.imports)
         if every and set(every) <= set(room.imports):
             names = ", ".join(["every room of `gemtab`", *(name for name in room.imports if name not in every)])
         paths = ", ".join(f"`{path.removeprefix(PACKAGE)}`" for path in room.files)
