@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gemtab.backends.webgpu.compile import build_text_plan
+from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
@@ -71,7 +72,7 @@ def decode_plan(spec: TextSpec, whole: Graph, weights: WeightFormat) -> Plan:
     stored = StoredWeights(
         weights, locations, lambda weight: [1.0] * prod(weight.shape), Limits().maxStorageBufferBindingSize
     )
-    builder, _ = build_text_plan(fill_graph(spec), whole, stored, "f16", CONTEXT, Limits())
+    builder, _ = build_text_plan(fuse(fill_graph(spec)), fuse(whole), stored, "f16", CONTEXT, Limits())
     return builder.finish({})
 
 
