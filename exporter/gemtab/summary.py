@@ -10,12 +10,12 @@ from typing import Literal, get_args
 
 from pydantic import ValidationError
 
-from gemtab.bundle.folder import PARITY_NAME, SHADERS, check_small_files, is_bundle, open_plan, read_manifest
+from gemtab.bundle.folder import SHADERS, check_small_files, is_bundle, open_plan, read_manifest
 from gemtab.bundle.manifest import MANIFEST_NAME, Draft, Grid, Manifest, PlanEntry, Source, WeightFormat
 from gemtab.bundle.manifest_check import plan_entries
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
-from gemtab.bundle.parity import Parity
+from gemtab.bundle.parity import PARITY_NAME, Parity
 from gemtab.bundle.plan import Plan, Program, Strict, running
 from gemtab.bundle.reading import read_bytes
 from gemtab.chat_files import chat_files, model_inputs

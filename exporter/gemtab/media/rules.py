@@ -20,7 +20,7 @@ BUDGETS = (70, 140, 280, 560, 1120)
 BICUBIC = 3
 """Pillow's number for the only filter that is implemented."""
 
-EXPECTED: dict[str, Any] = {
+IMAGE_SETTINGS: dict[str, Any] = {
     "do_convert_rgb": True,
     "do_resize": True,
     "do_rescale": True,
@@ -93,7 +93,7 @@ def video_rules(processor: Mapping[str, Any]) -> VideoRules:
 def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> ImageRules:
     """Settings left out have transformers' defaults, `max_soft_tokens` among them."""
     settings = section_of(processor, section)
-    for name, expected in EXPECTED.items():
+    for name, expected in IMAGE_SETTINGS.items():
         if (found := settings.get(name, expected)) != expected:
             raise CheckpointError(
                 f"processor_config.json sets {name} of {section} to {found}; only {expected} is known."

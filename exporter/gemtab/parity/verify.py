@@ -10,9 +10,9 @@ from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.encoder import TowerEncoder
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
-from gemtab.bundle.folder import PARITY_NAME, accept_file, check_files, open_plan, read_answering_manifest
+from gemtab.bundle.folder import accept_file, check_files, open_plan, read_answering_manifest
 from gemtab.bundle.manifest import Manifest
-from gemtab.bundle.parity import Backend, Comparison, Edge, ExtentChoice, Parity, Truth
+from gemtab.bundle.parity import PARITY_NAME, Backend, Comparison, Edge, ExtentChoice, Parity, Truth
 from gemtab.bundle.plan import Plan
 from gemtab.card import add_parity
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint

@@ -1,11 +1,12 @@
 /** Opening a device: what it must have, and plain words where it has not. */
 
 import { evaluate } from "../bundle/expression.ts";
+import { PLAN_CHOICES } from "../bundle/facts.gen.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { bindingBytes, largestSizes } from "../bundle/plan-sizes.ts";
 import { causeOf, DeviceError, isTyped, LostError, OutOfMemoryError, UsageError } from "../errors.ts";
-import { type GpuHistory, PLANS, type PlanChoice } from "../messages.ts";
+import type { GpuHistory, PlanChoice } from "../messages.ts";
 import { pause } from "../patience.ts";
 import { opened } from "./adapter.ts";
 
@@ -38,8 +39,8 @@ export function choosePlan(
 
 /** The plans that may be chosen from. */
 function wantedPlans(entries: readonly PlanEntry[], wanted: PlanChoice): readonly PlanEntry[] {
-  if (!PLANS.includes(wanted)) {
-    const known = PLANS.map((name) => `"${name}"`).join(", ");
+  if (!PLAN_CHOICES.includes(wanted)) {
+    const known = PLAN_CHOICES.map((name) => `"${name}"`).join(", ");
     throw new UsageError(`plan: ${JSON.stringify(wanted)} is not known. Choose one of ${known}.`);
   }
   if (wanted === "auto") return entries;

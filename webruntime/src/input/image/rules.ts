@@ -5,7 +5,8 @@
 
 import { shown } from "../../brief.ts";
 import { BundleError, UsageError } from "../../errors.ts";
-import { BUDGETS } from "../../messages.ts";
+import { BUDGETS } from "../../facts.gen.ts";
+import { IMAGE_SETTINGS } from "../facts.gen.ts";
 
 /** How a picture is cut. */
 export interface ImageRules {
@@ -34,17 +35,6 @@ export interface Size {
   width: number;
   height: number;
 }
-
-/** Settings that every Gemma 4 has alike (3: bicubic); another value is refused. */
-const EXPECTED = {
-  do_convert_rgb: true,
-  do_resize: true,
-  do_rescale: true,
-  image_mean: [0, 0, 0],
-  image_std: [1, 1, 1],
-  resample: 3,
-  rescale_factor: 1 / 255,
-};
 
 type Settings = Record<string, unknown>;
 
@@ -90,7 +80,7 @@ export function targetSize({ width, height }: Size, rules: ImageRules): Size {
 function imageRules(processor: Settings, section: string, defaultBudget: number): ImageRules {
   const settings = processor[section] as Settings | undefined;
   if (typeof settings !== "object" || settings === null) throw refuse(`has no ${section}`);
-  for (const [name, expected] of Object.entries(EXPECTED)) {
+  for (const [name, expected] of Object.entries(IMAGE_SETTINGS)) {
     const found = settings[name] ?? expected;
     if (JSON.stringify(found) !== JSON.stringify(expected)) {
       throw refuse(`sets ${name} of ${section} to ${shown(found)}, not ${shown(expected)}`);
