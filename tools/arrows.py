@@ -108,11 +108,7 @@ def _modules(node: ast.AST, file: str) -> Iterator[tuple[str, int]]:
         start = ".".join([*base, *([node.module] if node.module else [])])
         yield from ((f"{start}.{alias.name}", alias.lineno) for alias in node.names)
     elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-        yield from ((arg.value, node.lineno) for arg in node.args[:1] if _is_text(arg))
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+        yield from ((str(arg.value), node.lineno) for arg in node.args[:1] if isinstance(arg, ast.Constant))
 
 
 def _package(file: str, level: int) -> tuple[str, ...]:

@@ -61,10 +61,10 @@ class MemorySummary(Strict):
 
 
 class BundleSummary(Strict):
-    """sizes: bytes by kind of file; parameters, text_parameters: of the whole model, as transformers counts them, and of
-    its text stack; weight_bytes: what a tab downloads of the weights (the plans' part), or all of a
-    drafter's; towers: those of pictures (`image`) and sound (`audio`), where there are any; draft: where the bundle
-    holds a drafter."""
+    """sizes: bytes by kind of file; parameters, text_parameters: of the whole model, as transformers counts them, and
+    of its text stack; weight_bytes: what a tab downloads of the weights (the plans' part), or all of a drafter's;
+    towers: those of pictures (`image`) and sound (`audio`), where there are any; draft: where the bundle holds a
+    drafter."""
 
     kind: Literal["bundle"] = "bundle"
     gemtab: str
