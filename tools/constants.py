@@ -1,7 +1,8 @@
 """Constants of Python modules as JSON, with what is said of them: `npm run gen` makes TypeScript of them.
 
-Reads `{module: [name, …]}` from standard input and prints `{module: {name: {"value": text, "doc": text}}}`; `value` is
-the constant as JSON, in which infinity is `Infinity`, a set a sorted list and a Literal the list of its choices.
+Reads `{module: [name, …]}` from standard input and prints `{module: {name: {"value": text, "doc": text}}}`. `value` is
+the constant as JSON, in which infinity is `Infinity`, bytes are a string of their numbers, a set is a sorted list, and
+a Literal is the list of its choices.
 """
 
 import ast
@@ -21,11 +22,13 @@ def constants(wanted: dict[str, list[str]]) -> dict[str, dict[str, dict[str, str
 
 def _of_module(module: ModuleType, names: list[str]) -> dict[str, dict[str, str]]:
     docs = _docs(module)
-    values = {name: json.dumps(getattr(module, name), default=_plain, ensure_ascii=False) for name in names}
+    values = {name: json.dumps(getattr(module, name), default=_plain) for name in names}
     return {name: {"value": value, "doc": docs.get(name, "")} for name, value in values.items()}
 
 
-def _plain(value: object) -> list[str]:
+def _plain(value: object) -> str | list[str]:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
     return sorted(value) if isinstance(value, set | frozenset) else list(get_args(value))
 
 

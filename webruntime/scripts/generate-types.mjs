@@ -26,7 +26,8 @@ const CONSTANTS = {
     "gemtab.bundle.parity": ["PARITY_NAME"],
   },
   "facts.gen.ts": {
-    "gemtab.media.rules": ["BUDGETS", "LongSound"],
+    "gemtab.bundle.soft_tokens": ["BUDGETS"],
+    "gemtab.media.rules": ["LongSound"],
     "gemtab.chat.facts": [
       "SETTINGS",
       "MEDIA",
@@ -51,9 +52,21 @@ const CONSTANTS = {
       "MOST_IMAGE_BYTES",
       "MOST_FILE_BYTES",
     ],
-    "gemtab.media.rules": ["IMAGE_SETTINGS"],
-    "gemtab.media.audio_rules": ["AUDIO_SETTINGS", "READ", "WITHOUT_EFFECT", "MOST_FRAME_SAMPLES", "COARSE"],
+    "gemtab.bundle.soft_tokens": ["IMAGE_TOKENS", "FRAME_TOKENS", "AUDIO_TOKENS", "AUDIO_TOKEN_MS"],
+    "gemtab.media.rules": ["IMAGE_SETTINGS", "DEFAULT_FRAMES", "MOST_CHOSEN_FRAMES"],
+    "gemtab.media.audio_rules": [
+      "AUDIO_SETTINGS",
+      "READ",
+      "WITHOUT_EFFECT",
+      "MOST_FRAME_SAMPLES",
+      "MOST_OF_EITHER",
+      "COARSE",
+    ],
     "gemtab.media.resample": ["REACH", "BETA", "CUTOFF"],
+    "gemtab.media.unread": ["UNREAD"],
+    "gemtab.media.mpeg_audio": ["FIRST_FRAME_BYTES", "CERTAIN_FRAMES", "NEXT_FRAME_BYTES"],
+    "gemtab.media.flac": ["TAIL_BYTES", "SHORTEST_FRAME"],
+    "gemtab.media.wave_file": ["WAVE_KINDS", "WAVE_CHUNKS"],
   },
 };
 

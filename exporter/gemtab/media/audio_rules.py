@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gemtab.bundle.soft_tokens import AUDIO_TOKEN_MS, AUDIO_TOKENS
 from gemtab.errors import CheckpointError
 from gemtab.media.limits import HIGHEST_RATE, LOWEST_RATE
 from gemtab.media.mel import MelRules
@@ -42,6 +43,9 @@ READ = {
 WITHOUT_EFFECT = {"preemphasis_htk_flavor", "processor_class", "return_attention_mask"}
 """Settings that change nothing."""
 
+MOST_OF_EITHER = 10_000
+"""The most tokens of a segment, and milliseconds of a token."""
+
 COARSE = 0.002
 """Seconds. The unit of an edit list is shorter: programs count in thousandths of a second, or 600 to a second."""
 
@@ -75,8 +79,8 @@ def audio_rules(processor: Mapping[str, Any]) -> AudioRules:
     settings = section_of(processor, _SECTION)
     _check(settings)
     rate = size_in(settings, _SECTION, "sampling_rate", 16_000, least=LOWEST_RATE, most=HIGHEST_RATE)
-    milliseconds = size_in(processor, "the whole", "audio_seq_length", 750, most=10_000)
-    milliseconds *= size_in(processor, "the whole", "audio_ms_per_token", 40, most=10_000)
+    milliseconds = size_in(processor, "the whole", "audio_seq_length", AUDIO_TOKENS, most=MOST_OF_EITHER)
+    milliseconds *= size_in(processor, "the whole", "audio_ms_per_token", AUDIO_TOKEN_MS, most=MOST_OF_EITHER)
     unified = "Unified" in str(settings.get("feature_extractor_type", processor.get("processor_class", "")))
     return AudioRules(
         rate=rate,

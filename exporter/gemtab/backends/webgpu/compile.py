@@ -18,6 +18,7 @@ from gemtab.backends.webgpu.lower import (
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.render import KernelSource
 from gemtab.backends.webgpu.stored import StoredWeights
+from gemtab.backends.webgpu.tiles import EXPERT_TOKENS
 from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import PlanEntry, PlanMemory, WeightFormat
 from gemtab.bundle.memory import plan_memory
@@ -178,11 +179,11 @@ def _host_places(tables: Sequence[Weight], stored: StoredWeights, fill_tokens: i
 
 def _fill_tokens(shared: Shared, filling: FusedGraph) -> int:
     """The largest power of two up to FILL_TOKENS for which every value of `fill` fits a binding; up to BLOCK_TOKENS, in
-    steps of 32, where the tokens of a picture see each other."""
+    steps of EXPERT_TOKENS, where the tokens of a picture see each other."""
     lowering, _ = lower_program(replace(shared, buffers={}, tables={}), filling, 1, fill=True)
     most = tokens_that_fit(max(lowering.sizes.values()), shared.limits)
     if any(value.name == "visible" for value in filling.graph.inputs):
-        return min(BLOCK_TOKENS, max(most // 32 * 32, 1), shared.context)
+        return min(BLOCK_TOKENS, max(most // EXPERT_TOKENS * EXPERT_TOKENS, 1), shared.context)
     return int(min(FILL_TOKENS, 1 << (most.bit_length() - 1), shared.context))
 
 

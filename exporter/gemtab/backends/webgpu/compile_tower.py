@@ -16,9 +16,10 @@ from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import PlanEntry, Tower, WeightFormat
 from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import ENCODE, ROWS, Expr, Limits, Plan, ScratchBuffer, WeightBuffer
+from gemtab.bundle.soft_tokens import AUDIO_TOKENS, BUDGETS
 from gemtab.quantize import WeightReader
 
-MOST_TOKENS: dict[Tower, int] = {"image": 1120, "audio": 750}
+MOST_TOKENS: dict[Tower, int] = {"image": max(BUDGETS), "audio": AUDIO_TOKENS}
 """The most soft tokens of a picture, and of a clip of 30 s; fewer where a value would not fit the limits."""
 
 

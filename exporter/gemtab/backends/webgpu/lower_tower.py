@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from gemtab.backends.sinusoids import sinusoids
 from gemtab.backends.webgpu.lower import (
     STEP,
-    TILE_TOKENS,
     Lowering,
     Part,
     Shared,
@@ -35,6 +34,7 @@ from gemtab.backends.webgpu.steps import (
     Subsample,
     TurnHeads,
 )
+from gemtab.backends.webgpu.tiles import TILE_TOKENS
 from gemtab.bundle.plan import Expr, Tables
 from gemtab.graph import Value, known
 from gemtab.quantize import BLOCK

@@ -2,7 +2,17 @@
 
 import { brief, shown } from "../../brief.ts";
 import { BundleError } from "../../errors.ts";
-import { AUDIO_SETTINGS, HIGHEST_RATE, LOWEST_RATE, MOST_FRAME_SAMPLES, READ, WITHOUT_EFFECT } from "../facts.gen.ts";
+import {
+  AUDIO_SETTINGS,
+  AUDIO_TOKEN_MS,
+  AUDIO_TOKENS,
+  HIGHEST_RATE,
+  LOWEST_RATE,
+  MOST_FRAME_SAMPLES,
+  MOST_OF_EITHER,
+  READ,
+  WITHOUT_EFFECT,
+} from "../facts.gen.ts";
 import { sectionsOf, sizeIn } from "../image/rules.ts";
 import { fewestSamples, frameCount, type MelRules } from "./mel.ts";
 
@@ -31,8 +41,8 @@ export function audioRules(processor: unknown): AudioRules {
   for (const [name, found] of Object.entries(settings)) check(name, found);
   const rate = sizeIn(settings, "sampling_rate", 16_000, { least: LOWEST_RATE, most: HIGHEST_RATE });
   const milliseconds =
-    sizeIn(sections, "audio_seq_length", 750, { most: 10_000 }) *
-    sizeIn(sections, "audio_ms_per_token", 40, { most: 10_000 });
+    sizeIn(sections, "audio_seq_length", AUDIO_TOKENS, { most: MOST_OF_EITHER }) *
+    sizeIn(sections, "audio_ms_per_token", AUDIO_TOKEN_MS, { most: MOST_OF_EITHER });
   const unified = String(settings.feature_extractor_type ?? sections.processor_class).includes("Unified");
   return {
     rate,

@@ -6,7 +6,7 @@
 import { shown } from "../../brief.ts";
 import { BundleError, UsageError } from "../../errors.ts";
 import { BUDGETS } from "../../facts.gen.ts";
-import { IMAGE_SETTINGS } from "../facts.gen.ts";
+import { DEFAULT_FRAMES, FRAME_TOKENS, IMAGE_SETTINGS, IMAGE_TOKENS, MOST_CHOSEN_FRAMES } from "../facts.gen.ts";
 
 /** How a picture is cut. */
 export interface ImageRules {
@@ -41,9 +41,11 @@ type Settings = Record<string, unknown>;
 /** The rules in a parsed processor_config.json. Throws BundleError for what is not known. */
 export function readRules(processor: unknown): MediaRules {
   const sections = sectionsOf(processor);
-  const image = imageRules(sections, "image_processor", 280);
-  const frame = imageRules(sections, "video_processor", 70);
-  const frames = sizeIn(sections.video_processor as Settings, "num_frames", 32, { most: 4096 });
+  const image = imageRules(sections, "image_processor", IMAGE_TOKENS);
+  const frame = imageRules(sections, "video_processor", FRAME_TOKENS);
+  const frames = sizeIn(sections.video_processor as Settings, "num_frames", DEFAULT_FRAMES, {
+    most: MOST_CHOSEN_FRAMES,
+  });
   return { image, video: { image: frame, frames } };
 }
 
