@@ -15,7 +15,7 @@ from gemtab.bundle.manifest_check import plan_entries
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
 from gemtab.bundle.parity import PARITY_NAME, Parity
-from gemtab.bundle.plan import Plan, Program, Strict, running
+from gemtab.bundle.plan import Activation, Plan, Program, Strict, running
 from gemtab.bundle.reading import read_bytes
 from gemtab.chat_files import chat_files, model_inputs
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, Opened, load_spec, open_checkpoint
@@ -45,14 +45,14 @@ class ProgramSummary(Strict):
 class PlanSummary(Strict):
     """A plan and its programs by name."""
 
-    activation: Literal["f32", "f16"]
+    activation: Activation
     programs: dict[str, ProgramSummary]
 
 
 class MemorySummary(Strict):
     """GPU bytes of a plan with the bundle's whole context; towers: what pictures and sound add."""
 
-    activation: Literal["f32", "f16"]
+    activation: Activation
     weights: int
     state: int
     scratch: int

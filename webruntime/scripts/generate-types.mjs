@@ -21,7 +21,18 @@ const LIMITS_MODULE = "gemtab.bundle.limits";
 /** Constants by the file that has them, and by the module that defines them. */
 const CONSTANTS = {
   "bundle/facts.gen.ts": {
-    "gemtab.bundle.plan": ["PARAMS_ALIGNMENT", "VECTOR_BYTES", "ENCODE", "ROWS", "PlanChoice", "HostTableChoice"],
+    "gemtab.bundle.plan": [
+      "PARAMS_ALIGNMENT",
+      "VECTOR_BYTES",
+      "FILL",
+      "DECODE",
+      "VERIFY",
+      "ENCODE",
+      "ROWS",
+      "Feature",
+      "PlanChoice",
+      "HostTableChoice",
+    ],
     "gemtab.bundle.manifest": ["MANIFEST_NAME", "Tower"],
     "gemtab.bundle.parity": ["PARITY_NAME"],
   },

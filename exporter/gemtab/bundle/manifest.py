@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gemtab.bundle.plan import Expr, Positive, Strict
+from gemtab.bundle.plan import Activation, Expr, Feature, Positive, Strict
 
 MANIFEST_FORMAT: Final = 1
 MANIFEST_NAME: Final = "gemtab.json"
@@ -55,8 +55,8 @@ class PlanEntry(Strict):
     """A plan of the bundle and what a device needs for it; the first that fits is used. tokens: the most of a step."""
 
     file: RelativePath
-    activation: Literal["f32", "f16"]
-    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
+    activation: Activation
+    features: Annotated[tuple[Feature, ...], Field(fail_fast=True)] = ()
     tokens: Annotated[int, Field(gt=0)]
     memory: PlanMemory
 

@@ -5,10 +5,18 @@
 export const PARAMS_ALIGNMENT = 256;
 /** The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them. */
 export const VECTOR_BYTES = 16;
+/** The program of a text plan that puts prompt tokens into the caches. */
+export const FILL = "fill";
+/** The program of a text plan that takes one token and samples the next. */
+export const DECODE = "decode";
+/** The program of a text plan that takes drafted tokens, with logits for each. */
+export const VERIFY = "verify";
 /** The program of a tower's plan. */
 export const ENCODE = "encode";
 /** What it gives: rows of embeddings. */
 export const ROWS = "rows";
+/** WebGPU features that a plan or a kernel may need. */
+export const FEATURES = ["shader-f16", "subgroups"] as const;
 /** In what the caches keep keys and values; auto: in f16 where the device has it. */
 export const PLAN_CHOICES = ["auto", "f16", "f32"] as const;
 /** Whether they are to lie on the host; auto: where the rest fits into the memory that is given and they do not. */

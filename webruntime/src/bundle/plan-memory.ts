@@ -2,7 +2,7 @@
 
 import { isFor } from "./dispatches.ts";
 import { evaluate, type Sizes } from "./expression.ts";
-import { ENCODE, PARAMS_ALIGNMENT, ROWS, VECTOR_BYTES } from "./facts.gen.ts";
+import { ENCODE, PARAMS_ALIGNMENT, ROWS, VECTOR_BYTES, VERIFY } from "./facts.gen.ts";
 import type { Manifest } from "./manifest.gen.ts";
 import type { Dispatch, Expr, Plan, Program } from "./plan.gen.ts";
 import { isTower } from "./plan-sizes.ts";
@@ -22,7 +22,7 @@ export function planMemory(plan: Plan): PlanMemory {
   const buffers = Object.values(plan.buffers);
   const controls = buffers.flatMap((buffer) => (buffer.kind === "control" ? [allocated(buffer.bytes)] : []));
   // A tab loads no `verify`, which needs a drafter.
-  const programs = Object.entries(plan.programs).filter(([name]) => name !== "verify");
+  const programs = Object.entries(plan.programs).filter(([name]) => name !== VERIFY);
   const slots = plan.slots.map((size) => (typeof size === "number" ? allocated(size) : size));
   const [forGpu, forHost] = [boundFor(plan, "gpu"), boundFor(plan, "host")];
   const states = Object.entries(plan.buffers).flatMap(([name, buffer]) =>

@@ -1,7 +1,7 @@
 /** Opening a device: what it must have, and plain words where it has not. */
 
 import { evaluate } from "../bundle/expression.ts";
-import { PLAN_CHOICES } from "../bundle/facts.gen.ts";
+import { FEATURES, PLAN_CHOICES } from "../bundle/facts.gen.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { bindingBytes, largestSizes } from "../bundle/plan-sizes.ts";
@@ -10,11 +10,9 @@ import type { GpuHistory, PlanChoice } from "../messages.ts";
 import { pause } from "../patience.ts";
 import { opened } from "./adapter.ts";
 
-type Feature = Plan["features"][number];
 type PlanEntry = Manifest["plans"][number];
 
 /** Features that a form of a kernel may ask for. */
-const FEATURES: readonly Feature[] = ["shader-f16", "subgroups"];
 
 /**
  * The first of the bundle's plans whose features the adapter has, or the one that was asked for. Throws UsageError where

@@ -23,7 +23,10 @@ from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import PlanEntry, PlanMemory, WeightFormat
 from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import (
+    DECODE,
+    FILL,
     MOST_ROWS_BYTES,
+    VERIFY,
     Dispatch,
     Form,
     Kernel,
@@ -220,16 +223,16 @@ def build_text_plan(
     lowering, _ = lower_program(shared, filling, shared.fill_tokens, fill=True)
     shared.buffers.update(media_buffers(filling.graph, shared.fill_tokens))
     lowering.advance()
-    builder.add_program("fill", lowering, shared.fill_tokens, {})
+    builder.add_program(FILL, lowering, shared.fill_tokens, {})
 
     lowering, outputs = lower_program(shared, whole, 1, fill=False, keep=["logits"])
     lowering.sample(whole.graph.outputs["logits"])
-    builder.add_program("decode", lowering, 1, outputs)
+    builder.add_program(DECODE, lowering, 1, outputs)
 
     verify = max(1, min(VERIFY_TOKENS, shared.fill_tokens, limits.maxStorageBufferBindingSize // (4 * vocabulary)))
     lowering, outputs = lower_program(shared, whole, verify, fill=False, keep=["logits"])
     lowering.advance()
-    builder.add_program("verify", lowering, verify, outputs)
+    builder.add_program(VERIFY, lowering, verify, outputs)
     return builder, shared
 
 
