@@ -10,6 +10,7 @@ from gemtab.backends.sinusoids import sinusoids
 @pytest.mark.parametrize(("count", "width"), [(1, 2), (13, 64), (25, 1024), (1001, 6)])
 def test_the_table(count: int, width: int) -> None:
     found = sinusoids(count, width)
-    assert (found.shape, found.dtype) == ((count, width), np.float32)
+    assert found.shape == (count, width)
+    assert found.dtype == np.float32
     # Both are computed in f64, by libraries that may differ in its last bit.
     np.testing.assert_allclose(found, reference(count=count, width=width).numpy(), rtol=2**-23, atol=1e-12)
