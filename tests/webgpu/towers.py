@@ -15,6 +15,7 @@ from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.engine.load import load_tower_plan
 from gemtab.backends.webgpu.engine.runner import PlanRunner
 from gemtab.backends.webgpu.engine.tower import Tower
+from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits
@@ -56,7 +57,7 @@ class TowerOnDevice:
         locations = store(graph, weights, weight_format, folder)
         most = limits.maxStorageBufferBindingSize
         stored = StoredWeights(weight_format, locations, lambda weight: weights.read(weight).tolist(), most)
-        builder, lowering = build_tower(graph, stored, limits, most_tokens)
+        builder, lowering = build_tower(fuse_tower(graph), stored, limits, most_tokens)
         write_files(builder, folder)
         plan = tower_plan(builder, lowering, write_tables(folder, builder.shared.tables))
         tower = load_tower_plan(folder, plan, Poisoning(**vars(device)))

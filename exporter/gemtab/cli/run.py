@@ -108,8 +108,8 @@ def command(
     manifest = verified(bundle)
     prompts = PromptProcess(bundle)
     prompts.start()
+    from gemtab.backends.webgpu.engine.encoder import TowerEncoder
     from gemtab.backends.webgpu.engine.text_engine import TextEngine
-    from gemtab.chat.encoder import TowerEncoder
 
     text = _stdin() if prompt == "-" else _argument(prompt, "--prompt")
     how = _Reading(detail, frames, long_sound)

@@ -1,14 +1,36 @@
 """Media to rows of embeddings by a bundle's towers, each picture and sound once."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from gemtab.backends.webgpu.engine.load import load_tower
 from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.backends.webgpu.engine.tower import Tower
 from gemtab.bundle.limits import MEDIA_ROWS_BYTES
-from gemtab.chat.media import Item
+from gemtab.bundle.manifest import Tower as TowerName
+
+
+class Item(Protocol):
+    """An image or audio of a prompt."""
+
+    @property
+    def key(self) -> str:
+        """Names its content: equal content has an equal key."""
+        ...
+
+    @property
+    def tower(self) -> TowerName:
+        """The tower that encodes it."""
+        ...
+
+    @property
+    def inputs(self) -> Callable[[], Mapping[str, np.ndarray]]:
+        """Makes the inputs of the tower's graph, by name."""
+        ...
 
 
 class TowerEncoder:
