@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemtab import __version__
+from gemtab.backends.onnx.check import check_graph
 from gemtab.backends.webgpu.device import Device, open_device
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
 from gemtab.bundle.folder import PARITY_NAME, accept_file, check_files, open_plan, read_answering_manifest
 from gemtab.bundle.manifest import Manifest
+from gemtab.bundle.onnx_files import graph_files
 from gemtab.bundle.plan import Plan
 from gemtab.card import add_parity
 from gemtab.chat.encoder import TowerEncoder
@@ -32,7 +34,7 @@ from gemtab.parity.extent import Extent, choose_extent
 from gemtab.parity.failing import failing
 from gemtab.parity.progress import Progress, Stages, fill_work
 from gemtab.parity.prompts import prompts
-from gemtab.parity.report import Backend, Comparison, Edge, ExtentChoice, Parity, Truth
+from gemtab.parity.report import Backend, Comparison, Edge, ExtentChoice, OnnxGraph, Parity, Truth
 from gemtab.parity.stored import BundleWeights
 from gemtab.parity.tolerances import Tolerance, arithmetic
 from gemtab.quantize import WeightReader
@@ -62,12 +64,13 @@ def verify_bundle(
 
     checkpoint, adapters: what the bundle was exported from; without a checkpoint the truth is what the bundle's own
     weights stand for. watch: told when the GPU is waited for.
-    Raises BundleError where a file is missing or altered, or cannot be run, and ParityError where a backend is further
+    Raises BundleError where a file is missing or altered, is not valid ONNX, or cannot be run, and ParityError where a backend is further
     from the bundle's own weights than arithmetic explains.
     """
     progress.begin("Checking the files", 0)
     manifest = read_answering_manifest(folder)
     check_files(folder, manifest)
+    graphs = [OnnxGraph(file=file, nodes=check_graph(folder, file)) for file in graph_files(manifest.files)]
     plan, half = open_plan(folder, manifest, _plan_file(folder, manifest)), _half(folder, manifest)
     device = open_device(plan.limits, watch)
     chosen = choose_extent(extent, plan, device)
@@ -103,6 +106,7 @@ def verify_bundle(
         media_tokens=sum(placed.item.tokens for text in texts for placed in text.items),
         adapter=device.name,
         f16_edge=ran.edge,
+        onnx_graphs=tuple(graphs),
         comparisons=tuple(comparisons),
     )
     write_in_one_step(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
