@@ -64,8 +64,8 @@ def verify_bundle(
 
     checkpoint, adapters: what the bundle was exported from; without a checkpoint the truth is what the bundle's own
     weights stand for. watch: told when the GPU is waited for.
-    Raises BundleError where a file is missing or altered, is not valid ONNX, or cannot be run, and ParityError where a backend is further
-    from the bundle's own weights than arithmetic explains.
+    Raises BundleError where a file is missing or altered, is not valid ONNX, or cannot be run, and ParityError where a
+    backend is further from the bundle's own weights than arithmetic explains.
     """
     progress.begin("Checking the files", 0)
     manifest = read_answering_manifest(folder)
