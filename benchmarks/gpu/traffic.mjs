@@ -46,6 +46,7 @@ function evaluate(expression, sizes) {
     "+": left + right,
     "-": left - right,
     "*": left * right,
+    ceildiv: Math.ceil(left / right),
     min: Math.min(left, right),
     max: Math.max(left, right),
   }[operator];
