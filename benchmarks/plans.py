@@ -48,7 +48,7 @@ GREEDY = Sampling(temperature=0, top_k=0, top_p=1)
 
 @dataclass(frozen=True)
 class Counted:
-    """What one decoded token takes. merges: dispatches that merge attention's splits, which `dispatches` leaves out.
+    """The counts of one decoded token. merges: dispatches that merge attention's splits, which `dispatches` leaves out.
     single: of both, dispatches of one workgroup. weights, cache: bytes read, each counted once; issued: bytes of keys
     and values as often as workgroups load them; needed: bytes of active weights and live cache; greedy, sampled: bytes
     that choosing the token reads, greedily and by the model's own settings."""

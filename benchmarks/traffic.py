@@ -1,4 +1,4 @@
-"""What a dispatch of a plan reads: `python -m benchmarks.traffic BUNDLE` writes the counts as JSON for gpu/bench.mjs.
+"""Bytes that a dispatch of a plan reads: `python -m benchmarks.traffic BUNDLE` writes them as JSON for gpu/bench.mjs.
 
 Counted are weights (of tables that are looked up, a row a token; of experts, the active ones) and the keys and values
 that a step attends to. Values that live within a step are not counted. The counts are the plan's own kind of
@@ -42,7 +42,7 @@ class Sampling:
 
 
 def reads(plan: Plan, dispatch: Dispatch, spec: TextSpec) -> Reads:
-    """What a dispatch reads."""
+    """The counts of a dispatch."""
     weights: list[Expr] = []
     cache: list[Expr] = []
     of_one_token: list[Expr] = []

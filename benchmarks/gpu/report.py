@@ -30,7 +30,7 @@ class Adapter(Strict):
 
 
 class Loaded(Strict):
-    """What loading took, with some of the engine's own counts."""
+    """The time of loading, with some of the engine's own counts."""
 
     model_config = ConfigDict(extra="ignore")
 

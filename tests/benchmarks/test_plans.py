@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.plans` counts, on the tiny model and on a few layers of published shape."""
+"""The counts of `python -m benchmarks.plans`, on the tiny model and on a few layers of published shape."""
 
 import json
 from pathlib import Path

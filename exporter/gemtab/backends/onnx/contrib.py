@@ -67,8 +67,8 @@ def _infer(context: InferenceContext) -> None:
 
 
 def product_fault(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> str | None:
-    """What is wrong with the inputs of a MatMulNBits: x [..., K], codes [N, blocks, bytes of a block], scales
-    [N, blocks] or [N * blocks]; None where nothing is. shapes: of the values that are known."""
+    """The fault of a MatMulNBits whose inputs do not fit, or None. They are x [..., K], codes [N, blocks, bytes of a
+    block] and scales [N, blocks] or [N * blocks]. shapes: of the values that are known."""
     sizes = {attribute.name: attribute.i for attribute in node.attribute}
     columns, rows, bits, block = (sizes[name] for name in _ATTRIBUTES)
     blocks = -(-columns // block)
