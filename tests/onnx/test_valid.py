@@ -1,5 +1,6 @@
 """Every graph of every variant, format and published size is valid ONNX, by onnx's own checker and inference."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -14,6 +15,7 @@ from gemtab.bundle.layout import lay_out
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import DECODER_STEM
 from gemtab.checkpoint.config import parse_config
+from gemtab.errors import BundleError
 from gemtab.model.spec import ModelSpec
 from gemtab.quantize import PlainFormat
 from gemtab.synth import published_config
@@ -117,3 +119,26 @@ def test_onnx_is_left_as_it_was(written: WrittenAs) -> None:
     path = written("base", "q4").graphs[DECODER_STEM]
     with pytest.raises(onnx.checker.ValidationError, match="MatMulNBits"):
         onnx.checker.check_model(str(path), full_check=True, check_custom_domain=True)
+
+
+def test_links_into_the_store_of_a_hubs_cache_are_checked_too(written: WrittenAs, tmp_path: Path) -> None:
+    """onnx's checker, given a path, refuses data files that are links."""
+    exported = written("base", "q4")
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "main"
+    blobs.mkdir()
+    (snapshot / "onnx").mkdir(parents=True)
+    for path in (exported.folder / "onnx").iterdir():
+        shutil.copyfile(path, blobs / path.name)
+        (snapshot / "onnx" / path.name).symlink_to(blobs / path.name)
+    for path in exported.graphs.values():
+        assert check_graph(snapshot, f"onnx/{path.name}") > 0
+
+
+def test_data_that_end_too_soon_are_named(written: WrittenAs, tmp_path: Path) -> None:
+    exported = written("base", "q4")
+    folder = Path(shutil.copytree(exported.folder, tmp_path / "short"))
+    last = max(exported.locations[DECODER_STEM].values(), key=lambda at: (at.file, at.offset))
+    with (folder / last.file).open("rb+") as data:
+        data.truncate(last.offset + last.bytes - 1)
+    with pytest.raises(BundleError, match=f"takes {last.bytes:,} bytes"):
+        check_graph(folder, exported.graphs[DECODER_STEM].relative_to(exported.folder).as_posix())
