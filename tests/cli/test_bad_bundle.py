@@ -180,7 +180,7 @@ def wrong_bits(graph: onnx.GraphProto) -> str:
     """A product whose codes are not as long as its number of bits says."""
     node = next(node for node in graph.node if node.op_type == "MatMulNBits")
     next(attribute for attribute in node.attribute if attribute.name == "bits").i = 8
-    return node.name
+    return str(node.name)
 
 
 def wrong_width(graph: onnx.GraphProto) -> str:
@@ -188,21 +188,21 @@ def wrong_width(graph: onnx.GraphProto) -> str:
     node = [node for node in graph.node if node.op_type == "Mul"][-3]
     graph.initializer.append(onnx.numpy_helper.from_array(np.ones(7, np.float32), "seven"))
     node.input[1] = "seven"
-    return node.name
+    return str(node.name)
 
 
 def wrong_axis(graph: onnx.GraphProto) -> str:
     """A concatenation along an axis that there is not."""
     node = [node for node in graph.node if node.op_type == "Concat"][-1]
     node.attribute[0].i = 9
-    return node.name
+    return str(node.name)
 
 
 def no_such_operator(graph: onnx.GraphProto) -> str:
     """An operator that onnxruntime does not have."""
     node = next(node for node in graph.node if node.op_type == "MatMulNBits")
     node.op_type = "MatMulNBit"
-    return node.name
+    return str(node.name)
 
 
 def short_tensor(graph: onnx.GraphProto) -> str:
@@ -210,7 +210,7 @@ def short_tensor(graph: onnx.GraphProto) -> str:
     tensor = next(tensor for tensor in graph.initializer if tensor.external_data)
     length = next(entry for entry in tensor.external_data if entry.key == "length")
     length.value = str(int(length.value) - 1)
-    return tensor.name
+    return str(tensor.name)
 
 
 @pytest.mark.parametrize("spoil", [wrong_bits, wrong_width, wrong_axis, no_such_operator, short_tensor])

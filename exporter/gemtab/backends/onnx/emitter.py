@@ -94,7 +94,7 @@ class Emitter:
         """
         if not value.shape:
             return ()
-        batch = 1 if isinstance(value.shape[0], int) else BATCH
+        batch: int | str = 1 if isinstance(value.shape[0], int) else BATCH
         return (batch, *(self._axes.get(dim, dim) for dim in value.shape))
 
     @contextmanager
