@@ -1,5 +1,6 @@
 # make demo      everything from nothing to the page with the tiny model, in one command
-# make test      every test: Python, TypeScript, browser
+# make test      every test: Python, TypeScript, browser, and what `make check` finds
+# make check     format, lint, types of both languages and the rules in tests/house, in seconds
 # make test-real the published weights of Gemma 3 270M (240 MB), from GGUF to the tab, against transformers
 # make soak      the whole corpus (18,000 strings, 1,600 conversations, 370 images, 130 recordings, 60 clips), 750 random configs
 #                and 600 spoilt bundles in Node, Chromium and by each command
@@ -19,10 +20,14 @@ MAKEFLAGS += --jobs=2
 # Each of the many processes of a test run would compile gemtab anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test soak test-real test-true build bench accuracy wheel tiny clean system-packages
+.PHONY: demo check test soak test-real test-true build bench accuracy wheel tiny clean system-packages
 
 demo: .venv/.ready-core dist/.site
 	.venv/bin/gemtab demo
+
+# These tests are among those of `make test`.
+check: .venv/.ready-test node_modules/.ready
+	$(PYTHON) -m pytest -q tests/quality tests/house
 
 # In the order of testpaths: the files with few and long tests first, so that no process is left alone at the end. There
 # is a process for each processor, so each computes on one thread: more would wait for each other.
@@ -58,7 +63,7 @@ clean:
 system-packages:
 	tools/system-packages.sh
 
-.venv/.ready-core .venv/.ready-test .venv/.ready-real: .venv/.ready-%: pyproject.toml constraints.txt tools/python-packages.sh
+.venv/.ready-core .venv/.ready-test .venv/.ready-real: .venv/.ready-%: pyproject.toml package.json constraints.txt tools/python-packages.sh
 	tools/python-packages.sh $*
 	touch $@
 
