@@ -28,6 +28,7 @@ import {
 import { Composer, type Draft } from "./composer.ts";
 import { Conversation } from "./conversation.ts";
 import { make } from "./dom.ts";
+import type { GemtabChatDetails, ListenedElement } from "./events.ts";
 import { type Example, Examples } from "./examples.ts";
 import { Gate } from "./gate.ts";
 import { MediaChoices, type MediaOptions } from "./media-choices.ts";
@@ -54,7 +55,7 @@ const PROPERTIES = [
 export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 
 /** Where there is no page, as on a server that renders one, the module can be imported all the same. */
-const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+const Base = (globalThis.HTMLElement ?? class {}) as unknown as { new (): ListenedElement };
 
 /**
  * Attributes: `src`, the bundle's folder; `assets`, that of gemtab's own scripts (see LoadOptions); `reveal`, "interaction"
@@ -477,7 +478,7 @@ export class GemtabChat extends Base {
     this.#emit("statechange", { state });
   }
 
-  #emit(type: string, detail: unknown): void {
+  #emit<Name extends keyof GemtabChatDetails>(type: Name, detail: GemtabChatDetails[Name]): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
