@@ -2,8 +2,7 @@
 
 import { GemtabChat } from "./chat/element.ts";
 
-export type { ChatState } from "./chat/element.ts";
-export type { GemtabChatDetails, GemtabChatEventMap } from "./chat/events.ts";
+export type { ChatState, GemtabChatDetails, GemtabChatEventMap } from "./chat/events.ts";
 export type { Example } from "./chat/examples.ts";
 export { GemtabChat };
 

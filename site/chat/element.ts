@@ -13,28 +13,17 @@ import {
   UsageError,
 } from "../../webruntime/src/api/index.ts";
 import type { Attachment, Kind } from "./attachments.ts";
+import { Attributes, takeEarlyProperties } from "./attributes.ts";
 import css from "./chat.css?inline";
-import {
-  checkAddress,
-  checkAnswerOptions,
-  checkContent,
-  checkExamples,
-  checkFlag,
-  checkMessages,
-  checkReveal,
-  checkText,
-  type Reveal,
-} from "./checks.ts";
+import { checkAnswerOptions, checkContent, checkExamples, checkMessages, checkReveal } from "./checks.ts";
 import { Composer, type Draft } from "./composer.ts";
 import { Conversation } from "./conversation.ts";
 import { make } from "./dom.ts";
-import type { GemtabChatDetails, ListenedElement } from "./events.ts";
+import type { ChatState, GemtabChatDetails } from "./events.ts";
 import { type Example, Examples } from "./examples.ts";
 import { Gate } from "./gate.ts";
 import { MediaChoices, type MediaOptions } from "./media-choices.ts";
 import { answerNote, gpuName } from "./numbers.ts";
-
-type Plan = "auto" | "f16" | "f32";
 
 /** Milliseconds within which an element that was taken out of the document may be put back as if it had been moved. */
 const GRACE_MS = 1000;
@@ -52,11 +41,6 @@ const PROPERTIES = [
   "examples",
 ] as const satisfies (keyof GemtabChat)[];
 
-export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
-
-/** Where there is no page, as on a server that renders one, the module can be imported all the same. */
-const Base = (globalThis.HTMLElement ?? class {}) as unknown as { new (): ListenedElement };
-
 /**
  * Attributes: `src`, the bundle's folder; `assets`, that of gemtab's own scripts (see LoadOptions); `reveal`, "interaction"
  * (load on a click, the default) or "auto" (load when seen); `system`, a system prompt; `thinking`, let the model think
@@ -68,9 +52,7 @@ const Base = (globalThis.HTMLElement ?? class {}) as unknown as { new (): Listen
  *
  * The element may be moved in the document; where it is taken out for longer, it gives the model back.
  */
-export class GemtabChat extends Base {
-  static readonly observedAttributes = ["src", "plan", "reveal", "system", "thinking"];
-
+export class GemtabChat extends Attributes {
   readonly #gate = new Gate({ load: () => this.#try(this.load()), cancel: () => this.#cancel() });
   readonly #composer = new Composer({ send: (draft) => this.#try(this.#say(draft)), stop: () => this.stop() });
   readonly #choices = new MediaChoices();
@@ -131,57 +113,6 @@ export class GemtabChat extends Base {
     return this.#gemma;
   }
 
-  get src(): string {
-    return this.getAttribute("src") ?? "";
-  }
-
-  set src(src: string | URL | null | undefined) {
-    this.#reflect("src", src, checkAddress);
-  }
-
-  get assets(): string {
-    return this.getAttribute("assets") ?? "";
-  }
-
-  set assets(assets: string | URL | null | undefined) {
-    this.#reflect("assets", assets, checkAddress);
-  }
-
-  /** What the attribute says; a value that is not known is refused when the bundle is looked at. */
-  get reveal(): Reveal {
-    return (this.getAttribute("reveal") ?? "interaction") as Reveal;
-  }
-
-  set reveal(reveal: Reveal | null | undefined) {
-    this.#reflect("reveal", reveal);
-  }
-
-  /** What the attribute says; a value that is not known is refused when the bundle is looked at. */
-  get plan(): Plan {
-    return (this.getAttribute("plan") ?? "auto") as Plan;
-  }
-
-  set plan(plan: Plan | null | undefined) {
-    this.#reflect("plan", plan);
-  }
-
-  get system(): string {
-    return this.getAttribute("system") ?? "";
-  }
-
-  set system(system: string | null | undefined) {
-    this.#reflect("system", system);
-  }
-
-  get thinking(): boolean {
-    return this.hasAttribute("thinking");
-  }
-
-  set thinking(thinking: boolean | null | undefined) {
-    checkFlag("thinking", thinking ?? false);
-    this.toggleAttribute("thinking", thinking ?? false);
-  }
-
   /** Sampling and length of answers; what is left out is as the bundle says. Setting throws UsageError as Chat.send does. */
   get options(): AnswerOptions {
     return this.#options;
@@ -219,7 +150,7 @@ export class GemtabChat extends Base {
     clearTimeout(this.#leaving);
     // Moved: model and conversation are here still.
     if (this.#connected) return;
-    const refusals = this.#takeEarlyProperties();
+    const refusals = takeEarlyProperties(this, PROPERTIES);
     this.#connected = true;
     this.#lookAtBundle();
     this.#awaitSight();
@@ -433,30 +364,6 @@ export class GemtabChat extends Base {
       if (entries.some((entry) => entry.isIntersecting) && this.#state === "idle") this.#try(this.load());
     });
     this.#seen.observe(this);
-  }
-
-  /** What the page has set before the script came hides the properties of the class. The errors of what is refused. */
-  #takeEarlyProperties(): Error[] {
-    return PROPERTIES.flatMap((name) => {
-      const early = Object.getOwnPropertyDescriptor(this, name);
-      if (!early) return [];
-      Reflect.deleteProperty(this, name);
-      try {
-        Reflect.set(this, name, early.value);
-        return [];
-      } catch (error) {
-        return [error as Error];
-      }
-    });
-  }
-
-  #reflect(name: string, value: string | URL | null | undefined, check = checkText): void {
-    if (value === null || value === undefined) {
-      this.removeAttribute(name);
-      return;
-    }
-    check(name, value);
-    this.setAttribute(name, String(value));
   }
 
   #enter(where: "gate" | "room"): void {

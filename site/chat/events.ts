@@ -1,7 +1,8 @@
 /** The events of `<gemtab-chat>`, and the element's methods that know them. */
 
 import type { LoadProgress, ModelInfo, Part } from "../../webruntime/src/api/index.ts";
-import type { ChatState } from "./element.ts";
+
+export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 
 /** What the element tells in `detail` of its events. They do not bubble. */
 export interface GemtabChatDetails {

@@ -3,8 +3,8 @@
  * scripts, and makes addresses of them when they are first needed.
  */
 
-import media from "gemtab:gemtab-worker-media";
 import worker from "gemtab:gemtab-worker";
+import media from "gemtab:gemtab-worker-media";
 import type { Scripts } from "./scripts.ts";
 
 let made: Scripts | undefined;
