@@ -7,7 +7,6 @@ const site = resolve(import.meta.dirname, "site");
 const api = resolve(import.meta.dirname, "webruntime/src/api");
 const engine = resolve(import.meta.dirname, "webruntime/src/engine");
 const modules = resolve(import.meta.dirname, "node_modules");
-const input = resolve(import.meta.dirname, "webruntime/src/input");
 const worker = resolve(import.meta.dirname, "webruntime/src/worker");
 
 /** Every HTML page of site/ by its name. */
@@ -29,10 +28,9 @@ const bundleList: Plugin = {
 
 /**
  * One build makes dist/site: the pages, and beside them the modules that other pages import: gemtab.js (the
- * runtime), gemtab-chat.js (the custom element), gemtab-engine.js (plans and token ids alone) and gemtab-media.js
- * (images, audio and video to what models take); and the scripts of the worker: gemtab-worker-*.js and
- * gemtab-worker-media-*.js, which the worker imports when the first medium comes. All addresses in it are relative, so
- * that it can be served from any folder.
+ * runtime), gemtab-chat.js (the custom element) and gemtab-engine.js (plans and token ids alone); and the scripts of the
+ * worker: gemtab-worker-*.js and gemtab-worker-media-*.js, which the worker imports when the first medium comes. All
+ * addresses in it are relative, so that it can be served from any folder.
  */
 export default defineConfig({
   root: site,
@@ -65,7 +63,6 @@ export default defineConfig({
         gemtab: resolve(api, "index.ts"),
         "gemtab-chat": resolve(site, "gemtab-chat.ts"),
         "gemtab-engine": resolve(engine, "text-engine.ts"),
-        "gemtab-media": resolve(input, "media.ts"),
       },
       preserveEntrySignatures: "strict",
       output: {

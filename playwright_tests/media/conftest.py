@@ -1,9 +1,11 @@
-"""gemtab-media.js in a worker of a real browser."""
+"""The tab's code that reads media, in a worker of a real browser."""
 
 import base64
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,14 @@ from playwright.sync_api import Browser, Page
 
 from playwright_tests.serving import serving
 
+if TYPE_CHECKING:
+    from playwright_tests.conftest import SharedFolders
+
+VITE = Path(__file__).parents[2] / "node_modules" / "vite" / "bin" / "vite.js"
+CONFIG = Path(__file__).with_name("media.vite.config.ts")
+
 WORKER = """
-import * as media from "/gemtab-media.js";
+import * as media from "/media.js";
 
 function packed(value) {
   if (Array.isArray(value)) return value.map(packed);
@@ -66,7 +74,7 @@ class ScriptError(Exception):
 
 
 class Media:
-    """Calls functions of gemtab-media.js, each in a worker of its own."""
+    """Calls functions of webruntime/src/input/media.ts, each in a worker of its own."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -103,11 +111,20 @@ def adapter() -> None:
     """Nothing here touches WebGPU: neither an adapter nor a bundle is needed."""
 
 
+def build(out: Path) -> None:
+    """Writes media.js into `out`."""
+    subprocess.run(["node", VITE, "build", "--config", CONFIG, "--outDir", out, "--emptyOutDir"], check=True)
+
+
 @contextmanager
-def opened(browser: Browser) -> Iterator[Media]:
+def opened(browser: Browser, folders: "SharedFolders") -> Iterator[Media]:
     """A page that calls the module in `browser`."""
+    module = (folders.folder("media", build) / "media.js").read_text(encoding="utf-8")
     with serving({}) as site:
         page = browser.new_page()
+        page.route(
+            "**/media.js", lambda route: route.fulfill(content_type="text/javascript; charset=utf-8", body=module)
+        )
         headers = {"content-type": "text/javascript", "content-security-policy": POLICY}
         page.route("**/media-test-worker.js", lambda route: route.fulfill(headers=headers, body=WORKER))
         # An empty page: the site's own would load itself anew whenever the site is built.
@@ -118,13 +135,13 @@ def opened(browser: Browser) -> Iterator[Media]:
 
 
 @pytest.fixture(scope="session")
-def media(tested: Browser) -> Iterator[Media]:
-    with opened(tested) as found:
+def media(tested: Browser, shared_folders: "SharedFolders") -> Iterator[Media]:
+    with opened(tested, shared_folders) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def firefox_media(firefox: Browser) -> Iterator[Media]:
+def firefox_media(firefox: Browser, shared_folders: "SharedFolders") -> Iterator[Media]:
     """In Firefox, for tests that compare browsers."""
-    with opened(firefox) as found:
+    with opened(firefox, shared_folders) as found:
         yield found

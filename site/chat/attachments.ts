@@ -144,7 +144,7 @@ async function kindOf(file: File): Promise<Kind | undefined> {
   if (kind === "image" || kind === "audio") return kind;
   if (kind === "text") return undefined;
   try {
-    const { kindOfFile } = await import("../../webruntime/src/input/media.ts");
+    const { kindOfFile } = await import("../../webruntime/src/api/kind.ts");
     return (await kindOfFile(file)) ?? (kind === "video" ? kind : undefined);
   } catch {
     return kind === "video" ? kind : undefined;

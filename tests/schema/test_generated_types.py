@@ -24,11 +24,11 @@ def test_generated_types_are_current() -> None:
 def test_types_that_are_not_current_are_named(tmp_path: Path) -> None:
     """A copy of the repository's layout in which one generated file was edited by hand."""
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
-    engine = Path("webruntime/src/engine")
-    for path in (SCRIPT.relative_to(ROOT), *(engine / f"{name}.gen.ts" for name in NAMES)):
+    bundle = Path("webruntime/src/bundle")
+    for path in (SCRIPT.relative_to(ROOT), *(bundle / f"{name}.gen.ts" for name in NAMES)):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text((ROOT / path).read_text())
-    edited = tmp_path / engine / "plan.gen.ts"
+    edited = tmp_path / bundle / "plan.gen.ts"
     edited.write_text(edited.read_text().replace("vocabulary: number", "vocabulary: string"))
 
     result = _check(tmp_path)

@@ -1,6 +1,6 @@
 /**
  * Writes the TypeScript of the bundle's two schemas, types and validation schema, and of its limits, from the Python that
- * defines them: webruntime/src/engine/{plan,manifest,limits}.gen.ts. With --check it writes nothing and fails where a file is not current.
+ * defines them: webruntime/src/bundle/{plan,manifest,limits}.gen.ts. With --check it writes nothing and fails where a file is not current.
  * $PYTHON is the interpreter that can import gemtab; .venv/bin/python, or else python3, unless told otherwise.
  */
 
@@ -89,7 +89,7 @@ export const ${source.model.toUpperCase()}_SCHEMA: Schema = ${validation};
 const check = process.argv.includes("--check");
 
 function put(file, module, text) {
-  const path = resolve(ROOT, "webruntime/src/engine", file);
+  const path = resolve(ROOT, "webruntime/src/bundle", file);
   if (!check) writeFileSync(path, text);
   else if (!existsSync(path) || readFileSync(path, "utf8") !== text) {
     console.error(`${path} is not what ${module} defines now. Run: npm run gen`);

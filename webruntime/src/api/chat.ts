@@ -1,16 +1,15 @@
 /** A conversation as a page sees it. */
 
-import type { Sampling } from "../engine/engine-interface.ts";
-import { LostError, UsageError } from "../engine/errors.ts";
+import { LostError, UsageError } from "../errors.ts";
 import {
   type ChatEvent,
   type ChatMessage,
   type ChatResult,
   type Content,
   messageOf,
-  type SendOptions as Request,
-  type SessionOptions,
-} from "../worker/protocol.ts";
+  type Sampling,
+} from "../messages.ts";
+import type { SendRequest, SessionRequest } from "../worker/protocol.ts";
 import { given } from "./check.ts";
 import { eventStream } from "./event-stream.ts";
 import { checkSendOptions, checkThinking, contentRule, messagesRule } from "./options.ts";
@@ -62,7 +61,7 @@ export class Chat {
     this.#defaults = defaults;
     this.#system = system;
     this.#messages = [...messages];
-    const request: SessionOptions = { model, messages: this.#withSystem(messages) };
+    const request: SessionRequest = { model, messages: this.#withSystem(messages) };
     if (thinking !== undefined) request.thinking = thinking;
     if (trusted !== undefined) request.trusted = trusted;
     this.#session = worker.call("openSession", request).then(({ session }) => session);
@@ -92,7 +91,7 @@ export class Chat {
     yield* eventStream<Part>(signal, (emit, stop) => this.#answer(asked, emit, stop));
   }
 
-  async #answer(asked: Omit<Request, "session">, emit: (part: Part) => void, stop: AbortSignal): Promise<void> {
+  async #answer(asked: Omit<SendRequest, "session">, emit: (part: Part) => void, stop: AbortSignal): Promise<void> {
     const before = this.#messages;
     const said = new Said(emit);
     try {

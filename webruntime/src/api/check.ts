@@ -1,6 +1,6 @@
 /** Checks what pages hand in, by tables: an option that is not known, or a value that cannot be, is refused by name. */
 
-import { UsageError } from "../engine/errors.ts";
+import { UsageError } from "../errors.ts";
 
 /** Throws UsageError where `found`, the value at `path`, is not what is expected there. */
 export type Rule = (found: unknown, path: string) => void;

@@ -1,9 +1,9 @@
 /** The model as a page sees it. */
 
-import { bundleAddress } from "../engine/address.ts";
-import type { LoadProgress } from "../engine/engine-interface.ts";
-import { AbortError, fromRecord, throwIfAborted } from "../engine/errors.ts";
-import type { ImageDetail, ModelInfo } from "../worker/protocol.ts";
+import { bundleAddress } from "../bundle/address.ts";
+import { AbortError, fromRecord, throwIfAborted } from "../errors.ts";
+import type { ImageDetail, LoadProgress } from "../messages.ts";
+import type { ModelInfo } from "../worker/protocol.ts";
 import { Chat, type ChatOptions } from "./chat.ts";
 import { gpuHistory, noteLoaded, noteLoss } from "./gpu-history.ts";
 import { addressRule, checkChatOptions, checkLoadOptions } from "./options.ts";

@@ -1,7 +1,7 @@
 /** What this page saw of its GPU: a page has one, which is why it is kept here. */
 
-import type { GpuHistory } from "../engine/adapter.ts";
-import { brief } from "../engine/brief.ts";
+import { brief } from "../brief.ts";
+import type { GpuHistory } from "../messages.ts";
 
 /** Characters of an address in a message. */
 const MOST_ADDRESS = 160;

@@ -11,7 +11,7 @@
  *     await gemma.dispose();
  */
 
-export type { AdapterSummary, EngineStats, LoadProgress, LoadStage, Sampling } from "../engine/engine-interface.ts";
+export type { Manifest } from "../bundle/manifest.gen.ts";
 export {
   AbortError,
   BundleError,
@@ -21,26 +21,30 @@ export {
   InternalError,
   MediaError,
   UsageError,
-} from "../engine/errors.ts";
-export type { Manifest } from "../engine/manifest.gen.ts";
+} from "../errors.ts";
 export type {
+  AdapterSummary,
   AudioPart,
   ChatMessage,
   ChatResult,
   ChatStats,
   Content,
   ContentPart,
+  EngineStats,
   ImageDetail,
   ImagePart,
+  LoadProgress,
+  LoadStage,
   MediaEvent,
   MediaKind,
   MediaPart,
-  ModelInfo,
   Samples,
+  Sampling,
   TextPart,
   ToolCall,
   VideoPart,
-} from "../worker/protocol.ts";
+} from "../messages.ts";
+export type { ModelInfo } from "../worker/protocol.ts";
 export { type AnswerOptions, Chat, type ChatOptions, type Part, type SendOptions } from "./chat.ts";
 export { Gemma, type LoadOptions } from "./gemma.ts";
 export { type Preview, preview } from "./preview.ts";

@@ -1,18 +1,18 @@
 /** What each call takes, as tables. A member that is missing here or there does not compile. */
 
-import { PLANS } from "../engine/device.ts";
-import { HOST_TABLES } from "../engine/memory.ts";
-import { BUDGETS } from "../input/image/budgets.ts";
-import type {
-  AudioPart,
-  ChatMessage,
-  ContentPart,
-  ImagePart,
-  Samples,
-  TextPart,
-  ToolCall,
-  VideoPart,
-} from "../worker/protocol.ts";
+import { HOST_TABLES } from "../bundle/memory.ts";
+import {
+  type AudioPart,
+  BUDGETS,
+  type ChatMessage,
+  type ContentPart,
+  type ImagePart,
+  PLANS,
+  type Samples,
+  type TextPart,
+  type ToolCall,
+  type VideoPart,
+} from "../messages.ts";
 import type { AnswerOptions, ChatOptions, SendOptions } from "./chat.ts";
 import {
   flag,

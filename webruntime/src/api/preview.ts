@@ -1,9 +1,9 @@
 /** What can be said of a bundle on this machine before anything heavy is loaded. */
 
+import { bundleAddress } from "../bundle/address.ts";
 import { describeAdapter, openAdapter } from "../engine/adapter.ts";
-import { bundleAddress } from "../engine/address.ts";
-import type { AdapterSummary, PlanChoice } from "../engine/engine-interface.ts";
-import { DeviceError, fromRecord } from "../engine/errors.ts";
+import { DeviceError, fromRecord } from "../errors.ts";
+import type { AdapterSummary, PlanChoice } from "../messages.ts";
 import type { BundlePreview } from "../worker/protocol.ts";
 import { gpuHistory } from "./gpu-history.ts";
 import { addressRule, planRule, signalRule } from "./options.ts";

@@ -1,6 +1,6 @@
 /** What came of an answer so far, as the page saw it. */
 
-import type { ChatEvent, ChatResult } from "../worker/protocol.ts";
+import type { ChatEvent, ChatResult } from "../messages.ts";
 
 const NO_STATS: ChatResult["stats"] = {
   promptTokens: 0,

@@ -1,7 +1,7 @@
 /** Where gemtab's two scripts are that a page does not import itself: the worker's, and the part that reads media. */
 
-import { FolderAddress } from "../engine/address.ts";
-import { UsageError } from "../engine/errors.ts";
+import { FolderAddress } from "../bundle/address.ts";
+import { UsageError } from "../errors.ts";
 
 // The build puts a digest into these names, here and below.
 const WORKER = "gemtab-worker.js";

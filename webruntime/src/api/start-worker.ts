@@ -1,7 +1,7 @@
 /** Starting the worker, under whatever policies a page has. */
 
-import { brief } from "../engine/brief.ts";
-import { causeOf, InternalError, UsageError } from "../engine/errors.ts";
+import { brief } from "../brief.ts";
+import { causeOf, InternalError, UsageError } from "../errors.ts";
 
 /** The name by which a page's policy allows the address of the worker: `trusted-types gemtab`. */
 const POLICY = "gemtab";

@@ -1,7 +1,7 @@
 /** The worker that holds the models of a page. */
 
-import { AbortError, DeviceError, LostError, UsageError } from "../engine/errors.ts";
-import { within } from "../engine/patience.ts";
+import { AbortError, DeviceError, LostError, UsageError } from "../errors.ts";
+import { within } from "../patience.ts";
 import type { Methods } from "../worker/protocol.ts";
 import { type CallOptions, connect, type Remote } from "../worker/transport.ts";
 import { gpuHistory, noteLeft } from "./gpu-history.ts";

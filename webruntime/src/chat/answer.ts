@@ -3,7 +3,7 @@
 import { Detokenizer } from "../input/detokenizer.ts";
 import { strip } from "../input/jinja/text.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
-import type { ToolCall } from "../worker/protocol.ts";
+import type { ToolCall } from "../messages.ts";
 
 export type AnswerPart =
   | { type: "thought"; text: string }

@@ -1,9 +1,9 @@
 /** The media of one conversation, each read once. */
 
-import { UsageError } from "../engine/errors.ts";
-import type { Manifest } from "../engine/manifest.gen.ts";
+import type { Manifest } from "../bundle/manifest.gen.ts";
+import { UsageError } from "../errors.ts";
 import type { Medium } from "../input/medium.ts";
-import type { ChatMessage, MediaPart } from "../worker/protocol.ts";
+import type { ChatMessage, MediaPart } from "../messages.ts";
 import type { EncodeCall } from "./encoder.ts";
 
 /** Throws UsageError for what the bundle does not take, MediaError for what cannot be read, and AbortError. */

@@ -1,8 +1,8 @@
 /** From media to rows of embeddings. */
 
-import type { MediaRows, PlacedRows, TextEngine } from "../engine/engine-interface.ts";
-import { ContextError, throwIfAborted, UsageError } from "../engine/errors.ts";
-import type { ChatEvent } from "../worker/protocol.ts";
+import type { MediaRows, PlacedRows, TextEngine } from "../engine/interface.ts";
+import { ContextError, throwIfAborted, UsageError } from "../errors.ts";
+import type { ChatEvent } from "../messages.ts";
 import type { PlacedItem } from "./placeholders.ts";
 import { RowCache } from "./row-cache.ts";
 

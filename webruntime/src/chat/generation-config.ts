@@ -1,8 +1,8 @@
 /** generation_config.json: how to sample, and where answers end. */
 
-import { shown } from "../engine/brief.ts";
-import type { Sampling } from "../engine/engine-interface.ts";
-import { BundleError } from "../engine/errors.ts";
+import { shown } from "../brief.ts";
+import { BundleError } from "../errors.ts";
+import type { Sampling } from "../messages.ts";
 
 export interface GenerationConfig {
   sampling: Omit<Sampling, "seed">;

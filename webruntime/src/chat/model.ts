@@ -1,16 +1,17 @@
 /** The chat side of a loaded bundle: what the worker opens conversations on. */
 
-import type { TextEngine } from "../engine/engine-interface.ts";
-import { objectIn } from "../engine/json-text.ts";
+import { objectIn } from "../bundle/json-text.ts";
+import type { Manifest } from "../bundle/manifest.gen.ts";
+import type { TextEngine } from "../engine/interface.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
-import { BUDGETS } from "../input/image/budgets.ts";
 import { strip } from "../input/jinja/text.ts";
 import { ControlTokens } from "../input/spoken.ts";
 import { loadTokenizer, type Tokenizer } from "../input/tokenizer.ts";
-import type { ChatModel, ImageDetail, ModelInfo } from "../worker/protocol.ts";
+import { BUDGETS, type ImageDetail } from "../messages.ts";
 import { checkTaken, type ReadMedium } from "./conversation-media.ts";
 import { Encoder } from "./encoder.ts";
 import { readGenerationConfig } from "./generation-config.ts";
+import type { ChatModel } from "./interface.ts";
 import { Placeholders } from "./placeholders.ts";
 import { PromptCache } from "./prompt-cache.ts";
 import { type ChatParts, Session } from "./session.ts";
@@ -74,7 +75,7 @@ export function controlTokens(
 }
 
 /** What the bundle says it takes, as far as it has the towers for it. */
-function takenInputs({ files, towerTokens }: TextEngine): ModelInfo["inputs"] {
+function takenInputs({ files, towerTokens }: TextEngine): Manifest["inputs"] {
   return files.manifest.inputs.filter(
     (input) => input === "text" || towerTokens[input === "audio" ? "audio" : "image"] !== undefined,
   );

@@ -7,7 +7,7 @@
  * time before it.
  */
 
-import { BundleError, UsageError } from "../engine/errors.ts";
+import { BundleError, UsageError } from "../errors.ts";
 import type { Item, Medium } from "../input/medium.ts";
 import { type Cut, whole } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";

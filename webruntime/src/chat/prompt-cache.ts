@@ -1,6 +1,6 @@
 /** What the engine's caches hold, and how the next prompt reuses it. Shared by all conversations with one engine. */
 
-import type { DecodeOptions, PlacedRows, Snapshot, TextEngine } from "../engine/engine-interface.ts";
+import type { DecodeOptions, PlacedRows, Snapshot, TextEngine } from "../engine/interface.ts";
 import { endOf, keysOf, type PlacedItem, type PlacedPrompt } from "./placeholders.ts";
 
 /** GPU bytes that snapshots may take together, and how many there are at most. */

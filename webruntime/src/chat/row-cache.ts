@@ -1,6 +1,6 @@
 /** What towers made, kept on the GPU so that nothing is encoded twice. */
 
-import type { MediaRows } from "../engine/engine-interface.ts";
+import type { MediaRows } from "../engine/interface.ts";
 
 /** GPU bytes that rows may take while no prompt is being processed. */
 export const ROW_BYTES = 256 << 20;

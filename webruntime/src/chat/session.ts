@@ -1,24 +1,17 @@
 /** A conversation with a model. */
 
-import type { Sampling, TextEngine } from "../engine/engine-interface.ts";
-import { ContextError, hasCode, LostError, throwIfAborted, UsageError } from "../engine/errors.ts";
+import type { TextEngine } from "../engine/interface.ts";
+import { ContextError, hasCode, LostError, throwIfAborted, UsageError } from "../errors.ts";
 import type { ChatTemplate, TemplateMessage, Written } from "../input/chat-template.ts";
 import type { Medium } from "../input/medium.ts";
 import type { ControlTokens } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
-import {
-  type ChatEvent,
-  type ChatMessage,
-  type ChatResult,
-  type ChatSession,
-  messageOf,
-  type SendOptions,
-  type SessionOptions,
-} from "../worker/protocol.ts";
+import { type ChatEvent, type ChatMessage, type ChatResult, messageOf, type Sampling } from "../messages.ts";
 import { AnswerParser } from "./answer.ts";
 import { ConversationMedia, type ReadMedium } from "./conversation-media.ts";
 import type { EncodeCall, Encoder } from "./encoder.ts";
 import type { GenerationConfig } from "./generation-config.ts";
+import type { ChatSession, SendOptions, SessionOptions } from "./interface.ts";
 import { keysOf, type PlacedPrompt, type Placeholders } from "./placeholders.ts";
 import { commonPrefix, type PromptCache } from "./prompt-cache.ts";
 import { Stopwatch } from "./stopwatch.ts";
@@ -56,7 +49,7 @@ export class Session implements ChatSession {
   readonly #trusted: boolean;
   #answering = false;
 
-  constructor(parts: ChatParts, options: Omit<SessionOptions, "model">) {
+  constructor(parts: ChatParts, options: SessionOptions) {
     this.#parts = parts;
     this.#media = new ConversationMedia(parts.readMedium);
     this.#messages = [...(options.messages ?? [])];
@@ -79,7 +72,7 @@ export class Session implements ChatSession {
    * Answers the conversation, `content` added to it. What was written when it is stopped, or when the GPU is lost, stays in
    * the conversation; after any other error the conversation is as it was before.
    */
-  async send(options: Omit<SendOptions, "session">, call: EncodeCall): Promise<ChatResult> {
+  async send(options: SendOptions, call: EncodeCall): Promise<ChatResult> {
     this.#refuseWhileAnswering();
     const before = this.#messages;
     const { content } = options;
@@ -104,7 +97,7 @@ export class Session implements ChatSession {
     this.#media.keepOnly([]);
   }
 
-  async #answer(options: Omit<SendOptions, "session">, call: EncodeCall): Promise<ChatResult> {
+  async #answer(options: SendOptions, call: EncodeCall): Promise<ChatResult> {
     const { engine, cache } = this.#parts;
     const { signal, emit } = call;
     const watch = new Stopwatch();

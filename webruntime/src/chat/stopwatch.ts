@@ -1,6 +1,6 @@
 /** Times one answer. */
 
-import type { ChatStats } from "../worker/protocol.ts";
+import type { ChatStats } from "../messages.ts";
 
 /** now: milliseconds. A rate or time is 0 where there was nothing to measure. */
 export class Stopwatch {

@@ -1,6 +1,6 @@
 /** Work that is done one piece at a time. */
 
-import { AbortError, throwIfAborted } from "../engine/errors.ts";
+import { AbortError, throwIfAborted } from "../errors.ts";
 
 /** Runs `task` in its turn. Throws AbortError, at once and without running it, when the signal fires before that. */
 export type InTurn = <Result>(task: () => Promise<Result>, signal: AbortSignal) => Promise<Result>;

@@ -1,17 +1,11 @@
 /** Finding the GPU, and plain words where there is none or it does not answer. */
 
-import type { AdapterSummary } from "./engine-interface.ts";
-import { causeOf, DeviceError } from "./errors.ts";
-import { GPU_OPENS_MS, within } from "./patience.ts";
+import { causeOf, DeviceError } from "../errors.ts";
+import type { AdapterSummary, GpuHistory } from "../messages.ts";
+import { GPU_OPENS_MS, within } from "../patience.ts";
 
 /** Adapters that run on the CPU, by what they call themselves. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp/i;
-
-/** What the page saw of its GPU before: how often it was lost, and which work had to be left on it (in words). */
-export interface GpuHistory {
-  losses: number;
-  holder?: string | undefined;
-}
 
 export async function openAdapter(gpu: GPU | undefined, history?: GpuHistory): Promise<GPUAdapter> {
   if (!gpu) {

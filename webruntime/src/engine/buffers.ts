@@ -1,13 +1,12 @@
 /** The GPU buffers of a plan. */
 
+import { isFor, type Tables } from "../bundle/dispatches.ts";
+import { evaluate, type Sizes } from "../bundle/expression.ts";
+import type { ControlBuffer, Dispatch, Plan, Program } from "../bundle/plan.gen.ts";
+import { allocated, boundFor } from "../bundle/plan-memory.ts";
+import { bindingBytes } from "../bundle/plan-sizes.ts";
+import { UsageError } from "../errors.ts";
 import { checked } from "./device.ts";
-import { isFor } from "./dispatches.ts";
-import type { Tables } from "./engine-interface.ts";
-import { UsageError } from "./errors.ts";
-import { evaluate, type Sizes } from "./expression.ts";
-import type { ControlBuffer, Dispatch, Plan, Program } from "./plan.gen.ts";
-import { allocated, boundFor } from "./plan-memory.ts";
-import { bindingBytes } from "./plan-sizes.ts";
 import type { Target } from "./weights.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** Where the caches stand, and how far back they can go. */
 
-import { ContextError } from "./errors.ts";
-import type { Ring } from "./plan.gen.ts";
+import type { Ring } from "../bundle/plan.gen.ts";
+import { ContextError } from "../errors.ts";
 
 export interface Mark {
   position: number;

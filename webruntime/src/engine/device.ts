@@ -1,21 +1,19 @@
 /** Opening a device: what it must have, and plain words where it has not. */
 
-import { type GpuHistory, opened } from "./adapter.ts";
-import type { PlanChoice } from "./engine-interface.ts";
-import { causeOf, DeviceError, isTyped, LostError, OutOfMemoryError, UsageError } from "./errors.ts";
-import { evaluate } from "./expression.ts";
-import type { Manifest } from "./manifest.gen.ts";
-import { pause } from "./patience.ts";
-import type { Plan } from "./plan.gen.ts";
-import { bindingBytes, largestSizes } from "./plan-sizes.ts";
+import { evaluate } from "../bundle/expression.ts";
+import type { Manifest } from "../bundle/manifest.gen.ts";
+import type { Plan } from "../bundle/plan.gen.ts";
+import { bindingBytes, largestSizes } from "../bundle/plan-sizes.ts";
+import { causeOf, DeviceError, isTyped, LostError, OutOfMemoryError, UsageError } from "../errors.ts";
+import { type GpuHistory, PLANS, type PlanChoice } from "../messages.ts";
+import { pause } from "../patience.ts";
+import { opened } from "./adapter.ts";
 
 type Feature = Plan["features"][number];
 type PlanEntry = Manifest["plans"][number];
 
 /** Features that a form of a kernel may ask for. */
 const FEATURES: readonly Feature[] = ["shader-f16", "subgroups"];
-
-export const PLANS: readonly PlanChoice[] = ["auto", "f16", "f32"];
 
 /**
  * The first of the bundle's plans whose features the adapter has, or the one that was asked for. Throws UsageError where

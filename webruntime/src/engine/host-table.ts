@@ -8,10 +8,10 @@
  * read from it without another check, and the next load need not download it again.
  */
 
-import type { Bundle } from "./bundle.ts";
-import { BundleError, causeOf, StorageError, UsageError } from "./errors.ts";
-import type { Plan, RowsBuffer } from "./plan.gen.ts";
-import { wantedRuns } from "./slices.ts";
+import type { Bundle } from "../bundle/bundle.ts";
+import type { Plan, RowsBuffer } from "../bundle/plan.gen.ts";
+import { wantedRuns } from "../bundle/slices.ts";
+import { BundleError, causeOf, StorageError, UsageError } from "../errors.ts";
 import type { Target } from "./weights.ts";
 
 const FOLDER = "gemtab-tables";

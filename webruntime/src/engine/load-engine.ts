@@ -1,18 +1,18 @@
 /** Putting a text model onto the GPU: which plan, where its tables lie, and another try where there is no room. */
 
-import { describeAdapter, type GpuHistory, openAdapter } from "./adapter.ts";
+import { Bundle } from "../bundle/bundle.ts";
+import { chooseTables } from "../bundle/memory.ts";
+import type { Plan } from "../bundle/plan.gen.ts";
+import { planMemory } from "../bundle/plan-memory.ts";
+import { ShortageError, throwIfAborted, UsageError } from "../errors.ts";
+import type { AdapterSummary, GpuHistory, LoadOptions, LoadProgress } from "../messages.ts";
+import { unlessAborted } from "../patience.ts";
+import { describeAdapter, openAdapter } from "./adapter.ts";
 import type { PlanBuffers } from "./buffers.ts";
-import { Bundle } from "./bundle.ts";
 import { checked, choosePlan, deviceLost, lossOr, openDevice, requiredLimits, unanswered } from "./device.ts";
-import type { AdapterSummary, LoadOptions, LoadProgress } from "./engine-interface.ts";
-import { ShortageError, throwIfAborted, UsageError } from "./errors.ts";
 import { HostTables, openTableStorage } from "./host-table.ts";
 import { loadPlan } from "./load-plan.ts";
-import { chooseTables } from "./memory.ts";
-import { unlessAborted } from "./patience.ts";
 import type { Pipelines } from "./pipelines.ts";
-import type { Plan } from "./plan.gen.ts";
-import { planMemory } from "./plan-memory.ts";
 import { ReadyProgram } from "./program.ts";
 import { checkRows, readTowerPlans, type TowerPlans } from "./towers.ts";
 

@@ -1,14 +1,14 @@
 /** Putting a plan onto the GPU. */
 
+import type { Bundle } from "../bundle/bundle.ts";
+import type { Plan } from "../bundle/plan.gen.ts";
+import { AbortError, throwIfAborted } from "../errors.ts";
+import type { LoadProgress } from "../messages.ts";
+import { watched } from "../patience.ts";
 import { PlanBuffers } from "./buffers.ts";
-import type { Bundle } from "./bundle.ts";
 import { checked } from "./device.ts";
-import type { LoadProgress } from "./engine-interface.ts";
-import { AbortError, throwIfAborted } from "./errors.ts";
 import type { HostTables } from "./host-table.ts";
-import { watched } from "./patience.ts";
 import { Pipelines } from "./pipelines.ts";
-import type { Plan } from "./plan.gen.ts";
 import { uploadWeights } from "./weights.ts";
 
 export interface LoadedPlan {

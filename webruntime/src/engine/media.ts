@@ -1,7 +1,7 @@
 /** Rows of embeddings of pictures and sound, and how they come into the steps of `fill`. */
 
-import type { MediaRows, PlacedRows } from "./engine-interface.ts";
-import { ContextError } from "./errors.ts";
+import { ContextError } from "../errors.ts";
+import type { MediaRows, PlacedRows } from "./interface.ts";
 
 /** Rows in a GPU buffer of their own. */
 export class RowsBuffer implements MediaRows {

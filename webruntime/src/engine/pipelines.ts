@@ -1,8 +1,8 @@
 /** The compute pipelines of a plan. */
 
+import type { Form, Kernel, Plan } from "../bundle/plan.gen.ts";
+import { causeOf, DeviceError, UsageError } from "../errors.ts";
 import { checked } from "./device.ts";
-import { causeOf, DeviceError, UsageError } from "./errors.ts";
-import type { Form, Kernel, Plan } from "./plan.gen.ts";
 
 /** What WGSL calls the features of forms. */
 const EXTENSIONS: Record<Form["features"][number], string> = { "shader-f16": "f16", subgroups: "subgroups" };

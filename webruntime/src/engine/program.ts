@@ -1,12 +1,12 @@
 /** A program of a plan, ready to be encoded: uniforms are made once, and bind groups when they are first needed. */
 
+import { isFor } from "../bundle/dispatches.ts";
+import { evaluate, type Sizes } from "../bundle/expression.ts";
+import type { Dispatch, Program } from "../bundle/plan.gen.ts";
+import { isGridSize } from "../bundle/plan-sizes.ts";
+import { DeviceError } from "../errors.ts";
 import type { PlanBuffers } from "./buffers.ts";
-import { isFor } from "./dispatches.ts";
-import { DeviceError } from "./errors.ts";
-import { evaluate, type Sizes } from "./expression.ts";
 import type { Pipelines } from "./pipelines.ts";
-import type { Dispatch, Program } from "./plan.gen.ts";
-import { isGridSize } from "./plan-sizes.ts";
 
 /** The alignment of offsets into uniform buffers that every device accepts. */
 const UNIFORM_ALIGNMENT = 256;

@@ -1,7 +1,7 @@
 /** A copy of the ring caches, on the GPU. */
 
 import type { Mark } from "./cache-position.ts";
-import type { Snapshot } from "./engine-interface.ts";
+import type { Snapshot } from "./interface.ts";
 
 export class RingSnapshot implements Snapshot {
   readonly #copies: { ring: GPUBuffer; copy: GPUBuffer }[];

@@ -1,27 +1,31 @@
 /** The engine: a plan loaded onto the GPU, with its caches, run step by step. */
 
-import type { Bundle } from "./bundle.ts";
+import type { Bundle } from "../bundle/bundle.ts";
+import { isFor } from "../bundle/dispatches.ts";
+import type { Program } from "../bundle/plan.gen.ts";
+import {
+  ContextError,
+  causeOf,
+  DeviceError,
+  isTyped,
+  OutOfMemoryError,
+  throwIfAborted,
+  UsageError,
+} from "../errors.ts";
+import type { AdapterSummary, EngineStats, LoadOptions, Sampling, TowerName } from "../messages.ts";
+import { type OnStall, watched } from "../patience.ts";
 import { CachePosition } from "./cache-position.ts";
 import { checked, deviceLost, lossOr, lost } from "./device.ts";
-import { isFor } from "./dispatches.ts";
 import type {
-  AdapterSummary,
   DecodeOptions,
-  EngineStats,
   FillOptions,
-  LoadOptions,
   PlacedRows,
-  Sampling,
   Snapshot,
   TextEngine as TextEngineInterface,
   Tower,
-  TowerName,
-} from "./engine-interface.ts";
-import { ContextError, causeOf, DeviceError, isTyped, OutOfMemoryError, throwIfAborted, UsageError } from "./errors.ts";
+} from "./interface.ts";
 import { type EngineLoadOptions, loadEngine, type Parts } from "./load-engine.ts";
 import { chunks, lastVisible, RowsBuffer, type Span, spanOf } from "./media.ts";
-import { type OnStall, watched } from "./patience.ts";
-import type { Program } from "./plan.gen.ts";
 import type { ReadyProgram } from "./program.ts";
 import { readFloats, WordReadback } from "./readback.ts";
 import { RingSnapshot } from "./ring-snapshot.ts";

@@ -1,13 +1,14 @@
 /** A tower: turns the input rows of one picture or stretch of sound into rows of embeddings. */
 
+import type { Plan } from "../bundle/plan.gen.ts";
+import { bindingBytes } from "../bundle/plan-sizes.ts";
+import { ContextError, UsageError } from "../errors.ts";
+import type { TowerName } from "../messages.ts";
 import type { PlanBuffers } from "./buffers.ts";
 import { checked } from "./device.ts";
-import type { InputShape, Tower as TowerInterface, TowerName } from "./engine-interface.ts";
-import { ContextError, UsageError } from "./errors.ts";
+import type { InputShape, Tower as TowerInterface } from "./interface.ts";
 import type { LoadedPlan } from "./load-plan.ts";
 import { RowsBuffer } from "./media.ts";
-import type { Plan } from "./plan.gen.ts";
-import { bindingBytes } from "./plan-sizes.ts";
 import { ReadyProgram } from "./program.ts";
 
 /** A tower's program, and what it gives. */

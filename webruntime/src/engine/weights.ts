@@ -1,13 +1,13 @@
 /** Streaming weights from the network to the GPU and, where they stay there, to storage. */
 
-import { roomOf } from "./body.ts";
-import type { Bundle } from "./bundle.ts";
-import type { LoadProgress } from "./engine-interface.ts";
-import { BundleError } from "./errors.ts";
-import type { FileEntry } from "./manifest.gen.ts";
-import { type OnStall, watched } from "./patience.ts";
-import { Rate } from "./rate.ts";
-import { download, downloadBytes, type Region, type Sink } from "./slices.ts";
+import { roomOf } from "../bundle/body.ts";
+import type { Bundle } from "../bundle/bundle.ts";
+import type { FileEntry } from "../bundle/manifest.gen.ts";
+import { Rate } from "../bundle/rate.ts";
+import { download, downloadBytes, type Region, type Sink } from "../bundle/slices.ts";
+import { BundleError } from "../errors.ts";
+import type { LoadProgress } from "../messages.ts";
+import { type OnStall, watched } from "../patience.ts";
 
 /** The most often that progress is told, in milliseconds. */
 const PROGRESS_MS = 50;

@@ -1,9 +1,9 @@
 /** Conversations to prompts, by the bundle's chat_template.jinja. */
 
-import { brief } from "../engine/brief.ts";
-import type { BundleFiles } from "../engine/engine-interface.ts";
-import { BundleError, ContextError, UsageError } from "../engine/errors.ts";
-import { objectIn } from "../engine/json-text.ts";
+import { brief } from "../brief.ts";
+import type { BundleFiles } from "../bundle/files.ts";
+import { objectIn } from "../bundle/json-text.ts";
+import { BundleError, ContextError, UsageError } from "../errors.ts";
 import { OVERFLOW } from "./jinja/output.ts";
 import { Template } from "./jinja/template.ts";
 import { wellFormed } from "./jinja/text.ts";

@@ -3,7 +3,7 @@
  * gemtab/media/limits.py says the same.
  */
 
-import { MediaError } from "../engine/errors.ts";
+import { MediaError } from "../errors.ts";
 
 /** Rates in Hz of audio that is read. */
 export const LOWEST_RATE = 8_000;

@@ -3,9 +3,9 @@
  * Imported dynamically, when the first picture, sound or clip comes.
  */
 
-import type { BundleFiles } from "../engine/engine-interface.ts";
-import { MediaError, UsageError } from "../engine/errors.ts";
-import type { AudioPart, ImagePart, MediaPart, Samples, VideoPart } from "../worker/protocol.ts";
+import type { BundleFiles } from "../bundle/files.ts";
+import { MediaError, UsageError } from "../errors.ts";
+import type { AudioPart, ImagePart, MediaPart, Samples, VideoPart } from "../messages.ts";
 import { Decoded } from "./decoded.ts";
 import { digestBlob } from "./digest.ts";
 import { blobName, checkSize } from "./image/decode.ts";

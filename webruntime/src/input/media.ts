@@ -1,10 +1,10 @@
 /** Everything that reads media. Imported dynamically, when the first picture, sound or clip comes. */
 
+export { BUDGETS } from "../messages.ts";
 export { decodeAudio, mixToMono, type Sound } from "./audio/decode.ts";
 export { type AudioInputs, audioInputs, type LongSound, segments } from "./audio/inputs.ts";
 export { resample as resampleAudio } from "./audio/resample.ts";
 export { type AudioRules, audioRules, audioTokens } from "./audio/rules.ts";
-export { BUDGETS } from "./image/budgets.ts";
 export { decodeImage } from "./image/decode.ts";
 export { type ImageInputs, imageInputs } from "./image/inputs.ts";
 export { type RgbImage, resize } from "./image/resample.ts";

@@ -1,6 +1,6 @@
 /** Pictures, sound and clips as the chat side sees them: what is in them is read when a tower is to have it. */
 
-import type { TowerName } from "../engine/engine-interface.ts";
+import type { TowerName } from "../messages.ts";
 
 /** Arrays by the names of a tower's inputs; rows: patches or frames. */
 export interface TowerInputs {

@@ -1,7 +1,7 @@
 /** What tokenizer.json does to a text between added tokens: normalizers, pre-tokenizers, the model, and decoders. */
 
 import { BPE } from "@huggingface/tokenizers";
-import { shown } from "../engine/brief.ts";
+import { shown } from "../brief.ts";
 
 interface Step {
   type?: string;

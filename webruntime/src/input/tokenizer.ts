@@ -1,8 +1,8 @@
 /** Text to token ids and back, by the bundle's tokenizer.json. */
 
-import type { BundleFiles } from "../engine/engine-interface.ts";
-import { BundleError, causeOf, typed } from "../engine/errors.ts";
-import { objectIn } from "../engine/json-text.ts";
+import type { BundleFiles } from "../bundle/files.ts";
+import { objectIn } from "../bundle/json-text.ts";
+import { BundleError, causeOf, typed } from "../errors.ts";
 import { type AddedToken, AddedTokenSplitter, readAddedTokens, type Section } from "./added-tokens.ts";
 import { wellFormed } from "./jinja/text.ts";
 import { Pipeline } from "./pipeline.ts";

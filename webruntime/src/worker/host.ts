@@ -1,15 +1,16 @@
 /** The worker's side of the protocol: models by address, and the sessions on them. */
 
+import { brief } from "../brief.ts";
+import { bundleAddress } from "../bundle/address.ts";
+import type { ChatModel, ChatSession } from "../chat/interface.ts";
 import { openChat } from "../chat/model.ts";
 import { oneAtATime } from "../chat/turns.ts";
-import { bundleAddress } from "../engine/address.ts";
-import { brief } from "../engine/brief.ts";
-import { BundleError, toRecord, typed, UsageError } from "../engine/errors.ts";
-import { unlessAborted } from "../engine/patience.ts";
 import { TextEngine } from "../engine/text-engine.ts";
+import { BundleError, toRecord, typed, UsageError } from "../errors.ts";
+import { unlessAborted } from "../patience.ts";
 import { mediaPart } from "./media-part.ts";
 import { previewBundle } from "./preview.ts";
-import type { ChatModel, ChatSession, LoadRequest, Methods, ModelInfo } from "./protocol.ts";
+import type { LoadRequest, Methods, ModelInfo } from "./protocol.ts";
 import type { Call, Handlers } from "./transport.ts";
 
 interface Model {

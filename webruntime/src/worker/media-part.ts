@@ -1,8 +1,8 @@
 /** The code that reads media: the larger half of all code, in a script of its own, which the worker imports when needed. */
 
+import type { BundleFiles } from "../bundle/files.ts";
 import type { ReadMedium } from "../chat/conversation-media.ts";
-import type { BundleFiles } from "../engine/engine-interface.ts";
-import { UsageError } from "../engine/errors.ts";
+import { UsageError } from "../errors.ts";
 import type { openMediaReader } from "../input/media-reader.ts";
 
 export interface MediaPart {

@@ -1,13 +1,13 @@
 /** What can be said of a bundle before anything heavy of it is loaded. */
 
-import { Bundle } from "../engine/bundle.ts";
+import { Bundle } from "../bundle/bundle.ts";
+import type { Manifest } from "../bundle/manifest.gen.ts";
+import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../bundle/memory.ts";
+import { planMemory } from "../bundle/plan-memory.ts";
 import { choosePlan } from "../engine/device.ts";
-import { DeviceError, type ErrorRecord, toRecord } from "../engine/errors.ts";
 import { openTableStorage } from "../engine/host-table.ts";
-import type { Manifest } from "../engine/manifest.gen.ts";
-import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../engine/memory.ts";
-import { planMemory } from "../engine/plan-memory.ts";
 import { readTowerPlans } from "../engine/towers.ts";
+import { DeviceError, type ErrorRecord, toRecord } from "../errors.ts";
 import type { BundlePreview, PreviewRequest } from "./protocol.ts";
 
 type PlanEntry = Manifest["plans"][number];

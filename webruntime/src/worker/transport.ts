@@ -1,6 +1,6 @@
 /** Typed calls with events and abort over a message port. */
 
-import { AbortError, causeOf, fromRecord, throwIfAborted, toRecord, UsageError } from "../engine/errors.ts";
+import { AbortError, causeOf, fromRecord, throwIfAborted, toRecord, UsageError } from "../errors.ts";
 import type { Method, PageMessage, WorkerMessage } from "./protocol.ts";
 
 /** What both a Worker, a worker's own scope and a MessagePort can do. */

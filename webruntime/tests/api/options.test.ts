@@ -6,8 +6,9 @@ import { Gemma } from "../../src/api/gemma.ts";
 import { checkChatOptions, checkLoadOptions, checkSendOptions } from "../../src/api/options.ts";
 import { preview } from "../../src/api/preview.ts";
 import type { WorkerThread } from "../../src/api/worker.ts";
-import { UsageError } from "../../src/engine/errors.ts";
-import type { ChatMessage, SendOptions, SessionOptions } from "../../src/worker/protocol.ts";
+import type { SendOptions, SessionOptions } from "../../src/chat/interface.ts";
+import { UsageError } from "../../src/errors.ts";
+import type { ChatMessage } from "../../src/messages.ts";
 
 const image = new Blob(["x"], { type: "image/png" });
 

@@ -4,8 +4,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Chat } from "../../src/api/chat.ts";
 import { gpuHistory, noteLoaded } from "../../src/api/gpu-history.ts";
 import { acquireWorker, Unanswered } from "../../src/api/worker.ts";
-import { LostError, UsageError } from "../../src/engine/errors.ts";
-import type { ChatResult, PageMessage, WorkerMessage } from "../../src/worker/protocol.ts";
+import { LostError, UsageError } from "../../src/errors.ts";
+import type { ChatResult } from "../../src/messages.ts";
+import type { PageMessage, WorkerMessage } from "../../src/worker/protocol.ts";
 
 class FakeWorker extends EventTarget {
   static last: FakeWorker;

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { openChat } from "../../src/chat/model.ts";
-import { BundleError } from "../../src/engine/errors.ts";
+import { BundleError } from "../../src/errors.ts";
 import { NotingEngine } from "./tiny.ts";
 
 const FILES = ["tokenizer.json", "tokenizer_config.json", "generation_config.json"];

@@ -2,11 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 import { openChat } from "../../src/chat/model.ts";
-import type { DecodeOptions } from "../../src/engine/engine-interface.ts";
-import { BundleError, ContextError, DeviceError, LostError } from "../../src/engine/errors.ts";
+import type { DecodeOptions } from "../../src/engine/interface.ts";
+import { BundleError, ContextError, DeviceError, LostError } from "../../src/errors.ts";
 import { ChatTemplate } from "../../src/input/chat-template.ts";
 import { Tokenizer } from "../../src/input/tokenizer.ts";
-import type { ChatEvent } from "../../src/worker/protocol.ts";
+import type { ChatEvent } from "../../src/messages.ts";
 import { NotingEngine, tokenizer } from "./tiny.ts";
 
 const WORDS = tokenizer.encode("I see a red circle");

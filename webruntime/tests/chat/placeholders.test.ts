@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { keysOf, Placeholders } from "../../src/chat/placeholders.ts";
-import { BundleError, UsageError } from "../../src/engine/errors.ts";
+import { BundleError, UsageError } from "../../src/errors.ts";
 import { item, medium, tokenizer, tokenizerConfig } from "./tiny.ts";
 
 const placeholders = new Placeholders(tokenizerConfig, tokenizer);

@@ -2,21 +2,13 @@
 
 import { beforeEach, describe, expect, test } from "vitest";
 import type { ReadMedium } from "../../src/chat/conversation-media.ts";
+import type { ChatModel, ChatSession } from "../../src/chat/interface.ts";
 import { controlTokens, openChat } from "../../src/chat/model.ts";
-import { ContextError, DeviceError, MediaError, UsageError } from "../../src/engine/errors.ts";
+import { ContextError, DeviceError, MediaError, UsageError } from "../../src/errors.ts";
 import { ChatTemplate } from "../../src/input/chat-template.ts";
 import { Detokenizer } from "../../src/input/detokenizer.ts";
 import type { Item } from "../../src/input/medium.ts";
-import type {
-  ChatEvent,
-  ChatMessage,
-  ChatModel,
-  ChatResult,
-  ChatSession,
-  Content,
-  ContentPart,
-  MediaPart,
-} from "../../src/worker/protocol.ts";
+import type { ChatEvent, ChatMessage, ChatResult, Content, ContentPart, MediaPart } from "../../src/messages.ts";
 import { item, medium, NotingEngine, template, tokenizer, tokenizerConfig } from "./tiny.ts";
 
 const rendering = { thinking: false, addGenerationPrompt: true };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { readGenerationConfig } from "../../src/chat/generation-config.ts";
 import { Stopwatch } from "../../src/chat/stopwatch.ts";
-import { BundleError } from "../../src/engine/errors.ts";
+import { BundleError } from "../../src/errors.ts";
 
 describe("readGenerationConfig", () => {
   it("reads sampling and every end token", () => {

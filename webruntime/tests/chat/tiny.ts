@@ -2,24 +2,23 @@
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { BundleFiles } from "../../src/bundle/files.ts";
 import type {
-  BundleFiles,
   DecodeOptions,
   FillOptions,
   InputShape,
-  LoadOptions,
   MediaRows,
   PlacedRows,
   Snapshot,
   TextEngine,
   Tower,
-  TowerName,
-} from "../../src/engine/engine-interface.ts";
-import { DeviceError, throwIfAborted } from "../../src/engine/errors.ts";
+} from "../../src/engine/interface.ts";
+import { DeviceError, throwIfAborted } from "../../src/errors.ts";
 import { ChatTemplate } from "../../src/input/chat-template.ts";
 import type { Item, Medium } from "../../src/input/medium.ts";
 import { Tokenizer } from "../../src/input/tokenizer.ts";
-import { toyManifest } from "../engine/toy-bundle.ts";
+import type { LoadOptions, TowerName } from "../../src/messages.ts";
+import { toyManifest } from "../bundle/toy-bundle.ts";
 
 const folder = resolve(import.meta.dirname, "../../../models/tiny");
 const read = (file: string) => readFileSync(resolve(folder, file), "utf8");

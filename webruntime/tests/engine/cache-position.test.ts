@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { CachePosition } from "../../src/engine/cache-position.ts";
-import { ContextError } from "../../src/engine/errors.ts";
+import { ContextError } from "../../src/errors.ts";
 
 /** 12 rows for a window of 8: four positions may be written over. */
 const RING = { rows: 12, window: 8 };

@@ -3,11 +3,11 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { openAdapter } from "../../src/engine/adapter.ts";
 import { checked, unanswered } from "../../src/engine/device.ts";
-import { AbortError, DeviceError, LostError } from "../../src/engine/errors.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
-import { type FileServer, serveFiles } from "./file-server.ts";
+import { AbortError, DeviceError, LostError } from "../../src/errors.ts";
+import { type FileServer, serveFiles } from "../bundle/file-server.ts";
+import { toyBundle } from "../bundle/toy-bundle.ts";
 import { gpu } from "./gpu.ts";
-import { toyBundle } from "./toy-bundle.ts";
 
 let server: FileServer | undefined;
 afterEach(async () => {

@@ -1,15 +1,16 @@
 /** Towers and their rows on a real device (SwiftShader through Dawn), against the toy's own arithmetic. */
 
 import { afterEach, describe, expect, test } from "vitest";
-import type { LoadProgress, MediaRows, PlacedRows, Tower } from "../../src/engine/engine-interface.ts";
-import { AbortError, BundleError, ContextError, DeviceError, UsageError } from "../../src/engine/errors.ts";
+import { memoryNeed, towersNeed } from "../../src/bundle/memory.ts";
+import type { MediaRows, PlacedRows, Tower } from "../../src/engine/interface.ts";
 import { chunks, lastVisible } from "../../src/engine/media.ts";
-import { memoryNeed, towersNeed } from "../../src/engine/memory.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
-import { type FileServer, serveFiles } from "./file-server.ts";
+import { AbortError, BundleError, ContextError, DeviceError, UsageError } from "../../src/errors.ts";
+import type { LoadProgress } from "../../src/messages.ts";
+import { type FileServer, serveFiles } from "../bundle/file-server.ts";
+import { CONTEXT, type Files, oracleContinuation, toyBundle } from "../bundle/toy-bundle.ts";
+import { mediaBundle, PLACEHOLDER, remembered, TOWER_PLAN, TOWER_TOKENS, TOWER_WEIGHTS } from "../bundle/toy-media.ts";
 import { gpu } from "./gpu.ts";
-import { CONTEXT, type Files, oracleContinuation, toyBundle } from "./toy-bundle.ts";
-import { mediaBundle, PLACEHOLDER, remembered, TOWER_PLAN, TOWER_TOKENS, TOWER_WEIGHTS } from "./toy-media.ts";
 
 let server: FileServer | undefined;
 let engine: TextEngine | undefined;

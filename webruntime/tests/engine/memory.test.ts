@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import type { HostTableChoice, Tables } from "../../src/engine/engine-interface.ts";
-import { DeviceError } from "../../src/engine/errors.ts";
-import { chooseTables, memoryNeed } from "../../src/engine/memory.ts";
+import type { Tables } from "../../src/bundle/dispatches.ts";
+import { chooseTables, type HostTableChoice, memoryNeed } from "../../src/bundle/memory.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
-import { serveFiles } from "./file-server.ts";
+import { DeviceError } from "../../src/errors.ts";
+import { serveFiles } from "../bundle/file-server.ts";
+import { toyBundle, toyManifest } from "../bundle/toy-bundle.ts";
 import { gpu } from "./gpu.ts";
-import { toyBundle, toyManifest } from "./toy-bundle.ts";
 
 const CONTEXT = 10;
 const ENTRY = {

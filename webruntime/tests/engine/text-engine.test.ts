@@ -1,13 +1,14 @@
 /** The engine on a real device (SwiftShader through Dawn), against the toy's own arithmetic. */
 
 import { afterEach, describe, expect, test } from "vitest";
-import type { DecodeOptions, LoadOptions, LoadProgress, Snapshot } from "../../src/engine/engine-interface.ts";
-import { AbortError, ContextError, DeviceError, UsageError } from "../../src/engine/errors.ts";
-import type { Dispatch } from "../../src/engine/plan.gen.ts";
+import type { Dispatch } from "../../src/bundle/plan.gen.ts";
+import type { DecodeOptions, Snapshot } from "../../src/engine/interface.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
-import { type FileServer, serveFiles } from "./file-server.ts";
+import { AbortError, ContextError, DeviceError, UsageError } from "../../src/errors.ts";
+import type { LoadOptions, LoadProgress } from "../../src/messages.ts";
+import { type FileServer, serveFiles } from "../bundle/file-server.ts";
+import { CONTEXT, type Files, oracleContinuation, SLICE, toyBundle, WEIGHTS_FILE } from "../bundle/toy-bundle.ts";
 import { gpu } from "./gpu.ts";
-import { CONTEXT, type Files, oracleContinuation, SLICE, toyBundle, WEIGHTS_FILE } from "./toy-bundle.ts";
 
 const PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7];
 

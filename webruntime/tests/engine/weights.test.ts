@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Rate } from "../../src/engine/rate.ts";
+import { Rate } from "../../src/bundle/rate.ts";
 import { overlap } from "../../src/engine/weights.ts";
 
 test("regions overlap where both have bytes", () => {

@@ -8,7 +8,7 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Worker as Thread } from "node:worker_threads";
 import { Gemma } from "../../src/api/gemma.ts";
-import * as errors from "../../src/engine/errors.ts";
+import * as errors from "../../src/errors.ts";
 import { below, type Faults, faultFor, readFaults, serveFiles } from "./host.ts";
 import { type Outcome, type Visit, visit } from "./visit.ts";
 

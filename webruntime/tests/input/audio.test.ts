@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { BundleError, MediaError, UsageError } from "../../src/engine/errors.ts";
+import { BundleError, MediaError, UsageError } from "../../src/errors.ts";
 import { mixToMono } from "../../src/input/audio/decode.ts";
 import { audioInputs, segments } from "../../src/input/audio/inputs.ts";
 import { Fourier, logMel, type MelRules } from "../../src/input/audio/mel.ts";

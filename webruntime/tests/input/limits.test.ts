@@ -1,7 +1,7 @@
 /** What is too much is refused before any work, as in Python: tests/media/test_limits.py. */
 
 import { describe, expect, test } from "vitest";
-import { BundleError, MediaError, UsageError } from "../../src/engine/errors.ts";
+import { BundleError, MediaError, UsageError } from "../../src/errors.ts";
 import { cleanWave } from "../../src/input/audio/wave.ts";
 import { checkBytes, checkLength, checkSamples, MOST_FRAMES, MOST_SECONDS } from "../../src/input/limits.ts";
 import { audioRules, readRules } from "../../src/input/media.ts";

@@ -1,10 +1,10 @@
 /** What is known of media before they are decoded, and what can be decoded without a browser: sound as samples. */
 
 import { describe, expect, test } from "vitest";
-import { MediaError, UsageError } from "../../src/engine/errors.ts";
+import { MediaError, UsageError } from "../../src/errors.ts";
 import { MediaReader } from "../../src/input/media-reader.ts";
 import type { Item } from "../../src/input/medium.ts";
-import type { AudioPart, ImagePart } from "../../src/worker/protocol.ts";
+import type { AudioPart, ImagePart } from "../../src/messages.ts";
 import { processor } from "../chat/tiny.ts";
 
 const reader = new MediaReader(processor, true);

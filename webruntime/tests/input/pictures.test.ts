@@ -1,7 +1,7 @@
 /** What can be told of pictures and clips without a browser's decoders; playwright_tests/media has the rest. */
 
 import { describe, expect, it } from "vitest";
-import { BundleError, UsageError } from "../../src/engine/errors.ts";
+import { BundleError, UsageError } from "../../src/errors.ts";
 import { decodeGif } from "../../src/input/image/gif.ts";
 import { readHeader } from "../../src/input/image/header.ts";
 import { imageInputs } from "../../src/input/image/inputs.ts";

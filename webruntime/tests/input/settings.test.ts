@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { BundleError } from "../../src/engine/errors.ts";
+import { BundleError } from "../../src/errors.ts";
 import { audioRules } from "../../src/input/audio/rules.ts";
 import { readRules } from "../../src/input/image/rules.ts";
 import { processor } from "../chat/tiny.ts";

@@ -1,7 +1,7 @@
 /** Files of sound with headers that are wrong, tags, and missing ends. Real recordings are decoded in Chromium's tests. */
 
 import { describe, expect, it } from "vitest";
-import { MediaError } from "../../src/engine/errors.ts";
+import { MediaError } from "../../src/errors.ts";
 import { soundParts } from "../../src/input/audio/file.ts";
 import { flacEnd } from "../../src/input/audio/flac.ts";
 import { cleanMatroska } from "../../src/input/audio/matroska.ts";

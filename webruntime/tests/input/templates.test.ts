@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, it, test } from "vitest";
-import { BundleError, UsageError } from "../../src/engine/errors.ts";
+import { BundleError, UsageError } from "../../src/errors.ts";
 import { ChatTemplate } from "../../src/input/chat-template.ts";
 import { Template } from "../../src/input/jinja/template.ts";
 import { readJson } from "../../src/input/json.ts";

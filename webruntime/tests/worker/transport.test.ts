@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { AbortError, BundleError, UsageError } from "../../src/engine/errors.ts";
+import { AbortError, BundleError, UsageError } from "../../src/errors.ts";
 import { connect, type Handlers, type Port, serve } from "../../src/worker/transport.ts";
 
 type Methods = {

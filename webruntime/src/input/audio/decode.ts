@@ -1,7 +1,7 @@
 /** Sounds from files to mono samples, by the browser's decoders, in a worker. */
 
 import type { AudioSample, Input, InputAudioTrack } from "mediabunny";
-import { GemtabError, MediaError, throwIfAborted } from "../../engine/errors.ts";
+import { GemtabError, MediaError, throwIfAborted } from "../../errors.ts";
 import { notDecoded } from "../codecs.ts";
 import { blobName } from "../image/decode.ts";
 import { checkBytes, checkRate, checkSamples, MOST_FILE_BYTES, MOST_RECORDINGS, MOST_SAMPLES } from "../limits.ts";

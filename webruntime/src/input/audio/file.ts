@@ -3,7 +3,7 @@
  * lengths that a header declares are hints: what is there is read. Mirrors gemtab/media/sound_file.py.
  */
 
-import { MediaError } from "../../engine/errors.ts";
+import { MediaError } from "../../errors.ts";
 import { endOfTags, joinPieces, read, readAll, text } from "./bytes.ts";
 import { cleanFlac } from "./flac.ts";
 import { refuseKinds } from "./kinds.ts";

@@ -1,6 +1,6 @@
 /** From samples to what a model hears. Mirrors gemtab/media/audio.py. */
 
-import { MediaError, UsageError } from "../../engine/errors.ts";
+import { MediaError, UsageError } from "../../errors.ts";
 import { logMel } from "./mel.ts";
 import { type AudioRules, audioTokens, shortest } from "./rules.ts";
 

@@ -1,6 +1,6 @@
 /** Kinds of files that hold sound and that are not read here, by what they begin with. */
 
-import { MediaError } from "../../engine/errors.ts";
+import { MediaError } from "../../errors.ts";
 import { read } from "./bytes.ts";
 
 /** Name, and the bytes at the beginning and, in some, others at 8. A dot stands for any byte. */

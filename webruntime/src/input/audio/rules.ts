@@ -1,7 +1,7 @@
 /** How a model hears: what processor_config.json decides. Mirrors gemtab/media/audio_rules.py. */
 
-import { brief, shown } from "../../engine/brief.ts";
-import { BundleError } from "../../engine/errors.ts";
+import { brief, shown } from "../../brief.ts";
+import { BundleError } from "../../errors.ts";
 import { sectionsOf, sizeIn } from "../image/rules.ts";
 import { HIGHEST_RATE, LOWEST_RATE } from "../limits.ts";
 import { fewestSamples, frameCount, type MelRules } from "./mel.ts";

@@ -3,7 +3,7 @@
  * gemtab/media/wave_file.py.
  */
 
-import { MediaError } from "../../engine/errors.ts";
+import { MediaError } from "../../errors.ts";
 import { checkRate, checkSamples } from "../limits.ts";
 import { read, text } from "./bytes.ts";
 

@@ -1,6 +1,6 @@
 /** Pictures from files to upright RGB, by the browser's decoders, in a worker. */
 
-import { MediaError } from "../../engine/errors.ts";
+import { MediaError } from "../../errors.ts";
 import { checkBytes, MAX_PIXELS, MOST_IMAGE_BYTES } from "../limits.ts";
 import { withSmoothColour } from "./avif.ts";
 import { decodeDeepPng, isDeepPng } from "./deep-png.ts";

@@ -3,9 +3,9 @@
  * gemtab/media/rules.py.
  */
 
-import { shown } from "../../engine/brief.ts";
-import { BundleError, UsageError } from "../../engine/errors.ts";
-import { BUDGETS } from "./budgets.ts";
+import { shown } from "../../brief.ts";
+import { BundleError, UsageError } from "../../errors.ts";
+import { BUDGETS } from "../../messages.ts";
 
 /** How a picture is cut. */
 export interface ImageRules {

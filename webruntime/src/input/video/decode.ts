@@ -1,7 +1,7 @@
 /** Clips: a few frames of them, each a picture with its time, by the browser's decoders, in a worker. */
 
 import type { Input, InputVideoTrack, VideoSample, VideoSampleSink } from "mediabunny";
-import { GemtabError, MediaError, throwIfAborted, UsageError } from "../../engine/errors.ts";
+import { GemtabError, MediaError, throwIfAborted, UsageError } from "../../errors.ts";
 import { bitsOf, notDecoded } from "../codecs.ts";
 import { blobName, checkSize } from "../image/decode.ts";
 import { type ImageInputs, imageInputs } from "../image/inputs.ts";

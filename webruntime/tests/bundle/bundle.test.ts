@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { Bundle } from "../../src/engine/bundle.ts";
+import { Bundle } from "../../src/bundle/bundle.ts";
 import { type FileServer, serveFiles } from "./file-server.ts";
 import { type Files, fileEntry, toyBundle, toyManifest } from "./toy-bundle.ts";
 

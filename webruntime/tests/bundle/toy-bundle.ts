@@ -8,10 +8,10 @@
  */
 
 import { createHash } from "node:crypto";
-import type { Manifest } from "../../src/engine/manifest.gen.ts";
-import type { Plan } from "../../src/engine/plan.gen.ts";
-import { planMemory } from "../../src/engine/plan-memory.ts";
-import { largestSizes } from "../../src/engine/plan-sizes.ts";
+import type { Manifest } from "../../src/bundle/manifest.gen.ts";
+import type { Plan } from "../../src/bundle/plan.gen.ts";
+import { planMemory } from "../../src/bundle/plan-memory.ts";
+import { largestSizes } from "../../src/bundle/plan-sizes.ts";
 
 export const VOCABULARY = 16;
 export const WINDOW = 4;

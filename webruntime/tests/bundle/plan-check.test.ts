@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { BundleError } from "../../src/engine/errors.ts";
-import type { Dispatch, Plan } from "../../src/engine/plan.gen.ts";
-import { checkPlan } from "../../src/engine/plan-check.ts";
+import type { Dispatch, Plan } from "../../src/bundle/plan.gen.ts";
+import { checkPlan } from "../../src/bundle/plan-check.ts";
+import { BundleError } from "../../src/errors.ts";
 import { CONTEXT, toyBundle, toyManifest, toyPlan } from "./toy-bundle.ts";
 
 const MANIFEST = toyManifest(toyBundle());

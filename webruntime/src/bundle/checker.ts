@@ -1,7 +1,7 @@
 /** Saying what of a bundle does not fit. */
 
-import { brief } from "./brief.ts";
-import { BundleError } from "./errors.ts";
+import { brief } from "../brief.ts";
+import { BundleError } from "../errors.ts";
 
 /** Throws BundleError with the message where something does not hold. */
 export type Check = (holds: boolean, message: string) => void;

@@ -3,12 +3,12 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { BundleError } from "../../src/engine/errors.ts";
-import { MANIFEST_SCHEMA, type Manifest } from "../../src/engine/manifest.gen.ts";
-import { checkManifest } from "../../src/engine/manifest-check.ts";
-import { PLAN_SCHEMA, type Plan } from "../../src/engine/plan.gen.ts";
-import { checkPlan } from "../../src/engine/plan-check.ts";
-import { parse } from "../../src/engine/schema.ts";
+import { MANIFEST_SCHEMA, type Manifest } from "../../src/bundle/manifest.gen.ts";
+import { checkManifest } from "../../src/bundle/manifest-check.ts";
+import { PLAN_SCHEMA, type Plan } from "../../src/bundle/plan.gen.ts";
+import { checkPlan } from "../../src/bundle/plan-check.ts";
+import { parse } from "../../src/bundle/schema.ts";
+import { BundleError } from "../../src/errors.ts";
 
 type Json = Record<string, unknown>;
 type Change = ["set", (string | number)[], unknown] | ["remove", (string | number)[]];

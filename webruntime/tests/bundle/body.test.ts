@@ -2,10 +2,10 @@
 
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { readWhole, request, SILENCE_MS } from "../../src/engine/body.ts";
-import { Bundle } from "../../src/engine/bundle.ts";
-import { BundleError } from "../../src/engine/errors.ts";
-import { download } from "../../src/engine/slices.ts";
+import { readWhole, request, SILENCE_MS } from "../../src/bundle/body.ts";
+import { Bundle } from "../../src/bundle/bundle.ts";
+import { download } from "../../src/bundle/slices.ts";
+import { BundleError } from "../../src/errors.ts";
 import { fileEntry, toyBundle } from "./toy-bundle.ts";
 
 afterEach(() => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { evaluate } from "../../src/engine/expression.ts";
-import type { Expr } from "../../src/engine/plan.gen.ts";
+import { evaluate } from "../../src/bundle/expression.ts";
+import type { Expr } from "../../src/bundle/plan.gen.ts";
 
 const SIZES = { T: 5, P: 100, C: 4096 };
 

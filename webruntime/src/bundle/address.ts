@@ -1,7 +1,7 @@
 /** Addresses of a folder's files, as pages give them: with or without the last slash, a query, a fragment. */
 
-import { brief } from "./brief.ts";
-import { UsageError } from "./errors.ts";
+import { brief } from "../brief.ts";
+import { UsageError } from "../errors.ts";
 
 export const MANIFEST_NAME = "gemtab.json";
 

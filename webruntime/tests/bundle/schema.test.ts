@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { BundleError } from "../../src/engine/errors.ts";
-import { MANIFEST_SCHEMA, type Manifest } from "../../src/engine/manifest.gen.ts";
-import { type Expr, PLAN_SCHEMA, type Plan } from "../../src/engine/plan.gen.ts";
-import { parse, type Schema } from "../../src/engine/schema.ts";
+import { MANIFEST_SCHEMA, type Manifest } from "../../src/bundle/manifest.gen.ts";
+import { type Expr, PLAN_SCHEMA, type Plan } from "../../src/bundle/plan.gen.ts";
+import { parse, type Schema } from "../../src/bundle/schema.ts";
+import { BundleError } from "../../src/errors.ts";
 import { toyManifest, toyPlan } from "./toy-bundle.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests damage plans in ways that their type forbids

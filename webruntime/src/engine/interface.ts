@@ -1,92 +1,14 @@
-/** What the rest of the runtime sees of the engine: everything above it (input, chat, worker) uses only this file. */
+/** What the rest of the runtime sees of an engine. Types only: who imports this file alone does not touch the GPU. */
 
-import type { DeviceError } from "./errors.ts";
-import type { Manifest } from "./manifest.gen.ts";
-
-/**
- * manifest: reading gemtab.json and the plan; download: fetching, checking and uploading weights; compile: waiting
- * for pipelines, which are made while the weights come in; ready: done.
- */
-export type LoadStage = "manifest" | "download" | "compile" | "ready";
-
-/**
- * loaded and total: bytes of weights checked and uploaded; bytesPerSecond: over the last few seconds. stalled: for how many
- * seconds the GPU has not come back, where that is long.
- */
-export interface LoadProgress {
-  stage: LoadStage;
-  loaded: number;
-  total: number;
-  bytesPerSecond: number;
-  stalled?: number;
-}
-
-export interface LoadOptions {
-  onProgress?: ((progress: LoadProgress) => void) | undefined;
-  signal?: AbortSignal | undefined;
-  /** Tokens the caches hold; at most, and by default, the plan's own context. */
-  context?: number | undefined;
-  /** Bytes of the GPU's memory that the text model may take; loading fails, before any weight comes, where it needs more. */
-  memory?: number | undefined;
-  /**
-   * Whether look-up tables (per-layer embeddings) stay in the browser's storage, from where each step is handed the rows
-   * that it lacks: `auto`, as by default, where the model does not fit into `memory` otherwise, on machines that say they
-   * have little, and when the GPU runs out of memory. Answers are the same and come more slowly.
-   */
-  hostTable?: HostTableChoice | undefined;
-  /** In what keys and values are kept: `auto`, as by default, in f16 where the GPU has it; or `f16`, or `f32`. */
-  plan?: PlanChoice | undefined;
-}
-
-export type PlanChoice = "auto" | "f16" | "f32";
-
-export type HostTableChoice = "auto" | "never" | "always";
-
-/** Where look-up tables lie. */
-export type Tables = "gpu" | "host";
-
-/** software: the adapter runs on the CPU, which the page says in words. */
-export interface AdapterSummary {
-  vendor: string;
-  architecture: string;
-  description: string;
-  software: boolean;
-  features: string[];
-}
-
-/** temperature 0 is greedy; topK 0 keeps as many as the sampler does; topP 1 is off. */
-export interface Sampling {
-  temperature: number;
-  topK: number;
-  topP: number;
-  seed: number;
-}
+import type { BundleFiles } from "../bundle/files.ts";
+import type { DeviceError } from "../errors.ts";
+import type { AdapterSummary, EngineStats, LoadOptions, Sampling, TowerName } from "../messages.ts";
 
 /** A copy, on the GPU, of the ring caches at one position; 0 bytes where the model has none. */
 export interface Snapshot {
   readonly position: number;
   readonly bytes: number;
   dispose(): void;
-}
-
-/**
- * What the engine has allocated on the GPU now, in bytes: the manifest's statement, come true. Snapshots and rows of
- * media are their owners'.
- */
-export interface EngineStats {
-  activation: "f32" | "f16";
-  tables: Tables;
-  weightBytes: number;
-  /** Caches. */
-  stateBytes: number;
-  /** Slots, controls and params. */
-  scratchBytes: number;
-  /** Towers that are loaded, while they do not encode. */
-  towerBytes: number;
-  /** The sum. */
-  gpuBytes: number;
-  /** Dispatches of each program in its plan, e.g. { fill: 120, decode: 117 }. */
-  dispatches: Record<string, number>;
 }
 
 export interface DecodeOptions {
@@ -97,9 +19,6 @@ export interface DecodeOptions {
   /** Steps in flight at once, 1 to 8; 3 unless told otherwise. Must be 1 while a constraint edits the sampling. */
   depth?: number | undefined;
 }
-
-/** The parts of a model that make rows of embeddings: of pictures and frames of clips, and of sound. */
-export type TowerName = "image" | "audio";
 
 /** What a tower made, on the engine's GPU: [tokens, hidden] f32. Whoever asked for it disposes of it. */
 export interface MediaRows {
@@ -136,15 +55,6 @@ export interface Tower {
    * the GPU has no room for it, after which everything else goes on.
    */
   encode(inputs: Readonly<Record<string, Float32Array | Uint32Array>>, shape: InputShape): Promise<MediaRows>;
-}
-
-/** The files of a loaded bundle, each checked against the manifest before it is given out. */
-export interface BundleFiles {
-  readonly url: string;
-  readonly manifest: Manifest;
-  has(file: string): boolean;
-  text(file: string, signal?: AbortSignal): Promise<string>;
-  json(file: string, signal?: AbortSignal): Promise<unknown>;
 }
 
 /**

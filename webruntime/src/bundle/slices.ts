@@ -3,8 +3,8 @@
  * more than one slice is held at a time.
  */
 
+import { BundleError, throwIfAborted } from "../errors.ts";
 import { BodyReader, type Room, request, roomOf } from "./body.ts";
-import { BundleError, throwIfAborted } from "./errors.ts";
 import type { FileEntry } from "./manifest.gen.ts";
 
 /** Part of a file. */

@@ -4,7 +4,7 @@
  * the tests of both run tests/fixtures/bundle_checks.json.
  */
 
-import { type Check, checker } from "./bundle-check.ts";
+import { type Check, checker } from "./checker.ts";
 import { evaluate, type Sizes } from "./expression.ts";
 import { LIMITS } from "./limits.gen.ts";
 import type { Manifest } from "./manifest.gen.ts";

@@ -3,8 +3,8 @@
  * a strict content security policy).
  */
 
-import { brief, shown } from "./brief.ts";
-import { BundleError } from "./errors.ts";
+import { brief, shown } from "../brief.ts";
+import { BundleError } from "../errors.ts";
 
 /** The keywords that this file knows. The generated schemas are typed with it, so tsc refuses one with another. */
 export interface Schema {

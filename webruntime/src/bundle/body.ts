@@ -1,7 +1,7 @@
 /** Fetching, and reading what comes without leaving behind garbage of its size. */
 
-import { brief } from "./brief.ts";
-import { AbortError, BundleError, causeOf } from "./errors.ts";
+import { brief } from "../brief.ts";
+import { AbortError, BundleError, causeOf } from "../errors.ts";
 
 /** Characters of an address in a message: the signature of a signed one may have thousands. */
 const MOST_ADDRESS = 200;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { FolderAddress } from "../../src/engine/address.ts";
-import { UsageError } from "../../src/engine/errors.ts";
+import { FolderAddress } from "../../src/bundle/address.ts";
+import { UsageError } from "../../src/errors.ts";
 
 const PAGE = "https://host/app/page.html?of=page#top";
 const MAIN = "gemtab.json";

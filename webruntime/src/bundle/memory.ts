@@ -1,9 +1,11 @@
 /** What a bundle will take of the GPU's memory, as its manifest states it. */
 
-import type { HostTableChoice, Tables } from "./engine-interface.ts";
-import { DeviceError } from "./errors.ts";
+import { DeviceError } from "../errors.ts";
+import type { Tables } from "./dispatches.ts";
 import { evaluate } from "./expression.ts";
 import type { Manifest } from "./manifest.gen.ts";
+
+export type HostTableChoice = "auto" | "never" | "always";
 
 type PlanEntry = Manifest["plans"][number];
 

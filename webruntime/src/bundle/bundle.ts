@@ -1,11 +1,11 @@
 /** A bundle by its address: the manifest, and its smaller files checked against it. */
 
+import { brief, shown } from "../brief.ts";
+import { BundleError, UsageError } from "../errors.ts";
 import { bundleAddress, type FolderAddress, MANIFEST_NAME } from "./address.ts";
 import { readWhole, request } from "./body.ts";
-import { brief, shown } from "./brief.ts";
-import type { BundleFiles } from "./engine-interface.ts";
-import { BundleError, UsageError } from "./errors.ts";
 import { mostBytes } from "./file-limits.ts";
+import type { BundleFiles } from "./files.ts";
 import { decodeText, parseJson } from "./json-text.ts";
 import { LIMITS } from "./limits.gen.ts";
 import { MANIFEST_SCHEMA, type Manifest } from "./manifest.gen.ts";

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { AbortError, BundleError } from "../../src/engine/errors.ts";
-import { download, downloadBytes, type Region, type Source, wantedRuns } from "../../src/engine/slices.ts";
+import { download, downloadBytes, type Region, type Source, wantedRuns } from "../../src/bundle/slices.ts";
+import { AbortError, BundleError } from "../../src/errors.ts";
 import { type FileServer, serveFiles } from "./file-server.ts";
 import { fileEntry } from "./toy-bundle.ts";
 

@@ -1,7 +1,7 @@
 /** JSON that nobody vouches for. */
 
-import { shown } from "./brief.ts";
-import { BundleError } from "./errors.ts";
+import { shown } from "../brief.ts";
+import { BundleError } from "../errors.ts";
 
 /** Nothing in a bundle is nested deeper, and what is must not exhaust the stack of whoever walks through it. */
 const MOST_NESTED = 200;

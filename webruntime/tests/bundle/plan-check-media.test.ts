@@ -1,9 +1,9 @@
 /** What plans with media must have: see plan-check.test.ts for the rest. */
 
 import { describe, expect, test } from "vitest";
-import { BundleError } from "../../src/engine/errors.ts";
-import type { Plan } from "../../src/engine/plan.gen.ts";
-import { checkPlan } from "../../src/engine/plan-check.ts";
+import type { Plan } from "../../src/bundle/plan.gen.ts";
+import { checkPlan } from "../../src/bundle/plan-check.ts";
+import { BundleError } from "../../src/errors.ts";
 import { toyPlan } from "./toy-bundle.ts";
 import { mediaBundle, seeing, toyTowerPlan } from "./toy-media.ts";
 

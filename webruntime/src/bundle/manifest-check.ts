@@ -4,7 +4,7 @@
  */
 
 import { MANIFEST_NAME } from "./address.ts";
-import { type Check, checker } from "./bundle-check.ts";
+import { type Check, checker } from "./checker.ts";
 import { mostBytes } from "./file-limits.ts";
 import { LIMITS } from "./limits.gen.ts";
 import type { FileEntry, Manifest } from "./manifest.gen.ts";

@@ -10,7 +10,7 @@ import {
   MediaError,
   toRecord,
   UsageError,
-} from "../../src/engine/errors.ts";
+} from "../src/errors.ts";
 
 const ERRORS: [GemtabError, string][] = [
   [new BundleError("what", "gemtab.json", 0), "BundleError"],

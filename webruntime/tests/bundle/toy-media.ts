@@ -5,8 +5,8 @@
  * number. Where tokens of a picture see each other, how far a token sees beyond itself is added.
  */
 
-import type { Manifest } from "../../src/engine/manifest.gen.ts";
-import type { Plan } from "../../src/engine/plan.gen.ts";
+import type { Manifest } from "../../src/bundle/manifest.gen.ts";
+import type { Plan } from "../../src/bundle/plan.gen.ts";
 import { CHUNK, type Files, fileEntry, ROWS, toyBundle, toyPlan } from "./toy-bundle.ts";
 
 export const PLACEHOLDER = 15;
