@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The model as a page sees it. */
 
 import { bundleAddress } from "../bundle/address.ts";
