@@ -5,7 +5,7 @@
 # make soak      the whole corpus (18,000 strings, 1,600 conversations, 370 images, 130 recordings, 60 clips), 750 random configs
 #                and 600 spoilt bundles in Node, Chromium and by each command
 # make test-true layers of every published size, and E2B whole, at true shape with random weights (an hour, 20 GB of disk)
-# make build     the page, the element and the runtime, into dist/site
+# make build     the page, the element and the runtime, into dist/site, and the npm package, into dist/npm
 # make bench     our speed and transformers.js' on the tiny model, or on BUNDLE=folder
 # make accuracy  the tiny model's right answers about 200 pictures and 200 recordings, in a tab and in transformers
 # make wheel     the Python package with all of that inside, into dist
@@ -13,7 +13,7 @@
 # make clean     remove what the above built; .venv and node_modules stay
 
 PYTHON = .venv/bin/python
-SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.config.ts
+SITE_SOURCES := $(shell find site webruntime/src webruntime/npm webruntime/scripts -type f) package.json vite.config.ts tsconfig.types.json
 
 # Python's packages are installed beside Node's and the system's.
 MAKEFLAGS += --jobs=2
