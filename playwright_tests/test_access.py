@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route, expect
 
 from playwright_tests.conftest import BOTH_BROWSERS, REPOSITORY, ChatPage
 from playwright_tests.in_page import in_page
@@ -96,6 +96,25 @@ def test_the_end_stays_in_view_unless_the_reader_leaves_it(demo: ChatPage) -> No
     demo.page.set_viewport_size({"width": 320, "height": 600})
     demo.page.wait_for_timeout(200)
     assert below() > 100
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
+def test_the_load_button_stays_where_it_is(chat_page: ChatPage, served: str, width: int) -> None:
+    """A button that moves as the words above it come is missed by who presses it just then."""
+    held: list[Route] = []
+    chat_page.page.set_viewport_size({"width": width, "height": 700})
+    chat_page.page.route("**/bundles/tiny/gemtab.json", lambda route: held.append(route))
+    chat_page.open(served + "example.html")
+    facts = chat_page.chat.locator("[part=facts]")
+    expect(facts).to_have_text("Looking at the model…")
+    before = chat_page.load_button.bounding_box()
+    while not held:
+        chat_page.page.wait_for_timeout(20)
+    for route in held:
+        route.continue_()
+    expect(facts).to_contain_text("MB to download")
+    expect(chat_page.notice).to_contain_text("a software renderer stands in")
+    assert chat_page.load_button.bounding_box() == before
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

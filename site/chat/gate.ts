@@ -31,7 +31,8 @@ export class Gate {
 
   constructor(actions: { load(): void; cancel(): void }) {
     const poster = make("slot", { name: "poster" }, this.#facts);
-    this.element = make("div", { part: "gate" }, poster, this.#notice, this.#load, this.#loading);
+    const about = make("div", { part: "about" }, poster);
+    this.element = make("div", { part: "gate" }, about, this.#load, this.#loading, this.#notice);
     this.#load.addEventListener("click", () => actions.load());
     this.#cancel.addEventListener("click", () => actions.cancel());
   }
