@@ -11,12 +11,19 @@ ESBUILD = HERE.parents[1] / "node_modules" / ".bin" / "esbuild"
 @cache
 def script(name: str) -> str:
     """A module with all that it imports, as a script that defines the variable `module`."""
-    options = ("--bundle", "--format=iife", "--global-name=module", "--target=es2023", "--log-level=warning")
+    options = (
+        "--bundle",
+        "--format=iife",
+        "--global-name=module",
+        "--target=es2023",
+        "--minify",
+        "--log-level=warning",
+    )
     words = (ESBUILD, HERE / f"{name}.ts", *options)
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def in_page(name: str) -> str:
-    """The function `module.function` as JavaScript, for Playwright's evaluate and wait_for_function."""
+    """The function `module.function` as an expression of JavaScript, which Playwright's evaluate calls."""
     module, _, function = name.partition(".")
-    return f"(...given) => {{\n{script(module)}\nreturn module.{function}(...given);\n}}"
+    return f"(() => {{\n{script(module)}\nreturn module.{function};\n}})()"
