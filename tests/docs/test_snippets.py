@@ -142,6 +142,8 @@ def test_the_commands_of_the_readme_run(folder: Path) -> None:
         words: list[str | Path] = [GEMTAB, *shlex.split(line, comments=True)[1:]]
         result = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
         assert result.returncode == 0, f"{line}\n{result.stdout}\n{result.stderr}"
+    version = json.loads((REPOSITORY / "package.json").read_text())["version"]
+    assert json.loads((folder / "my-model" / "gemtab.json").read_text())["gemtab"] == version
 
 
 @pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("gemtab ")])

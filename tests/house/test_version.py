@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from typer.testing import CliRunner
 
+import gemtab
 from gemtab.cli.main import app
 from gemtab.resources import REPOSITORY
 
@@ -20,7 +21,7 @@ def test_the_python_package_takes_it_from_there() -> None:
     source = project["tool"]["hatch"]["version"]
     found = re.search(source["pattern"], (REPOSITORY / source["path"]).read_text(), re.MULTILINE)
     assert found and found["version"] == VERSION
-    assert version("gemtab") == VERSION, "run `make check`, which installs the package again"
+    assert version("gemtab") == gemtab.__version__ == VERSION, "run `make check`, which installs the package again"
 
 
 def test_the_command_prints_it() -> None:
