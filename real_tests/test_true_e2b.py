@@ -20,8 +20,9 @@ import torch
 from playwright.sync_api import Browser, Page
 
 from benchmarks.export import export
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.onnx.bundle_weights import BundleWeights
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.graph import Weight
@@ -29,7 +30,6 @@ from gemtab.parity.backends import Continued, reference_logits
 from gemtab.parity.compare import Logits
 from gemtab.parity.greedy import compare_greedy
 from gemtab.parity.logits import LogitError, compare
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ROUNDED, arithmetic
 from gemtab.synth import synthesise
@@ -136,10 +136,10 @@ def make(wanted: Made) -> None:
 def python(made: Made) -> tuple[Continued, Played]:
     """The Python executor's greedy continuation, and what it did meanwhile."""
     played, began = Played(), monotonic()
-    executor = Executor(made.bundle, "f32")
+    executor = TextEngine(made.bundle, "f32")
     played.load, began = monotonic() - began, monotonic()
     executor.fill(PROMPT[:-1])
-    executor.runner.read("ids", np.uint32, 1)  # waits for it
+    executor.runner.wait()
     played.fill = monotonic() - began
     for _ in range(STEPS):
         began = monotonic()

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.encoder import TowerEncoder
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.folder import read_manifest
 from gemtab.chat import ChatSession
-from gemtab.chat.encoder import TowerEncoder
 from gemtab.chat.reader import MediaReader
 from gemtab.chat.session import Content, MediumPart, TextPart
 from gemtab.media.audio import load_audio
@@ -69,7 +69,7 @@ def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case])
 
 def asked_in_python(folder: Path, cases: Sequence[Case]) -> list[list[int]]:
     """The ids that the Python executor writes."""
-    executor, reader = Executor(folder), MediaReader(folder, read_manifest(folder))
+    executor, reader = TextEngine(folder), MediaReader(folder, read_manifest(folder))
     session = ChatSession(folder, executor, encoder=TowerEncoder(folder, executor))
     written = []
     for case in cases:

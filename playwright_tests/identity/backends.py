@@ -15,9 +15,9 @@ from playwright.sync_api import Page
 
 from gemtab.backends.media import Media, Rows
 from gemtab.backends.onnx.run import OnnxText, OnnxTower
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.tower import TowerExecutor
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.engine.load import load_tower
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import TOWER_STEMS
 from gemtab.parity.text import ReferenceText
@@ -65,9 +65,9 @@ class WgpuBackend:
     """The Python executors."""
 
     def __init__(self, folder: Path, activation: Activation) -> None:
-        self._executor = Executor(folder, activation)
+        self._executor = TextEngine(folder, activation)
         device = self._executor.runner.device
-        self._tower = cache(lambda tower: TowerExecutor(folder, tower, device))
+        self._tower = cache(lambda tower: load_tower(folder, tower, device))
 
     def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
         self._executor.fill(prompt[:-1], [self._encode(one) for one in media])

@@ -1,8 +1,9 @@
 /** Which of a bundle's plans runs on a GPU. */
 
+import { PLAN_CHOICES } from "../bundle/facts.gen.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import { DeviceError, UsageError } from "../errors.ts";
-import { PLANS, type PlanChoice } from "../messages.ts";
+import type { PlanChoice } from "../messages.ts";
 
 type PlanEntry = Manifest["plans"][number];
 
@@ -29,8 +30,8 @@ export function choosePlan(
 
 /** The plans that may be chosen from. */
 function wantedPlans(entries: readonly PlanEntry[], wanted: PlanChoice): readonly PlanEntry[] {
-  if (!PLANS.includes(wanted)) {
-    const known = PLANS.map((name) => `"${name}"`).join(", ");
+  if (!PLAN_CHOICES.includes(wanted)) {
+    const known = PLAN_CHOICES.map((name) => `"${name}"`).join(", ");
     throw new UsageError(`plan: ${JSON.stringify(wanted)} is not known. Choose one of ${known}.`);
   }
   if (wanted === "auto") return entries;

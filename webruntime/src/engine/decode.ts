@@ -1,5 +1,6 @@
 /** Samples tokens one by one, several steps ahead of what was read back. */
 
+import { DECODE } from "../bundle/facts.gen.ts";
 import { ContextError, throwIfAborted, UsageError } from "../errors.ts";
 import type { Sampling } from "../messages.ts";
 import type { DecodeOptions } from "./interface.ts";
@@ -95,7 +96,7 @@ export class Decoder {
   async #submit(id: number, position: number, sample: number, inFlight: Promise<number>[]): Promise<void> {
     const { runner, plan } = this.text;
     let read: (() => Promise<number>) | undefined;
-    await this.text.run("decode", Uint32Array.of(id), position, (encoder) => {
+    await this.text.run(DECODE, Uint32Array.of(id), position, (encoder) => {
       const offset = (sample % plan.sampled_ring) * WORD;
       read = this.#readback.encode(encoder, runner.buffers.control("sampled"), offset);
     });

@@ -1,6 +1,7 @@
 /** Opening a device: what it must have, and plain words where it has not. */
 
 import { evaluate } from "../bundle/expression.ts";
+import { FEATURES } from "../bundle/facts.gen.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { bindingBytes, largestSizes } from "../bundle/plan-sizes.ts";
 import { causeOf, DeviceError, isTyped, LostError, OutOfMemoryError } from "../errors.ts";
@@ -8,10 +9,6 @@ import type { GpuHistory } from "../messages.ts";
 import { pause } from "../patience.ts";
 import { opened } from "./adapter.ts";
 
-type Feature = Plan["features"][number];
-
-/** Features that a form of a kernel may ask for. */
-const FEATURES: readonly Feature[] = ["shader-f16", "subgroups"];
 
 /** Limits by name. */
 export type Needed = Readonly<Record<string, number>>;

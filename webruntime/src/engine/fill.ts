@@ -1,5 +1,6 @@
 /** Puts a prompt into the caches, chunk by chunk. */
 
+import { FILL } from "../bundle/facts.gen.ts";
 import { throwIfAborted, UsageError } from "../errors.ts";
 import type { FillOptions, PlacedRows } from "./interface.ts";
 import { chunks, lastVisible, type Span, shares, spanOf } from "./media.ts";
@@ -33,7 +34,7 @@ export async function fill(
       const step = ids.subarray(chunk.start - start, chunk.end - start);
       text.writeStep(step);
       putMedia(runner, chunk, media, blocks);
-      await text.run("fill", step, chunk.start);
+      await text.run(FILL, step, chunk.start);
       caches.advance(step.length);
       inFlight.push(runner.device.queue.onSubmittedWorkDone());
       if (inFlight.length === CHUNKS_IN_FLIGHT) await runner.work.settled(inFlight.shift());

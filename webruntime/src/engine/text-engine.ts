@@ -87,7 +87,16 @@ export class TextEngine implements TextEngineInterface {
     const { weights: weightBytes, state: stateBytes, scratch: scratchBytes } = memory;
     const { bytes: towerBytes } = this.#towers;
     const gpuBytes = weightBytes + stateBytes + scratchBytes + towerBytes;
-    return { activation: plan.activation, tables, weightBytes, stateBytes, scratchBytes, towerBytes, gpuBytes, dispatches };
+    return {
+      activation: plan.activation,
+      tables,
+      weightBytes,
+      stateBytes,
+      scratchBytes,
+      towerBytes,
+      gpuBytes,
+      dispatches,
+    };
   }
 
   /** Resolves, and never rejects, when the GPU device is lost other than by `dispose`. */

@@ -1,5 +1,6 @@
 /** Runs steps of a text model: a plan's program on some tokens. */
 
+import { DECODE, FILL } from "../bundle/facts.gen.ts";
 import type { Plan, Program } from "../bundle/plan.gen.ts";
 import { ContextError, OutOfMemoryError } from "../errors.ts";
 import type { Caches } from "./caches.ts";
@@ -8,7 +9,7 @@ import type { HostTables } from "./host-table.ts";
 import type { PlanRunner } from "./runner.ts";
 
 /** The programs that run here; kernels of others are not compiled. */
-export const TEXT_PROGRAMS = ["fill", "decode"] as const;
+export const TEXT_PROGRAMS = [FILL, DECODE] as const;
 export type TextProgram = (typeof TEXT_PROGRAMS)[number];
 
 export class TextRunner {

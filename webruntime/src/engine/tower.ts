@@ -1,5 +1,6 @@
 /** A tower: an image, or a segment of audio, becomes rows of embeddings. */
 
+import { ENCODE, ROWS } from "../bundle/facts.gen.ts";
 import type { Plan, Program } from "../bundle/plan.gen.ts";
 import { bindingBytes } from "../bundle/plan-sizes.ts";
 import { ContextError, UsageError } from "../errors.ts";
@@ -8,9 +9,6 @@ import type { InputShape, Tower as TowerInterface } from "./interface.ts";
 import { RowsBuffer } from "./rows-buffer.ts";
 import type { PlanRunner } from "./runner.ts";
 
-/** A tower's program, and what it gives. */
-export const ENCODE = "encode";
-const ROWS = "rows";
 /** On a slow GPU a tower's work takes seconds, and Windows ends what runs for two: so it is handed over in parts. */
 const DISPATCHES_A_SUBMIT = 8;
 

@@ -1,13 +1,14 @@
 /** The towers of a bundle: their plans are read with the text model's, the rest when they are first needed. */
 
 import type { Bundle } from "../bundle/bundle.ts";
+import { ENCODE } from "../bundle/facts.gen.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { BundleError, DeviceError, UsageError } from "../errors.ts";
 import type { LoadOptions, TowerName } from "../messages.ts";
 import { choosePlan } from "./choose-plan.ts";
 import { requiredLimits, tooSmall } from "./device.ts";
 import { loadPlan } from "./load-plan.ts";
-import { ENCODE, rowBytesOf, TOWER_NAMES, Tower } from "./tower.ts";
+import { rowBytesOf, TOWER_NAMES, Tower } from "./tower.ts";
 import type { GpuWork } from "./work.ts";
 
 const NAMES: readonly TowerName[] = ["image", "audio"];
