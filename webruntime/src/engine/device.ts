@@ -9,7 +9,6 @@ import type { GpuHistory } from "../messages.ts";
 import { pause } from "../patience.ts";
 import { opened } from "./adapter.ts";
 
-
 /** Limits by name. */
 export type Needed = Readonly<Record<string, number>>;
 
