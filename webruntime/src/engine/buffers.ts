@@ -107,12 +107,12 @@ export class PlanBuffers {
   }
 
   /** Writes `data` into the control buffer of that role, from its beginning on. */
-  writeControl(role: ControlBuffer["role"], data: GPUAllowSharedBufferSource): void {
+  writeControl(role: ControlBuffer["role"], data: AllowSharedBufferSource): void {
     this.device.queue.writeBuffer(this.control(role), 0, data);
   }
 
   /** Writes `data` into the buffer behind a name, from byte `offset` on. */
-  write(name: string, data: GPUAllowSharedBufferSource, offset = 0): void {
+  write(name: string, data: AllowSharedBufferSource, offset = 0): void {
     this.device.queue.writeBuffer(this.buffer(name), offset, data);
   }
 

@@ -46,12 +46,12 @@ export class TextEngine implements TextEngineInterface {
     return new TextEngine(await loadText(url, options));
   }
 
-  /** The plan's buffers and programs. */
+  /** The plan's buffers and programs. @internal */
   get runner(): PlanRunner {
     return this.#text.runner;
   }
 
-  /** The keys and values of the tokens so far. A draft model may be loaded on them. */
+  /** The keys and values of the tokens so far. A draft model may be loaded on them. @internal */
   get caches(): Caches {
     return this.#text.caches;
   }

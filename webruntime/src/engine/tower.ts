@@ -72,7 +72,7 @@ export class Tower implements TowerInterface {
   #write(inputs: Inputs, { tokens, rows }: InputShape): void {
     const { buffers, plan } = this.runner;
     for (const [name, buffer] of Object.entries(program(plan).inputs)) {
-      buffers.write(buffer, inputs[name] as GPUAllowSharedBufferSource);
+      buffers.write(buffer, inputs[name] as AllowSharedBufferSource);
     }
     buffers.writeControl("step", Uint32Array.of(0, tokens, 0, rows));
   }
