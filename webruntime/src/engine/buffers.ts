@@ -7,6 +7,7 @@ import { allocated, boundFor } from "../bundle/plan-memory.ts";
 import { bindingBytes } from "../bundle/plan-sizes.ts";
 import { UsageError } from "../errors.ts";
 import type { Caches } from "./caches.ts";
+import { attempted } from "./device.ts";
 import type { Target } from "./weights.ts";
 
 /**
@@ -106,14 +107,14 @@ export class PlanBuffers {
     return present(this.#controls.get(role));
   }
 
-  /** Writes `data` into the control buffer of that role, from its beginning on. */
+  /** Writes `data` into the control buffer of that role, from its beginning on. Throws DeviceError. */
   writeControl(role: ControlBuffer["role"], data: AllowSharedBufferSource): void {
-    this.device.queue.writeBuffer(this.control(role), 0, data);
+    attempted(`data for ${role}`, () => this.device.queue.writeBuffer(this.control(role), 0, data));
   }
 
-  /** Writes `data` into the buffer behind a name, from byte `offset` on. */
+  /** Writes `data` into the buffer behind a name, from byte `offset` on. Throws DeviceError. */
   write(name: string, data: AllowSharedBufferSource, offset = 0): void {
-    this.device.queue.writeBuffer(this.buffer(name), offset, data);
+    attempted(`data for ${name}`, () => this.device.queue.writeBuffer(this.buffer(name), offset, data));
   }
 
   /** The regions of files that the weights are uploaded from. */

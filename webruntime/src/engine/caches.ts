@@ -5,7 +5,7 @@ import { allocated } from "../bundle/plan-memory.ts";
 import { bindingBytes } from "../bundle/plan-sizes.ts";
 import { BundleError, ContextError, OutOfMemoryError, UsageError } from "../errors.ts";
 import { CachePosition } from "./cache-position.ts";
-import { checked } from "./device.ts";
+import { attempted, checked } from "./device.ts";
 import type { Snapshot } from "./interface.ts";
 import { RingSnapshot } from "./ring-snapshot.ts";
 
@@ -164,7 +164,7 @@ export class Caches {
    */
   restore(snapshot: Snapshot): void {
     if (!(snapshot instanceof RingSnapshot)) throw new UsageError("This snapshot was not taken by this engine.");
-    snapshot.copyBack(this.device);
+    attempted("a snapshot", () => snapshot.copyBack(this.device));
     this.#position.restore(snapshot.mark);
   }
 }

@@ -3,6 +3,7 @@
 import { DECODE } from "../bundle/facts.gen.ts";
 import { ContextError, throwIfAborted, UsageError } from "../errors.ts";
 import type { Sampling } from "../messages.ts";
+import { kept } from "../patience.ts";
 import type { DecodeOptions } from "./interface.ts";
 import { WordReadback } from "./readback.ts";
 import type { TextRunner } from "./text-runner.ts";
@@ -96,11 +97,12 @@ export class Decoder {
   async #submit(id: number, position: number, sample: number, inFlight: Promise<number>[]): Promise<void> {
     const { runner, plan } = this.text;
     let read: (() => Promise<number>) | undefined;
-    await this.text.run(DECODE, Uint32Array.of(id), position, (encoder) => {
+    const { accepted } = await this.text.run(DECODE, Uint32Array.of(id), position, (encoder) => {
       const offset = (sample % plan.sampled_ring) * WORD;
       read = this.#readback.encode(encoder, runner.buffers.control("sampled"), offset);
     });
-    inFlight.push((read as () => Promise<number>)());
+    // Of a step that was rejected nothing is read: the word there is an old one.
+    inFlight.push(kept(Promise.all([read?.() ?? 0, accepted]).then(([sampled]) => sampled)));
   }
 
   /** The last step's logits [vocabulary], f32. Throws UsageError where the plan's `decode` gives none. */

@@ -95,6 +95,15 @@ export async function lossOr<E>(device: GPUDevice, error: E): Promise<E | LostEr
   return (await Promise.race([deviceLost(device), pause(LOSS_TOLD_MS)])) ?? error;
 }
 
+/** What `work` gives; what a call to WebGPU throws at once becomes a DeviceError that names `stage`. */
+export function attempted<T>(stage: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw isTyped(error) ? error : new DeviceError(`The GPU refused ${stage}: ${causeOf(error)}`);
+  }
+}
+
 /**
  * What `work` gives, with everything that WebGPU reports while it is called turned into a DeviceError that names
  * `stage`. Only what is issued before `work` first awaits is covered, as error scopes are a stack.
@@ -106,11 +115,9 @@ export async function checked<T>(device: GPUDevice, stage: string, work: () => T
   let result: T;
   const errors: Promise<GPUError | null>[] = [];
   try {
-    result = work();
+    result = attempted(stage, work);
     // It is awaited once the scopes have told what they found.
     Promise.resolve(result).catch(() => undefined);
-  } catch (error) {
-    throw isTyped(error) ? error : new DeviceError(`The GPU refused ${stage}: ${causeOf(error)}`);
   } finally {
     for (let scope = 0; scope < 3; scope++) errors.push(device.popErrorScope());
     // Whoever awaits them is told; nobody does after an error.

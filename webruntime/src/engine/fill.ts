@@ -2,6 +2,8 @@
 
 import { FILL } from "../bundle/facts.gen.ts";
 import { throwIfAborted, UsageError } from "../errors.ts";
+import { kept } from "../patience.ts";
+import { attempted } from "./device.ts";
 import type { FillOptions, PlacedRows } from "./interface.ts";
 import { chunks, lastVisible, type Span, shares, spanOf } from "./media.ts";
 import { RowsBuffer } from "./rows-buffer.ts";
@@ -28,15 +30,15 @@ export async function fill(
   checkMedia(runner, media);
   const end = runner.work.begin("fill");
   try {
-    const inFlight: Promise<void>[] = [];
+    const inFlight: Promise<unknown>[] = [];
     for (const chunk of cut) {
       throwIfAborted(signal);
       const step = ids.subarray(chunk.start - start, chunk.end - start);
       text.writeStep(step);
-      putMedia(runner, chunk, media, blocks);
-      await text.run(FILL, step, chunk.start);
+      attempted("rows of media", () => putMedia(runner, chunk, media, blocks));
+      const { accepted } = await text.run(FILL, step, chunk.start);
       caches.advance(step.length);
-      inFlight.push(runner.device.queue.onSubmittedWorkDone());
+      inFlight.push(kept(Promise.all([runner.device.queue.onSubmittedWorkDone(), accepted])));
       if (inFlight.length === CHUNKS_IN_FLIGHT) await runner.work.settled(inFlight.shift());
       onChunk?.(chunk.end - start);
     }

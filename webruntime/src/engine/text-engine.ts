@@ -6,6 +6,7 @@ import type { AdapterSummary, EngineStats, LoadOptions, Sampling, TowerName } fr
 import type { OnStall } from "../patience.ts";
 import type { Caches } from "./caches.ts";
 import { Decoder } from "./decode.ts";
+import { attempted } from "./device.ts";
 import { fill } from "./fill.ts";
 import type { DecodeOptions, FillOptions, Snapshot, TextEngine as TextEngineInterface, Tower } from "./interface.ts";
 import { type EngineLoadOptions, type LoadedText, loadText } from "./load.ts";
@@ -43,7 +44,13 @@ export class TextEngine implements TextEngineInterface {
    * nothing stays on the GPU then.
    */
   static async load(url: string, options: EngineLoadOptions = {}): Promise<TextEngine> {
-    return new TextEngine(await loadText(url, options));
+    const loaded = await loadText(url, options);
+    try {
+      return attempted("the engine's buffers", () => new TextEngine(loaded));
+    } catch (error) {
+      loaded.text.runner.device.destroy();
+      throw error;
+    }
   }
 
   /** The plan's buffers and programs. @internal */

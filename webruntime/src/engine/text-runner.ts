@@ -52,7 +52,8 @@ export class TextRunner {
 
   /**
    * Submits a step on the tokens `ids` from `position` on, which `writeStep` or the step before has left on the GPU.
-   * Rows of host-resident tables are written before. An error that WebGPU finds is thrown by the next `work.settled`.
+   * Rows of host-resident tables are written before. An error that WebGPU finds rejects `accepted` of the result, and is
+   * thrown by the next `work.settled`.
    *
    * Throws ContextError where the GPU has no memory for longer caches: they, and the position, are as they were.
    */
@@ -61,7 +62,7 @@ export class TextRunner {
     ids: Uint32Array,
     position: number,
     after?: (encoder: GPUCommandEncoder) => void,
-  ): Promise<void> {
+  ): Promise<{ accepted: Promise<unknown> }> {
     const { runner } = this;
     const tokens = ids.length;
     const launches = runner.launches(program, { T: tokens, P: position, C: this.caches.context });
@@ -70,8 +71,9 @@ export class TextRunner {
     if (this.hostTables) await this.#writeRows(this.hostTables, ids);
     const stage = `${program} at position ${position}, ${tokens} tokens`;
     const submit = () => runner.submit(program, launches, { label: stage, after });
-    runner.work.submitted(checked(runner.device, stage, submit));
+    const accepted = runner.work.submitted(checked(runner.device, stage, submit));
     this.caches.wrote(position + tokens);
+    return { accepted };
   }
 
   async #grow(missing: readonly string[], position: number, tokens: number): Promise<void> {

@@ -1,7 +1,7 @@
 /** The work of one engine on its device: one call at a time, until the device fails. */
 
 import { causeOf, DeviceError, isTyped, type LostError, UsageError } from "../errors.ts";
-import { type OnStall, watched } from "../patience.ts";
+import { kept, type OnStall, watched } from "../patience.ts";
 import { deviceLost, lossOr, lost } from "./device.ts";
 
 /** Shared by all that run on the device: the text model, its towers, a draft model. */
@@ -37,12 +37,14 @@ export class GpuWork {
     };
   }
 
-  /** Takes note of work that was submitted, given as what `checked` returns: `settled` throws its error. */
-  submitted(work: Promise<unknown>): void {
-    work.catch(async (error: unknown) => {
+  /** Takes note of work that was submitted, given as what `checked` returns. The result and `settled` reject with its error. */
+  submitted(work: Promise<unknown>): Promise<unknown> {
+    const noted = work.catch(async (error: unknown) => {
       const failure = await lossOr(this.device, error instanceof DeviceError ? error : new DeviceError(causeOf(error)));
       this.#failure ??= failure;
+      throw this.#failure;
     });
+    return kept(noted);
   }
 
   /** The value of work on the GPU. Throws the DeviceError by which this work, or work before it, failed. */
