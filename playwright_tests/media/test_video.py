@@ -65,7 +65,7 @@ def compare(media: Media, name: str, content: bytes, exact: bool = False) -> flo
     expected, found = load_video(content, PYTHON_RULES), prepared(media, name, content)
     assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6), name
     assert found["stamps"] == expected.stamps, name
-    assert found["hasSound"] == expected.has_sound, name
+    assert found["hasSound"] == expected.has_audio, name
     errors = []
     for one, other in zip(found["frames"], expected.frames, strict=True):
         assert one["softTokens"] == other.soft_tokens, name

@@ -83,7 +83,7 @@ def test_a_long_sound_is_heard_in_segments_or_refused(gemtab: Gemtab, exported: 
     write_sound(path, seconds=31)
     reader = MediaReader(exported, read_manifest(exported))
     assert len(reader.audio(path).items) == 2
-    result = gemtab("run", exported, "-p", QUESTION, "--audio", path, "--long-sound", "refuse")
+    result = gemtab("run", exported, "-p", QUESTION, "--audio", path, "--long-audio", "refuse")
     assert result.code == 9
     assert "lasts 31.0 seconds; the model hears 30 at once" in result.err.replace("\n", " ")
 

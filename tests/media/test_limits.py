@@ -57,7 +57,7 @@ def test_more_samples_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_more_recordings_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gemtab.media.audio.sound_parts", lambda _: [None] * 1001)
+    monkeypatch.setattr("gemtab.media.audio.recordings_in", lambda _: [None] * 1001)
     with pytest.raises(MediaError, match="has 1,001 recordings; at most 1,000 are read"):
         load_audio(b"OggS")
 

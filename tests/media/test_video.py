@@ -135,8 +135,8 @@ def test_a_clip_of_which_nothing_is_shown_is_called_so() -> None:
 
 
 def test_whether_there_is_sound_is_told(corpus: dict[str, bytes]) -> None:
-    assert load_video(corpus["sound.mp4"], RULES, 1).has_sound
-    assert not load_video(corpus["h264.mp4"], RULES, 1).has_sound
+    assert load_video(corpus["sound.mp4"], RULES, 1).has_audio
+    assert not load_video(corpus["h264.mp4"], RULES, 1).has_audio
 
 
 def test_stamps_are_minutes_and_seconds() -> None:

@@ -1,4 +1,4 @@
-"""Media to rows of embeddings by a bundle's towers, each picture and sound once."""
+"""Encode media to rows of embeddings by a bundle's towers. Each image and audio segment is encoded once."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -9,13 +9,13 @@ from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.chat.media import Item
 
 MOST_BYTES = 256 << 20
-"""Rows that are kept on the GPU for the next time; those used longest ago go first."""
+"""GPU memory for rows that are kept for reuse; the least recently used rows are dropped first."""
 
 
 class TowerEncoder:
-    """Encodes for the text model `executor` of the bundle in `folder`, on its device.
+    """Encodes media for the text model `executor` of the bundle in `folder`, on the executor's device.
 
-    encoded: how many items went through a tower.
+    encoded: number of items that went through a tower.
     """
 
     def __init__(self, folder: Path, executor: Executor) -> None:
@@ -27,7 +27,7 @@ class TowerEncoder:
         self.encoded = 0
 
     def rows(self, item: Item) -> object:
-        """The item's rows as a buffer on the GPU."""
+        """Return the item's rows as a GPU buffer of [item.tokens, hidden]."""
         if item.key not in self._kept:
             self._kept[item.key], _ = self._tower(item).encode_to_buffer(item.inputs())
             self.encoded += 1
@@ -41,6 +41,6 @@ class TowerEncoder:
         return self._towers[item.tower]
 
     def _forget(self) -> None:
-        """Buffers are given up, not destroyed: a step that was given one may not have run yet."""
+        """Drop old buffers without destroying them: a submitted step may still use them."""
         while len(self._kept) > 1 and sum(buffer.size for buffer in self._kept.values()) > MOST_BYTES:
             self._kept.popitem(last=False)

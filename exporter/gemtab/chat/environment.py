@@ -1,4 +1,4 @@
-"""The environment that transformers gives chat templates: sandboxed, with its own tojson and namespace."""
+"""The Jinja environment in which transformers renders chat templates: sandboxed, with its own tojson and namespace."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from gemtab.chat.generation_tags import GenerationTags
 
 
 def environment() -> ImmutableSandboxedEnvironment:
-    """A new one."""
+    """Return a new environment."""
     made = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTags, "jinja2.ext.loopcontrols"]
     )
@@ -33,7 +33,7 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    # jinja2's own filter escapes for HTML.
+    # jinja2's own filter escapes HTML.
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
@@ -42,7 +42,7 @@ def _raise_exception(message: str) -> NoReturn:
 
 
 class _Dict:
-    """Makes dictionaries, and has no other way into Python."""
+    """Makes dictionaries, and exposes nothing else of Python."""
 
     def __call__(self, *args: Any, **named: Any) -> dict[Any, Any]:  # noqa: ANN401
         return dict(*args, **named)
@@ -51,7 +51,7 @@ class _Dict:
 
 
 class _Namespace(Namespace):
-    """Refuses names that begin with an underscore, which are Python's own."""
+    """Rejects names that begin with an underscore: those are Python's own."""
 
     def __init__(*args: Any, **named: Any) -> None:  # noqa: ANN401
         self, *rest = args
@@ -67,4 +67,4 @@ class _Namespace(Namespace):
 
 def _check_member(name: object) -> None:
     if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace takes no attribute that begins with an underscore, as {name!r} does")
+        raise SecurityError(f"a namespace takes no attribute that begins with an underscore: {name!r}")

@@ -1,4 +1,5 @@
-"""Template, tokenizer and placeholders of a bundle as one: from messages to a prompt, and from ids to what they add."""
+"""A bundle's template, tokenizer and placeholders together: from messages to a prompt, and from ids to pieces of
+text."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,14 +11,14 @@ from gemtab.chat.tokenizer import ChatTokenizer, Piece
 from gemtab.errors import BundleError
 
 MOST_IDS = 4 << 20
-"""Most ids of a prompt: far beyond any context."""
+"""Maximum ids of a prompt, far beyond any context."""
 
 MOST_PIECE = 1 << 16
-"""Most characters of one token."""
+"""Maximum characters of one token."""
 
 
 class PromptWriter:
-    """Writes prompts for the bundle in `folder`. Raises BundleError where one of them cannot be used."""
+    """Writes prompts for the bundle in `folder`. Raises BundleError where template or tokenizer cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer = ChatTokenizer(folder)
@@ -34,11 +35,12 @@ class PromptWriter:
         add_generation_prompt: bool = True,
         trusted: bool = False,
     ) -> Prompt:
-        """The prompt of a conversation. trusted: control tokens that are spelled out in messages are control tokens,
-        but for the model's own.
+        """Return the prompt of a conversation.
 
-        Raises BundleError where the template refuses the conversation or makes too much of it, UsageError where it
-        cannot take the conversation's media.
+        trusted: control tokens spelled out in messages are control tokens, except in the model's own messages.
+
+        Raises BundleError where the template rejects the conversation or the prompt is too long, UsageError where the
+        template does not take the conversation's media.
         """
         written = self._template.write(
             messages,
@@ -49,7 +51,9 @@ class PromptWriter:
         )
         prompt = self._placeholders.prompt(written, media)
         if not prompt.ids:
-            raise BundleError("The bundle's template makes nothing of this conversation. Export the checkpoint again.")
+            raise BundleError(
+                "The bundle's template makes an empty prompt of this conversation. Export the checkpoint again."
+            )
         if len(prompt.ids) > MOST_IDS:
             raise BundleError(
                 f"The bundle's template and tokenizer make {len(prompt.ids):,} tokens of this conversation, more than "
@@ -58,20 +62,23 @@ class PromptWriter:
         return prompt
 
     def count(self, text: str) -> int:
-        """How many tokens a text has."""
+        """Return the number of tokens of a text."""
         return len(self._tokenizer.encode(text))
 
     def piece(self, id: int) -> Piece:  # noqa: A002
         """See ChatTokenizer."""
         piece = self._tokenizer.piece(id)
         if len(piece.text) > MOST_PIECE:
-            raise BundleError(f"The bundle's tokenizer makes {len(piece.text):,} characters of token {id}.")
+            raise BundleError(
+                f"The bundle's tokenizer makes {len(piece.text):,} characters of token {id}. Export the checkpoint "
+                "again."
+            )
         return piece
 
 
 def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate, placeholders: Iterable[str] = ()) -> ControlTokens:
-    """Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those
-    of white space alone are text like any other."""
+    """Return the control tokens: special tokens, added tokens that the template writes, and placeholders of media,
+    which need not be tokens. Added tokens of only white space are text."""
     added = tokenizer.added()
     written = [
         token.content for token in added if token.special or (token.content.strip() and template.names(token.content))

@@ -1,4 +1,4 @@
-"""Kinds of images that are known, but not read. webruntime/src/input/image/unread.ts has the same."""
+"""Image formats that are recognised but not read. Twin: webruntime/src/input/image/unread.ts."""
 
 _UNREAD = (
     (0, b"II*\0", "TIFF"),
@@ -22,6 +22,6 @@ _UNREAD = (
 
 
 def unread_format(content: bytes) -> str | None:
-    """The name of the kind that the bytes begin as; None where it is none of these."""
+    """Return the name of the format in which the bytes begin; None for formats not in the list."""
     names = (name for offset, magic, name in _UNREAD if content.startswith(magic, offset))
     return next(names, None)

@@ -55,15 +55,15 @@ def _media(folder: Path, manifest: Manifest, detail: int | None) -> Iterator[lis
 
     reader, still = MediaReader(folder, manifest), []
     if "image" in manifest.inputs:
-        still.append(reader.picture(_waves(0), detail))
+        still.append(reader.image_from_pixels(_waves(0), detail))
     if "audio" in manifest.inputs:
         seconds = np.arange(20_000) / 16_000
         tone = 0.3 * np.sin(2 * np.pi * (200 + 600 * seconds) * seconds)
-        still.append(reader.sound(tone.astype(np.float32), 16_000))
+        still.append(reader.audio_from_samples(tone.astype(np.float32), 16_000))
     if still:
         yield still
     if "video" in manifest.inputs:
-        yield [reader.frames([_waves(0), _waves(2)], ["00:00", "00:01"], detail)]
+        yield [reader.video_from_frames([_waves(0), _waves(2)], ["00:00", "00:01"], detail)]
 
 
 def _waves(phase: float) -> Pixels:
