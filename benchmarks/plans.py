@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gemtab.backends.webgpu.compile import build_text_plan
+from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Dispatch, Limits, Plan, WeightBuffer, running
 from gemtab.checkpoint.config import parse_config
@@ -71,7 +72,7 @@ def decode_plan(spec: TextSpec, whole: Graph, weights: WeightFormat) -> Plan:
     stored = StoredWeights(
         weights, locations, lambda weight: [1.0] * prod(weight.shape), Limits().maxStorageBufferBindingSize
     )
-    builder, _ = build_text_plan(fill_graph(spec), whole, stored, "f16", CONTEXT, Limits())
+    builder, _ = build_text_plan(fuse(fill_graph(spec)), fuse(whole), stored, "f16", CONTEXT, Limits())
     return builder.finish({})
 
 

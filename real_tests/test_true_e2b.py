@@ -20,6 +20,7 @@ import torch
 from playwright.sync_api import Browser, Page
 
 from benchmarks.export import export
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.manifest import WeightFormat
@@ -29,7 +30,6 @@ from gemtab.parity.backends import Continued, reference_logits
 from gemtab.parity.compare import Logits
 from gemtab.parity.greedy import compare_greedy
 from gemtab.parity.logits import LogitError, compare
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ROUNDED, arithmetic
 from gemtab.synth import synthesise

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.manifest import WeightFormat
@@ -27,7 +28,6 @@ from gemtab.model.spec import TextSpec
 from gemtab.parity.backends import Continued, onnx_logits, reference_logits, webgpu_logits
 from gemtab.parity.compare import Logits
 from gemtab.parity.logits import compare
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import EXACT_POSITIONS, ROUNDED, arithmetic, transformers_max
 from gemtab.synth import SIZES, published_config, write_checkpoint

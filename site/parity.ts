@@ -2,7 +2,7 @@
 
 import type { ModelInfo } from "../webruntime/src/api/index.ts";
 
-/** Of gemtab/parity/report.py, what the sentence needs. */
+/** Of gemtab/bundle/parity.py, what the sentence needs. */
 interface Comparison {
   backend: string;
   against: "checkpoint" | "stored weights";

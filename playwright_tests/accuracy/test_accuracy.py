@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
+from gemtab.backends.webgpu.encoder import TowerEncoder
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.folder import read_manifest
 from gemtab.chat import ChatSession
-from gemtab.chat.encoder import TowerEncoder
 from gemtab.chat.reader import MediaReader
 from gemtab.chat.session import Content, MediumPart, TextPart
 from gemtab.media.audio import load_audio

@@ -16,7 +16,8 @@ from gemtab.resources import REPOSITORY
 from playwright_tests.corpus.table import Row
 from playwright_tests.media.conftest import Media, adapter, firefox_media, media  # noqa: F401
 from playwright_tests.media.test_audio import HEAR, LOG_MEL_SHORT
-from tests.media.recordings import KINDS, Recording
+from tests.media.recorded import Recording
+from tests.media.recordings import KINDS
 from tests.tables import CORPUS_LINE
 
 PROCESSOR: dict[str, Any] = json.loads((REPOSITORY / "models" / "tiny" / "processor_config.json").read_text())

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gemtab.bundle.soft_tokens import BUDGETS
 from gemtab.media.images import image_inputs, load_image
-from gemtab.media.rules import BUDGETS, ImageRules
+from gemtab.media.rules import ImageRules
 from playwright_tests.corpus.table import Row
 from playwright_tests.media.conftest import Media, adapter, firefox_media, media  # noqa: F401
 from playwright_tests.media.test_images import PREPARE

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 
+from gemtab.bundle.soft_tokens import BUDGETS
 from gemtab.errors import MediaError
 from gemtab.media.images import load_image, resize
 from gemtab.media.limits import MAX_PIXELS
-from gemtab.media.rules import BUDGETS, ImageRules, target_size
+from gemtab.media.rules import ImageRules, target_size
 from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError
 from tests.media import oracle

@@ -66,8 +66,11 @@ def test_a_checkpoint(gemtab: Gemtab, tiny: Path) -> None:
     assert summary["kind"] == "checkpoint"
     assert summary["layers"] == TINY_LAYERS
     sizes = summary["export_bytes"]
-    assert sizes["f32"] == 4 * summary["parameters"]
-    assert sizes["f32"] > sizes["f16"] > sizes["q8"] > sizes["q4"] > summary["parameters"] / 2
+    # transformers' counts: 7,359,472 of all, 3,654,560 of the text stack, beside a number for each of 8 layers.
+    assert (summary["parameters"], summary["text_parameters"]) == (7_359_472, 3_654_560)
+    assert "7,359,472 parameters, 3,654,560 of them in the text stack" in out
+    assert sizes["f32"] == 4 * (summary["text_parameters"] + TINY_LAYERS)
+    assert sizes["f32"] > sizes["f16"] > sizes["q8"] > sizes["q4"] > summary["text_parameters"] / 2
 
 
 PUBLISHED = {**published_config("31B"), "unsloth_fixed": True, "model_name": "unsloth/gemma-4-31B-it"}
@@ -85,7 +88,7 @@ def test_a_config_without_weights(gemtab: Gemtab, name: str, tmp_path: Path) -> 
         assert "The weights are missing" in " ".join(ended.out.split())
         summary = json.loads(gemtab("inspect", path, "--json").out)
         assert (summary["name"], summary["model_type"], summary["layers"]) == ("gemma-4-31B-it", "gemma4", 60)
-        assert round(summary["parameters"] / 1e9, 3) == 30.697
+        assert round(summary["text_parameters"] / 1e9, 3) == 30.697
     gemtab("export", folder / name, tmp_path / "out").refused(3, name, "holds no weights")
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gemtab.backends.webgpu.encoder import TowerEncoder
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.bundle.folder import read_manifest
 from gemtab.chat import ChatSession
-from gemtab.chat.encoder import TowerEncoder
 from gemtab.chat.reader import MediaReader
 from tests.cli.conftest import Gemtab
 from tests.media.clips import clip

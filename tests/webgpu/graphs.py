@@ -13,9 +13,10 @@ from gemtab.backends.webgpu.caches import Activation
 from gemtab.backends.webgpu.compile import PlanBuilder, lower_program, write_tables
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import PlanRunner
+from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.lower import Shared
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, ScratchBuffer, evaluate
 from gemtab.graph import Graph, Weight
@@ -105,7 +106,7 @@ class GraphOnDevice:
         )
         shared = Shared(stored, setting.activation, setting.limits, setting.context, max(tokens, setting.fill_tokens))
         kept = [name for name, value in graph.outputs.items() if value.dtype == "f32"]
-        lowering, outputs = lower_program(shared, graph, tokens, setting.fill, keep=kept)
+        lowering, outputs = lower_program(shared, fuse(graph), tokens, setting.fill, keep=kept)
         lowering.advance()
         builder = PlanBuilder(shared, vocabulary=1 << 20)
         builder.add_program(

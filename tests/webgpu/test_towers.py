@@ -16,10 +16,11 @@ from gemtab.backends.reference import Reference
 from gemtab.backends.webgpu.compile_tower import MOST_TOKENS, build_tower, tower_plan
 from gemtab.backends.webgpu.device import Device
 from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.bundle.folder import load_plan, read_manifest
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import Tower, WeightFormat
 from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, evaluate
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
@@ -229,7 +230,7 @@ def plan_of(spec: VisionSpec | PatchSpec | AudioSpec, text: TextSpec = TEXT) -> 
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
     stored = StoredWeights("q4", locations, lambda _: [1.0], Limits().maxStorageBufferBindingSize)
     most = MOST_TOKENS["audio" if isinstance(spec, AudioSpec) else "image"]
-    return tower_plan(*build_tower(graph, stored, Limits(), most), {})
+    return tower_plan(*build_tower(fuse_tower(graph), stored, Limits(), most), {})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from gemtab.backends.reference import Reference
 from gemtab.backends.webgpu.compile import write_tables
 from gemtab.backends.webgpu.compile_tower import build_tower, tower_plan
 from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.backends.webgpu.tower import TowerRunner
 from gemtab.bundle.manifest import WeightFormat
@@ -54,7 +55,7 @@ class TowerOnDevice:
         locations = store(graph, weights, weight_format, folder)
         most = limits.maxStorageBufferBindingSize
         stored = StoredWeights(weight_format, locations, lambda weight: weights.read(weight).tolist(), most)
-        builder, lowering = build_tower(graph, stored, limits, most_tokens)
+        builder, lowering = build_tower(fuse_tower(graph), stored, limits, most_tokens)
         write_files(builder, folder)
         plan = tower_plan(builder, lowering, write_tables(folder, builder.shared.tables))
         runner = Poisoned(folder, plan, device=device)

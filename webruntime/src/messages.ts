@@ -4,10 +4,9 @@
  */
 
 import type { Tables } from "./bundle/dispatches.ts";
+import type { PLAN_CHOICES } from "./bundle/facts.gen.ts";
 import type { HostTableChoice } from "./bundle/memory.ts";
-
-/** Soft tokens that an image may take at most: the choices Gemma 4 was trained with. */
-export const BUDGETS = [70, 140, 280, 560, 1120] as const;
+import type { BUDGETS, LONG_SOUNDS } from "./facts.gen.ts";
 
 /** Tokens that a picture takes at most; the more, the smaller the things that are seen. */
 export type ImageDetail = (typeof BUDGETS)[number];
@@ -17,6 +16,9 @@ export interface Samples {
   samples: Float32Array;
   rate: number;
 }
+
+/** What becomes of sound that is longer than a model hears at once. */
+export type LongSound = (typeof LONG_SOUNDS)[number];
 
 export interface TextPart {
   type: "text";
@@ -34,7 +36,7 @@ export interface AudioPart {
   type: "audio";
   audio: Blob | Samples;
   /** Whether sound that is longer than the model hears at once is cut into segments, as by default, or refused. */
-  long?: "segments" | "refuse" | undefined;
+  long?: LongSound | undefined;
 }
 
 export interface VideoPart {
@@ -177,9 +179,7 @@ export interface LoadOptions {
   plan?: PlanChoice | undefined;
 }
 
-export type PlanChoice = "auto" | "f16" | "f32";
-
-export const PLANS: readonly PlanChoice[] = ["auto", "f16", "f32"];
+export type PlanChoice = (typeof PLAN_CHOICES)[number];
 
 /** software: the adapter runs on the CPU, which the page says in words. */
 export interface AdapterSummary {

@@ -4,18 +4,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from gemtab.chat.facts import FENCE, THOUGHT
 from gemtab.chat.tokenizer import Detokenizer, Piece
 
 PartKind = Literal["text", "thought", "tool_call"]
 State = Literal["text", "channel", "thought", "call"]
 """channel: inside a channel's name, up to the end of its line. call: inside a tool call, up to its closing token."""
 
-
-THOUGHT = "thought"
-"""Name of the channel of thoughts; other channels are text."""
-
-FENCE = '<|"|>'
-"""Token around strings in a tool call."""
 
 CALL = re.compile(r"call:([^{]+)\{(.*)\}", re.DOTALL)
 """A tool call without the white space around it."""

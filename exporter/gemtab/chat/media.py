@@ -15,14 +15,12 @@ import numpy as np
 from gemtab.backends.media import Media
 from gemtab.bundle.manifest import Tower
 from gemtab.bundle.reading import read_object
+from gemtab.chat.facts import MOST_PLACEHOLDER, VIDEO_TOKEN
 from gemtab.chat.template import TOKENIZER_CONFIG_NAME, Written
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.errors import BundleError, UsageError
 
 Kind = Literal["image", "audio", "video"]
-
-VIDEO_TOKEN = "<|video|>"
-"""transformers' processor adds this token by name; tokenizer_config.json has no key for it."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,6 @@ def encode_items(items: Sequence[PlacedItem], encoder: Encoder) -> list[Media]:
     ]
 
 
-MOST_CHARACTERS = 1000
-"""Characters of a placeholder: all placeholders together make one regular expression."""
-
-
 class Placeholders:
     """The placeholder tokens of media, from the bundle's tokenizer_config.json.
 
@@ -130,9 +124,9 @@ class Placeholders:
     def _is_text(self, name: str) -> bool:
         """Whether tokenizer_config.json names the token `name`. Raises BundleError for a token that is too long."""
         token = self._config.get(name)
-        if isinstance(token, str) and len(token) > MOST_CHARACTERS:
+        if isinstance(token, str) and len(token) > MOST_PLACEHOLDER:
             raise BundleError(
-                f"{self._where}: {name} has {len(token):,} characters; expected at most {MOST_CHARACTERS:,}. Export "
+                f"{self._where}: {name} has {len(token):,} characters; expected at most {MOST_PLACEHOLDER:,}. Export "
                 "the checkpoint again."
             )
         return isinstance(token, str)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-FIRST_TWIN = 0xF0000
+from gemtab.chat.facts import FIRST_TWIN
 
 Twins = Mapping[str, str]
 """The twin of each character."""

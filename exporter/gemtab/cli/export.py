@@ -97,7 +97,7 @@ def command(
 @contextmanager
 def _interruption_explained(out_folder: Path) -> Iterator[None]:
     """After Ctrl-C, say what is kept."""
-    from gemtab.bundle.partial import kept_note
+    from gemtab.weight_files.partial import kept_note
 
     try:
         yield

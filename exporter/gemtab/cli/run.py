@@ -107,8 +107,8 @@ def command(
     manifest = verified(bundle)
     prompts = PromptProcess(bundle)
     prompts.start()
+    from gemtab.backends.webgpu.encoder import TowerEncoder
     from gemtab.backends.webgpu.executor import Executor
-    from gemtab.chat.encoder import TowerEncoder
 
     text = _stdin() if prompt == "-" else _argument(prompt, "--prompt")
     how = _Reading(detail, frames, long_audio)

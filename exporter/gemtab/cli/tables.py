@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from gemtab.bundle.parity import Edge, Parity
 from gemtab.cli.console import out, size
 from gemtab.fit import Fit
 from gemtab.grid_report import grid_words, inexact_words
-from gemtab.parity.report import Edge, Parity
 from gemtab.shown import shown
 from gemtab.summary import BundleSummary, CheckpointSummary, MemorySummary, ProgramSummary
 
@@ -31,11 +31,17 @@ def _facts(title: str) -> _Facts:
     return table
 
 
+def _parameters(summary: BundleSummary | CheckpointSummary) -> str:
+    """Return the parameters of the whole model, and of its text stack where the model has more parts."""
+    text = f", {summary.text_parameters:,} of them in the text stack"
+    return f"{summary.parameters:,} parameters" + (text if summary.text_parameters < summary.parameters else "")
+
+
 def print_bundle(summary: BundleSummary, title: str) -> None:
     """Print a bundle's source, sizes, programs, memory and parity."""
     table = _facts(title)
     source = summary.source
-    table.add_fact("model", f"{source.name} ({source.model_type}), {summary.parameters:,} parameters")
+    table.add_fact("model", f"{source.name} ({source.model_type}), {_parameters(summary)}")
     if source.adapters:
         table.add_fact("adapters", ", ".join(source.adapters))
     table.add_fact("licence", source.licence or "not stated in the checkpoint")
@@ -118,7 +124,7 @@ def _program(name: str, program: ProgramSummary) -> str:
 def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
     """Print a checkpoint's sizes, and the bytes of its bundles."""
     table = _facts(title)
-    table.add_fact("model", f"{summary.name} ({summary.model_type}), text stack of {summary.parameters:,} parameters")
+    table.add_fact("model", f"{summary.name} ({summary.model_type}), {_parameters(summary)}")
     kinds = f"{summary.sliding_layers} sliding (window {summary.window}), {summary.layers_owning_kv} with their own KV"
     if summary.target_hidden:
         kinds = f"{summary.sliding_layers} sliding, all with the target's KV"

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gemtab.media.audio_rules import COARSE
 from gemtab.media.source import media_extra
 
 with media_extra():
@@ -18,10 +19,6 @@ with media_extra():
 DECODERS = {"opus": "libopus", "mp2": "mp2float"}
 """ffmpeg's decoders that replace its default. Its own Opus decoder is two samples late in speech and differs; its
 default for MP2 rounds to 16 bits."""
-
-COARSE = 0.002
-"""Seconds. The unit of edit lists is shorter: programs count in 1/1000 s or 1/600 s. Twin:
-webruntime/src/input/audio/trim.ts."""
 
 
 class AudioTrack:

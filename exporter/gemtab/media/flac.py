@@ -3,16 +3,16 @@
 Twin: webruntime/src/input/audio/flac.ts.
 """
 
-_TAIL = 1 << 18
-"""Size in bytes of the part at the end that is searched for the last frame."""
+TAIL_BYTES = 1 << 18
+"""Bytes at the end that are searched for the last frame."""
 
-_FEWEST = 10
-"""Size in bytes of the shortest frame."""
+SHORTEST_FRAME = 10
+"""Bytes of the shortest frame."""
 
 
 def flac_end(content: bytes) -> int:
     """Return the offset after the last whole frame whose checksum is right; `len(content)` where no frame is found."""
-    start = max(0, len(content) - _TAIL)
+    start = max(0, len(content) - TAIL_BYTES)
     tail = content[start:]
     cut = -1
     at = tail.rfind(b"\xff")
@@ -38,7 +38,7 @@ def _checked(tail: bytes, frame: int) -> list[int]:
     for at in range(frame, len(tail)):
         check = _TABLE_16[check >> 8 ^ tail[at]] ^ check << 8 & 0xFFFF
         zeros = 0 if check else zeros + 1
-        if 1 <= zeros <= 3 and at + 1 - frame >= _FEWEST:
+        if 1 <= zeros <= 3 and at + 1 - frame >= SHORTEST_FRAME:
             ends.append(at + 1)
     return ends
 

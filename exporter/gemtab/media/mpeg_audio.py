@@ -8,13 +8,13 @@ from collections.abc import Callable
 Length = Callable[[bytes, int], int]
 """Returns the size in bytes of the frame at an offset of a content; 0 where no frame begins there."""
 
-_BEFORE = 1 << 12
+FIRST_FRAME_BYTES = 1 << 12
 """Bytes that are searched for the first frame."""
 
-_CERTAIN = 4
+CERTAIN_FRAMES = 4
 """Consecutive frames that are no coincidence."""
 
-_BETWEEN = 1 << 16
+NEXT_FRAME_BYTES = 1 << 16
 """Bytes that are searched for the next frame after other data."""
 
 _KILOBITS = {
@@ -57,7 +57,7 @@ def mpeg_frames(content: bytes, start: int, searched: bool = False) -> tuple[str
     while content.startswith(b"\0", start):
         start += 1
     for kind, length in _KINDS.items():
-        first = _first(content, start, length, _BEFORE if searched else 1)
+        first = _first(content, start, length, FIRST_FRAME_BYTES if searched else 1)
         if first is not None:
             frames = _frames(content, first, length)
             kept = [frame for index, frame in enumerate(frames) if index == 0 or not _has_table(content, frame[0])]
@@ -77,7 +77,7 @@ def _first(content: bytes, start: int, length: Length, searched: int) -> int | N
     at = content.find(b"\xff", start, start + searched)
     while at >= 0:
         end, count = _chain(content, at, length)
-        if count == _CERTAIN or (at == start and (count > 1 or (count == 1 and end == len(content)))):
+        if count == CERTAIN_FRAMES or (at == start and (count > 1 or (count == 1 and end == len(content)))):
             return at
         at = content.find(b"\xff", at + 1, start + searched)
     return None
@@ -86,7 +86,7 @@ def _first(content: bytes, start: int, length: Length, searched: int) -> int | N
 def _chain(content: bytes, at: int, length: Length) -> tuple[int, int]:
     """Return the end and the number of consecutive whole frames from `at` on; at most `_CERTAIN` are counted."""
     count = 0
-    while count < _CERTAIN and (size := length(content, at)) and at + size <= len(content):
+    while count < CERTAIN_FRAMES and (size := length(content, at)) and at + size <= len(content):
         at, count = at + size, count + 1
     return at, count
 
@@ -107,7 +107,7 @@ def _frames(content: bytes, start: int, length: Length) -> list[tuple[int, int]]
 def _next_pair(content: bytes, start: int, length: Length) -> int | None:
     """Return the first offset from `start` on where two whole frames follow each other: one may be a coincidence."""
     at = content.find(b"\xff", start)
-    while 0 <= at < start + _BETWEEN:
+    while 0 <= at < start + NEXT_FRAME_BYTES:
         size = length(content, at)
         following = length(content, at + size) if size else 0
         if following and at + size + following <= len(content):

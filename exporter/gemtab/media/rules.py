@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from gemtab.bundle.soft_tokens import BUDGETS, FRAME_TOKENS, IMAGE_TOKENS
 from gemtab.errors import CheckpointError, UsageError
 from gemtab.media.limits import MOST_VIDEO_BYTES
 
@@ -14,13 +15,16 @@ LongAudio = Literal["segments", "refuse"]
 PROCESSOR_CONFIG_NAME = "processor_config.json"
 """The checkpoint's file with the settings that turn media into the towers' inputs."""
 
-BUDGETS = (70, 140, 280, 560, 1120)
-"""Maximum soft tokens of an image: the values Gemma 4 was trained with."""
+DEFAULT_FRAMES = 32
+"""Maximum frames of a video where processor_config.json does not set them."""
+
+MOST_CHOSEN_FRAMES = 4096
+"""Upper bound on the frames that processor_config.json may set."""
 
 BICUBIC = 3
 """Pillow's number of the bicubic filter, the only one that is implemented."""
 
-EXPECTED: dict[str, Any] = {
+IMAGE_SETTINGS: dict[str, Any] = {
     "do_convert_rgb": True,
     "do_resize": True,
     "do_rescale": True,
@@ -81,20 +85,22 @@ class VideoRules:
 
 def image_rules(processor: Mapping[str, Any]) -> ImageRules:
     """Read the image rules from a parsed processor_config.json. Raises CheckpointError for unknown values."""
-    return _rules(processor, "image_processor", max_soft_tokens=280)
+    return _rules(processor, "image_processor", max_soft_tokens=IMAGE_TOKENS)
 
 
 def video_rules(processor: Mapping[str, Any]) -> VideoRules:
     """Read the video rules from a parsed processor_config.json. Raises CheckpointError for unknown values."""
-    rules = _rules(processor, "video_processor", max_soft_tokens=70)
-    return VideoRules(rules, size_in(processor["video_processor"], "video_processor", "num_frames", 32, most=4096))
+    rules = _rules(processor, "video_processor", max_soft_tokens=FRAME_TOKENS)
+    section = processor["video_processor"]
+    frames = size_in(section, "video_processor", "num_frames", DEFAULT_FRAMES, most=MOST_CHOSEN_FRAMES)
+    return VideoRules(rules, frames)
 
 
 def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> ImageRules:
     """Read the rules of a section. Missing settings get transformers' defaults; that of the budget is
     `max_soft_tokens`."""
     settings = section_of(processor, section)
-    for name, expected in EXPECTED.items():
+    for name, expected in IMAGE_SETTINGS.items():
         if (found := settings.get(name, expected)) != expected:
             raise CheckpointError(
                 f"processor_config.json sets {name} of {section} to {found}; only {expected} is known."

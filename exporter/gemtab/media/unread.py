@@ -1,6 +1,6 @@
-"""Image formats that are recognised but not read. Twin: webruntime/src/input/image/unread.ts."""
+"""Image formats that are recognised but not read. `npm run gen` writes the same table for the tab."""
 
-_UNREAD = (
+UNREAD = (
     (0, b"II*\0", "TIFF"),
     (0, b"MM\0*", "TIFF"),
     (0, b"II+\0", "TIFF"),
@@ -19,9 +19,10 @@ _UNREAD = (
     (0, b"<svg", "SVG"),
     (0, b"<?xml", "XML, such as SVG"),
 )
+"""Offset of a format's mark, the mark, and the format's name."""
 
 
 def unread_format(content: bytes) -> str | None:
     """Return the name of the format in which the bytes begin; None for formats not in the list."""
-    names = (name for offset, magic, name in _UNREAD if content.startswith(magic, offset))
+    names = (name for offset, magic, name in UNREAD if content.startswith(magic, offset))
     return next(names, None)

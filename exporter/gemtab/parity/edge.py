@@ -4,8 +4,8 @@ import numpy as np
 
 from gemtab.backends.webgpu.caches import F16_MAX
 from gemtab.backends.webgpu.executor import PlanRunner
+from gemtab.bundle.parity import Edge
 from gemtab.bundle.plan import Plan, StateBuffer
-from gemtab.parity.report import Edge
 
 
 class EdgeWatch:

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemtab import __version__
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.backends.webgpu.device import Device, open_device
+from gemtab.backends.webgpu.encoder import TowerEncoder
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
-from gemtab.bundle.folder import PARITY_NAME, accept_file, check_files, open_plan, read_answering_manifest
+from gemtab.bundle.folder import accept_file, check_files, open_plan, read_answering_manifest
 from gemtab.bundle.manifest import Manifest
+from gemtab.bundle.parity import PARITY_NAME, Backend, Comparison, Edge, ExtentChoice, Parity, Truth
 from gemtab.bundle.plan import Plan
 from gemtab.card import add_parity
-from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec
 from gemtab.errors import BundleError, ParityError
@@ -32,8 +34,6 @@ from gemtab.parity.extent import Extent, choose_extent
 from gemtab.parity.failing import failing
 from gemtab.parity.progress import Progress, Stages, fill_work
 from gemtab.parity.prompts import prompts
-from gemtab.parity.report import Backend, Comparison, Edge, ExtentChoice, Parity, Truth
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.tolerances import Tolerance, arithmetic
 from gemtab.quantize import WeightReader
 

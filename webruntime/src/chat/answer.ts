@@ -1,5 +1,6 @@
 /** Takes what the model writes apart: its thoughts, its words, its calls of tools. */
 
+import { FENCE, THOUGHT } from "../facts.gen.ts";
 import { Detokenizer } from "../input/detokenizer.ts";
 import { strip } from "../input/jinja/text.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
@@ -15,10 +16,6 @@ type State = "text" | "channel" | "thought" | "call";
 
 /** The rest of a call, when the white space around it is gone. */
 const CALL = /^call:([^{]+)\{(.*)\}$/s;
-/** The channel of thoughts; what is in others is text. */
-const THOUGHT = "thought";
-/** Of a string in a call. */
-const FENCE = '<|"|>';
 
 /**
  * Gemma 4's wire format: `<|channel>thought\n … <channel|>`, then words, and `<|tool_call>call:name{…}<tool_call|>`.

@@ -1,28 +1,22 @@
 /**
  * How much of images, audio and video is read: more is refused before any work, or as soon as it is seen.
- * gemtab/media/limits.py says the same.
  */
 
 import { MediaError } from "../errors.ts";
+import { HIGHEST_RATE, LOWEST_RATE, MOST_FRAMES, MOST_SAMPLES, MOST_SECONDS } from "./facts.gen.ts";
 
-/** Rates in Hz of audio that is read. */
-export const LOWEST_RATE = 8_000;
-export const HIGHEST_RATE = 192_000;
-/** Of audio: 512 MiB, 46 minutes at 48 kHz. */
-export const MOST_SAMPLES = 1 << 27;
-/** That follow one another in an Ogg file. */
-export const MOST_RECORDINGS = 1_000;
-/** Of an image, or of a frame of a video. */
-export const MAX_PIXELS = 8192 * 8192;
-/** Of a video: ten hours at 30 a second. */
-export const MOST_FRAMES = 1 << 20;
-/** Of a video, from the first frame to the last. */
-export const MOST_SECONDS = 6 * 3600;
-/** That the frames of a video may take while they are looked at. */
-export const MOST_CLIP_BYTES = 2 ** 30;
-/** Of a file of an image, and of one of audio or video. */
-export const MOST_IMAGE_BYTES = 256 * 2 ** 20;
-export const MOST_FILE_BYTES = 2 * 2 ** 30;
+export {
+  HIGHEST_RATE,
+  LOWEST_RATE,
+  MAX_PIXELS,
+  MOST_VIDEO_BYTES,
+  MOST_FILE_BYTES,
+  MOST_FRAMES,
+  MOST_IMAGE_BYTES,
+  MOST_RECORDINGS,
+  MOST_SAMPLES,
+  MOST_SECONDS,
+} from "./facts.gen.ts";
 
 /** Throws MediaError for a file with more than `most` bytes, and for an empty one. */
 export function checkBytes(blob: Blob, name: string, most: number): void {

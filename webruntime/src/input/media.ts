@@ -1,8 +1,8 @@
 /** Everything that reads media. Imported dynamically, when the first picture, sound or clip comes. */
 
-export { BUDGETS } from "../messages.ts";
+export { BUDGETS } from "../facts.gen.ts";
 export { decodeAudio, mixToMono, type Sound } from "./audio/decode.ts";
-export { type AudioInputs, audioInputs, type LongSound, segments } from "./audio/inputs.ts";
+export { type AudioInputs, audioInputs, segments } from "./audio/inputs.ts";
 export { resample as resampleAudio } from "./audio/resample.ts";
 export { type AudioRules, audioRules, audioTokens } from "./audio/rules.ts";
 export { decodeImage } from "./image/decode.ts";

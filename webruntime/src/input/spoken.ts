@@ -7,9 +7,8 @@
  * and filter: no control token comes of these strings. Twins are turned back when the prompt is cut into tokens.
  */
 
+import { FIRST_TWIN } from "../facts.gen.ts";
 import { compareText, isSpace } from "./jinja/text.ts";
-
-const FIRST_TWIN = 0xf0000;
 
 interface Node {
   next: Map<string, Node>;

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Attr, Graph, Node, Value, Weight
 from gemtab.quantize import PlaneSpec, StorageFormat, planes, storage_format

@@ -10,7 +10,7 @@ from gemtab.backends.onnx.attention import PAST_NAME, SHARED_NAME, read_cache
 from gemtab.backends.onnx.emitter import BATCH, DTYPES, MICROSOFT, TOKENS, TOTAL, Emitter
 from gemtab.backends.onnx.ops import EMISSIONS
 from gemtab.backends.onnx.towers import ROWS, SOFT_TOKENS, soft_tokens
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import graph_file
 from gemtab.errors import CheckpointError

@@ -9,6 +9,7 @@ leave without it, [soft tokens of the whole batch, hidden], in the order in whic
 import numpy as np
 import onnx_ir as ir
 
+from gemtab.backends import sinusoids as table
 from gemtab.backends.onnx.attention import MASKED, attention_weights, turn
 from gemtab.backends.onnx.emitter import BATCH, TO_END, Emitter
 from gemtab.backends.onnx.weights import lookup
@@ -174,9 +175,7 @@ def causal_depthwise(e: Emitter, node: Node) -> ir.Value:
 def sinusoids(e: Emitter, node: Node) -> ir.Value:
     """A table [1, count, width], the same for the whole batch."""
     count, width = (known(dim) for dim in node.output.shape)
-    half = width // 2
-    angles = np.arange(count)[:, None] * 1e4 ** (-np.arange(half) / max(half - 1, 1))
-    return e.f32(np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[None])
+    return e.f32(table.sinusoids(count, width)[None])
 
 
 def local_attention(e: Emitter, node: Node) -> ir.Value:

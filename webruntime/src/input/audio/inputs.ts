@@ -1,6 +1,7 @@
 /** From samples to what a model hears. Mirrors gemtab/media/audio.py. */
 
 import { MediaError, UsageError } from "../../errors.ts";
+import type { LongSound } from "../../messages.ts";
 import { logMel } from "./mel.ts";
 import { type AudioRules, audioTokens, shortest } from "./rules.ts";
 
@@ -14,7 +15,6 @@ export interface AudioInputs {
 }
 
 /** What to do with a sound that the model cannot hear at once. */
-export type LongSound = "segments" | "refuse";
 
 /**
  * `samples`, at the rate of `rules`, in parts that the model can hear: each is `rules.longest`, but for the last. If

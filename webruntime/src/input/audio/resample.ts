@@ -3,14 +3,7 @@
  * which says what it promises: the same coefficients, where a browser's own resampler is not specified.
  */
 
-/** Samples of the lower rate that the filter reaches to either side. */
-const REACH = 64;
-
-/** Of the Kaiser window: what the filter stops is 90 dB down. */
-const BETA = 9;
-
-/** Where the filter is 6 dB down, as a part of half the lower rate: at half the rate it has just come down. */
-const CUTOFF = 0.955;
+import { BETA, CUTOFF, REACH } from "../facts.gen.ts";
 
 /** ceil(samples * target / rate) samples at `target` Hz of sound at `rate` Hz; both whole numbers. */
 export function resample(samples: Float32Array, rate: number, target: number): Float32Array {

@@ -1,6 +1,7 @@
 /** What of decoded samples is the sound. */
 
 import type { Input, InputAudioTrack } from "mediabunny";
+import { COARSE } from "../facts.gen.ts";
 import { type Edits, readEdits } from "../video/edits.ts";
 import { join } from "./join.ts";
 
@@ -9,9 +10,6 @@ const ENDED = ["MP4", "QuickTime File Format", "Ogg"];
 
 /** Codecs whose decoder leaves out by itself what is before time 0. */
 const BEFORE_BY_ITSELF = ["opus", "vorbis"];
-
-/** Seconds. The unit of an edit list is shorter. gemtab/media/sound_track.py says the same. */
-const COARSE = 0.002;
 
 /** Where samples come from. */
 export interface Decoded {

@@ -4,6 +4,9 @@ from typing import Final, Literal
 
 from gemtab.bundle.plan import Strict
 
+PARITY_NAME: Final = "parity.json"
+"""The parity report's name in a bundle."""
+
 PARITY_FORMAT: Final = 1
 
 Backend = Literal["reference", "onnx", "webgpu f32", "webgpu f16"]

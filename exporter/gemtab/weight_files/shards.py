@@ -1,8 +1,8 @@
 """Weights on disk: the ONNX graphs' external data files, which the plans point into as well.
 
 Weights are read, packed and written in pieces of a few megabytes, several at a time, so that little is in memory
-whatever a weight's size. Where each piece goes is known beforehand (`gemtab.bundle.layout`): pieces need not wait for
-each other, and what an export that was interrupted has written need not be written again.
+whatever a weight's size. Where each piece goes is known beforehand (see layout.py): pieces need not wait for each
+other, and what an export that was interrupted has written need not be written again.
 """
 
 import os
@@ -21,12 +21,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gemtab.bundle.journal import Journal, Written
-from gemtab.bundle.layout import Layout, Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
 from gemtab.quantize import WeightReader, packed_counted, planes
 from gemtab.quantize.formats import PlaneName
+from gemtab.weight_files.journal import Journal, Written
+from gemtab.weight_files.layout import Layout
 
 CHUNK_BYTES = 16 << 20
 """How much of a weight, as f32, is read and packed at a time."""

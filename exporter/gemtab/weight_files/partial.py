@@ -1,7 +1,7 @@
 """A bundle while it is being written: in `OUT.partial`, beside the place that it takes when it is whole.
 
     OUT.partial/bundle     the bundle so far; without a manifest, so that nobody takes it for one
-    OUT.partial/journal    which pieces of the weights are in it: see `gemtab.bundle.journal`
+    OUT.partial/journal    which pieces of the weights are in it: see `gemtab.weight_files.journal`
     OUT.partial/lock       held while an export runs; the system lets go of it when a process ends
 
 An export that is interrupted, killed, or stopped by a full disk leaves the folder behind, and the next one for the same
@@ -17,10 +17,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gemtab.bundle.journal import Journal
-from gemtab.bundle.layout import Layout
 from gemtab.errors import GemtabError, OutputError
 from gemtab.output import check_place, check_room, explained, put_in_place, repair
+from gemtab.weight_files.journal import Journal
+from gemtab.weight_files.layout import Layout
 
 
 @dataclass(frozen=True)

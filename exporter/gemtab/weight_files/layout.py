@@ -7,6 +7,7 @@ plane's end up to whole words.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import MOST_DATA_FILES, data_file
 from gemtab.errors import OutputError
@@ -16,15 +17,6 @@ from gemtab.quantize import planes
 ALIGNMENT = 256
 FILE_BYTES = 1_900_000_000
 """Files below 2 GB pass through every web server, browser and 32-bit length on the way."""
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where a plane lies: a file of the bundle (`onnx/…`), and the plane's first byte and size in it."""
-
-    file: str
-    offset: int
-    bytes: int
 
 
 @dataclass(frozen=True)

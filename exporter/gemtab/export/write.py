@@ -1,6 +1,6 @@
 """From a checkpoint to a bundle: everything is written beside OUT and takes its name when it is whole.
 
-What is written of the weights survives an interruption: see `gemtab.bundle.partial`.
+What is written of the weights survives an interruption: see `gemtab.weight_files.partial`.
 """
 
 import json
@@ -11,12 +11,15 @@ from typing import Any, Protocol
 
 import gemtab
 from gemtab.backends.onnx import write_onnx
-from gemtab.backends.webgpu.compile import check_kernels, compile_plans
-from gemtab.backends.webgpu.compile_tower import check_tower, compile_tower
+from gemtab.backends.webgpu.compile import compile_plans
+from gemtab.backends.webgpu.compile_tower import compile_tower
+from gemtab.backends.webgpu.fuse import fuse
+from gemtab.backends.webgpu.fuse_tower import fuse_tower
+from gemtab.backends.webgpu.fusion import FusedGraph
 from gemtab.bundle.digest import SLICE_BYTES, digest_files
 from gemtab.bundle.folder import is_bundle, write_manifest
-from gemtab.bundle.layout import Layout, Location, lay_out
-from gemtab.bundle.manifest import Draft, Grid, Input, Manifest, PlanEntry, Source, Towers, WeightFormat
+from gemtab.bundle.location import Location
+from gemtab.bundle.manifest import Draft, Grid, Input, Manifest, PlanEntry, Source, Tower, Towers, WeightFormat
 from gemtab.bundle.onnx_files import (
     DECODER_STEM,
     DRAFT_STEM,
@@ -27,12 +30,10 @@ from gemtab.bundle.onnx_files import (
     preprocessor_config,
     transformers_js_config,
 )
-from gemtab.bundle.partial import Partial, partial
 from gemtab.bundle.plan import Limits
-from gemtab.bundle.shards import write_weights
 from gemtab.card import with_card
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
-from gemtab.chat_files import AdapterFiles, ChatFiles, chat_files, model_inputs
+from gemtab.chat_files import AdapterFiles, ChatFiles, chat_files
 from gemtab.chat_files.trial import check_chat
 from gemtab.checkpoint import CheckpointWeights, Opened, adapted, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec, adapter_notes, with_vocabulary
@@ -43,24 +44,22 @@ from gemtab.checkpoint.leftovers import leftovers
 from gemtab.checkpoint.naming import Name, name_of
 from gemtab.checkpoint.promised import PromisedTensors
 from gemtab.checkpoint.source import Files, FolderFiles
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.checkpoint.tensors import Tensors
-from gemtab.errors import CheckpointError, OutputError, UsageError
+from gemtab.errors import CheckpointError, OutputError
+from gemtab.export.options import check_weights, choose_context, choose_inputs, choose_weights, limited_to
 from gemtab.graph import Graph
 from gemtab.grid_report import grid_report
 from gemtab.media.rules import PROCESSOR_CONFIG_NAME
 from gemtab.model.draft import draft_graph
-from gemtab.model.spec import ModelSpec, TextSpec
+from gemtab.model.spec import TextSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
 from gemtab.model.weights import model_weights
 from gemtab.output import check_place, is_taken
-
-DEFAULT_CONTEXT = 32_768
-"""Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
-
-MOST_CONTEXT = 1 << 19
-"""Tokens beyond which no plan is made: caches would be cut into more parts than a plan describes. Published models take
-262,144 at most."""
+from gemtab.weight_files.layout import Layout, lay_out
+from gemtab.weight_files.partial import Partial, partial
+from gemtab.weight_files.shards import write_weights
 
 Locations = dict[tuple[str, str], Location]
 
@@ -127,17 +126,36 @@ def export_bundle(
     described = _described(called, opened, adapters)
     limits = limits or Limits()
     texts, taken = chosen.texts, chosen.inputs
-    made = _Export(texts, notes, described, spec, taken, reader, weights, chosen.context, limits, slice_bytes, progress)
+    # Adapters may change the vocabulary; the towers stay as they are.
+    fused = chosen.fused if spec.text == chosen.spec.text else _fused(spec)
+    made = _Export(
+        texts, notes, described, spec, fused, taken, reader, weights, chosen.context, limits, slice_bytes, progress
+    )
     copied = sum(len(text.encode()) for text in texts.values())
     with partial(out, made_of, [*layouts.values()], copied) as unfinished:
         return made.write(unfinished, layouts)
 
 
 @dataclass(frozen=True)
+class _Fused:
+    """The steps of a model's graphs. text: of the whole text stack; None in an assistant, which has no plan yet."""
+
+    text: FusedGraph | None
+    towers: Mapping[Tower, FusedGraph]
+
+
+def _fused(spec: CheckpointSpec) -> _Fused:
+    """Raises CheckpointError where there are no kernels for the model."""
+    text = fuse(text_graph(spec.text)) if spec.assistant is None else None
+    return _Fused(text, {tower: fuse_tower(graph) for tower, graph in tower_graphs(spec).items()})
+
+
+@dataclass(frozen=True)
 class _Chosen:
     """What is exported, as far as config and options say. texts: the files that are copied; notes: see Manifest."""
 
-    spec: ModelSpec
+    spec: CheckpointSpec
+    fused: _Fused
     inputs: tuple[Input, ...]
     weights: WeightFormat
     context: int
@@ -158,7 +176,7 @@ def check_without_weights(
 
 
 def _choose(
-    spec: ModelSpec,
+    spec: CheckpointSpec,
     files: Files,
     weights: WeightFormat | None,
     context: int | None,
@@ -167,22 +185,22 @@ def _choose(
 ) -> _Chosen:
     """What is exported; reads no tensor of the checkpoint. Raises as export_bundle does."""
     taken = choose_inputs(spec, inputs)
-    spec = _limited_to(spec, taken)
-    _check_plans(spec)
+    spec = limited_to(spec, taken)
+    fused = _fused(spec)
     weights = weights or choose_weights(spec)
     check_weights(spec, weights, adapters)
     grown = with_vocabulary(spec, _promised(spec, files, adapters))
     beside = _chats_files(files, adapters, grown, taken) if spec.assistant is None else _assistants_files(files)
     texts = {CONFIG_NAME: files.text(CONFIG_NAME), **beside.texts}
-    return _Chosen(spec, taken, weights, choose_context(spec, context), texts, beside.notes)
+    return _Chosen(spec, fused, taken, weights, choose_context(spec, context), texts, beside.notes)
 
 
-def _chats_files(files: Files, adapters: Sequence[Path], spec: ModelSpec, taken: Sequence[Input]) -> ChatFiles:
+def _chats_files(files: Files, adapters: Sequence[Path], spec: CheckpointSpec, taken: Sequence[Input]) -> ChatFiles:
     """The files of a chat, those that adapters bring among them."""
     return chat_files(AdapterFiles(files, adapters, spec.text.vocabulary), spec, taken)
 
 
-def _promised(spec: ModelSpec, files: Files, adapters: Sequence[Path]) -> Tensors:
+def _promised(spec: CheckpointSpec, files: Files, adapters: Sequence[Path]) -> Tensors:
     """The tensors that the config promises, with the adapters merged: what does not fit is seen without any values.
     Raises CheckpointError as `adapted` does."""
     if not adapters:
@@ -196,25 +214,9 @@ def _sized_as(text: TextSpec, adapted_text: TextSpec) -> TextSpec:
     return replace(text, **sizes)
 
 
-def check_weights(spec: ModelSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
-    """Raises UsageError where the format is not for these weights."""
-    codes = spec.text.codes
-    if codes is None:
-        if weights == "qat":
-            raise UsageError("--weights qat: this checkpoint has no codes of its own. Choose f32, f16, q8 or q4.")
-        return
-    if weights != "qat":
-        raise UsageError(
-            f"--weights {weights}: this checkpoint was trained with codes of its own, which other formats would lose. "
-            "Leave --weights out, or choose qat."
-        )
-    if adapters:
-        raise UsageError("--adapter: adapters cannot be merged into codes. Merge them into the unquantised checkpoint.")
-
-
-def _check_patterns(spec: ModelSpec) -> None:
+def _check_patterns(spec: CheckpointSpec) -> None:
     """Raises CheckpointError where no codes are described: patterns speak of names that only the tensors tell."""
-    codes = spec.text.codes
+    codes = spec.trained_codes
     if codes is None:
         return
     matrices = [weight for graph in _graphs(spec).values() for weight in graph.weights()]
@@ -223,41 +225,6 @@ def _check_patterns(spec: ModelSpec) -> None:
             f"quantization_config: none of the patterns of module_quant_configs is found in any module's name: "
             f"{', '.join(key for key, _ in codes.patterns)}. Is the config this checkpoint's own?"
         )
-
-
-def choose_weights(spec: ModelSpec) -> WeightFormat:
-    """The format for a checkpoint where none is asked for: its own codes, or 4 bits."""
-    return "qat" if spec.text.codes else "q4"
-
-
-def choose_context(spec: ModelSpec, wanted: int | None) -> int:
-    """The bundle's context. Raises UsageError where the model cannot have the one that is wanted."""
-    most = min(spec.text.max_positions, MOST_CONTEXT)
-    if wanted is None:
-        return min(most, DEFAULT_CONTEXT)
-    if not 1 <= wanted <= most:
-        raise UsageError(f"--context {wanted} is out of range: this model takes 1 to {most:,} tokens.")
-    return wanted
-
-
-def choose_inputs(spec: ModelSpec, wanted: Sequence[str] | None) -> tuple[Input, ...]:
-    """What the bundle takes, text always. Raises UsageError where the model does not take what is wanted."""
-    known = model_inputs(spec)
-    if wanted is None:
-        return known
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"--inputs: this model takes {', '.join(known)}, not {name!r}.")
-    return tuple(name for name in known if name == "text" or name in wanted)
-
-
-def _limited_to(spec: ModelSpec, inputs: Sequence[Input]) -> ModelSpec:
-    """The model without the towers that these inputs do not need."""
-    seen = "image" in inputs or "video" in inputs
-    text = replace(spec.text, image_blocks=spec.text.image_blocks and seen)
-    return replace(
-        spec, text=text, vision=spec.vision if seen else None, audio=spec.audio if "audio" in inputs else None
-    )
 
 
 def _assistants_files(files: Files) -> ChatFiles:
@@ -277,15 +244,7 @@ def check_output(out: Path, force: bool) -> None:
         raise OutputError(f"{out} exists. Add --force to replace this bundle, or choose another output folder.")
 
 
-def _check_plans(spec: ModelSpec) -> None:
-    """Raises CheckpointError where there are no kernels for the model. An assistant has no plan yet."""
-    if spec.assistant is None:
-        check_kernels(text_graph(spec.text))
-    for tower in tower_graphs(spec).values():
-        check_tower(tower)
-
-
-def _graphs(spec: ModelSpec) -> dict[str, Graph]:
+def _graphs(spec: CheckpointSpec) -> dict[str, Graph]:
     """The ONNX graphs by stem."""
     if spec.assistant:
         return {DRAFT_STEM: draft_graph(spec.text, spec.assistant)}
@@ -300,7 +259,8 @@ class _Export:
     texts: Mapping[str, str]
     notes: tuple[str, ...]
     source: Source
-    spec: ModelSpec
+    spec: CheckpointSpec
+    fused: _Fused
     inputs: tuple[Input, ...]
     reader: CheckpointWeights
     weights: WeightFormat
@@ -346,14 +306,15 @@ class _Export:
         self.progress.begin("Compiling for WebGPU", 0)
         text = self.spec.text
         media = self.spec.vision is not None or self.spec.audio is not None
-        filling, whole = fill_graph(text, media), text_graph(text)
+        filling, whole = fuse(fill_graph(text, media)), self.fused.text
+        assert whole is not None
         return compile_plans(filling, whole, self.weights, locations, self.reader, out, self.context, self.limits)
 
     def _compile_towers(self, out: Path, locations: Locations) -> Towers:
         """Writes the plan of each of the model's towers."""
         entries = {
-            tower: (compile_tower(tower, graph, self.weights, locations, self.reader, out, self.limits),)
-            for tower, graph in tower_graphs(self.spec).items()
+            tower: (compile_tower(tower, fused, self.weights, locations, self.reader, out, self.limits),)
+            for tower, fused in self.fused.towers.items()
         }
         return Towers(image=entries.get("image", ()), audio=entries.get("audio", ()))
 
@@ -382,7 +343,7 @@ class _Export:
         return Draft(file=file, target_hidden=self.spec.assistant.target_hidden)
 
 
-def _no_transformers_js(spec: ModelSpec) -> str | None:
+def _no_transformers_js(spec: CheckpointSpec) -> str | None:
     """Why transformers.js 4.3 does not load the graphs of this model; None where it does."""
     if spec.assistant is not None:
         return "it knows no drafters"

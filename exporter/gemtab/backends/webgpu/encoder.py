@@ -1,15 +1,37 @@
 """Encode media to rows of embeddings by a bundle's towers. Each image and audio segment is encoded once."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from gemtab.backends.webgpu.executor import Executor
 from gemtab.backends.webgpu.tower import TowerExecutor
-from gemtab.chat.media import Item
+from gemtab.bundle.manifest import Tower
 
 MOST_BYTES = 256 << 20
 """GPU memory for rows that are kept for reuse; the least recently used rows are dropped first."""
+
+
+class Item(Protocol):
+    """An image or audio of a prompt."""
+
+    @property
+    def key(self) -> str:
+        """Names its content: equal content has an equal key."""
+        ...
+
+    @property
+    def tower(self) -> Tower:
+        """The tower that encodes it."""
+        ...
+
+    @property
+    def inputs(self) -> Callable[[], Mapping[str, np.ndarray]]:
+        """Makes the inputs of the tower's graph, by name."""
+        ...
 
 
 class TowerEncoder:
