@@ -13,7 +13,7 @@ from gemtab import output
 from gemtab.errors import OutputError
 from gemtab.exchange import exchange
 from gemtab.export import check_output
-from gemtab.output import put_in_place, repair, unfinished, write_in_one_step
+from gemtab.output import put_in_place, repair, unfinished, write_atomically
 from gemtab.weight_files.layout import lay_out
 from gemtab.weight_files.partial import partial
 
@@ -193,7 +193,7 @@ def test_all_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch
     assert sorted(before) == ["new", "new/gemtab.json", "new/inner", "new/inner/file"]
     assert after == ["."]
     done.clear()
-    write_in_one_step(tmp_path / "out" / "gemtab.json", "y")
+    write_atomically(tmp_path / "out" / "gemtab.json", "y")
     assert done[0].startswith("out/.gemtab.json.")
     assert done[1:] == ["out"]
     assert names(tmp_path / "out") == ["gemtab.json", "inner"]
@@ -202,7 +202,7 @@ def test_all_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch
 def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="could not be written"):
-        write_in_one_step(tmp_path / "folder", "x")
+        write_atomically(tmp_path / "folder", "x")
     with pytest.raises(OutputError, match="could not be written"):
-        write_in_one_step(tmp_path / "nowhere" / "file", "x")
+        write_atomically(tmp_path / "nowhere" / "file", "x")
     assert names(tmp_path) == ["folder"]

@@ -19,7 +19,7 @@ from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkp
 from gemtab.checkpoint.adapter import adapted_spec
 from gemtab.errors import BundleError, ParityError
 from gemtab.model.spec import ModelSpec
-from gemtab.output import write_in_one_step
+from gemtab.output import write_atomically
 from gemtab.parity.backends import (
     Continued,
     continue_greedily,
@@ -105,7 +105,7 @@ def verify_bundle(
         f16_edge=ran.edge,
         comparisons=tuple(comparisons),
     )
-    write_in_one_step(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
+    write_atomically(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
     accept_file(folder, PARITY_NAME)
     add_parity(folder, parity)
     _judge(parity, most)

@@ -8,7 +8,7 @@ from typing import Any
 from gemtab.checkpoint.config import CONFIG_NAME
 from gemtab.checkpoint.missing import INDEX_NAME, SINGLE_NAME
 from gemtab.errors import OutputError
-from gemtab.output import check_place, check_room, is_taken, unfinished
+from gemtab.output import check_name, check_free_space, is_taken, unfinished
 from gemtab.synth.draw import Drawn, draw, plain
 from gemtab.synth.mobile import as_mobile, drawn_codes, put_codes
 from gemtab.synth.published import published_config
@@ -38,12 +38,12 @@ def synthesise(
     config = published_config(size, layers, experts)
     if qat:
         config = as_mobile(config, size)
-    check_place(out)
+    check_name(out)
     if is_taken(out):
         raise OutputError(f"{out} exists and is not empty, so it is left alone. Choose another output folder.")
     tensors = tensors_of(config)
     total = _bytes(tensors)
-    check_room(out, total)
+    check_free_space(out, total)
     begin("Writing random weights", total)
     with unfinished(out) as folder:
         # Two files at least, listed by an index, as published checkpoints are.

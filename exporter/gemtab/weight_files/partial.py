@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gemtab.errors import GemtabError, OutputError
-from gemtab.output import check_place, check_room, explained, put_in_place, repair
+from gemtab.output import check_name, check_free_space, explained, put_in_place, repair
 from gemtab.weight_files.journal import Journal
 from gemtab.weight_files.layout import Layout
 
@@ -48,7 +48,7 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
     Raises OutputError where another export to the same place runs, where the disk is too small, and where it takes no
     more; then, and after an interruption, what is written stays for the next time.
     """
-    check_place(out)
+    check_name(out)
     folder = _folder(out)
     with _errors_explained(out):
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
                 repair(out)
                 _throw_away_but(folder / "bundle", layouts if journal.done else ())
                 needed = sum(sum(layout.files.values()) for layout in layouts) + rest_bytes
-                check_room(out, needed, _disk_bytes(folder / "bundle"))
+                check_free_space(out, needed, _disk_bytes(folder / "bundle"))
                 yield Partial(folder / "bundle", journal)
                 put_in_place(folder / "bundle", out)
         shutil.rmtree(folder, ignore_errors=True)  # again, where the lock could not be removed while it was held
