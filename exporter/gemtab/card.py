@@ -152,9 +152,9 @@ def _draft_use(manifest: Manifest) -> Iterator[str]:
     yield "## With its target"
     yield ""
     yield f"`{manifest.draft.file}` takes the target's embedding of the last token joined with the target's hidden"
-    yield f"state before that token (2 × {manifest.draft.target_hidden:,} numbers), the token's position, and the keys and"
-    yield "values of the target's last sliding and last full layer. It returns the next token's logits and a hidden state."
-    yield "With that state and the new token's embedding, it drafts the token after, at the same position."
+    yield f"state before that token (2 × {manifest.draft.target_hidden:,} numbers), the token's position, and the keys"
+    yield "and values of the target's last sliding and last full layer. It returns the next token's logits and a hidden"
+    yield "state. With that state and the new token's embedding, it drafts the token after, at the same position."
 
 
 def _truth(parity: Parity | None) -> Iterator[str]:
