@@ -53,7 +53,7 @@ def test_towers(gemtab: Gemtab, tmp_path: Path) -> None:
     assert gemtab("export", source, tmp_path / "bundle", "--weights", "q4", "--context", "512").code == 0
     out = " ".join(gemtab("inspect", tmp_path / "bundle").out.split())
     # Two layers of 18, two convolutions and four matrices and norms around them.
-    assert "audio 42 dispatches a clip of 750 tokens, at most 18 a layer" in out
+    assert "audio 42 dispatches an audio segment of 750 tokens, at most 18 a layer" in out
     (plan,) = json.loads(gemtab("inspect", tmp_path / "bundle", "--json").out)["towers"]["audio"]
     assert plan["programs"]["encode"]["dispatches"] == 42
 
@@ -142,7 +142,7 @@ def test_verify_measures_every_backend(
     edge = report["f16_edge"]
     assert 0.01 < edge["share"] <= 0.5
     assert edge["cache"].startswith("kv.")
-    # Four of text, one with a picture and a sound, one with a clip.
+    # Four of text, one with an image and audio, one with a video.
     assert report["prompts"] == 6
     assert report["steps"] == 6 * 24
     assert report["extent"] == "full"

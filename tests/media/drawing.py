@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.media.pictures import Array, scene
+from tests.media.images import Array, scene
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Draw:
         height, width = self.random.integers(17, 150, 2)
         return scene(int(height), int(width), channels, self.seed)
 
-    def picture(self, channels: int = 3) -> Image.Image:
+    def image(self, channels: int = 3) -> Image.Image:
         pixels = self.pixels(channels)
         return Image.fromarray(pixels if channels > 1 else pixels[..., 0])
 

@@ -18,7 +18,7 @@ from gemtab.media.audio_rules import audio_rules
 from gemtab.media.images import load_image
 from gemtab.media.rules import ImageRules, VideoRules, image_rules, video_rules
 from gemtab.media.video import check_length, load_video
-from tests.media.clips import clip
+from tests.media.videos import video_file
 
 TWIN = Path(__file__).parents[2] / "webruntime" / "src" / "input" / "facts.gen.ts"
 VIDEO = VideoRules(ImageRules(patch=16, pooling=3, max_soft_tokens=70, merged=False), frames=4)
@@ -86,7 +86,7 @@ def test_a_video_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     check_length(limits.MOST_FRAMES, limits.MOST_SECONDS, "x")
     with pytest.raises(MediaError, match="x is too long: at most 1,048,576 frames in 6 hours are looked through"):
         check_length(limits.MOST_FRAMES + 1, 1, "x")
-    video = clip("mp4", "libx264", frames=9)
+    video = video_file("mp4", "libx264", frames=9)
     monkeypatch.setattr("gemtab.media.video._decoded", None)  # nothing is decoded
     for name, most in (("MOST_FRAMES", 5), ("MOST_SECONDS", 0)):
         with monkeypatch.context() as patch:

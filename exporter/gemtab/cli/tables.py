@@ -12,7 +12,7 @@ from gemtab.grid_report import grid_words, inexact_words
 from gemtab.shown import shown
 from gemtab.summary import BundleSummary, CheckpointSummary, MemorySummary, ProgramSummary
 
-_UNITS = {"fill": "prompt chunk", "decode": "decoded token", "image": "image", "audio": "audio segment"}
+_UNITS = {"fill": "a prompt chunk", "decode": "a decoded token", "image": "an image", "audio": "an audio segment"}
 """The unit of one step of a program, or of one run of a tower."""
 
 
@@ -114,11 +114,11 @@ def _parts(memory: MemorySummary | Fit) -> str:
 
 
 def _program(name: str, program: ProgramSummary) -> str:
-    unit = _UNITS.get(name, "step")
+    unit = _UNITS.get(name, "a step")
     tokens = f" of {program.tokens} tokens" if program.tokens > 1 else ""
     grows = program.dispatches_at_most > program.dispatches
     late = f"; {program.dispatches_at_most} at the end of the context" if grows else ""
-    return f"{program.dispatches} dispatches a {unit}{tokens}, at most {program.longest_layer} a layer{late}"
+    return f"{program.dispatches} dispatches {unit}{tokens}, at most {program.longest_layer} a layer{late}"
 
 
 def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
