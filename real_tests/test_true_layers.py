@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from gemtab.backends.onnx.bundle_weights import BundleWeights
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.export import export_bundle
@@ -140,7 +140,7 @@ def prompt_length(spec: TextSpec) -> int:
 @pytest.mark.parametrize("activation", ["f32", "f16"])
 def test_plans_compute_what_the_reference_does(layers: Layers, activation: Activation) -> None:
     began = monotonic()
-    found = webgpu_logits(Executor(layers.bundle, activation, host_table="never"), [layers.text])
+    found = webgpu_logits(TextEngine(layers.bundle, activation, host_table="never"), [layers.text])
     assert_within(f"WebGPU {activation}", found, layers, activation, monotonic() - began)
 
 

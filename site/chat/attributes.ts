@@ -1,11 +1,12 @@
 /** The attributes of `<gemtab-chat>`, and the properties that mirror them. */
 
 import { checkAddress, checkFlag, checkText, type Reveal } from "./checks.ts";
+import type { ListenedElement } from "./events.ts";
 
 type Plan = "auto" | "f16" | "f32";
 
 /** On a server that renders pages there is no HTMLElement; the module can be imported there all the same. */
-const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+const Base = (globalThis.HTMLElement ?? class {}) as unknown as { new (): ListenedElement };
 
 /** Properties throw UsageError for a value of the wrong type; null takes the attribute away. */
 export class Attributes extends Base {

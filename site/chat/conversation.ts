@@ -9,6 +9,7 @@ import {
   type Part,
   UsageError,
 } from "../../webruntime/src/api/index.ts";
+import type { GemtabChatDetails } from "./events.ts";
 import { mediaNote, stallNote } from "./numbers.ts";
 import { type AnswerView, Transcript } from "./transcript.ts";
 
@@ -19,7 +20,7 @@ export interface ConversationHost {
   open(messages: ChatMessage[]): Chat;
   /** A question, and the end of its answer; also that another conversation is shown. */
   changed(): void;
-  emit(type: "token" | "message" | "stop" | "error", detail: unknown): void;
+  emit<Name extends "token" | "message" | "stop" | "error">(type: Name, detail: GemtabChatDetails[Name]): void;
   /** How an answer went, in small print. */
   noteOf(done: Done): string;
 }

@@ -19,6 +19,7 @@ import { checkAnswerOptions, checkContent, checkExamples, checkMessages, checkRe
 import { Composer, type Draft } from "./composer.ts";
 import { Conversation } from "./conversation.ts";
 import { make } from "./dom.ts";
+import type { ChatState, GemtabChatDetails } from "./events.ts";
 import { type Example, Examples } from "./examples.ts";
 import { Gate } from "./gate.ts";
 import { MediaChoices, type MediaOptions } from "./media-choices.ts";
@@ -39,8 +40,6 @@ const PROPERTIES = [
   "messages",
   "examples",
 ] as const satisfies (keyof GemtabChat)[];
-
-export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 
 /**
  * Attributes: `src`, the bundle's folder; `assets`, that of gemtab's own scripts (see LoadOptions); `reveal`, "interaction"
@@ -386,7 +385,7 @@ export class GemtabChat extends Attributes {
     this.#emit("statechange", { state });
   }
 
-  #emit(type: string, detail: unknown): void {
+  #emit<Name extends keyof GemtabChatDetails>(type: Name, detail: GemtabChatDetails[Name]): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 

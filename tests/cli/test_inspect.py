@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
 from gemtab.bundle.folder import check_files, load_plan, read_manifest
 from gemtab.checkpoint import load_spec
 from gemtab.cli import console
@@ -147,6 +148,10 @@ def test_verify_measures_every_backend(
     assert report["steps"] == 6 * 24
     assert report["extent"] == "full"
     assert report["media_tokens"] > 100
+    graphs = {graph["file"]: graph["nodes"] for graph in report["onnx_graphs"]}
+    assert set(graphs) == {file for file in read_manifest(bundle).files if file.endswith(".onnx")}
+    for file, nodes in graphs.items():
+        assert nodes == len(onnx.load(bundle / file, load_external_data=False).graph.node)
     for backend in ("onnx", "webgpu f32"):
         exact = measured[backend, "stored weights"]
         assert exact["max_error"] < 1e-3
@@ -159,6 +164,7 @@ def test_verify_measures_every_backend(
 
     shown = " ".join(gemtab("inspect", bundle).out.split())
     assert "Parity over" in shown
+    assert f"ONNX: {len(graphs)} graphs with {sum(graphs.values()):,} nodes pass" in shown
     assert f"Largest number kept in f16: {edge['share']:.1%} of 65,504 ({edge['cache']})" in shown
     assert json.loads(gemtab("inspect", bundle, "--json").out)["parity"] == report
 

@@ -17,9 +17,7 @@ FOLDERS = (
 LONGER = {
     "exporter/gemtab/backends/reference.py": "one definition of an op after another",
     "exporter/gemtab/backends/webgpu/lower.py": "until lowering is in parts",
-    "exporter/gemtab/backends/webgpu/executor.py": "until the engine is in parts",
     "models/training/facts.py": "a table of training data",
-    "playwright_tests/test_element.py": "until its scripts are files of their own",
 }
 """Files that may be longer, and why."""
 

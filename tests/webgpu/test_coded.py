@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.fuse import fuse
 from gemtab.bundle.plan import Limits
 from gemtab.errors import CheckpointError

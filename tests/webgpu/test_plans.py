@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemtab.backends.webgpu.compile import build_text_plan
-from gemtab.backends.webgpu.device import ADAPTER, open_device
+from gemtab.backends.webgpu.engine.device import ADAPTER, open_device
 from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.stored import StoredWeights

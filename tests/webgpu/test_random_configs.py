@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, Gemma4ForCausalLM, Gemma4TextConfig
 
 from gemtab.backends.onnx.bundle_weights import BundleWeights
-from gemtab.backends.webgpu.device import Device
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits
@@ -93,7 +93,7 @@ def test_text(config: dict[str, Any], weights: WeightFormat, small: bool, seed: 
         export_bundle(source, out, weights, 128, False, Silent(), limits=limits)
         prompt = [(seed + 7 * index) % config["vocab_size"] for index in range(45)]
         text = Continued(prompt, [index % config["vocab_size"] for index in (5, 9, 3)])
-        (found,) = webgpu_logits(Executor(out, "f32"), [text])
+        (found,) = webgpu_logits(TextEngine(out, "f32"), [text])
         (expected,) = reference_logits(load_spec(out), BundleWeights(out, weights), [text])
         assert_close(found, expected)
         if weights == "f32":

@@ -47,11 +47,18 @@ class Edge(Strict):
     cache: str
 
 
+class OnnxGraph(Strict):
+    """A graph of the bundle that passed onnx's checker and strict shape inference, data files included."""
+
+    file: str
+    nodes: int
+
+
 class Parity(Strict):
     """`parity.json`. extent: how much was compared, see `gemtab.parity.extent`; of `quick` no prompt is longer than the
     sliding window. steps: tokens compared, over all prompts; media_tokens: of the prompts' pictures and sound, of
     which every backend made its own rows; adapter: what ran the WebGPU plans; f16_edge: absent without a plan for
-    f16."""
+    f16; onnx_graphs: all of the bundle."""
 
     format: Literal[1] = PARITY_FORMAT
     gemtab: str
@@ -62,4 +69,5 @@ class Parity(Strict):
     media_tokens: int = 0
     adapter: str
     f16_edge: Edge | None = None
+    onnx_graphs: tuple[OnnxGraph, ...] = ()
     comparisons: tuple[Comparison, ...]

@@ -1,6 +1,6 @@
 """The schema of `plan/<activation>.json`: the programs that an executor runs, as data.
 
-An executor (Python in `gemtab.backends.webgpu.executor`, TypeScript in `webruntime/src/engine`) needs to know
+An executor (Python in `gemtab.backends.webgpu.engine`, TypeScript in `webruntime/src/engine`) needs to know
 nothing about the model. A text model has one plan; its towers, which make rows of embeddings of pictures and sound,
 have plans of their own, loaded when they are first needed. An executor
 

@@ -107,15 +107,15 @@ def command(
     manifest = verified(bundle)
     prompts = PromptProcess(bundle)
     prompts.start()
-    from gemtab.backends.webgpu.encoder import TowerEncoder
-    from gemtab.backends.webgpu.executor import Executor
+    from gemtab.backends.webgpu.engine.encoder import TowerEncoder
+    from gemtab.backends.webgpu.engine.text_engine import TextEngine
 
     text = _stdin() if prompt == "-" else _argument(prompt, "--prompt")
     how = _Reading(detail, frames, long_audio)
     content = _content(bundle, manifest, text, image or [], audio or [], video or [], how)
     messages: list[Message] = [{"role": "system", "content": _argument(system, "--system")}] if system else []
     allowed = None if memory is None else byte_count(memory)
-    executor = Executor(
+    executor = TextEngine(
         bundle,
         None if plan == "auto" else plan,
         host_table=host_table,

@@ -160,6 +160,9 @@ def print_parity(parity: Parity) -> None:
             one.backend, one.against, *numbers, f"{one.top1:.1%}", str(one.near_ties), f"{one.greedy_match:.0%}"
         )
     out.print(table)
+    if parity.onnx_graphs:
+        count, nodes = len(parity.onnx_graphs), sum(graph.nodes for graph in parity.onnx_graphs)
+        out.print(f"ONNX: {count} graphs with {nodes:,} nodes pass onnx's checker and strict shape inference.")
     if parity.f16_edge:
         out.print(_edge(parity.f16_edge))
     if parity.extent != "full":

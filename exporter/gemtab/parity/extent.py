@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
 from gemtab.bundle.parity import ExtentChoice, ExtentName
 from gemtab.bundle.plan import Plan, StateBuffer, WeightBuffer
 

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The model as a page sees it. */
 
 import { bundleAddress } from "../bundle/address.ts";
@@ -25,7 +26,7 @@ export interface LoadOptions {
    */
   hostTable?: "auto" | "never" | "always" | undefined;
   /**
-   * The folder with the scripts gemtab-worker*.js of the package's dist/site, where the page's script was built by a bundler
+   * The folder with the scripts gemtab-worker*.js of the package, where the page's script was built by a bundler
    * that does not copy them. A page has one worker: the first load says where it comes from.
    */
   assets?: string | URL | undefined;

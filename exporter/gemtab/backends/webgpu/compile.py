@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.backends.webgpu.fusion import FusedGraph
 from gemtab.backends.webgpu.lower import (
     SAMPLED_RING,

@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from gemtab.backends.webgpu.caches import (
+from gemtab.backends.webgpu.cache_scales import (
     CACHE_BYTES,
     Activation,
     CacheScales,

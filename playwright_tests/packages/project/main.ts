@@ -1,14 +1,14 @@
 /** A page's own script, as it goes into a bundler. */
 
 import "gemtab/chat";
-import { Gemma } from "gemtab";
+import { type Content, Gemma, type LoadOptions } from "gemtab";
 
 /** The model's words about an image; both are given by their addresses. */
-globalThis.describe = async (bundle, image, options = {}) => {
+async function describe(bundle: string, image: string, options: LoadOptions = {}): Promise<string> {
   const gemma = await Gemma.load(bundle, { context: 512, ...options });
   try {
     const chat = gemma.chat();
-    const content = [
+    const content: Content = [
       { type: "image", image: await (await fetch(image)).blob() },
       { type: "text", text: "What do you see?" },
     ];
@@ -20,4 +20,6 @@ globalThis.describe = async (bundle, image, options = {}) => {
   } finally {
     await gemma.dispose();
   }
-};
+}
+
+Object.assign(globalThis, { describe });

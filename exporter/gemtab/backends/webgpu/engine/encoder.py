@@ -7,12 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.tower import TowerExecutor
-from gemtab.bundle.manifest import Tower
-
-MOST_BYTES = 256 << 20
-"""GPU memory for rows that are kept for reuse; the least recently used rows are dropped first."""
+from gemtab.backends.webgpu.engine.load import load_tower
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
+from gemtab.backends.webgpu.engine.tower import Tower
+from gemtab.bundle.limits import MEDIA_ROWS_BYTES
+from gemtab.bundle.manifest import Tower as TowerName
 
 
 class Item(Protocol):
@@ -24,7 +23,7 @@ class Item(Protocol):
         ...
 
     @property
-    def tower(self) -> Tower:
+    def tower(self) -> TowerName:
         """The tower that encodes it."""
         ...
 
@@ -40,11 +39,11 @@ class TowerEncoder:
     encoded: number of items that went through a tower.
     """
 
-    def __init__(self, folder: Path, executor: Executor) -> None:
+    def __init__(self, folder: Path, executor: TextEngine) -> None:
         self._folder = folder
         self._device = executor.runner.device
         self._manifest = executor.manifest
-        self._towers: dict[str, TowerExecutor] = {}
+        self._towers: dict[str, Tower] = {}
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self.encoded = 0
 
@@ -57,12 +56,13 @@ class TowerEncoder:
         self._forget()
         return self._kept[item.key]
 
-    def _tower(self, item: Item) -> TowerExecutor:
+    def _tower(self, item: Item) -> Tower:
         if item.tower not in self._towers:
-            self._towers[item.tower] = TowerExecutor(self._folder, item.tower, self._device, self._manifest)
+            self._towers[item.tower] = load_tower(self._folder, item.tower, self._device, self._manifest)
         return self._towers[item.tower]
 
     def _forget(self) -> None:
-        """Drop old buffers without destroying them: a submitted step may still use them."""
-        while len(self._kept) > 1 and sum(buffer.size for buffer in self._kept.values()) > MOST_BYTES:
+        """Drop the buffers that were used longest ago. A buffer is not destroyed: a step that was given it may not have
+        run yet."""
+        while len(self._kept) > 1 and sum(buffer.size for buffer in self._kept.values()) > MEDIA_ROWS_BYTES:
             self._kept.popitem(last=False)

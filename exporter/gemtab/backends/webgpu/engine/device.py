@@ -2,19 +2,23 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import wgpu
 
-from gemtab.backends.webgpu.gpu_errors import gpu_errors
-from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
+from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
+from gemtab.backends.webgpu.engine.watch import UNWATCHED, GpuWatch
+from gemtab.bundle.memory import allocated
 from gemtab.bundle.plan import Limits
 from gemtab.errors import DeviceError
 
 _NATIVE_NAMES = {"subgroups": "subgroup", "shader-f16": "shader-f16"}
 """WebGPU's feature names, as wgpu-native calls them."""
+
+_STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
 
 _ENABLES = {"shader-f16": "enable f16;\n", "subgroups": ""}
 """What has to stand before a kernel's text: naga takes subgroups from the device and refuses the line."""
@@ -24,20 +28,54 @@ ADAPTER = "GEMTAB_ADAPTER"
 """The environment variable that chooses among adapters, by a part of the name."""
 
 
+class Copy(NamedTuple):
+    """`size` bytes of buffer `source` from `start` on, which go to buffer `target` from `offset` on."""
+
+    source: wgpu.GPUBuffer
+    start: int
+    target: wgpu.GPUBuffer
+    offset: int
+    size: int
+
+
 @dataclass(frozen=True)
 class Device:
-    """An open device and the WebGPU features it has. software: the processor stands in for a GPU."""
+    """An open device and the WebGPU features that the device has.
 
-    gpu: Any
+    gpu: wgpu's device. software: the processor stands in for a GPU. watch: told of each wait for the GPU.
+    """
+
+    gpu: wgpu.GPUDevice
     features: frozenset[str]
     name: str
     software: bool = False
     watch: GpuWatch = UNWATCHED
 
-    def module(self, code: str, features: tuple[str, ...], label: str) -> Any:
+    def module(self, code: str, features: tuple[str, ...], label: str) -> wgpu.GPUShaderModule:
         """A shader module of a kernel's text, with the lines that switch its features on."""
         enables = "".join(_ENABLES[feature] for feature in features)
         return self.gpu.create_shader_module(label=label, code=enables + code)
+
+    def storage(self, label: str, size: int) -> wgpu.GPUBuffer:
+        """A new storage buffer, zeroed, of `size` bytes or as many more as make whole vectors."""
+        return self.gpu.create_buffer(label=label, size=allocated(size), usage=_STORAGE)
+
+    def write(self, buffer: wgpu.GPUBuffer, data: np.ndarray, offset: int = 0) -> None:
+        """Write `data` into a buffer from byte `offset` on."""
+        self.gpu.queue.write_buffer(buffer, offset, np.ascontiguousarray(data))
+
+    def read(self, buffer: wgpu.GPUBuffer, size: int) -> memoryview:
+        """The first `size` bytes of a buffer, as they are after all work that was submitted; at most a word more."""
+        with self.watch.waiting():
+            data: memoryview = self.gpu.queue.read_buffer(buffer, 0, -(-size // 4) * 4)
+        return data
+
+    def copy(self, label: str, copies: Iterable[Copy]) -> None:
+        """Submit copies from buffer to buffer."""
+        encoder = self.gpu.create_command_encoder(label=label)
+        for one in copies:
+            encoder.copy_buffer_to_buffer(*one)
+        self.gpu.queue.submit([encoder.finish()])
 
 
 def open_device(limits: Limits, watch: GpuWatch = UNWATCHED) -> Device:
