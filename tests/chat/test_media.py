@@ -86,7 +86,7 @@ def test_ids_are_found_in_any_order() -> None:
 
 
 def test_text_with_a_placeholder_of_its_own_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"has the placeholders \['image'\].*no media"):
+    with pytest.raises(UsageError, match=r"has the placeholders \['image'\].*has the media none"):
         placeholders().expand("What does <|image|> mean?", [])
 
 
@@ -182,7 +182,7 @@ def test_media_beyond_the_context_leave_the_conversation_as_it_was() -> None:
 def test_media_need_an_encoder() -> None:
     counter = Counter()
     session = ChatSession(TINY, counter)
-    with pytest.raises(UsageError, match="no encoder for media"):
+    with pytest.raises(UsageError, match="the session has no encoder"):
         list(session.send(asked(image(2), "What is this?")))
     assert session.messages == []
 

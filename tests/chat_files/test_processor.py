@@ -71,7 +71,7 @@ def test_older_releases_have_a_file_for_each(tiny_copy: Path) -> None:
     [
         ("image_processor", {"image_processor_type": "SiglipImageProcessor"}, "image_processor_type is Siglip"),
         ("image_processor", {"max_soft_tokens": 100}, "sets max_soft_tokens"),
-        ("image_processor", {"patch_size": 14}, "14 × 3 pixels, but vision_config in config.json into 16 × 3"),
+        ("image_processor", {"patch_size": 14}, "14 × 3 pixels, but vision_config in config.json has 16 × 3"),
         ("video_processor", {"resample": 2}, "sets resample"),
         ("feature_extractor", {"dither": 0.1}, "sets dither"),
     ],

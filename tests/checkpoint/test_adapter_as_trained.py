@@ -123,7 +123,7 @@ def test_the_logits_are_those_of_the_trained_model(bases: Bases, kind: str, tmp_
 def test_an_own_head_is_said(bases: Bases, tmp_path: Path) -> None:
     adapter = trained(bases("everything"), tmp_path, 1, target_modules=[EMBEDDING])
     *_, notes = merged(bases("everything"), adapter)
-    assert notes == ("The head is a matrix of its own: the adapters changed it and the embedding differently.",)
+    assert notes == ("The head is a separate matrix: the adapters changed the head and the embedding differently.",)
 
 
 def test_a_spec_from_before_an_adapter_is_refused(bases: Bases, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_resized_vocabulary_is_taken(
     spec, found, notes = merged(bases(name), tmp_path)
     assert found.shape == (len(IDS), rows) and spec.text.vocabulary == rows
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=2e-4)
-    assert f"The vocabulary has {rows} tokens by the adapters; 384 before." in notes
+    assert f"The vocabulary has {rows} tokens with the adapters, 384 without." in notes
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "asymmetric": (lambda folder: describe(folder, 4, 32, symmetric=False), "symmetric = False"),
     "zero points": (
         lambda folder: rewrite(folder, lambda held: held.update({f"{GATE}.weight_zero_point": torch.zeros(1)})),
-        "asymmetric codes",
+        "asymmetric integers",
     ),
     "another order": (
         lambda folder: rewrite(folder, lambda held: held.update({f"{GATE}.weight_g_idx": torch.zeros(1)})),

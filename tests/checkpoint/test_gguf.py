@@ -225,7 +225,7 @@ def spoil(path: Path, change: Callable[[bytearray], None]) -> Path:
 def test_a_file_that_is_cut_short(kept: int, made: Gguf) -> None:
     path = made("gemma3")
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match=r"gemma3\.gguf (cannot be read as GGUF|is cut short)"):
+    with pytest.raises(CheckpointError, match=r"gemma3\.gguf (cannot be read as GGUF|is truncated)"):
         open_checkpoint(path)
 
 

@@ -57,7 +57,7 @@ def put(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_text(spoilt: Path, name: str, kind: str) -> None:
     put(spoilt / name, kind)
-    with pytest.raises(CheckpointError, match=f"{Path(name).name} cannot be read: it is a {kind}, and no file"):
+    with pytest.raises(CheckpointError, match=f"{Path(name).name} cannot be read: it is a {kind}, not a file"):
         check_without_weights(spoilt, None, None, None, [])
 
 
@@ -65,7 +65,7 @@ def test_a_text(spoilt: Path, name: str, kind: str) -> None:
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights(spoilt: Path, name: str, kind: str) -> None:
     put(spoilt / name, kind)
-    with pytest.raises(CheckpointError, match=rf"{name} cannot be read.*it is a {kind}, and no file"):
+    with pytest.raises(CheckpointError, match=rf"{name} cannot be read.*it is a {kind}, not a file"):
         open_checkpoint(spoilt)
 
 
@@ -75,7 +75,7 @@ def test_an_adapter(spoilt: Path, tmp_path: Path, name: str) -> None:
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
     put(adapter / name, "pipe")
-    with pytest.raises(CheckpointError, match="it is a pipe, and no file"):
+    with pytest.raises(CheckpointError, match="it is a pipe, not a file"):
         check_without_weights(spoilt, None, None, None, [adapter])
 
 

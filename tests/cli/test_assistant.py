@@ -61,7 +61,9 @@ def test_an_export_computes_what_the_reference_does(
 def test_the_table_at_the_end_says_whose_drafter_it_is(gemtab: Gemtab, drafter: Path, tmp_path: Path) -> None:
     out = " ".join(gemtab("export", drafter, tmp_path / "out").out.split())
     assert "model drafter (gemma4_assistant)" in out
-    assert "drafts for the model that it was trained with, of hidden size 160; it cannot answer without it" in out
+    assert (
+        "drafts for the model that it was trained with, of hidden size 160; it cannot answer without that model" in out
+    )
     assert "verify" not in out and "serve" not in out
 
 

@@ -73,7 +73,7 @@ if can_mount():
         command = in_a_namespace(disk, ROOM_MADE, size=room, export=export)
         result = subprocess.run([*command], capture_output=True, text=True, check=False)
         assert "the disk is full" in result.stderr
-        assert f"kept in {disk / 'out.partial'}: the same command goes on from there" in " ".join(result.stderr.split())
+        assert f"kept in {disk / 'out.partial'}: the same command resumes from there" in " ".join(result.stderr.split())
         assert result.returncode == 0, result.stderr
         assert f"Exported {tiny}" in " ".join(result.stdout.split())
 
@@ -89,7 +89,7 @@ def test_an_interruption_half_way(tiny: Path, tmp_path: Path, sent: signal.Signa
     result = ended(process)
     assert result.code == code, result.err
     assert "Traceback" not in result.err
-    assert f"kept in {tmp_path / 'out.partial'}: the same command goes on" in result.err
+    assert f"kept in {tmp_path / 'out.partial'}: the same command resumes" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["out.partial"]
     assert not list(tmp_path.rglob("gemtab.json"))
     again = ended(start_gemtab("export", tiny, tmp_path / "out", "--weights", "f32"))

@@ -162,7 +162,7 @@ def test_a_model_that_sees_says_where_its_processors_settings_are_from(
     (checkpoint / "processor_config.json").unlink()
     ended = gemtab("export", checkpoint, tmp_path / "out")
     assert ended.code == 0, ended.err
-    told = "processor_config.json says nothing of image, video, audio: the published models' settings are taken."
+    told = "processor_config.json has no settings for image, video, audio: the published models' settings are used."
     assert told in " ".join(ended.out.split()) and "--inputs text" in ended.out
     assert told in " ".join(gemtab("inspect", tmp_path / "out").out.split())
     assert told in read_manifest(tmp_path / "out").notes[0]

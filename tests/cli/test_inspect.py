@@ -90,7 +90,7 @@ def test_a_config_without_weights(gemtab: Gemtab, name: str, tmp_path: Path) -> 
         summary = json.loads(gemtab("inspect", path, "--json").out)
         assert (summary["name"], summary["model_type"], summary["layers"]) == ("gemma-4-31B-it", "gemma4", 60)
         assert round(summary["text_parameters"] / 1e9, 3) == 30.697
-    gemtab("export", folder / name, tmp_path / "out").refused(3, name, "holds no weights")
+    gemtab("export", folder / name, tmp_path / "out").refused(3, name, "without weights")
 
 
 def test_a_config_without_weights_is_checked(gemtab: Gemtab, tmp_path: Path) -> None:

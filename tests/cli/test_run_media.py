@@ -85,7 +85,7 @@ def test_long_audio_is_heard_in_segments_or_refused(gemtab: Gemtab, exported: Pa
     assert len(reader.audio(path).items) == 2
     result = gemtab("run", exported, "-p", QUESTION, "--audio", path, "--long-audio", "refuse")
     assert result.code == 9
-    assert "lasts 31.0 seconds; the model hears 30 at once" in result.err.replace("\n", " ")
+    assert "lasts 31.0 seconds; the model takes 30 at once" in result.err.replace("\n", " ")
 
 
 def test_an_image_is_encoded_once(exported: Path, image: Path) -> None:

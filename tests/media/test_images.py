@@ -78,7 +78,7 @@ def test_damaged_exif_is_ignored() -> None:
 
 @pytest.mark.parametrize("kind", unread())
 def test_kinds_that_are_known_but_not_read_are_named(kind: str) -> None:
-    with pytest.raises(MediaError, match=f"is a file of {kind}, and only JPEG, PNG"):
+    with pytest.raises(MediaError, match=f"is {kind}; only JPEG, PNG"):
         load_image(unread()[kind])
 
 
@@ -132,7 +132,7 @@ def test_settings_that_are_not_known_are_refused_by_name(processor: dict[str, An
 
 
 def test_a_budget_is_one_of_five() -> None:
-    with pytest.raises(UsageError, match="70, 140, 280, 560, 1120 tokens, not 100"):
+    with pytest.raises(UsageError, match="70, 140, 280, 560, 1120, not 100"):
         RULES.within(100)
 
 

@@ -56,9 +56,7 @@ def load_audio(source: Path | bytes) -> tuple[Samples, int]:
     rates: list[int] = []
     recordings = recordings_in(content)
     if len(recordings) > MOST_RECORDINGS:
-        raise MediaError(
-            f"{name} has {len(recordings):,} recordings; at most {MOST_RECORDINGS:,} are read. Cut it first."
-        )
+        raise MediaError(f"{name} has {len(recordings):,} recordings; the limit is {MOST_RECORDINGS:,}. Cut it first.")
     for part in recordings:
         samples, rate = _load_part(part, name, MOST_SAMPLES - sum(map(len, parts)))
         parts.append(samples)
@@ -151,7 +149,7 @@ def _only_rate(rates: list[int], name: str) -> int:
         raise _unreadable(name, "the audio track is empty")
     rate, *others = dict.fromkeys(rates)
     if others:
-        raise MediaError(f"{name} changes its rate from {rate} to {others[0]} samples a second. Save it at one rate.")
+        raise MediaError(f"{name} has parts with {rate} and with {others[0]} samples a second. Save it at one rate.")
     return rate
 
 
@@ -166,7 +164,7 @@ def _check_wave(content: bytes, name: str, most: int) -> None:
 
 def _check_rate(rate: int, name: str) -> None:
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise MediaError(f"{name} has {rate} samples a second; expected {LOWEST_RATE} to {HIGHEST_RATE}.")
+        raise MediaError(f"{name} has {rate} samples a second; the range is {LOWEST_RATE} to {HIGHEST_RATE}.")
 
 
 def _check_samples(count: int, rate: int, name: str, most: int) -> None:

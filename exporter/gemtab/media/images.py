@@ -57,7 +57,7 @@ def load_image(source: Path | bytes) -> Pixels:
                 return _on_white(_shallow(image))
         except Image.DecompressionBombError as error:
             raise MediaError(
-                f"{name} has too many pixels; the maximum is {MAX_PIXELS:,}. Make the image smaller."
+                f"{name} has too many pixels; the limit is {MAX_PIXELS:,}. Make the image smaller."
             ) from error
         except UnidentifiedImageError as error:
             kinds = ", ".join(FORMATS)
@@ -96,7 +96,7 @@ def check_size(width: int, height: int, name: str) -> None:
     """Raise MediaError for more than MAX_PIXELS, before memory of that size is allocated."""
     if width * height > MAX_PIXELS:
         raise MediaError(
-            f"{name} has too many pixels: {width} × {height}; the maximum is {MAX_PIXELS:,}. Make it smaller."
+            f"{name} has too many pixels: {width} × {height}; the limit is {MAX_PIXELS:,}. Make it smaller."
         )
 
 

@@ -42,6 +42,6 @@ def named_content(source: Path | bytes, what: str, most: int) -> tuple[str, byte
 def check_bytes(count: int, name: str, most: int) -> None:
     """Raise MediaError for a file that is empty or has more than `most` bytes."""
     if not count:
-        raise MediaError(f"{name} is empty (0 bytes). Choose another file.")
+        raise MediaError(f"{name} is empty: it has 0 bytes. Choose another file.")
     if count > most:
-        raise MediaError(f"{name} has {count:,} bytes; the maximum is {most:,}. Make it smaller, or cut it.")
+        raise MediaError(f"{name} has {count:,} bytes; the limit is {most:,}. Make it smaller, or cut it.")

@@ -181,7 +181,7 @@ def check_length(frames: int, seconds: float, name: str) -> None:
     """Raise MediaError for a video with too many frames or seconds."""
     if frames > MOST_FRAMES or seconds > MOST_SECONDS:
         raise MediaError(
-            f"{name} is too long: the maximum is {MOST_FRAMES:,} frames and {MOST_SECONDS // 3600} hours. Cut it first."
+            f"{name} is too long: the limit is {MOST_FRAMES:,} frames and {MOST_SECONDS // 3600} hours. Cut it first."
         )
 
 
