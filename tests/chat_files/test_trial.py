@@ -43,7 +43,5 @@ def test_a_template_that_is_nested_too_deeply(tiny_copy: Path, template: str) ->
 
 
 def test_the_checkpoint_is_named() -> None:
-    with pytest.raises(CheckpointError, match="models/tiny: .* template and tokenizer cannot start a chat"):
-        CheckpointError, match="models/tiny: the checkpoint's template and tokenizer cannot start a chat"
-    ):
+    with pytest.raises(CheckpointError, match=r"models/tiny: .* template and tokenizer cannot start a chat"):
         tried(tiny_checkpoint(), "{{ 1 / 0 }}")

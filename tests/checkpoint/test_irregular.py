@@ -90,7 +90,7 @@ def test_what_nobody_reads_may_be_anything(spoilt: Path) -> None:
 def test_a_text_that_is_too_large(spoilt: Path) -> None:
     with (spoilt / "generation_config.json").open("r+b") as file:
         file.truncate(1 << 30)  # a hole, which takes no room
-    with pytest.raises(CheckpointError, match=r"generation_config\.json .* it has more than the 4,194,304"):
+    with pytest.raises(CheckpointError, match=r"generation_config\.json .* it has more than 4,194,304"):
         check_without_weights(spoilt, None, None, None, [])
     assert read_regular(spoilt / "config.json", 1 << 20)
     with pytest.raises(NotReadError):
