@@ -8,7 +8,7 @@ from transformers import Gemma4ForConditionalGeneration
 from transformers.models.gemma4.modeling_gemma4 import Gemma4ClippableLinear
 
 MARGIN = 1.25
-"""Bounds lie this much outside the extremes seen, so that clipping is rare on other inputs."""
+"""Factor of the bounds beyond the extremes seen, so that clipping is rare on other inputs."""
 
 
 class _Extremes:

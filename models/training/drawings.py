@@ -81,7 +81,7 @@ class Drawing:
 
     @property
     def caption(self) -> str:
-        """What the model says when asked what it sees."""
+        """The model's answer when it is asked what it sees."""
         text = f" {self.relation} ".join(shape.noun for shape in self.shapes)
         return text[0].upper() + text[1:] + "."
 
@@ -164,8 +164,8 @@ def drawing(rng: Random, shapes: int) -> Drawing:
 
 
 _CAPTION = (
-    "what is in the picture|what do you see|describe the picture|describe this image|what is this|what does the image show|"
-    "what is shown here|caption this picture|what can you see|tell me what you see"
+    "what is in the picture|what do you see|describe the picture|describe this image|what is this|what does the image "
+    "show|what is shown here|caption this picture|what can you see|tell me what you see"
 )
 _OTHER_END = {"left of": ("left", "right"), "above": ("top", "bottom")}
 

@@ -117,8 +117,8 @@ class Judge:
                 yield Case(one.example, self._tokenizer.decode(ids).replace("<pad>", ""))
 
     def _inputs(self, some: list[Asked]) -> dict[str, Any]:
-        """What `generate` takes: ids as Gemma4Processor would make them, of which only the parts are here, since it
-        needs torchvision for videos."""
+        """Return the inputs of `generate`. The ids are those of Gemma4Processor, which is not used here: it needs
+        torchvision for videos."""
         media: dict[str, Any] = {}
         counts = [0] * len(some)
         if some[0].image is not None:
@@ -160,7 +160,8 @@ def main() -> None:
         print(f"{task:16} {share:7.1%}  of {len(cases)} (floor {floor})", flush=True)
         for case in wrong[: options.wrong]:
             print(
-                f"  {rendering.prompt(case.example)[-160:]!r}\n    wanted  {case.example.completion!r}\n    written {case.written!r}"
+                f"  {rendering.prompt(case.example)[-160:]!r}\n    wanted  {case.example.completion!r}\n    written "
+                f"{case.written!r}"
             )
 
 

@@ -61,7 +61,7 @@ class Mixer:
         return forward.loss(hidden, stack.embed_tokens.weight, batch.labels, self._cap)
 
     def _media(self, batch: MediaBatch) -> Tensor:
-        """The loss of answers about images or recordings, whose soft tokens take the place of the placeholders."""
+        """Return the loss of answers about images or recordings, whose soft tokens replace the placeholders."""
         if isinstance(batch, media.ImageBatch):
             token, soft = self._image, torch.cat(self._model.get_image_features(**batch.inputs).pooler_output)
             counts = [batch.cells.shape[1]] * len(batch.examples)

@@ -46,7 +46,7 @@ def patches(drawing: Drawing) -> tuple[Tensor, Tensor]:
 
 
 _TASKS = ("caption_one", *("caption_two",) * 3, *("question",) * 4)
-"""How often images come with which task: two shapes and how they lie take longest to learn."""
+"""Tasks of images, by frequency: two shapes and their relation take longest to learn."""
 
 
 def image_batch(rng: Random, size: int, training: bool = True) -> ImageBatch:

@@ -37,7 +37,7 @@ Voices = Literal["many", "pico", "unseen"]
 
 @dataclass(frozen=True)
 class Utterance:
-    """What is said, and how: `voice` is the synthesiser's name, `speed` in words a minute, `pitch` from 0 to 99."""
+    """Spoken words. voice: the synthesiser's name. speed: words a minute. pitch: 0 to 99."""
 
     words: tuple[str, ...]
     voice: str

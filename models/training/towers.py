@@ -40,7 +40,7 @@ class Hearing(nn.Module):
 
 
 class Sight(nn.Module):
-    """The vision tower and heads that say, for each soft token, which shape it shows and where it lies."""
+    """The vision tower and heads that predict, for each soft token, its shape and its position."""
 
     def __init__(self, model: Gemma4ForConditionalGeneration) -> None:
         super().__init__()

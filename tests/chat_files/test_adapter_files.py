@@ -43,14 +43,14 @@ def made(tmp_path: Path) -> Make:
 
 
 def found(*adapters: Path, base: Path = TINY, rows: int = ROWS) -> ChatFiles:
-    """What a chat in text gets of a base with these adapters."""
+    """Return the files of a text chat for a base with these adapters."""
     spec = read_config(TINY)
     spec = replace(spec, text=replace(spec.text, vocabulary=rows))
     return chat_files(AdapterFiles(FolderFiles(base), adapters, rows), spec, ("text",))
 
 
 def test_equal_files_in_other_words_are_the_bases(made: Make) -> None:
-    """Trainers write the base's files anew, with what they need for training."""
+    """Training code rewrites the base's files, with its own settings."""
     adapter = made("same", padding_side="right", pad_token="<eos>")
     content = json.loads((adapter / TOKENIZER).read_text())
     content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]

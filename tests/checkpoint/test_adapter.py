@@ -17,7 +17,7 @@ from tests.adapters import trained
 from tests.variants import load_transformers, variant
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-# What peft and transformers say to one another about this model is not about the merge.
+# Messages between peft and transformers on this model do not concern the merge.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
     pytest.mark.filterwarnings("ignore:.*tie_word_embeddings:UserWarning"),

@@ -27,7 +27,7 @@ IDS = [*range(30, 46), 3]
 Bases = Callable[[str], Path]
 Tensors = dict[str, torch.Tensor]
 
-# What peft and transformers say to one another about these models is not about the result.
+# Messages between peft and transformers on these models do not concern the result.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),

@@ -1,4 +1,4 @@
-"""Checkpoints of codes: what is a code, with which bits, and what it stands for, as transformers has it."""
+"""Pre-quantized (QAT) checkpoints: which weights are integers, their bits and their values, as in transformers."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What llama.cpp passes over, spells in two ways or puts right in a GGUF file is taken alike here."""
+"""GGUF files are read as in llama.cpp: the same values are ignored, renamed or corrected."""
 
 import json
 from collections.abc import Callable

@@ -1,5 +1,5 @@
-"""What is no regular file, or too large to be what it is called, is refused at once: a pipe would be waited for without
-end, and a device has no end."""
+"""Files that are not regular, or too large, are rejected at once: a pipe could block forever, and a device has no
+end."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Tensors without a place in the model: known leftovers are named, any other is refused."""
+"""Tensors that the model does not use: known ones are named, any other is rejected."""
 
 import shutil
 from pathlib import Path

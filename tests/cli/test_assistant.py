@@ -1,4 +1,4 @@
-"""An assistant's checkpoint on the command line: it is exported, and whoever wants an answer of it is told better."""
+"""A draft model's checkpoint on the command line: it is exported, and commands that need answers reject it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A disk that is full, an interruption, a place that cannot be written: nothing half-written looks whole."""
+"""A full disk, an interruption, a location without write permission: no partial output looks complete."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def can_mount() -> bool:
 
 
 def in_a_namespace(disk: Path, script: str, **values: object) -> tuple[str, ...]:
-    """What runs a shell script in which a small disk is mounted at the new folder `disk`."""
+    """Return the command that runs a shell script with a small disk mounted at the new folder `disk`."""
     disk.mkdir()
     return "unshare", "--map-root-user", "--mount", "sh", "-c", script.format(disk=disk, **values), "sh"
 

@@ -1,4 +1,4 @@
-"""A corpus of audio, made when tests run: seeded, in every format and rate that is read."""
+"""A corpus of audio files, made when tests run: seeded, in every format and rate that is read."""
 
 import io
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class AudioFile:
     bits: int | None = None
 
     def samples(self) -> Channels:
-        """What is in it: a rising tone and a little noise, other in each channel."""
+        """Return the samples: a rising tone and a little noise, different in each channel."""
         count = round(self.rate * self.seconds)
         if self.silent:
             return np.zeros((self.channels, count), np.float32)
@@ -105,7 +105,7 @@ def grey_video(audio: Channels | None) -> bytes:
 
 
 def film(audio: Channels | None, rate: int, container: str, codec: str, video_codec: str, count: int) -> bytes:
-    """A file of so many grey images, ten a second, by the encoder `video_codec`, with an audio track or without."""
+    """A video of `count` grey frames, ten a second, encoded by `video_codec`, with an audio track or without."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
         stream = output.add_stream(video_codec, rate=10)

@@ -1,4 +1,4 @@
-"""What kinds of image files are made from."""
+"""Random content and options for the kinds of image files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tests.media.images import Array, scene
 
 @dataclass(frozen=True)
 class Draw:
-    """What a kind makes its files from. All files of a kind differ in size and content."""
+    """Random content and options of one file. All files of a kind differ in size and content."""
 
     random: np.random.Generator
     seed: int

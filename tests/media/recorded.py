@@ -32,7 +32,7 @@ def audio(seed: int, rate: int, channels: int = 1, least: float = 0.4, most: flo
 
 
 def decoded(content: bytes, decoder: str | None = None) -> Mono:
-    """What ffmpeg makes of the first audio track, all of it, by a decoder of this name."""
+    """Return ffmpeg's decoding of the whole first audio track, with the decoder of this name."""
     with av.open(io.BytesIO(content), "r") as container:
         track = container.streams.audio[0]
         codec = track.codec_context

@@ -1,4 +1,4 @@
-"""Audio from files to what a model hears; transformers' feature extractors are the oracle."""
+"""Audio from files to a model's inputs; transformers' feature extractors are the oracle."""
 
 import json
 import math
@@ -255,7 +255,7 @@ def test_opus_is_in_time_whatever_it_was_made_from(rate: int, container: str, op
     audio = AudioFile(container, "libopus", rate)
     found, decoded_rate = load_audio(encode(audio.samples(), rate, container, "libopus", options))
     assert (len(found), decoded_rate) == (48_000, 48_000)
-    # What Opus makes of speech is a few samples late by itself.
+    # Opus by itself delays speech by a few samples.
     assert abs(lag(found, resample(audio.samples()[0], rate, 48_000))) <= (5 if options else 0)
 
 

@@ -1,4 +1,4 @@
-"""Images become what transformers' Gemma 4 processors make of them."""
+"""Images are prepared as by transformers' Gemma 4 processors."""
 
 import io
 import json

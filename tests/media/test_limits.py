@@ -1,4 +1,4 @@
-"""What is too much is refused before any work, by the same numbers as in the tab."""
+"""Files beyond limits are rejected before any work, with the same numbers as in the tab."""
 
 import os
 import re

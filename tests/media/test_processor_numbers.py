@@ -1,4 +1,4 @@
-"""Numbers of processor_config.json that cannot be are refused by name, whoever wrote them."""
+"""Invalid numbers of processor_config.json are rejected with an error that names them."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Videos become what transformers' Gemma 4 video processors make of them."""
+"""Videos are prepared as by transformers' Gemma 4 video processors."""
 
 from pathlib import Path
 from typing import Any

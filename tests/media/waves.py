@@ -99,7 +99,7 @@ SIZES = [
     (None, 0x7FFFFF00),
     (36, 1 << 20),
 ]
-"""What stands in the header for the length of the file and for that of the data; None: the right one."""
+"""Lengths of the file and of its data in the header; None for the right one."""
 
 
 def wave_sizes(seed: int) -> Recording:

@@ -1,4 +1,4 @@
-"""What is wrong though the bundle is good: its host, and the GPU. Commands see nothing of that."""
+"""Damage outside a good bundle: of its host, and of the GPU. Commands do not see it."""
 
 from random import Random
 
