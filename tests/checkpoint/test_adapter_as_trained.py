@@ -307,7 +307,7 @@ def test_what_is_left_out_is_said(bases: Bases, plain: tuple[Path, torch.Tensor]
     shared = added("language_model.layers.0.self_attn.k_proj", "language_model.layers.6.self_attn.k_proj")
     *_, notes = merged(bases("everything"), changed(plain[0], tmp_path / "mine", shared))
     assert notes[0] == (
-        "Adapter mine: left out are its changes of model.language_model.layers.6.self_attn.k_proj: the layer reads "
+        "Adapter mine: its changes of model.language_model.layers.6.self_attn.k_proj are left out: the layer reads "
         "another layer's keys and values."
     )
 
@@ -319,13 +319,13 @@ def test_what_is_left_out_is_said(bases: Bases, plain: tuple[Path, torch.Tensor]
         (added("lora_A.weight", "lora_A.mine.weight"), "the file holds several adapters", False),
         (
             lambda tensors: tensors | {"base_model.model.score.weight": torch.ones(2, 160)},
-            "score. A chat model has no place for the head of a classifier",
+            "score. A chat model has no head of a classifier",
             False,
         ),
         (added("layers.0.self_attn.q_proj", "layers.40.self_attn.q_proj"), "does not have: .*layers.40", False),
         (
             lambda tensors: {name: value[:, :96] if "lora_A" in name else value for name, value in tensors.items()},
-            r"shape \[4, 96\], but .* ask for \[4, 160\]",
+            r"shape \[4, 96\], but .* require \[4, 160\]",
             True,
         ),
     ],

@@ -172,7 +172,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "codes that are not described": (
         lambda folder: describe(folder, modules_to_not_convert=[r".*layers\.0\.mlp\.down_proj"]),
-        "weight_scale .a part of quantised weights, which no quantization_config describes",
+        "weight_scale .a part of quantized weights without a quantization_config",
     ),
     "no scales": (
         lambda folder: rewrite(folder, lambda t: t.pop(f"{GATE}.weight_scale")),
@@ -231,5 +231,5 @@ def test_codes_are_not_quantised_again(folder: Path, tmp_path: Path) -> None:
 def test_plain_weights_have_no_codes_to_keep(tmp_path: Path) -> None:
     plain = variant("base", tmp_path / "plain", with_tokenizer=True)
     assert choose_weights(load_spec(plain)) == "q4"
-    with pytest.raises(UsageError, match="no codes of its own"):
+    with pytest.raises(UsageError, match="not pre-quantized"):
         export(plain)

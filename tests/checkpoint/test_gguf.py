@@ -201,7 +201,7 @@ def test_chat_files(made: Gguf, source: Callable[[str], Path]) -> None:
     assert generation["eos_token_id"] == [1, 6, 9, 14]  # <eos>, <end_of_turn>, the one named, <|tool_response>
     assert (generation["top_k"], generation["top_p"], generation["do_sample"]) == (40, 0.95, True)
     assert json.loads(files.text("tokenizer_config.json"))["bos_token"] == "<bos>"
-    with pytest.raises(CheckpointError, match=r"nothing to make processor_config\.json of"):
+    with pytest.raises(CheckpointError, match=r"has nothing for processor_config\.json"):
         files.text("processor_config.json")
 
 

@@ -239,7 +239,7 @@ def test_named_templates(made: Made) -> None:
     opened = open_checkpoint(made("gemma3", **names))
     made_files = chat_files(opened.files, opened.spec, ("text",))
     assert made_files.texts["chat_template.jinja"] == opened.files.text("chat_template.jinja")
-    assert made_files.notes == ("The chat template default is taken; others are left out: tool_use.",)
+    assert made_files.notes == ("The chat template default is used; others are left out: tool_use.",)
     assert gguf.Keys.Tokenizer.CHAT_TEMPLATES in names
 
 

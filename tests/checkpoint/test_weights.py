@@ -189,7 +189,7 @@ def remove_embedding(tensors: Tensors) -> None:
         (transpose, f"{DOWN} has the wrong shape: expected [96, 160] from config.json, found [160, 96]"),
         (shorten, "expected 256 rows together"),
         (integers, f"{DOWN} is torch.int8; expected F32, F16 or BF16"),
-        (remove, f"{DOWN} is missing"),
+        (remove, f"{DOWN} is not in the checkpoint"),
         (remove_embedding, "expected one tensor called …embed_tokens.weight, the token embedding; found none"),
     ],
 )

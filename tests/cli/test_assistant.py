@@ -129,7 +129,7 @@ def test_the_card_says_what_it_takes(drafting_bundle: Path) -> None:
     ("options", "words"),
     [
         (["--inputs", "text,image"], ["takes text", "'image'"]),
-        (["--weights", "qat"], ["no codes of its own"]),
+        (["--weights", "qat"], ["not pre-quantized"]),
         (["--context", "4096"], ["out of range", "2,048"]),
     ],
 )

@@ -68,7 +68,7 @@ def test_adapters_are_merged_and_named(gemtab: Gemtab, tiny: Path, tmp_path: Pat
     assert read_manifest(out).source.adapters == ("fluent",)
     assert "fluent" in gemtab("inspect", out).out
     assert (out / "chat_template.jinja").read_text() == (adapter / "chat_template.jinja").read_text()
-    note = "The chat template is that of the adapter fluent."
+    note = "The chat template is from the adapter fluent."
     assert note in ended.out and f"| note | {note} |" in (out / "README.md").read_text()
     graph = text_graph(load_spec(out).text)
     weight = next(weight for weight in graph.weights() if weight.name == "layers.0.qkv")

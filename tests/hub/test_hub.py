@@ -121,7 +121,7 @@ def test_what_the_hub_does_not_give(
     ("changes", "options", "code", "words"),
     [
         ({"model_type": "llama"}, [], 3, ("model_type is 'llama'", "gemma4")),
-        ({}, ["--weights", "qat"], 2, ("--weights qat", "no codes of its own")),
+        ({}, ["--weights", "qat"], 2, ("--weights qat", "not pre-quantized")),
         ({}, ["--context", "1000000"], 2, ("--context 1000000 is out of range",)),
         ({}, ["--inputs", "text,smell"], 2, ("--inputs", "'smell'")),
         ({}, ["--adapter", "nowhere"], 3, ("nowhere/adapter_config.json is missing",)),

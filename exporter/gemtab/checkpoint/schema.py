@@ -82,7 +82,7 @@ def _wrong(item: ErrorDetails) -> str:
         case "missing":
             return " is missing"
         case "extra_forbidden":
-            return f" = {item['input']!r} is unknown and could change the model's results"
+            return f" = {item['input']!r} is not known and could change the model's results"
         case "multiple_of":
             unit = context["multiple_of"]
             return f" = {item['input']!r}: expected a multiple of {unit}: kernels read that many numbers at once"

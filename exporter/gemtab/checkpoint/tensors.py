@@ -140,7 +140,7 @@ class Checkpoint:
     def _slice(self, name: str) -> _Slice:
         if name not in self._file_of:
             raise CheckpointError(
-                f"{self.folder}: tensor {name} is missing, and config.json requires it. "
+                f"{self.folder}: tensor {name} is not in the checkpoint, and config.json requires it. "
                 "Check that all files are there, and that config.json belongs to this checkpoint."
             )
         file = self._file_of[name]

@@ -31,7 +31,7 @@ class GgufTensors:
                 self._tensors[name] = tensor
             elif tensor.name != frequencies and not tensor.name.startswith(TOWERS):
                 raise CheckpointError(
-                    f"{file.path}: tensor {tensor.name} is unknown and could change the model's results. gemtab "
+                    f"{file.path}: tensor {tensor.name} is not known and could change the model's results. gemtab "
                     "reads the text models of Gemma 3 and 4."
                 )
 
