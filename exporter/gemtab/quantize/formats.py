@@ -1,15 +1,15 @@
-"""The weight formats. A stored weight is one or two planes, each a plain array.
+"""What each weight format stores: planes, each a plain array.
 
-f32, f16   one plane `values` [..., columns]; so has i32, for an ordering.
+f32, f16   one plane `values` [..., columns]; so has i32, of an ordering.
 q8, q4     blocks of 32 columns, the last one padded with zeros: `codes` [..., blocks, 32 or 16] u8 and `scales`
-           [..., blocks] f16. A value is (code - 128) * scale, or (code - 8) * scale. In q4, the low bits of a byte are
+           [..., blocks] f16. A value is (code - 128) * scale, or (code - 8) * scale. Of q4's bytes, the low nibble is
            the earlier column. This is the layout of ONNX Runtime's MatMulNBits with its default zero points.
 
-rows8,     integer weights of a pre-quantized (QAT) checkpoint: `codes` [rows, blocks, 32, 16 or 8] u8, and `scales`
-rows4,     [rows, groups] f32, each for columns / groups columns. A value is (code - 128, 8 or 2) * scale; the low bits
-rows2      of a byte are the earlier columns.
+rows8,     codes that a checkpoint was trained with: `codes` [rows, blocks, 32, 16 or 8] u8, and `scales` [rows,
+rows4,     groups] f32, each for columns / groups columns. A value is (code - 128, 8 or 2) * scale; of a byte, the low
+rows2      bits are the earlier columns.
 
-Leading axes are the weight's own: [rows, …] for a matrix or table, [experts, rows, …] for experts.
+Leading axes are the weight's own: [rows, …] of a matrix or table, [experts, rows, …] of experts.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
 
 BLOCK = 32
-"""Columns that share a scale. Kernels read this many at once."""
+"""Columns that share a scale, and that a kernel reads at a time."""
 
 StorageFormat = Literal["f32", "f16", "q8", "q4", "rows8", "rows4", "rows2", "i32"]
-"""Formats of one stored weight."""
+"""How one weight is stored."""
 
 PlainFormat = Literal["f32", "f16", "q8", "q4"]
-"""Formats for any values."""
+"""Those that any values can be brought to."""
 
 PlaneName = Literal["values", "codes", "scales"]
 PlaneDtype = Literal["u8", "f16", "f32", "i32"]
@@ -49,24 +49,24 @@ class PlaneSpec:
 
 
 CODE_BITS: dict[StorageFormat, int] = {"q8": 8, "q4": 4, "rows8": 8, "rows4": 4, "rows2": 2}
-"""Bits of a code, by format."""
+"""Bits of the formats that have codes."""
 
 
 def coded_format(bits: int) -> StorageFormat:
-    """Return the format of a pre-quantized checkpoint's integers of `bits` bits."""
+    """The format of codes with so many bits that a checkpoint was trained with."""
     formats: dict[int, StorageFormat] = {8: "rows8", 4: "rows4", 2: "rows2"}
     return formats[bits]
 
 
 _CHOOSING = (".router.proj", "centroids")
-"""Name endings of matrices whose products choose experts or tokens."""
+"""Endings of the names of matrices by whose products something is chosen."""
 
 
 def storage_format(weight: Weight, weight_format: WeightFormat) -> StorageFormat:
-    """Return the format in which a weight is stored in a bundle with `weight_format`.
+    """The format that a weight is stored in where `weight_format` is asked for.
 
-    Vectors stay f32: they are small and scale everything. Routers and centroids stay f32: an error there chooses
-    another expert or other tokens. With `qat`, integer weights are unchanged, and others are f16.
+    Vectors stay f32: they are small and scale everything. So do routers and centroids: an error there picks another
+    expert, or other tokens. With `qat`, codes stay what they are, and what has none is f16.
     """
     if weight.role == "ordering":
         return "i32"
@@ -78,12 +78,12 @@ def storage_format(weight: Weight, weight_format: WeightFormat) -> StorageFormat
 
 
 def padded_columns(columns: int) -> int:
-    """Return `columns` rounded up to whole blocks."""
+    """`columns` rounded up to whole blocks."""
     return -(-columns // BLOCK) * BLOCK
 
 
 def planes(weight: Weight, weight_format: WeightFormat) -> list[PlaneSpec]:
-    """Return the planes of a weight in its stored format (see `storage_format`), in storage order."""
+    """The planes of a weight in the format it is stored in (see `storage_format`), in storage order."""
     stored = storage_format(weight, weight_format)
     if stored == "f32" or stored == "f16" or stored == "i32":
         return [PlaneSpec("values", stored, weight.shape)]

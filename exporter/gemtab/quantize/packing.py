@@ -1,5 +1,4 @@
-"""Pack f32 tensors into planes, and unpack planes. Rows are independent: some rows pack to the same rows of the
-planes."""
+"""Packing f32 tensors into planes, and back. Rows are independent: a part of them packs to a part of the planes."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -15,12 +14,12 @@ from gemtab.quantize.grid import on_grid
 
 Planes = dict[PlaneName, npt.NDArray[np.generic]]
 
-# Values packed at once, so that each step finds the previous step's result in the CPU's cache (2 MB each).
+# Values packed at a time, so that a step finds in the processor's cache what the one before it left (2 MB each).
 _CHUNK = 1 << 19
 
 
 def pack(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32"]) -> Planes:
-    """Return the planes of a finite tensor [..., columns] f32 in exactly `weight_format`; i32 is for integers.
+    """The planes of a tensor [..., columns] f32, finite, in exactly `weight_format`; i32 is for whole numbers.
 
     Raises CheckpointError where a value or scale does not fit f16.
     """
@@ -28,7 +27,7 @@ def pack(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32"]) -> P
 
 
 def pack_counted(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32"]) -> tuple[Planes, int]:
-    """Return the planes as `pack`, and the number of blocks that q4 stores without loss in bf16."""
+    """What `pack` gives, and of how many blocks q4 keeps every value to the last bit of bf16."""
     if weight_format == "f32":
         return {"values": tensor.float().contiguous().numpy()}, 0
     if weight_format == "i32":
@@ -53,7 +52,7 @@ def pack_counted(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32
 def unpack(
     planes: Mapping[PlaneName, npt.NDArray[np.generic]], weight_format: StorageFormat, shape: tuple[int, ...]
 ) -> torch.Tensor:
-    """Return the f32 tensor of `shape` that the planes represent."""
+    """The f32 tensor of `shape` that the planes stand for."""
     if weight_format in ("f32", "f16", "i32"):
         return torch.from_numpy(planes["values"]).float().reshape(shape)
     codes = unpack_codes(torch.from_numpy(planes["codes"]), CODE_BITS[weight_format])
@@ -66,13 +65,13 @@ def unpack(
 
 
 def unpack_codes(packed: torch.Tensor, bits: int) -> torch.Tensor:
-    """Unpack [..., bytes] u8 into codes [..., 8 / bits * bytes] u8, low bits first."""
+    """packed [..., bytes] u8 -> codes [..., 8 / bits * bytes] u8, the low bits first."""
     mask = (1 << bits) - 1
     return torch.stack([packed >> shift & mask for shift in range(0, 8, bits)], dim=-1).flatten(-2)
 
 
 def pack_codes(codes: torch.Tensor, bits: int) -> torch.Tensor:
-    """Pack codes [rows, columns] u8 into [rows, blocks, bytes] u8, low bits first. The last block is padded with codes
+    """codes [rows, columns] u8 -> [rows, blocks, bytes] u8, the low bits first, the last block filled up with codes
     of 0."""
     columns = codes.shape[-1]
     filled = pad(codes, (0, padded_columns(columns) - columns), value=1 << (bits - 1))
@@ -80,8 +79,8 @@ def pack_codes(codes: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def _joined(codes: torch.Tensor, bits: int) -> torch.Tensor:
-    """Join codes [..., n] u8 into [..., n * bits / 8] u8, earlier codes in lower bits. Codes that share a byte are read
-    as one word and shifted into its lowest byte."""
+    """codes [..., n] u8 -> [..., n * bits / 8], the earlier ones in a byte's lower bits. Codes that share a byte are
+    taken as one word, whose lowest byte they are shifted into."""
     count = 8 // bits
     if count == 1:
         return codes
@@ -91,17 +90,17 @@ def _joined(codes: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def zero_point(weight_format: StorageFormat) -> int:
-    """Return the code of the value 0."""
+    """The code of 0."""
     return 1 << (CODE_BITS[weight_format] - 1)
 
 
 def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Quantize rows [n, columns] into codes [n, blocks, bytes] u8 and scales [n, blocks] f16; return also the number of
-    blocks that q4 stores without loss.
+    """rows [n, columns] -> codes [n, blocks, bytes] u8, scales [n, blocks] f16, and how many blocks q4 keeps exactly.
 
-    As in ONNX Runtime and GGUF's Q4_0, the value of largest magnitude, with its sign, becomes code 0, the end of the
-    range that reaches one step further. Codes are computed with the scale rounded to f16, which later multiplies them.
-    Weights that were trained for Q4_0 keep their codes and scales.
+    The value of largest magnitude, with its sign, becomes code 0, the end of the range that reaches one further
+    (as ONNX Runtime and GGUF's Q4_0 do it). Codes are taken against the scale as f16 rounds it, since that is the
+    scale they will be multiplied by. Weights that were trained for Q4_0 keep the codes and scales that they were
+    trained with.
     """
     zero = zero_point(weight_format)
     columns = padded_columns(rows.shape[1])
@@ -113,7 +112,7 @@ def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.T
     largest = torch.where(high > -low, high, low)
     scales = _to_f16(largest / -zero)
     inverse = torch.where(scales == 0, 0.0, 1.0 / scales.float())
-    # As i16: torch converts to and from i16 ten times as fast as u8.
+    # As i16, to which and from which torch converts at ten times the speed of u8.
     codes = (values * inverse[..., None]).add_(zero + 0.5).clamp_(0, 2 * zero - 1).to(torch.int16)
     if weight_format != "q4":
         return codes.to(torch.uint8), scales, 0

@@ -1,4 +1,4 @@
-"""Interfaces for reading weights, and the weights with a stored format's values."""
+"""Where weights come from: the interface, and the weights as a stored format has them."""
 
 from typing import Protocol, runtime_checkable
 
@@ -12,37 +12,37 @@ from gemtab.quantize.packing import Planes, pack_counted, unpack
 
 
 class WeightReader(Protocol):
-    """Reads weights as f32, whole or by rows of the first axis."""
+    """Gives weights as f32, whole or by rows of the first axis."""
 
     def read(self, weight: Weight) -> torch.Tensor:
-        """Return the whole weight, weight.shape f32."""
+        """The whole weight, of its shape."""
         ...
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
-        """Return rows start … stop - 1: [stop - start, *weight.shape[1:]] f32."""
+        """Rows start … stop - 1: [stop - start, *weight.shape[1:]]."""
         ...
 
 
 @runtime_checkable
 class PackedReader(Protocol):
-    """A WeightReader whose source may have codes with scales, which packing again would change."""
+    """A WeightReader whose source may hold codes with their scales, which packing anew would lose."""
 
     def packed_rows(self, weight: Weight, stored: StorageFormat, start: int, stop: int) -> Planes | None:
-        """Return the planes of rows start … stop - 1 where the source has exactly the format `stored`; else None."""
+        """The planes of rows start … stop - 1 in exactly the format `stored`, where the source has them."""
         ...
 
 
 def packed_rows(weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int) -> Planes:
-    """Return the planes of rows start … stop - 1 in `weight_format`: the source's own planes, or packed from its
-    values."""
+    """The planes of rows start … stop - 1 as `weight_format` stores them: the source's own, if it has such, else packed
+    from its values."""
     return packed_counted(weights, weight, weight_format, start, stop)[0]
 
 
 def packed_counted(
     weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int
 ) -> tuple[Planes, int]:
-    """Return the planes as `packed_rows`, and the number of blocks that q4 stores without loss (0 for the source's own
-    planes). Raises CheckpointError, with the weight's name, where a value or scale does not fit f16."""
+    """What `packed_rows` gives, and of how many blocks q4 keeps every value to the last bit of bf16; 0 where the source
+    has such planes itself. Raises CheckpointError, with the weight's name, where a value or scale does not fit f16."""
     stored = storage_format(weight, weight_format)
     if stored in CODE_BITS and isinstance(weights, PackedReader):
         held = weights.packed_rows(weight, stored, start, stop)
@@ -58,17 +58,17 @@ def packed_counted(
 
 
 class DequantisedWeights:
-    """Weights with the values that `weight_format` stores: those an exact backend computes with after an export."""
+    """Weights as `weight_format` stores them: what an exact backend computes with after an export."""
 
     def __init__(self, weights: WeightReader, weight_format: WeightFormat) -> None:
         self._weights = weights
         self._format = weight_format
 
     def read(self, weight: Weight) -> torch.Tensor:
-        """Return the whole weight, weight.shape f32."""
+        """The whole weight."""
         return self.read_rows(weight, 0, weight.shape[0])
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
-        """Return rows start … stop - 1, f32."""
+        """Rows start … stop - 1."""
         planes = packed_rows(self._weights, weight, self._format, start, stop)
         return unpack(planes, storage_format(weight, self._format), (stop - start, *weight.shape[1:]))

@@ -1,1 +1,1 @@
-"""Lay out weights in data files and write them resumably."""
+"""Where the planes of weights lie in data files, and writing them there: an export that was stopped goes on."""

@@ -1,8 +1,8 @@
-"""Record the pieces of weights that an export has written, so that the next export can resume.
+"""What an export has written so far, so that the next one need not write it again.
 
-The journal is a text file beside the unfinished bundle: a line with the fingerprint of the export's inputs, then a line
-for each piece, with the checksum of its bytes and its number of lossless blocks. A line is written after its bytes. A
-truncated line does not count.
+A text file beside the unfinished bundle: first a line with what the export is made of, then one a piece of weights,
+with the checksum of its bytes and what was found of its values. A line is written after the bytes that it is about; one
+that was cut short is none.
 """
 
 from pathlib import Path
@@ -10,24 +10,24 @@ from typing import NamedTuple, Self
 
 
 class Written(NamedTuple):
-    """A written piece of weights. checksum: of its bytes. exact: number of blocks stored without loss in bf16."""
+    """A piece of weights that is written. exact: how many of its blocks are, in bf16, the checkpoint's values."""
 
     checksum: int
     exact: int
 
 
 class Journal:
-    """done: the written pieces by number."""
+    """done: the pieces that are written, by their number."""
 
     def __init__(self, path: Path, fingerprint: str) -> None:
-        """Open the journal at `path` for the export with the given fingerprint (one line). An existing journal of the
-        same export is continued; any other starts again."""
+        """A journal at `path` of the export that `fingerprint`, one line, stands for. One that is there already is
+        taken up if it is of the same export; otherwise it begins anew."""
         self._path = path
         self._first = f"{fingerprint}\n".encode("ascii")
         self.done, self._bytes = _read(path, self._first)
 
     def __enter__(self) -> Self:
-        """Open the file for writing after the last complete line."""
+        """Opens the file for writing, behind the last line that is whole."""
         self._file = self._path.open("ab", buffering=0)
         self._file.truncate(self._bytes)
         if not self._bytes:
@@ -38,18 +38,18 @@ class Journal:
         self._file.close()
 
     def record(self, piece: int, written: Written) -> None:
-        """Record that the piece is written: a resumed export skips it."""
+        """The piece is written. From here on an export that is killed need not write it again."""
         self.done[piece] = written
         self._file.write(f"{piece} {written.checksum} {written.exact}\n".encode("ascii"))
 
     def forget(self, piece: int) -> None:
-        """Forget a piece that was found altered: it is written again."""
+        """The piece was found altered, and is written anew."""
         del self.done[piece]
 
 
 def _read(path: Path, first: bytes) -> tuple[dict[int, Written], int]:
-    """Return the recorded pieces, and the length in bytes up to the last complete line. The later of two lines on a
-    piece counts."""
+    """What is recorded, and the number of bytes up to the end of the last line that is whole. Of two lines about a
+    piece the later counts."""
     content = path.read_bytes() if path.exists() else b""
     if not content.startswith(first):
         return {}, 0

@@ -1,7 +1,7 @@
-"""Compute the locations of a graph's weights in its external data files, before any file is written.
+"""Where the planes of a graph's weights lie in its external data files, known before any of them is written.
 
-Planes are in the order of the weights, each aligned and padded to 256 bytes, so that a reader may round a plane's end
-up to whole words.
+Planes lie in the order of the weights, each at a multiple of 256 bytes and padded to one, so that a reader may round a
+plane's end up to whole words.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,12 @@ from gemtab.quantize import planes
 
 ALIGNMENT = 256
 FILE_BYTES = 1_900_000_000
-"""Maximum bytes of a data file: files below 2 GB work with every web server, browser and 32-bit length."""
+"""Files below 2 GB pass through every web server, browser and 32-bit length on the way."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The data files of one graph. locations: of planes, by (weight name, plane name). files: sizes in bytes by
-    name."""
+    """The data files of one graph: where each plane lies, by (weight name, plane name), and each file's size."""
 
     weights: tuple[Weight, ...]
     locations: dict[tuple[str, str], Location]
@@ -30,10 +29,10 @@ class Layout:
 
 
 def lay_out(stem: str, weights: Sequence[Weight], weight_format: WeightFormat, file_bytes: int = FILE_BYTES) -> Layout:
-    """Lay out the weights of the graph `stem`.
+    """The layout of the weights of the graph `stem`.
 
-    A plane is in one file. A new file begins where a plane would exceed `file_bytes`; a larger plane has a file of its
-    own. Raises OutputError where there would be too many files.
+    An initializer lies in one file: when a plane no longer fits a file of `file_bytes`, the next file begins, and a
+    larger plane has one to itself. Raises OutputError where the files would be too many.
     """
     locations: dict[tuple[str, str], Location] = {}
     sizes = [0]
@@ -46,8 +45,8 @@ def lay_out(stem: str, weights: Sequence[Weight], weight_format: WeightFormat, f
             sizes[-1] += plane.bytes + -plane.bytes % ALIGNMENT
     if len(sizes) > MOST_DATA_FILES:
         raise OutputError(
-            f"{stem} needs more than {MOST_DATA_FILES} data files of {file_bytes:,} bytes, the maximum of ONNX readers "
-            "in browsers. Choose smaller weights."
+            f"{stem} needs more than {MOST_DATA_FILES} data files of {file_bytes:,} bytes, which ONNX readers in "
+            "browsers refuse. Choose smaller weights."
         )
     files = {data_file(stem, weight_format, index): size for index, size in enumerate(sizes) if size}
     return Layout(tuple(weights), locations, files)

@@ -1,11 +1,11 @@
-"""A bundle that is being written in `OUT.partial`, and renamed to OUT when it is complete.
+"""A bundle while it is being written: in `OUT.partial`, beside the place that it takes when it is whole.
 
-    OUT.partial/bundle     the bundle so far, without a manifest, so that it does not count as a bundle
-    OUT.partial/journal    the pieces of weights that are in it: see `gemtab.weight_files.journal`
-    OUT.partial/lock       held while an export runs; the system releases it when the process ends
+    OUT.partial/bundle     the bundle so far; without a manifest, so that nobody takes it for one
+    OUT.partial/journal    which pieces of the weights are in it: see `gemtab.weight_files.journal`
+    OUT.partial/lock       held while an export runs; the system lets go of it when a process ends
 
-An export that is interrupted, killed, or stopped by a full disk leaves this folder. The next export to the same OUT
-resumes if its inputs are the same; otherwise it starts again.
+An export that is interrupted, killed, or stopped by a full disk leaves the folder behind, and the next one for the same
+place goes on where it stopped, if it is made of the same; otherwise it begins anew.
 """
 
 import os
@@ -25,28 +25,28 @@ from gemtab.weight_files.layout import Layout
 
 @dataclass(frozen=True)
 class Partial:
-    """folder: of the unfinished bundle. journal: of its weights."""
+    """folder: where the bundle is written; journal: what of its weights is there."""
 
     folder: Path
     journal: Journal
 
 
 def kept_note(out: Path) -> str:
-    """Return a sentence on the state after an export was stopped."""
+    """How things stand after an export was stopped."""
     folder = _folder(out)
-    if not os.path.exists(folder):  # also False without permission to look
+    if not os.path.exists(folder):  # which is also False where that may not be known
         return f"Nothing was left at {out}."
     return f"Finished work is kept in {folder}: the same command resumes from there. Delete the folder to discard it."
 
 
 @contextmanager
 def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: int) -> Iterator[Partial]:
-    """Yield the unfinished bundle for `out`, and rename it to `out` at the end. Data files of `layouts` that an export
-    with the same `fingerprint` (one line) wrote earlier are in it.
+    """The unfinished bundle for `out`, which takes its place at the end, and the data files of `layouts` in it that
+    were written before, by an export of the same `fingerprint` (one line).
 
-    rest_bytes: minimum size of the bundle without those files. Raises OutputError where another export to `out` runs,
-    the disk is too small, or the disk is full. Then, and after an interruption, written pieces are kept for the next
-    export.
+    rest_bytes: what the bundle takes at least besides those files.
+    Raises OutputError where another export to the same place runs, where the disk is too small, and where it takes no
+    more; then, and after an interruption, what is written stays for the next time.
     """
     check_name(out)
     folder = _folder(out)
@@ -56,12 +56,12 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
             journal = Journal(folder / "journal", fingerprint)
             with _kept_if_useful(folder, journal), journal:
                 repair(out)
-                _remove_all_but(folder / "bundle", layouts if journal.done else ())
+                _throw_away_but(folder / "bundle", layouts if journal.done else ())
                 needed = sum(sum(layout.files.values()) for layout in layouts) + rest_bytes
                 check_free_space(out, needed, _disk_bytes(folder / "bundle"))
                 yield Partial(folder / "bundle", journal)
                 put_in_place(folder / "bundle", out)
-        shutil.rmtree(folder, ignore_errors=True)  # once more, for a lock that could not be removed while held
+        shutil.rmtree(folder, ignore_errors=True)  # again, where the lock could not be removed while it was held
 
 
 def _folder(out: Path) -> Path:
@@ -70,7 +70,7 @@ def _folder(out: Path) -> Path:
 
 @contextmanager
 def _kept_if_useful(folder: Path, journal: Journal) -> Iterator[None]:
-    """Remove the folder at the end, except after an error from which another run may resume."""
+    """Removes the folder in the end, but after an error that another run may not come to and go on from here."""
     try:
         yield
     except BaseException as error:
@@ -97,7 +97,7 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise OutputError(
-            f"Another export to {out} is running: it holds {folder / 'lock'}. Wait until it ends, or choose another "
+            f"Another export to {out} is running: it holds {folder / 'lock'}. Wait for its end, or choose another "
             "output folder."
         ) from None
     try:
@@ -106,8 +106,8 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _remove_all_but(bundle: Path, layouts: Sequence[Layout]) -> None:
-    """Remove everything of an earlier export except data files; plans, shaders and graphs are made again."""
+def _throw_away_but(bundle: Path, layouts: Sequence[Layout]) -> None:
+    """Removes what an earlier export left, but for the data files; plans, shaders and graphs are made anew."""
     data = {bundle / name for layout in layouts for name in layout.files}
     bundle.mkdir(exist_ok=True)
     for path in sorted(bundle.rglob("*"), reverse=True):
@@ -119,7 +119,7 @@ def _remove_all_but(bundle: Path, layouts: Sequence[Layout]) -> None:
 
 
 def _disk_bytes(folder: Path) -> int:
-    """Return the bytes on disk of the folder's files, which may be sparse."""
+    """What the folder's files take on the disk, where they may have holes."""
     return sum(_blocks(path) for path in folder.rglob("*") if path.is_file())
 
 

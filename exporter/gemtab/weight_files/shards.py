@@ -1,8 +1,8 @@
-"""Write weights to the ONNX graphs' external data files, which plans use too.
+"""Weights on disk: the ONNX graphs' external data files, which the plans point into as well.
 
-Weights are read, packed and written in pieces of a few megabytes, several in parallel, so that memory use is small for
-any weight. The location of each piece is known in advance (see layout.py): pieces are independent, and a resumed export
-skips those that are written.
+Weights are read, packed and written in pieces of a few megabytes, several at a time, so that little is in memory
+whatever a weight's size. Where each piece goes is known beforehand (see layout.py): pieces need not wait for each
+other, and what an export that was interrupted has written need not be written again.
 """
 
 import os
@@ -30,7 +30,7 @@ from gemtab.weight_files.journal import Journal, Written
 from gemtab.weight_files.layout import Layout
 
 CHUNK_BYTES = 16 << 20
-"""Bytes (as f32) of a weight that are read and packed at once."""
+"""How much of a weight, as f32, is read and packed at a time."""
 
 MOST_WORKERS = 8
 
@@ -43,13 +43,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows start … stop - 1 of a weight's first axis (experts, for experts). locations: of its planes, in the files of
-    each graph with the weight. The weight is read and packed once for all graphs."""
+    """Rows start … stop - 1 of a weight's first axis (experts, of experts), and where its planes lie: in the files of
+    every graph that has the weight, which is read and packed once for all."""
 
     weight: Weight
     start: int
     stop: int
-    locations: tuple[dict[PlaneName, Location], ...]
+    places: tuple[dict[PlaneName, Location], ...]
 
 
 def write_weights(
@@ -61,11 +61,11 @@ def write_weights(
     journal: Journal | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> dict[str, int]:
-    """Write the weights of all layouts into their data files in the bundle folder `out`. Return, by weight, the number
-    of q4 blocks that are stored without loss in bf16; weights without such blocks are left out.
+    """Writes the weights of all layouts into their data files in the bundle folder `out`. Returns, by weight, how many
+    blocks of q4 are what the checkpoint has, value for value in bf16, without the weights that have none.
 
-    journal: pieces that it records are kept if their checksums are right; written pieces are recorded. Raises OSError
-    where the disk rejects a write, and the errors of the reader and of packing.
+    journal: what was written there before is kept as far as its checksums are right; what is written is recorded.
+    Raises OSError where the disk does not take it, and what the reader and the packing raise.
     """
     pieces = dict(enumerate(_pieces(layouts, weight_format, chunk_bytes)))
     _make_files(out, layouts)
@@ -97,8 +97,8 @@ def write_weights(
 def in_order_of_completion(
     pool: ThreadPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int = 4 * MOST_WORKERS
 ) -> Iterator[Result]:
-    """Yield the function's results in order of completion. At most `ahead` tasks are started before results are taken.
-    An error is raised after all results that were complete before it."""
+    """The function's results, each as it comes; no more than `ahead` tasks are begun before results are taken. An error
+    comes out when all results are out that were there before it was seen."""
     waiting = iter(tasks)
     running: set[Future[Result]] = {pool.submit(function, task) for task in islice(waiting, ahead)}
     while running:
@@ -114,8 +114,7 @@ def _failed(future: Future[Result]) -> bool:
 
 @contextmanager
 def _workers() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of as many threads as CPUs, each with one torch thread. After an error, waiting tasks are
-    dropped."""
+    """As many threads as processors, in each of which torch uses just one; after an error, what waits is dropped."""
     before = torch.get_num_threads()
     count = min(os.cpu_count() or 1, MOST_WORKERS)
     pool = ThreadPoolExecutor(count, "weights", torch.set_num_threads, (1,))
@@ -130,7 +129,7 @@ def _pieces(layouts: Sequence[Layout], weight_format: WeightFormat, chunk_bytes:
     weights = {weight.name: weight for layout in layouts for weight in layout.weights}
     for weight in weights.values():
         names = [plane.name for plane in planes(weight, weight_format)]
-        locations = tuple(
+        places = tuple(
             {name: layout.locations[weight.name, name] for name in names}
             for layout in layouts
             if (weight.name, names[0]) in layout.locations
@@ -138,11 +137,11 @@ def _pieces(layouts: Sequence[Layout], weight_format: WeightFormat, chunk_bytes:
         rows = weight.shape[0]
         step = max(1, chunk_bytes // (4 * prod(weight.shape[1:])))
         for start in range(0, rows, step):
-            yield Piece(weight, start, min(start + step, rows), locations)
+            yield Piece(weight, start, min(start + step, rows), places)
 
 
 def _make_files(out: Path, layouts: Sequence[Layout]) -> None:
-    """Create all data files with their sizes, and keep their content."""
+    """All data files in their sizes, with what is in them already."""
     for layout in layouts:
         for name, size in layout.files.items():
             path = out / name
@@ -154,20 +153,20 @@ def _make_files(out: Path, layouts: Sequence[Layout]) -> None:
 def _write_piece(out: Path, piece: Piece, reader: WeightReader, weight_format: WeightFormat) -> Written:
     packed, exact = packed_counted(reader, piece.weight, weight_format, piece.start, piece.stop)
     parts = {name: _bytes(values) for name, values in packed.items()}
-    for planes_at in piece.locations:
-        for name, location in planes_at.items():
+    for place in piece.places:
+        for name, location in place.items():
             with (out / location.file).open("r+b") as file:
                 file.seek(_span(piece, location)[0])
                 file.write(parts[name])
-    checksum = _checksum(parts[plane.name] for _ in piece.locations for plane in planes(piece.weight, weight_format))
+    checksum = _checksum(parts[plane.name] for _ in piece.places for plane in planes(piece.weight, weight_format))
     return Written(checksum, exact)
 
 
 def _stored_checksum(out: Path, piece: Piece, weight_format: WeightFormat) -> int:
-    """Return the checksum of the bytes at the piece's locations."""
+    """The checksum of what lies where the piece should."""
     return _checksum(
-        _read(out / planes_at[plane.name].file, *_span(piece, planes_at[plane.name]))
-        for planes_at in piece.locations
+        _read(out / place[plane.name].file, *_span(piece, place[plane.name]))
+        for place in piece.places
         for plane in planes(piece.weight, weight_format)
     )
 
@@ -179,13 +178,13 @@ def _read(path: Path, offset: int, size: int) -> memoryview:
 
 
 def _span(piece: Piece, location: Location) -> tuple[int, int]:
-    """Return offset and size in bytes of a piece's part of a plane: planes are stored row by row."""
+    """First byte and number of bytes of a piece's part of a plane: planes are stored row by row."""
     row_bytes = location.bytes // piece.weight.shape[0]
     return location.offset + piece.start * row_bytes, (piece.stop - piece.start) * row_bytes
 
 
 def _piece_bytes(piece: Piece) -> int:
-    return sum(_span(piece, location)[1] for planes_at in piece.locations for location in planes_at.values())
+    return sum(_span(piece, location)[1] for place in piece.places for location in place.values())
 
 
 def _bytes(values: npt.NDArray[np.generic]) -> memoryview:

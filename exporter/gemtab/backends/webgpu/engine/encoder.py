@@ -1,4 +1,4 @@
-"""Encode media to rows of embeddings by a bundle's towers. Each image and audio segment is encoded once."""
+"""Media to rows of embeddings by a bundle's towers, each picture and sound once."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -34,9 +34,9 @@ class Item(Protocol):
 
 
 class TowerEncoder:
-    """Encodes media for the text model `executor` of the bundle in `folder`, on the executor's device.
+    """Encodes for the text model `executor` of the bundle in `folder`, on its device.
 
-    encoded: number of items that went through a tower.
+    encoded: how many items went through a tower.
     """
 
     def __init__(self, folder: Path, executor: TextEngine) -> None:
@@ -48,7 +48,7 @@ class TowerEncoder:
         self.encoded = 0
 
     def rows(self, item: Item) -> object:
-        """Return the item's rows as a GPU buffer of [item.tokens, hidden]."""
+        """The item's rows as a buffer on the GPU."""
         if item.key not in self._kept:
             self._kept[item.key], _ = self._tower(item).encode_to_buffer(item.inputs())
             self.encoded += 1
