@@ -7,17 +7,37 @@ from typing import Any, NoReturn
 
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 from gemtab.chat.generation_tags import GenerationTags
 
+MOST_DIGITS = 10_000
+"""Maximum digits of a power, as in the tab."""
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Rejects powers that would take minutes, also at compile time."""
+
+    intercepted_binops = frozenset({"**"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
+        whole = isinstance(left, int) and isinstance(right, int)
+        if whole and _digits(left) * right > MOST_DIGITS:
+            raise TemplateError("the power is too large")
+        return super().call_binop(context, operator, left, right)
+
+
+def _digits(number: int) -> int:
+    """Return the number of digits, the sign included; more than MOST_DIGITS for large numbers, which are not
+    counted."""
+    return len(str(number)) if number.bit_length() < MOST_DIGITS else MOST_DIGITS + 1
+
 
 def environment() -> ImmutableSandboxedEnvironment:
     """Return a new environment."""
-    made = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTags, "jinja2.ext.loopcontrols"]
-    )
+    made = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTags, "jinja2.ext.loopcontrols"])
     made.filters["tojson"] = _tojson
     made.globals["raise_exception"] = _raise_exception
     made.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)

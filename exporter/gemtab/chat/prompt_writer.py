@@ -4,10 +4,11 @@ text."""
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from gemtab.bundle.limits import CONTROL_UNITS
 from gemtab.chat.media import Medium, Placeholders, Prompt
 from gemtab.chat.spoken import ControlTokens
 from gemtab.chat.template import ChatTemplate, Messages
-from gemtab.chat.tokenizer import ChatTokenizer, Piece
+from gemtab.chat.tokenizer import TOKENIZER_NAME, ChatTokenizer, Piece
 from gemtab.errors import BundleError
 
 MOST_IDS = 4 << 20
@@ -78,9 +79,18 @@ class PromptWriter:
 
 def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate, placeholders: Iterable[str] = ()) -> ControlTokens:
     """Return the control tokens: special tokens, added tokens that the template writes, and placeholders of media,
-    which need not be tokens. Added tokens of only white space are text."""
+    which need not be tokens. Added tokens of only white space are text. Raises BundleError for too many control
+    tokens."""
     added = tokenizer.added()
     written = [
         token.content for token in added if token.special or (token.content.strip() and template.names(token.content))
     ]
-    return ControlTokens(dict.fromkeys([*written, *placeholders]))
+    control = dict.fromkeys([*written, *placeholders])
+    units = sum(len(token) + sum(character > "\uffff" for character in token) for token in control)
+    if units > CONTROL_UNITS:
+        raise BundleError(
+            f"{TOKENIZER_NAME} has {len(control):,} control tokens with {units:,} characters; at most "
+            f"{CONTROL_UNITS:,} characters can be kept apart from text. Make fewer tokens special, and export the "
+            "checkpoint again."
+        )
+    return ControlTokens(control)

@@ -18,6 +18,7 @@ from types import FrameType
 from gemtab.backends.webgpu.engine.watch import BEGUN, GpuWatch
 from gemtab.cli.main import end_by
 from gemtab.cli.main import main as run_command
+from gemtab.cli.taken_memory import most_for, taken
 from gemtab.errors import DeviceError
 
 COMMANDS = ("run", "verify")
@@ -30,6 +31,9 @@ SECONDS_VARIABLE = "GEMTAB_GPU_SECONDS"
 
 OWN_SECONDS = 1800.0
 """Maximum seconds of one wait where the shaders are gemtab's own: a chunk of a large model takes minutes on a CPU."""
+
+_LOOK_SECONDS = 0.1
+"""Interval in seconds at which the process's memory is measured."""
 
 _GRACE_SECONDS = 5.0
 """Seconds that a process gets to end by itself after a signal."""
@@ -47,7 +51,8 @@ def main() -> None:
         return
     start = partial(spawned, words) if sys.platform == "darwin" else partial(forked, run_command)
     try:
-        sys.exit(supervised(start, lambda: is_own(_folder(words)), _most_seconds()))
+        folder = _folder(words)
+        sys.exit(supervised(start, lambda: is_own(folder), _most_seconds(), most_for(folder)))
     except DeviceError as error:
         end_by(error)
 
@@ -79,18 +84,21 @@ def spawned(words: Sequence[str], _: int, write: int) -> int:
     return os.posix_spawn(sys.executable, [sys.executable, "-P", "-c", code, *words], os.environ)
 
 
-def supervised(start: Callable[[int, int], int], own: Callable[[], bool], seconds: float) -> int:
+def supervised(
+    start: Callable[[int, int], int], own: Callable[[], bool], seconds: float, most: int | None = None
+) -> int:
     """Wait for a process and return its exit code; 128 plus the number for a signal that was sent through this process.
 
     start: starts the process. It gets both ends of a pipe; the process reports its waits to the second one. own:
-    whether waits may take OWN_SECONDS; called when a wait has taken `seconds`. Raises DeviceError where a signal ended
-    the process, or a wait took too long.
+    whether the shaders are gemtab's own, so that waits may take OWN_SECONDS, and memory is not limited; called when a
+    wait has taken `seconds`, or the process more than `most` bytes. Raises DeviceError where a signal ended the
+    process, a wait took too long, or a process with other shaders took too much memory.
     """
     read, write = os.pipe()
     process = start(read, write)
     os.close(write)
     try:
-        return _Supervisor(process, read, own, seconds).wait()
+        return _Supervisor(process, read, own, seconds, most).wait()
     finally:
         os.close(read)
 
@@ -98,11 +106,14 @@ def supervised(start: Callable[[int, int], int], own: Callable[[], bool], second
 class _Supervisor:
     """Waits for a process, and forwards signals to it."""
 
-    def __init__(self, process: int, reports: int, own: Callable[[], bool], seconds: float) -> None:
+    def __init__(
+        self, process: int, reports: int, own: Callable[[], bool], seconds: float, most: int | None = None
+    ) -> None:
         self._process = process
         self._reports = reports
         self._own = own
         self._seconds = seconds
+        self._most = most
         self._waits_since: float | None = None
         self._received: int | None = None
         self._received_at = 0.0
@@ -117,12 +128,13 @@ class _Supervisor:
             signal.signal(number, self._receive)
         open_ends = [self._reports, wake]
         while self._reports in open_ends:
-            ready, _, _ = select.select(open_ends, [], [], self._patience())
+            ready, _, _ = select.select(open_ends, [], [], self._until_next())
             if wake in ready:
                 os.read(wake, 64)
             if self._reports in ready and not self._hear():
                 open_ends.remove(self._reports)
             self._act()
+            self._look()
         return self._ended()
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
@@ -135,6 +147,31 @@ class _Supervisor:
         if report:
             self._waits_since = time.monotonic() if report.endswith(BEGUN) else None
         return bool(report)
+
+    def _until_next(self) -> float | None:
+        patience = self._patience()
+        if self._most is None:
+            return patience
+        return _LOOK_SECONDS if patience is None else min(patience, _LOOK_SECONDS)
+
+    def _look(self) -> None:
+        """Kill a process that takes too much memory. The process is stopped while its shaders are checked."""
+        if self._most is None or taken(self._process) <= self._most:
+            return
+        self._send(signal.SIGSTOP)
+        if self._own():
+            self._most = None
+            self._send(signal.SIGCONT)
+            return
+        self._kill()
+        raise DeviceError(
+            f"The GPU's driver, or its shader compiler, took more than {self._most / 1e9:.1f} GB of memory for this "
+            "bundle, whose shaders are not those that this gemtab generates. Export the checkpoint again."
+        )
+
+    def _kill(self) -> None:
+        self._send(signal.SIGKILL)
+        os.waitpid(self._process, 0)
 
     def _patience(self) -> float | None:
         """Return the seconds until the next action without a report; None for no limit."""
@@ -153,8 +190,7 @@ class _Supervisor:
         elif self._seconds < OWN_SECONDS and self._own():
             self._seconds = OWN_SECONDS
         else:
-            self._send(signal.SIGKILL)
-            os.waitpid(self._process, 0)
+            self._kill()
             raise DeviceError(
                 f"The GPU has not finished a piece of this bundle's work for {self._seconds:.0f} s. If the bundle's "
                 "shaders are not those that this gemtab generates, export the checkpoint again, or set "

@@ -42,10 +42,16 @@ class Folder(StaticFiles):
     """A folder's files. Files outside the folder, by `..` or through links, and hidden files are not served."""
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """Return the file at `path` below the folder, or ("", None). Names that begin with a dot do not exist."""
+        """Return the file at `path` below the folder, or ("", None). Names that begin with a dot do not exist, nor do
+        files that the system cannot resolve, such as circular links."""
         if any(part.startswith(".") for part in PurePath(path).parts):
             return "", None
-        return super().lookup_path(path)
+        try:
+            return super().lookup_path(path)
+        except PermissionError:
+            raise
+        except OSError:
+            return "", None
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200

@@ -44,9 +44,9 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
     """The unfinished bundle for `out`, which takes its place at the end, and the data files of `layouts` in it that
     were written before, by an export of the same `fingerprint` (one line).
 
-    rest_bytes: what the bundle takes at least besides those files.
-    Raises OutputError where another export to the same place runs, where the disk is too small, and where it takes no
-    more; then, and after an interruption, what is written stays for the next time.
+    rest_bytes: what the bundle takes at least besides those files. Raises OutputError where another export to the same
+    place runs, where the disk is too small, and where it takes no more; then, and after an interruption, what is
+    written stays for the next time.
     """
     check_name(out)
     folder = _folder(out)
