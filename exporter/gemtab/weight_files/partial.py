@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gemtab.errors import GemtabError, OutputError
-from gemtab.output import check_place, check_room, explained, put_in_place, repair
+from gemtab.output import check_free_space, check_name, explained, put_in_place, repair
 from gemtab.weight_files.journal import Journal
 from gemtab.weight_files.layout import Layout
 
@@ -36,7 +36,7 @@ def kept_note(out: Path) -> str:
     folder = _folder(out)
     if not os.path.exists(folder):  # which is also False where that may not be known
         return f"Nothing was left at {out}."
-    return f"What is done is kept in {folder}: the same command goes on from there; delete the folder to give it up."
+    return f"Finished work is kept in {folder}: the same command resumes from there. Delete the folder to discard it."
 
 
 @contextmanager
@@ -44,11 +44,11 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
     """The unfinished bundle for `out`, which takes its place at the end, and the data files of `layouts` in it that
     were written before, by an export of the same `fingerprint` (one line).
 
-    rest_bytes: what the bundle takes at least besides those files.
-    Raises OutputError where another export to the same place runs, where the disk is too small, and where it takes no
-    more; then, and after an interruption, what is written stays for the next time.
+    rest_bytes: what the bundle takes at least besides those files. Raises OutputError where another export to the same
+    place runs, where the disk is too small, and where it takes no more; then, and after an interruption, what is
+    written stays for the next time.
     """
-    check_place(out)
+    check_name(out)
     folder = _folder(out)
     with _errors_explained(out):
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
                 repair(out)
                 _throw_away_but(folder / "bundle", layouts if journal.done else ())
                 needed = sum(sum(layout.files.values()) for layout in layouts) + rest_bytes
-                check_room(out, needed, _disk_bytes(folder / "bundle"))
+                check_free_space(out, needed, _disk_bytes(folder / "bundle"))
                 yield Partial(folder / "bundle", journal)
                 put_in_place(folder / "bundle", out)
         shutil.rmtree(folder, ignore_errors=True)  # again, where the lock could not be removed while it was held
