@@ -17,7 +17,7 @@ class Rows:
 
     position: int
     rows: "torch.Tensor"
-    picture: bool
+    bidirectional: bool
 
     @property
     def end(self) -> int:
@@ -35,7 +35,7 @@ class Media:
     position: int
     tokens: int
     rows: Any
-    picture: bool
+    bidirectional: bool
 
     @property
     def end(self) -> int:
@@ -52,7 +52,7 @@ def media_inputs(hidden: int, step: range, media: Sequence[Rows]) -> dict[str, "
     for one in _within(step, media):
         begin, end = one.position - step.start, one.end - step.start
         rows[begin:end] = one.rows
-        if one.picture:
+        if one.bidirectional:
             visible[begin:end] = one.end - 1
     return {"media": rows, "visible": visible}
 
@@ -63,7 +63,7 @@ def block_numbers(step: range, media: Sequence[Rows]) -> "torch.Tensor":
     import torch
 
     blocks = torch.full((len(step),), -1, dtype=torch.int64)
-    for number, one in enumerate(one for one in _within(step, media) if one.picture):
+    for number, one in enumerate(one for one in _within(step, media) if one.bidirectional):
         blocks[one.position - step.start : one.end - step.start] = number
     return blocks
 

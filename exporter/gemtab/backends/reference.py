@@ -359,11 +359,11 @@ def rope(
     exponents = -2.0 * torch.arange(rotated_pairs, dtype=torch.float64) / size
     angles = positions.double()[:, None, None] * theta**exponents / factor
     cos, sin = angles.cos().float(), angles.sin().float()
-    turned = x.clone()
+    rotated = x.clone()
     a, b = x[..., :rotated_pairs], x[..., size // 2 : size // 2 + rotated_pairs]
-    turned[..., :rotated_pairs] = a * cos - b * sin
-    turned[..., size // 2 : size // 2 + rotated_pairs] = b * cos + a * sin
-    return turned
+    rotated[..., :rotated_pairs] = a * cos - b * sin
+    rotated[..., size // 2 : size // 2 + rotated_pairs] = b * cos + a * sin
+    return rotated
 
 
 def kv_write(k: torch.Tensor, v: torch.Tensor, *, cache: str, window: int | None, caches: Caches) -> KV:
@@ -409,11 +409,11 @@ def embed_positions(
 
 def axial_rope(x: torch.Tensor, positions: torch.Tensor, *, theta: float) -> torch.Tensor:
     """Turns the halves of each head by x and by y."""
-    turned = [
+    rotated = [
         rope(half, positions[:, axis], theta=theta, rotated_pairs=half.shape[-1] // 2)
         for axis, half in enumerate(x.chunk(2, dim=-1))
     ]
-    return torch.cat(turned, dim=-1)
+    return torch.cat(rotated, dim=-1)
 
 
 def full_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scale: float) -> torch.Tensor:

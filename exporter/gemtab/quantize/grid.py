@@ -19,10 +19,10 @@ eight bits, and f32 takes a little more."""
 _SAMPLED = 256
 """Blocks that are looked at first, from all over."""
 
-_MOST = 0.9
+_MAJORITY = 0.9
 """Of blocks: bf16 makes of a scale with all bits of f16 one that does as well in less than half of them."""
 
-_MOSTLY = 0.5
+_HALF = 0.5
 """Of blocks: where so many are near to a grid, looking for those that are costs more than it spares."""
 
 _FEW = 6
@@ -60,7 +60,7 @@ def on_grid(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor, lar
     for number, share in zip(_LARGEST, shares, strict=True):
         left = spans if index is None else spans[index]
         guesses = left / number if number < 0 else left.abs() / number
-        if share < _MOSTLY:
+        if share < _HALF:
             firsts = blocks[:, :_FEW] if index is None else blocks[:, :_FEW].index_select(0, index)
             near = _near(firsts.T.contiguous(), guesses).nonzero()[:, 0]
             if not len(near):
@@ -102,7 +102,7 @@ def _recovered(values: torch.Tensor, guesses: torch.Tensor, largest: int) -> tup
     # Where scales had no more bits than bf16, the guesses are those scales, as a sample of them tells.
     sample = slice(None, None, len(values) // _SAMPLED | 1)
     as_guessed = _exact(values[sample], numbers[sample], guesses[sample].to(torch.float16))
-    candidate = guesses.to(torch.float16) if as_guessed.float().mean() > _MOST else nearest
+    candidate = guesses.to(torch.float16) if as_guessed.float().mean() > _MAJORITY else nearest
     found = torch.where(_exact(values, numbers, candidate), candidate, 0.0)
     missed = (found == 0).nonzero()[:, 0]
     if len(missed):

@@ -32,7 +32,7 @@ from gemtab.weight_files.layout import Layout
 CHUNK_BYTES = 16 << 20
 """How much of a weight, as f32, is read and packed at a time."""
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that were written since the last call."""
@@ -95,7 +95,7 @@ def write_weights(
 
 
 def in_order_of_completion(
-    pool: ThreadPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int = 4 * MOST_WORKERS
+    pool: ThreadPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int = 4 * MAX_WORKERS
 ) -> Iterator[Result]:
     """The function's results, each as it comes; no more than `ahead` tasks are begun before results are taken. An error
     comes out when all results are out that were there before it was seen."""
@@ -116,7 +116,7 @@ def _failed(future: Future[Result]) -> bool:
 def _workers() -> Iterator[ThreadPoolExecutor]:
     """As many threads as processors, in each of which torch uses just one; after an error, what waits is dropped."""
     before = torch.get_num_threads()
-    count = min(os.cpu_count() or 1, MOST_WORKERS)
+    count = min(os.cpu_count() or 1, MAX_WORKERS)
     pool = ThreadPoolExecutor(count, "weights", torch.set_num_threads, (1,))
     try:
         yield pool

@@ -31,7 +31,7 @@ export interface MediaRows {
 export interface PlacedRows {
   position: number;
   rows: MediaRows;
-  picture: boolean;
+  bidirectional: boolean;
 }
 
 export interface FillOptions {

@@ -175,7 +175,7 @@ export class TextEngine implements TextEngineInterface {
 
   /** Where pictures are whose tokens see each other. */
   #blocks(media: readonly PlacedRows[]): Span[] {
-    return this.blockTokens === undefined ? [] : media.filter(({ picture }) => picture).map(spanOf);
+    return this.blockTokens === undefined ? [] : media.filter(({ bidirectional }) => bidirectional).map(spanOf);
   }
 
   #checkMedia(media: readonly PlacedRows[]): void {

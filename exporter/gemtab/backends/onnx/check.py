@@ -12,7 +12,7 @@ from gemtab.backends.onnx.emitter import MICROSOFT
 from gemtab.bundle.reading import inside
 from gemtab.errors import BundleError, GemtabError
 
-_MOST_WORDS = 600
+_MAX_CHARACTERS = 600
 
 
 def check_graph(folder: Path, file: str) -> int:
@@ -44,7 +44,7 @@ def _named(path: Path) -> Iterator[None]:
     except GemtabError:
         raise
     except Exception as error:
-        raise _invalid(path, " ".join(str(error).split())[:_MOST_WORDS]) from error
+        raise _invalid(path, " ".join(str(error).split())[:_MAX_CHARACTERS]) from error
 
 
 def _check_data(folder: Path, beside: Path, path: Path, tensor: onnx.TensorProto) -> None:

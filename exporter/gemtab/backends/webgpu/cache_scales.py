@@ -31,7 +31,7 @@ F16_MAX: Final = 65504.0
 """The largest f16."""
 
 _AIM = 32768.0
-_MOST_EXPONENT = 100
+_MAX_EXPONENT = 100
 """So that scales are ordinary f32, and their products with a number still are."""
 
 _MARGIN = 2.0
@@ -52,7 +52,7 @@ def cache_scale(largest: float) -> float:
     if not (largest > 0 and isfinite(largest)):
         return 1.0
     exponent = floor(log2(_AIM / largest))
-    return float(2.0 ** min(max(exponent, -_MOST_EXPONENT), _MOST_EXPONENT))
+    return float(2.0 ** min(max(exponent, -_MAX_EXPONENT), _MAX_EXPONENT))
 
 
 def normed_bound(size: int, weights: npt.NDArray[np.float32] | None) -> float:

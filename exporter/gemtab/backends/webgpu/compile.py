@@ -175,7 +175,7 @@ def looked_up(graph: Graph) -> list[Weight]:
 def _host_places(tables: Sequence[Weight], stored: StoredWeights, fill_tokens: int) -> int:
     """Places for rows of tables that lie on the host: HOST_PLACES, but no more than an eighth of the rows, of which the
     smallest models have few; at least those of a step, or 0 where there may not be so many."""
-    most = min((stored.most_places(table, MOST_ROWS_BYTES) for table in tables), default=0)
+    most = min((stored.max_places(table, MOST_ROWS_BYTES) for table in tables), default=0)
     eighth = min((table.shape[0] // 8 for table in tables), default=0)
     return min(most, max(fill_tokens, min(HOST_PLACES, eighth))) if most >= fill_tokens else 0
 

@@ -19,7 +19,7 @@ from gemtab.bundle.plan import ENCODE, ROWS, Expr, Limits, Plan, ScratchBuffer, 
 from gemtab.bundle.soft_tokens import AUDIO_TOKENS, BUDGETS
 from gemtab.quantize import WeightReader
 
-MOST_TOKENS: dict[Tower, int] = {"image": max(BUDGETS), "audio": AUDIO_TOKENS}
+MAX_TOKENS: dict[Tower, int] = {"image": max(BUDGETS), "audio": AUDIO_TOKENS}
 """The most soft tokens of a picture, and of a clip of 30 s; fewer where a value would not fit the limits."""
 
 
@@ -48,7 +48,7 @@ def compile_tower(
     )
     (out / "plan").mkdir(parents=True, exist_ok=True)
     (out / "shaders").mkdir(exist_ok=True)
-    builder, lowering = build_tower(fused, stored, limits, MOST_TOKENS[tower])
+    builder, lowering = build_tower(fused, stored, limits, MAX_TOKENS[tower])
     plan = tower_plan(builder, lowering, write_tables(out, builder.shared.tables, f"plan/{tower}.bin"))
     file = tower_plan_file(tower)
     (out / file).write_text(plan.model_dump_json(exclude_none=True))
@@ -59,14 +59,14 @@ def compile_tower(
 
 
 def build_tower(
-    fused: FusedGraph, stored: StoredWeights, limits: Limits, most_tokens: int
+    fused: FusedGraph, stored: StoredWeights, limits: Limits, max_tokens: int
 ) -> tuple[PlanBuilder, TowerLowering]:
     """The program `encode` of a tower, for at most so many soft tokens, and the lowering that it is of."""
     graph, steps = fused.graph, fused.steps
     trial = TowerLowering(Shared(stored, "f32", limits, 1, 1), tokens=1)
     trial.lower(steps, graph.inputs)
     largest = max(size for name, size in trial.sizes.items() if name not in trial.fixed and name not in trial.partial)
-    tokens = min(most_tokens, tokens_that_fit(largest, limits))
+    tokens = min(max_tokens, tokens_that_fit(largest, limits))
 
     shared = Shared(stored, "f32", limits, context=tokens, fill_tokens=tokens)
     lowering = TowerLowering(shared, tokens)

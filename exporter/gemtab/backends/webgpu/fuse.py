@@ -7,11 +7,11 @@ from gemtab.backends.webgpu.steps import (
     AddNorm,
     Attend,
     Cache,
+    CombineExperts,
     Embed,
     ExpertMatmul,
     InsertRows,
     Matmul,
-    Mix,
     Picked,
     QkvHeads,
     Route,
@@ -149,24 +149,24 @@ class _TextFusion(Fusion):
             step = replace(step, out=glu.output, epilogue="glu")
         self._steps.append(step)
 
-    def _mix(self, dense: Node, mixed: Node, add: Node) -> None:
+    def _combine_experts(self, dense: Node, combined: Node, add: Node) -> None:
         """The norms of the dense MLP's output and of the experts' weighted sum, added."""
-        self._absorb(mixed, add)
-        total = self._producer[mixed.value(0).name]
+        self._absorb(combined, add)
+        total = self._producer[combined.value(0).name]
         self._steps.append(
-            Mix(
+            CombineExperts(
                 dense=self._resolve(dense.value(0)),
                 dense_norm=dense.weight(1),
                 slots=self._resolve(total.value(0)),
                 weights=total.value(1),
-                mixed_norm=mixed.weight(1),
+                combined_norm=combined.weight(1),
                 out=add.output,
-                eps=mixed.number("eps"),
-                label=mixed.label,
+                eps=combined.number("eps"),
+                label=combined.label,
             )
         )
 
-    def _mixed_with(self, norm: Node, add: Node) -> Node | None:
+    def _combined_with(self, norm: Node, add: Node) -> Node | None:
         """The norm of a weighted sum that `add` adds to `norm`."""
         other = self._producer.get(_other(add, norm.output).name)
         if other is None or other.op != "rms_norm" or len(other.inputs) != 2:
@@ -180,11 +180,11 @@ class _TextFusion(Fusion):
         if any(consumer.op in ("rope", "kv_write") for consumer in self._consumers[node.output.name]):
             return  # a head's norm, which QkvHeads does
         if add := self._only_consumer(node.output, "add"):
-            if self._mixed_with(node, add):
+            if self._combined_with(node, add):
                 return  # of a dense MLP: the norm of the weighted sum comes later, and takes it in
             dense = self._producer.get(_other(add, node.output).name)
-            if dense is not None and dense.op == "rms_norm" and self._mixed_with(dense, add) is node:
-                self._mix(dense, node, add)
+            if dense is not None and dense.op == "rms_norm" and self._combined_with(dense, add) is node:
+                self._combine_experts(dense, node, add)
             else:
                 self._add_norm(node, add)
         else:

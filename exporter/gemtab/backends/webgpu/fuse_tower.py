@@ -14,13 +14,13 @@ from gemtab.backends.webgpu.steps import (
     Matmul,
     Picked,
     Pool,
+    RopeHeads,
     Sinusoids,
     Subsample,
-    TurnHeads,
 )
 from gemtab.graph import Graph, Node, Value, Weight, known
 
-MOST_HEAD = 128
+MAX_HEAD_SIZE = 128
 """The largest heads of which a tile of keys and values fits workgroup memory."""
 
 
@@ -120,7 +120,7 @@ class _TowerFusion(Fusion):
     def _rms_norm(self, node: Node) -> None:
         readers = {consumer.op for consumer in self._consumers[node.output.name]}
         if readers and readers <= {"axial_rope", "full_attention"}:
-            return  # a head's norm, which TurnHeads does
+            return  # a head's norm, which RopeHeads does
         scaled = self._only_consumer(node.output, "scale")
         if add := self._only_consumer((scaled or node).output, "add"):
             y, bound = self._guarded(node.value(0))
@@ -189,13 +189,13 @@ class _TowerFusion(Fusion):
         self._steps.append(step)
 
     def _full_attention(self, node: Node) -> None:
-        if known(node.output.shape[2]) > MOST_HEAD:
+        if known(node.output.shape[2]) > MAX_HEAD_SIZE:
             raise refusal(node)
         q, k, v = (node.value(index) for index in range(3))
         self._steps += [self._heads(value, node) for value in (q, k, v)]
         self._steps.append(FullAttend(q, k, v, node.number("scale"), node.output, node.label))
 
-    def _heads(self, value: Value, attention: Node) -> TurnHeads:
+    def _heads(self, value: Value, attention: Node) -> RopeHeads:
         node, positions, theta = self._producer.get(value.name), None, 1.0
         if node is not None and node.op == "axial_rope":
             positions, theta = node.value(1), node.number("theta")
@@ -203,7 +203,7 @@ class _TowerFusion(Fusion):
         if node is None or node.op != "rms_norm":
             raise refusal(attention)
         x, norm = self._resolve(node.value(0)), _optional_weight(node)
-        return TurnHeads(x, norm, positions, theta, value, node.number("eps"), attention.label)
+        return RopeHeads(x, norm, positions, theta, value, node.number("eps"), attention.label)
 
     def _pool(self, node: Node) -> None:
         out, factor = node.output, 1.0

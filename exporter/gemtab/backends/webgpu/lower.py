@@ -37,12 +37,12 @@ from gemtab.backends.webgpu.steps import (
     Attend,
     Bounds,
     Cache,
+    CombineExperts,
     Embed,
     ExpertMatmul,
     Glu,
     InsertRows,
     Matmul,
-    Mix,
     QkvHeads,
     Route,
     Step,
@@ -55,7 +55,7 @@ from gemtab.graph import Graph, Value, Weight, known
 from gemtab.quantize import BLOCK, CODE_BITS, StorageFormat
 
 SAMPLED_RING = 64
-MOST_CANDIDATES = 1024
+MAX_CANDIDATES = 1024
 """The sampler keeps at most this many candidates."""
 
 FOUND_CANDIDATES = 4096
@@ -292,8 +292,8 @@ class Lowering:
                 self._route(step)
             case ExpertMatmul():
                 self._expert_matmul(step)
-            case Mix():
-                self._mix(step)
+            case CombineExperts():
+                self._combine_experts(step)
             case _:
                 raise AssertionError(f"{type(step).__name__} is a tower's")
 
@@ -675,17 +675,17 @@ class Lowering:
             reduces=not self._fill,
         )
 
-    def _mix(self, step: Mix) -> None:
+    def _combine_experts(self, step: CombineExperts) -> None:
         width = known(step.out.shape[-1])
         kernel = KernelSource(
-            "experts/mix",
+            "experts/combine",
             (("wg", _norm_invocations(width)),),
             (
                 read("dense", "vec4<f32>"),
                 read("dense_norm", "vec4<f32>"),
                 read("slots", "vec4<f32>"),
                 read("weights", "f32"),
-                read("mixed_norm", "vec4<f32>"),
+                read("combined_norm", "vec4<f32>"),
                 write("out", "vec4<f32>"),
             ),
             constants=(("WIDTH", width), ("ACTIVE", known(step.weights.shape[1])), ("EPS", float(step.eps))),
@@ -696,7 +696,7 @@ class Lowering:
             self._weight(step.dense_norm),
             step.slots.name,
             step.weights.name,
-            self._weight(step.mixed_norm),
+            self._weight(step.combined_norm),
             self._value(step.out),
         )
         self._launch(kernel, names, (), ("T", 1, 1), step.label)
@@ -925,7 +925,7 @@ class Lowering:
         self._launch(maxima, (logits.name, "maxima", "best"), (), (groups, 1, 1), "sample")
         choose = KernelSource(
             "sample/sample",
-            (("limit", MOST_CANDIDATES),),
+            (("limit", MAX_CANDIDATES),),
             (
                 read("logits", "f32"),
                 read("maxima", "u32"),

@@ -29,17 +29,17 @@ from gemtab.backends.webgpu.steps import (
     LocalAttend,
     Matmul,
     Pool,
+    RopeHeads,
     Sinusoids,
     Step,
     Subsample,
-    TurnHeads,
 )
 from gemtab.backends.webgpu.tiles import TILE_TOKENS
 from gemtab.bundle.plan import Expr, Tables
 from gemtab.graph import Value, known
 from gemtab.quantize import BLOCK
 
-MOST_POSITIONS = 16_384
+MAX_POSITIONS = 16_384
 """Positions on an axis that the angle tables reach: more than the patches of any picture, were they all in a row."""
 
 _QUERIES = 2560
@@ -79,8 +79,8 @@ class TowerLowering(Lowering):
                 self._add_positions(step)
             case LayerNorm():
                 self._layer_norm(step)
-            case TurnHeads():
-                self._turn_heads(step)
+            case RopeHeads():
+                self._rope_heads(step)
             case FullAttend():
                 self._full_attend(step)
             case Pool():
@@ -176,24 +176,24 @@ class TowerLowering(Lowering):
         names = (step.x.name, *weights, self._value(step.out))
         self._launch(kernel, names, (), (1, _rows(step.out), 1), step.label)
 
-    def _turn_heads(self, step: TurnHeads) -> None:
+    def _rope_heads(self, step: RopeHeads) -> None:
         heads, size = map(known, step.out.shape[1:])
         bindings: list[tuple[Binding, str]] = [(read("x", "f32"), step.x.name)]
         constants: dict[str, int | float] = {"HEADS": heads, "EPS": float(step.eps)}
         if step.norm is not None:
             bindings.append((read("norm", "f32"), self._weight(step.norm)))
         if step.positions is not None:
-            angles = self._shared.angles(step.theta, size // 2, size // 4, MOST_POSITIONS)
+            angles = self._shared.angles(step.theta, size // 2, size // 4, MAX_POSITIONS)
             bindings.append((read("positions", "vec2<u32>"), step.positions.name))
             bindings.append((read("angles", "vec2<f32>"), angles))
-            constants["LOW"] = low_size(MOST_POSITIONS)
+            constants["LOW"] = low_size(MAX_POSITIONS)
         bindings.append((write("out", "f32"), self._value(step.out)))
         kernel = KernelSource(
-            "turn_heads/turn_heads",
+            "rope_heads/rope_heads",
             (
                 ("size", size),
                 ("weighted", step.norm is not None),
-                ("turned", step.positions is not None),
+                ("rope", step.positions is not None),
                 ("wg", 32 if size <= 32 else 64),
             ),
             tuple(binding for binding, _ in bindings),

@@ -16,18 +16,18 @@ from gemtab.bundle.plan import Expr
 WORKGROUPS = 256
 """Workgroups that the splits of a step make together: enough for a large GPU. Further keys make splits longer."""
 
-MOST_SPLITS, LEAST_SPLITS = 128, 8
+MAX_SPLITS, MIN_SPLITS = 128, 8
 
-LEAST_KEYS_F32 = 64
+MIN_KEYS_F32 = 64
 """Keys of a split at least, where caches are in f32: see Shape.least."""
 
 QUERY_BYTES = 8192
 """Workgroup memory for the queries of a workgroup, of the 16 KiB that every device has."""
 
-MOST_INVOCATIONS = 256
+MAX_INVOCATIONS = 256
 """Most invocations of a workgroup on every device."""
 
-MOST_HEADS = 8
+MAX_HEADS = 8
 """Most query heads of a workgroup: each head takes registers."""
 
 PAIR, KEY_WORDS = 2, 64
@@ -62,7 +62,7 @@ class Shape:
     @property
     def least(self) -> int:
         """Tiles of a split at least. In f32 more, for software GPUs, to which a workgroup is no small matter."""
-        return max(1, LEAST_KEYS_F32 // self.tile) if self.cache == "f32" else 1
+        return max(1, MIN_KEYS_F32 // self.tile) if self.cache == "f32" else 1
 
     @property
     def structure(self) -> Structure:
@@ -79,7 +79,7 @@ def shape_of(step: Attend, activation: Activation) -> Shape | None:
     if ceil(units / lanes) * PAIR * 4 > KEY_WORDS:
         lanes = 16
     padded = ceil(size / (4 * planes * lanes)) * 4 * planes * lanes
-    fitting = [n for n in range(1, MOST_HEADS + 1) if group % n == 0 and 4 * n * padded <= QUERY_BYTES]
+    fitting = [n for n in range(1, MAX_HEADS + 1) if group % n == 0 and 4 * n * padded <= QUERY_BYTES]
     if not fitting:
         return None
     heads = max(fitting)
@@ -88,7 +88,7 @@ def shape_of(step: Attend, activation: Activation) -> Shape | None:
     wg = 128 if size > 128 and activation == "f16" else 64
     while wg < size // dims:
         wg *= 2
-    return Shape(size, activation, heads, planes, lanes, PAIR, dims, wg) if wg <= MOST_INVOCATIONS else None
+    return Shape(size, activation, heads, planes, lanes, PAIR, dims, wg) if wg <= MAX_INVOCATIONS else None
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def splits_of(
     """The splits of segments (first position, positions) in a step of so many tokens; None where what they leave does
     not fit a binding of `limit` bytes."""
     groups = step.heads // shape.heads * tokens
-    most = max(LEAST_SPLITS, min(MOST_SPLITS, WORKGROUPS // groups))
+    most = max(MIN_SPLITS, min(MAX_SPLITS, WORKGROUPS // groups))
     while most:
         splits = Splits(most, tuple(_pieces(shape, segments, step.cache.window, most)))
         if parts_bytes(step, splits.slots, tokens) <= limit:

@@ -111,14 +111,14 @@ class ExpertMatmul:
 
 
 @dataclass(frozen=True)
-class Mix:
-    """out = rms_norm(dense) * dense_norm + rms_norm(sum over i of weights[t, i] * slots[t, i]) * mixed_norm."""
+class CombineExperts:
+    """out = rms_norm(dense) * dense_norm + rms_norm(sum over i of weights[t, i] * slots[t, i]) * combined_norm."""
 
     dense: Value
     dense_norm: Weight
     slots: Value
     weights: Value
-    mixed_norm: Weight
+    combined_norm: Weight
     out: Value
     eps: float
     label: str
@@ -233,7 +233,7 @@ class LayerNorm:
 
 
 @dataclass(frozen=True)
-class TurnHeads:
+class RopeHeads:
     """out = the heads of x [N, heads, size], normed (times `norm` where there is one) and, where `positions` are given,
     turned by them: see GraphBuilder.axial_rope."""
 
@@ -324,12 +324,35 @@ class LocalAttend:
 
 
 Step = (
-    Embed | InsertRows | Matmul | Glu | AddNorm | QkvHeads | Attend | Route | ExpertMatmul | Mix
-    | AddPositions | LayerNorm | TurnHeads | FullAttend | Pool | Subsample | Depthwise | Sinusoids | LocalAttend
+    Embed | InsertRows | Matmul | Glu | AddNorm | QkvHeads | Attend | Route | ExpertMatmul | CombineExperts
+    | AddPositions | LayerNorm | RopeHeads | FullAttend | Pool | Subsample | Depthwise | Sinusoids | LocalAttend
 )  # fmt: skip
 
 __all__ = [
-    "INFINITE", "AddNorm", "AddPositions", "Attend", "Bounds", "Cache", "Depthwise", "Embed", "Epilogue",
-    "ExpertMatmul", "FullAttend", "Glu", "InsertRows", "LayerNorm", "LocalAttend", "Matmul", "Mix", "Picked", "Pool",
-    "QkvHeads", "Route", "Sinusoids", "Step", "Subsample", "TurnHeads", "replace",
+    "INFINITE",
+    "AddNorm",
+    "AddPositions",
+    "Attend",
+    "Bounds",
+    "Cache",
+    "CombineExperts",
+    "Depthwise",
+    "Embed",
+    "Epilogue",
+    "ExpertMatmul",
+    "FullAttend",
+    "Glu",
+    "InsertRows",
+    "LayerNorm",
+    "LocalAttend",
+    "Matmul",
+    "Picked",
+    "Pool",
+    "QkvHeads",
+    "RopeHeads",
+    "Route",
+    "Sinusoids",
+    "Step",
+    "Subsample",
+    "replace",
 ]  # fmt: skip

@@ -85,9 +85,9 @@ class StoredWeights:
             pieces.append(Piece(first, count, named))
         return pieces, buffers
 
-    def most_places(self, weight: Weight, most_bytes: int) -> int:
+    def max_places(self, weight: Weight, max_bytes: int) -> int:
         """How many rows of a table take less than so many bytes, and fit a binding."""
-        return min(self.max_binding, most_bytes - 4) // max(self._row_bytes(weight).values())
+        return min(self.max_binding, max_bytes - 4) // max(self._row_bytes(weight).values())
 
     def host_rows(self, weight: Weight, places: int, replaced: tuple[int, ...], by: int) -> dict[str, RowsBuffer]:
         """By plane, the buffers that take so many rows of a table that lies on the host."""

@@ -63,7 +63,7 @@ def put_media(runner: PlanRunner, start: int, stop: int, media: Sequence[Media])
 
 def _whole(runner: PlanRunner, media: Sequence[Media]) -> list[Media]:
     """The media that no chunk may divide: images whose tokens see each other."""
-    return [one for one in media if one.picture] if runner.buffers.has_control("visible") else []
+    return [one for one in media if one.bidirectional] if runner.buffers.has_control("visible") else []
 
 
 def _row_bytes(runner: PlanRunner) -> int:

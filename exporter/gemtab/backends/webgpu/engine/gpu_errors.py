@@ -7,7 +7,7 @@ import wgpu
 
 from gemtab.errors import BundleError, DeviceError
 
-_MOST_WORDS = 300
+_MAX_CHARACTERS = 300
 """Characters of wgpu's own text that are shown."""
 
 _IMPOSSIBLE = (OverflowError, ZeroDivisionError)
@@ -41,4 +41,4 @@ def _lost(what: str, error: Exception) -> DeviceError:
 
 def _words(error: Exception) -> str:
     text = " ".join(str(error).split())
-    return text[:_MOST_WORDS] + ("…" if len(text) > _MOST_WORDS else "")
+    return text[:_MAX_CHARACTERS] + ("…" if len(text) > _MAX_CHARACTERS else "")

@@ -41,6 +41,6 @@ def last_visible(start: int, stop: int, media: Sequence[Media]) -> np.ndarray:
     token's own position, or the last position of the image that the token is of."""
     visible = np.arange(start, stop, dtype=np.uint32)
     for one, begin, end in shares(start, stop, media):
-        if one.picture:
+        if one.bidirectional:
             visible[begin - start : end - start] = one.end - 1
     return visible

@@ -22,7 +22,7 @@ class Tower:
         self.runner = runner
 
     @property
-    def most_tokens(self) -> int:
+    def max_tokens(self) -> int:
         """Soft tokens that an image or a segment of audio may have."""
         return self.runner.plan.context
 
@@ -30,7 +30,7 @@ class Tower:
         """The rows [T, hidden] f32 of one image or segment of audio.
 
         inputs: those of the tower's graph, by name, without padding; f32, or i32 for positions. Raises UsageError where
-        they do not fit the tower, and ContextError where they make more soft tokens than `most_tokens`.
+        they do not fit the tower, and ContextError where they make more soft tokens than `max_tokens`.
         """
         rows, tokens = self.encode_to_buffer(inputs)
         size = tokens * self._bytes_a_token(self._program.outputs[ROWS])
@@ -70,9 +70,9 @@ class Tower:
         if len(counts) > 1:
             raise UsageError(f"{', '.join(inputs)}: not of the same number of rows.")
         ((tokens, rows),) = counts
-        if tokens > self.most_tokens:
+        if tokens > self.max_tokens:
             raise ContextError(
-                f"{tokens} soft tokens are more than the {self.most_tokens} that this bundle encodes at once: choose "
+                f"{tokens} soft tokens are more than the {self.max_tokens} that this bundle encodes at once: choose "
                 "less detail or a shorter clip."
             )
         return tokens, rows
