@@ -62,13 +62,13 @@ class _TextFusion(Fusion):
     # --- steps ------------------------------------------------------------------------------------------
 
     def _embed(self, node: Node) -> None:
-        ids, by = node.value(0), 0
+        ids, replacement = node.value(0), 0
         replaced: tuple[int, ...] = ()
         source = self._producer.get(ids.name)
         if source is not None:
             masked = source.attrs["replaced"]
             assert isinstance(masked, tuple)
-            ids, replaced, by = source.value(0), masked, source.integer("by")
+            ids, replaced, replacement = source.value(0), masked, source.integer("replacement")
         scale, columns, table = node.number("scale"), node.integer("columns"), node.weight(1)
         group = table.shape[1] // table.groups
         if table.groups > 1 and group % BLOCK:
@@ -76,7 +76,7 @@ class _TextFusion(Fusion):
                 f"{table.name} has a scale for each {group} columns; expected a multiple of {BLOCK}, which kernels "
                 "read at once."
             )
-        self._steps.append(Embed(ids, table, scale, columns, replaced, by, node.output, node.label))
+        self._steps.append(Embed(ids, table, scale, columns, replaced, replacement, node.output, node.label))
 
     def _insert_rows(self, node: Node) -> None:
         placeholders = node.attrs["placeholders"]

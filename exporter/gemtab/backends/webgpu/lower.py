@@ -358,7 +358,7 @@ class Lowering:
         grid: tuple[Expr, Expr, Expr] = (-(-step.columns // (BLOCK * 64)), "T", 1)
         rows = self._host_rows(step)
         for piece in pieces:
-            params = (piece.first, piece.rows, step.by, len(step.replaced), *masked)
+            params = (piece.first, piece.rows, step.replacement, len(step.replaced), *masked)
             tables: Tables | None = "gpu" if rows else None
             self._launch(kernel, ("ids", *piece.buffers.values(), out), params, grid, step.label, tables)
         if rows:
@@ -371,7 +371,7 @@ class Lowering:
         shared = self._shared
         if step.table.name not in shared.looked_up or not shared.host_places:
             return []
-        rows = shared.stored.host_rows(step.table, shared.host_places, step.replaced, step.by)
+        rows = shared.stored.host_rows(step.table, shared.host_places, step.replaced, step.replacement)
         named = {f"{step.table.name}:{plane}:rows": buffer for plane, buffer in rows.items()}
         shared.buffers.update({**named, "places": ControlBuffer(role="places", bytes=4 * shared.fill_tokens)})
         return list(named)

@@ -36,7 +36,7 @@ class Embed:
     scale: float
     columns: int
     replaced: tuple[int, ...]
-    by: int
+    replacement: int
     out: Value
     label: str
 

@@ -89,7 +89,9 @@ class StoredWeights:
         """How many rows of a table take less than so many bytes, and fit a binding."""
         return min(self.max_binding, max_bytes - 4) // max(self._row_bytes(weight).values())
 
-    def host_rows(self, weight: Weight, places: int, replaced: tuple[int, ...], by: int) -> dict[str, RowsBuffer]:
+    def host_rows(
+        self, weight: Weight, places: int, replaced: tuple[int, ...], replacement: int
+    ) -> dict[str, RowsBuffer]:
         """By plane, the buffers that take so many rows of a table that lies on the host."""
         rows = {}
         for plane, row_bytes in self._row_bytes(weight).items():
@@ -100,7 +102,7 @@ class StoredWeights:
                 row_bytes=row_bytes,
                 rows=weight.shape[0],
                 replaced=replaced,
-                by=by,
+                by=replacement,
                 places=places,
                 bytes=ceil(places * row_bytes / 4) * 4,
             )
