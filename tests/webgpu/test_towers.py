@@ -337,7 +337,7 @@ def test_media_that_do_not_fit_are_refused(bundles: Callable[[str], Path]) -> No
         seeing.encode({"pixel_values": inputs["pixel_values"]})
     with pytest.raises(UsageError, match="17 patches do not fill whole cells"):
         seeing.encode({name: array[:-1] for name, array in inputs.items()})
-    with pytest.raises(UsageError, match="not of the same number of rows"):
+    with pytest.raises(UsageError, match="their numbers of rows differ"):
         seeing.encode({**inputs, "pixel_values": inputs["pixel_values"][:9]})
     with pytest.raises(UsageError, match=r"pixel_values float64\[18, 768\] does not fit"):
         seeing.encode({**inputs, "pixel_values": inputs["pixel_values"].astype(np.float64)})
