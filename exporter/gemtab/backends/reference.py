@@ -44,7 +44,7 @@ class Run:
 
 @dataclass(frozen=True)
 class StoredWeight:
-    """A weight of which an op reads the rows that it needs."""
+    """A weight in a reader. An op reads the rows that it needs."""
 
     weight: Weight
     reader: WeightReader

@@ -1,8 +1,7 @@
 """The op set as a builder: one method per op, with the op's shape rule.
 
 `T` is the number of tokens in this step; in a tower, the number of soft tokens. A size `9T` is nine per token. Shapes
-have
-no batch axis: a browser tab runs one conversation.
+have no batch axis: a browser tab runs one conversation.
 """
 
 from collections.abc import Callable, Iterator

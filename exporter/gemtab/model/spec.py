@@ -115,9 +115,8 @@ class VisionSpec:
     """The vision tower.
 
     patch: side of a patch in pixels. pooling: side in patches of the cell that becomes one soft token. positions: rows
-    of
-    the position table per axis. clipped: linears clip their inputs and outputs. standardised: soft tokens are brought
-    to mean 0 and scale 1 before the projection.
+    of the position table per axis. clipped: linears clip their inputs and outputs. standardised: soft tokens are
+    brought to mean 0 and scale 1 before the projection.
     """
 
     hidden: int

@@ -1,8 +1,7 @@
 """The text stack of Gemma 4 and Gemma 3, as in `Gemma4TextModel` and `Gemma3TextModel` in transformers.
 
 Weight names are those of the checkpoint, without the prefix before `layers`, `embed_tokens` and `norm`. Projections of
-the
-same input are stacked into one matrix: q, k and v; gate and up.
+the same input are stacked into one matrix: q, k and v; gate and up.
 """
 
 from gemtab.graph import Graph, GraphBuilder, Role, Value, Weight

@@ -1,15 +1,13 @@
 """The planes of each weight format. A plane is a plain array.
 
 f32, f16, i32   `values` [..., columns]. i32 is for orderings.
-q8, q4          `codes` [..., blocks, 32 or 16] u8 and `scales` [..., blocks] f16, in blocks of 32 columns; the last
-block is
-                padded with zeros. value = (code - 128) * scale, or (code - 8) * scale. A byte of q4 has the earlier
-                column in its low nibble. This is the layout of ONNX Runtime's MatMulNBits with default zero points.
+q8, q4          `codes` [..., blocks, 32 or 16] u8 and `scales` [..., blocks] f16, in blocks of 32 columns. The last
+                block is padded with zeros. value = (code - 128) * scale, or (code - 8) * scale. A byte of q4 has the
+                earlier column in its low nibble. This is the layout of ONNX Runtime's MatMulNBits with default zero
+                points.
 rows8, rows4,   integer weights of a pre-quantized checkpoint: `codes` [rows, blocks, 32, 16 or 8] u8 and `scales`
-[rows,
-rows2           groups] f32, each for columns / groups columns. value = (code - 128, 8 or 2) * scale. A byte has the
-earlier
-                columns in its low bits.
+rows2           [rows, groups] f32, each for columns / groups columns. value = (code - 128, 8 or 2) * scale. A byte has
+                the earlier columns in its low bits.
 
 Leading axes are those of the weight: [rows, …] for a matrix or table, [experts, rows, …] for experts.
 """

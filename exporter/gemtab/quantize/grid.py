@@ -1,15 +1,12 @@
 """Recovers the 4-bit grid of weights that were trained for Q4_0 and saved unquantised.
 
 Such a weight is bf16(scale * number), with an f16 scale per block and an integer number in -8 … 7. The rounding to bf16
-hides
-the last bits of the scale: the block's largest value gives eight of its eleven bits, and another scale would be another
-model.
-The other bits follow from all values of the block: each value bounds the scale.
+hides the last bits of the scale: the block's largest value gives eight of its eleven bits, and another scale would be
+another model. The other bits follow from all values of the block: each value bounds the scale.
 
 The number of the largest value is unknown. llama.cpp's quantiser chooses the scale such that it is -8, but training may
-clip
-otherwise, and a block need not use the whole range. So all numbers are tried: -8 first, then 7 to 1. Below 8, the signs
-of scale and numbers are free, and the scale is chosen positive. Several numbers may fit, e.g. 6 instead of 3 with
+clip otherwise, and a block need not use the whole range. So all numbers are tried: -8 first, then 7 to 1. Below 8, the
+signs of scale and numbers are free, and the scale is chosen positive. Several numbers may fit, e.g. 6 instead of 3 with
 numbers doubled and the scale halved, which is the same model.
 """
 

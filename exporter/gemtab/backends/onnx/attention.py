@@ -21,8 +21,7 @@ SHARED_NAME = "shared_kv_states"
 
 PARTS_PER_TURN = 1 << 44
 """Integer parts of a full turn. Fine enough: half a part per position, over a million positions, is below the rounding
-of
-f32. Coarse enough: an angle of a million radians is below 2 ** 63 parts."""
+of f32. Coarse enough: an angle of a million radians is below 2 ** 63 parts."""
 
 MASKED = -3.0e38
 """Score of a masked position. Finite, so that a row of padding, which sees nothing, does not become NaN."""

@@ -1,11 +1,9 @@
 """The towers' ops in plain operators, for a batch of images or stretches of audio.
 
 The graph describes one image or stretch of audio. ONNX gets a batch [B, N, …] that is padded to one length, as
-processors
-make it. So ops that mix rows use only valid rows: those at positions of at least 0, or those of `input_features_mask`
-[B, N]
-bool. Padding is at the end, where causal ops do not see it. The output has no padding: [soft tokens of the whole batch,
-hidden], in the order of the placeholders.
+processors make it. So ops that mix rows use only valid rows: those at positions of at least 0, or those of
+`input_features_mask` [B, N] bool. Padding is at the end, where causal ops do not see it. The output has no padding:
+[soft tokens of the whole batch, hidden], in the order of the placeholders.
 """
 
 import numpy as np

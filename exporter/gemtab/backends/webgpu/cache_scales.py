@@ -8,11 +8,10 @@ f16 ends at 65,504 and loses bits below 6.1e-5. So a cache stores numbers times 
 scale brings the largest number that the cache can ever hold to between 16,384 and 32,768. So no number saturates, and
 numbers have all 11 bits down to 2^-28 of the largest. The bound of a number follows from weights alone:
 
-keys                       sqrt(head size) * the norm's largest weight: the length of a norm's output, which rotation
-keeps
-values                     sqrt(head size)
-values without a norm      the product of the lengths of a matrix row and of the norm's output before the matrix
-(Gemma 3)
+keys                             sqrt(head size) * the norm's largest weight: the length of the norm's output, which
+                                 rotation does not change
+values                           sqrt(head size)
+values without a norm (Gemma 3)  the length of a matrix row times the length of the norm's output before the matrix
 """
 
 from dataclasses import dataclass

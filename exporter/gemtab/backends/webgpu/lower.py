@@ -1,8 +1,7 @@
 """Lowering: turns steps into launches of kernels, with bindings, params and grids.
 
 `fill` multiplies tiles of many tokens. `decode` reads every weight once for a few tokens. Both write the same caches.
-All
-values are f32, except the caches of an f16 plan: see `cache_scales.py`.
+All values are f32, except the caches of an f16 plan: see `cache_scales.py`.
 """
 
 import struct
@@ -121,9 +120,8 @@ class Shared:
     """Caches, weights and tables that the programs of one plan share.
 
     context, fill_tokens: in tokens. looked_up: names of the weights that are only looked up by token id, and so may
-    stay on
-    the host. host_places: slots on the GPU for their rows; 0 if the limits do not allow those of one step. tables:
-    angle tables and other tables that are computed at export, by name.
+    stay on the host. host_places: slots on the GPU for their rows; 0 if the limits do not allow those of one step.
+    tables: angle tables and other tables that are computed at export, by name.
     """
 
     stored: StoredWeights
@@ -825,8 +823,8 @@ class Lowering:
         product = self._products.get(step.qkv.name)
         if product is None or product.x.name not in self._norms or step.cache is None:
             raise CheckpointError(
-                f"{step.label}: values that go through no norm must come from a matrix after a norm, which tells how "
-                "large they can be: this model cannot be compiled for a browser tab by this version of gemtab."
+                f"{step.label}: values that go through no norm must come from a matrix after a norm, which bounds "
+                "them: this model cannot be compiled for a browser tab by this version of gemtab."
             )
         stored, count = self._shared.stored, step.cache.kv_heads * step.head_size
         before = product.row_start + (step.heads + step.cache.kv_heads) * step.head_size

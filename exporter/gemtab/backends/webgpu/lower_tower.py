@@ -1,9 +1,8 @@
 """Lowering of towers: turns the steps that only towers have into launches of kernels.
 
 A tower takes all patches or frames at once. Matrix products use the kernels of `fill`, and scratch sizes are
-expressions in
-T. Only the inner values of a gated MLP, which have the longest rows, have at most MLP_ROWS rows: a large image is
-processed in parts.
+expressions in T. Only the inner values of a gated MLP, which have the longest rows, have at most MLP_ROWS rows: a large
+image is processed in parts.
 """
 
 from collections.abc import Sequence

@@ -13,8 +13,7 @@ def place(lifetimes: dict[str, tuple[int, int]], sizes: dict[str, int]) -> tuple
     """Return the slot of each value, and the bytes of each slot.
 
     lifetimes: indices of the first and the last dispatch that binds a value. sizes: bytes of a value. Two values share
-    a
-    slot only if no dispatch is in both lifetimes: a slot is one GPU buffer, which a dispatch must not bind twice.
+    a slot only if no dispatch is in both lifetimes: a slot is one GPU buffer, which a dispatch must not bind twice.
     """
     slots: list[_Slot] = []
     chosen: dict[str, int] = {}

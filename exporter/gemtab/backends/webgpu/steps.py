@@ -145,9 +145,8 @@ class AddNorm:
     """sum = (x + rms_norm(y) * norm * y_factor) * factor * scalar; normed = rms_norm(sum) * next_norm.
 
     Rows are the last axis. Without y, sum is x. Without norm, y is added without a norm. Without next_norm, normed has
-    no
-    weight. y_bound, sum_bound: a norm's input v is max(-bound, min(v, bound)). second: rms_norm(sum) * second_norm, a
-    second norm of the same sum.
+    no weight. y_bound, sum_bound: a norm's input v is max(-bound, min(v, bound)). second: rms_norm(sum) * second_norm,
+    a second norm of the same sum.
     """
 
     x: Value

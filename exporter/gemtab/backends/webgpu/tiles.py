@@ -6,7 +6,7 @@ TILE_TOKENS: Final = 64
 """Tokens of a workgroup of `fill`'s matrix product."""
 
 EXPERT_TOKENS: Final = 32
-"""The same for the tokens of one expert, of which there are few."""
+"""The same for the tokens of one expert, which has few."""
 
 TILE_ROWS: Final = 32
 """Rows of the matrix of a workgroup of `fill`; of a gated unit, half of them are partners."""

@@ -24,8 +24,7 @@ class PlanBuffers:
     """Weights, rows of embeddings on the host, control buffers and slots of a plan on a device.
 
     A buffer of weights or rows is created only if a dispatch for `tables` binds the buffer. tables: whether embeddings
-    are
-    on the GPU or on the host. Slots exist from `allocate_slots` to `release_slots`. caches: has the plan's state
+    are on the GPU or on the host. Slots exist from `allocate_slots` to `release_slots`. caches: has the plan's state
     buffers.
     """
 

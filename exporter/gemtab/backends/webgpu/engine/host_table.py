@@ -10,7 +10,7 @@ from gemtab.bundle.plan import RowsBuffer
 
 
 class HostTables:
-    """Embeddings in the bundle's files, of which the GPU has the rows of the ids that were used last.
+    """Embeddings in the bundle's files, whose rows of the last used ids are on the GPU.
 
     tables: by the name of the buffer, its plan entry and the table's bytes.
     """

@@ -22,8 +22,7 @@ class TextEngine:
     """The text model of the bundle in `folder`, loaded.
 
     activation, context, host_table, memory: as in TextChoice. device: to run on; None opens one. watch: records each
-    wait
-    for the GPU, if no device is given. manifest: of the bundle, if its files have been verified.
+    wait for the GPU, if no device is given. manifest: of the bundle, if its files have been verified.
 
     Raises BundleError if files differ from the manifest, and what `load_text` raises.
     """
