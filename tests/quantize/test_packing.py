@@ -1,4 +1,4 @@
-"""Round trips, the layout, and how far a packed weight may be from what it was."""
+"""Round trips, the layout, and the error of packed weights."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def test_q8_layout_by_hand() -> None:
 
 
 def test_codes_are_taken_against_the_scale_as_stored() -> None:
-    """A scale that f16 rounds down by 2^-12 of itself would leave the last column a step too low."""
+    """With the scale before rounding, one that f16 rounds down by 2^-12 would put the last column a step too low."""
     tensor = torch.tensor([[-8.0 * (1 + 2.0**-12), 3.5 * (1 + 2.0**-13), *[0.0] * 30]])
     packed = pack(tensor, "q4")
     assert packed["scales"].tolist() == [[1.0]]
@@ -175,7 +175,7 @@ def test_dequantised_weights_are_what_the_planes_stand_for() -> None:
 
 @pytest.mark.parametrize("weight_format", FORMATS)
 def test_an_ordering_is_kept_to_the_last_number(weight_format: PlainFormat) -> None:
-    """As many as Gemma has tokens, which f16 could not tell apart."""
+    """As many numbers as Gemma has tokens, which f16 could not distinguish."""
     order = torch.randperm(262_144, generator=torch.Generator().manual_seed(5))
     ordering = weight((len(order),), "ordering")
     (plane,) = planes(ordering, weight_format)
