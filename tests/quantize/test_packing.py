@@ -56,8 +56,8 @@ def test_error_is_within_half_a_step(
     elif weight_format == "f16":
         assert bool((error <= tensor.abs() * 2.0**-11 + 2.0**-25).all())
     else:
-        # Half a step of the block's scale, plus a whole one at the end of the range that is a step short, plus
-        # f16's rounding of the scale, which a subnormal one has in steps of 2^-24, times the code.
+        # Half a step of the block's scale; a whole step at the positive end of the range, which is one step short; and
+        # the code times the rounding of the scale to f16, which has steps of 2^-24 for subnormal scales.
         largest = blockwise_largest(tensor)
         most = 2 ** (BITS[weight_format] - 1)
         scale = largest / most
