@@ -205,7 +205,7 @@ def test_a_missing_graph_is_named(tmp_path: Path) -> None:
         OnnxText(tmp_path, "q4")
 
 
-def test_a_cut_data_file_is_refused_by_name(tmp_path: Path, written: WrittenAs) -> None:
+def test_a_cut_data_file_is_rejected_by_an_error_that_names_it(tmp_path: Path, written: WrittenAs) -> None:
     exported = written("base", "q4")
     copy = tmp_path / FOLDER
     copy.mkdir()
@@ -213,5 +213,5 @@ def test_a_cut_data_file_is_refused_by_name(tmp_path: Path, written: WrittenAs) 
         (copy / file.name).write_bytes(file.read_bytes())
     data = copy / f"{exported.graphs[EMBED_STEM].name}_data"
     data.write_bytes(data.read_bytes()[:100])
-    with pytest.raises(BundleError, match=r"onnxruntime refuses .*embed_tokens_q4\.onnx"):
+    with pytest.raises(BundleError, match=r"onnxruntime rejects .*embed_tokens_q4\.onnx"):
         OnnxText(tmp_path, "q4")

@@ -117,7 +117,7 @@ def test_codes_are_taken_against_the_scale_as_stored() -> None:
 
 
 @pytest.mark.parametrize("weight_format", ["f16", "q8", "q4"])
-def test_what_does_not_fit_f16_is_refused(weight_format: PlainFormat) -> None:
+def test_what_does_not_fit_f16_is_rejected(weight_format: PlainFormat) -> None:
     with pytest.raises(CheckpointError, match=r"f16 ends at 65504.*--weights f32"):
         pack(torch.full((2, 32), 1e8), weight_format)
 

@@ -137,7 +137,7 @@ def changed(plan: Plan, buffers: dict[str, StateBuffer]) -> Plan:
     return plan.model_copy(update={"buffers": {**plan.buffers, **buffers}})
 
 
-def test_a_model_that_needs_other_caches_is_refused(bundle: Path, engine: TextEngine) -> None:
+def test_a_model_that_needs_other_caches_is_rejected(bundle: Path, engine: TextEngine) -> None:
     plan = load_plan(bundle / "plan" / "f32.json")
     name, cache = next((name, one) for name, one in plan.buffers.items() if isinstance(one, StateBuffer))
     fewer = {other: one for other, one in plan.buffers.items() if other != name}

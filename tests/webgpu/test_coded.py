@@ -122,7 +122,7 @@ def test_rounding_comes_before_the_gate(
     assert_rounded(found, expected, 0.06)
 
 
-def test_scales_for_parts_of_a_block_are_refused() -> None:
+def test_scales_for_parts_of_a_block_are_rejected() -> None:
     b = coded("embed", 4)
     table = b.weight("table", (50, 96), "table", "table.weight", groups=6)
     graph = b.finish(y=b.embed(b.input("ids", ("T",), "i32"), table, 3.5))

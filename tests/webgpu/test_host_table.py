@@ -117,12 +117,12 @@ def test_the_choice_is_made_by_what_fits(tmp_path: Path, devices: Devices) -> No
 
     assert tables(None) == tables(on_gpu) == "gpu"
     assert tables(on_gpu - 1) == tables(on_host) == tables(on_gpu, "always") == "host"
-    refused: tuple[tuple[int, HostTableChoice], ...] = (
+    rejected: tuple[tuple[int, HostTableChoice], ...] = (
         (on_host - 1, "auto"),
         (on_gpu - 1, "never"),
         (on_host - 1, "always"),
     )
-    for memory, way in refused:
+    for memory, way in rejected:
         with pytest.raises(DeviceError, match=r"needs [\d,]+ bytes of GPU memory .* smaller context"):
             tables(memory, way)
 

@@ -147,7 +147,7 @@ def test_every_file_byte_of_a_weight_is_read_once() -> None:
     assert end == 262_144 * 35 * 256 // 2
 
 
-def test_an_op_without_a_kernel_is_refused_by_name() -> None:
+def test_an_op_without_a_kernel_is_rejected_by_an_error_that_names_it() -> None:
     b = GraphBuilder("lone")
     with b.at("layers.3.mlp"):
         y = b.gelu_tanh(b.input("x", ("T", 8)))
@@ -155,12 +155,12 @@ def test_an_op_without_a_kernel_is_refused_by_name() -> None:
         fuse(b.finish(y=y))
 
 
-def test_limits_too_small_for_a_row_are_refused() -> None:
+def test_limits_too_small_for_a_row_are_rejected() -> None:
     with pytest.raises(DeviceError, match="raise the limit"):
         plan_of(spec_of("E2B"), "f32", Limits(maxStorageBufferBindingSize=4096), context=512)
 
 
-def test_an_adapter_with_too_small_limits_is_refused() -> None:
+def test_an_adapter_with_too_small_limits_is_rejected() -> None:
     with pytest.raises(DeviceError, match=r"max-storage-buffer-binding-size = [\d,]+, but this plan needs"):
         open_device(Limits(maxStorageBufferBindingSize=1 << 40))
 

@@ -62,7 +62,7 @@ def accepted(config: dict[str, Any]) -> ModelSpec | None:
         assert any(
             key in message for key in (*config, *config.get("vision_config", ()), *config.get("audio_config", ()))
         )
-        event("refused")
+        event("rejected")
         return None
 
 

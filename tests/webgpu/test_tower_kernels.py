@@ -244,7 +244,7 @@ def test_local_attention(case: dict[str, int], tmp_path: Path, devices: Devices)
     assert_close(found, expected)
 
 
-# --- refusals ---------------------------------------------------------------------------------------------
+# --- rejections -------------------------------------------------------------------------------------------
 
 
 def lonely(b: GraphBuilder, op: str) -> Value:
@@ -262,7 +262,7 @@ def lonely(b: GraphBuilder, op: str) -> Value:
 
 
 @pytest.mark.parametrize("op", ["clamp", "clip", "relu", "causal_depthwise", "layer_norm", "full_attention"])
-def test_ops_that_fit_no_pattern_are_refused_by_name(op: str) -> None:
+def test_ops_that_fit_no_pattern_are_rejected_by_an_error_that_names_them(op: str) -> None:
     b = GraphBuilder("lonely")
     with b.at("here"):
         y = lonely(b, op)

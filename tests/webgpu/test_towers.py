@@ -270,7 +270,7 @@ def test_slots_hold_their_values_at_every_size() -> None:
                     assert evaluate(buffer.bytes, {"T": tokens}) <= held
 
 
-def test_a_patch_that_does_not_fit_is_refused(opened: Opened, devices: Devices, tmp_path: Path) -> None:
+def test_a_patch_that_does_not_fit_is_rejected(opened: Opened, devices: Devices, tmp_path: Path) -> None:
     spec, weights = opened("seeing")
     limits = Limits(maxStorageBufferBindingSize=16384)
     with pytest.raises(DeviceError, match=r"One token's activations need a storage binding of 27,648 bytes"):
@@ -329,7 +329,7 @@ def test_an_image_is_encoded_the_same_after_another(bundles: Callable[[str], Pat
     assert np.array_equal(tower.encode(as_arrays(image(spec, 2, 1))), first)
 
 
-def test_media_that_do_not_fit_are_refused(bundles: Callable[[str], Path]) -> None:
+def test_media_that_do_not_fit_are_rejected(bundles: Callable[[str], Path]) -> None:
     seeing = load_tower(bundles("seeing"), "image")
     hearing = load_tower(bundles("hearing"), "audio")
     inputs = as_arrays(image(load_spec(bundles("seeing")), 2, 1))
