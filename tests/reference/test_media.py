@@ -63,7 +63,7 @@ class Prompt:
         self.kinds += [0] * count
 
     def _placed(self, rows: torch.Tensor, token: int, kind: int) -> None:
-        self.media.append(Rows(len(self.ids), rows, picture=token != AUDIO_ID))
+        self.media.append(Rows(len(self.ids), rows, bidirectional=token != AUDIO_ID))
         self.ids += [token] * len(rows)
         self.kinds += [kind] * len(rows)
 
@@ -146,6 +146,6 @@ def test_tokens_of_a_picture_see_each_other(checkpoint_folder: Folder) -> None:
     folder = checkpoint_folder("blocks")
     prompt = Prompt(folder)
     weights = CheckpointWeights(Checkpoint.open(folder), prompt.spec)
-    blind = [Rows(one.position, one.rows, picture=False) for one in prompt.media]
+    blind = [Rows(one.position, one.rows, bidirectional=False) for one in prompt.media]
     found = ReferenceText(prompt.spec.text, weights).see(prompt.ids, blind)
     assert float((found - prompt.expected(folder)).abs().max()) > 0.1

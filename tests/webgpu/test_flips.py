@@ -17,7 +17,7 @@ from tests.tables import FLIPS_LINE
 from tests.variants import variant
 from tests.webgpu.graphs import GraphOnDevice, Setting
 
-MOST_FLIPS = 1e-5
+MAX_FLIPS = 1e-5
 """The share of a model's codes."""
 
 MARGIN = 1e-4
@@ -114,6 +114,6 @@ def test_codes_flip_only_on_an_edge(
     message = f"{flipped} of {codes} codes flipped, at most {farthest:.1e} of a code from the edge"
     record_property(FLIPS_LINE, f"{name}, {'prompt' if fill else 'answer'}: {message}")
     assert len(found) > 10 and codes > 10_000
-    assert flipped <= MOST_FLIPS * codes + 1, message
+    assert flipped <= MAX_FLIPS * codes + 1, message
     assert farthest <= MARGIN, message
     assert max(float((one.found - one.expected).abs().max()) for one in found) <= 1, message

@@ -10,7 +10,7 @@ from gemtab.errors import BundleError, ContextError, DeviceError, GemtabError
 @pytest.mark.parametrize(
     ("said", "told", "words"),
     [
-        (wgpu.GPUValidationError("Shader global is not available"), BundleError, "the GPU refuses it"),
+        (wgpu.GPUValidationError("Shader global is not available"), BundleError, "the GPU rejects it"),
         (wgpu.GPUValidationError("Parent device is lost"), DeviceError, "lost"),
         (wgpu.GPUOutOfMemoryError("no"), DeviceError, "no memory left"),
         (wgpu.GPUInternalError("x" * 5000), DeviceError, "failed"),

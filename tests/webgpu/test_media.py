@@ -37,7 +37,9 @@ class Case:
         self.rows = []
         for position in (25, 60, 150):
             self.ids[position : position + 20] = [self.image_id] * 20
-            self.rows.append(Rows(position, torch.randn(20, self.spec.text.hidden, generator=random), picture=True))
+            self.rows.append(
+                Rows(position, torch.randn(20, self.spec.text.hidden, generator=random), bidirectional=True)
+            )
 
     def media(self) -> list[Media]:
         """The rows as buffers on the GPU."""
@@ -67,7 +69,7 @@ def test_logits_after_a_prompt_with_pictures(name: str, limits: Limits, tmp_path
         in_onnx = OnnxText(tmp_path / "bundle", "f32").see(case.ids, case.rows, keep)
         assert len(in_onnx) == (keep or len(case.ids))
         assert float((in_onnx[-1] - wanted).abs().max()) < ACTIVATIONS["f32"].max
-    blank = [Rows(one.position, torch.zeros_like(one.rows), one.picture) for one in case.rows]
+    blank = [Rows(one.position, torch.zeros_like(one.rows), one.bidirectional) for one in case.rows]
     without = ReferenceText(case.spec.text, case.weights).see(case.ids, blank)[-1]
     assert float((wanted - without).abs().max()) > 0.05, "the pictures do not matter enough to test"
 

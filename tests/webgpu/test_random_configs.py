@@ -126,7 +126,7 @@ def test_images(devices: Devices, tower: dict[str, Any], hidden: int, weights: W
     positions = patch_grid(3 * cell, 2 * cell)
     pixels = torch.rand(len(positions), 3 * side**2, generator=torch.Generator().manual_seed(2))
     with tempfile.TemporaryDirectory() as name:
-        run = TowerOnDevice.make(graph, Path(name), devices(True), weights, most_tokens=64)
+        run = TowerOnDevice.make(graph, Path(name), devices(True), weights, max_tokens=64)
         found, expected = run.run(pixel_values=pixels, pixel_position_ids=positions)
     assert_close(found.numpy(), expected.numpy())
     event("computed")
@@ -143,7 +143,7 @@ def test_audio(devices: Devices, tower: dict[str, Any], hidden: int, weights: We
     width = tower["audio_embed_dim"] if "unified" in tower["model_type"] else tower["subsampling_conv_channels"][0]
     features = torch.randn(frames, width, generator=torch.Generator().manual_seed(3))
     with tempfile.TemporaryDirectory() as name:
-        run = TowerOnDevice.make(graph, Path(name), devices(True), weights, most_tokens=128)
+        run = TowerOnDevice.make(graph, Path(name), devices(True), weights, max_tokens=128)
         found, expected = run.run(input_features=features)
     assert_close(found.numpy(), expected.numpy())
     event("computed")

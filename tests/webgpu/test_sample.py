@@ -14,9 +14,9 @@ from gemtab.backends.webgpu.engine.load import load_text_plan
 from gemtab.backends.webgpu.engine.text_runner import TextRunner
 from gemtab.backends.webgpu.lower import (
     FOUND_CANDIDATES,
+    MAX_CANDIDATES,
     MAXIMA_GROUP,
     MAXIMA_SLICE,
-    MOST_CANDIDATES,
     SAMPLED_RING,
     Lowering,
     Shared,
@@ -57,7 +57,7 @@ def expected_id(logits: np.ndarray, case: dict[str, Any], seed: int, position: i
     order = np.lexsort((np.arange(len(logits)), -logits))
     if case["temperature"] == 0:
         return int(order[0]), np.inf
-    kept = order[: min(case["top_k"] or MOST_CANDIDATES, MOST_CANDIDATES)]
+    kept = order[: min(case["top_k"] or MAX_CANDIDATES, MAX_CANDIDATES)]
     scaled = logits[kept].astype(np.float64) / case["temperature"]
     shares = np.exp(scaled - scaled[0])
     count = int(np.searchsorted(np.cumsum(shares), case["top_p"] * shares.sum() * (1 - 1e-12)) + 1)

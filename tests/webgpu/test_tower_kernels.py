@@ -160,7 +160,7 @@ def test_embed_positions(
 
 
 @SUBGROUPS
-@pytest.mark.parametrize("case", [*cases("turn_heads"), *cases("full_attention")])
+@pytest.mark.parametrize("case", [*cases("rope_heads"), *cases("full_attention")])
 def test_heads_and_full_attention(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
     heads, kv_heads, size = case["heads"], case["kv_heads"], case["size"]
     positions = patch_grid(case["across"], case["down"])
@@ -170,7 +170,7 @@ def test_heads_and_full_attention(case: dict[str, int], subgroups: bool, tmp_pat
     q = b.axial_rope(b.rms_norm(q, vector(b, "q_norm", size), EPS), at, 100.0)
     k = b.axial_rope(b.rms_norm(k, vector(b, "k_norm", size), EPS), at, 100.0)
     graph = b.finish(y=b.full_attention(q, k, b.rms_norm(v, None, EPS), 0.3))
-    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), most_tokens=len(positions))
+    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), max_tokens=len(positions))
     shapes = {"q": (heads, size), "k": (kv_heads, size), "v": (kv_heads + 1, size)}
     inputs = {name: 2 * random(len(positions), *shape) for name, shape in shapes.items()}
     inputs["v"] = inputs["v"][:, 1:].contiguous()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gemtab.backends.reference import Reference
-from gemtab.backends.webgpu.compile_tower import MOST_TOKENS, build_tower, tower_plan
+from gemtab.backends.webgpu.compile_tower import MAX_TOKENS, build_tower, tower_plan
 from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.engine.load import load_tower
 from gemtab.backends.webgpu.engine.text_engine import TextEngine
@@ -229,7 +229,7 @@ def plan_of(spec: VisionSpec | PatchSpec | AudioSpec, text: TextSpec = TEXT) -> 
     found = [(weight, plane) for weight in graph.weights() for plane in planes(weight, "q4")]
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
     stored = StoredWeights("q4", locations, lambda _: [1.0], Limits().maxStorageBufferBindingSize)
-    most = MOST_TOKENS["audio" if isinstance(spec, AudioSpec) else "image"]
+    most = MAX_TOKENS["audio" if isinstance(spec, AudioSpec) else "image"]
     return tower_plan(*build_tower(fuse_tower(graph), stored, Limits(), most), {})
 
 
@@ -337,7 +337,7 @@ def test_media_that_do_not_fit_are_refused(bundles: Callable[[str], Path]) -> No
         seeing.encode({"pixel_values": inputs["pixel_values"]})
     with pytest.raises(UsageError, match="17 patches do not fill whole cells"):
         seeing.encode({name: array[:-1] for name, array in inputs.items()})
-    with pytest.raises(UsageError, match="not of the same number of rows"):
+    with pytest.raises(UsageError, match="their numbers of rows differ"):
         seeing.encode({**inputs, "pixel_values": inputs["pixel_values"][:9]})
     with pytest.raises(UsageError, match=r"pixel_values float64\[18, 768\] does not fit"):
         seeing.encode({**inputs, "pixel_values": inputs["pixel_values"].astype(np.float64)})

@@ -51,13 +51,13 @@ class TowerOnDevice:
         weight_format: WeightFormat = "f32",
         limits: Limits | None = None,
         weights: WeightReader | None = None,
-        most_tokens: int = 1120,
+        max_tokens: int = 1120,
     ) -> "TowerOnDevice":
         limits, weights = limits or Limits(), weights or Tensors()
         locations = store(graph, weights, weight_format, folder)
         most = limits.maxStorageBufferBindingSize
         stored = StoredWeights(weight_format, locations, lambda weight: weights.read(weight).tolist(), most)
-        builder, lowering = build_tower(fuse_tower(graph), stored, limits, most_tokens)
+        builder, lowering = build_tower(fuse_tower(graph), stored, limits, max_tokens)
         write_files(builder, folder)
         plan = tower_plan(builder, lowering, write_tables(folder, builder.shared.tables))
         tower = load_tower_plan(folder, plan, Poisoning(**vars(device)))

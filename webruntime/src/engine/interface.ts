@@ -43,8 +43,8 @@ export interface PlacedRows {
   position: number;
   /** The rows, in the order of the placeholders. */
   rows: MediaRows;
-  /** Whether they are an image (or a frame), whose tokens see each other in models that have it so. */
-  picture: boolean;
+  /** Whether the tokens see each other: those of an image or a frame, in models with the control buffer `visible`. */
+  bidirectional: boolean;
 }
 
 /** How `fill` runs. */
