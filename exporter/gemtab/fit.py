@@ -4,7 +4,7 @@ from typing import Literal
 
 from gemtab.bundle.manifest import Manifest, PlanEntry
 from gemtab.bundle.memory import memory_need, towers_need
-from gemtab.bundle.plan import Activation, Strict, Tables
+from gemtab.bundle.plan import Activation, Residence, Strict
 from gemtab.errors import UsageError
 
 Verdict = Literal["fits", "smaller context", "does not fit"]
@@ -21,7 +21,7 @@ class Fit(Strict):
     activation: Activation
     memory: int
     context: int
-    tables: Tables
+    embeddings: Residence
     weights: int
     state: int
     scratch: int
@@ -49,15 +49,15 @@ def fit(manifest: Manifest, memory: int, context: int | None = None) -> tuple[Fi
 
 def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -> Fit:
     towers = towers_need(manifest)
-    tables = _tables(entry, memory - towers, context)
-    need = memory_need(entry, context, tables)
+    embeddings = _residence(entry, memory - towers, context)
+    need = memory_need(entry, context, embeddings)
     most = most_context(entry, memory - towers, manifest.context)
     verdict: Verdict = "fits" if need.total + towers <= memory else "smaller context" if most else "does not fit"
     return Fit(
         activation=entry.activation,
         memory=memory,
         context=context,
-        tables=tables,
+        embeddings=embeddings,
         weights=need.weights,
         state=need.state,
         scratch=need.scratch,
@@ -69,20 +69,20 @@ def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -
     )
 
 
-def _tables(entry: PlanEntry, memory: int, context: int) -> Tables:
+def _residence(entry: PlanEntry, memory: int, context: int) -> Residence:
     """On the GPU where they fit, as the executors choose too; a plan without any has none to put elsewhere."""
-    return "gpu" if not entry.memory.tables or memory_need(entry, context).total <= memory else "host"
+    return "gpu" if not entry.memory.embeddings or memory_need(entry, context).total <= memory else "host"
 
 
 def most_context(entry: PlanEntry, memory: int, limit: int) -> int:
     """The most tokens, up to `limit`, with which a plan fits into so many bytes; 0 where it does not with its least."""
-    tables: Tables = "host" if entry.memory.tables else "gpu"
-    if memory_need(entry, entry.tokens, tables).total > memory:
+    embeddings: Residence = "host" if entry.memory.embeddings else "gpu"
+    if memory_need(entry, entry.tokens, embeddings).total > memory:
         return 0
     low, high = entry.tokens, limit
     while low < high:
         middle = (low + high + 1) // 2
-        if memory_need(entry, middle, tables).total <= memory:
+        if memory_need(entry, middle, embeddings).total <= memory:
             low = middle
         else:
             high = middle - 1

@@ -31,7 +31,7 @@ const CONSTANTS = {
       "ROWS",
       "Feature",
       "PlanChoice",
-      "HostTableChoice",
+      "HostEmbeddingsChoice",
     ],
     "gemtab.bundle.manifest": ["MANIFEST_NAME", "Tower"],
     "gemtab.bundle.parity": ["PARITY_NAME"],

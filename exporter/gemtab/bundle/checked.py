@@ -20,7 +20,7 @@ NAME = "checked.json"
 LEAST_BYTES = 4 << 20
 """Smaller files are read each time."""
 
-MOST_FILES = 5_000
+MAX_FILES = 5_000
 """The oldest go first."""
 
 _SETTLED_NS = 2_000_000_000
@@ -65,7 +65,7 @@ class CheckedFiles:
         """Write the cache, if it can be written."""
         if not self._changed:
             return
-        kept = dict(list(self._known.items())[-MOST_FILES:])
+        kept = dict(list(self._known.items())[-MAX_FILES:])
         unfinished = self._where.with_name(f".{self._where.name}.{os.getpid()}")
         with suppress(OSError):
             self._where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -13,7 +13,7 @@ from gemtab.bundle.manifest_check import check_manifest
 from gemtab.bundle.parsing import Maps, parse
 from gemtab.bundle.plan import Buffer, Kernel, Plan, Program
 from gemtab.bundle.plan_check import check_plan
-from gemtab.bundle.reading import AGAIN, inside, most_bytes, parse_json, read_bytes, read_text
+from gemtab.bundle.reading import AGAIN, inside, max_bytes, parse_json, read_bytes, read_text
 from gemtab.errors import BundleError, UsageError
 from gemtab.output import write_in_one_step
 
@@ -101,7 +101,7 @@ def check_files(folder: Path, manifest: Manifest, checked: CheckedFiles | None =
 
 def check_small_files(folder: Path, manifest: Manifest) -> None:
     """As `check_files`, of the files alone that are read as a whole: plans, shaders, tokenizer, template, configs."""
-    small = {name: entry for name, entry in manifest.files.items() if most_bytes(name) is not None}
+    small = {name: entry for name, entry in manifest.files.items() if max_bytes(name) is not None}
     check_files(folder, manifest.model_copy(update={"files": small}))
 
 

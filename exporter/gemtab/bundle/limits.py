@@ -36,7 +36,7 @@ SNAPSHOT_BYTES: Final = 64 << 20
 MEDIA_ROWS_BYTES: Final = 256 << 20
 """Most GPU bytes of the embeddings of images and audio that are kept for later turns."""
 
-MOST_INTEGER: Final = 2**53
+MAX_INTEGER: Final = 2**53
 """JavaScript's whole numbers are exact below it."""
 
 

@@ -13,7 +13,7 @@ MANIFEST_FORMAT: Final = 1
 MANIFEST_NAME: Final = "gemtab.json"
 """The manifest's name in a bundle."""
 
-MOST_WORDS: Final = 1000
+MAX_WORDS: Final = 1000
 """Notes, and names of adapters."""
 
 WeightFormat = Literal["f32", "f16", "q8", "q4", "qat"]
@@ -45,7 +45,7 @@ class PlanMemory(Strict):
     """
 
     weights: Annotated[int, Field(ge=0)]
-    tables: Annotated[int, Field(ge=0)]
+    embeddings: Annotated[int, Field(ge=0)]
     rows: Annotated[int, Field(ge=0)]
     state: Expr
     scratch: Expr
@@ -72,7 +72,7 @@ class Source(Strict):
     repository: str | None = None
     model_type: str
     licence: str | None = None
-    adapters: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS, fail_fast=True)] = ()
+    adapters: Annotated[tuple[str, ...], Field(max_length=MAX_WORDS, fail_fast=True)] = ()
 
 
 class Towers(Strict):
@@ -124,7 +124,7 @@ class Manifest(Strict):
     towers: Towers = Towers()
     draft: Draft | None = None
     no_transformers_js: str | None = None
-    notes: Annotated[tuple[str, ...], Field(max_length=MOST_WORDS, fail_fast=True)] = ()
+    notes: Annotated[tuple[str, ...], Field(max_length=MAX_WORDS, fail_fast=True)] = ()
     files: dict[RelativePath, FileEntry]
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from gemtab.bundle import limits
 from gemtab.bundle.manifest import MANIFEST_NAME, FileEntry, Manifest, PlanEntry
-from gemtab.bundle.reading import most_bytes
+from gemtab.bundle.reading import max_bytes
 from gemtab.errors import BundleError
 
 Check = Callable[[bool, str], None]
@@ -27,10 +27,10 @@ def check_manifest(manifest: Manifest, where: str = MANIFEST_NAME) -> None:
     check(len(manifest.files) <= limits.FILES, f"{len(manifest.files)} files are more than {limits.FILES}")
     for file, entry in manifest.files.items():
         _check_slices(file, entry, check)
-        most = most_bytes(file)
+        most = max_bytes(file)
         check(most is None or entry.bytes <= most, f"{file} has {entry.bytes} bytes, more than {most}")
     total = sum(entry.bytes for entry in manifest.files.values())
-    check(total < limits.MOST_INTEGER, f"the files have {total} bytes in all")
+    check(total < limits.MAX_INTEGER, f"the files have {total} bytes in all")
     named = [entry.file for entry in plan_entries(manifest)] + ([manifest.draft.file] if manifest.draft else [])
     for file in named:
         check(file in manifest.files, f"it names {file}, which it does not list")

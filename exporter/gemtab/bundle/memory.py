@@ -16,9 +16,9 @@ from gemtab.bundle.plan import (
     Expr,
     Plan,
     Program,
+    Residence,
     RowsBuffer,
     StateBuffer,
-    Tables,
     WeightBuffer,
     bound_for,
     evaluate,
@@ -34,7 +34,7 @@ def plan_memory(plan: Plan, outputs: Iterable[Expr] = ()) -> PlanMemory:
     for_gpu, for_host = bound_for(plan, "gpu"), bound_for(plan, "host")
     return PlanMemory(
         weights=_held(plan, for_gpu & for_host),
-        tables=_held(plan, for_gpu - for_host),
+        embeddings=_held(plan, for_gpu - for_host),
         rows=_held(plan, for_host - for_gpu),
         state=total(
             buffer.bytes
@@ -85,15 +85,15 @@ class MemoryNeed:
         return self.weights + self.state + self.scratch
 
 
-def memory_need(entry: PlanEntry, context: int, tables: Tables = "gpu") -> MemoryNeed:
+def memory_need(entry: PlanEntry, context: int, embeddings: Residence = "gpu") -> MemoryNeed:
     """What a plan takes with this context and its look-up tables there."""
-    return need_of(entry.memory, entry.tokens, context, tables)
+    return need_of(entry.memory, entry.tokens, context, embeddings)
 
 
-def need_of(memory: PlanMemory, tokens: int, context: int, tables: Tables) -> MemoryNeed:
+def need_of(memory: PlanMemory, tokens: int, context: int, embeddings: Residence) -> MemoryNeed:
     """As `memory_need`. tokens: the most of a step."""
     sizes = {"T": tokens, "P": context, "C": context}
-    weights = memory.weights + (memory.tables if tables == "gpu" else memory.rows)
+    weights = memory.weights + (memory.embeddings if embeddings == "gpu" else memory.rows)
     return MemoryNeed(weights, evaluate(memory.state, sizes), evaluate(memory.scratch, sizes))
 
 

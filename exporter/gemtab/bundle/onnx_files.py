@@ -19,7 +19,7 @@ TOWER_STEMS: dict[Tower, str] = {"image": VISION_STEM, "audio": AUDIO_STEM}
 PREPROCESSOR_FILE = "preprocessor_config.json"
 """Where transformers.js looks up which processor a model has, whose settings are in processor_config.json."""
 
-MOST_DATA_FILES = 100
+MAX_DATA_FILES = 100
 """transformers.js refuses more for one graph."""
 
 _DTYPES: dict[WeightFormat, str] = {"f32": "fp32", "f16": "fp16", "q8": "q8", "q4": "q4", "qat": "q4"}

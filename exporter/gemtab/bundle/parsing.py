@@ -20,16 +20,16 @@ Maps = Mapping[str, tuple[TypeAdapter[Any], int]]
 """Members of a model that are objects with names as keys: what validates some of them, and how many there may be."""
 
 _AT_ONCE = 100
-_MOST_MEMBERS = 64
+_MAX_MEMBERS = 64
 """Of every other object."""
 
-_MOST_VALUES = 500_000
+_MAX_VALUES = 500_000
 """In all; a plan of E2B has 60,000."""
 
 _FREE = frozenset({"constants", "inputs", "outputs"})
 """Objects with names as keys within others."""
 
-_MOST_FREE = 1_000
+_MAX_FREE = 1_000
 
 
 def parse(model: type[Model], text: str, path: Path, maps: Maps) -> Model:
@@ -80,9 +80,9 @@ def _check_members(content: object, path: Path) -> None:
     while waiting:
         name, value = waiting.pop()
         count += len(value) if isinstance(value, dict | list) else 0
-        _check_count("it", count, _MOST_VALUES, path)
+        _check_count("it", count, _MAX_VALUES, path)
         if isinstance(value, dict):
-            _check_count(name, len(value), _MOST_FREE if name in _FREE else _MOST_MEMBERS, path)
+            _check_count(name, len(value), _MAX_FREE if name in _FREE else _MAX_MEMBERS, path)
             waiting.extend(item for item in value.items() if isinstance(item[1], dict | list))
         elif isinstance(value, list):
             waiting.extend((name, one) for one in value if isinstance(one, dict | list))

@@ -4,7 +4,7 @@ An executor (Python in `gemtab.backends.webgpu.engine`, TypeScript in `webruntim
 nothing about the model. A text model has one plan; its towers, which make rows of embeddings of pictures and sound,
 have plans of their own, loaded when they are first needed. An executor
 
-1. checks that the device has `features` and `limits`, and chooses where look-up tables lie (`Tables`);
+1. checks that the device has `features` and `limits`, and chooses where look-up tables lie (`Residence`);
 2. makes one GPU buffer for each entry of `slots` (a tower's only for the run, sized by its T) and of `buffers` (state
    buffers when a dispatch first binds them, zeroed as WebGPU does), and uploads the weights; what no dispatch for its
    choice of tables binds is left out;
@@ -28,8 +28,8 @@ PLAN_FORMAT: Final = 1
 PARAMS_ALIGNMENT: Final = 256
 """The alignment of a dispatch's params in a program's uniform buffer, which every device accepts."""
 
-MOST_ROWS_BYTES: Final = 64 << 20
-"""Of the rows of a table on the host that the GPU has places for: executors hold a copy of them."""
+MAX_ROWS_BYTES: Final = 64 << 20
+"""Of the rows of a table on the host that the GPU has slots for: executors hold a copy of them."""
 
 VECTOR_BYTES: Final = 16
 """The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them."""
@@ -58,13 +58,13 @@ Activation = Literal["f32", "f16"]
 Symbol = Literal["T", "P", "C"]
 """T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
 
-Tables = Literal["gpu", "host"]
+Residence = Literal["gpu", "host"]
 """Where tables lie of which a step needs a row a token: whole in GPU memory, or on the host, which hands rows over."""
 
 PlanChoice = Literal["auto", "f16", "f32"]
 """In what the caches keep keys and values; auto: in f16 where the device has it."""
 
-HostTableChoice = Literal["auto", "never", "always"]
+HostEmbeddingsChoice = Literal["auto", "never", "always"]
 """Whether they are to lie on the host; auto: where the rest fits into the memory that is given and they do not."""
 
 Operator = Literal["+", "-", "*", "ceildiv", "min", "max"]
@@ -140,13 +140,13 @@ class StateBuffer(Strict):
 
 
 class RowsBuffer(Strict):
-    """Rows of a table that lies on the host: `places` of them, which executors keep for ids that come again. Before a
+    """Rows of a table that lies on the host: `slots` of them, which executors keep for ids that come again. Before a
     step they write into it the rows of the step's ids that are not there yet, in the place of those that were needed
-    longest ago, and tell by the control buffer `places` where each token's is: at the same place in all such buffers.
+    longest ago, and tell by the control buffer `slots` where each token's is: at the same place in all such buffers.
 
     The row of an id has `row_bytes` bytes and begins at `offset` + id * `row_bytes` of `file`. rows: how many the table
-    has. An id in `replaced` counts as `by`. places: at least as many as the largest step has tokens. bytes: of all
-    places, a multiple of 4.
+    has. An id in `replaced` counts as `by`. slots: at least as many as the largest step has tokens. bytes: of all
+    slots, a multiple of 4.
     """
 
     kind: Literal["rows"] = "rows"
@@ -155,9 +155,9 @@ class RowsBuffer(Strict):
     row_bytes: Annotated[int, Field(gt=0)]
     rows: Annotated[int, Field(gt=0)]
     replaced: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(fail_fast=True)] = ()
-    by: Annotated[int, Field(ge=0)] = 0
-    places: Annotated[int, Field(gt=0)]
-    bytes: Annotated[int, Field(gt=0, lt=MOST_ROWS_BYTES, multiple_of=4)]
+    replacement: Annotated[int, Field(ge=0)] = 0
+    slots: Annotated[int, Field(gt=0)]
+    bytes: Annotated[int, Field(gt=0, lt=MAX_ROWS_BYTES, multiple_of=4)]
 
 
 class ScratchBuffer(Strict):
@@ -182,7 +182,7 @@ class ControlBuffer(Strict):
     - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
     - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if
       its id is a placeholder's. The executor copies what a tower made.
-    - `places` [max_tokens], where tables may lie on the host: the place of token t's row in every RowsBuffer.
+    - `slots` [max_tokens], where tables may lie on the host: the place of token t's row in every RowsBuffer.
     - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on
       sliding layers, its own unless it is of a picture.
 
@@ -190,7 +190,7 @@ class ControlBuffer(Strict):
     """
 
     kind: Literal["control"] = "control"
-    role: Literal["ids", "step", "sampling", "sampled", "media", "places", "visible"]
+    role: Literal["ids", "step", "sampling", "sampled", "media", "slots", "visible"]
     bytes: Annotated[int, Field(gt=0, multiple_of=4)]
 
 
@@ -230,7 +230,7 @@ class Dispatch(Strict):
     params: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(fail_fast=True)] | None = None
     grid: tuple[Expr, Expr, Expr]
     label: str
-    tables: Tables | None = None
+    embeddings: Residence | None = None
 
 
 class Program(Strict):
@@ -243,16 +243,16 @@ class Program(Strict):
     outputs: dict[str, str] = {}
 
 
-def running(program: "Program", sizes: dict[str, int], tables: Tables = "gpu") -> list["Dispatch"]:
+def running(program: "Program", sizes: dict[str, int], embeddings: Residence = "gpu") -> list["Dispatch"]:
     """The dispatches of a step of these sizes that are not left out, where look-up tables lie there."""
-    chosen = [one for one in program.dispatches if one.tables in (None, tables)]
+    chosen = [one for one in program.dispatches if one.embeddings in (None, embeddings)]
     return [one for one in chosen if 0 not in [evaluate(expr, sizes) for expr in one.grid]]
 
 
-def bound_for(plan: "Plan", tables: Tables) -> frozenset[str]:
+def bound_for(plan: "Plan", embeddings: Residence) -> frozenset[str]:
     """The buffers that some dispatch binds where look-up tables lie there."""
     dispatches = (dispatch for program in plan.programs.values() for dispatch in program.dispatches)
-    return frozenset(name for one in dispatches if one.tables in (None, tables) for name in one.bindings)
+    return frozenset(name for one in dispatches if one.embeddings in (None, embeddings) for name in one.bindings)
 
 
 class Limits(Strict):

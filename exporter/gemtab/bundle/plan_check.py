@@ -99,7 +99,7 @@ def _bytes(buffer: Buffer, sizes: Sizes) -> float:
 def _check_buffer(plan: Plan, manifest: Manifest, name: str, buffer: Buffer, check: Check) -> None:
     sizes = largest_sizes(plan)
     size = _bytes(buffer, sizes)
-    check(0 < size < limits.MOST_INTEGER and size % _WORD == 0, f"buffer {name} has {size} bytes")
+    check(0 < size < limits.MAX_INTEGER and size % _WORD == 0, f"buffer {name} has {size} bytes")
     if isinstance(buffer, WeightBuffer | RowsBuffer):
         _check_in_file(manifest, name, buffer, check)
     if isinstance(buffer, RowsBuffer):
@@ -124,13 +124,13 @@ def _check_in_file(manifest: Manifest, name: str, buffer: WeightBuffer | RowsBuf
 
 def _check_rows(plan: Plan, name: str, buffer: RowsBuffer, check: Check) -> None:
     tokens = largest_sizes(plan)["T"]
-    check(buffer.places >= tokens, f"buffer {name} has {buffer.places} places for the rows of {tokens} tokens")
-    needed = buffer.places * buffer.row_bytes
+    check(buffer.slots >= tokens, f"buffer {name} has {buffer.slots} slots for the rows of {tokens} tokens")
+    needed = buffer.slots * buffer.row_bytes
     check(
         buffer.bytes >= needed,
-        f"buffer {name} has {buffer.bytes} bytes for {buffer.places} rows of {buffer.row_bytes}",
+        f"buffer {name} has {buffer.bytes} bytes for {buffer.slots} rows of {buffer.row_bytes}",
     )
-    most = max(plan.vocabulary - 1, buffer.by)
+    most = max(plan.vocabulary - 1, buffer.replacement)
     check(most < buffer.rows, f"the table of buffer {name} has {buffer.rows} rows, none for id {most}")
 
 
@@ -152,7 +152,7 @@ def _check_controls(plan: Plan, check: Check) -> None:
     if not is_tower(plan):
         wanted = {"ids": tokens, "step": 4, "sampling": 4, "sampled": plan.sampled_ring}
         if any(isinstance(buffer, RowsBuffer) for buffer in plan.buffers.values()):
-            wanted["places"] = tokens
+            wanted["slots"] = tokens
     for role, words in wanted.items():
         found = _controls(plan, role)
         check(len(found) == 1, f'there are {len(found)} control buffers "{role}" instead of 1')
@@ -282,7 +282,7 @@ def _check_entry(plan: Plan, manifest: Manifest, file: str, check: Check) -> Non
     entries = [entry for entry in plan_entries(manifest) if entry.file == file]
     check(bool(entries), "the manifest names no such plan")
     for entry in entries:
-        # By what it is, and not what it says: a manifest may have one entry in both places.
+        # By what it is, and not what it says: a manifest may have one entry in both lists.
         tower = not any(entry is one for one in manifest.plans)
         check(tower == is_tower(plan), f"the manifest says that it is a {'tower' if tower else 'text model'}")
         context = entry.tokens if tower else manifest.context

@@ -20,7 +20,7 @@ _SIZES = {
 }
 
 
-def most_bytes(file: str) -> int | None:
+def max_bytes(file: str) -> int | None:
     """How large a file of a bundle may be that is read as a whole; None for weights and the like, which are not."""
     if file in _SIZES:
         return _SIZES[file]
@@ -59,7 +59,7 @@ def _is_blob(root: Path, real: Path) -> bool:
 def read_bytes(folder: Path, file: str) -> bytes:
     """A whole file of the bundle. Raises BundleError as `inside` does, and where the file is larger than its kind may
     be."""
-    path, most = inside(folder, file), most_bytes(file) or limits.CONFIG_BYTES
+    path, most = inside(folder, file), max_bytes(file) or limits.CONFIG_BYTES
     try:
         with path.open("rb") as opened:
             content = opened.read(most + 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from gemtab.bundle.plan import HostTableChoice, PlanChoice
+from gemtab.bundle.plan import HostEmbeddingsChoice, PlanChoice
 from gemtab.cli.console import byte_count, err, print_answer
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
@@ -82,8 +82,8 @@ def command(
     memory: Annotated[
         str | None, typer.Option(help="GPU memory that the text model may take, as 8GB. [default: as much as it needs]")
     ] = None,
-    host_table: Annotated[
-        HostTableChoice,
+    host_embeddings: Annotated[
+        HostEmbeddingsChoice,
         typer.Option(
             help="Keep per-layer embeddings in the file, which saves memory and costs speed: auto (where --memory asks "
             "for it), never or always."
@@ -119,7 +119,7 @@ def command(
     executor = TextEngine(
         bundle,
         None if plan == "auto" else plan,
-        host_table=host_table,
+        host_embeddings=host_embeddings,
         memory=allowed,
         watch=context.obj,
         manifest=manifest,

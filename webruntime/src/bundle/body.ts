@@ -4,7 +4,7 @@ import { brief } from "../brief.ts";
 import { AbortError, BundleError, causeOf } from "../errors.ts";
 
 /** Characters of an address in a message: the signature of a signed one may have thousands. */
-const MOST_ADDRESS = 200;
+const MAX_ADDRESS = 200;
 
 /** How long a host may send nothing. */
 export const SILENCE_MS = 30_000;
@@ -91,20 +91,20 @@ function refusal(status: number, url: string, file: string): string {
   const advice = forbidden
     ? "Its host does not let this page read it. A signed address may have ended, or be signed for another file than this one."
     : "Check the bundle's address and that all of it was uploaded.";
-  return `${file} ${what} at ${brief(url, MOST_ADDRESS)}. ${advice}`;
+  return `${file} ${what} at ${brief(url, MAX_ADDRESS)}. ${advice}`;
 }
 
 /** Where bytes are put that come in. Whoever fills it takes the buffer away and puts back another with its bytes. */
-export interface Room {
+export interface SliceBuffer {
   buffer: ArrayBuffer;
 }
 
-export function roomOf(bytes: number): Room {
+export function sliceBuffer(bytes: number): SliceBuffer {
   return { buffer: new ArrayBuffer(bytes) };
 }
 
 /** Puts at most `most` bytes of a body at `at` of the room, and tells how many: 0 at the body's end. */
-type Fill = (room: Room, at: number, most: number) => Promise<number>;
+type Fill = (room: SliceBuffer, at: number, most: number) => Promise<number>;
 
 /** The bytes of a response's body, in the portions that the caller asks for. */
 export class BodyReader {
@@ -116,7 +116,7 @@ export class BodyReader {
 
   constructor(
     { response, silence }: Reply,
-    private readonly room: Room,
+    private readonly room: SliceBuffer,
     private readonly file: string,
     private readonly signal: AbortSignal | undefined,
   ) {

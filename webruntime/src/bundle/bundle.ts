@@ -5,7 +5,7 @@ import { BundleError, UsageError } from "../errors.ts";
 import { bundleAddress, type FolderAddress } from "./address.ts";
 import { readWhole, request } from "./body.ts";
 import { MANIFEST_NAME, PARITY_NAME } from "./facts.gen.ts";
-import { mostBytes } from "./file-limits.ts";
+import { maxBytes } from "./file-limits.ts";
 import type { BundleFiles } from "./files.ts";
 import { decodeText, parseJson } from "./json-text.ts";
 import { LIMITS } from "./limits.gen.ts";
@@ -17,7 +17,7 @@ import { parse, type Schema } from "./schema.ts";
 import { download } from "./slices.ts";
 
 /** Characters of an address in a message. */
-const MOST_ADDRESS = 200;
+const MAX_ADDRESS = 200;
 
 type PlanEntry = Manifest["plans"][number];
 
@@ -40,7 +40,7 @@ export class Bundle implements BundleFiles {
     const address = bundleAddress(url);
     const reply = await request(address.file(MANIFEST_NAME), MANIFEST_NAME, { signal });
     const body = await readWhole(reply, MANIFEST_NAME, LIMITS.MANIFEST_BYTES, signal);
-    const json = parseJson(decodeText(body, MANIFEST_NAME), MANIFEST_NAME, brief(address.folder, MOST_ADDRESS));
+    const json = parseJson(decodeText(body, MANIFEST_NAME), MANIFEST_NAME, brief(address.folder, MAX_ADDRESS));
     const manifest = parseVersioned<Manifest>(MANIFEST_SCHEMA, json, MANIFEST_NAME);
     const plans = answeringPlans(manifest, address.folder);
     checkManifest(manifest);
@@ -66,8 +66,8 @@ export class Bundle implements BundleFiles {
 
   async bytes(file: string, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.manifest.files[file];
-    if (!entry) throw new BundleError(`The bundle at ${brief(this.url, MOST_ADDRESS)} has no ${file}.`, file);
-    const most = mostBytes(file) ?? LIMITS.CONFIG_BYTES;
+    if (!entry) throw new BundleError(`The bundle at ${brief(this.url, MAX_ADDRESS)} has no ${file}.`, file);
+    const most = maxBytes(file) ?? LIMITS.CONFIG_BYTES;
     if (entry.bytes > most) {
       throw new BundleError(
         `${file} has ${entry.bytes} bytes, and at most ${most} can be read. Export it again.`,
@@ -86,7 +86,7 @@ export class Bundle implements BundleFiles {
   }
 
   async json(file: string, signal?: AbortSignal): Promise<unknown> {
-    return parseJson(await this.text(file, signal), file, brief(this.address.folder, MOST_ADDRESS));
+    return parseJson(await this.text(file, signal), file, brief(this.address.folder, MAX_ADDRESS));
   }
 
   async plan(file: string, signal?: AbortSignal): Promise<Plan> {
@@ -106,7 +106,7 @@ function answeringPlans({ plans, draft, source }: Manifest, folder: string): Pla
   if (first) return [first, ...rest];
   if (!draft) throw new BundleError(`${MANIFEST_NAME} names neither a plan nor a draft graph. Export it again.`);
   throw new UsageError(
-    `The bundle at ${brief(folder, MOST_ADDRESS)} holds a drafter (${brief(source.name)}), which drafts tokens for the model that it was trained with ` +
+    `The bundle at ${brief(folder, MAX_ADDRESS)} holds a drafter (${brief(source.name)}), which drafts tokens for the model that it was trained with ` +
       "and cannot answer without it. Load the bundle of that model, its target.",
   );
 }

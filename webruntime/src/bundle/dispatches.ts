@@ -3,9 +3,9 @@
 import type { Dispatch } from "./plan.gen.ts";
 
 /** Where look-up tables lie. */
-export type Tables = "gpu" | "host";
+export type Residence = "gpu" | "host";
 
 /** Whether a dispatch is for an executor whose look-up tables lie there. */
-export function isFor({ tables: wanted }: Dispatch, tables: Tables): boolean {
-  return wanted === null || wanted === tables;
+export function isFor({ embeddings: wanted }: Dispatch, embeddings: Residence): boolean {
+  return wanted === null || wanted === embeddings;
 }

@@ -20,7 +20,7 @@ export const FEATURES = ["shader-f16", "subgroups"] as const;
 /** In what the caches keep keys and values; auto: in f16 where the device has it. */
 export const PLAN_CHOICES = ["auto", "f16", "f32"] as const;
 /** Whether they are to lie on the host; auto: where the rest fits into the memory that is given and they do not. */
-export const HOST_TABLE_CHOICES = ["auto", "never", "always"] as const;
+export const HOST_EMBEDDINGS_CHOICES = ["auto", "never", "always"] as const;
 
 // gemtab.bundle.manifest
 /** The manifest's name in a bundle. */

@@ -10,7 +10,7 @@ const BY_NAME: Readonly<Record<string, number>> = {
 };
 
 /** Undefined for weights and the like, which are not read whole. */
-export function mostBytes(file: string): number | undefined {
+export function maxBytes(file: string): number | undefined {
   if (Object.hasOwn(BY_NAME, file)) return BY_NAME[file];
   if (file.startsWith("plan/") && file.endsWith(".json")) return LIMITS.PLAN_BYTES;
   if (file.endsWith(".wgsl")) return LIMITS.SHADER_BYTES;

@@ -4,7 +4,7 @@ import { shown } from "../brief.ts";
 import { BundleError } from "../errors.ts";
 
 /** Nothing in a bundle is nested deeper, and what is must not exhaust the stack of whoever walks through it. */
-const MOST_NESTED = 200;
+const MAX_NESTED = 200;
 
 const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [...'"\\[]{}'].map((mark) =>
   mark.charCodeAt(0),
@@ -21,9 +21,9 @@ export function decodeText(bytes: Uint8Array, file: string): string {
 
 /** @param folder where the file lies, for the error: a BundleError where the text is no JSON, or nested too deep */
 export function parseJson(text: string, file: string, folder: string): unknown {
-  if (isNestedDeeper(text, MOST_NESTED)) {
+  if (isNestedDeeper(text, MAX_NESTED)) {
     throw new BundleError(
-      `${file} is nested deeper than ${MOST_NESTED} levels, which no file of gemtab's is. Export the bundle again.`,
+      `${file} is nested deeper than ${MAX_NESTED} levels, which no file of gemtab's is. Export the bundle again.`,
       file,
     );
   }

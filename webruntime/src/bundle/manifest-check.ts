@@ -5,7 +5,7 @@
 
 import { type Check, checker } from "./checker.ts";
 import { MANIFEST_NAME } from "./facts.gen.ts";
-import { mostBytes } from "./file-limits.ts";
+import { maxBytes } from "./file-limits.ts";
 import { LIMITS } from "./limits.gen.ts";
 import type { FileEntry, Manifest } from "./manifest.gen.ts";
 
@@ -22,11 +22,11 @@ export function checkManifest(manifest: Manifest): void {
   check(files.length <= LIMITS.FILES, `${files.length} files are more than ${LIMITS.FILES}`);
   for (const [file, entry] of files) {
     checkSlices(file, entry, check);
-    const most = mostBytes(file);
+    const most = maxBytes(file);
     check(most === undefined || entry.bytes <= most, `${file} has ${entry.bytes} bytes, more than ${most}`);
   }
   const total = files.reduce((sum, [, { bytes }]) => sum + bytes, 0);
-  check(total < LIMITS.MOST_INTEGER, `the files have ${total} bytes in all`);
+  check(total < LIMITS.MAX_INTEGER, `the files have ${total} bytes in all`);
   for (const file of namedFiles(manifest)) {
     check(Object.hasOwn(manifest.files, file), `it names ${file}, which it does not list`);
   }

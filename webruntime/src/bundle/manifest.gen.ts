@@ -73,7 +73,7 @@ export interface PlanEntry {
  */
 export interface PlanMemory {
   weights: number;
-  tables: number;
+  embeddings: number;
   rows: number;
   state: Expr;
   scratch: Expr;
@@ -281,7 +281,7 @@ export const MANIFEST_SCHEMA: Schema = {
      "minimum": 0,
      "type": "integer"
     },
-    "tables": {
+    "embeddings": {
      "minimum": 0,
      "type": "integer"
     },
@@ -298,7 +298,7 @@ export const MANIFEST_SCHEMA: Schema = {
    },
    "required": [
     "weights",
-    "tables",
+    "embeddings",
     "rows",
     "state",
     "scratch"

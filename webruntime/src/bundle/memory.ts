@@ -1,16 +1,16 @@
 /** What a bundle will take of the GPU's memory, as its manifest states it. */
 
 import { DeviceError } from "../errors.ts";
-import type { Tables } from "./dispatches.ts";
+import type { Residence } from "./dispatches.ts";
 import { evaluate } from "./expression.ts";
-import type { HOST_TABLE_CHOICES } from "./facts.gen.ts";
+import type { HOST_EMBEDDINGS_CHOICES } from "./facts.gen.ts";
 import type { Manifest } from "./manifest.gen.ts";
 
-export type HostTableChoice = (typeof HOST_TABLE_CHOICES)[number];
+export type HostEmbeddingsChoice = (typeof HOST_EMBEDDINGS_CHOICES)[number];
 
 type PlanEntry = Manifest["plans"][number];
 
-/** GPU bytes of a plan with a context, in its largest step. weights: with the tables, or the rows of them. */
+/** GPU bytes of a plan with a context, in its largest step. weights: with the embeddings, or the rows of them. */
 export interface MemoryNeed {
   weights: number;
   state: number;
@@ -19,25 +19,25 @@ export interface MemoryNeed {
 }
 
 /** What a plan takes with this context and its look-up tables there. */
-export function memoryNeed({ tokens, memory }: PlanEntry, context: number, tables: Tables = "gpu"): MemoryNeed {
+export function memoryNeed({ tokens, memory }: PlanEntry, context: number, embeddings: Residence = "gpu"): MemoryNeed {
   const sizes = { T: tokens, P: context, C: context };
-  const weights = memory.weights + (tables === "gpu" ? memory.tables : memory.rows);
+  const weights = memory.weights + (embeddings === "gpu" ? memory.embeddings : memory.rows);
   const state = evaluate(memory.state, sizes);
   const scratch = evaluate(memory.scratch, sizes);
   return { weights, state, scratch, total: weights + state + scratch };
 }
 
-const OPTIONS: Record<HostTableChoice, Tables[]> = { auto: ["gpu", "host"], never: ["gpu"], always: ["host"] };
+const OPTIONS: Record<HostEmbeddingsChoice, Residence[]> = { auto: ["gpu", "host"], never: ["gpu"], always: ["host"] };
 
 /** Browsers tell the machine's memory only roughly, and no more than this many GiB. */
-const MOST_TOLD_GIB = 8;
+const MAX_TOLD_GIB = 8;
 /** Of the memory that processor and GPU share, what a tab's GPU buffers may count on. */
 const SHARE_OF_MACHINE = 0.5;
 
 /** Roughly the bytes of memory of the whole machine, where the browser says that it is small. */
 export function smallMachine(): number | undefined {
   const { deviceMemory } = (globalThis.navigator ?? {}) as { deviceMemory?: number };
-  return deviceMemory !== undefined && deviceMemory < MOST_TOLD_GIB ? deviceMemory * 2 ** 30 : undefined;
+  return deviceMemory !== undefined && deviceMemory < MAX_TOLD_GIB ? deviceMemory * 2 ** 30 : undefined;
 }
 
 /** Whether so many bytes are more than a tab may count on. */
@@ -51,33 +51,33 @@ export function isTight(bytes: number, machine: number | undefined): boolean {
  *
  * Without `memory` no GPU is refused: what `machine` has only decides which way is tried first.
  */
-export function chooseTables(
+export function chooseResidence(
   entry: PlanEntry,
   context: number,
-  options: { memory?: number | undefined; hostTable?: HostTableChoice | undefined },
+  options: { memory?: number | undefined; hostEmbeddings?: HostEmbeddingsChoice | undefined },
   storage: boolean,
   machine = smallMachine(),
-): [Tables, ...Tables[]] {
-  const { memory = Number.POSITIVE_INFINITY, hostTable = "auto" } = options;
-  const allowed = entry.memory.tables > 0 ? OPTIONS[hostTable] : OPTIONS.never;
-  const need = (tables: Tables) => memoryNeed(entry, context, tables).total;
-  const fitting = allowed.filter((tables) => need(tables) <= memory);
-  const [first, ...rest] = fitting.filter((tables) => tables === "gpu" || storage);
+): [Residence, ...Residence[]] {
+  const { memory = Number.POSITIVE_INFINITY, hostEmbeddings = "auto" } = options;
+  const allowed = entry.memory.embeddings > 0 ? OPTIONS[hostEmbeddings] : OPTIONS.never;
+  const need = (embeddings: Residence) => memoryNeed(entry, context, embeddings).total;
+  const fitting = allowed.filter((embeddings) => need(embeddings) <= memory);
+  const [first, ...rest] = fitting.filter((embeddings) => embeddings === "gpu" || storage);
   if (first) {
     const [second] = rest;
     const tight = options.memory === undefined && isTight(need(first), machine);
     return tight && second ? [second, first] : [first, ...rest];
   }
-  if (fitting.length > 0) throw noStorage(need("gpu"), entry.memory.tables);
+  if (fitting.length > 0) throw noStorage(need("gpu"), entry.memory.embeddings);
   throw new DeviceError(
     `The model needs ${Math.min(...allowed.map(need))} bytes of the GPU's memory with a context of ${context} tokens, ` +
       `more than the ${memory} allowed. Choose a smaller context or a smaller model.`,
   );
 }
 
-function noStorage(needed: number, tables: number): DeviceError {
+function noStorage(needed: number, embeddings: number): DeviceError {
   return new DeviceError(
-    `This browser keeps no files for the page, so the model's look-up tables (${tables} bytes) cannot stay out of the ` +
+    `This browser keeps no files for the page, so the model's look-up tables (${embeddings} bytes) cannot stay out of the ` +
       `GPU's memory, of which the model then needs ${needed} bytes. Open the page outside a private window or in a ` +
       "current browser, or choose a smaller model.",
   );

@@ -85,10 +85,10 @@ function checkInFile(manifest: Manifest, name: string, buffer: Kind<"weight"> | 
 }
 
 function checkRows(plan: Plan, { name, buffer, sizes }: Named<Kind<"rows">>, check: Check): void {
-  const { places, bytes, row_bytes: rowBytes } = buffer;
-  check(places >= sizes.T, `buffer ${name} has ${places} places for the rows of ${sizes.T} tokens`);
-  check(bytes >= places * rowBytes, `buffer ${name} has ${bytes} bytes for ${places} rows of ${rowBytes}`);
-  const most = Math.max(plan.vocabulary - 1, buffer.by);
+  const { slots, bytes, row_bytes: rowBytes } = buffer;
+  check(slots >= sizes.T, `buffer ${name} has ${slots} slots for the rows of ${sizes.T} tokens`);
+  check(bytes >= slots * rowBytes, `buffer ${name} has ${bytes} bytes for ${slots} rows of ${rowBytes}`);
+  const most = Math.max(plan.vocabulary - 1, buffer.replacement);
   check(most < buffer.rows, `the table of buffer ${name} has ${buffer.rows} rows, none for id ${most}`);
 }
 
@@ -109,7 +109,7 @@ function checkControls(plan: Plan, check: Check): void {
         ["step", 4],
         ["sampling", 4],
         ["sampled", plan.sampled_ring],
-        ...(Object.values(plan.buffers).some(({ kind }) => kind === "rows") ? [["places", tokens] as const] : []),
+        ...(Object.values(plan.buffers).some(({ kind }) => kind === "rows") ? [["slots", tokens] as const] : []),
       ];
   for (const [role, words] of always) {
     const found = controls(plan, role);

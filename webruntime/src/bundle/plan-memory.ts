@@ -1,10 +1,10 @@
 /** What a plan takes of the GPU's memory, summed up from its own parts. Mirrors gemtab/bundle/memory.py. */
 
-import { isFor } from "./dispatches.ts";
+import { isFor, type Residence } from "./dispatches.ts";
 import { evaluate, type Sizes } from "./expression.ts";
 import { ENCODE, PARAMS_ALIGNMENT, ROWS, VECTOR_BYTES, VERIFY } from "./facts.gen.ts";
 import type { Manifest } from "./manifest.gen.ts";
-import type { Dispatch, Expr, Plan, Program } from "./plan.gen.ts";
+import type { Expr, Plan, Program } from "./plan.gen.ts";
 import { isTower } from "./plan-sizes.ts";
 
 const WORD = 4;
@@ -13,8 +13,8 @@ export type PlanMemory = Manifest["plans"][number]["memory"];
 
 /** The bytes of each part of `memory`, at these sizes. */
 export function memoryAt(memory: PlanMemory, sizes: Sizes): Record<keyof PlanMemory, number> {
-  const { weights, tables, rows, state, scratch } = memory;
-  return { weights, tables, rows, state: evaluate(state, sizes), scratch: evaluate(scratch, sizes) };
+  const { weights, embeddings, rows, state, scratch } = memory;
+  return { weights, embeddings, rows, state: evaluate(state, sizes), scratch: evaluate(scratch, sizes) };
 }
 
 /** What an executor allocates for a plan, the rows that a tower makes included. */
@@ -31,7 +31,7 @@ export function planMemory(plan: Plan): PlanMemory {
   const held = (wanted: (name: string) => boolean) => heldBytes(plan, wanted);
   return {
     weights: held((name) => forGpu.has(name) && forHost.has(name)),
-    tables: held((name) => forGpu.has(name) && !forHost.has(name)),
+    embeddings: held((name) => forGpu.has(name) && !forHost.has(name)),
     rows: held((name) => forHost.has(name) && !forGpu.has(name)),
     state: total(states),
     scratch: total([...slots, ...controls, ...programs.map(([, program]) => paramsBytes(program)), ...outputs(plan)]),
@@ -47,9 +47,9 @@ function heldBytes(plan: Plan, wanted: (name: string) => boolean): number {
 }
 
 /** The buffers that some dispatch binds where look-up tables lie there. */
-export function boundFor(plan: Plan, tables: NonNullable<Dispatch["tables"]>): Set<string> {
+export function boundFor(plan: Plan, embeddings: Residence): Set<string> {
   const dispatches = Object.values(plan.programs).flatMap((program) => program.dispatches);
-  return new Set(dispatches.filter((dispatch) => isFor(dispatch, tables)).flatMap(({ bindings }) => bindings));
+  return new Set(dispatches.filter((dispatch) => isFor(dispatch, embeddings)).flatMap(({ bindings }) => bindings));
 }
 
 /** The size of the GPU buffer for so many bytes: a kernel may read the last, incomplete vector of a value whole. */

@@ -53,13 +53,13 @@ export interface WeightBuffer {
   bytes: number;
 }
 /**
- * Rows of a table that lies on the host: `places` of them, which executors keep for ids that come again. Before a
+ * Rows of a table that lies on the host: `slots` of them, which executors keep for ids that come again. Before a
  * step they write into it the rows of the step's ids that are not there yet, in the place of those that were needed
- * longest ago, and tell by the control buffer `places` where each token's is: at the same place in all such buffers.
+ * longest ago, and tell by the control buffer `slots` where each token's is: at the same place in all such buffers.
  *
  * The row of an id has `row_bytes` bytes and begins at `offset` + id * `row_bytes` of `file`. rows: how many the table
- * has. An id in `replaced` counts as `by`. places: at least as many as the largest step has tokens. bytes: of all
- * places, a multiple of 4.
+ * has. An id in `replaced` counts as `by`. slots: at least as many as the largest step has tokens. bytes: of all
+ * slots, a multiple of 4.
  */
 export interface RowsBuffer {
   kind: "rows";
@@ -68,8 +68,8 @@ export interface RowsBuffer {
   row_bytes: number;
   rows: number;
   replaced: number[];
-  by: number;
-  places: number;
+  replacement: number;
+  slots: number;
   bytes: number;
 }
 /**
@@ -116,7 +116,7 @@ export interface ScratchBuffer {
  * - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
  * - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if
  *   its id is a placeholder's. The executor copies what a tower made.
- * - `places` [max_tokens], where tables may lie on the host: the place of token t's row in every RowsBuffer.
+ * - `slots` [max_tokens], where tables may lie on the host: the place of token t's row in every RowsBuffer.
  * - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on
  *   sliding layers, its own unless it is of a picture.
  *
@@ -124,7 +124,7 @@ export interface ScratchBuffer {
  */
 export interface ControlBuffer {
   kind: "control";
-  role: "ids" | "step" | "sampling" | "sampled" | "media" | "places" | "visible";
+  role: "ids" | "step" | "sampling" | "sampled" | "media" | "slots" | "visible";
   bytes: number;
 }
 /**
@@ -182,7 +182,7 @@ export interface Dispatch {
    */
   grid: [Expr, Expr, Expr];
   label: string;
-  tables: ("gpu" | "host") | null;
+  embeddings: ("gpu" | "host") | null;
 }
 
 export const PLAN_SCHEMA: Schema = {
@@ -202,7 +202,7 @@ export const PLAN_SCHEMA: Schema = {
       "sampling",
       "sampled",
       "media",
-      "places",
+      "slots",
       "visible"
      ],
      "type": "string"
@@ -266,7 +266,7 @@ export const PLAN_SCHEMA: Schema = {
     "label": {
      "type": "string"
     },
-    "tables": {
+    "embeddings": {
      "anyOf": [
       {
        "enum": [
@@ -520,12 +520,12 @@ export const PLAN_SCHEMA: Schema = {
      },
      "type": "array"
     },
-    "by": {
+    "replacement": {
      "default": 0,
      "minimum": 0,
      "type": "integer"
     },
-    "places": {
+    "slots": {
      "exclusiveMinimum": 0,
      "type": "integer"
     },
@@ -541,7 +541,7 @@ export const PLAN_SCHEMA: Schema = {
     "offset",
     "row_bytes",
     "rows",
-    "places",
+    "slots",
     "bytes"
    ],
    "type": "object"

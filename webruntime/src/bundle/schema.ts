@@ -36,7 +36,7 @@ export interface Schema {
 /** Nothing in a plan or manifest is nested deeper, and a hostile one must not exhaust the stack. */
 const MAX_DEPTH = 64;
 /** Characters of a place in a message: keys are the bundle's. */
-const MOST_PLACE = 160;
+const MAX_PLACE = 160;
 
 class Mismatch extends Error {}
 
@@ -170,7 +170,7 @@ function checkScalar(schema: Schema, value: unknown, at: string): void {
 }
 
 function place(at: string): string {
-  return brief(at, MOST_PLACE) || "the file";
+  return brief(at, MAX_PLACE) || "the file";
 }
 
 function expected(options: unknown[], found: unknown): string {

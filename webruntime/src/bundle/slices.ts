@@ -4,7 +4,7 @@
  */
 
 import { BundleError, throwIfAborted } from "../errors.ts";
-import { BodyReader, type Room, request, roomOf } from "./body.ts";
+import { BodyReader, request, type SliceBuffer, sliceBuffer } from "./body.ts";
 import type { FileEntry } from "./manifest.gen.ts";
 
 /** Part of a file. */
@@ -24,8 +24,8 @@ export interface DownloadOptions {
   signal?: AbortSignal | undefined;
   /** Called with the number of bytes that just came in, those of slices that are wanted. */
   onBytes?: ((bytes: number) => void) | undefined;
-  /** Room for the largest slice, where several files follow each other: old rooms would wait to be collected. */
-  room?: Room | undefined;
+  /** Takes the slices, and must hold the largest one; a new buffer by default. Share one buffer among files: each new one is garbage afterwards. */
+  buffer?: SliceBuffer | undefined;
 }
 
 /** Gets `bytes` of the file from `offset` on; they are only its own until it returns. */
@@ -76,14 +76,14 @@ async function downloadRun(
   first: number,
   last: number,
   sink: Sink,
-  { signal, onBytes, room }: DownloadOptions,
+  { signal, onBytes, buffer }: DownloadOptions,
 ): Promise<void> {
   const start = first * entry.slice_bytes;
   const end = Math.min((last + 1) * entry.slice_bytes, entry.bytes);
   const whole = start === 0 && end === entry.bytes;
   const reply = await request(url, file, { signal, ...(!whole && { range: `bytes=${start}-${end - 1}` }) });
-  const place = room ?? roomOf(Math.min(entry.slice_bytes, end - start));
-  const body = new BodyReader(reply, place, file, signal);
+  const target = buffer ?? sliceBuffer(Math.min(entry.slice_bytes, end - start));
+  const body = new BodyReader(reply, target, file, signal);
   try {
     // A server that knows no ranges sends the file from its start.
     if (reply.response.status === 200) await body.skip(start, first);

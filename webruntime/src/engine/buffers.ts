@@ -1,6 +1,6 @@
 /** The GPU buffers of a plan, but for its caches. */
 
-import type { Tables } from "../bundle/dispatches.ts";
+import type { Residence } from "../bundle/dispatches.ts";
 import { evaluate, type Sizes } from "../bundle/expression.ts";
 import type { ControlBuffer, Plan } from "../bundle/plan.gen.ts";
 import { allocated, boundFor } from "../bundle/plan-memory.ts";
@@ -11,7 +11,7 @@ import { attempted } from "./device.ts";
 import type { Target } from "./weights.ts";
 
 /**
- * Weights, rows of host-resident tables, control buffers and slots of a plan on a device.
+ * Weights, rows of host-resident embeddings, control buffers and slots of a plan on a device.
  *
  * A buffer of weights or rows is made only if a dispatch binds the buffer where look-up tables lie in `tables`. Slots
  * exist from `allocateSlots` to `releaseSlots`.
@@ -28,7 +28,7 @@ export class PlanBuffers {
   constructor(
     private readonly device: GPUDevice,
     private readonly plan: Plan,
-    readonly tables: Tables,
+    readonly embeddings: Residence,
     private readonly caches: Caches,
   ) {
     this.#sizes = { T: 1, P: caches.context, C: caches.context };
@@ -36,7 +36,7 @@ export class PlanBuffers {
 
   /** Makes weights and control buffers. Issues WebGPU calls that may fail: call within error scopes. */
   allocate(): void {
-    const bound = boundFor(this.plan, this.tables);
+    const bound = boundFor(this.plan, this.embeddings);
     for (const [name, entry] of Object.entries(this.plan.buffers)) {
       if (entry.kind === "weight" || entry.kind === "rows") {
         if (bound.has(name)) this.#weights.set(name, this.#create(entry.bytes, name, GPUBufferUsage.COPY_DST));

@@ -107,7 +107,7 @@ export class Caches {
   }
 
   /** Throws ContextError where so many more tokens do not fit the context. */
-  checkRoom(tokens: number): void {
+  checkRemaining(tokens: number): void {
     const end = this.position + tokens;
     if (end <= this.context) return;
     throw new ContextError(

@@ -52,7 +52,7 @@ export class Decoder {
     const firstSample = this.#sampled;
     let steps = Math.min(maxTokens, caches.context - start);
     // Rows of a table on the host can be written only once the id is back from the GPU.
-    const ahead = text.hostTables ? 1 : Math.max(1, Math.min(depth, this.#readback.size));
+    const ahead = text.hostEmbeddings ? 1 : Math.max(1, Math.min(depth, this.#readback.size));
     const inFlight: Promise<number>[] = [];
     let submitted = 0;
     let given = 0;

@@ -24,7 +24,7 @@ export async function fill(
 ): Promise<void> {
   const { runner, caches } = text;
   const start = caches.position;
-  caches.checkRoom(ids.length);
+  caches.checkRemaining(ids.length);
   const blocks = text.blockTokens === undefined ? [] : media.filter(({ bidirectional }) => bidirectional).map(spanOf);
   const cut = chunks({ start, end: start + ids.length }, text.chunkTokens, blocks);
   checkMedia(runner, media);

@@ -8,7 +8,7 @@ import { watched } from "../patience.ts";
 import { PlanBuffers } from "./buffers.ts";
 import { Caches } from "./caches.ts";
 import { checked } from "./device.ts";
-import type { HostTables } from "./host-table.ts";
+import type { HostEmbeddings } from "./host-embeddings.ts";
 import { Pipelines } from "./pipelines.ts";
 import { PlanRunner } from "./runner.ts";
 import { uploadWeights } from "./weights.ts";
@@ -20,7 +20,7 @@ export interface PlanLoadOptions {
   /** The caches that the plan runs on; new ones for the plan's whole context by default. */
   caches?: Caches | undefined;
   /** Look-up tables that stay on the host; by default they are uploaded like all weights. */
-  hostTables?: HostTables | undefined;
+  hostEmbeddings?: HostEmbeddings | undefined;
   /** The programs that will run; kernels of others are not compiled. */
   programs: readonly string[];
   /** Allocates before anything is downloaded; by default only weights and control buffers are allocated then. */
@@ -39,7 +39,7 @@ export async function loadPlan(
   work: GpuWork,
   bundle: Bundle,
   plan: Plan,
-  { name, caches, hostTables, programs, allocate, signal, onProgress }: PlanLoadOptions,
+  { name, caches, hostEmbeddings, programs, allocate, signal, onProgress }: PlanLoadOptions,
 ): Promise<PlanRunner> {
   throwIfAborted(signal);
   const { device } = work;
@@ -47,18 +47,18 @@ export async function loadPlan(
   const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   const state = caches ?? new Caches(device, plan, plan.context);
   state.check(plan);
-  const tables = hostTables ? "host" : "gpu";
-  const buffers = new PlanBuffers(device, plan, tables, state);
+  const embeddings = hostEmbeddings ? "host" : "gpu";
+  const buffers = new PlanBuffers(device, plan, embeddings, state);
   let last: LoadProgress = { stage: "download", loaded: 0, total: 0, bytesPerSecond: 0 };
   const tell = (progress: LoadProgress) => {
     last = progress;
     onProgress(progress);
   };
   const upload = async () => {
-    const wanted = [...buffers.weightTargets(), ...(hostTables?.targets() ?? [])];
+    const wanted = [...buffers.weightTargets(), ...(hostEmbeddings?.targets() ?? [])];
     const onStall = (stalled: number) => onProgress({ ...last, stalled });
     await uploadWeights(device, bundle, wanted, { signal: both, onProgress: tell, onStall });
-    await hostTables?.finish();
+    await hostEmbeddings?.finish();
     tell({ ...last, stage: "compile" });
   };
   try {

@@ -1,7 +1,7 @@
 /** Puts a text model onto the GPU: which plan, where its tables lie, and another try where there is no room. */
 
 import { Bundle } from "../bundle/bundle.ts";
-import { chooseTables } from "../bundle/memory.ts";
+import { chooseResidence } from "../bundle/memory.ts";
 import type { Plan, Program } from "../bundle/plan.gen.ts";
 import { planMemory } from "../bundle/plan-memory.ts";
 import { ShortageError, throwIfAborted, UsageError } from "../errors.ts";
@@ -12,7 +12,7 @@ import type { PlanBuffers } from "./buffers.ts";
 import { Caches } from "./caches.ts";
 import { choosePlan } from "./choose-plan.ts";
 import { checked, lossOr, openDevice, requiredLimits, unanswered } from "./device.ts";
-import { HostTables, openTableStorage } from "./host-table.ts";
+import { HostEmbeddings, openEmbeddingsStorage } from "./host-embeddings.ts";
 import { loadPlan } from "./load-plan.ts";
 import { boundAt } from "./program.ts";
 import { TEXT_PROGRAMS, TextRunner } from "./text-runner.ts";
@@ -48,7 +48,7 @@ export interface TextPlanOptions {
   /** The caches that the plan runs on; a draft model is given its target's. */
   caches: Caches;
   /** Look-up tables that stay on the host; by default they are uploaded like all weights. */
-  hostTables?: HostTables | undefined;
+  hostEmbeddings?: HostEmbeddings | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
@@ -66,7 +66,7 @@ export async function loadText(url: string, options: EngineLoadOptions): Promise
   checkRows(towers, plan);
   const entry = { ...chosen, memory: planMemory(plan) };
   const context = chooseContext(plan, options.context);
-  const storage = await openTableStorage();
+  const storage = await openEmbeddingsStorage();
   const model = { bundle, plan, towers, context, history };
   let downloaded = false;
   const tell = (progress: LoadProgress) => {
@@ -74,11 +74,11 @@ export async function loadText(url: string, options: EngineLoadOptions): Promise
     onProgress(progress);
   };
   const shortages: ShortageError[] = [];
-  for (const tables of chooseTables(entry, context, options, storage !== undefined)) {
+  for (const embeddings of chooseResidence(entry, context, options, storage !== undefined)) {
     // An adapter gives one device only.
     const fresh = shortages.length === 0 ? adapter : await openAdapter(gpu, history);
     try {
-      return await openText(model, fresh, tables === "host" ? storage : undefined, signal, tell);
+      return await openText(model, fresh, embeddings === "host" ? storage : undefined, signal, tell);
     } catch (error) {
       // What was downloaded would be downloaded again.
       if (!(error instanceof ShortageError) || downloaded) throw error;
@@ -105,11 +105,11 @@ function noRoom(shortages: readonly ShortageError[]): ShortageError {
   return new ShortageError([neither, first, ...rest].join(" "));
 }
 
-/** Opens a device and puts the model onto it; tables: the storage for look-up tables that are to lie on the host. */
+/** Opens a device and puts the model onto it; embeddings: the storage for look-up tables that are to lie on the host. */
 async function openText(
   { bundle, plan, towers, context, history }: Chosen,
   adapter: GPUAdapter,
-  tables: FileSystemDirectoryHandle | undefined,
+  embeddings: FileSystemDirectoryHandle | undefined,
   signal: AbortSignal | undefined,
   onProgress: (progress: LoadProgress) => void,
 ): Promise<LoadedText> {
@@ -120,17 +120,17 @@ async function openText(
     throw error;
   });
   const work = new GpuWork(device);
-  let hostTables: HostTables | undefined;
+  let hostEmbeddings: HostEmbeddings | undefined;
   try {
-    hostTables = tables && (await HostTables.open(bundle, plan, tables));
-    const options = { caches: new Caches(device, plan, context), hostTables, signal, onProgress };
+    hostEmbeddings = embeddings && (await HostEmbeddings.open(bundle, plan, embeddings));
+    const options = { caches: new Caches(device, plan, context), hostEmbeddings, signal, onProgress };
     const failing = [rejectedBy(work.lost), unanswered(device, history)];
     const loading = Promise.race([loadTextPlan(work, bundle, plan, options), ...failing]);
     return { bundle, adapter: describeAdapter(adapter), text: await unlessAborted(loading, signal), towers };
   } catch (failure) {
     const error = await lossOr(device, failure);
     device.destroy();
-    await hostTables?.abandon();
+    await hostEmbeddings?.abandon();
     throw error;
   }
 }
@@ -148,7 +148,7 @@ export async function loadTextPlan(
   work: GpuWork,
   bundle: Bundle,
   plan: Plan,
-  { caches, hostTables, signal, onProgress = () => undefined }: TextPlanOptions,
+  { caches, hostEmbeddings, signal, onProgress = () => undefined }: TextPlanOptions,
 ): Promise<TextRunner> {
   const { device } = work;
   const programs = TEXT_PROGRAMS.map((name) => programOf(plan, name));
@@ -156,13 +156,13 @@ export async function loadTextPlan(
     await checked(device, "the model's scratch", () => buffers.allocateSlots());
     for (const program of programs) {
       const sizes = { T: program.max_tokens, P: 0, C: caches.context };
-      await caches.ensure(boundAt(program, buffers.tables, sizes), sizes.T);
+      await caches.ensure(boundAt(program, buffers.embeddings, sizes), sizes.T);
     }
   };
-  const options = { name: "the model", caches, hostTables, programs: TEXT_PROGRAMS, allocate, signal, onProgress };
+  const options = { name: "the model", caches, hostEmbeddings, programs: TEXT_PROGRAMS, allocate, signal, onProgress };
   const runner = await loadPlan(work, bundle, plan, options);
   await checked(device, "the model's programs", () => runner.prepare(TEXT_PROGRAMS));
-  return new TextRunner(runner, hostTables);
+  return new TextRunner(runner, hostEmbeddings);
 }
 
 function programOf(plan: Plan, name: string): Program {

@@ -1,6 +1,6 @@
 /** A program of a plan, ready to be encoded. */
 
-import { isFor, type Tables } from "../bundle/dispatches.ts";
+import { isFor, type Residence } from "../bundle/dispatches.ts";
 import { evaluate, type Sizes } from "../bundle/expression.ts";
 import { PARAMS_ALIGNMENT } from "../bundle/facts.gen.ts";
 import type { Dispatch, Program } from "../bundle/plan.gen.ts";
@@ -24,9 +24,9 @@ export interface Launch {
 }
 
 /** The names of the buffers that a step of these sizes binds. */
-export function boundAt(program: Program, tables: Tables, sizes: Sizes): Set<string> {
+export function boundAt(program: Program, embeddings: Residence, sizes: Sizes): Set<string> {
   const run = program.dispatches.filter(
-    (dispatch) => isFor(dispatch, tables) && dispatch.grid.every((size) => evaluate(size, sizes) > 0),
+    (dispatch) => isFor(dispatch, embeddings) && dispatch.grid.every((size) => evaluate(size, sizes) > 0),
   );
   return new Set(run.flatMap(({ bindings }) => bindings));
 }
@@ -36,7 +36,7 @@ export class ReadyProgram {
   readonly #steps: Step[];
   readonly #params: GPUBuffer | undefined;
   /** The most workgroups that the device starts along one dimension. */
-  readonly #mostWorkgroups: number;
+  readonly #maxWorkgroups: number;
 
   /** Issues WebGPU calls that may fail: call within error scopes. */
   constructor(
@@ -46,8 +46,8 @@ export class ReadyProgram {
     private readonly pipelines: Pipelines,
     private readonly buffers: PlanBuffers,
   ) {
-    this.#mostWorkgroups = device.limits.maxComputeWorkgroupsPerDimension;
-    const dispatches = program.dispatches.filter((dispatch) => isFor(dispatch, buffers.tables));
+    this.#maxWorkgroups = device.limits.maxComputeWorkgroupsPerDimension;
+    const dispatches = program.dispatches.filter((dispatch) => isFor(dispatch, buffers.embeddings));
     const params = createParams(device, name, dispatches);
     this.#params = params.find((binding) => binding !== undefined)?.buffer;
     this.#steps = dispatches.map((dispatch, index) => ({ dispatch, params: params[index] }));
@@ -80,7 +80,7 @@ export class ReadyProgram {
   }
 
   #check({ step, x, y, z }: Launch): void {
-    const limit = this.#mostWorkgroups;
+    const limit = this.#maxWorkgroups;
     if (isGridSize(x, limit) && isGridSize(y, limit) && isGridSize(z, limit)) return;
     const what = `${this.name}, ${step.dispatch.label}`;
     throw new DeviceError(`${what}: ${x} × ${y} × ${z} workgroups are not 0 to ${limit} each.`);

@@ -1,6 +1,6 @@
 /** Runs the programs of one plan on one device. */
 
-import { isFor, type Tables } from "../bundle/dispatches.ts";
+import { isFor, type Residence } from "../bundle/dispatches.ts";
 import type { Sizes } from "../bundle/expression.ts";
 import type { Plan, Program } from "../bundle/plan.gen.ts";
 import type { PlanBuffers } from "./buffers.ts";
@@ -46,8 +46,8 @@ export class PlanRunner {
   }
 
   /** Where look-up tables lie. */
-  get tables(): Tables {
-    return this.buffers.tables;
+  get embeddings(): Residence {
+    return this.buffers.embeddings;
   }
 
   /** Caches: those that steps have reached. Caches that several runners share count with each of them. */
@@ -59,7 +59,7 @@ export class PlanRunner {
 
   /** By the plan's programs: how many dispatches each has where look-up tables lie. */
   get dispatches(): Record<string, number> {
-    const running = ({ dispatches }: Program) => dispatches.filter((one) => isFor(one, this.tables)).length;
+    const running = ({ dispatches }: Program) => dispatches.filter((one) => isFor(one, this.embeddings)).length;
     return Object.fromEntries(Object.entries(this.plan.programs).map(([name, program]) => [name, running(program)]));
   }
 

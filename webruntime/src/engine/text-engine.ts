@@ -90,13 +90,13 @@ export class TextEngine implements TextEngineInterface {
 
   /** The plan that runs, GPU bytes by kind, and dispatches by program. */
   get stats(): EngineStats {
-    const { plan, tables, dispatches, memory } = this.runner;
+    const { plan, embeddings, dispatches, memory } = this.runner;
     const { weights: weightBytes, state: stateBytes, scratch: scratchBytes } = memory;
     const { bytes: towerBytes } = this.#towers;
     const gpuBytes = weightBytes + stateBytes + scratchBytes + towerBytes;
     return {
       activation: plan.activation,
-      tables,
+      embeddings,
       weightBytes,
       stateBytes,
       scratchBytes,

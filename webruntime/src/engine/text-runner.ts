@@ -5,7 +5,7 @@ import type { Plan, Program } from "../bundle/plan.gen.ts";
 import { ContextError, OutOfMemoryError } from "../errors.ts";
 import type { Caches } from "./caches.ts";
 import { checked } from "./device.ts";
-import type { HostTables } from "./host-table.ts";
+import type { HostEmbeddings } from "./host-embeddings.ts";
 import type { PlanRunner } from "./runner.ts";
 
 /** The programs that run here; kernels of others are not compiled. */
@@ -13,10 +13,10 @@ export const TEXT_PROGRAMS = [FILL, DECODE] as const;
 export type TextProgram = (typeof TEXT_PROGRAMS)[number];
 
 export class TextRunner {
-  /** @param hostTables tables that lie on the host; undefined where none does */
+  /** @param hostEmbeddings tables that lie on the host; undefined where none does */
   constructor(
     readonly runner: PlanRunner,
-    readonly hostTables: HostTables | undefined,
+    readonly hostEmbeddings: HostEmbeddings | undefined,
   ) {}
 
   /** The plan whose programs are run. */
@@ -68,7 +68,7 @@ export class TextRunner {
     const launches = runner.launches(program, { T: tokens, P: position, C: this.caches.context });
     const missing = runner.missingCaches(launches);
     if (missing.length > 0) await this.#grow(missing, position, tokens);
-    if (this.hostTables) await this.#writeRows(this.hostTables, ids);
+    if (this.hostEmbeddings) await this.#writeRows(this.hostEmbeddings, ids);
     const stage = `${program} at position ${position}, ${tokens} tokens`;
     const submit = () => runner.submit(program, launches, { label: stage, after });
     const accepted = runner.work.submitted(checked(runner.device, stage, submit));
@@ -87,10 +87,10 @@ export class TextRunner {
   }
 
   /** Writes the tokens' rows of tables that lie on the host. */
-  async #writeRows(tables: HostTables, ids: Uint32Array): Promise<void> {
+  async #writeRows(embeddings: HostEmbeddings, ids: Uint32Array): Promise<void> {
     const { buffers } = this.runner;
-    const { places, writes } = await tables.place(ids);
+    const { slots, writes } = await embeddings.place(ids);
     for (const { buffer, offset, bytes } of writes) buffers.write(buffer, bytes, offset);
-    buffers.writeControl("places", places);
+    buffers.writeControl("slots", slots);
   }
 }

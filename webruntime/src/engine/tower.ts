@@ -28,7 +28,7 @@ export class Tower implements TowerInterface {
   ) {}
 
   /** The most soft tokens of one image or segment of audio. */
-  get mostTokens(): number {
+  get maxTokens(): number {
     return this.runner.plan.context;
   }
 

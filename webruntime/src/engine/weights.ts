@@ -1,6 +1,6 @@
 /** Streaming weights from the network to the GPU and, where they stay there, to storage. */
 
-import { roomOf } from "../bundle/body.ts";
+import { sliceBuffer } from "../bundle/body.ts";
 import type { Bundle } from "../bundle/bundle.ts";
 import type { FileEntry } from "../bundle/manifest.gen.ts";
 import { Rate } from "../bundle/rate.ts";
@@ -38,12 +38,12 @@ export async function uploadWeights(
   });
   const total = files.reduce((sum, { source, targets }) => sum + downloadBytes(source.entry, targets), 0);
   const onBytes = progressMeter(total, options.onProgress);
-  const room = roomOf(Math.max(0, ...files.map(({ source: { entry } }) => largestSlice(entry))));
+  const buffer = sliceBuffer(Math.max(0, ...files.map(({ source: { entry } }) => largestSlice(entry))));
   for (const { source, targets } of files) {
     await download(source, targets, uploader(device, targets, options.onStall), {
       signal: options.signal,
       onBytes,
-      room,
+      buffer,
     });
   }
 }

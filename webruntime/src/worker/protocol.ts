@@ -45,7 +45,7 @@ export interface ModelInfo {
 }
 
 /** Which bundle, and how: see LoadOptions. */
-export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "hostTable" | "plan"> {
+export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "hostEmbeddings" | "plan"> {
   url: string;
   /** The whole address of the script that reads media, which the worker imports when the first medium comes. */
   mediaUrl: string;

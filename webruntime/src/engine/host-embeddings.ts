@@ -14,11 +14,11 @@ import { wantedRuns } from "../bundle/slices.ts";
 import { BundleError, causeOf, StorageError, UsageError } from "../errors.ts";
 import type { Target } from "./weights.ts";
 
-const FOLDER = "gemtab-tables";
+const FOLDER = "gemtab-embeddings";
 const WORD = 4;
 
 /** Where tables are kept; undefined where the browser gives the page no storage that can be read by parts. */
-export async function openTableStorage(): Promise<FileSystemDirectoryHandle | undefined> {
+export async function openEmbeddingsStorage(): Promise<FileSystemDirectoryHandle | undefined> {
   if (!("createWritable" in (globalThis.FileSystemFileHandle?.prototype ?? {}))) return undefined;
   try {
     const root = await navigator.storage.getDirectory();
@@ -37,27 +37,27 @@ export interface RowsWrite {
 }
 
 /** The tables of a plan. */
-export class HostTables {
-  readonly #tables: ReadonlyMap<string, StoredTable>;
-  readonly #places: Places;
+export class HostEmbeddings {
+  readonly #tables: ReadonlyMap<string, StoredEmbeddings>;
+  readonly #slots: Slots;
 
-  private constructor(tables: ReadonlyMap<string, StoredTable>) {
+  private constructor(tables: ReadonlyMap<string, StoredEmbeddings>) {
     this.#tables = tables;
-    this.#places = new Places(Math.min(...Array.from(tables.values(), ({ places }) => places)));
+    this.#slots = new Slots(Math.min(...Array.from(tables.values(), ({ slots }) => slots)));
   }
 
   /** Throws DeviceError, before anything is downloaded, where the browser has no room for what is not stored yet. */
-  static async open(bundle: Bundle, plan: Plan, storage: FileSystemDirectoryHandle): Promise<HostTables> {
-    const tables = new Map<string, StoredTable>();
+  static async open(bundle: Bundle, plan: Plan, storage: FileSystemDirectoryHandle): Promise<HostEmbeddings> {
+    const tables = new Map<string, StoredEmbeddings>();
     try {
       for (const [name, entry] of Object.entries(plan.buffers)) {
-        if (entry.kind === "rows") tables.set(name, await StoredTable.open(bundle, entry, storage));
+        if (entry.kind === "rows") tables.set(name, await StoredEmbeddings.open(bundle, entry, storage));
       }
     } catch (error) {
       for (const table of tables.values()) await table.abandon();
       throw error;
     }
-    return new HostTables(tables);
+    return new HostEmbeddings(tables);
   }
 
   /** What has to be downloaded, by file: nothing of a table that is stored already. */
@@ -79,28 +79,28 @@ export class HostTables {
    * Where the rows of these ids are, and what has to be written before, which is taken as done. Calls must not overlap;
    * one that throws changes nothing.
    */
-  async place(ids: Uint32Array): Promise<{ places: Uint32Array<ArrayBuffer>; writes: RowsWrite[] }> {
-    const missing = this.#places.missing(ids);
+  async place(ids: Uint32Array): Promise<{ slots: Uint32Array<ArrayBuffer>; writes: RowsWrite[] }> {
+    const missing = this.#slots.missing(ids);
     const reading = Array.from(this.#tables, async ([name, table]) => ({
       name,
       table,
       rows: await table.rows(missing),
     }));
     const read = await Promise.all(reading);
-    const taken = this.#places.take(ids, missing);
+    const taken = this.#slots.take(ids, missing);
     const spans = joined(taken);
     const writes = read.flatMap(({ name, table, rows }) =>
       table.put(rows, taken, spans).map((write) => ({ buffer: name, ...write })),
     );
-    return { places: this.#places.of(ids), writes };
+    return { slots: this.#slots.of(ids), writes };
   }
 }
 
-/** Places from `first` to before `stop`. */
+/** Slots from `first` to before `stop`. */
 type Stretch = readonly [first: number, stop: number];
 
 /** Which ids' rows are where on the GPU. */
-class Places {
+class Slots {
   /** Those that were needed longest ago come first. */
   readonly #of = new Map<number, number>();
 
@@ -110,20 +110,20 @@ class Places {
     return [...new Set(ids)].filter((id) => !this.#of.has(id));
   }
 
-  /** Gives `missing`, which are all of `ids` that have no place, those of ids that were needed longest ago. */
+  /** Gives `missing`, which are all of `ids` that have no slot, those of ids that were needed longest ago. */
   take(ids: Uint32Array, missing: readonly number[]): number[] {
     for (const id of ids) {
-      const place = this.#of.get(id);
-      if (place === undefined) continue;
+      const slot = this.#of.get(id);
+      if (slot === undefined) continue;
       this.#of.delete(id);
-      this.#of.set(id, place);
+      this.#of.set(id, slot);
     }
     return missing.map((id) => {
       const [oldest = 0] = this.#of.keys();
-      const place = this.#of.size < this.count ? this.#of.size : (this.#of.get(oldest) ?? 0);
+      const slot = this.#of.size < this.count ? this.#of.size : (this.#of.get(oldest) ?? 0);
       if (this.#of.size === this.count) this.#of.delete(oldest);
-      this.#of.set(id, place);
-      return place;
+      this.#of.set(id, slot);
+      return slot;
     });
   }
 
@@ -133,17 +133,17 @@ class Places {
 }
 
 /** Numbers as spans of those that follow each other. */
-function joined(places: readonly number[]): Stretch[] {
+function joined(slots: readonly number[]): Stretch[] {
   const spans: [number, number][] = [];
-  for (const place of [...places].sort((left, right) => left - right)) {
+  for (const slot of [...slots].sort((left, right) => left - right)) {
     const last = spans.at(-1);
-    if (last?.[1] === place) last[1] = place + 1;
-    else spans.push([place, place + 1]);
+    if (last?.[1] === slot) last[1] = slot + 1;
+    else spans.push([slot, slot + 1]);
   }
   return spans;
 }
 
-class StoredTable {
+class StoredEmbeddings {
   #writer: FileSystemWritableFileStream | undefined;
   /** The file as it was when it was opened. */
   #file: File | undefined;
@@ -157,12 +157,12 @@ class StoredTable {
     this.#copy = new Uint8Array(entry.bytes);
   }
 
-  static async open(bundle: Bundle, entry: RowsBuffer, storage: FileSystemDirectoryHandle): Promise<StoredTable> {
+  static async open(bundle: Bundle, entry: RowsBuffer, storage: FileSystemDirectoryHandle): Promise<StoredEmbeddings> {
     const name = await nameOf(bundle, entry);
-    let table: StoredTable | undefined;
+    let table: StoredEmbeddings | undefined;
     try {
       const handle = await storage.getFileHandle(name, { create: true });
-      table = new StoredTable(entry, handle);
+      table = new StoredEmbeddings(entry, handle);
       const file = await handle.getFile();
       if (file.size === bytesOf(entry)) table.#file = file;
       else await table.#begin();
@@ -204,21 +204,21 @@ class StoredTable {
     await this.#writer?.abort().catch(() => undefined);
   }
 
-  get places(): number {
-    return this.entry.places;
+  get slots(): number {
+    return this.entry.slots;
   }
 
   /** The rows of these ids. */
   rows(ids: readonly number[]): Promise<Uint8Array[]> {
-    const { replaced, by } = this.entry;
-    return Promise.all(ids.map((id) => this.#row(replaced.includes(id) ? by : id)));
+    const { replaced, replacement } = this.entry;
+    return Promise.all(ids.map((id) => this.#row(replaced.includes(id) ? replacement : id)));
   }
 
-  /** What has to be written so that the rows, of which one is for each place, are there; `spans`: the places, ascending. */
-  put(rows: readonly Uint8Array[], places: readonly number[], spans: readonly Stretch[]): Omit<RowsWrite, "buffer">[] {
+  /** What has to be written so that the rows, of which one is for each slot, are there; `spans`: the slots, ascending. */
+  put(rows: readonly Uint8Array[], slots: readonly number[], spans: readonly Stretch[]): Omit<RowsWrite, "buffer">[] {
     const { row_bytes: rowBytes } = this.entry;
-    places.forEach((place, index) => {
-      this.#copy.set(rows[index] ?? [], place * rowBytes);
+    slots.forEach((slot, index) => {
+      this.#copy.set(rows[index] ?? [], slot * rowBytes);
     });
     return spans.map(([first, stop]) => {
       const offset = Math.floor((first * rowBytes) / WORD) * WORD;
@@ -236,7 +236,7 @@ class StoredTable {
     try {
       return await read(this.#file);
     } catch {
-      // Another tab that loaded the same bundle has put the same bytes in the place of the file that was open here.
+      // Another tab that loaded the same bundle has put the same bytes in the slot of the file that was open here.
       this.#file = await this.#reopened();
       return read(this.#file).catch(() => {
         throw this.#cleared();
