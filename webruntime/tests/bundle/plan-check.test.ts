@@ -49,7 +49,7 @@ describe("a plan is refused", () => {
     [
       "whose table has fewer rows than there are ids",
       (plan) => (plan.buffers.rows = { ...TABLE, rows: 15 }),
-      /the table of buffer rows has 15 rows, none for id 15/,
+      /buffer rows has 15 rows in its file, none for id 15/,
     ],
     [
       "whose rows do not hold those of a chunk",
