@@ -1,6 +1,6 @@
 """What loading a bundle takes in Chromium: `python -m benchmarks.loading BUNDLE...`.
 
-Prints, for each bundle with its look-up tables on the GPU and on the host, the most memory of JavaScript while it is
+Prints, for each bundle with its per-layer embeddings on the GPU and on the host, the most memory of JavaScript while it is
 loaded, heaps and ArrayBuffers of the page and its worker together (as playwright_tests/loading.py samples them), and
 the GPU memory that was allocated, beside what the bundle's manifest states. `gemtab synth` makes checkpoints of the
 published shapes to export and measure.
@@ -41,7 +41,7 @@ class Measured:
 
 
 def residences(bundle: Path) -> list[Residence]:
-    """Where the bundle's look-up tables may lie."""
+    """Return the residences of per-layer embeddings that the bundle permits."""
     return ["gpu", "host"] if read_manifest(bundle).plans[0].memory.embeddings else ["gpu"]
 
 

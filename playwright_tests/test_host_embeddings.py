@@ -163,7 +163,7 @@ def test_tables_that_the_browser_has_no_room_for_are_not_begun(
     set_quota(page, host_site, needed - 1)
     ranges = ranges_asked(page, bundle)
     message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {"hostEmbeddings": "always"}])
-    assert message.startswith("DeviceError: The browser has no room for ")
+    assert message.startswith("DeviceError: The browser has no storage for ")
     assert "QuotaExceededError" in message and "private window" in message
     assert ranges == []
     page.evaluate(SMALL_MACHINE)
@@ -171,7 +171,7 @@ def test_tables_that_the_browser_has_no_room_for_are_not_begun(
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
     page.evaluate(in_page("engine.limitMemory"), memory_need(entry, CONTEXT, "host").total + READBACK)
     message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {}])
-    assert message.startswith("DeviceError: The model's look-up tables fit neither")
+    assert message.startswith("DeviceError: The model's per-layer embeddings fit neither")
     assert "The GPU has too little memory" in message and "The browser has no room" in message
 
 

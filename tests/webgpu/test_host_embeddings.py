@@ -1,4 +1,4 @@
-"""Look-up tables that stay on the host: the same tokens, in less GPU memory."""
+"""Per-layer embeddings on the host: the same tokens, in less GPU memory."""
 
 import random
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def test_tokens_are_the_same(exported: Path, activation: Activation, devices: De
     assert np.array_equal(same_logits, logits), "the same rows go through the same kernels"
 
 
-def test_the_table_is_not_on_the_gpu(tmp_path: Path, devices: Devices) -> None:
+def test_the_embeddings_are_not_on_the_gpu(tmp_path: Path, devices: Devices) -> None:
     bundle = export("everything", "q4", tmp_path, SMALL)
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
     found = {}
@@ -126,7 +126,7 @@ def test_the_choice_is_made_by_what_fits(tmp_path: Path, devices: Devices) -> No
             residence(memory, way)
 
 
-def test_a_table_that_is_cut_off_is_told(tmp_path: Path, devices: Devices) -> None:
+def test_a_truncated_file_is_an_error(tmp_path: Path, devices: Devices) -> None:
     bundle = export("everything", "q4", tmp_path, Limits())
     (file,) = {buffer.file for buffer in rows_of(bundle).values()}
     content = (bundle / file).read_bytes()

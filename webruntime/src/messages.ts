@@ -170,7 +170,7 @@ export interface LoadOptions {
   /** Bytes of the GPU's memory that the text model may take; loading fails, before any weight comes, where it needs more. */
   memory?: number | undefined;
   /**
-   * Whether look-up tables (per-layer embeddings) stay in the browser's storage, from where each step is handed the rows
+   * Whether per-layer embeddings stay in the browser's storage, from where each step is handed the rows
    * that it lacks: `auto`, as by default, where the model does not fit into `memory` otherwise, on machines that say they
    * have little, and when the GPU runs out of memory. Answers are the same and come more slowly.
    */

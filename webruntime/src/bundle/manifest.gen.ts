@@ -33,8 +33,8 @@ export interface Manifest {
    */
   inputs: ("text" | "image" | "audio" | "video")[];
   /**
-   * Text plans, the best first: use the first one whose features the device has. Empty for a bundle with a draft model
-   * alone, which cannot answer without its target.
+   * Text plans, the best first: use the first one whose features the device has. Empty for a bundle with a draft
+   * model alone, which cannot answer without its target.
    */
   plans: PlanEntry[];
   /**
@@ -86,8 +86,8 @@ export interface Source {
   adapters: string[];
 }
 /**
- * For a model that was trained for Q4_0 and saved unquantized: the weights whose values q4 stores exactly. A value is
- * exact if scale * code, in bf16, equals the value in the checkpoint.
+ * For a model that was trained for Q4_0 and saved unquantized: the weights whose values q4 stores exactly. A value
+ * is exact if scale * code, in bf16, equals the value in the checkpoint.
  */
 export interface Grid {
   /**

@@ -31,7 +31,10 @@ export interface DownloadOptions {
   signal?: AbortSignal | undefined;
   /** Called with the number of bytes of each part of a wanted slice that arrives. */
   onBytes?: ((bytes: number) => void) | undefined;
-  /** Takes the slices, and must hold the largest one; a new buffer by default. Share one buffer among files: each new one is garbage afterwards. */
+  /**
+   * Memory for one slice, at least as large as the largest; new memory by default. Give the same object for all files of a
+   * bundle, since old buffers stay in memory until they are collected.
+   */
   buffer?: SliceBuffer | undefined;
 }
 

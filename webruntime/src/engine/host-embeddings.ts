@@ -1,11 +1,11 @@
 /**
- * Look-up tables that stay on the host: of these a step needs one row a token, so a GPU that is short of memory does
- * better to be handed the rows. It keeps those of the ids that came last, of which most come again.
+ * Host-resident per-layer embeddings. A step needs one row per token, so a GPU with little memory keeps the rows of the
+ * most recently used ids alone, most of which come again.
  *
- * They lie in the origin-private file system, which no other origin and no other program writes to. A table gets there
- * from slices whose SHA-256 was found right, under a name made of those digests, and a writer's bytes become the file
- * only when it is closed, all at once: what is found under the name later is what the manifest promises. So rows are
- * read from it without another check, and the next load need not download it again.
+ * The embeddings are stored in the origin-private file system, which no other origin and no other program can write to. A
+ * file is written from verified slices, and its name is made from their digests. A writer replaces the file atomically when
+ * it is closed. So a file of that name has the bytes that the manifest states: rows are read without another check, and the
+ * next load does not download the file again.
  */
 
 import type { Bundle } from "../bundle/bundle.ts";
@@ -17,7 +17,7 @@ import type { Target } from "./weights.ts";
 const FOLDER = "gemtab-embeddings";
 const WORD = 4;
 
-/** Where tables are kept; undefined where the browser gives the page no storage that can be read by parts. */
+/** The storage for embeddings; undefined if the browser has no storage for the page that can be read in parts. */
 export async function openEmbeddingsStorage(): Promise<FileSystemDirectoryHandle | undefined> {
   if (!("createWritable" in (globalThis.FileSystemFileHandle?.prototype ?? {}))) return undefined;
   try {
@@ -29,88 +29,98 @@ export async function openEmbeddingsStorage(): Promise<FileSystemDirectoryHandle
   }
 }
 
-/** Bytes that a GPU buffer has to have from `offset` on. */
+/** A write to a GPU buffer. */
 export interface RowsWrite {
+  /** The buffer's name in the plan. */
   buffer: string;
+  /** The first byte in the buffer, a multiple of 4. */
   offset: number;
+  /** The bytes, whole words. */
   bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** The tables of a plan. */
+/** The host-resident embeddings of a plan, and the slots of their rows on the GPU. */
 export class HostEmbeddings {
-  readonly #tables: ReadonlyMap<string, StoredEmbeddings>;
+  readonly #stored: ReadonlyMap<string, StoredEmbeddings>;
   readonly #slots: Slots;
 
-  private constructor(tables: ReadonlyMap<string, StoredEmbeddings>) {
-    this.#tables = tables;
-    this.#slots = new Slots(Math.min(...Array.from(tables.values(), ({ slots }) => slots)));
-  }
-
-  /** Throws DeviceError, before anything is downloaded, where the browser has no room for what is not stored yet. */
-  static async open(bundle: Bundle, plan: Plan, storage: FileSystemDirectoryHandle): Promise<HostEmbeddings> {
-    const tables = new Map<string, StoredEmbeddings>();
-    try {
-      for (const [name, entry] of Object.entries(plan.buffers)) {
-        if (entry.kind === "rows") tables.set(name, await StoredEmbeddings.open(bundle, entry, storage));
-      }
-    } catch (error) {
-      for (const table of tables.values()) await table.abandon();
-      throw error;
-    }
-    return new HostEmbeddings(tables);
-  }
-
-  /** What has to be downloaded, by file: nothing of a table that is stored already. */
-  targets(): [file: string, target: Target][] {
-    return [...this.#tables.values()].flatMap((table) => table.target ?? []);
-  }
-
-  /** Everything came in. */
-  async finish(): Promise<void> {
-    for (const table of this.#tables.values()) await table.finish();
-  }
-
-  /** Loading failed: what came in so far is dropped. */
-  async abandon(): Promise<void> {
-    for (const table of this.#tables.values()) await table.abandon();
+  private constructor(stored: ReadonlyMap<string, StoredEmbeddings>) {
+    this.#stored = stored;
+    this.#slots = new Slots(Math.min(...Array.from(stored.values(), ({ slots }) => slots)));
   }
 
   /**
-   * Where the rows of these ids are, and what has to be written before, which is taken as done. Calls must not overlap;
-   * one that throws changes nothing.
+   * Opens the stored embeddings, and reserves storage for missing ones.
+   *
+   * @throws StorageError, before the download, if the browser has too little storage
+   */
+  static async open(bundle: Bundle, plan: Plan, storage: FileSystemDirectoryHandle): Promise<HostEmbeddings> {
+    const stored = new Map<string, StoredEmbeddings>();
+    try {
+      for (const [name, entry] of Object.entries(plan.buffers)) {
+        if (entry.kind === "rows") stored.set(name, await StoredEmbeddings.open(bundle, entry, storage));
+      }
+    } catch (error) {
+      for (const one of stored.values()) await one.abandon();
+      throw error;
+    }
+    return new HostEmbeddings(stored);
+  }
+
+  /** The parts of files to download. Stored embeddings need none. */
+  targets(): [file: string, target: Target][] {
+    return [...this.#stored.values()].flatMap((one) => one.target ?? []);
+  }
+
+  /** Closes the files after the download. Throws StorageError. */
+  async finish(): Promise<void> {
+    for (const one of this.#stored.values()) await one.finish();
+  }
+
+  /** Discards an incomplete download after loading failed. */
+  async abandon(): Promise<void> {
+    for (const one of this.#stored.values()) await one.abandon();
+  }
+
+  /**
+   * Gives each id a slot. Returns the slots of the ids, and the writes that must be done before the step. Calls must not
+   * overlap. A call that throws changes nothing.
+   *
+   * @throws BundleError if the browser has deleted the stored embeddings, UsageError for an unknown id
    */
   async place(ids: Uint32Array): Promise<{ slots: Uint32Array<ArrayBuffer>; writes: RowsWrite[] }> {
     const missing = this.#slots.missing(ids);
-    const reading = Array.from(this.#tables, async ([name, table]) => ({
+    const reading = Array.from(this.#stored, async ([name, one]) => ({
       name,
-      table,
-      rows: await table.rows(missing),
+      one,
+      rows: await one.rows(missing),
     }));
     const read = await Promise.all(reading);
     const taken = this.#slots.take(ids, missing);
     const spans = joined(taken);
-    const writes = read.flatMap(({ name, table, rows }) =>
-      table.put(rows, taken, spans).map((write) => ({ buffer: name, ...write })),
+    const writes = read.flatMap(({ name, one, rows }) =>
+      one.put(rows, taken, spans).map((write) => ({ buffer: name, ...write })),
     );
     return { slots: this.#slots.of(ids), writes };
   }
 }
 
-/** Slots from `first` to before `stop`. */
+/** Slots `first` … `stop` - 1. */
 type Stretch = readonly [first: number, stop: number];
 
-/** Which ids' rows are where on the GPU. */
+/** The ids whose rows are in slots on the GPU: a least-recently-used cache. */
 class Slots {
-  /** Those that were needed longest ago come first. */
+  /** Slots by id, the least recently used first. */
   readonly #of = new Map<number, number>();
 
   constructor(private readonly count: number) {}
 
+  /** The ids without slot, each once. */
   missing(ids: Uint32Array): number[] {
     return [...new Set(ids)].filter((id) => !this.#of.has(id));
   }
 
-  /** Gives `missing`, which are all of `ids` that have no slot, those of ids that were needed longest ago. */
+  /** Gives slots to `missing`, the ids without slot among `ids`: free ones, or those of the least recently used ids. */
   take(ids: Uint32Array, missing: readonly number[]): number[] {
     for (const id of ids) {
       const slot = this.#of.get(id);
@@ -127,12 +137,13 @@ class Slots {
     });
   }
 
+  /** The slots of ids, all of which have one. */
   of(ids: Uint32Array): Uint32Array<ArrayBuffer> {
     return Uint32Array.from(ids, (id) => this.#of.get(id) ?? 0);
   }
 }
 
-/** Numbers as spans of those that follow each other. */
+/** Numbers as ascending spans of consecutive ones. */
 function joined(slots: readonly number[]): Stretch[] {
   const spans: [number, number][] = [];
   for (const slot of [...slots].sort((left, right) => left - right)) {
@@ -143,11 +154,12 @@ function joined(slots: readonly number[]): Stretch[] {
   return spans;
 }
 
+/** The embeddings of one RowsBuffer in a file of the browser's storage. */
 class StoredEmbeddings {
   #writer: FileSystemWritableFileStream | undefined;
-  /** The file as it was when it was opened. */
+  /** The file's content when it was opened. */
   #file: File | undefined;
-  /** The GPU buffer as it is: a row need not be whole words, but what is written must be. */
+  /** A copy of the GPU buffer: rows need not be whole words, but writes to the GPU must be. */
   readonly #copy: Uint8Array<ArrayBuffer>;
 
   private constructor(
@@ -159,21 +171,21 @@ class StoredEmbeddings {
 
   static async open(bundle: Bundle, entry: RowsBuffer, storage: FileSystemDirectoryHandle): Promise<StoredEmbeddings> {
     const name = await nameOf(bundle, entry);
-    let table: StoredEmbeddings | undefined;
+    let one: StoredEmbeddings | undefined;
     try {
       const handle = await storage.getFileHandle(name, { create: true });
-      table = new StoredEmbeddings(entry, handle);
+      one = new StoredEmbeddings(entry, handle);
       const file = await handle.getFile();
-      if (file.size === bytesOf(entry)) table.#file = file;
-      else await table.#begin();
-      return table;
+      if (file.size === bytesOf(entry)) one.#file = file;
+      else await one.#begin();
+      return one;
     } catch (error) {
-      await table?.abandon();
+      await one?.abandon();
       throw unstored(entry, error);
     }
   }
 
-  /** Makes room for what is to come: what browsers tell of their room is not what there is. */
+  /** Reserves the file's size, since the free storage that browsers report is not reliable. */
   async #begin(): Promise<void> {
     this.#writer = await this.handle.createWritable();
     await this.#writer.truncate(bytesOf(this.entry));
@@ -214,7 +226,7 @@ class StoredEmbeddings {
     return Promise.all(ids.map((id) => this.#row(replaced.includes(id) ? replacement : id)));
   }
 
-  /** What has to be written so that the rows, of which one is for each slot, are there; `spans`: the slots, ascending. */
+  /** The writes that put `rows[i]` into slot `slots[i]`. spans: the same slots, joined. */
   put(rows: readonly Uint8Array[], slots: readonly number[], spans: readonly Stretch[]): Omit<RowsWrite, "buffer">[] {
     const { row_bytes: rowBytes } = this.entry;
     slots.forEach((slot, index) => {
@@ -228,18 +240,18 @@ class StoredEmbeddings {
 
   async #row(id: number): Promise<Uint8Array> {
     const { row_bytes: rowBytes, rows } = this.entry;
-    if (id >= rows) throw new UsageError(`Token id ${id} is outside the table of ${rows} rows.`);
+    if (id >= rows) throw new UsageError(`Token id ${id} is outside the ${rows} rows of the embeddings.`);
     const read = async (file: File | undefined) => {
-      if (!file) throw new UsageError("Look-up tables are read before they are stored.");
+      if (!file) throw new UsageError("Embeddings are read before they are stored.");
       return new Uint8Array(await file.slice(id * rowBytes, (id + 1) * rowBytes).arrayBuffer());
     };
     try {
       return await read(this.#file);
     } catch {
-      // Another tab that loaded the same bundle has put the same bytes in the slot of the file that was open here.
+      // Another tab that loaded the same bundle has replaced the open file with the same bytes.
       this.#file = await this.#reopened();
       return read(this.#file).catch(() => {
-        throw this.#cleared();
+        throw this.#deleted();
       });
     }
   }
@@ -247,12 +259,12 @@ class StoredEmbeddings {
   async #reopened(): Promise<File> {
     const file = await this.handle.getFile().catch(() => undefined);
     if (file?.size === bytesOf(this.entry)) return file;
-    throw this.#cleared();
+    throw this.#deleted();
   }
 
-  #cleared(): BundleError {
+  #deleted(): BundleError {
     return new BundleError(
-      `The browser has cleared its copy of a look-up table of ${this.entry.file}. Load the model again.`,
+      `The browser has deleted its copy of the per-layer embeddings of ${this.entry.file}. Load the model again.`,
       this.entry.file,
     );
   }
@@ -260,8 +272,8 @@ class StoredEmbeddings {
 
 function unstored(entry: RowsBuffer, error: unknown): StorageError {
   return new StorageError(
-    `The browser has no room for ${bytesOf(entry)} bytes of the model's look-up tables (${causeOf(error)}). Open the page ` +
-      "outside a private window, free some storage, or choose a smaller model.",
+    `The browser has no storage for ${bytesOf(entry)} bytes of the model's per-layer embeddings (${causeOf(error)}). Open ` +
+      "the page outside a private window, free some storage, or choose a smaller model.",
   );
 }
 
@@ -269,7 +281,7 @@ function bytesOf({ rows, row_bytes }: RowsBuffer): number {
   return rows * row_bytes;
 }
 
-/** A name that only a table of these very bytes has. */
+/** The file's name: a digest of the embeddings' location and bytes. */
 async function nameOf({ manifest }: Bundle, entry: RowsBuffer): Promise<string> {
   const file = manifest.files[entry.file];
   if (!file) throw new BundleError(`The manifest does not list ${entry.file}.`, entry.file);

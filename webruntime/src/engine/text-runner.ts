@@ -1,4 +1,4 @@
-/** Runs steps of a text model: a plan's program on some tokens. */
+/** Runs steps of a text model: a program of a plan on tokens. */
 
 import { DECODE, FILL } from "../bundle/facts.gen.ts";
 import type { Plan, Program } from "../bundle/plan.gen.ts";
@@ -8,12 +8,14 @@ import { checked } from "./device.ts";
 import type { HostEmbeddings } from "./host-embeddings.ts";
 import type { PlanRunner } from "./runner.ts";
 
-/** The programs that run here; kernels of others are not compiled. */
+/** The programs that run in the tab. Kernels of other programs are not compiled. */
 export const TEXT_PROGRAMS = [FILL, DECODE] as const;
+/** A program that runs in the tab. */
 export type TextProgram = (typeof TEXT_PROGRAMS)[number];
 
+/** Writes the inputs of steps and submits the steps. */
 export class TextRunner {
-  /** @param hostEmbeddings tables that lie on the host; undefined where none does */
+  /** @param hostEmbeddings per-layer embeddings on the host; undefined if they are on the GPU */
   constructor(
     readonly runner: PlanRunner,
     readonly hostEmbeddings: HostEmbeddings | undefined,
@@ -29,20 +31,20 @@ export class TextRunner {
     return this.runner.caches;
   }
 
-  /** The most tokens that a step of `fill` takes. */
+  /** Most tokens of a step of `fill`. */
   get chunkTokens(): number {
     return (this.plan.programs.fill as Program).max_tokens;
   }
 
-  /** The most tokens of an image, where an image's tokens see each other and are filled at once. */
+  /** Most tokens of an image whose tokens see each other and are filled at once; undefined for other models. */
   get blockTokens(): number | undefined {
     return this.runner.buffers.hasControl("visible") ? this.chunkTokens : undefined;
   }
 
   /**
-   * Writes where the next step begins and its tokens. A step of `decode` leaves both for the step after it.
+   * Writes the position and the tokens of the next step. A step of `decode` writes both for its successor.
    *
-   * @param sampled ids sampled so far: the GPU counts along, and draws its random numbers by this count
+   * @param sampled ids sampled so far, from which the GPU derives its random numbers
    */
   writeStep(ids: Uint32Array, sampled = 0): void {
     const { buffers } = this.runner;
@@ -51,11 +53,11 @@ export class TextRunner {
   }
 
   /**
-   * Submits a step on the tokens `ids` from `position` on, which `writeStep` or the step before has left on the GPU.
-   * Rows of host-resident tables are written before. An error that WebGPU finds rejects `accepted` of the result, and is
-   * thrown by the next `work.settled`.
+   * Submits a step on the tokens `ids` from `position` on, after `writeStep` or a step of `decode` has written both. Writes
+   * the rows of embeddings on the host before. An error of WebGPU rejects `accepted`, and the next `work.settled` throws it.
    *
-   * Throws ContextError where the GPU has no memory for longer caches: they, and the position, are as they were.
+   * @param after called after the step is encoded, to encode more commands
+   * @throws ContextError if the GPU has no memory for longer caches; caches and position stay as they were
    */
   async run(
     program: TextProgram,
@@ -86,7 +88,7 @@ export class TextRunner {
     });
   }
 
-  /** Writes the tokens' rows of tables that lie on the host. */
+  /** Writes the tokens' rows of embeddings on the host. */
   async #writeRows(embeddings: HostEmbeddings, ids: Uint32Array): Promise<void> {
     const { buffers } = this.runner;
     const { slots, writes } = await embeddings.place(ids);

@@ -18,12 +18,12 @@ const ENTRY = {
 const ON_GPU = 100 + 1000 + 2 * CONTEXT + 5;
 const ON_HOST = 100 + 20 + 2 * CONTEXT + 5;
 
-test("a need is the sum of its parts, with the tables or with the rows of them", () => {
+test("a need is the sum of its parts, with per-layer embeddings or with their rows", () => {
   expect(memoryNeed(ENTRY, CONTEXT)).toEqual({ weights: 1100, state: 20, scratch: 5, total: ON_GPU });
   expect(memoryNeed(ENTRY, CONTEXT, "host").total).toBe(ON_HOST);
 });
 
-describe("look-up tables", () => {
+describe("per-layer embeddings", () => {
   const choose = (hostEmbeddings: HostEmbeddingsChoice, memory: number | undefined, storage = true, machine?: number) =>
     chooseResidence(ENTRY, CONTEXT, { hostEmbeddings, memory }, storage, machine);
 
