@@ -1,7 +1,7 @@
 """What loading a bundle takes in Chromium: `python -m benchmarks.loading BUNDLE...`.
 
-Prints, for each bundle with its per-layer embeddings on the GPU and on the host, the most memory of JavaScript while it is
-loaded, heaps and ArrayBuffers of the page and its worker together (as playwright_tests/loading.py samples them), and
+Prints, for each bundle with its per-layer embeddings on the GPU and on the host, the most memory of JavaScript while it
+is loaded, heaps and ArrayBuffers of the page and its worker together (as playwright_tests/loading.py samples them), and
 the GPU memory that was allocated, beside what the bundle's manifest states. `gemtab synth` makes checkpoints of the
 published shapes to export and measure.
 """
