@@ -270,7 +270,7 @@ def _check_outputs(plan: Plan, check: Check) -> None:
 def _check_tower(plan: Plan, check: Check) -> None:
     program = plan.programs[ENCODE]
     whole = ROWS in program.outputs and bool(program.inputs)
-    check(whole, "the tower has no inputs, or no output rows")
+    check(whole, "the tower has no inputs, or no rows that it makes")
     check(program.max_tokens == plan.context, f"encode takes {program.max_tokens} of the {plan.context} tokens")
     for what, name in (*program.inputs.items(), *program.outputs.items()):
         buffer = plan.buffers[name]

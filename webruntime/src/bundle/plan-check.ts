@@ -152,7 +152,7 @@ function checkMediaControls(plan: Plan, check: Check): void {
 /** Checks that inputs and output of a tower are scratch, with bytes proportional to the tokens. */
 function checkTower(plan: Plan, check: Check): void {
   const { inputs = {}, outputs = {}, max_tokens: tokens = 0 } = plan.programs.encode ?? {};
-  check("rows" in outputs && Object.keys(inputs).length > 0, "the tower has no inputs, or no output rows");
+  check("rows" in outputs && Object.keys(inputs).length > 0, "the tower has no inputs, or no rows that it makes");
   check(tokens === plan.context, `encode takes ${tokens} of the ${plan.context} tokens`);
   for (const [value, name] of [...Object.entries(inputs), ...Object.entries(outputs)]) {
     const buffer = plan.buffers[name];

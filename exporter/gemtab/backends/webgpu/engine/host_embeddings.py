@@ -10,21 +10,21 @@ from gemtab.bundle.plan import RowsBuffer
 
 
 class HostEmbeddings:
-    """Embeddings in the bundle's files, whose rows of the last used ids are on the GPU.
+    """Embeddings in the bundle's files. The GPU has the rows of the most recently used ids.
 
-    tables: by the name of the buffer, its plan entry and the table's bytes.
+    embeddings: by the buffer's name, its plan entry and the bytes of all rows.
     """
 
-    def __init__(self, tables: Mapping[str, tuple[RowsBuffer, np.ndarray]]) -> None:
-        self._buffers = {name: buffer for name, (buffer, _) in tables.items()}
-        self._rows = {name: data.reshape(buffer.rows, buffer.row_bytes) for name, (buffer, data) in tables.items()}
+    def __init__(self, embeddings: Mapping[str, tuple[RowsBuffer, np.ndarray]]) -> None:
+        self._buffers = {name: buffer for name, (buffer, _) in embeddings.items()}
+        self._rows = {name: data.reshape(buffer.rows, buffer.row_bytes) for name, (buffer, data) in embeddings.items()}
         # Copies of the GPU's buffers: a write must be whole words, which a row need not be.
         self._copies = {name: np.zeros(buffer.bytes, np.uint8) for name, buffer in self._buffers.items()}
         self._slots = min(buffer.slots for buffer in self._buffers.values())
         self._slot_of: OrderedDict[int, int] = OrderedDict()
 
     def place(self, ids: Sequence[int]) -> tuple[np.ndarray, list[tuple[str, int, np.ndarray]]]:
-        """Return the slots of the rows of `ids`, [T] u32, and the writes to do first: buffer, offset and bytes."""
+        """Give each id a slot. Return the slots of `ids`, [T] u32, and the writes to do first: buffer, offset, bytes."""
         wanted = dict.fromkeys(ids)
         for token in wanted:
             if token in self._slot_of:

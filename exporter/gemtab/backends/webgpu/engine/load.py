@@ -29,8 +29,8 @@ class TextChoice:
     """How a text model is loaded.
 
     activation: `f32` or `f16`; None for the first plan that the device can run. context: most tokens of the caches, at
-    most the plan's. host_embeddings: whether per-layer embeddings stay on the host; a step then
-    reads one row per token from the file. memory: most bytes of GPU memory for the model; None for no bound.
+    most the plan's. host_embeddings: whether per-layer embeddings stay on the host; a step then reads one row per token
+    from the file. memory: most bytes of GPU memory for the model; None for no bound.
     """
 
     activation: str | None = None

@@ -15,7 +15,7 @@ from gemtab.errors import ContextError
 class TextRunner:
     """Writes the inputs of a step, submits the step on `runner`, and advances the caches.
 
-    tables: embeddings on the host; None if all are on the GPU.
+    embeddings: those on the host; None if all are on the GPU.
     """
 
     def __init__(self, runner: PlanRunner, embeddings: HostEmbeddings | None = None) -> None:
