@@ -10,10 +10,10 @@ from gemtab.backends.webgpu.engine.device import Device
 from gemtab.bundle.plan import (
     ControlBuffer,
     Plan,
+    Residence,
     RowsBuffer,
     ScratchBuffer,
     StateBuffer,
-    Tables,
     WeightBuffer,
     bound_for,
     evaluate,
@@ -28,12 +28,12 @@ class PlanBuffers:
     buffers.
     """
 
-    def __init__(self, device: Device, plan: Plan, tables: Tables, caches: Caches) -> None:
+    def __init__(self, device: Device, plan: Plan, embeddings: Residence, caches: Caches) -> None:
         self._device = device
         self._plan = plan
         self._caches = caches
         self._slots: list[wgpu.GPUBuffer] = []
-        bound = bound_for(plan, tables)
+        bound = bound_for(plan, embeddings)
         self._weights = {
             name: device.storage(name, buffer.bytes)
             for name, buffer in plan.buffers.items()
