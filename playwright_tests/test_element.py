@@ -180,7 +180,7 @@ def test_options_that_are_not_known_are_refused(demo: ChatPage) -> None:
         return words;""",
     )
     assert refusals == [
-        'UsageError: temprature: this is no option that gemtab has. Did you mean "temperature"?',
+        'UsageError: temprature: this option is unknown. Did you mean "temperature"?',
         "UsageError: messages[0].content: found null; expected text, or a list of parts.",
         'UsageError: examples[0].media.kind: nothing is not known. Choose one of "image", "audio", "video".',
         'UsageError: thinking: found "no"; expected true or false.',

@@ -186,7 +186,7 @@ class TestTheWorker:
     def test_is_a_page_instead(self, page: Page, serve: Serve) -> None:
         """As hosts of applications with one page answer."""
         page.goto(serve(html("/"), html("/copies/{path:path}")))
-        assert 'is no script but "text/html; charset=utf-8"' in load(page, NOTHING, assets="copies")
+        assert 'is not a script, but "text/html; charset=utf-8"' in load(page, NOTHING, assets="copies")
 
     def test_runs_from_the_folder_that_is_named(self, page: Page, serve: Serve) -> None:
         copies = Mount("/my/copies", Signed(directory=resources.site()))
@@ -205,7 +205,7 @@ def test_a_media_script_that_is_missing_is_named_and_found_when_it_is_there(
     page.goto(serve(html("/", SCRIPT + element), *routes))
     with pytest.raises(Error, match=f"did not load from {page.url}my/{media.name}") as failure:
         page.evaluate(DESCRIBE, "examples/shapes.webp")
-    assert "Text goes on working." in str(failure.value)
+    assert "Text still works." in str(failure.value)
     shutil.copy(media, tmp_path)
     assert "circle" in page.evaluate(DESCRIBE, "examples/shapes.webp")[1]
 

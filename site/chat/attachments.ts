@@ -1,4 +1,4 @@
-/** Pictures, sound and clips that wait to be sent: chosen, dropped, pasted or recorded, shown, and taken away again. */
+/** Images, audio and videos that wait to be sent: chosen, dropped, pasted or recorded, shown, and taken away again. */
 
 import { make } from "./dom.ts";
 
@@ -13,7 +13,7 @@ export interface Attachment {
 /** Larger files are refused before they are read: a tab would run out of memory on them. */
 const MOST_BYTES = 512e6;
 
-const KINDS: Record<Kind, string> = { image: "a picture", audio: "a sound", video: "a clip" };
+const KINDS: Record<Kind, string> = { image: "an image", audio: "an audio file", video: "a video" };
 
 interface Waiting extends Attachment {
   url: string;
@@ -136,8 +136,8 @@ export function viewOf({ kind, name }: Pick<Attachment, "kind" | "name">, url: s
 
 /**
  * Browsers go by the ending: a voice message in WebM or MP4 is "video/webm" or "video/mp4" to them, an Ogg can be
- * "application/ogg", and a file without an ending nothing. A <video> could not tell either, since it plays the sound
- * alone of a clip whose pictures it cannot decode.
+ * "application/ogg", and a file without an ending nothing. A <video> could not tell either, since it plays the audio
+ * alone of a video whose images it cannot decode.
  */
 async function kindOf(file: File): Promise<Kind | undefined> {
   const kind = file.type.split("/")[0];

@@ -1,4 +1,4 @@
-/** Taking a picture with the camera. */
+/** Taking an image with the camera. */
 
 import { make } from "./dom.ts";
 import { whyNot } from "./permission.ts";
@@ -6,14 +6,14 @@ import { whyNot } from "./permission.ts";
 export class Camera {
   readonly button = make("button", { part: "camera", type: "button", hidden: true }, "Camera");
   readonly #view = make("video", { part: "viewfinder", muted: true, playsInline: true, ariaLabel: "Camera" });
-  readonly #take = make("button", { part: "take", type: "button" }, "Take the picture");
+  readonly #take = make("button", { part: "take", type: "button" }, "Take the photo");
   readonly #close = make("button", { part: "close", type: "button" }, "Close the camera");
   /** Shown while the camera is on. */
   readonly panel = make("div", { part: "camera-panel", hidden: true }, this.#view, this.#take, this.#close);
-  readonly #actions: { taken(picture: File): void; refuse(reason: string): void };
+  readonly #actions: { taken(image: File): void; refuse(reason: string): void };
   #stream: MediaStream | undefined;
 
-  constructor(actions: { taken(picture: File): void; refuse(reason: string): void }) {
+  constructor(actions: { taken(image: File): void; refuse(reason: string): void }) {
     this.#actions = actions;
     this.button.addEventListener("click", () => void this.#open());
     this.#take.addEventListener("click", () => void this.#shoot());
@@ -48,8 +48,8 @@ export class Camera {
   async #shoot(): Promise<void> {
     const canvas = new OffscreenCanvas(this.#view.videoWidth, this.#view.videoHeight);
     canvas.getContext("2d")?.drawImage(this.#view, 0, 0);
-    const picture = await canvas.convertToBlob({ type: "image/png" });
+    const image = await canvas.convertToBlob({ type: "image/png" });
     this.stop();
-    this.#actions.taken(new File([picture], "Picture", { type: picture.type }));
+    this.#actions.taken(new File([image], "Photo", { type: image.type }));
   }
 }

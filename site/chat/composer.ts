@@ -33,8 +33,8 @@ export class Composer {
   constructor(actions: { send(draft: Draft): void; stop(): void }) {
     const refuse = (reason: string) => this.refuse(reason);
     this.#attachments = new Attachments({ refuse });
-    this.#recorder = new Recorder({ refuse, recorded: (sound) => this.#added([sound]) });
-    this.#camera = new Camera({ refuse, taken: (picture) => this.#added([picture]) });
+    this.#recorder = new Recorder({ refuse, recorded: (audio) => this.#added([audio]) });
+    this.#camera = new Camera({ refuse, taken: (image) => this.#added([image]) });
     this.#field = make("textarea", { part: "input", rows: 1, placeholder: "Write a message", enterKeyHint: "send" });
     this.#field.ariaLabel = "Message";
     this.#button = make("button", { part: "send", type: "submit" });

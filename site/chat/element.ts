@@ -69,7 +69,7 @@ export class GemtabChat extends Attributes {
   });
   readonly #gpu = make("span", { part: "gpu" });
   readonly #new = make("button", { part: "new", type: "button" }, "New conversation");
-  readonly #room: HTMLElement;
+  readonly #conversationView: HTMLElement;
   /** Style sheets select by them: `gemtab-chat:state(answering)`. */
   readonly #states = this.attachInternals().states;
   /** Between the two callbacks: an element that is upgraded in a page is told of its attributes before the first. */
@@ -91,13 +91,13 @@ export class GemtabChat extends Attributes {
     const foot = make("div", { part: "foot" }, this.#choices.element, this.#gpu, this.#new);
     const { log, announcer } = this.#conversation.transcript;
     const parts = [log, announcer, this.#examples.element, this.#composer.element, foot];
-    this.#room = make("div", { part: "room", hidden: true }, ...parts);
-    this.#composer.takeDrops(this.#room);
+    this.#conversationView = make("div", { part: "conversation", hidden: true }, ...parts);
+    this.#composer.takeDrops(this.#conversationView);
     const shadow = this.attachShadow({ mode: "open", delegatesFocus: true });
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
     shadow.adoptedStyleSheets = [sheet];
-    shadow.append(this.#gate.element, this.#room);
+    shadow.append(this.#gate.element, this.#conversationView);
     this.#states.add(this.#state);
     this.#new.addEventListener("click", () => this.#try(this.reset()));
     this.addEventListener("keydown", ({ key, isComposing }) => {
@@ -137,7 +137,7 @@ export class GemtabChat extends Attributes {
     this.#conversation.messages = messages;
   }
 
-  /** Questions to begin with, each with a picture, a sound or a clip if it is about one; shown before the first message. */
+  /** Questions to begin with, each with an image, an audio file or a video if it is about one; shown before the first message. */
   get examples(): readonly Example[] {
     return this.#examples.all;
   }
@@ -296,7 +296,7 @@ export class GemtabChat extends Attributes {
     this.#composer.kinds = kinds;
     this.#examples.kinds = kinds;
     this.#choices.offer(gemma);
-    this.#enter("room");
+    this.#enter("conversation");
     this.#setState("ready");
     this.#emit("ready", gemma.info);
     void gemma.lost.then(async (reason) => {
@@ -367,11 +367,11 @@ export class GemtabChat extends Attributes {
     this.#seen.observe(this);
   }
 
-  #enter(where: "gate" | "room"): void {
+  #enter(where: "gate" | "conversation"): void {
     const focused = this.shadowRoot?.activeElement !== null;
-    this.#gate.element.hidden = where === "room";
-    this.#room.hidden = where === "gate";
-    if (where === "room" && focused) this.#composer.focus();
+    this.#gate.element.hidden = where === "conversation";
+    this.#conversationView.hidden = where === "gate";
+    if (where === "conversation" && focused) this.#composer.focus();
   }
 
   #setState(state: ChatState): void {

@@ -1,4 +1,4 @@
-/** Questions to begin with, some of them about a picture or a sound; a click asks one. */
+/** Questions to begin with, some of them about an image or an audio file; a click asks one. */
 
 import { type Kind, viewOf } from "./attachments.ts";
 import type { Draft } from "./composer.ts";
@@ -59,7 +59,7 @@ export class Examples {
       ask.disabled = false;
     });
     // A player has controls of its own, which cannot be inside a button.
-    return media?.kind === "audio" ? make("div", { part: "example-sound" }, viewOf(media, media.url), ask) : ask;
+    return media?.kind === "audio" ? make("div", { part: "example-audio" }, viewOf(media, media.url), ask) : ask;
   }
 
   async #ask({ text, media }: Example): Promise<void> {

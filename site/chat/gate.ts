@@ -102,7 +102,7 @@ export class Gate {
 }
 
 function memorySentence({ text, towers, stored }: Preview["memory"]): string {
-  const more = towers > 0 ? `, and ${bytes(towers)} more at the first picture or sound` : "";
+  const more = towers > 0 ? `, and ${bytes(towers)} more at the first image or audio` : "";
   const spared = stored > 0 ? ` Another ${bytes(stored)} stays in the browser's storage.` : "";
   return `It takes up to ${bytes(text)} of the GPU's memory${more}.${spared}`;
 }

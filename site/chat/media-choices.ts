@@ -1,10 +1,10 @@
-/** How pictures, sounds and clips are looked at and listened to. */
+/** How images, audio and videos are looked at and listened to. */
 
 import type { AudioPart, Gemma, ImageDetail, VideoPart } from "../../webruntime/src/api/index.ts";
 import { make } from "./dom.ts";
 import { MOST_SECONDS } from "./recorder.ts";
 
-type LongSound = NonNullable<AudioPart["long"]>;
+type LongAudio = NonNullable<AudioPart["long"]>;
 
 /** What is undefined is as the model has it. */
 export type MediaOptions = Pick<VideoPart, "detail" | "frames" | "long">;
@@ -12,7 +12,7 @@ export type MediaOptions = Pick<VideoPart, "detail" | "frames" | "long">;
 /** More than 32 do not fit into memory at the highest detail. */
 const FRAMES = [8, 16, 32];
 
-const LONG_SOUNDS: [string, LongSound][] = [
+const LONG_AUDIO: [string, LongAudio][] = [
   ["in parts", "segments"],
   ["refused", "refuse"],
 ];
@@ -43,18 +43,18 @@ class Choice<Value> {
 export class MediaChoices {
   readonly #detail = new Choice<ImageDetail | undefined>(
     "detail",
-    "Picture detail",
-    "Tokens of a picture, or of each frame of a clip, at most",
+    "Image detail",
+    "Tokens of an image, or of each frame of a video, at most",
   );
   readonly #frames = new Choice<number | undefined>(
     "frames",
     "Frames",
-    "How many frames of a clip are looked at, at most",
+    "How many frames of a video are looked at, at most",
   );
-  readonly #long = new Choice<LongSound>(
+  readonly #long = new Choice<LongAudio>(
     "long",
-    "Long sounds",
-    `Those of more than ${MOST_SECONDS} seconds, in clips too`,
+    "Long audio",
+    `Those of more than ${MOST_SECONDS} seconds, in videos too`,
   );
   readonly element = make("div", { part: "choices" }, this.#detail.element, this.#frames.element, this.#long.element);
 
@@ -62,7 +62,7 @@ export class MediaChoices {
   offer({ inputs, details }: Pick<Gemma, "inputs" | "details">): void {
     this.#detail.choices = withDefault(details, "tokens");
     this.#frames.choices = inputs.includes("video") ? withDefault(FRAMES, "frames") : [];
-    this.#long.choices = inputs.includes("audio") ? LONG_SOUNDS : [];
+    this.#long.choices = inputs.includes("audio") ? LONG_AUDIO : [];
   }
 
   get chosen(): MediaOptions {

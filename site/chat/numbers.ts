@@ -28,7 +28,7 @@ export function answerNote({ finish, stats }: Pick<ChatResult, "finish" | "stats
   return parts.join(" · ");
 }
 
-const KINDS: Record<MediaKind, string> = { image: "picture", audio: "sound", video: "clip" };
+const KINDS: Record<MediaKind, string> = { image: "image", audio: "audio", video: "video" };
 const DOING: Record<MediaKind, string> = { image: "Looking at", audio: "Listening to", video: "Watching" };
 
 /** What is being done with media before the prompt is read. */

@@ -1,4 +1,4 @@
-/** Recording sound: a button, a level meter, and an end after the longest sound that the model takes. */
+/** Recording audio: a button, a level meter, and an end after the longest audio that the model takes. */
 
 import { make } from "./dom.ts";
 import { whyNot } from "./permission.ts";
@@ -17,17 +17,17 @@ interface Running {
 
 export class Recorder {
   readonly button = make("button", { part: "record", type: "button", hidden: true }, "Record");
-  readonly #level = make("meter", { part: "level", max: 1, value: 0, ariaLabel: "Sound level" });
+  readonly #level = make("meter", { part: "level", max: 1, value: 0, ariaLabel: "Microphone level" });
   readonly #time = make("span", { part: "time" });
   /** Shown while it records. */
   readonly panel = make("div", { part: "recording", hidden: true }, this.#level, this.#time);
-  readonly #actions: { recorded(sound: File): void; refuse(reason: string): void };
+  readonly #actions: { recorded(audio: File): void; refuse(reason: string): void };
   #running: Running | undefined;
   #starting = false;
-  /** Resolves when the recording that runs has been handed over; whether there was any sound in it. */
+  /** Resolves when the recording that runs has been handed over; whether there was any audio in it. */
   #handedOver: Promise<boolean> = Promise.resolve(true);
 
-  constructor(actions: { recorded(sound: File): void; refuse(reason: string): void }) {
+  constructor(actions: { recorded(audio: File): void; refuse(reason: string): void }) {
     this.#actions = actions;
     this.button.addEventListener("click", () => {
       if (this.#running) void this.stop();
@@ -90,10 +90,10 @@ export class Recorder {
     clearInterval(running.timer);
     for (const track of running.stream.getTracks()) track.stop();
     void running.context.close();
-    const sound = new File(chunks, "Recording", { type });
-    if (sound.size > 0) this.#actions.recorded(sound);
+    const audio = new File(chunks, "Recording", { type });
+    if (audio.size > 0) this.#actions.recorded(audio);
     else this.#actions.refuse("Nothing was recorded. Try again, and speak a little longer.");
-    return sound.size > 0;
+    return audio.size > 0;
   }
 }
 

@@ -8,7 +8,7 @@ import { Sentences } from "./sentences.ts";
 import { balanced, plain } from "./written.ts";
 
 /** What media of a message are called where they have no name. */
-const NAMES: Record<Kind, string> = { image: "Picture", audio: "Sound", video: "Clip" };
+const NAMES: Record<Kind, string> = { image: "Image", audio: "Audio", video: "Video" };
 
 /** Pixels from its end within which the log counts as being there. */
 const NEAR_END = 48;
@@ -108,11 +108,11 @@ function textOf(content: Content): string {
   return content.map((part) => (part.type === "text" ? part.text : "")).join("");
 }
 
-/** A picture, sound or clip of a message. Samples from a microphone have no player. */
+/** An image, audio or video of a message. Samples from a microphone have no player. */
 function mediaView(part: ContentPart): HTMLElement[] {
   if (part.type === "text") return [];
   const content = part.type === "image" ? part.image : part.type === "audio" ? part.audio : part.video;
-  if (!(content instanceof Blob)) return [make("span", {}, "Sound")];
+  if (!(content instanceof Blob)) return [make("span", {}, "Audio")];
   return [viewOf({ kind: part.type, name: NAMES[part.type] }, URL.createObjectURL(content))];
 }
 

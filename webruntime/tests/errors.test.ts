@@ -47,7 +47,7 @@ test.each([
   expect(toRecord(error)).toEqual({ code: "InternalError", message: cause });
   const crossed = fromRecord(toRecord(error));
   expect(crossed).toBeInstanceOf(GemtabError);
-  expect(crossed.message).toContain(`does not foresee (${cause})`);
+  expect(crossed.message).toContain(`unexpected error (${cause})`);
   expect(toRecord(crossed)).toEqual(toRecord(error));
 });
 

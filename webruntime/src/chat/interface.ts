@@ -1,4 +1,4 @@
-/** What the chat side offers to the worker: conversations on a loaded model. */
+/** The interface between worker and chat: conversations with a loaded model. */
 
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import type {
@@ -12,22 +12,22 @@ import type {
 } from "../messages.ts";
 
 export interface SessionOptions {
-  /** The conversation so far, a system message first where there is one. */
+  /** The conversation so far. A system message comes first. */
   messages?: ChatMessage[];
   thinking?: boolean;
   /**
-   * Whether control tokens that are spelled out in messages are control tokens, as in transformers. Otherwise they are
-   * text, and so cannot end a turn or begin one.
+   * Whether control tokens spelled out in messages are read as control tokens, as in transformers. Otherwise they are
+   * text, and cannot begin or end a turn. Default: false.
    */
   trusted?: boolean;
 }
 
 export interface SendOptions extends GenerationOptions {
-  /** Added to the conversation; absent to answer the conversation as it is (after edit or retry). */
+  /** A new message of the user. Absent to answer the conversation as it is, after an edit or a retry. */
   content?: Content;
 }
 
-/** What the worker's host needs of the chat side (`model.ts` implements it as `openChat`). */
+/** The functions that the worker's host calls; `openChat` in `model.ts` makes one. */
 export interface ChatModel {
   readonly sampling: Sampling;
   readonly inputs: Manifest["inputs"];

@@ -1,16 +1,19 @@
-/** What the engine's caches hold, and how the next prompt reuses it. Shared by all conversations with one engine. */
+/**
+ * Tracks the content of the engine's caches, and reuses it for the next prompt. All conversations with one engine share
+ * it.
+ */
 
 import type { DecodeOptions, PlacedRows, Snapshot, TextEngine } from "../engine/interface.ts";
 import { endOf, keysOf, type PlacedItem, type PlacedPrompt } from "./placeholders.ts";
 
-/** GPU bytes that snapshots may take together, and how many there are at most. */
+/** Limits of all snapshots together: GPU bytes, and their number. */
 const SNAPSHOT_BYTES = 64 << 20;
 const SNAPSHOTS = 16;
 
-/** An id, or what the token is of: see `keysOf`. */
+/** An id, or the key of a medium: see `keysOf`. */
 type Key = number | string;
 
-/** How many keys two sequences have in common from the start. */
+/** Return how many keys two sequences have in common at the start. */
 export function commonPrefix(left: readonly Key[], right: readonly Key[]): number {
   const end = Math.min(left.length, right.length);
   let length = 0;
@@ -18,7 +21,7 @@ export function commonPrefix(left: readonly Key[], right: readonly Key[]): numbe
   return length;
 }
 
-/** How many snapshots of `bytes` are kept: at least the one that the next turn needs. */
+/** Return how many snapshots of `bytes` are kept: at least one, which the next turn needs. */
 export function snapshotCapacity(bytes: number): number {
   return bytes === 0 ? SNAPSHOTS : Math.max(1, Math.min(SNAPSHOTS, Math.floor(SNAPSHOT_BYTES / bytes)));
 }
@@ -29,12 +32,12 @@ export interface WayBack {
 }
 
 /**
- * The cheapest way to the largest position <= `prefix` at which the caches are whole.
+ * Return the cheapest way to the largest position <= `prefix` at which the caches are complete.
  *
- * @param position where the caches are
- * @param prefix how many of the cached ids the next prompt begins with
+ * @param position the caches' position now
+ * @param prefix the number of cached ids with which the next prompt begins
  * @param snapshots positions of the snapshots
- * @param canRewind whether the rings still hold what position `to` looks back on
+ * @param canRewind whether the rings still hold the window before a position
  */
 export function wayBack(
   position: number,
@@ -50,17 +53,20 @@ export function wayBack(
 
 export interface FillOptions {
   signal?: AbortSignal | undefined;
-  /** Makes the rows of media that the caches do not hold yet. */
+  /** Encodes the media that the caches do not hold yet. */
   encode?: ((items: readonly PlacedItem[]) => Promise<PlacedRows[]>) | undefined;
-  /** done: ids in the caches so far, those that they already held (reused) included; first called before any work. */
+  /**
+   * Called before any work and after each chunk. done: ids in the caches, reused ones included; reused: ids that the
+   * caches already held.
+   */
   onProgress?: ((done: number, reused: number) => void) | undefined;
 }
 
 export class PromptCache {
   readonly #engine: TextEngine;
-  /** What is in the caches; as many as engine.position. */
+  /** The keys of the caches' tokens; their number is `engine.position`. */
   #keys: readonly Key[] = [];
-  /** By position, ascending. Each was taken with what #keys begins with. */
+  /** Sorted by position. The ids before each snapshot are the first ids of `#keys`. */
   #snapshots: Snapshot[] = [];
 
   constructor(engine: TextEngine) {
@@ -68,8 +74,8 @@ export class PromptCache {
   }
 
   /**
-   * Brings the caches to all of a prompt but its last id, which the first decode step takes, and keeps a snapshot at
-   * `stable`: the place up to which the next turn is expected to begin with the same.
+   * Fill the caches with the whole prompt but its last id, which the first decode step takes. Keep a snapshot at
+   * `stable`: the length of the prefix that the next turn is expected to share.
    */
   async fill(prompt: PlacedPrompt, stable: number, options: FillOptions = {}): Promise<void> {
     const keys = keysOf(prompt);
@@ -92,7 +98,9 @@ export class PromptCache {
     }
   }
 
-  /** Decodes from a prompt that was filled: the ids that the model goes on with. End the loop at a stop id. */
+  /**
+   * Decode from a filled prompt: yield the ids that the model continues with. The caller ends the loop at a stop id.
+   */
   async *decode(prompt: PlacedPrompt, options: DecodeOptions): AsyncGenerator<number, void, void> {
     const all = keysOf(prompt);
     try {
@@ -109,7 +117,7 @@ export class PromptCache {
     this.#dropSnapshots(-1);
   }
 
-  /** The place, or the beginning of the picture around it where pictures are processed as wholes. */
+  /** Return the position, or the beginning of the image around it where images are processed as wholes. */
   #wholeBlocks(place: number, { items }: PlacedPrompt): number {
     if (this.#engine.blockTokens === undefined) return place;
     const around = items.find(
@@ -149,13 +157,13 @@ export class PromptCache {
   async #takeSnapshot(): Promise<void> {
     if (this.#snapshots.at(-1)?.position === this.#engine.position) return;
     const snapshot = await this.#engine.snapshot();
-    // Without one the next turn starts from further back.
+    // Without a snapshot, the next turn starts from an earlier position.
     if (!snapshot) return;
     this.#snapshots.push(snapshot);
     while (this.#snapshots.length > snapshotCapacity(snapshot.bytes)) this.#snapshots.shift()?.dispose();
   }
 
-  /** Drops those beyond `position`, whose ids the caches no longer hold. */
+  /** Drop snapshots beyond `position`, whose ids the caches no longer hold. */
   #dropSnapshots(position: number): void {
     for (const snapshot of this.#snapshots) if (snapshot.position > position) snapshot.dispose();
     this.#snapshots = this.#snapshots.filter((snapshot) => snapshot.position <= position);

@@ -1,8 +1,8 @@
-/** What towers made, kept on the GPU so that nothing is encoded twice. */
+/** Keeps the towers' rows on the GPU, so that no medium is encoded twice. */
 
 import type { MediaRows } from "../engine/interface.ts";
 
-/** GPU bytes that rows may take while no prompt is being processed. */
+/** The maximum GPU bytes of rows while no prompt is processed. */
 export const ROW_BYTES = 256 << 20;
 
 export class RowCache {
@@ -24,13 +24,13 @@ export class RowCache {
     return rows;
   }
 
-  /** Takes rows over, as the most recently used; `trim` may dispose of them. */
+  /** Add rows as the most recently used, and own them: `trim` may dispose of them. */
   add(key: string, rows: MediaRows): void {
     this.#rows.delete(key);
     this.#rows.set(key, rows);
   }
 
-  /** Disposes of the least recently used until the rest fits the limit. */
+  /** Dispose of the least recently used rows until the others fit the limit. */
   trim(): void {
     let { bytes } = this;
     for (const [key, rows] of this.#rows) {

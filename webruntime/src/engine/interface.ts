@@ -27,11 +27,11 @@ export interface MediaRows {
   dispose(): void;
 }
 
-/** Rows for the placeholders at `position` and after; a picture (or frame) may be one whose tokens see each other. */
+/** Rows for the placeholders at `position` and after; an image (or frame) may be one whose tokens see each other. */
 export interface PlacedRows {
   position: number;
   rows: MediaRows;
-  picture: boolean;
+  image: boolean;
 }
 
 export interface FillOptions {
@@ -50,7 +50,7 @@ export interface InputShape {
 
 export interface Tower {
   /**
-   * The rows of one picture, frame or stretch of sound. inputs: by the names of the plan, without padding. Throws
+   * The rows of one image, frame or stretch of audio. inputs: by the names of the plan, without padding. Throws
    * UsageError for inputs that do not fit the plan, ContextError for more tokens than it takes, and DeviceError when
    * the GPU has no room for it, after which everything else goes on.
    */
@@ -71,7 +71,7 @@ export interface TextEngine {
   readonly stats: EngineStats;
   /** By the towers that the bundle has: how many tokens each encodes at once. */
   readonly towerTokens: Readonly<Partial<Record<TowerName, number>>>;
-  /** The most tokens of a picture, where a picture's tokens see each other and are filled at once. */
+  /** The most tokens of an image, where an image's tokens see each other and are filled at once. */
   readonly blockTokens: number | undefined;
   /** Resolves, and never rejects, when the GPU device is lost other than by dispose(). */
   readonly lost: Promise<DeviceError>;
@@ -83,7 +83,7 @@ export interface TextEngine {
 
   /**
    * Puts `ids` into the caches at `position`, in chunks of the fill program. Throws, before anything runs, ContextError
-   * when they do not fit the context or a picture does not fit a chunk, and UsageError for media that the plan does not
+   * when they do not fit the context or an image does not fit a chunk, and UsageError for media that the plan does not
    * take. On AbortError, and on ContextError where the GPU has no memory for longer caches, `position` tells how many
    * went in.
    */

@@ -1,4 +1,4 @@
-/** Rows of embeddings of pictures and sound, and how they come into the steps of `fill`. */
+/** Rows of embeddings of images and audio, and how they come into the steps of `fill`. */
 
 import { ContextError } from "../errors.ts";
 import type { MediaRows, PlacedRows } from "./interface.ts";
@@ -59,7 +59,7 @@ export function lastVisible({ start, end }: Span, blocks: readonly Span[]): Uint
 
 function blockTooLong({ start, end }: Span, most: number): ContextError {
   return new ContextError(
-    `A picture takes ${end - start} tokens, which must be processed at once, but this bundle processes ${most} at ` +
+    `An image takes ${end - start} tokens, which must be processed at once, but this bundle processes ${most} at ` +
       "most. Choose less detail.",
   );
 }

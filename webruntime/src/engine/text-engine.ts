@@ -173,9 +173,9 @@ export class TextEngine implements TextEngineInterface {
     }
   }
 
-  /** Where pictures are whose tokens see each other. */
+  /** Where images are whose tokens see each other. */
   #blocks(media: readonly PlacedRows[]): Span[] {
-    return this.blockTokens === undefined ? [] : media.filter(({ picture }) => picture).map(spanOf);
+    return this.blockTokens === undefined ? [] : media.filter(({ image }) => image).map(spanOf);
   }
 
   #checkMedia(media: readonly PlacedRows[]): void {

@@ -1,4 +1,4 @@
-/** A tower: turns the input rows of one picture or stretch of sound into rows of embeddings. */
+/** A tower: turns the input rows of one image or stretch of audio into rows of embeddings. */
 
 import type { Plan } from "../bundle/plan.gen.ts";
 import { bindingBytes } from "../bundle/plan-sizes.ts";

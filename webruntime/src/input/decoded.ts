@@ -1,4 +1,4 @@
-/** Something that takes long to decode and much room: made when it is needed, kept until it is let go of. */
+/** A value that takes long to decode and much memory: made when first needed, kept until released. */
 
 export class Decoded<Value> {
   readonly #decode: (signal: AbortSignal | undefined) => Promise<Value>;

@@ -1,52 +1,52 @@
 /**
- * How much of images, audio and video is read: more is refused before any work, or as soon as it is seen.
- * gemtab/media/limits.py says the same.
+ * Limits of images, audio and video: more is rejected before any work, or as soon as it is found. Mirrors
+ * gemtab/media/limits.py.
  */
 
 import { MediaError } from "../errors.ts";
 
-/** Rates in Hz of audio that is read. */
+/** The range of audio sample rates, in Hz. */
 export const LOWEST_RATE = 8_000;
 export const HIGHEST_RATE = 192_000;
-/** Of audio: 512 MiB, 46 minutes at 48 kHz. */
+/** The maximum number of audio samples: 512 MiB, 46 minutes at 48 kHz. */
 export const MOST_SAMPLES = 1 << 27;
-/** That follow one another in an Ogg file. */
+/** The maximum number of recordings that follow one another in an Ogg file. */
 export const MOST_RECORDINGS = 1_000;
-/** Of an image, or of a frame of a video. */
+/** The maximum number of pixels of an image or a video frame. */
 export const MAX_PIXELS = 8192 * 8192;
-/** Of a video: ten hours at 30 a second. */
+/** The maximum number of frames of a video: ten hours at 30 frames a second. */
 export const MOST_FRAMES = 1 << 20;
-/** Of a video, from the first frame to the last. */
+/** The maximum duration of a video, in seconds from the first frame to the last. */
 export const MOST_SECONDS = 6 * 3600;
-/** That the frames of a video may take while they are looked at. */
-export const MOST_CLIP_BYTES = 2 ** 30;
-/** Of a file of an image, and of one of audio or video. */
+/** The maximum bytes of a video's decoded frames. */
+export const MOST_VIDEO_BYTES = 2 ** 30;
+/** The maximum bytes of an image file, and of an audio or video file. */
 export const MOST_IMAGE_BYTES = 256 * 2 ** 20;
 export const MOST_FILE_BYTES = 2 * 2 ** 30;
 
-/** Throws MediaError for a file with more than `most` bytes, and for an empty one. */
+/** Check a file's size. Throws MediaError for a file with more than `most` bytes, and for an empty one. */
 export function checkBytes(blob: Blob, name: string, most: number): void {
   if (blob.size === 0) throw new MediaError(`${name} is empty: it has 0 bytes. Choose another file.`);
   if (blob.size <= most) return;
   throw new MediaError(
-    `${name} has ${blob.size.toLocaleString("en")} bytes, and at most ${most.toLocaleString("en")} are read. Make it ` +
+    `${name} has ${blob.size.toLocaleString("en")} bytes; the limit is ${most.toLocaleString("en")}. Make it ` +
       "smaller, or cut it.",
   );
 }
 
-/** Throws MediaError for a rate of audio that is not read. */
+/** Check an audio sample rate, in Hz. Throws MediaError for a rate out of range. */
 export function checkRate(rate: number, name: string): void {
   if (rate >= LOWEST_RATE && rate <= HIGHEST_RATE) return;
-  throw new MediaError(`${name} has ${rate} samples a second; from ${LOWEST_RATE} to ${HIGHEST_RATE} are read.`);
+  throw new MediaError(`${name} has ${rate} samples a second; the range is ${LOWEST_RATE} to ${HIGHEST_RATE}.`);
 }
 
-/** Throws MediaError for more samples than are read. */
+/** Check a number of samples. Throws MediaError for more than `most`. */
 export function checkSamples(count: number, rate: number, name: string, most = MOST_SAMPLES): void {
   if (count <= most) return;
   throw new MediaError(`${name} is longer than ${Math.round(MOST_SAMPLES / rate / 60)} minutes. Cut it first.`);
 }
 
-/** Throws MediaError for a video of more frames than are looked through, or a longer one. */
+/** Check the length of a video. Throws MediaError for too many frames or seconds. */
 export function checkLength(frames: number, seconds: number, name: string): void {
   if (frames <= MOST_FRAMES && seconds <= MOST_SECONDS) return;
   throw new MediaError(

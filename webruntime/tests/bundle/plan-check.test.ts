@@ -25,7 +25,7 @@ const TABLE = {
 
 const PLACES = { kind: "control", role: "places", bytes: 16 };
 
-test("the toy's plan is sound", () => {
+test("the toy's plan is valid", () => {
   expect(() => checkPlan(toyPlan(), MANIFEST, "plan/f32.json")).not.toThrow();
 });
 

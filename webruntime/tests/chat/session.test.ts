@@ -47,9 +47,9 @@ const readMedium: ReadMedium = async (part) => {
   return { ...medium(part.type, items, stamps), release: () => released.push(key) };
 };
 
-const picture = (name: string): ContentPart => ({ type: "image", image: file(name) });
-const sound = (name: string): ContentPart => ({ type: "audio", audio: file(name) });
-const clip = (name: string): ContentPart => ({ type: "video", video: file(name) });
+const image = (name: string): ContentPart => ({ type: "image", image: file(name) });
+const audio = (name: string): ContentPart => ({ type: "audio", audio: file(name) });
+const video = (name: string): ContentPart => ({ type: "video", video: file(name) });
 const words = (text: string): ContentPart => ({ type: "text", text });
 
 function send(session: ChatSession, content?: Content, signal = new AbortController().signal): Promise<ChatResult> {
@@ -74,12 +74,12 @@ test("tells what the bundle takes", async () => {
 describe("media", () => {
   test("are encoded, and their rows are filled in at their places", async () => {
     const session = chat.open({});
-    await send(session, [picture("cat:9"), words("What is this?"), sound("bark:3,2"), clip("run:2,2")]);
+    await send(session, [image("cat:9"), words("What is this?"), audio("bark:3,2"), video("run:2,2")]);
     expect(encodings()).toEqual(["image 9", "audio 3", "audio 2", "image 2", "image 2"]);
     const { ids, media } = engine.fills.at(-1) ?? { ids: [], media: [] };
     const all = engine.fills.flatMap(({ ids }) => ids);
     expect(ids.length).toBeGreaterThan(0);
-    expect(media.map(({ rows, picture }) => [rows.tokens, picture])).toEqual([
+    expect(media.map(({ rows, image }) => [rows.tokens, image])).toEqual([
       [9, true],
       [3, false],
       [2, false],
@@ -94,7 +94,7 @@ describe("media", () => {
   });
 
   test("are told of as they are read, loaded for and encoded", async () => {
-    await send(chat.open({}), [picture("cat:9"), sound("bark:3,2"), picture("dog:9")]);
+    await send(chat.open({}), [image("cat:9"), audio("bark:3,2"), image("dog:9")]);
     expect(mediaEvents().map(({ type, ...event }) => event)).toEqual([
       { stage: "read", kind: "image", number: 1, of: 2 },
       { stage: "read", kind: "audio", number: 1, of: 1 },
@@ -110,7 +110,7 @@ describe("media", () => {
 
   test("stay in the conversation, files and all", async () => {
     const session = chat.open({});
-    const content = [picture("cat:9"), words("What is this?")];
+    const content = [image("cat:9"), words("What is this?")];
     await send(session, content);
     expect(session.messages).toEqual([{ role: "user", content }]);
   });
@@ -121,7 +121,7 @@ describe("media", () => {
       seen.push([...released]);
       yield 1;
     };
-    await send(chat.open({}), [picture("cat:9")]);
+    await send(chat.open({}), [image("cat:9")]);
     expect(seen).toEqual([["cat"]]);
   });
 });
@@ -129,44 +129,44 @@ describe("media", () => {
 describe("nothing is encoded twice", () => {
   test("when the conversation goes on", async () => {
     const session = chat.open({});
-    await send(session, [picture("cat:9"), words("What is this?")]);
+    await send(session, [image("cat:9"), words("What is this?")]);
     const result = await send(session, "Are you sure?");
     expect(encodings()).toEqual(["image 9"]);
     expect(reads).toEqual(["cat"]);
     expect(result.stats.reusedTokens).toBeGreaterThan(9);
   });
 
-  test("when a question about a picture is edited", async () => {
+  test("when a question about an image is edited", async () => {
     const session = chat.open({});
-    await send(session, [picture("cat:9"), words("What is this?")]);
+    await send(session, [image("cat:9"), words("What is this?")]);
     session.setMessages([]);
-    const result = await send(session, [picture("cat:9"), words("Which colour has it?")]);
+    const result = await send(session, [image("cat:9"), words("Which colour has it?")]);
     expect(encodings()).toEqual(["image 9"]);
     expect(result.stats.reusedTokens).toBeGreaterThan(9);
   });
 
-  test("when the caches have forgotten a picture", async () => {
-    await send(chat.open({}), [picture("cat:9"), words("What is this?")]);
-    await send(chat.open({}), [picture("dog:9"), words("What is this?")]);
-    await send(chat.open({}), [words("And this?"), picture("cat:9")]);
+  test("when the caches have forgotten an image", async () => {
+    await send(chat.open({}), [image("cat:9"), words("What is this?")]);
+    await send(chat.open({}), [image("dog:9"), words("What is this?")]);
+    await send(chat.open({}), [words("And this?"), image("cat:9")]);
     expect(encodings()).toEqual(["image 9", "image 9"]);
     expect(engine.fills.at(-1)?.media.map(({ rows }) => rows)).toContain(engine.encoded[0]?.rows);
   });
 
   test("but rows beyond their limit are given back, and made again", async () => {
     engine.bytesPerToken = 20 << 20;
-    await send(chat.open({}), [picture("cat:9")]);
-    await send(chat.open({}), [picture("dog:9")]);
+    await send(chat.open({}), [image("cat:9")]);
+    await send(chat.open({}), [image("dog:9")]);
     expect(engine.encoded.map(({ rows }) => rows.disposed)).toEqual([true, false]);
-    await send(chat.open({}), [words("Again:"), picture("cat:9")]);
+    await send(chat.open({}), [words("Again:"), image("cat:9")]);
     expect(engine.encoded.length).toBe(3);
   });
 });
 
 describe("the caches", () => {
-  test("do not take one picture for another of the same size", async () => {
-    const first = await send(chat.open({}), [picture("cat:9"), words("What is this?")]);
-    const second = await send(chat.open({}), [picture("dog:9"), words("What is this?")]);
+  test("do not take one image for another of the same size", async () => {
+    const first = await send(chat.open({}), [image("cat:9"), words("What is this?")]);
+    const second = await send(chat.open({}), [image("dog:9"), words("What is this?")]);
     expect(second.stats.promptTokens).toBe(first.stats.promptTokens);
     expect(second.stats.reusedTokens).toBeLessThan(first.stats.promptTokens / 2);
     expect(encodings()).toEqual(["image 9", "image 9"]);
@@ -174,8 +174,8 @@ describe("the caches", () => {
 
   test("hold media of earlier turns, which are not filled in again", async () => {
     const session = chat.open({});
-    await send(session, [picture("cat:9"), words("What is this?")]);
-    await send(session, [picture("dog:4"), words("And this?")]);
+    await send(session, [image("cat:9"), words("What is this?")]);
+    await send(session, [image("dog:4"), words("And this?")]);
     expect(engine.fills.at(-1)?.media.map(({ rows }) => rows.tokens)).toEqual([4]);
   });
 });
@@ -198,13 +198,13 @@ describe("is refused, and the conversation is as it was:", () => {
   }
 
   test("a file that cannot be read", async () => {
-    expect(await refused([picture("cat:9"), picture("broken:1")])).toBeInstanceOf(MediaError);
+    expect(await refused([image("cat:9"), image("broken:1")])).toBeInstanceOf(MediaError);
     expect(engine.encoded).toEqual([]);
     expect(released).toEqual(["cat"]);
   });
 
-  test("forty pictures that do not fit, before anything is encoded", async () => {
-    const error = await refused(Array.from({ length: 40 }, (_, index) => picture(`${index}:70`)));
+  test("forty images that do not fit, before anything is encoded", async () => {
+    const error = await refused(Array.from({ length: 40 }, (_, index) => image(`${index}:70`)));
     expect(released.length).toBe(40);
     expect(error).toBeInstanceOf(ContextError);
     expect(error.message).toMatch(
@@ -213,45 +213,45 @@ describe("is refused, and the conversation is as it was:", () => {
     expect(engine.encoded).toEqual([]);
   });
 
-  test("a picture that is too large for the tower", async () => {
-    const error = await refused([picture("cat:301")]);
+  test("an image that is too large for the tower", async () => {
+    const error = await refused([image("cat:301")]);
     expect(error).toBeInstanceOf(ContextError);
     expect(error.message).toMatch(/takes 301 tokens, but this bundle takes 300.*less detail: 280 tokens or fewer/);
   });
 
-  test("a picture that is too large to be processed at once", async () => {
+  test("an image that is too large to be processed at once", async () => {
     engine.blockTokens = 100;
     chat = await openChat(engine, async () => readMedium);
-    expect((await refused([picture("cat:101")])).message).toMatch(/takes 100 at once.*less detail: 70 tokens/);
-    expect(await refused([picture("cat:101")])).toBeInstanceOf(ContextError);
+    expect((await refused([image("cat:101")])).message).toMatch(/takes 100 at once.*less detail: 70 tokens/);
+    expect(await refused([image("cat:101")])).toBeInstanceOf(ContextError);
   });
 
   test("media for a bundle without that tower", async () => {
     engine.towerTokens = { image: 300 };
     chat = await openChat(engine, async () => readMedium);
-    const error = await refused([sound("bark:3")]);
+    const error = await refused([audio("bark:3")]);
     expect(error).toBeInstanceOf(UsageError);
     expect(error.message).toMatch(/takes text, image, video, and no audio/);
     expect(reads).toEqual([]);
   });
 
-  test("the sound of a clip, asked for where the bundle does not hear", async () => {
+  test("the audio of a video, asked for where the bundle does not hear", async () => {
     engine.towerTokens = { image: 300 };
     chat = await openChat(engine, async () => readMedium);
-    expect((await refused([{ type: "video", video: file("run:2"), sound: true }])).message).toMatch(/no audio/);
+    expect((await refused([{ type: "video", video: file("run:2"), audio: true }])).message).toMatch(/no audio/);
   });
 
   test("trusted words that hold a placeholder", async () => {
     const trusted = { trusted: true };
     expect(await refused("What is <|image|>?", trusted)).toBeInstanceOf(UsageError);
-    const error = await refused([picture("cat:9"), words("and <|audio|>?")], trusted);
+    const error = await refused([image("cat:9"), words("and <|audio|>?")], trusted);
     expect(error.message).toMatch(/leave <\|image\|>/);
     expect(engine.encoded).toEqual([]);
   });
 
-  test("a picture that the GPU has no room for", async () => {
+  test("an image that the GPU has no room for", async () => {
     engine.failure = new DeviceError("The GPU has too little memory.");
-    expect(await refused([picture("cat:9")])).toBeInstanceOf(DeviceError);
+    expect(await refused([image("cat:9")])).toBeInstanceOf(DeviceError);
     expect(released).toContain("cat");
   });
 });
@@ -260,7 +260,7 @@ test("stopped while it looks, the question stays, and what was encoded is kept",
   const session = chat.open({});
   const stopper = new AbortController();
   const sending = session.send(
-    { content: [picture("cat:9"), picture("dog:9")] },
+    { content: [image("cat:9"), image("dog:9")] },
     {
       signal: stopper.signal,
       emit: (event) => {

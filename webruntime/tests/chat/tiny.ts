@@ -28,7 +28,7 @@ export const tokenizer = new Tokenizer(JSON.parse(read("tokenizer.json")));
 export const template = new ChatTemplate(read("chat_template.jinja"), tokenizerConfig);
 export const processor = JSON.parse(read("processor_config.json"));
 
-/** A picture, frame or stretch of sound without content. */
+/** An image, frame or stretch of audio without content. */
 export function item(tower: TowerName, tokens: number, key = "a"): Item {
   return { tower, key, tokens, inputs: async () => ({ arrays: { content: Float32Array.of(tokens) }, rows: tokens }) };
 }

@@ -34,7 +34,7 @@ function large(size: number): File {
 describe("audio", () => {
   test.each([0, 1, 7_999, 192_001, 2 ** 32 - 1])("at a rate of %d is refused by its header", async (rate) => {
     await expect(cleanWave(wave(rate, 100), "x.wav")).rejects.toThrow(
-      `x.wav has ${rate} samples a second; from 8000 to 192000 are read.`,
+      `x.wav has ${rate} samples a second; the range is 8000 to 192000.`,
     );
   });
 

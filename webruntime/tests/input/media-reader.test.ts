@@ -1,4 +1,4 @@
-/** What is known of media before they are decoded, and what can be decoded without a browser: sound as samples. */
+/** What is known of media before they are decoded, and what can be decoded without a browser: audio as samples. */
 
 import { describe, expect, test } from "vitest";
 import { MediaError, UsageError } from "../../src/errors.ts";
@@ -28,7 +28,7 @@ function tone(seconds: number, rate = 16_000): { samples: Float32Array; rate: nu
 const [MINUTE, SECOND] = [60, 1];
 const only = (items: readonly Item[]) => items[0] as Item;
 
-describe("a picture", () => {
+describe("an image", () => {
   test.each([
     [1000, 1000, undefined, 64],
     [1000, 1000, 280, 256],
@@ -64,7 +64,7 @@ describe("a picture", () => {
 
   test.each([
     ["empty", new File([], "empty.png"), /empty\.png is empty/],
-    ["another kind", new File(["hello"], "text.png"), /text\.png cannot be read as a picture/],
+    ["another kind", new File(["hello"], "text.png"), /text\.png cannot be read as an image/],
     ["cut off in its header", new File([png(9, 9).slice(0, 12)], "short.png"), /short\.png cannot be read/],
     ["without pixels", new File([png(0, 9)], "none.png"), /none\.png is damaged or incomplete, or a kind of PNG/],
   ])("that is %s is refused", async (_, image, message) => {
@@ -80,7 +80,7 @@ describe("a picture", () => {
   });
 });
 
-describe("sound", () => {
+describe("audio", () => {
   test("is counted, and comes out as rows of a spectrogram", async () => {
     const { items } = await read({ type: "audio", audio: tone(2 * SECOND) });
     expect(items.map(({ tower, tokens }) => [tower, tokens])).toEqual([["audio", 50]]);
@@ -143,7 +143,7 @@ describe("sound", () => {
   });
 });
 
-test("a clip whose frames would take too much memory is refused before it is decoded", async () => {
-  const clip = reader.read({ type: "video", video: new Blob(["clip"]), frames: 2000 }, undefined);
-  await expect(clip).rejects.toThrow(/2000 frames of up to 70 tokens take too much memory/);
+test("a video whose frames would take too much memory is refused before it is decoded", async () => {
+  const video = reader.read({ type: "video", video: new Blob(["video"]), frames: 2000 }, undefined);
+  await expect(video).rejects.toThrow(/2000 frames of up to 70 tokens take too much memory/);
 });

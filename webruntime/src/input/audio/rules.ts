@@ -1,4 +1,4 @@
-/** How a model hears: what processor_config.json decides. Mirrors gemtab/media/audio_rules.py. */
+/** Reads a model's audio settings from processor_config.json. Mirrors gemtab/media/audio_rules.py. */
 
 import { brief, shown } from "../../brief.ts";
 import { BundleError } from "../../errors.ts";
@@ -6,21 +6,21 @@ import { sectionsOf, sizeIn } from "../image/rules.ts";
 import { HIGHEST_RATE, LOWEST_RATE } from "../limits.ts";
 import { fewestSamples, frameCount, type MelRules } from "./mel.ts";
 
-/** How sound becomes rows of numbers: a spectrogram, or so many raw samples a soft token where there is no tower. */
+/** The settings of audio rows: a spectrogram, or, without a tower, a number of raw samples for each soft token. */
 export interface AudioRules {
   /** Samples a second. */
   rate: number;
-  /** Samples in one segment at most. */
+  /** The maximum number of samples of a segment. */
   longest: number;
   frames: MelRules | number;
 }
 
 type Settings = Record<string, unknown>;
 
-/** Samples of a frame or of a soft token, far above any model's. */
+/** The maximum samples of a frame or of a soft token, far above any model's. */
 const MOST = 1 << 16;
 
-/** Settings that every Gemma 4 has alike; another value is refused. */
+/** Settings that are equal in every Gemma 4. Other values are rejected. */
 const EXPECTED: Settings = {
   dither: 0,
   fft_overdrive: false,
@@ -32,7 +32,7 @@ const EXPECTED: Settings = {
   preemphasis: 0,
 };
 
-/** Settings that the rules are made of, and those without effect. */
+/** Settings that the rules use, and settings without effect. */
 const KNOWN = new Set([
   "audio_samples_per_token",
   "feature_extractor_type",
@@ -49,7 +49,7 @@ const KNOWN = new Set([
   "sampling_rate",
 ]);
 
-/** The rules for sounds in a parsed processor_config.json. Throws BundleError for what is not known. */
+/** Return the audio rules of a parsed processor_config.json. Throws BundleError for unknown settings. */
 export function audioRules(processor: unknown): AudioRules {
   const sections = sectionsOf(processor);
   const settings = sections.feature_extractor as Settings | undefined;
@@ -67,12 +67,12 @@ export function audioRules(processor: unknown): AudioRules {
   };
 }
 
-/** Soft tokens of a segment of so many samples, as `Gemma4Processor` counts them. */
+/** Return the number of soft tokens of a segment with `samples` samples, as `Gemma4Processor` counts them. */
 export function audioTokens(samples: number, { frames }: AudioRules): number {
   return typeof frames === "number" ? Math.ceil(samples / frames) : Math.ceil(frameCount(samples, frames) / 4);
 }
 
-/** The fewest samples that make a soft token. */
+/** Return the minimum number of samples of a soft token. */
 export function shortest({ frames }: AudioRules): number {
   return typeof frames === "number" ? 1 : fewestSamples(frames);
 }
@@ -112,7 +112,7 @@ function numberIn(settings: Settings, name: string, otherwise: number): number {
 
 function refuse(reason: string): BundleError {
   return new BundleError(
-    `processor_config.json ${reason}: this model's sounds cannot be prepared. Export the bundle again.`,
+    `processor_config.json ${reason}: this model's audio cannot be prepared. Export the bundle again.`,
     "processor_config.json",
   );
 }

@@ -1,4 +1,4 @@
-/** Kinds of images that are known, but not read. Mirrors gemtab/media/unread.py. */
+/** Image formats that are recognized, but not supported. Mirrors gemtab/media/unread.py. */
 
 import { has } from "./bytes.ts";
 
@@ -22,7 +22,7 @@ const UNREAD: readonly [offset: number, magic: string, name: string][] = [
   [0, "<?xml", "XML, such as SVG"],
 ];
 
-/** The name of the kind that the bytes begin as; undefined where it is none of these. */
+/** Return the name of the format by its first bytes, or undefined for other formats. */
 export function unreadFormat(bytes: Uint8Array): string | undefined {
   return UNREAD.find(([offset, magic]) => has(bytes, offset, magic))?.[2];
 }

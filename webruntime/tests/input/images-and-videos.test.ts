@@ -1,4 +1,4 @@
-/** What can be told of pictures and clips without a browser's decoders; playwright_tests/media has the rest. */
+/** What can be told of images and videos without a browser's decoders; playwright_tests/media has the rest. */
 
 import { describe, expect, it } from "vitest";
 import { BundleError, UsageError } from "../../src/errors.ts";
@@ -12,7 +12,7 @@ import { readRules, targetSize, withBudget } from "../../src/input/image/rules.t
 import { unreadFormat } from "../../src/input/image/unread.ts";
 import { sample, stamp } from "../../src/input/video/decode.ts";
 import { readEdits, shownFrames } from "../../src/input/video/edits.ts";
-import { isWholeClip } from "../../src/input/video/whole.ts";
+import { isWholeVideo } from "../../src/input/video/whole.ts";
 import { toRgb } from "../../src/input/video/yuv.ts";
 
 const RULES = { patch: 16, pooling: 3, maxSoftTokens: 280, merged: false };
@@ -314,7 +314,7 @@ describe("an edit list", () => {
   });
 });
 
-describe("clips", () => {
+describe("videos", () => {
   it("are sampled in equal steps, or whole", () => {
     expect(sample(100, 8)).toEqual([0, 12, 25, 37, 50, 62, 75, 87]);
     expect(sample(3, 8)).toEqual([0, 1, 2]);
@@ -333,11 +333,11 @@ describe("clips", () => {
     ["a WebM of unknown length", "\x1a\x45\xdf\xa3\x81.\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff..", true],
     ["another file", "A shopping list.", true],
   ])("%s is whole or not: %#", async (_, content, whole) => {
-    expect(await isWholeClip(new Blob([bytes(content)]))).toBe(whole);
+    expect(await isWholeVideo(new Blob([bytes(content)]))).toBe(whole);
   });
 });
 
-describe("colours of clips", () => {
+describe("colours of videos", () => {
   const plane = (...values: number[]) => ({ values: Uint16Array.from(values), offset: 0, stride: 1, step: 1 });
   const shape = { bits: 8, halfColumns: true, halfRows: true, isOnColumns: false };
   const rgb = (y: number, u: number, v: number, matrix: string, fullRange: boolean) => {
