@@ -121,7 +121,7 @@ def test_the_load_button_stays_where_it_is(chat_page: ChatPage, served: str, wid
     for route in held:
         route.continue_()
     expect(facts).to_contain_text("MB to download")
-    expect(chat_page.notice).to_contain_text("a software renderer stands in")
+    expect(chat_page.notice).to_contain_text("A software renderer runs the model")
     assert chat_page.load_button.bounding_box() == before
 
 

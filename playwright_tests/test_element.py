@@ -368,13 +368,13 @@ class TestLoading:
         chat_page.chat.locator("[part=facts]").get_by_text("MB to download").wait_for()
         chat_page.set_options()
         warnings = chat_page.chat.locator("[part~=notice]").first
-        expect(warnings).to_contain_text("a software renderer stands in")
+        expect(warnings).to_contain_text("A software renderer runs the model")
         cancel = chat_page.page.get_by_role("button", name="Cancel")
         for _ in range(3):
             chat_page.load_button.click()
             cancel.click()
             assert element(chat_page, "return chat.state") == "idle"
-        expect(warnings).to_contain_text("a software renderer stands in")
+        expect(warnings).to_contain_text("A software renderer runs the model")
         found = element(
             chat_page,
             """const first = chat.load().catch(error => error.name);
@@ -478,7 +478,7 @@ class TestTheDemoPage:
         return chat_page.page.locator("#trouble")
 
     @pytest.mark.parametrize(
-        ("status", "body", "reason"), [(404, "", "HTTP 404"), (200, "{}", "it is no list of names")]
+        ("status", "body", "reason"), [(404, "", "HTTP 404"), (200, "{}", "it is not a list of names")]
     )
     def test_says_that_its_list_of_models_cannot_be_read(
         self,

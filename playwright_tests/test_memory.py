@@ -152,4 +152,4 @@ def test_the_page_says_it_before_anything_is_loaded(
     # SwiftShader has no f16.
     needed = memory_need(entry_of(memory_bundles["seeing-q8"], "f32"), CONTEXT).total
     assert f"It takes up to {needed / 1e6:.1f} MB of the GPU's memory, and " in facts
-    assert "more at the first picture or sound" in facts
+    assert "more at the first image or audio" in facts

@@ -1,4 +1,4 @@
-/** Taking an image with the camera. */
+/** Takes photos with the camera. */
 
 import { make } from "./dom.ts";
 import { whyNot } from "./permission.ts";
@@ -23,7 +23,7 @@ export class Camera {
     });
   }
 
-  /** Switches the camera off. */
+  /** Switch the camera off. */
   stop(): void {
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = undefined;

@@ -1,4 +1,7 @@
-/** What pages may set on the element. Each function throws UsageError, which says what was found and what is expected. */
+/**
+ * Checks the values that pages set on the element. Each function throws UsageError with the found value and the
+ * expected values.
+ */
 
 import { flag, listOf, oneOf, type Rule, shape, text } from "../../webruntime/src/api/check.ts";
 import { addressRule, contentRule, messagesRule } from "../../webruntime/src/api/options.ts";

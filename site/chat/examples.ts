@@ -1,4 +1,4 @@
-/** Questions to begin with, some of them about an image or an audio file; a click asks one. */
+/** Shows questions to start with, some of them about an image or audio. A click asks one. */
 
 import { type Kind, viewOf } from "./attachments.ts";
 import type { Draft } from "./composer.ts";
@@ -6,7 +6,7 @@ import { make } from "./dom.ts";
 
 export interface Example {
   text: string;
-  /** What it is about, by its address. */
+  /** The file that the question is about, by its address. */
   media?: { kind: Kind; url: string; name: string };
 }
 
@@ -31,13 +31,13 @@ export class Examples {
     this.#show();
   }
 
-  /** What the model takes beside text. */
+  /** The kinds of media that the model takes. */
   set kinds(kinds: readonly Kind[]) {
     this.#kinds = kinds;
     this.#show();
   }
 
-  /** Whether there is no place for them. */
+  /** Whether the examples are hidden. */
   set hidden(hidden: boolean) {
     this.#hidden = hidden;
     this.element.hidden = hidden || this.element.childElementCount === 0;
@@ -58,7 +58,7 @@ export class Examples {
       await this.#ask(example);
       ask.disabled = false;
     });
-    // A player has controls of its own, which cannot be inside a button.
+    // A player has its own controls, which cannot be inside a button.
     return media?.kind === "audio" ? make("div", { part: "example-audio" }, viewOf(media, media.url), ask) : ask;
   }
 
@@ -72,13 +72,13 @@ export class Examples {
   }
 }
 
-/** The file of an example. Throws Error, in words for the visitor, where it cannot be had. */
+/** Fetch the file of an example. Throws Error with a message for the visitor. */
 async function read({ url, name }: NonNullable<Example["media"]>): Promise<Blob> {
   const response = await fetch(url).catch(() => undefined);
   const blob = response?.ok ? await response.blob().catch(() => undefined) : undefined;
   if (blob) return blob;
   const status = response && !response.ok ? ` (HTTP ${response.status})` : "";
   throw new Error(
-    `The example's file ${name} could not be fetched${status}. Check the connection, or ask about a file of yours.`,
+    `The example's file ${name} could not be fetched${status}. Check the connection, or ask about your own file.`,
   );
 }

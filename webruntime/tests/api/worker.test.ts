@@ -204,7 +204,7 @@ test("what cannot be sent to a worker is refused in words", async () => {
   };
   const sent = worker.call("load", {} as never);
   await expect(sent).rejects.toBeInstanceOf(UsageError);
-  await expect(sent).rejects.toThrow(/cannot be sent to gemtab's worker \(DataCloneError.*Hand in plain objects/);
+  await expect(sent).rejects.toThrow(/cannot be sent to gemtab's worker \(DataCloneError.*Use plain objects/);
 });
 
 describe("a conversation", () => {

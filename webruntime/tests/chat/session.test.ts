@@ -207,9 +207,7 @@ describe("is refused, and the conversation is as it was:", () => {
     const error = await refused(Array.from({ length: 40 }, (_, index) => image(`${index}:70`)));
     expect(released.length).toBe(40);
     expect(error).toBeInstanceOf(ContextError);
-    expect(error.message).toMatch(
-      /is 2\d\d\d tokens long, but the context holds 1024.*attach less or with less detail/,
-    );
+    expect(error.message).toMatch(/is 2\d\d\d tokens long, but the context holds 1024.*choose less detail/);
     expect(engine.encoded).toEqual([]);
   });
 

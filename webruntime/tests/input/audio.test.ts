@@ -119,7 +119,7 @@ describe("audio is refused", () => {
 
   it("that is too short", () => {
     expect(audioInputs(noise(161), RULES).softTokens).toBe(1);
-    expect(() => audioInputs(noise(160), RULES)).toThrow("10.0 ms, and at least 10.1 ms are needed");
+    expect(() => audioInputs(noise(160), RULES)).toThrow("10.0 ms, but at least 10.1 ms are needed");
     expect(() => audioInputs(noise(0), UNIFIED)).toThrow(MediaError);
   });
 

@@ -68,7 +68,7 @@ describe("a file", () => {
       { type: "video", video: file },
     ] as const) {
       await expect(reader.read(part, undefined)).rejects.toThrow(
-        /large\.bin has 3,221,225,473 bytes, and at most [\d,]+/,
+        /large\.bin has 3,221,225,473 bytes; the limit is [\d,]+/,
       );
     }
     expect(() => checkBytes(large(10), "x", 10)).not.toThrow();

@@ -131,7 +131,7 @@ describe("audio", () => {
   });
 
   test.each([
-    ["no numbers", { samples: new Float32Array(16_000).fill(Number.NaN), rate: 16_000 }, MediaError, /no numbers/],
+    ["no numbers", { samples: new Float32Array(16_000).fill(Number.NaN), rate: 16_000 }, MediaError, /not numbers/],
     ["too short", { samples: new Float32Array(10), rate: 16_000 }, MediaError, /too short: 0\.6 ms/],
     ["of an unlikely rate", { samples: new Float32Array(10), rate: 1 }, UsageError, /8000 to 192000 .* a rate of 1/],
     ["of an odd rate", { samples: new Float32Array(10), rate: 44_100.5 }, UsageError, /whole number/],

@@ -38,14 +38,14 @@ describe("as in transformers:", () => {
 test("what a template refuses is said with its file", () => {
   const template = new ChatTemplate("{{ raise_exception('no system prompts') }}", {});
   expect(() => template.render([], options)).toThrow(BundleError);
-  expect(() => template.render([], options)).toThrow(/chat_template\.jinja refuses .*no system prompts/);
+  expect(() => template.render([], options)).toThrow(/chat_template\.jinja rejects .*no system prompts/);
 });
 
 test("a template that joins strings says that it takes no media", () => {
   const template = new ChatTemplate("{{ 'user: ' + messages[0]['content'] }}", {});
   const content = [{ type: "image" }, { type: "text", text: "What is this?" }];
   expect(() => template.render([{ role: "user", content }], options)).toThrow(UsageError);
-  expect(() => template.render([{ role: "user", content }], options)).toThrow(/text alone.*has image/);
+  expect(() => template.render([{ role: "user", content }], options)).toThrow(/text messages only.*has image/);
 });
 
 test("a template that escapes all it writes is refused", () => {
