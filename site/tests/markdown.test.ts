@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-/** What an answer's markdown shows: its text without its marks, whatever way it comes. */
+/** The display of an answer's markdown: its text without marks, however it is split. */
 
 import fc from "fast-check";
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
@@ -10,7 +10,7 @@ beforeEach(() => {
   vi.useFakeTimers();
 });
 
-/** The element in which `parts` are shown, one after the other. */
+/** Return the element that shows `parts`, added one after the other. */
 function shown(...parts: string[]): HTMLElement {
   const root = document.createElement("div");
   const stream = new MarkdownStream(root);
@@ -74,7 +74,7 @@ const SHOWN: [name: string, source: string, selector: string, text: string][] = 
   ["a line break in a table", "| a |\n| - |\n| b<br>c |", "td", "bc"],
   ["an image", "![a cat](https://example.org/cat.png)", "span.image", "a cat"],
   [
-    "a source that nothing refers to",
+    "a source that is not used",
     "[site][1]\n\n[1]: https://a.example/\n[2]: https://b.example/",
     "p + p",
     "[2]: https://b.example/",
@@ -86,7 +86,7 @@ test.each(SHOWN)("%s", (_name, source, selector, text) => {
   expect(shown(source).querySelector(selector)?.textContent).toBe(text);
 });
 
-test("what stands after an address is no part of it", () => {
+test("text after an address is not part of it", () => {
   expect(shown("Go to https://example.org/x.").textContent).toBe("Go to https://example.org/x.");
   expect(shown("Go to https://example.org/x.").querySelector("a")?.getAttribute("href")).toBe("https://example.org/x");
 });

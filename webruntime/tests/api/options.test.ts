@@ -1,4 +1,7 @@
-/** What pages hand in: rejected with its name where it cannot be, with what was found and what is expected. */
+/**
+ * The arguments of pages: invalid ones are rejected with an error that names the argument, the found value and the
+ * expected values.
+ */
 
 import { describe, expect, test } from "vitest";
 import { Chat, type ChatOptions } from "../../src/api/chat.ts";
@@ -12,7 +15,7 @@ import type { ChatMessage } from "../../src/messages.ts";
 
 const image = new Blob(["x"], { type: "image/png" });
 
-/** A worker that keeps one conversation and never answers but with its length. */
+/** A worker that keeps one conversation and answers only with its length. */
 class Thread {
   messages: ChatMessage[] = [];
   readonly sent: SendOptions[] = [];

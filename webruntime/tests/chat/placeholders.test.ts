@@ -1,4 +1,4 @@
-/** Placeholders written out. tests/chat/test_media.py compares the same texts with transformers' processor. */
+/** Expanded placeholders. tests/chat/test_media.py compares the same texts with transformers' processor. */
 
 import { describe, expect, test } from "vitest";
 import { keysOf, Placeholders } from "../../src/chat/placeholders.ts";
@@ -60,7 +60,7 @@ test.each([
   ["What does <|image|> mean?", [], /placeholders image, but its media are none\. .*leave <\|image\|>, <\|audio\|>/],
   ["<|image|>", [image(1), image(1)], /placeholders image, but its media are image, image/],
   ["<|audio|><|image|>", [image(1), audio(1)], /placeholders audio, image, but its media are image, audio/],
-])("text with placeholders of its own is refused: %s", (text, media, message) => {
+])("text with its own placeholders is rejected: %s", (text, media, message) => {
   expect(() => placeholders.expand(text, media)).toThrow(UsageError);
   expect(() => placeholders.expand(text, media)).toThrow(message);
 });
@@ -73,7 +73,7 @@ test("a tokenizer without the tokens that media need is a damaged bundle", () =>
   expect(() => lacking.expand("<|image|>", [image(1)])).toThrow(/names no boi_token/);
 });
 
-test("a placeholder of more characters than a token has is refused", () => {
+test("a placeholder that is longer than a token is rejected", () => {
   const long = new Placeholders({ ...tokenizerConfig, image_token: "x".repeat(200_000) }, tokenizer);
   expect(() => long.tokens).toThrow(BundleError);
   expect(() => long.expand("a", [])).toThrow("image_token has 200000 characters; expected at most 1000");

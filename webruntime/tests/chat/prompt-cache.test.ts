@@ -49,7 +49,7 @@ describe("snapshotCapacity", () => {
 });
 
 describe("a prompt that has another end of an image than the caches", () => {
-  /** 7, an image, 8, 9. */
+  /** The tokens 7, an image, 8, 9. */
   const prompt = (tokens: number): PlacedPrompt => {
     const image = item("image", tokens);
     const items = [{ medium: medium("image", [image]), item: image, position: 1 }];

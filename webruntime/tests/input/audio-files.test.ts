@@ -1,4 +1,4 @@
-/** Files of audio with headers that are wrong, tags, and missing ends. Real recordings are decoded in Chromium's tests. */
+/** Audio files with wrong headers, tags, and missing ends. Chromium's tests decode real recordings. */
 
 import { describe, expect, it } from "vitest";
 import { MediaError } from "../../src/errors.ts";
@@ -141,7 +141,7 @@ describe("an MP3", () => {
     expect((await only(frames, "\xff\xf0junk", frames)).content).toEqual(bytes(frames, frames));
   });
 
-  it("that is cut in a frame is filled up", async () => {
+  it("that is cut in a frame is completed", async () => {
     expect((await only(frames.subarray(0, -5))).content).toEqual(bytes(frames.subarray(0, -5), zeros(5)));
   });
 
@@ -162,7 +162,7 @@ describe("an MP3", () => {
     expect(await readMp3Table(new Blob(["ID3"]))).toBeUndefined();
   });
 
-  it("is not what another file holds", async () => {
+  it("is not found in other files", async () => {
     const box = bytes([0, 0, 0, 8], "ftyp", zeros(8));
     expect((await only(box, frames, frames)).kind).toBe("OTHER");
     expect((await only("This is a letter.")).kind).toBe("OTHER");
@@ -206,7 +206,7 @@ describe("a WebM file", () => {
   const filled = element([0xa0], bytes(element([0xa1], "\x82block"), element([0x75, 0xa2], [0x0f, 0x42, 0x40])));
   const cluster = (body: Part, length?: number) => element([0x1f, 0x43, 0xb6, 0x75], body, length);
 
-  it("says what fills up its beginning and its end", async () => {
+  it("states its delay and its padding", async () => {
     for (const size of [undefined, 0x7f]) {
       const file = new Blob([head, tracks, cluster(block), cluster(bytes(block, filled, image), size)]);
       const found = await cleanMatroska(file);
