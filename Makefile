@@ -1,10 +1,11 @@
 # make demo      everything from nothing to the page with the tiny model, in one command
-# make test      every test: Python, TypeScript, browser
+# make test      every test: Python, TypeScript, browser, and what `make check` finds
+# make check     format, lint, types of both languages and the rules in tests/house, in seconds
 # make test-real the published weights of Gemma 3 270M (240 MB), from GGUF to the tab, against transformers
 # make soak      the whole corpus (18,000 strings, 1,600 conversations, 370 images, 130 recordings, 60 clips), 750 random configs
 #                and 600 spoilt bundles in Node, Chromium and by each command
 # make test-true layers of every published size, and E2B whole, at true shape with random weights (an hour, 20 GB of disk)
-# make build     the page, the element and the runtime, into dist/site
+# make build     the page, the element and the runtime, into dist/site, and the npm package, into dist/npm
 # make bench     our speed and transformers.js' on the tiny model, or on BUNDLE=folder
 # make accuracy  the tiny model's right answers about 200 pictures and 200 recordings, in a tab and in transformers
 # make wheel     the Python package with all of that inside, into dist
@@ -12,17 +13,21 @@
 # make clean     remove what the above built; .venv and node_modules stay
 
 PYTHON = .venv/bin/python
-SITE_SOURCES := $(shell find site webruntime/src -type f) package.json vite.config.ts
+SITE_SOURCES := $(shell find site webruntime/src webruntime/npm webruntime/scripts -type f) package.json vite.config.ts tsconfig.types.json
 
 # Python's packages are installed beside Node's and the system's.
 MAKEFLAGS += --jobs=2
 # Each of the many processes of a test run would compile gemtab anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test soak test-real test-true build bench accuracy wheel tiny clean system-packages
+.PHONY: demo check test soak test-real test-true build bench accuracy wheel tiny clean system-packages
 
 demo: .venv/.ready-core dist/.site
 	.venv/bin/gemtab demo
+
+# These tests are among those of `make test`.
+check: .venv/.ready-test node_modules/.ready
+	$(PYTHON) -m pytest -q tests/quality tests/house
 
 # In the order of testpaths: the files with few and long tests first, so that no process is left alone at the end. There
 # is a process for each processor, so each computes on one thread: more would wait for each other.
@@ -58,7 +63,7 @@ clean:
 system-packages:
 	tools/system-packages.sh
 
-.venv/.ready-core .venv/.ready-test .venv/.ready-real: .venv/.ready-%: pyproject.toml constraints.txt tools/python-packages.sh
+.venv/.ready-core .venv/.ready-test .venv/.ready-real: .venv/.ready-%: pyproject.toml package.json constraints.txt tools/python-packages.sh
 	tools/python-packages.sh $*
 	touch $@
 

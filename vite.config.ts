@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { defineConfig, type Plugin } from "vite";
+import { npmPackage } from "./webruntime/scripts/npm-package.ts";
 import { selfContained } from "./webruntime/scripts/self-contained.ts";
 
 const site = resolve(import.meta.dirname, "site");
@@ -30,7 +31,7 @@ const bundleList: Plugin = {
  * One build makes dist/site: the pages, and beside them the modules that other pages import: gemtab.js (the
  * runtime), gemtab-chat.js (the custom element) and gemtab-engine.js (plans and token ids alone); and the scripts of the
  * worker: gemtab-worker-*.js and gemtab-worker-media-*.js, which the worker imports when the first medium comes. All
- * addresses in it are relative, so that it can be served from any folder.
+ * addresses in it are relative, so that it can be served from any folder. dist/npm is made of the same files.
  */
 export default defineConfig({
   root: site,
@@ -46,6 +47,7 @@ export default defineConfig({
       "gemtab-worker.js": resolve(worker, "worker.ts"),
       "gemtab-worker-media.js": resolve(worker, "media-script.ts"),
     }),
+    npmPackage(),
   ],
   build: {
     outDir: resolve(import.meta.dirname, "dist/site"),
@@ -62,7 +64,7 @@ export default defineConfig({
         ...pages,
         gemtab: resolve(api, "index.ts"),
         "gemtab-chat": resolve(site, "gemtab-chat.ts"),
-        "gemtab-engine": resolve(engine, "text-engine.ts"),
+        "gemtab-engine": resolve(engine, "index.ts"),
       },
       preserveEntrySignatures: "strict",
       output: {

@@ -21,6 +21,7 @@ from gemtab.bundle.folder import read_manifest
 from gemtab.checkpoint import load_spec
 from gemtab.cli.demo import demo_bundle
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
+from playwright_tests.in_page import in_page
 from playwright_tests.serving import serving
 from playwright_tests.transformers_js import open_transformers_js
 
@@ -29,50 +30,6 @@ NAME = "measured"
 
 TIMEOUT_MS = 1_800_000
 
-ADAPTER = """async () => {
-  const adapter = await navigator.gpu?.requestAdapter();
-  return adapter && [adapter.info.vendor, adapter.info.architecture, adapter.info.description].join(' ').trim();
-}"""
-
-OUR_LOAD = """async ([site, bundle]) => {
-  const { TextEngine } = await import(`${site}gemtab-engine.js`);
-  globalThis.engine = await TextEngine.load(`${site}bundles/${bundle}/`);
-  engine.setSampling({ temperature: 0, topK: 0, topP: 1, seed: 0 });
-}"""
-
-OUR_RUN = """async ([prompt, steps]) => {
-  engine.reset();
-  const ids = [], times = [], start = performance.now();
-  await engine.fill(Uint32Array.from(prompt.slice(0, -1)));
-  for await (const id of engine.decode(prompt.at(-1), { maxTokens: steps })) {
-    times.push(performance.now() - start);
-    ids.push(id);
-  }
-  return { ids, times };
-}"""
-
-# Gemma4ForCausalLM leaves the towers out.
-THEIR_LOAD = """async ([device, bundle]) => {
-  globalThis.model = await transformers.Gemma4ForCausalLM.from_pretrained(bundle, { device });
-}"""
-
-THEIR_RUN = """async ([prompt, steps]) => {
-  const integers = values => new transformers.Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
-  const ids = [], times = [], start = performance.now();
-  class Recorder extends transformers.BaseStreamer {
-    put(value) {
-      if (value[0].length > 1) return;  // the prompt
-      times.push(performance.now() - start);
-      ids.push(Number(value[0][0]));
-    }
-    end() {}
-  }
-  await model.generate({
-    input_ids: integers(prompt), attention_mask: integers(prompt.map(() => 1)), do_sample: false,
-    max_new_tokens: steps, eos_token_id: [-1], streamer: new Recorder(),  // no id ends it, as ours
-  });
-  return { ids, times };
-}"""
 
 LOADED = (
     """() => performance.getEntriesByType('resource').map(({ name, decodedBodySize }) => [name, decodedBodySize])"""
@@ -140,7 +97,7 @@ def launch_browser(kind: BrowserType, chromium: str, site: str) -> tuple[Browser
         browser = kind.launch(**launch_options(chromium, *flags))
         page = browser.new_page()
         page.goto(f"{site}bundles/index.json")
-        adapter = page.evaluate(ADAPTER)
+        adapter = page.evaluate(in_page("engine.adapterName"))
         page.close()
         if adapter:
             return browser, adapter
@@ -171,14 +128,14 @@ Run = Callable[[list[int], int], dict[str, Any]]
 
 def _load_ours(page: Page, site: str) -> Run:
     page.goto(f"{site}example.html")
-    page.evaluate(OUR_LOAD, [site, NAME])
-    return lambda prompt, steps: dict(page.evaluate(OUR_RUN, [prompt, steps]))
+    page.evaluate(in_page("engine.loadGreedy"), [site, NAME])
+    return lambda prompt, steps: dict(page.evaluate(in_page("engine.run"), [prompt, steps]))
 
 
 def _load_theirs(page: Page, site: str, device: str) -> Run:
     open_transformers_js(page, site)
-    page.evaluate(THEIR_LOAD, [device, NAME])
-    return lambda prompt, steps: dict(page.evaluate(THEIR_RUN, [prompt, steps]))
+    page.evaluate(in_page("transformers.loadText"), [device, NAME])
+    return lambda prompt, steps: dict(page.evaluate(in_page("transformers.run"), [prompt, steps]))
 
 
 def _now(page: Page) -> float:

@@ -1,68 +1,127 @@
 """Dispatches and bytes of one decoded token, from the plans of the published models: `python -m benchmarks.plans`.
 
 No weight is needed: a plan depends on shapes alone. Bytes are those of the weights that the token's dispatches read (of
-tables its row, of experts the active ones) and of the keys and values that it attends to; beside them stands their
-ratio to the active weights and the live cache, which no engine can do without.
+tables its row, of experts the active ones) and of the keys and values that it attends to, by the rule of
+benchmarks/traffic.py; beside them stands their ratio to the active weights and the live cache, which no engine can do
+without. `--json FILE` writes the same numbers in bytes.
 """
 
 import argparse
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from math import prod
-from typing import get_args
+from pathlib import Path
+from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.traffic import Sampling, bytes_of, reads, sampler_bytes
 from gemtab.backends.webgpu.compile import build_text_plan
+from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.plan import Dispatch, Limits, Plan, WeightBuffer, running
+from gemtab.bundle.plan import Dispatch, Limits, Plan, evaluate, running
 from gemtab.checkpoint.config import parse_config
 from gemtab.graph import Graph, Weight
 from gemtab.model.spec import TextSpec
 from gemtab.model.text import fill_graph, text_graph
 from gemtab.quantize import planes
+from gemtab.resources import tiny_checkpoint
+from gemtab.synth.mobile import MOBILE_SIZES, as_mobile
 from gemtab.synth.published import SIZES, published_config
 
-CONTEXT = 32_768
+CONTEXT = 131_072
+
+POSITIONS = (1024, 8192, 32_768, CONTEXT - 1)
+"""The last is the last of the context."""
+
+WEIGHTS: tuple[WeightFormat, ...] = ("q4", "qat")
 
 TARGETS = {"E2B": 249, "E4B": 298, "26B-A4B": 183, "31B": 303}
 """Dispatches that were aimed at for one token."""
 
+GREEDY = Sampling(temperature=0, top_k=0, top_p=1)
+
 
 @dataclass(frozen=True)
 class Counted:
-    """What one decoded token takes. merges: dispatches that merge attention's splits, which `dispatches` leaves out.
-    weights, cache: bytes read; needed: of active weights and live cache."""
+    """The counts of one decoded token. merges: dispatches that merge attention's splits, which `dispatches` leaves out.
+    single: of both, dispatches of one workgroup. weights, cache: bytes read, each counted once; issued: bytes of keys
+    and values as often as workgroups load them; needed: bytes of active weights and live cache; greedy, sampled: bytes
+    that choosing the token reads, greedily and by the model's own settings."""
 
     dispatches: int
     merges: int
+    single: int
     weights: int
     cache: int
+    issued: int
     needed: int
+    greedy: int
+    sampled: int
+
+    @property
+    def ratio(self) -> float:
+        """Bytes read, of those that are needed."""
+        return (self.weights + self.cache) / self.needed
 
 
-def count(spec: TextSpec, weights: WeightFormat, position: int) -> Counted:
-    """The counts for a token at `position`, by the f16 plan."""
-    whole = text_graph(spec)
-    plan = decode_plan(spec, whole, weights)
-    sizes = {"T": 1, "P": position, "C": CONTEXT}
-    dispatches = running(plan.programs["decode"], sizes)
-    cache = live_cache(spec, position)
+@dataclass(frozen=True)
+class Model:
+    """A text model and its plan in f16. sampling: the settings that its generation config asks for."""
+
+    spec: TextSpec
+    weights: WeightFormat
+    plan: Plan
+    sampling: Sampling
+
+
+def model(spec: TextSpec, weights: WeightFormat, sampling: Sampling, context: int = CONTEXT) -> Model:
+    """The model with its plan, of weights that lie nowhere."""
+    return Model(spec, weights, text_plan(spec, weights, context), sampling)
+
+
+def own_sampling(folder: Path) -> Sampling:
+    """The settings of the generation config in a folder."""
+    config: dict[str, Any] = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    return Sampling(config["temperature"], config["top_k"], config["top_p"])
+
+
+def count(model: Model, position: int) -> Counted:
+    """The counts for a token at `position`."""
+    sizes = {"T": 1, "P": position, "C": model.plan.context}
+    dispatches = running(model.plan.programs["decode"], sizes)
+    found = [reads(model.plan, one, model.spec) for one in dispatches]
     merges = sum(one.kernel.startswith("attention-merge.") for one in dispatches)
+    weights, cache, issued = (
+        sum(bytes_of(getattr(one, kind), 1, position, model.plan.context) for one in found)
+        for kind in ("weights", "cache", "issued")
+    )
     return Counted(
         dispatches=len(dispatches) - merges,
         merges=merges,
-        weights=sum(weight_bytes(plan, one, spec) for one in dispatches),
+        single=sum(_workgroups(one, sizes) == 1 for one in dispatches),
+        weights=weights,
         cache=cache,
-        needed=active_bytes(whole, weights, spec) + cache,
+        issued=issued,
+        needed=active_bytes(text_graph(model.spec), model.weights, model.spec) + live_cache(model.spec, position),
+        greedy=sampler_bytes(model.plan, GREEDY),
+        sampled=sampler_bytes(model.plan, model.sampling),
     )
 
 
-def decode_plan(spec: TextSpec, whole: Graph, weights: WeightFormat) -> Plan:
+def _workgroups(dispatch: Dispatch, sizes: dict[str, int]) -> int:
+    return prod(evaluate(expr, sizes) for expr in dispatch.grid)
+
+
+def text_plan(spec: TextSpec, weights: WeightFormat, context: int) -> Plan:
     """The text plan in f16, of weights that lie nowhere."""
-    held = {weight.name: weight for graph in (fill_graph(spec), whole) for weight in graph.weights()}
+    filling, whole = fill_graph(spec), text_graph(spec)
+    held = {weight.name: weight for graph in (filling, whole) for weight in graph.weights()}
     locations: dict[tuple[str, str], Location] = {
         (weight.name, plane.name): Location(f"{weight.name}.{plane.name}", 0, plane.bytes)
         for weight in held.values()
@@ -71,21 +130,8 @@ def decode_plan(spec: TextSpec, whole: Graph, weights: WeightFormat) -> Plan:
     stored = StoredWeights(
         weights, locations, lambda weight: [1.0] * prod(weight.shape), Limits().maxStorageBufferBindingSize
     )
-    builder, _ = build_text_plan(fill_graph(spec), whole, stored, "f16", CONTEXT, Limits())
+    builder, _ = build_text_plan(fuse(filling), fuse(whole), stored, "f16", context, Limits())
     return builder.finish({})
-
-
-def weight_bytes(plan: Plan, dispatch: Dispatch, spec: TextSpec) -> int:
-    """Bytes of weights that a dispatch reads for one token."""
-    bound = [plan.buffers.get(name) for name in dispatch.bindings]
-    total = sum(buffer.bytes for buffer in bound if isinstance(buffer, WeightBuffer))
-    if dispatch.kernel.startswith("embed."):
-        # One row, which lies in one of the table's pieces: the pieces together count as one row.
-        return round(total / spec.vocabulary)
-    moe = next((layer.moe for layer in spec.layers if layer.moe), None)
-    if moe and ".experts" in dispatch.kernel:
-        return total * moe.active // moe.experts
-    return total
 
 
 def active_bytes(graph: Graph, weights: WeightFormat, spec: TextSpec) -> int:
@@ -114,27 +160,45 @@ def live_cache(spec: TextSpec, position: int) -> int:
     return total
 
 
+def published(weights: WeightFormat) -> Iterator[tuple[str, Model]]:
+    """The published models that there are in a format, by size."""
+    sampling = own_sampling(tiny_checkpoint())
+    for size in SIZES if weights != "qat" else MOBILE_SIZES:
+        config = published_config(size)
+        spec = parse_config(as_mobile(config, size) if weights == "qat" else config, size).text
+        yield size, model(spec, weights, sampling)
+
+
+def table_of(rows: list[tuple[str, int, Counted]]) -> Table:
+    """The counts in Markdown; bytes in MB."""
+    table = Table(box=box.MARKDOWN)
+    table.add_column("model")
+    headings = ("position", "dispatches", "target", "merges", "one workgroup", "weights", "cache", "cache issued")
+    for heading in (*headings, "greedy", "sampled", "of what is needed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for size, position, one in rows:
+        numbers = (one.dispatches, TARGETS.get(size, "–"), one.merges, one.single)
+        megabytes = (f"{one.weights / 1e6:,.0f}", f"{one.cache / 1e6:,.1f}", f"{one.issued / 1e6:,.1f}")
+        sampler = (f"{one.greedy / 1e6:.2f}", f"{one.sampled / 1e6:.2f}")
+        table.add_row(size, f"{position:,}", *map(str, numbers), *megabytes, *sampler, f"{one.ratio:.3f}")
+    return table
+
+
 def main() -> None:
-    """Prints the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", default="q4", choices=[name for name in get_args(WeightFormat) if name != "qat"])
-    parser.add_argument("--position", type=int, default=1000, help="of the token that is decoded")
+    parser.add_argument("--weights", nargs="+", default=WEIGHTS, choices=("f32", "f16", "q8", "q4", "qat"))
+    parser.add_argument("--position", type=int, nargs="+", default=POSITIONS, help="of the token that is decoded")
+    parser.add_argument("--json", type=Path, help="file to be written as well", metavar="FILE")
     options = parser.parse_args()
-    table = Table(title=f"One token at position {options.position:,}, {options.weights}, caches in f16")
-    for heading in ("model", "dispatches", "merges", "target", "weights MB", "cache MB", "of what is needed"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
-    for size in SIZES:
-        spec = parse_config(published_config(size), size).text
-        counted = count(spec, options.weights, options.position)
-        ratio = (counted.weights + counted.cache) / counted.needed
-        cells = (
-            f"{counted.dispatches}",
-            f"{counted.merges}",
-            f"{TARGETS.get(size, '–')}",
-            f"{counted.weights / 1e6:,.0f}",
-        )
-        table.add_row(size, *cells, f"{counted.cache / 1e6:,.1f}", f"{ratio:.3f}")
-    Console().print(table)
+    # Wide enough for the tables wherever they go.
+    console, found = Console(width=180), list[dict[str, Any]]()
+    for weights in options.weights:
+        rows = [(size, at, count(one, at)) for size, one in published(weights) for at in options.position]
+        console.print(f"{weights}:", table_of(rows), sep="\n")
+        found += [{"model": size, "weights": weights, "position": at, **asdict(one)} for size, at, one in rows]
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

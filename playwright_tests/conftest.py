@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, Playwright, Response
 from gemtab.bundle.manifest import MANIFEST_NAME
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
 from playwright_tests.firefox import launched
+from playwright_tests.in_page import in_page
 from playwright_tests.serving import serving
 from tests.tables import TABLES
 
@@ -142,12 +143,7 @@ def features(browser: Browser, site: str) -> list[str] | None:
     """What the browser's WebGPU adapter can do beside what all can; None where there is no adapter."""
     page = browser.new_page()
     page.goto(site + "bundles/index.json")
-    found: list[str] | None = page.evaluate(
-        """async () => {
-          const adapter = await navigator.gpu?.requestAdapter();
-          return adapter ? [...adapter.features] : null;
-        }"""
-    )
+    found: list[str] | None = page.evaluate(in_page("engine.features"))
     page.close()
     return found
 
@@ -241,17 +237,7 @@ class ChatPage:
 
     def set_options(self, **options: Any) -> None:
         """Sampling and length of the answers to come, and a new record of what happens."""
-        self.page.evaluate(
-            """options => {
-              const chat = document.querySelector('gemtab-chat');
-              chat.options = { temperature: 0, maxTokens: 12, ...options };
-              window.record = [];
-              window.recorder ??= ['progress', 'ready', 'token', 'message', 'stop', 'error', 'statechange'].map(type =>
-                chat.addEventListener(type, ({ detail }) => window.record.push([type, type === 'error' ? {
-                  name: detail.error.name, message: detail.error.message } : detail])));
-            }""",
-            options,
-        )
+        self.page.evaluate(in_page("element.setOptions"), options)
 
     def recorded(self, event: str) -> list[dict[str, Any]]:
         """The details of all events of this name since `set_options`."""

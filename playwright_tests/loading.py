@@ -7,6 +7,8 @@ from typing import Any
 
 from playwright.sync_api import CDPSession, Page
 
+from playwright_tests.in_page import in_page
+
 MOST_BYTES = 256 << 20
 """Of DESIGN: whatever the model's size."""
 
@@ -66,17 +68,6 @@ def _sum(usage: dict[str, float]) -> int:
     return int(usage["usedSize"] + usage["embedderHeapUsedSize"] + usage["backingStorageSize"])
 
 
-_START = """([site, bundle, options]) => {
-    globalThis.state = "loading";
-    globalThis.stage = "manifest";
-    const onProgress = (progress) => { globalThis.stage = progress.stage; };
-    import(`${site}gemtab.js`)
-        .then(({ Gemma }) => Gemma.load(`${site}bundles/${bundle}/`, { ...options, onProgress }))
-        .then((gemma) => { globalThis.gemma = gemma; globalThis.state = "ready"; })
-        .catch((error) => { globalThis.state = `${error.name}: ${error.message}`; });
-}"""
-
-
 @dataclass(frozen=True)
 class Watched:
     """Bytes of page and worker, and the stage of loading, of each sample."""
@@ -104,7 +95,7 @@ def watch_loading(page: Page, site: str, bundle: str, options: dict[str, Any]) -
     """Loads a bundle that `site` offers, and samples meanwhile. Fails where it cannot be loaded."""
     page.goto(site + "example.html")
     heaps = Heaps(page)
-    page.evaluate(_START, [site, bundle, options])
+    page.evaluate(in_page("gemma.startLoad"), [site, bundle, options])
     watched = Watched([], [])
     while (state := page.evaluate("state")) == "loading":
         watched.samples.append(heaps.bytes())

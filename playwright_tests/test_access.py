@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from playwright_tests.conftest import BOTH_BROWSERS, REPOSITORY, ChatPage
+from playwright_tests.in_page import in_page
 
 TESTED_IN = BOTH_BROWSERS
 
@@ -45,16 +46,7 @@ def overflow(page: Page) -> int:
 
 def small_targets(page: Page) -> list[str]:
     """What can be pressed but is smaller than 44 pixels; links in running text may be."""
-    small: list[str] = page.evaluate(
-        """() => {
-          const roots = [document, document.querySelector('gemtab-chat').shadowRoot];
-          const pressed = 'button, select, textarea, summary, body > * > * > a';
-          return roots.flatMap(root => [...root.querySelectorAll(pressed)])
-            .map(element => [element, element.getBoundingClientRect()])
-            .filter(([, box]) => box.width > 0 && (box.width < 44 || box.height < 44))
-            .map(([element, box]) => `${element.outerHTML.slice(0, 60)} ${box.width}×${box.height}`);
-        }"""
-    )
+    small: list[str] = page.evaluate(in_page("element.smallTargets"))
     return small
 
 

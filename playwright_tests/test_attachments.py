@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 
 from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
+from playwright_tests.in_page import in_page
 from tests.media.clips import add_tone, clip, sound_alone
 
 TESTED_IN = BOTH_BROWSERS
@@ -107,19 +108,13 @@ def ask(chat_page: ChatPage, text: str) -> None:
 
 def user_messages(page: Page) -> list[list[str]]:
     """The kinds of parts of what the user said."""
-    found: list[list[str]] = page.evaluate(
-        """() => document.querySelector('gemtab-chat').messages.filter(({ role }) => role === 'user')
-            .map(({ content }) => typeof content === 'string' ? ['text'] : content.map(({ type }) => type))"""
-    )
+    found: list[list[str]] = page.evaluate(in_page("element.partsOfQuestions"))
     return found
 
 
 def first_message(page: Page) -> list[dict[str, Any]]:
     """The parts of what the user said first, but for their bytes."""
-    found: list[dict[str, Any]] = page.evaluate(
-        """() => document.querySelector('gemtab-chat').messages[0].content.map(
-            (part) => Object.fromEntries(Object.entries(part).filter(([, value]) => !(value instanceof Blob))))"""
-    )
+    found: list[dict[str, Any]] = page.evaluate(in_page("element.firstParts"))
     return found
 
 
@@ -168,19 +163,7 @@ def test_what_is_attached_can_be_taken_away(chat_page: ChatPage, media: Path) ->
 def files_event(page: Page, selector: str, kind: str) -> None:
     """Drops or pastes a picture."""
     page.evaluate(
-        """([selector, kind, data]) => {
-            const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], 'held.png', { type: 'image/png' }));
-            const target = document.querySelector('gemtab-chat').shadowRoot.querySelector(selector);
-            const options = { bubbles: true, composed: true, cancelable: true };
-            const event = kind === 'paste'
-                ? new ClipboardEvent('paste', options)
-                : new DragEvent(kind, { ...options, dataTransfer: transfer });
-            // Firefox takes no clipboardData from a script.
-            if (kind === 'paste') Object.defineProperty(event, 'clipboardData', { value: transfer });
-            target.dispatchEvent(event);
-        }""",
+        in_page("element.transferImage"),
         [selector, kind, base64.b64encode(picture_bytes()).decode()],
     )
 
@@ -343,12 +326,7 @@ def test_sound_longer_than_the_model_hears_is_refused_by_choice(chat_page: ChatP
 def test_permission_denied_is_said_in_words(chat_page: ChatPage, button: str, device: str) -> None:
     """What browsers throw when the visitor says no; there is no way to say no to Chromium's fake devices."""
     page = chat_page.page
-    page.evaluate(
-        """() => {
-            globalThis.asked = navigator.mediaDevices.getUserMedia;
-            navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'));
-        }"""
-    )
+    page.evaluate(in_page("element.refuseDevices"), "NotAllowedError")
     page.get_by_role("button", name=button).click()
     expect(page.get_by_role("alert").filter(has_text="may not be used")).to_contain_text(
         f"The {device} may not be used"
@@ -358,12 +336,7 @@ def test_permission_denied_is_said_in_words(chat_page: ChatPage, button: str, de
 
 def test_no_camera_is_said_in_words(chat_page: ChatPage) -> None:
     page = chat_page.page
-    page.evaluate(
-        """() => {
-            globalThis.asked = navigator.mediaDevices.getUserMedia;
-            navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError'));
-        }"""
-    )
+    page.evaluate(in_page("element.refuseDevices"), "NotFoundError")
     page.get_by_role("button", name="Camera").click()
     expect(page.get_by_role("alert").filter(has_text="was found")).to_contain_text("No camera was found. Connect one")
     page.evaluate("() => { navigator.mediaDevices.getUserMedia = globalThis.asked; }")

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from gemtab.chat.template import ChatTemplate
 from gemtab.chat.tokenizer import ChatTokenizer
 from playwright_tests.conftest import BOTH_BROWSERS, CONTEXT, ChatPage
+from playwright_tests.in_page import in_page
 
 TESTED_IN = BOTH_BROWSERS
 
@@ -166,14 +167,7 @@ def test_what_the_model_writes_can_do_nothing(demo: ChatPage) -> None:
     demo.page.on("request", lambda request: requests.append(request.url))
     demo.restart([{"role": "assistant", "content": content} for content in UNTRUSTED])
     expect(demo.answers).to_have_count(len(UNTRUSTED))
-    found: dict[str, Any] = demo.log.evaluate(
-        """log => ({
-          tags: [...new Set([...log.querySelectorAll('.answer *')].map(e => e.localName))],
-          attributes: [...new Set([...log.querySelectorAll('.answer *')].flatMap(e => e.getAttributeNames()))],
-          links: [...log.querySelectorAll('a[href]')].map(a => a.protocol),
-          hacked: window.hacked ?? null,
-        })"""
-    )
+    found: dict[str, Any] = demo.log.evaluate(in_page("element.written"))
     for link in demo.log.locator("a:not([href])").all():
         link.click(force=True, no_wait_after=True)
     assert demo.page.evaluate("window.hacked ?? null") is None and found["hacked"] is None
@@ -231,18 +225,7 @@ def test_answers_are_announced_by_sentence(demo: ChatPage) -> None:
 
 
 def test_two_elements_share_the_weights(demo: ChatPage) -> None:
-    models = demo.page.evaluate(
-        """async () => {
-          const first = document.querySelector('gemtab-chat');
-          const second = document.createElement('gemtab-chat');
-          second.src = first.src;
-          document.querySelector('main').append(second);
-          await second.load();
-          const models = [first.gemma.info.model, second.gemma.info.model];
-          second.remove();
-          return models;
-        }"""
-    )
+    models = demo.page.evaluate(in_page("element.modelsOfTwo"))
     assert models[0] == models[1]
     demo.say("Still there?")
     assert demo.ended()["finish"] in ("stop", "length")

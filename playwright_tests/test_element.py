@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Route, expect
 
 from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
+from playwright_tests.in_page import in_page
 from playwright_tests.serving import serving
 from playwright_tests.test_attachments import picture_bytes
 
@@ -108,17 +109,7 @@ class TestDuringAnAnswer:
 
     def test_moving_the_element_changes_nothing(self, demo: ChatPage) -> None:
         begin(demo)
-        element(
-            demo,
-            """const [parent, next] = [chat.parentNode, chat.nextSibling];
-            document.body.append(chat);
-            await new Promise(resolve => setTimeout(resolve, 50));
-            chat.remove();
-            await new Promise(resolve => setTimeout(resolve, 50));
-            parent.insertBefore(chat, next);
-            if (parent.moveBefore) { parent.moveBefore(chat, parent.firstChild); parent.moveBefore(chat, next); }
-            await new Promise(resolve => setTimeout(resolve, 1500));""",
-        )
+        demo.page.evaluate(in_page("element.moveAbout"))
         assert element(demo, "return chat.gemma !== undefined")
         demo.wait_for_state("ready")
         assert demo.ended()["finish"] in ("stop", "length")
@@ -148,14 +139,7 @@ def test_an_error_keeps_what_is_shown_of_earlier_answers(demo: ChatPage) -> None
 
 def test_events_are_the_element_s_own(demo: ChatPage) -> None:
     """`message`, `error` and `progress` are names of events that windows have too."""
-    demo.page.evaluate(
-        """() => {
-          window.heard = [];
-          for (const type of ['progress', 'ready', 'token', 'message', 'stop', 'error', 'statechange'])
-            for (const target of [window, document, document.querySelector('main')])
-              target.addEventListener(type, event => window.heard.push(type));
-        }"""
-    )
+    demo.page.evaluate(in_page("element.listenAround"))
     demo.say("Hello!")
     demo.ended()
     demo.say("far too long " * 1500)
@@ -166,19 +150,7 @@ def test_events_are_the_element_s_own(demo: ChatPage) -> None:
 
 
 def test_options_that_are_not_known_are_refused(demo: ChatPage) -> None:
-    refusals = element(
-        demo,
-        """const words = [];
-        const attempts = {
-          options: { temprature: 1 }, messages: [{ role: 'user', content: null }], examples: [{ media: {} }],
-          thinking: 'no', system: 5, src: {},
-        };
-        for (const [name, value] of Object.entries(attempts)) {
-          try { chat[name] = value; } catch (error) { words.push(`${error.name}: ${error.message}`); }
-        }
-        await chat.send([{ type: 'image', image: 'cat.jpg' }]).catch((error) => words.push(error.message));
-        return words;""",
-    )
+    refusals = demo.page.evaluate(in_page("element.refusals"))
     assert refusals == [
         'UsageError: temprature: this option is unknown. Did you mean "temperature"?',
         "UsageError: messages[0].content: found null; expected text, or a list of parts.",
@@ -196,49 +168,17 @@ class TestTheChat:
     """Without the element, on its model."""
 
     def test_a_signal_that_has_fired_stops_as_one_that_fires(self, demo: ChatPage) -> None:
-        found = element(
-            demo,
-            """const ends = [];
-            for (const before of [true, false]) {
-              const talk = chat.gemma.chat({ temperature: 0 });
-              const stopper = new AbortController();
-              if (before) stopper.abort();
-              else setTimeout(() => stopper.abort());
-              let last;
-              for await (const part of talk.send('Hello!', { signal: stopper.signal })) last = part;
-              ends.push([last.type, last.finish, last.text, (await talk.messages()).length]);
-              await talk.dispose();
-            }
-            return ends;""",
-        )
+        found = demo.page.evaluate(in_page("element.signalled"))
         assert found == [["done", "abort", "", 1]] * 2
 
     def test_a_system_message_survives(self, demo: ChatPage) -> None:
         history = [{"role": "system", "content": "Your name is Bob."}, {"role": "user", "content": "Who are you?"}]
-        found = element(
-            demo,
-            """const talk = chat.gemma.chat({ messages: argument, temperature: 0, maxTokens: 8 });
-            const before = await talk.messages();
-            const ask = async () => { let last; for await (const part of talk.send()) last = part; return last.ids; };
-            const first = await ask();
-            await talk.setMessages(before);
-            return [before, first, await ask()];""",
-            history,
-        )
+        found = demo.page.evaluate(in_page("element.askTwice"), history)
         assert found[0] == history
         assert found[1] == found[2]
 
     def test_a_refusal_leaves_the_conversation(self, demo: ChatPage) -> None:
-        found = element(
-            demo,
-            """const talk = chat.gemma.chat({ messages: [{ role: 'user', content: 'Hello!' }] });
-            const words = [];
-            const attempts = [['Hi', { topP: 7 }], [null], [[{ type: 'picture' }]], ['Hi', { signal: 'now' }]];
-            for (const attempt of attempts) {
-              try { for await (const part of talk.send(...attempt)); } catch (error) { words.push(error.message); }
-            }
-            return [words, await talk.messages()];""",
-        )
+        found = demo.page.evaluate(in_page("element.refusedBySend"))
         assert [words.split(":")[0] for words in found[0]] == ["topP", "content", "content[0].type", "signal"]
         assert found[1] == [{"role": "user", "content": "Hello!"}]
 
@@ -246,19 +186,7 @@ class TestTheChat:
 def test_a_queued_answer_is_stopped_at_once(demo: ChatPage) -> None:
     """Two elements share a model, which answers one after the other."""
     begin(demo)
-    found = element(
-        demo,
-        """const second = document.createElement('gemtab-chat');
-        second.src = chat.src;
-        document.querySelector('main').append(second);
-        await second.load();
-        const asked = second.send('And me?').then(() => 'ended', String);
-        await new Promise(resolve => setTimeout(resolve, 100));
-        second.stop();
-        const found = [await asked, second.state, chat.state, second.messages.length];
-        second.remove();
-        return found;""",
-    )
+    found = demo.page.evaluate(in_page("element.stopQueued"))
     assert found == ["ended", "ready", "answering", 1]
     demo.page.get_by_role("button", name="Stop").click()
     assert demo.ended()["finish"] == "abort"
@@ -295,16 +223,7 @@ def paste(chat_page: ChatPage, text: str, name: str = "image.png") -> bool:
     """Pastes text and an image; whether the browser is left to paste the text."""
     return bool(
         chat_page.page.evaluate(
-            """([text, name, data]) => {
-              const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-              const transfer = new DataTransfer();
-              if (text) transfer.setData('text/plain', text);
-              transfer.items.add(new File([bytes], name, { type: 'image/png' }));
-              const event = new ClipboardEvent('paste', { bubbles: true, composed: true, cancelable: true });
-              Object.defineProperty(event, 'clipboardData', { value: transfer });
-              const field = document.querySelector('gemtab-chat').shadowRoot.querySelector('textarea');
-              return field.dispatchEvent(event);
-            }""",
+            in_page("element.pasteBoth"),
             [text, name, base64.b64encode(picture_bytes()).decode()],
         )
     )
@@ -375,24 +294,11 @@ class TestLoading:
             cancel.click()
             assert element(chat_page, "return chat.state") == "idle"
         expect(warnings).to_contain_text("A software renderer runs the model")
-        found = element(
-            chat_page,
-            """const first = chat.load().catch(error => error.name);
-            await chat.dispose();
-            const second = chat.load();
-            return [await first, await second, chat.state];""",
-        )
+        found = chat_page.page.evaluate(in_page("element.loadDisposeLoad"))
         assert found == ["AbortError", None, "ready"]
         assert chat_page.recorded("error") == []
         # Stopped before it begins.
-        found = element(
-            chat_page,
-            """await chat.dispose();
-            const asked = chat.send('Hello!');
-            chat.stop();
-            await asked;
-            return [chat.state, chat.messages.length];""",
-        )
+        found = chat_page.page.evaluate(in_page("element.stopBeforeLoad"))
         assert found == ["ready", 1]
         assert [detail["finish"] for detail in chat_page.recorded("stop")] == ["abort"]
         element(chat_page, "chat.messages = []")
@@ -424,17 +330,7 @@ def test_properties_set_before_the_script_are_taken(chat_page: ChatPage, served:
     page = chat_page.page
     page.route("**/early.html", lambda route: route.fulfill(body=EARLY, content_type="text/html"))
     page.goto(served + "early.html")
-    words = element(
-        chat_page,
-        """Object.assign(chat, {
-          src: 'bundles/exact/', system: 'Be brief.', thinking: true, reveal: 'interaction', plan: 'f32',
-          options: { maxTokens: 4 }, messages: [{ role: 'user', content: 'Hi' }], examples: [{ text: 'Who are you?' }],
-        });
-        await import('./gemtab-chat.js');
-        chat.src = 'bundles/tiny/';
-        return [chat.getAttribute('src'), chat.system, chat.hasAttribute('thinking'), chat.options.maxTokens,
-          chat.messages.length, chat.examples.length, chat.plan];""",
-    )
+    words = chat_page.page.evaluate(in_page("element.setEarly"))
     assert words == ["bundles/tiny/", "Be brief.", True, 4, 1, 1, "f32"]
     expect(chat_page.chat.locator("[part=facts]")).to_contain_text("MB to download")
 
@@ -454,18 +350,7 @@ def test_the_page_s_colour_scheme_wins(tested: Browser, served: str) -> None:
     page = tested.new_page(color_scheme="dark")
     page.route("**/early.html", lambda route: route.fulfill(body=EARLY, content_type="text/html"))
     page.goto(served + "early.html")
-    found = page.evaluate(
-        """async schemes => {
-          await import('./gemtab-chat.js');
-          const sheet = new CSSStyleSheet();
-          document.adoptedStyleSheets = [sheet];
-          const chat = document.querySelector('gemtab-chat');
-          const prefersDark = matchMedia('(prefers-color-scheme: dark)').matches;
-          const ground = scheme => { sheet.replaceSync(scheme); return getComputedStyle(chat).backgroundColor; };
-          return [...schemes, ':root { color-scheme: light dark }'].map(ground).concat(prefersDark);
-        }""",
-        list(SCHEMES),
-    )
+    found = page.evaluate(in_page("element.grounds"), list(SCHEMES))
     assert found[:-2] == list(SCHEMES.values())
     assert found[-2] == (DARK if found[-1] else LIGHT)
     assert found[-1] or tested.browser_type.name == "firefox"

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from playwright_tests.conftest import BOTH_BROWSERS, TINY, ChatPage, run_gemtab
+from playwright_tests.in_page import in_page
 from playwright_tests.serving import serving
 
 TESTED_IN = BOTH_BROWSERS
@@ -118,12 +119,7 @@ def test_loading_can_be_cancelled_and_begun_again(chat_page: ChatPage, served: s
     chat_page.set_options()
     expect(chat_page.load_button).to_be_visible()
     # In one go: loading may be over before a second click comes from outside.
-    chat_page.page.evaluate(
-        """() => {
-          const { shadowRoot } = document.querySelector('gemtab-chat');
-          for (const part of ['load', 'cancel']) shadowRoot.querySelector(`[part=${part}]`).click();
-        }"""
-    )
+    chat_page.page.evaluate(in_page("element.loadAndCancel"))
     chat_page.wait_for_state("idle")
     assert chat_page.recorded("error") == []
     stages = {progress["stage"] for progress in chat_page.recorded("progress")}

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserType, Page, expect
 
 from gemtab.bundle.manifest import MANIFEST_NAME
 from playwright_tests.conftest import ChatPage
+from playwright_tests.in_page import in_page
 from playwright_tests.serving import serving
 
 CATASTROPHE = "(?:[ab]+)+c"
@@ -77,13 +78,7 @@ def choose(chat_page: ChatPage, bundle: str) -> None:
 
 def free_after(page: Page, action: str) -> tuple[Any, float]:
     """What `action`, on `chat`, resolves to, and after how many milliseconds."""
-    script = """async () => {
-      const chat = document.querySelector('gemtab-chat');
-      const start = performance.now();
-      const found = await (async () => { ACTION })();
-      return [found, performance.now() - start];
-    }"""
-    found, took = page.evaluate(script.replace("ACTION", action))
+    found, took = page.evaluate(f"() => ({in_page('element.timed')})(async chat => {{ {action} }})")
     return found, took
 
 

@@ -17,6 +17,7 @@ from gemtab.bundle.memory import memory_need
 from gemtab.bundle.plan import Limits, RowsBuffer
 from gemtab.export import export_bundle
 from playwright_tests.conftest import ChatPage, SharedFolders
+from playwright_tests.in_page import in_page
 from playwright_tests.loading import set_quota
 from playwright_tests.serving import serving
 from tests.silent import Silent
@@ -45,70 +46,6 @@ class Case:
 SMALL_MACHINE = "Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 0.000001 })"
 
 CASES = [Case("everything", "q4"), Case("everything", "f16")]
-
-_ANSWER = """async ([site, bundle, options, ids]) => {
-    const { TextEngine } = await import(`${site}gemtab-engine.js`);
-    const engine = await TextEngine.load(`${site}bundles/${bundle}/`, options);
-    await engine.fill(Uint32Array.from(ids.slice(0, -1)));
-    const chosen = [];
-    for await (const id of engine.decode(ids.at(-1), { maxTokens: 12 })) chosen.push(id);
-    const { stats } = engine;
-    engine.dispose();
-    return { chosen, stats };
-}"""
-
-_REFUSED = """async ([site, bundle, options]) => {
-    const { TextEngine } = await import(`${site}gemtab-engine.js`);
-    try {
-        (await TextEngine.load(`${site}bundles/${bundle}/`, options)).dispose();
-        return "";
-    } catch (error) {
-        return `${error.name}: ${error.message}`;
-    }
-}"""
-
-
-_SMALL_GPU = """(budget) => {
-    // Past the budget the real call is asked for more than there is.
-    const { requestDevice } = GPUAdapter.prototype;
-    GPUAdapter.prototype.requestDevice = function (descriptor) {
-        const { maxBufferSize } = this.limits;
-        const requiredLimits = { ...descriptor.requiredLimits, maxBufferSize };
-        return requestDevice.call(this, { ...descriptor, requiredLimits });
-    };
-    const left = new WeakMap();
-    const { createBuffer } = GPUDevice.prototype;
-    GPUDevice.prototype.createBuffer = function (descriptor) {
-        const remaining = (left.get(this) ?? budget) - descriptor.size;
-        left.set(this, remaining);
-        const size = remaining < 0 ? this.limits.maxBufferSize : descriptor.size;
-        return createBuffer.call(this, { ...descriptor, size });
-    };
-}"""
-"""Makes the page's GPU have so many bytes of memory for each device."""
-
-
-_COUNT_READS = """() => {
-    globalThis.reads = 0;
-    const { slice } = Blob.prototype;
-    Blob.prototype.slice = function (...range) {
-        reads += this instanceof File;
-        return slice.apply(this, range);
-    };
-}"""
-
-_READ = """async ([site, bundle]) => {
-    const { TextEngine } = await import(`${site}gemtab-engine.js`);
-    const engine = await TextEngine.load(`${site}bundles/${bundle}/`, { hostTable: "always" });
-    const readFor = async (first) => {
-        const before = reads;
-        await engine.fill(Uint32Array.from({ length: 40 }, (_, i) => first + (i % 20)));
-        return reads - before;
-    };
-    const found = [await readFor(30), await readFor(30), await readFor(60)];
-    engine.dispose();
-    return found;
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +87,7 @@ def answer(page: Page, site: str, bundle: str, **options: object) -> dict[str, A
     """What the tab answers to a prompt longer than a chunk, in a new engine."""
     draw = random.Random(7)
     ids = [draw.randrange(30, 300) for _ in range(300)]
-    found: dict[str, Any] = page.evaluate(_ANSWER, [site, bundle, options, ids])
+    found: dict[str, Any] = page.evaluate(in_page("engine.answer"), [site, bundle, options, ids])
     return found
 
 
@@ -198,17 +135,10 @@ def test_a_damaged_table_is_told_and_not_kept(host_site: str, page: Page) -> Non
     page.goto(host_site + "example.html")
     options = {"hostTable": "always"}
     for _ in range(2):
-        message = page.evaluate(_REFUSED, [host_site, "damaged", options])
+        message = page.evaluate(in_page("engine.refusal"), [host_site, "damaged", options])
         assert message.startswith("BundleError: Slice")
         assert "was altered" in message
-    stored = page.evaluate(
-        """async () => {
-            const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("gemtab-tables");
-            const sizes = [];
-            for await (const file of folder.values()) sizes.push((await file.getFile()).size);
-            return sizes;
-        }"""
-    )
+    stored = page.evaluate(in_page("engine.storedSizes"))
     assert stored and set(stored) == {0}
 
 
@@ -217,7 +147,7 @@ def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Pat
     page.goto(host_site + "example.html")
     (entry,) = (one for one in read_manifest(host_bundles[CASES[0].name]).plans if one.activation == "f32")
     for options in ({"hostTable": "always"}, {"memory": memory_need(entry, CONTEXT, "host").total}):
-        message = page.evaluate(_REFUSED, [host_site, CASES[0].name, options])
+        message = page.evaluate(in_page("engine.refusal"), [host_site, CASES[0].name, options])
         assert message.startswith("DeviceError: This browser keeps no files for the page")
 
 
@@ -232,15 +162,15 @@ def test_tables_that_the_browser_has_no_room_for_are_not_begun(
     page.goto(host_site + "example.html")
     set_quota(page, host_site, needed - 1)
     ranges = ranges_asked(page, bundle)
-    message = page.evaluate(_REFUSED, [host_site, bundle.name, {"hostTable": "always"}])
+    message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {"hostTable": "always"}])
     assert message.startswith("DeviceError: The browser has no room for ")
     assert "QuotaExceededError" in message and "private window" in message
     assert ranges == []
     page.evaluate(SMALL_MACHINE)
     assert answer(page, host_site, bundle.name)["stats"]["tables"] == "gpu", "the other way is tried"
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
-    page.evaluate(_SMALL_GPU, memory_need(entry, CONTEXT, "host").total + READBACK)
-    message = page.evaluate(_REFUSED, [host_site, bundle.name, {}])
+    page.evaluate(in_page("engine.limitMemory"), memory_need(entry, CONTEXT, "host").total + READBACK)
+    message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {}])
     assert message.startswith("DeviceError: The model's look-up tables fit neither")
     assert "The GPU has too little memory" in message and "The browser has no room" in message
 
@@ -252,13 +182,13 @@ def test_a_gpu_that_runs_out_of_memory_is_handed_the_rows(
     (entry,) = (one for one in read_manifest(host_bundles[name]).plans if one.activation == "f32")
     page.goto(host_site + "example.html")
     expected = answer(page, host_site, name)["chosen"]
-    page.evaluate(_SMALL_GPU, memory_need(entry, CONTEXT, "host").total + READBACK)
+    page.evaluate(in_page("engine.limitMemory"), memory_need(entry, CONTEXT, "host").total + READBACK)
     ranges = ranges_asked(page, host_bundles[name])
     found = answer(page, host_site, name)
     assert found["stats"]["tables"] == "host"
     assert found["chosen"] == expected
     assert _span(ranges) <= (host_bundles[name] / table_of(host_bundles[name]).file).stat().st_size, "it came once"
-    message = page.evaluate(_REFUSED, [host_site, name, {"hostTable": "never"}])
+    message = page.evaluate(in_page("engine.refusal"), [host_site, name, {"hostTable": "never"}])
     assert message.startswith("DeviceError: The GPU has too little memory (")
 
 
@@ -271,8 +201,8 @@ def test_a_small_machine_keeps_the_table_out_of_its_memory(host_site: str, page:
 
 def test_rows_that_are_on_the_gpu_are_not_read_again(host_site: str, page: Page) -> None:
     page.goto(host_site + "example.html")
-    page.evaluate(_COUNT_READS)
-    first, again, others = page.evaluate(_READ, [host_site, CASES[0].name])
+    page.evaluate(in_page("engine.countReads"))
+    first, again, others = page.evaluate(in_page("engine.readsOfTables"), [host_site, CASES[0].name])
     assert first > 0
     assert again == 0, "all of them are still there"
     assert others > 0

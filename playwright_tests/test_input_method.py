@@ -3,6 +3,7 @@
 from playwright.sync_api import expect
 
 from playwright_tests.conftest import ChatPage
+from playwright_tests.in_page import in_page
 
 IME_KEY_CODE = 229
 """What browsers report for a key that an input method has taken."""
@@ -13,12 +14,7 @@ def test_enter_during_composition_does_not_send(demo: ChatPage) -> None:
     demo.field.focus()
     input_method = demo.page.context.new_cdp_session(demo.page)
     input_method.send("Input.imeSetComposition", {"selectionStart": 2, "selectionEnd": 2, "text": "にほ"})
-    demo.page.evaluate(
-        """() => {
-          const note = ({ key, isComposing }) => { window.noted = `${key} ${isComposing}` };
-          document.addEventListener('keydown', note, { once: true, capture: true });
-        }"""
-    )
+    demo.page.evaluate(in_page("element.noteKey"))
     enter = {"type": "rawKeyDown", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": IME_KEY_CODE}
     input_method.send("Input.dispatchKeyEvent", enter)
     assert demo.page.evaluate("window.noted") == "Enter true"

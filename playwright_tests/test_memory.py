@@ -14,6 +14,7 @@ from gemtab.bundle.manifest import PlanEntry, WeightFormat
 from gemtab.bundle.memory import memory_need
 from gemtab.export import export_bundle
 from playwright_tests.conftest import ChatPage, SharedFolders
+from playwright_tests.in_page import in_page
 from playwright_tests.serving import serving
 from tests.silent import Silent
 from tests.variants import variant
@@ -38,53 +39,6 @@ class Case:
 
 
 CASES = [Case("per_layer", "q4"), Case("everything", "f32"), Case("everything", "f32", 300), Case("seeing", "q8")]
-
-_COUNT = """() => {
-    globalThis.live = new Map();
-    const { createBuffer } = GPUDevice.prototype;
-    const { destroy } = GPUBuffer.prototype;
-    GPUDevice.prototype.createBuffer = function (descriptor) {
-        const buffer = createBuffer.call(this, descriptor);
-        live.set(buffer, buffer.size);
-        return buffer;
-    };
-    GPUBuffer.prototype.destroy = function () {
-        live.delete(this);
-        destroy.call(this);
-    };
-    globalThis.allocated = () => [...live.values()].reduce((sum, size) => sum + size, 0);
-}"""
-"""Counts what anybody allocates on the GPU, and what is destroyed again."""
-
-_LOAD = """async ([site, bundle, context]) => {
-    const { TextEngine } = await import(`${site}gemtab-engine.js`);
-    globalThis.engine = await TextEngine.load(`${site}bundles/${bundle}/`, { context });
-    return [engine.stats, allocated()];
-}"""
-
-_RUN = """async (ids) => {
-    await engine.fill(Uint32Array.from(ids.slice(0, -1)));
-    for await (const _ of engine.decode(ids.at(-1), { maxTokens: 4 })) ;
-    return [engine.stats, allocated()];
-}"""
-
-_SEE = """async ([side, tokens]) => {
-    const tower = await engine.tower("image");
-    const resident = [engine.stats, allocated()];
-    const positions = Uint32Array.from({ length: side * side * 2 },
-        (_, i) => i % 2 ? Math.floor(i / 2 / side) : (i / 2) % side);
-    let most = 0;
-    const { submit } = GPUQueue.prototype;
-    GPUQueue.prototype.submit = function (commands) {
-        most = Math.max(most, allocated());
-        submit.call(this, commands);
-    };
-    const inputs = { pixel_values: new Float32Array(side * side * 768), pixel_position_ids: positions };
-    const rows = await tower.encode(inputs, { tokens, rows: side * side });
-    GPUQueue.prototype.submit = submit;
-    rows.dispose();
-    return { resident, most, after: allocated() };
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -113,25 +67,27 @@ def entry_of(folder: Path, activation: str) -> PlanEntry:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{case.context}")
 def test_a_bundle_takes_what_it_says(case: Case, memory_bundles: dict[str, Path], memory_site: str, page: Page) -> None:
     page.goto(memory_site + "example.html")
-    page.evaluate(_COUNT)
-    stats, allocated = page.evaluate(_LOAD, [memory_site, case.name, case.context])
+    page.evaluate(in_page("engine.countAllocations"))
+    stats, allocated = page.evaluate(in_page("engine.loadCounted"), [memory_site, case.name, case.context])
     stated = memory_need(entry_of(memory_bundles[case.name], stats["activation"]), case.context)
     assert stats["gpuBytes"] == pytest.approx(stated.total, rel=AGREEMENT)
     assert allocated == pytest.approx(stated.total, rel=AGREEMENT)
     for part in ("weights", "state", "scratch"):
         assert stats[f"{part.removesuffix('s')}Bytes"] == pytest.approx(getattr(stated, part), rel=AGREEMENT)
     draw = random.Random(1)
-    stats, allocated = page.evaluate(_RUN, [draw.randrange(30, 300) for _ in range(case.context - 4)])
+    stats, allocated = page.evaluate(
+        in_page("engine.runCounted"), [draw.randrange(30, 300) for _ in range(case.context - 4)]
+    )
     assert stats["gpuBytes"] == pytest.approx(stated.total, rel=AGREEMENT)
     assert allocated == pytest.approx(stated.total, rel=AGREEMENT)
 
 
 def test_a_tower_takes_what_it_says(memory_bundles: dict[str, Path], memory_site: str, page: Page) -> None:
     page.goto(memory_site + "example.html")
-    page.evaluate(_COUNT)
-    stats, before = page.evaluate(_LOAD, [memory_site, "seeing-q8", CONTEXT])
+    page.evaluate(in_page("engine.countAllocations"))
+    stats, before = page.evaluate(in_page("engine.loadCounted"), [memory_site, "seeing-q8", CONTEXT])
     tokens, side = 256, 48
-    found = page.evaluate(_SEE, [side, tokens])
+    found = page.evaluate(in_page("engine.seeCounted"), [side, tokens])
     entries = read_manifest(memory_bundles["seeing-q8"]).towers.image
     (entry,) = (one for one in entries if one.activation == stats["activation"])
     stated = memory_need(entry.model_copy(update={"tokens": tokens}), tokens)

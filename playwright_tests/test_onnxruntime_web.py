@@ -12,41 +12,13 @@ from gemtab.bundle.onnx_files import DECODER_STEM, EMBED_STEM, graph_file
 from gemtab.chat.template import ChatTemplate
 from gemtab.chat.tokenizer import ChatTokenizer
 from playwright_tests.conftest import REPOSITORY
+from playwright_tests.in_page import in_page
 
 RUNTIME = REPOSITORY / "node_modules" / "onnxruntime-web" / "dist"
 SITE = "http://onnx.localhost/"
 """Where the page believes it is: the project's own server would not let wasm run."""
 
 STEPS = 12
-
-ANSWER = """async ([embedGraph, decoderGraph, prompt, steps]) => {
-  const ort = await import('/runtime/ort.wasm.min.mjs');
-  ort.env.wasm.numThreads = 1;
-  const open = ([path, ...data]) => ort.InferenceSession.create('/bundle/' + path, {
-    executionProviders: ['wasm'],
-    externalData: data.map(file => ({ path: file.split('/').at(-1), data: '/bundle/' + file })),
-  });
-  const [embed, decoder] = [await open(embedGraph), await open(decoderGraph)];
-  const integers = (values, shape) => new ort.Tensor('int64', BigInt64Array.from(values, BigInt), shape);
-  const empty = ({ name, shape }) => [name, new ort.Tensor('float32', [], [1, shape[1], 0, shape[3]])];
-  let past = Object.fromEntries(decoder.inputMetadata.filter(({ name }) => name.startsWith('past')).map(empty));
-  const chosen = [];
-  for (let next = prompt, length = 0; chosen.length < steps; next = chosen.slice(-1)) {
-    const positions = next.map((_, index) => length + index);
-    length += next.length;
-    const { logits, ...present } = await decoder.run({
-      ...await embed.run({ input_ids: integers(next, [1, next.length]) }),
-      ...past,
-      attention_mask: integers(Array(length).fill(1), [1, length]),
-      position_ids: integers(positions, [1, next.length]),
-      num_logits_to_keep: integers([1], []),
-    });
-    past = Object.fromEntries(
-      Object.entries(present).map(([name, value]) => [name.replace('present', 'past_key_values'), value]));
-    chosen.push(logits.data.reduce((best, value, id) => value > logits.data[best] ? id : best, 0));
-  }
-  return chosen;
-}"""
 
 
 def files_of(bundle: Path, stem: str) -> list[str]:
@@ -82,4 +54,4 @@ def test_it_chooses_the_same_tokens(runtime_page: Page, bundles: dict[str, Path]
     while len(wanted) < STEPS:
         wanted.append(int(model.step(wanted[-1:]).argmax()))
     arguments: list[Any] = [files_of(tiny, EMBED_STEM), files_of(tiny, DECODER_STEM), prompt, STEPS]
-    assert runtime_page.evaluate(ANSWER, arguments) == wanted
+    assert runtime_page.evaluate(in_page("onnxruntime.answer"), arguments) == wanted

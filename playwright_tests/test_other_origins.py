@@ -15,7 +15,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gemtab import resources
-from playwright_tests.conftest import ChatPage
+from playwright_tests.conftest import COMPILE_MS, REPOSITORY, ChatPage
+from playwright_tests.in_page import in_page
 from playwright_tests.serving import running
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Elsewhere</title>
@@ -39,6 +40,8 @@ class Origins:
 def origins(bundles: dict[str, Path]) -> Iterator[Origins]:
     routes = [
         Mount("/bundles/tiny", StaticFiles(directory=bundles["tiny"])),
+        Mount("/examples", StaticFiles(directory=REPOSITORY / "site" / "examples")),
+        Mount("/npm", StaticFiles(directory=REPOSITORY / "dist" / "npm")),
         Mount("/", StaticFiles(directory=resources.site())),
     ]
     anyone = Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["Range"])
@@ -70,6 +73,22 @@ def test_a_page_with_all_of_it_elsewhere_answers(chat_page: ChatPage, origins: O
     chat_page.say("Hello!")
     assert chat_page.ended()["text"] != ""
     assert chat_page.watched.errors == []
+
+
+@pytest.mark.parametrize("folder", ["npm/", "npm/cdn/"])
+def test_the_packed_files_on_a_delivery_network_answer_about_an_image(
+    chat_page: ChatPage, origins: Origins, stack: ExitStack, folder: str
+) -> None:
+    """As `<script type=module>` alone: the package's modules with their scripts beside them, and the one file."""
+    script = origins.open + folder
+    policy = POLICY.format(script=f"blob: {origins.open}", connect=origins.open)
+    open_page(chat_page, stack, script, f"{origins.open}bundles/tiny/", policy)
+    chat_page.page.set_default_timeout(COMPILE_MS)
+    _, answer = chat_page.page.evaluate(in_page("element.describe"), f"{origins.open}examples/shapes.webp")
+    assert "circle" in answer
+    assert chat_page.watched.errors == []
+    scripts = [address.removeprefix(script) for address in chat_page.watched.scripts if address.startswith(script)]
+    assert (scripts == ["gemtab-chat.js"]) == (folder == "npm/cdn/")
 
 
 def test_a_bundle_that_no_other_origin_may_read(chat_page: ChatPage, origins: Origins, stack: ExitStack) -> None:

@@ -19,6 +19,7 @@ from starlette.types import Scope
 
 from gemtab import resources
 from playwright_tests.conftest import REPOSITORY, ChatPage
+from playwright_tests.in_page import in_page
 from playwright_tests.serving import running
 
 ANYONE = Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["Range"])
@@ -31,22 +32,6 @@ STRICT = (
     "img-src 'self' blob:; media-src 'self'; require-trusted-types-for 'script'; trusted-types gemtab"
 )
 
-LOAD = """async ([src, options]) => {
-  const { Gemma } = await import('/gemtab.js');
-  try { await (await Gemma.load(src, options)).dispose(); return 'loaded'; }
-  catch (error) { return `${error.name}: ${error.message}`; }
-}"""
-"""Loads a bundle and gives the memory back; "loaded", or the error's words."""
-
-DESCRIBE = """async image => {
-  const chat = document.querySelector('gemtab-chat');
-  chat.options = { temperature: 0, maxTokens: 12 };
-  const ended = new Promise(resolve => chat.addEventListener('message', event => resolve(event.detail.text)));
-  const blob = await (await fetch(image)).blob();
-  await chat.send([{ type: 'image', image: blob }, { type: 'text', text: 'What do you see?' }]);
-  return [origin, await ended];
-}"""
-"""Loads the element's bundle and asks about an image; the page's origin and the answer."""
 
 BASE = '<base href="/">'
 SCRIPT = '<script type="module" src="gemtab-chat.js"></script>'
@@ -90,8 +75,8 @@ def bundle(folder: Path) -> Mount:
 
 
 def load(page: Page, src: str, **options: str) -> str:
-    """What LOAD says on the open page."""
-    words: str = page.evaluate(LOAD, [src, options])
+    """'loaded', or the words of the error of a load on the open page."""
+    words: str = page.evaluate(in_page("gemma.tryLoad"), [src, options])
     return words
 
 
@@ -111,7 +96,7 @@ class TestAFrameWithoutAnOrigin:
         preload = '<link rel="modulepreload" href="gemtab-chat.js">'
         routes = [html("/", FRAME), html("/inner.html", preload + element), EXAMPLES, bundle(bundles["tiny"])]
         page.goto(serve(*routes, middleware=(ANYONE,)))
-        origin, answer = page.frames[-1].evaluate(DESCRIBE, "examples/shapes.webp")
+        origin, answer = page.frames[-1].evaluate(in_page("element.describe"), "examples/shapes.webp")
         assert origin == "null"
         assert "circle" in answer
 
@@ -121,7 +106,7 @@ class TestAFrameWithoutAnOrigin:
         closed = serve(bundle(bundles["tiny"]))
         site = serve(html("/", FRAME), html("/inner.html"), middleware=(ANYONE,))
         page.goto(site)
-        words = page.frames[-1].evaluate(LOAD.replace("/gemtab.js", f"{site}gemtab.js"), [f"{closed}bundles/tiny", {}])
+        words = page.frames[-1].evaluate(in_page("gemma.tryLoad"), [f"{closed}bundles/tiny", {}])
         assert "sandboxed frame without allow-same-origin" in words
         assert f"{closed.rstrip('/')} must allow that (Access-Control-Allow-Origin)" in words
 
@@ -204,10 +189,10 @@ def test_a_media_script_that_is_missing_is_named_and_found_when_it_is_there(
     routes = [EXAMPLES, Mount("/my", StaticFiles(directory=tmp_path)), bundle(bundles["tiny"])]
     page.goto(serve(html("/", SCRIPT + element), *routes))
     with pytest.raises(Error, match=f"did not load from {page.url}my/{media.name}") as failure:
-        page.evaluate(DESCRIBE, "examples/shapes.webp")
+        page.evaluate(in_page("element.describe"), "examples/shapes.webp")
     assert "Text still works." in str(failure.value)
     shutil.copy(media, tmp_path)
-    assert "circle" in page.evaluate(DESCRIBE, "examples/shapes.webp")[1]
+    assert "circle" in page.evaluate(in_page("element.describe"), "examples/shapes.webp")[1]
 
 
 class TestABundle:

@@ -25,38 +25,10 @@ from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ACTIVATIONS
 from gemtab.quantize import DequantisedWeights
 from playwright_tests.conftest import TINY
+from playwright_tests.in_page import in_page
 from playwright_tests.transformers_js import open_transformers_js
 
 STEPS = 12
-
-LOAD = """async name => {
-  const { AutoProcessor, Gemma4ForConditionalGeneration } = transformers;
-  globalThis.processor = await AutoProcessor.from_pretrained(name);
-  globalThis.model = await Gemma4ForConditionalGeneration.from_pretrained(name, { device: 'wasm' });
-}"""
-
-# Pictures are waves of colour, sounds a rising tone.
-ASK = """async ([question, sizes, samples, steps]) => {
-  const picture = ([width, height]) => new transformers.RawImage(
-    Uint8ClampedArray.from({ length: width * height * 3 }, (_, i) =>
-      127 * (1 + Math.sin((i % 3 + 1) * (i / 3 % width) / 19 + (i / 3 / width) / 7))), width, height, 3);
-  const sound = Float32Array.from({ length: samples }, (_, i) => 0.3 * Math.sin(i * (200 + i / 90) / 2500));
-  const content = [...sizes.map(() => ({ type: 'image' })), ...(samples ? [{ type: 'audio' }] : []),
-    { type: 'text', text: question }];
-  const prompt = processor.apply_chat_template([{ role: 'user', content }], { add_generation_prompt: true });
-  const inputs = await processor(prompt, sizes.length ? sizes.map(picture) : null, samples ? sound : null,
-    { add_special_tokens: false });
-  const all = await model.generate({ ...inputs, do_sample: false, max_new_tokens: steps });
-  const length = inputs.input_ids.dims[1];
-  const plain = tensor => tensor && { shape: tensor.dims, bytes: new Uint8Array(tensor.data.buffer).toBase64() };
-  const { pixel_values, image_position_ids, input_features, input_features_mask } = inputs;
-  return {
-    ids: Array.from(inputs.input_ids.data, Number),
-    chosen: Array.from(all.data, Number).slice(length),
-    pixels: plain(pixel_values), positions: plain(image_position_ids),
-    sound: plain(input_features), mask: plain(input_features_mask),
-  };
-}"""
 
 
 @dataclass(frozen=True)
@@ -82,7 +54,7 @@ def transformers_page(browser: Browser, served: str) -> Iterator[Page]:
     """A page where the bundle `tiny` is loaded."""
     page = browser.new_page()
     open_transformers_js(page, served)
-    page.evaluate(LOAD, "tiny")
+    page.evaluate(in_page("transformers.load"), "tiny")
     yield page
     page.close()
 
@@ -96,7 +68,9 @@ def stored() -> DequantisedWeights:
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_it_chooses_the_references_tokens(name: str, transformers_page: Page, stored: DequantisedWeights) -> None:
     question = QUESTIONS[name]
-    answer = transformers_page.evaluate(ASK, [question.text, question.pictures, question.samples, STEPS])
+    answer = transformers_page.evaluate(
+        in_page("transformers.ask"), [question.text, question.pictures, question.samples, STEPS]
+    )
     ids, chosen = answer["ids"], answer["chosen"]
     media = rows_of_pictures(answer, stored) + rows_of_sound(answer, stored)
     assert len(media) == len(question.pictures) + bool(question.samples)

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from playwright_tests.conftest import BOTH_BROWSERS, COMPILE_MS, TINY
+from playwright_tests.in_page import in_page
 
 TESTED_IN = BOTH_BROWSERS
 
@@ -79,27 +80,14 @@ def page_with_model(tested: Browser, served: str) -> Iterator[Page]:
     page = tested.new_page()
     page.set_default_timeout(COMPILE_MS)
     page.goto(served + "example.html")
-    page.evaluate(
-        """async site => {
-          const { Gemma } = await import(`${site}gemtab.js`);
-          window.gemma = await Gemma.load(`${site}bundles/exact/`);
-        }""",
-        served,
-    )
+    page.evaluate(in_page("gemma.load"), [served, "exact"])
     yield page
     page.close()
 
 
 def say(page: Page, text: str) -> dict[str, Any]:
     """The last part of the answer: all of it."""
-    answer: dict[str, Any] = page.evaluate(
-        """async ([text, maxTokens]) => {
-          let last;
-          for await (const part of chat.send(text, { temperature: 0, maxTokens })) last = part;
-          return last;
-        }""",
-        [text, MOST_TOKENS],
-    )
+    answer: dict[str, Any] = page.evaluate(in_page("gemma.say"), [text, MOST_TOKENS])
     return answer
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Route
 
+from playwright_tests.in_page import in_page
+
 PACKAGE = Path(__file__).parents[1] / "node_modules" / "@huggingface" / "transformers"
 RUNTIME = PACKAGE / "node_modules" / "onnxruntime-web"
 """The version that this one of transformers.js names, not our own."""
@@ -13,17 +15,6 @@ PLACE = "transformers-js/"
 
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 """Gives the page threads for wasm, as the server's own pages have them."""
-
-_IMPORT = """async place => {
-  const library = await import(place + 'package/transformers.min.js');
-  const { env } = library;
-  const runtime = place + 'runtime/ort-wasm-simd-threaded.asyncify';
-  Object.assign(env.backends.onnx.wasm, { wasmPaths: { mjs: runtime + '.mjs', wasm: runtime + '.wasm' } });
-  Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, useBrowserCache: false, useWasmCache: false });
-  // A path: an address with a scheme is looked for elsewhere.
-  env.localModelPath = new URL('../bundles/', place).pathname;
-  globalThis.transformers = library;
-}"""
 
 
 def open_transformers_js(page: Page, site: str) -> None:
@@ -48,4 +39,4 @@ def open_transformers_js(page: Page, site: str) -> None:
 
     page.route(f"{place}**", from_disk)
     page.goto(place)
-    page.evaluate(_IMPORT, place)
+    page.evaluate(in_page("transformers.open"), place)

@@ -19,6 +19,7 @@ from gemtab.chat import ChatTemplate, ChatTokenizer
 from gemtab.checkpoint import CheckpointWeights, open_checkpoint
 from gemtab.export import export_bundle
 from gemtab.parity.text import ReferenceText
+from playwright_tests.in_page import in_page
 from playwright_tests.serving import serving
 from tests.silent import Silent
 
@@ -30,17 +31,6 @@ WEIGHTS: list[WeightFormat] = ["f32", "f16", "q8"]
 
 LOGITS = 2e-3
 """Largest difference of a logit between two ways to add in f32: logits are about 20 here."""
-
-ANSWER = """async ([site, bundle, prompt, maxTokens]) => {
-    const { Gemma } = await import(`${site}gemtab.js`);
-    const began = performance.now();
-    const gemma = await Gemma.load(`${site}bundles/${bundle}/`);
-    const loaded = performance.now();
-    let done;
-    for await (const part of gemma.chat().send(prompt, { temperature: 0, maxTokens })) done = part;
-    await gemma.dispose();
-    return { ...done, loadSeconds: (loaded - began) / 1000, answerSeconds: (performance.now() - loaded) / 1000 };
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +113,7 @@ def test_the_reference_computes_what_transformers_does(gguf_file: Path, oracle: 
 def test_the_tab_continues_as_transformers_does(weights: str, site: str, page: Page, oracle: Oracle) -> None:
     page.set_default_timeout(20 * MINUTES)
     page.goto(site + "example.html")
-    done: dict[str, Any] = page.evaluate(ANSWER, [site, weights, PROMPT, STEPS])
+    done: dict[str, Any] = page.evaluate(in_page("gemma.answer"), [site, weights, PROMPT, STEPS])
     print(f"{weights}: {done}; transformers: {oracle.text!r}, closest choice {min(oracle.margins):.2g} logits")
     assert done["ids"] == oracle.continued
     assert done["text"] == oracle.text

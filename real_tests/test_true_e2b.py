@@ -20,8 +20,9 @@ import torch
 from playwright.sync_api import Browser, Page
 
 from benchmarks.export import export
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.onnx.bundle_weights import BundleWeights
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.graph import Weight
@@ -29,10 +30,10 @@ from gemtab.parity.backends import Continued, reference_logits
 from gemtab.parity.compare import Logits
 from gemtab.parity.greedy import compare_greedy
 from gemtab.parity.logits import LogitError, compare
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ROUNDED, arithmetic
 from gemtab.synth import synthesise
+from playwright_tests.in_page import in_page
 from playwright_tests.loading import MOST_BYTES, set_quota, watch_loading
 from playwright_tests.serving import serving
 from tests.coded import load_coded
@@ -59,23 +60,6 @@ places: over 35 random layers it moves logits by some hundredths of their size."
 
 BESIDE_NUDGED = 1.5
 """How much further than the nudged reference's, as a root mean square, logits of codes may be."""
-
-_LOAD = """async ([site, bundle, hostTable]) => {
-    const { TextEngine } = await import(`${site}gemtab-engine.js`);
-    globalThis.engine = await TextEngine.load(`${site}bundles/${bundle}/`, { hostTable });
-    return engine.stats;
-}"""
-
-_FILL = "async (ids) => engine.fill(Uint32Array.from(ids))"
-
-_STEP = """async (id) => {
-    let chosen;
-    for await (const next of engine.decode(id, { maxTokens: 1, depth: 1 })) chosen = next;
-    const bytes = new Uint8Array((await engine.readLogits()).buffer);
-    let text = "";
-    for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
-    return { chosen, logits: btoa(text) };
-}"""
 
 
 @dataclass(frozen=True)
@@ -136,10 +120,10 @@ def make(wanted: Made) -> None:
 def python(made: Made) -> tuple[Continued, Played]:
     """The Python executor's greedy continuation, and what it did meanwhile."""
     played, began = Played(), monotonic()
-    executor = Executor(made.bundle, "f32")
+    executor = TextEngine(made.bundle, "f32")
     played.load, began = monotonic() - began, monotonic()
     executor.fill(PROMPT[:-1])
-    executor.runner.read("ids", np.uint32, 1)  # waits for it
+    executor.runner.wait()
     played.fill = monotonic() - began
     for _ in range(STEPS):
         began = monotonic()
@@ -243,15 +227,15 @@ def in_tab(page: Page, site: str, tables: str, text: Continued, activation: Acti
     page.goto(site + "example.html")
     if activation == "f32":
         set_quota(page, site, ROOM)
-    stats: dict[str, Any] = page.evaluate(_LOAD, [site, "e2b", tables])
+    stats: dict[str, Any] = page.evaluate(in_page("engine.load"), [site, "e2b", {"hostTable": tables}])
     assert stats["activation"] == activation
     played.load, began = monotonic() - began, monotonic()
     print(f"{stats['activation']}, {stats['gpuBytes'] / 1e9:.2f} GB on the GPU")
-    page.evaluate(_FILL, text.prompt[:-1])
+    page.evaluate(in_page("engine.fill"), text.prompt[:-1])
     played.fill = monotonic() - began
     for token in [text.prompt[-1], *text.continuation[:-1]]:
         began = monotonic()
-        step = page.evaluate(_STEP, token)
+        step = page.evaluate(in_page("engine.step"), token)
         played.seconds.append(monotonic() - began)
         played.chosen.append(step["chosen"])
         played.logits.append(np.frombuffer(base64.b64decode(step["logits"]), np.float32))

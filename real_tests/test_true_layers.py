@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 import torch
 
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.onnx.bundle_weights import BundleWeights
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.export import export_bundle
@@ -27,7 +28,6 @@ from gemtab.model.spec import TextSpec
 from gemtab.parity.backends import Continued, onnx_logits, reference_logits, webgpu_logits
 from gemtab.parity.compare import Logits
 from gemtab.parity.logits import compare
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import EXACT_POSITIONS, ROUNDED, arithmetic, transformers_max
 from gemtab.synth import SIZES, published_config, write_checkpoint
@@ -140,7 +140,7 @@ def prompt_length(spec: TextSpec) -> int:
 @pytest.mark.parametrize("activation", ["f32", "f16"])
 def test_plans_compute_what_the_reference_does(layers: Layers, activation: Activation) -> None:
     began = monotonic()
-    found = webgpu_logits(Executor(layers.bundle, activation, host_table="never"), [layers.text])
+    found = webgpu_logits(TextEngine(layers.bundle, activation, host_table="never"), [layers.text])
     assert_within(f"WebGPU {activation}", found, layers, activation, monotonic() - began)
 
 

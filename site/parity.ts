@@ -2,7 +2,7 @@
 
 import type { ModelInfo } from "../webruntime/src/api/index.ts";
 
-/** The members of gemtab/parity/report.py that the sentence needs. */
+/** The members of gemtab/bundle/parity.py that the sentence needs. */
 interface Comparison {
   backend: string;
   against: "checkpoint" | "stored weights";

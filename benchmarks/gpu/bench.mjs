@@ -11,6 +11,8 @@
  *   --context 8192          tokens that the caches hold; the bundle's own context unless given
  *   --plan f32              auto, f16 or f32
  *   --expect FILE           compare tokens and logits with those of `python -m benchmarks.gpu.expected`
+ *   --traffic FILE          bytes that dispatches read, by `python -m benchmarks.traffic`; the project's Python counts
+ *                           them unless given
  *   --json FILE             write everything that was measured
  *   --no-copies             leave out the speed of copies
  *
@@ -26,7 +28,7 @@ import { comparePrompt } from "./expected.mjs";
 import { measureDecode, measureFill, ownSampling, PROFILE_NAMES, profile } from "./measure.mjs";
 import { serveBundle } from "./serve.mjs";
 import { decodeTable, describe, expectedTable, fillTable, gigabytes, profileTable } from "./tables.mjs";
-import { Traffic } from "./traffic.mjs";
+import { readTraffic, Traffic } from "./traffic.mjs";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 
@@ -43,6 +45,7 @@ function readOptions() {
     plan: text,
     expect: text,
     json: text,
+    traffic: text,
     "no-copies": flag,
     help: { ...flag, short: "h" },
   };
@@ -91,13 +94,6 @@ async function load({ bundle, context, plan }) {
   return { engine, recorder, server, loaded: { seconds, context: engine.context, ...engine.stats } };
 }
 
-/** How weights and caches of the plan that was chosen are read. */
-async function trafficOf({ files, stats }) {
-  const entry = files.manifest.plans.find(({ activation }) => activation === stats.activation);
-  const config = files.has("config.json") ? await files.json("config.json") : {};
-  return new Traffic(await files.json(entry.file), config);
-}
-
 async function measureAll(options, { engine, recorder }, result, say) {
   const fits = (tokens) => tokens <= engine.context;
   result.fill = [];
@@ -114,10 +110,10 @@ async function measureAll(options, { engine, recorder }, result, say) {
   await profileAll(options, { engine, recorder, sampling }, result, say);
 }
 
-async function profileAll({ profiles, at }, { engine, recorder, sampling }, result, say) {
+async function profileAll({ profiles, at, bundle, traffic: file }, { engine, recorder, sampling }, result, say) {
   if (profiles.length === 0) return;
   if (!recorder.available) return say("This GPU has no timestamps, so no kernel can be timed.");
-  const traffic = await trafficOf(engine);
+  const traffic = new Traffic(readTraffic(bundle, file, ROOT)[engine.stats.activation]);
   result.profile = [];
   for (const name of profiles) {
     const found = await profile(engine, recorder, traffic, name, at[0] ?? 512, sampling);

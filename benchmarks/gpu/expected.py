@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.bundle.folder import read_manifest
 from gemtab.checkpoint import load_spec
 from gemtab.parity.prompts import prompts
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from gemtab.quantize import WeightReader
 

@@ -55,7 +55,7 @@ export const PROFILE_NAMES = Object.keys(PROFILES);
 
 /**
  * GPU time of one step after a prompt of `position`, by kernels. name: "fill" of up to 256 tokens, "decode" or
- * "sampled". us: of the step as the engine runs it; kernels: { kernel, count, us, bytes }, of each dispatch in a pass of
+ * "sampled". us: of the step as the engine runs it; kernels: { kernel, count, us, bytes, issued }, of each dispatch in a pass of
  * its own, slowest first.
  */
 export async function profile(engine, recorder, traffic, name, position, sampling) {
@@ -71,8 +71,8 @@ export async function profile(engine, recorder, traffic, name, position, samplin
   const dispatches = await recorder.record("dispatches", await step());
   engine.setSampling(GREEDY);
   const us = Math.min(...passes.map((found) => found.reduce((sum, pass) => sum + pass.us, 0)));
-  const sizes = { T: tokens, P: position };
-  const found = dispatches.map((dispatch) => ({ ...dispatch, bytes: traffic.bytes(dispatch, sizes) }));
+  const sizes = { T: tokens, P: position, C: engine.context };
+  const found = dispatches.map((dispatch) => ({ ...dispatch, ...traffic.of(dispatch, sizes) }));
   return { name, tokens, position, us, kernels: byKernel(found), dispatches: found.map(brief) };
 }
 
@@ -82,13 +82,14 @@ async function decodeOne(engine) {
 
 function byKernel(dispatches) {
   const kernels = new Map();
-  for (const { kernel, us, bytes } of dispatches) {
-    const row = kernels.get(kernel) ?? { kernel, count: 0, us: 0, bytes: 0 };
-    kernels.set(kernel, { kernel, count: row.count + 1, us: row.us + us, bytes: row.bytes + bytes });
+  for (const { kernel, us, bytes, issued } of dispatches) {
+    const row = kernels.get(kernel) ?? { kernel, count: 0, us: 0, bytes: 0, issued: 0 };
+    const sums = { us: row.us + us, bytes: row.bytes + bytes, issued: row.issued + issued };
+    kernels.set(kernel, { kernel, count: row.count + 1, ...sums });
   }
   return [...kernels.values()].sort((a, b) => b.us - a.us);
 }
 
-function brief({ kernel, label, grid, us, bytes }) {
-  return { kernel, label, grid, us, bytes };
+function brief({ kernel, label, grid, us, bytes, issued }) {
+  return { kernel, label, grid, us, bytes, issued };
 }

@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 out=$(mkdir -p "${1:?folder of the pack}" && cd "$1" && pwd)
 shift
-mkdir -p "$out/bundles" "$out/expected"
+mkdir -p "$out/bundles" "$out/expected" "$out/traffic"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Bytes of weights beyond which they are made up on the other machine.
@@ -27,6 +27,7 @@ for bundle in "$@"; do
   elif [ "$weights" -gt 0 ]; then
     (cd "$root" && .venv/bin/python -m benchmarks.gpu.expected "$bundle" "$out/expected/$name.json")
   fi
+  (cd "$root" && .venv/bin/python -m benchmarks.traffic "$bundle" "$out/traffic/$name.json")
   tar -C "$from" -cJf "$out/bundles/$name.tar.xz" "$name"
 done
 

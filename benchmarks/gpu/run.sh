@@ -27,7 +27,7 @@ driver=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
 measure() {
   local name=$1 bundle=$2 began=$SECONDS
   shift 2
-  timeout -k 5 "$limit" ./node benchmarks/gpu/bench.mjs "bundles/$bundle" --json "$results/$name.json" "$@" > "$results/$name.log" 2>&1
+  timeout -k 5 "$limit" ./node benchmarks/gpu/bench.mjs "bundles/$bundle" --traffic "$pack/traffic/$bundle.json" --json "$results/$name.json" "$@" > "$results/$name.log" 2>&1
   echo "$name: exit $? after $((SECONDS - began)) s" | tee -a "$results/$name.log"
 }
 

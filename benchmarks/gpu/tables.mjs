@@ -50,25 +50,34 @@ export function expectedTable(compared) {
 
 function total(kernel, rows) {
   const sum = (key) => rows.reduce((sum, row) => sum + row[key], 0);
-  return { kernel, count: sum("count"), us: sum("us"), bytes: sum("bytes") };
+  return { kernel, count: sum("count"), us: sum("us"), bytes: sum("bytes"), issued: sum("issued") };
 }
 
 /** Kernels of one profiled step; `most` of them, the rest in one line. copy: GB/s of copies, or undefined. */
 export function profileTable({ name, tokens, position, us, kernels }, copy, most = 14) {
-  const line = ({ kernel, count, us, bytes }) => [
+  const line = ({ kernel, count, us, bytes, issued }) => [
     kernel,
     count,
     us.toFixed(1),
     (us / count).toFixed(1),
     (bytes / 1e6).toFixed(1),
+    (issued / 1e6).toFixed(1),
     rate(bytes, us),
   ];
   const rest = kernels.slice(most);
   const others = total(`${rest.length} others`, rest);
   const all = total("all, one by one", kernels);
-  const whole = ["the step as it runs", "", us.toFixed(1), "", (all.bytes / 1e6).toFixed(1), rate(all.bytes, us)];
+  const whole = [
+    "the step as it runs",
+    "",
+    us.toFixed(1),
+    "",
+    (all.bytes / 1e6).toFixed(1),
+    (all.issued / 1e6).toFixed(1),
+    rate(all.bytes, us),
+  ];
   const lines = [...kernels.slice(0, most), ...(rest.length ? [others] : []), all].map(line);
   const beside = copy ? `, beside copies of ${copy.toFixed(0)} GB/s` : "";
   const heading = `${name}: ${tokens} token${tokens > 1 ? "s" : ""} after ${position}${beside}`;
-  return `${heading}\n${table(["kernel", "count", "us", "us each", "MB", "GB/s"], [...lines, whole])}`;
+  return `${heading}\n${table(["kernel", "count", "us", "us each", "MB", "MB issued", "GB/s"], [...lines, whole])}`;
 }

@@ -1,50 +1,74 @@
 /**
- * The bytes that a dispatch reads, from the plan: those of the weights that it binds (of tables that are looked up, a
- * row a token; of experts, the active ones) and of the keys and values that it attends to, each counted once.
- *
- * benchmarks/plans.py counts the same for one token without a GPU.
+ * The bytes that a dispatch reads, as benchmarks/traffic.py counts them from a bundle's plans. Here its expressions are
+ * evaluated; the rule stands there alone.
  */
 
-/** How weights and caches of a bundle's plan are read. */
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** Counts of a plan. counts: [{ kernel, buffers, weights, cache, issued }], of each kind of dispatch. */
 export class Traffic {
-  #plan;
-  /** Active experts, of all; 1 where the model has none. */
-  #share;
+  #counts = new Map();
+  #buffers = new Set();
 
-  /** config: the bundle's config.json. */
-  constructor(plan, config) {
-    this.#plan = plan;
-    const { num_experts: experts, top_k_experts: active } = config.text_config ?? config;
-    this.#share = experts && active ? active / experts : 1;
-  }
-
-  /** Bytes that a recorded dispatch reads in a step of T tokens after P. */
-  bytes({ kernel, buffers }, { T, P }) {
-    let weights = 0;
-    let cache = 0;
-    for (const [index, label] of buffers.entries()) {
-      const buffer = this.#plan.buffers[label];
-      if (buffer?.kind === "weight") weights += this.#weight(kernel, buffer.bytes, T);
-      const read = this.#plan.kernels[kernel]?.bindings[index] === "read";
-      if (buffer?.kind === "state" && read) cache += liveBytes(label, buffer, T, P);
+  constructor(counts) {
+    for (const count of counts) {
+      this.#counts.set(key(count.kernel, count.buffers), count);
+      for (const name of count.buffers) this.#buffers.add(name);
     }
-    return weights + cache;
   }
 
-  #weight(kernel, bytes, tokens) {
-    // The pieces of a table together count as its rows.
-    if (kernel.startsWith("embed.")) return Math.round((bytes * tokens) / this.#plan.vocabulary);
-    if (kernel.includes(".experts")) return Math.round(bytes * Math.min(1, this.#share * tokens));
-    return bytes;
+  /**
+   * Of a recorded dispatch in a step of T tokens after P. bytes: of weights and caches, each counted once; issued: the
+   * same, keys and values as often as workgroups load them.
+   */
+  of({ kernel, buffers }, { T, P, C }) {
+    const bound = buffers.filter((name) => this.#buffers.has(name));
+    const count = this.#counts.get(key(kernel, bound));
+    if (!count) return { bytes: 0, issued: 0 };
+    const [weights, cache, issued] = [count.weights, count.cache, count.issued].map((one) =>
+      evaluate(one, { T, P, C }),
+    );
+    return { bytes: weights + cache, issued: weights + issued };
   }
 }
 
-/** Of a cache, or of a segment that begins where its label says, the bytes that the tokens of a step attend to. */
-function liveBytes(label, { bytes, ring }, tokens, position) {
-  const end = position + tokens;
-  if (ring) return Math.round((bytes / ring.rows) * Math.min(end, ring.window + tokens - 1, ring.rows));
-  const first = Number(label.split(":")[2] ?? 0);
-  const [, rowBytes, rows] = bytes;
-  const most = Array.isArray(rows) ? rows[1] : rows;
-  return rowBytes * Math.max(0, Math.min(end - first, most));
+const key = (kernel, buffers) => [kernel, ...buffers].join(" ");
+
+/** The value of a plan's expression. */
+function evaluate(expression, sizes) {
+  if (typeof expression === "number") return expression;
+  if (typeof expression === "string") return sizes[expression];
+  const [operator, ...operands] = expression;
+  const [left, right] = operands.map((one) => evaluate(one, sizes));
+  return {
+    "+": left + right,
+    "-": left - right,
+    "*": left * right,
+    ceildiv: Math.ceil(left / right),
+    min: Math.min(left, right),
+    max: Math.max(left, right),
+  }[operator];
+}
+
+/**
+ * The counts of a bundle's plans by activation: from `file`, which `python -m benchmarks.traffic BUNDLE FILE` wrote, or
+ * from the project's Python. root: the project's folder. Throws Error where there is neither.
+ */
+export function readTraffic(bundle, file, root) {
+  if (file) return JSON.parse(readFileSync(file, "utf8"));
+  const own = join(root, ".venv", "bin", "python");
+  const python = process.env.PYTHON ?? (existsSync(own) ? own : "python3");
+  const ended = spawnSync(python, ["-m", "benchmarks.traffic", bundle], {
+    cwd: root,
+    encoding: "utf8",
+    maxBuffer: 2 ** 28,
+  });
+  if (ended.status === 0) return JSON.parse(ended.stdout);
+  const why = (ended.error?.message ?? ended.stderr).trim().split("\n").at(-1);
+  throw new Error(
+    `${python} could not count bytes (${why}). PYTHON names one that has gemtab; or give --traffic FILE, which ` +
+      "`python -m benchmarks.traffic BUNDLE FILE` writes.",
+  );
 }

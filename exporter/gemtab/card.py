@@ -12,9 +12,9 @@ from gemtab.bundle.digest import digest_file
 from gemtab.bundle.folder import accept_file, read_manifest
 from gemtab.bundle.manifest import Manifest, WeightFormat
 from gemtab.bundle.memory import memory_need
+from gemtab.bundle.parity import Parity
 from gemtab.grid_report import grid_words, inexact_words
 from gemtab.output import write_in_one_step
-from gemtab.parity.report import Parity
 
 CARD_NAME = "README.md"
 

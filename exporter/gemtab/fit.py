@@ -4,7 +4,7 @@ from typing import Literal
 
 from gemtab.bundle.manifest import Manifest, PlanEntry
 from gemtab.bundle.memory import memory_need, towers_need
-from gemtab.bundle.plan import Strict, Tables
+from gemtab.bundle.plan import Activation, Strict, Tables
 from gemtab.errors import UsageError
 
 Verdict = Literal["fits", "smaller context", "does not fit"]
@@ -18,7 +18,7 @@ class Fit(Strict):
     advice: what makes it fit, where it does not.
     """
 
-    activation: Literal["f32", "f16"]
+    activation: Activation
     memory: int
     context: int
     tables: Tables

@@ -4,18 +4,18 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
-from math import prod
 from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import ValidationError
 
-from gemtab.bundle.folder import PARITY_NAME, SHADERS, check_small_files, is_bundle, open_plan, read_manifest
+from gemtab.bundle.folder import SHADERS, check_small_files, is_bundle, open_plan, read_manifest
 from gemtab.bundle.manifest import MANIFEST_NAME, Draft, Grid, Manifest, PlanEntry, Source, WeightFormat
 from gemtab.bundle.manifest_check import plan_entries
 from gemtab.bundle.memory import memory_need, towers_need
 from gemtab.bundle.onnx_files import FOLDER as ONNX_FOLDER
-from gemtab.bundle.plan import Plan, Program, Strict, running
+from gemtab.bundle.parity import PARITY_NAME, Parity
+from gemtab.bundle.plan import Activation, Plan, Program, Strict, running
 from gemtab.bundle.reading import read_bytes
 from gemtab.chat_files import chat_files, model_inputs
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, Opened, load_spec, open_checkpoint
@@ -27,8 +27,7 @@ from gemtab.checkpoint.source import is_config_file
 from gemtab.errors import BundleError, CheckpointError, UsageError
 from gemtab.graph import Weight
 from gemtab.model.spec import ModelSpec, TextSpec
-from gemtab.model.weights import model_weights, text_weights
-from gemtab.parity.report import Parity
+from gemtab.model.weights import model_weights, parameter_count, text_weights
 from gemtab.quantize import PlainFormat, planes
 
 
@@ -46,14 +45,14 @@ class ProgramSummary(Strict):
 class PlanSummary(Strict):
     """A plan and its programs by name."""
 
-    activation: Literal["f32", "f16"]
+    activation: Activation
     programs: dict[str, ProgramSummary]
 
 
 class MemorySummary(Strict):
     """GPU bytes of a plan with the bundle's whole context; towers: what pictures and sound add."""
 
-    activation: Literal["f32", "f16"]
+    activation: Activation
     weights: int
     state: int
     scratch: int
@@ -62,9 +61,10 @@ class MemorySummary(Strict):
 
 
 class BundleSummary(Strict):
-    """sizes: bytes by kind of file; weight_bytes: what a tab downloads of the weights (the plans' part), or all of a
-    drafter's; towers: those of pictures (`image`) and sound (`audio`), where there are any; draft: where the bundle
-    holds a drafter."""
+    """sizes: bytes by kind of file; parameters, text_parameters: of the whole model, as transformers counts them, and
+    of its text stack; weight_bytes: what a tab downloads of the weights (the plans' part), or all of a drafter's;
+    towers: those of pictures (`image`) and sound (`audio`), where there are any; draft: where the bundle holds a
+    drafter."""
 
     kind: Literal["bundle"] = "bundle"
     gemtab: str
@@ -75,6 +75,7 @@ class BundleSummary(Strict):
     inputs: tuple[str, ...]
     sizes: dict[str, int]
     parameters: int
+    text_parameters: int
     weight_bytes: int
     bits_per_weight: float
     memory: tuple[MemorySummary, ...]
@@ -94,6 +95,7 @@ class CheckpointSummary(Strict):
     name: str
     model_type: str
     parameters: int
+    text_parameters: int
     layers: int
     layers_owning_kv: int
     sliding_layers: int
@@ -142,8 +144,9 @@ def summarise_bundle(folder: Path) -> BundleSummary:
     manifest = read_manifest(folder)
     check_small_files(folder, manifest)
     plans = {entry.file: open_plan(folder, manifest, entry.file) for entry in plan_entries(manifest)}
-    weights = text_weights(load_spec(folder))
-    parameters = _parameters(weights)
+    spec = load_spec(folder)
+    weights = text_weights(spec)
+    text_parameters = parameter_count(weights)
     weight_bytes = (
         memory_need(manifest.plans[0], manifest.context).weights
         if manifest.plans
@@ -157,9 +160,10 @@ def summarise_bundle(folder: Path) -> BundleSummary:
         context=manifest.context,
         inputs=manifest.inputs,
         sizes=_sizes(manifest),
-        parameters=parameters,
+        parameters=parameter_count(model_weights(spec)),
+        text_parameters=text_parameters,
         weight_bytes=weight_bytes,
-        bits_per_weight=8 * weight_bytes / parameters,
+        bits_per_weight=8 * weight_bytes / text_parameters,
         memory=tuple(_memory_summary(manifest, entry) for entry in manifest.plans),
         plans=tuple(_plan_summary(plans[entry.file]) for entry in manifest.plans),
         towers={
@@ -208,7 +212,8 @@ def _summary(name: str, spec: ModelSpec, notes: tuple[str, ...]) -> CheckpointSu
     return CheckpointSummary(
         name=name,
         model_type=spec.model_type,
-        parameters=_parameters(weights),
+        parameters=parameter_count(model_weights(spec)),
+        text_parameters=parameter_count(weights),
         layers=len(text.layers),
         layers_owning_kv=sum(layer.owns_kv for layer in text.layers),
         sliding_layers=sum(layer.attention.kind == "sliding" for layer in text.layers),
@@ -245,10 +250,6 @@ def read_parity(folder: Path) -> Parity:
 
 def _window(text: TextSpec) -> int | None:
     return next((layer.attention.window for layer in text.layers if layer.attention.window), None)
-
-
-def _parameters(weights: Iterable[Weight]) -> int:
-    return sum(prod(weight.shape) for weight in weights)
 
 
 def _stored_bytes(weights: Iterable[Weight], weight_format: WeightFormat) -> int:

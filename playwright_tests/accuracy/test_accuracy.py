@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.encoder import TowerEncoder
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.folder import read_manifest
 from gemtab.chat import ChatSession
-from gemtab.chat.encoder import TowerEncoder
 from gemtab.chat.reader import MediaReader
 from gemtab.chat.session import Content, MediumPart, TextPart
 from gemtab.media.audio import load_audio
@@ -26,27 +26,13 @@ from playwright_tests.accuracy.cases import Case
 from playwright_tests.accuracy.drawings import drawings
 from playwright_tests.accuracy.recordings import recordings
 from playwright_tests.conftest import TINY
+from playwright_tests.in_page import in_page
 from tests.tables import ACCURACY_LINE
 
 MOST_TOKENS = 24
 ALL = 200
 """So many cases of a kind are enough to hold the model to its promise."""
 
-_ASK = """async ([site, bundle, cases, maxTokens]) => {
-    const { Gemma } = await import(`${site}gemtab.js`);
-    const gemma = await Gemma.load(`${site}bundles/${bundle}/`);
-    const chat = gemma.chat({ temperature: 0, maxTokens });
-    const written = [];
-    for (const { kind, type, data, question } of cases) {
-        const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-        const file = new Blob([bytes], { type });
-        await chat.setMessages([]);
-        for await (const part of chat.send([{ type: kind, [kind]: file }, { type: 'text', text: question }]))
-            if (part.type === 'done') written.push(part.ids);
-    }
-    await gemma.dispose();
-    return written;
-}"""
 
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".wav": "audio/wav"}
 
@@ -63,13 +49,13 @@ def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case])
         }
         for case in cases
     ]
-    written: list[list[int]] = page.evaluate(_ASK, [site, bundle, told, MOST_TOKENS])
+    written: list[list[int]] = page.evaluate(in_page("gemma.askAbout"), [site, bundle, told, MOST_TOKENS])
     return written
 
 
 def asked_in_python(folder: Path, cases: Sequence[Case]) -> list[list[int]]:
     """The ids that the Python executor writes."""
-    executor, reader = Executor(folder), MediaReader(folder, read_manifest(folder))
+    executor, reader = TextEngine(folder), MediaReader(folder, read_manifest(folder))
     session = ChatSession(folder, executor, encoder=TowerEncoder(folder, executor))
     written = []
     for case in cases:

@@ -15,8 +15,9 @@ from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
 from playwright_tests.corpus.table import Row
 from playwright_tests.media.conftest import Media, adapter, firefox_media, media  # noqa: F401
-from playwright_tests.media.test_audio import HEAR, LOG_MEL_SHORT
-from tests.media.recordings import KINDS, Recording
+from playwright_tests.media.test_audio import LOG_MEL_SHORT
+from tests.media.recorded import Recording
+from tests.media.recordings import KINDS
 from tests.tables import CORPUS_LINE
 
 PROCESSOR: dict[str, Any] = json.loads((REPOSITORY / "models" / "tiny" / "processor_config.json").read_text())
@@ -55,7 +56,7 @@ def python_features(recording: Recording) -> list[Features]:
 
 
 def browser_features(recording: Recording, page: Media) -> list[Features]:
-    found = page.call(HEAR, recording.content, processor=PROCESSOR)["segments"]
+    found = page.call("hear", recording.content, processor=PROCESSOR)["segments"]
     return [each["features"].reshape(each["rows"], each["width"]) for each in found]
 
 

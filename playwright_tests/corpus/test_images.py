@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gemtab.bundle.soft_tokens import BUDGETS
 from gemtab.media.images import image_inputs, load_image
-from gemtab.media.rules import BUDGETS, ImageRules
+from gemtab.media.rules import ImageRules
 from playwright_tests.corpus.table import Row
 from playwright_tests.media.conftest import Media, adapter, firefox_media, media  # noqa: F401
-from playwright_tests.media.test_images import PREPARE
 from tests.media.picture_kinds import KINDS, processed
 from tests.media.picture_kinds import drawn as drawn_pictures
 from tests.tables import CORPUS_LINE
@@ -38,7 +38,7 @@ def python_inputs(content: bytes, budget: int) -> tuple[Any, Any]:
 
 def browser_inputs(content: bytes, budget: int, page: Media) -> tuple[Any, Any]:
     rules = {"patch": 16, "pooling": 3, "maxSoftTokens": budget, "merged": False}
-    found = page.call(PREPARE, content, name="image", rules=rules)
+    found = page.call("prepareImage", content, name="image", rules=rules)
     positions = found["positions"].reshape(-1, 2)
     return found["patches"].reshape(len(positions), -1), positions
 

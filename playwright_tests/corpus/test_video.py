@@ -15,7 +15,6 @@ from gemtab.media.rules import ImageRules, VideoRules
 from gemtab.media.video import load_video
 from playwright_tests.corpus.table import Row
 from playwright_tests.media.conftest import Media, ScriptError, adapter, firefox_media, media  # noqa: F401
-from playwright_tests.media.test_video import PREPARE
 from tests.media.clip_kinds import KINDS, by_ffmpeg, processed
 from tests.tables import CORPUS_LINE
 
@@ -48,7 +47,7 @@ def python_frames(content: bytes) -> tuple[list[float], list[Any]]:
 
 
 def browser_frames(content: bytes, page: Media) -> tuple[list[float], list[Any]]:
-    found = page.call(PREPARE, content, name="clip", rules=RULES, options={})
+    found = page.call("prepareVideo", content, name="clip", rules=RULES, options={})
     return found["seconds"], [frame["patches"] for frame in found["frames"]]
 
 

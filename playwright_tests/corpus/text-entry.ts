@@ -54,12 +54,12 @@ export function prompts({ tokenizer, config, template }: Chat, json: string): (n
   });
 }
 
-export function encoded({ tokenizer, config }: Chat, json: string): number[][] {
+export function encoded({ tokenizer }: Chat, json: string): number[][] {
   const tokens = new Tokenizer(tokenizer);
   return (JSON.parse(json) as string[]).map((text) => tokens.encode(text));
 }
 
-export function streamed({ tokenizer, config }: Chat, json: string): string[] {
+export function streamed({ tokenizer }: Chat, json: string): string[] {
   const tokens = new Tokenizer(tokenizer);
   return (JSON.parse(json) as number[][]).map((ids) => {
     const detokenizer = new Detokenizer(tokens);
@@ -68,7 +68,7 @@ export function streamed({ tokenizer, config }: Chat, json: string): string[] {
 }
 
 /** The parts of answers, as [kind, text] and ["tool_call", name, arguments], neighbours of one kind joined. */
-export function parts({ tokenizer, config }: Chat, json: string): string[][][] {
+export function parts({ tokenizer }: Chat, json: string): string[][][] {
   const tokens = new Tokenizer(tokenizer);
   return (JSON.parse(json) as number[][]).map((ids) => {
     const parser = new AnswerParser(tokens);

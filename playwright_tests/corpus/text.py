@@ -14,12 +14,7 @@ CONFIG = Path(__file__).with_name("text.vite.config.ts")
 BATCH = 500
 ORIGIN = "http://text.test/"
 
-CALL = """
-async ({ name, chat, json }) => {
-  const text = await import("/text.js");
-  return text[name](chat, json);
-}
-"""
+CALL = "async ({ name, chat, json }) => (await import('/text.js'))[name](chat, json)"
 
 
 def build(out: Path) -> None:

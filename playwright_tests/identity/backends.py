@@ -15,13 +15,14 @@ from playwright.sync_api import Page
 
 from gemtab.backends.media import Media, Rows
 from gemtab.backends.onnx.run import OnnxText, OnnxTower
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.tower import TowerExecutor
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.engine.load import load_tower
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import TOWER_STEMS
 from gemtab.parity.text import ReferenceText
 from playwright_tests.identity.media import Placed, rows_of
+from playwright_tests.in_page import in_page
 
 
 class Backend(Protocol):
@@ -65,9 +66,9 @@ class WgpuBackend:
     """The Python executors."""
 
     def __init__(self, folder: Path, activation: Activation) -> None:
-        self._executor = Executor(folder, activation)
+        self._executor = TextEngine(folder, activation)
         device = self._executor.runner.device
-        self._tower = cache(lambda tower: TowerExecutor(folder, tower, device))
+        self._tower = cache(lambda tower: load_tower(folder, tower, device))
 
     def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
         self._executor.fill(prompt[:-1], [self._encode(one) for one in media])
@@ -82,48 +83,17 @@ class WgpuBackend:
         return Media(one.position, tokens, rows, picture=one.tower == "image")
 
 
-_LOAD = """async ([site, bundle]) => {
-    const { TextEngine } = await import(`${site}gemtab-engine.js`);
-    globalThis.engine = await TextEngine.load(`${site}bundles/${bundle}/`);
-    globalThis.engine.setSampling({ temperature: 0, topK: 0, topP: 1, seed: 0 });
-    return globalThis.engine.stats.activation;
-}"""
-
-_TURN = """async ([prompt, media, wanted]) => {
-    const placed = [];
-    for (const { tower, position, tokens, rows, inputs } of media) {
-        const arrays = Object.entries(inputs).map(([name, { type, data }]) => {
-            const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0)).buffer;
-            return [name, type === "f" ? new Float32Array(bytes) : new Uint32Array(bytes)];
-        });
-        const made = await (await engine.tower(tower)).encode(Object.fromEntries(arrays), { tokens, rows });
-        placed.push({ position, rows: made, picture: tower === "image" });
-    }
-    await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: placed });
-    const chosen = [];
-    let next = prompt.at(-1);
-    while (chosen.length < wanted.length) {
-        for await (const id of engine.decode(next, { maxTokens: wanted.length - chosen.length })) {
-            chosen.push(id);
-            next = wanted[chosen.length - 1];
-            if (id !== next) break;
-        }
-    }
-    return chosen;
-}"""
-
-
 class TabBackend:
     """The engine in a tab, which must be closed after use, by the plan for this activation."""
 
     def __init__(self, page: Page, site: str, bundle: str, activation: Activation) -> None:
         self._page = page
         page.goto(site + "example.html")
-        assert page.evaluate(_LOAD, [site, bundle]) == activation
+        assert page.evaluate(in_page("engine.loadGreedy"), [site, bundle])["activation"] == activation
 
     def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
         arguments = [list(prompt), [_message(one) for one in media], list(wanted)]
-        chosen: list[int] = self._page.evaluate(_TURN, arguments)
+        chosen: list[int] = self._page.evaluate(in_page("engine.turn"), arguments)
         return chosen
 
 

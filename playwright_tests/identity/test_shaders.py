@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import wgpu
 
-from gemtab.backends.webgpu.device import open_device
+from gemtab.backends.webgpu.engine.device import open_device
 from gemtab.bundle.folder import load_plan
 from gemtab.bundle.plan import Limits
 from playwright_tests.identity import models

@@ -16,6 +16,7 @@ from gemtab.media.audio_rules import audio_rules
 from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
 from playwright_tests.conftest import BOTH_BROWSERS
+from playwright_tests.in_page import in_page
 from playwright_tests.media.conftest import Media, ScriptError
 from playwright_tests.serving import serving
 from tests.media.sounds import SOUNDS, Sound, clip, encode
@@ -24,17 +25,6 @@ TESTED_IN = BOTH_BROWSERS
 
 PROCESSOR: dict[str, Any] = json.loads((REPOSITORY / "models" / "tiny" / "processor_config.json").read_text())
 UNIFIED: dict[str, Any] = {"feature_extractor": {"feature_extractor_type": "Gemma4UnifiedAudioFeatureExtractor"}}
-
-HEAR = """
-async (media, { processor }, file) => {
-  const rules = media.audioRules(processor);
-  const { samples, rate } = await media.decodeAudio(file);
-  const heard = media.resampleAudio(samples, rate, rules.rate);
-  return { samples, rate, segments: media.segments(heard, rules).map((each) => media.audioInputs(each, rules)) };
-}
-"""
-
-DECODE = "(media, args, file) => media.decodeAudio(file)"
 
 CODEC = 1e-5
 """How far samples of lossy codecs may be off: decoders compute in f32, in any order."""
@@ -75,7 +65,7 @@ def test_sounds_are_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]
     for name, sound in SOUNDS.items():
         content = sound.content()
         expected, rate = load_audio(content)
-        found = media.call(HEAR, content, processor=PROCESSOR)
+        found = media.call("hear", content, processor=PROCESSOR)
         assert found["rate"] == rate, name
         assert len(found["samples"]) == len(expected), name
         wave = np.abs(found["samples"] - expected).max()
@@ -102,7 +92,7 @@ def compare(media: Media, name: str, found: list[dict[str, Any]], expected: list
 def test_sounds_for_models_without_a_tower(media: Media) -> None:
     for name in ("wav 16 bit stereo 44.1", "wav 0.1 s", "wav 65 s"):
         content = SOUNDS[name].content()
-        found = media.call(HEAR, content, processor=UNIFIED)["segments"]
+        found = media.call("hear", content, processor=UNIFIED)["segments"]
         expected = heard(*load_audio(content), UNIFIED)
         for segment, inputs in zip(found, expected, strict=True):
             assert segment["softTokens"] == inputs.soft_tokens
@@ -112,10 +102,7 @@ def test_sounds_for_models_without_a_tower(media: Media) -> None:
 @pytest.mark.parametrize("rate", [8_000, 8_001, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000, 191_999, 192_000])
 def test_resamplers_agree(media: Media, rate: int) -> None:
     sound = np.random.default_rng(rate).standard_normal(rate // 4).astype(np.float32)
-    body = """
-    async (media, { rate }, file) => media.resampleAudio(new Float32Array(await file.arrayBuffer()), rate, 16000)
-    """
-    found = media.call(body, sound.tobytes(), rate=rate)
+    found = media.call("resampleAudio", sound.tobytes(), rate=rate)
     expected = resample(sound, rate, 16_000)
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= 1e-6
@@ -123,12 +110,9 @@ def test_resamplers_agree(media: Media, rate: int) -> None:
 
 def test_every_length_has_as_many_tokens(media: Media) -> None:
     lengths = [*range(2001), *map(int, np.random.default_rng(6).integers(2001, 480_001, 500))]
-    body = """
-    (media, { processor, lengths }) => lengths.map((length) => media.audioTokens(length, media.audioRules(processor)))
-    """
     for processor in (PROCESSOR, UNIFIED):
         rules = audio_rules(processor)
-        found = media.call(body, processor=processor, lengths=lengths)
+        found = media.call("audioTokens", processor=processor, lengths=lengths)
         assert found == [rules.soft_tokens(length) for length in lengths]
 
 
@@ -138,29 +122,10 @@ def test_what_the_browser_records(media: Media, tested: Browser) -> None:
     with serving({}) as site:
         page = tested.new_page()
         page.goto(site)
-        text = page.evaluate(
-            """async () => {
-              const isFirefox = navigator.userAgent.includes("Firefox");
-              const microphone = isFirefox ? await navigator.mediaDevices.getUserMedia({ audio: true }) : undefined;
-              const context = new AudioContext();
-              const tone = new OscillatorNode(context, { frequency: 440 });
-              const target = new MediaStreamAudioDestinationNode(context);
-              tone.connect(target);
-              tone.start();
-              const recorder = new MediaRecorder(microphone ?? target.stream);
-              const chunks = [];
-              recorder.ondataavailable = ({ data }) => chunks.push(data);
-              recorder.start();
-              await new Promise((resolve) => setTimeout(resolve, 1500));
-              recorder.stop();
-              await new Promise((resolve) => { recorder.onstop = resolve; });
-              const bytes = new Uint8Array(await new Blob(chunks).arrayBuffer());
-              return btoa(Array.from(bytes, (each) => String.fromCharCode(each)).join(""));
-            }"""
-        )
+        text = page.evaluate(in_page("media.recordTone"))
         page.close()
     content = base64.b64decode(text)
-    found = media.call(DECODE, content)
+    found = media.call("decodeAudio", content)
     expected, rate = load_audio(content)
     assert found["rate"] == rate
     assert len(expected) > rate / 2
@@ -169,9 +134,9 @@ def test_what_the_browser_records(media: Media, tested: Browser) -> None:
     assert np.abs(expected).max() > 0.1
 
 
-def refused(media: Media, content: bytes, name: str = "sound.wav", body: str = DECODE) -> str:
+def refused(media: Media, content: bytes, name: str = "sound.wav", function: str = "decodeAudio") -> str:
     with pytest.raises(ScriptError) as caught:
-        media.call(body, content, name=name)
+        media.call(function, content, name=name)
     assert caught.value.name == "MediaError"
     return str(caught.value)
 
@@ -183,7 +148,7 @@ def test_files_that_were_cut_off_are_read_as_in_python(media: Media, name: str, 
     content = content[: int(len(content) * part)]
     expected, _ = load_audio(content)
     assert len(expected) > 48_000 * part / 3
-    found = media.call(DECODE, content)["samples"]
+    found = media.call("decodeAudio", content)["samples"]
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= codec_bound(media, name)
 
@@ -235,7 +200,7 @@ def test_a_codec_that_the_browser_does_not_have(media: Media) -> None:
 def test_clips(media: Media) -> None:
     content = clip(Sound("mp4", "libopus", 48_000, seconds=0.7).samples())
     expected, _ = load_audio(content)
-    found = media.call(DECODE, content)["samples"]
+    found = media.call("decodeAudio", content)["samples"]
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= CODEC
     assert "clip.mp4 has no sound track" in refused(media, clip(None), "clip.mp4")
@@ -243,7 +208,7 @@ def test_clips(media: Media) -> None:
 
 def test_bare_streams_of_aac(media: Media) -> None:
     first, second = (encode(SOUNDS["mp3 44.1"].samples(), rate, "adts", "aac") for rate in (44_100, 48_000))
-    found, expected = media.call(DECODE, first)["samples"], load_audio(first)[0]
+    found, expected = media.call("decodeAudio", first)["samples"], load_audio(first)[0]
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= (AAC_IN_FIREFOX if media.in_firefox else 0)
     refused(media, first + second)
@@ -257,25 +222,12 @@ def test_rates_that_are_refused(media: Media) -> None:
 def test_values_that_are_no_numbers(media: Media) -> None:
     sound = SOUNDS["wav float 22.05"].samples()
     sound[0, 11_025] = np.nan
-    body = """
-    async (media, args, file) => {
-      const rules = media.audioRules({ feature_extractor: {} });
-      const { samples, rate } = await media.decodeAudio(file);
-      return media.audioInputs(media.resampleAudio(samples, rate, rules.rate), rules);
-    }
-    """
-    assert "values that are no numbers" in refused(media, encode(sound, 22_050, "wav", "pcm_f32le"), body=body)
+    assert "values that are no numbers" in refused(
+        media, encode(sound, 22_050, "wav", "pcm_f32le"), function="hearWhole"
+    )
 
 
 def test_decoding_can_be_stopped(media: Media) -> None:
-    body = """
-    (media, args, file) => {
-      const controller = new AbortController();
-      const decoded = media.decodeAudio(file, { signal: controller.signal });
-      setTimeout(() => controller.abort());
-      return decoded;
-    }
-    """
     with pytest.raises(ScriptError) as caught:
-        media.call(body, SOUNDS["wav 65 s"].content())
+        media.call("stopAudio", SOUNDS["wav 65 s"].content())
     assert caught.value.name == "AbortError"

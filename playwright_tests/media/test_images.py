@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 
+from gemtab.bundle.soft_tokens import BUDGETS
 from gemtab.errors import MediaError
 from gemtab.media.images import load_image, resize
 from gemtab.media.limits import MAX_PIXELS
-from gemtab.media.rules import BUDGETS, ImageRules, target_size
+from gemtab.media.rules import ImageRules, target_size
 from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError
 from tests.media import oracle
@@ -30,8 +31,6 @@ SHARE = 0.999
 """On at least so much of them."""
 
 RULES = {"patch": 16, "pooling": 3, "maxSoftTokens": BUDGETS[0], "merged": False}
-PREPARE = "async (media, { rules }, file) => media.imageInputs(await media.decodeImage(file), rules)"
-DECODE = "async (media, _, file) => media.decodeImage(file)"
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +40,7 @@ def corpus() -> dict[str, bytes]:
 
 def prepared(media: Media, name: str, content: bytes, **rules: Any) -> dict[str, Any]:
     """What the page makes of a picture; patches and positions with their rows."""
-    inputs = media.call(PREPARE, content, name=name, rules={**RULES, **rules})
+    inputs = media.call("prepareImage", content, name=name, rules={**RULES, **rules})
     rows = inputs["positions"].size // 2
     return {**inputs, "patches": inputs["patches"].reshape(rows, -1), "positions": inputs["positions"].reshape(rows, 2)}
 
@@ -78,7 +77,7 @@ def test_every_picture_of_the_corpus_equals_transformers(
 
 def test_decoding_alone_is_exact(media: Media, corpus: dict[str, bytes]) -> None:
     for name, content in corpus.items():
-        found = media.call(DECODE, content, name=name)
+        found = media.call("decodeImage", content, name=name)
         expected = load_image(content)
         assert (found["height"], found["width"]) == expected.shape[:2], name
         off = np.abs(found["data"].astype(int) - expected.ravel())
@@ -91,14 +90,7 @@ def test_decoding_alone_is_exact(media: Media, corpus: dict[str, bytes]) -> None
 def test_without_frames_and_webgl_opaque_pictures_are_exact_all_the_same(media: Media, lacking: list[str]) -> None:
     pixels = scene(2100, 30)  # longer than what is copied at a time
     found = media.call(
-        """async (media, { lacking }, file) => {
-          for (const name of lacking) globalThis[name] = undefined;
-          const { getContext } = OffscreenCanvas.prototype;
-          OffscreenCanvas.prototype.getContext = function (kind, options) {
-            return lacking.includes(kind) ? null : getContext.call(this, kind, options);
-          };
-          return media.decodeImage(file);
-        }""",
+        "decodeImageWithout",
         png(pixels, 2),
         lacking=lacking,
     )
@@ -146,7 +138,7 @@ def test_files_that_end_elsewhere_are_read_as_in_python(media: Media, corpus: di
     for name, content in shortened(corpus).items():
         expected = reads(content)
         try:
-            found = media.call(DECODE, content, name=name)["data"]
+            found = media.call("decodeImage", content, name=name)["data"]
         except ScriptError:
             found = None
         if (found is None) != (expected is None) or (expected is not None and (found != expected.ravel()).any()):
@@ -172,10 +164,7 @@ def test_files_that_end_elsewhere_are_read_as_in_python(media: Media, corpus: di
 def test_resizing_is_pillows_to_the_bit(media: Media, height: int, width: int, to_height: int, to_width: int) -> None:
     pixels = scene(height, width)
     found = media.call(
-        """async (media, { width, height, toWidth, toHeight }, file) => {
-          const data = new Uint8Array(await file.arrayBuffer());
-          return media.resize({ width, height, data }, toWidth, toHeight).data;
-        }""",
+        "resizeImage",
         pixels.tobytes(),
         width=width,
         height=height,
@@ -189,10 +178,7 @@ def test_a_thousand_sizes_have_the_same_target_for_every_budget(media: Media) ->
     choice = random.Random(5)
     sizes = [(round(10 ** choice.uniform(0, 4)), round(10 ** choice.uniform(0, 4))) for _ in range(1000)]
     found = media.call(
-        """(media, { sizes, budgets, rules }) => sizes.map(([height, width]) => budgets.map((maxSoftTokens) => {
-          const size = media.targetSize({ width, height }, { ...rules, maxSoftTokens });
-          return [size.height, size.width];
-        }))""",
+        "targetSizes",
         sizes=sizes,
         budgets=BUDGETS,
         rules=RULES,
@@ -214,7 +200,7 @@ def test_the_towerless_size_gets_its_large_patches(media: Media, tmp_path: Path)
 def refusal(media: Media, name: str, content: bytes) -> str:
     """What the page says about a file that cannot be read as a picture."""
     with pytest.raises(ScriptError) as caught:
-        media.call(DECODE, content, name=name)
+        media.call("decodeImage", content, name=name)
     assert caught.value.name == "MediaError"
     assert str(caught.value).startswith(name)
     return str(caught.value)

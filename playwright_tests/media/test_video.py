@@ -11,6 +11,7 @@ from gemtab.media.limits import MAX_PIXELS
 from gemtab.media.rules import ImageRules, VideoRules
 from gemtab.media.video import load_video
 from playwright_tests.conftest import BOTH_BROWSERS
+from playwright_tests.in_page import in_page
 from playwright_tests.media.conftest import Media, ScriptError
 from tests.media.clip_kinds import edited
 from tests.media.clips import clip, clips, encoded_apart, in_unknown_codec, sound_alone
@@ -20,34 +21,12 @@ TESTED_IN = BOTH_BROWSERS
 FRAMES = 8
 RULES = {"image": {"patch": 16, "pooling": 3, "maxSoftTokens": 70, "merged": False}, "frames": FRAMES}
 PYTHON_RULES = VideoRules(ImageRules(patch=16, pooling=3, max_soft_tokens=70, merged=False), FRAMES)
-PREPARE = "async (media, { rules, options }, file) => media.decodeVideo(file, rules, options)"
 
 LEVEL = 1 / 255 + 1e-6
 
 RECOVERED, SHARE = 16 / 255, 0.998
 """Firefox hands out RGB alone, by a matrix of its own choice. Where a channel of that is cut off at 0 or 255, several
 colours of the clip may be behind it: values may be so far off, and this share of them is within 1/255."""
-
-RECORD = """async () => {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [160, 120];
-  const pen = canvas.getContext("2d");
-  const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: "video/webm;codecs=vp8" });
-  const parts = [];
-  recorder.ondataavailable = ({ data }) => parts.push(data);
-  const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
-  recorder.start(200);
-  for (let step = 0; step < 20; step++) {
-    pen.fillStyle = `hsl(${step * 18} 80% 50%)`;
-    pen.fillRect(0, 0, 160, 120);
-    await new Promise((resolve) => setTimeout(resolve, 60));
-  }
-  recorder.stop();
-  await stopped;
-  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
-  return btoa(String.fromCharCode(...bytes));
-}"""
-"""A clip as a camera's recorder writes it: in pieces, without its length, at a rate that varies."""
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +35,7 @@ def corpus() -> dict[str, bytes]:
 
 
 def prepared(media: Media, name: str, content: bytes, **options: Any) -> dict[str, Any]:
-    found: dict[str, Any] = media.call(PREPARE, content, name=name, rules=RULES, options=options)
+    found: dict[str, Any] = media.call("prepareVideo", content, name=name, rules=RULES, options=options)
     return found
 
 
@@ -91,7 +70,7 @@ def test_every_clip_of_the_corpus_equals_pythons(
 
 
 def test_a_clip_that_a_browser_recorded_has_its_times(media: Media) -> None:
-    content = base64.b64decode(media.page.evaluate(RECORD))
+    content = base64.b64decode(media.page.evaluate(in_page("media.recordClip")))
     expected, found = load_video(content, PYTHON_RULES), prepared(media, "recorded.webm", content)
     assert len(expected.frames) == FRAMES
     assert 0.7 < expected.seconds[-1] < 5
@@ -216,7 +195,7 @@ def test_at_least_one_frame_is_looked_at(media: Media, corpus: dict[str, bytes])
 def test_decoding_stops_when_it_is_told_to(media: Media, corpus: dict[str, bytes]) -> None:
     with pytest.raises(ScriptError) as caught:
         media.call(
-            "(media, { rules }, file) => media.decodeVideo(file, rules, { signal: AbortSignal.abort() })",
+            "stoppedVideo",
             corpus["h264.mp4"],
             rules=RULES,
         )

@@ -4,7 +4,8 @@ import { cp, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
 const [bundler, project, out] = process.argv.slice(2);
-const entry = join(project, "main.js");
+/** webpack and esbuild are given what the TypeScript compiler made. */
+const entry = join(project, "compiled/main.js");
 const scripts = join(out, "js");
 
 async function vite() {
@@ -26,9 +27,9 @@ async function esbuild() {
   const { build } = await import("esbuild");
   const outfile = join(scripts, "main.js");
   await build({ entryPoints: [entry], bundle: true, format: "esm", minify: true, outfile, logLevel: "warning" });
-  const site = join(project, "node_modules/gemtab/dist/site");
-  for (const script of await readdir(site)) {
-    if (script.startsWith("gemtab-worker")) await cp(join(site, script), join(scripts, script));
+  const gemtab = join(project, "node_modules/gemtab");
+  for (const script of await readdir(gemtab)) {
+    if (script.startsWith("gemtab-worker")) await cp(join(gemtab, script), join(scripts, script));
   }
 }
 

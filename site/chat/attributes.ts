@@ -1,11 +1,12 @@
 /** The attributes of `<gemtab-chat>`, and the properties that mirror them. */
 
 import { checkAddress, checkFlag, checkText, type Reveal } from "./checks.ts";
+import type { ListenedElement } from "./events.ts";
 
 type Plan = "auto" | "f16" | "f32";
 
 /** A server that renders pages has no HTMLElement. The module can still be imported there. */
-const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+const Base = (globalThis.HTMLElement ?? class {}) as unknown as { new (): ListenedElement };
 
 /**
  * The attributes as properties. Setting one throws UsageError for a value of the wrong type; null removes the

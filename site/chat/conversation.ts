@@ -9,6 +9,7 @@ import {
   type Part,
   UsageError,
 } from "../../webruntime/src/api/index.ts";
+import type { GemtabChatDetails } from "./events.ts";
 import { mediaNote, stallNote } from "./numbers.ts";
 import { type AnswerView, Transcript } from "./transcript.ts";
 
@@ -21,7 +22,7 @@ export interface ConversationHost {
   /** Called when a question is asked, an answer ends, or another conversation is shown. */
   changed(): void;
   /** Dispatch an event of the element. */
-  emit(type: "token" | "message" | "stop" | "error", detail: unknown): void;
+  emit<Name extends "token" | "message" | "stop" | "error">(type: Name, detail: GemtabChatDetails[Name]): void;
   /** Return a short note about a finished answer. */
   noteOf(done: Done): string;
 }

@@ -19,6 +19,7 @@ import { checkAnswerOptions, checkContent, checkExamples, checkMessages, checkRe
 import { Composer, type Draft } from "./composer.ts";
 import { Conversation } from "./conversation.ts";
 import { make } from "./dom.ts";
+import type { ChatState, GemtabChatDetails } from "./events.ts";
 import { type Example, Examples } from "./examples.ts";
 import { Gate } from "./gate.ts";
 import { MediaChoices, type MediaOptions } from "./media-choices.ts";
@@ -39,9 +40,6 @@ const PROPERTIES = [
   "messages",
   "examples",
 ] as const satisfies (keyof GemtabChat)[];
-
-/** The states of the element. idle: no model is loaded; error: loading failed or the model was lost. */
-export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 
 /**
  * A conversation with a model as an element.
@@ -410,7 +408,7 @@ export class GemtabChat extends Attributes {
     this.#emit("statechange", { state });
   }
 
-  #emit(type: string, detail: unknown): void {
+  #emit<Name extends keyof GemtabChatDetails>(type: Name, detail: GemtabChatDetails[Name]): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 

@@ -10,12 +10,12 @@ from threading import Event, Thread
 import pytest
 
 from gemtab import output
-from gemtab.bundle.layout import lay_out
-from gemtab.bundle.partial import partial
 from gemtab.errors import OutputError
 from gemtab.exchange import exchange
 from gemtab.export import check_output
 from gemtab.output import put_in_place, repair, unfinished, write_in_one_step
+from gemtab.weight_files.layout import lay_out
+from gemtab.weight_files.partial import partial
 
 
 def made(folder: Path, mark: str) -> Path:

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from gemtab.bundle.digest import digest_file
-from gemtab.bundle.journal import Journal
-from gemtab.bundle.layout import ALIGNMENT, FILE_BYTES, Location, lay_out
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import MOST_DATA_FILES
-from gemtab.bundle.shards import CHUNK_BYTES, write_weights
 from gemtab.errors import OutputError
 from gemtab.graph import Weight
 from gemtab.quantize import packed_rows, planes
+from gemtab.weight_files.journal import Journal
+from gemtab.weight_files.layout import ALIGNMENT, FILE_BYTES, lay_out
+from gemtab.weight_files.shards import CHUNK_BYTES, write_weights
 
 FORMATS = get_args(WeightFormat)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gemtab.chat.answer import FENCE, AnswerParser, AnswerPart
+from gemtab.chat.answer import AnswerParser, AnswerPart
+from gemtab.chat.facts import FENCE
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.resources import tiny_checkpoint
 

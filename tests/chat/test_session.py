@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.chat import ChatSession, Message
 from gemtab.errors import ContextError
 from gemtab.export import export_bundle
@@ -26,25 +26,25 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def other(bundle: Path) -> Executor:
+def other(bundle: Path) -> TextEngine:
     """A second model, which answers every conversation from nothing."""
-    return Executor(bundle, "f32")
+    return TextEngine(bundle, "f32")
 
 
 def say(session: ChatSession, text: str, tokens: int = 16) -> list[tuple[str, str]]:
     return [(part.kind, part.text) for part in session.send(text, max_tokens=tokens)]
 
 
-def afresh(bundle: Path, other: Executor, session: ChatSession, text: str) -> list[tuple[str, str]]:
+def afresh(bundle: Path, other: TextEngine, session: ChatSession, text: str) -> list[tuple[str, str]]:
     """The same turn by a session that has nothing in its caches."""
     other.reset()
     return say(ChatSession(bundle, other, session.messages, session.thinking), text)
 
 
 @pytest.mark.parametrize("thinking", [False, True])
-def test_turns_reuse_the_caches_and_answer_as_if_they_did_not(bundle: Path, other: Executor, thinking: bool) -> None:
+def test_turns_reuse_the_caches_and_answer_as_if_they_did_not(bundle: Path, other: TextEngine, thinking: bool) -> None:
     system: Message = {"role": "system", "content": "You are a helpful assistant."}
-    session = ChatSession(bundle, Executor(bundle, "f32"), [system], thinking)
+    session = ChatSession(bundle, TextEngine(bundle, "f32"), [system], thinking)
     before = 0
     for question in ("Hello!", "My name is Ada.", LONG, "What is my name?"):
         expected = afresh(bundle, other, session, question)
@@ -56,8 +56,8 @@ def test_turns_reuse_the_caches_and_answer_as_if_they_did_not(bundle: Path, othe
     assert [message["role"] for message in session.messages] == ["system", *["user", "assistant"] * 4]
 
 
-def test_going_back_further_than_a_ring_reaches(bundle: Path, other: Executor) -> None:
-    session = ChatSession(bundle, Executor(bundle, "f32"))
+def test_going_back_further_than_a_ring_reaches(bundle: Path, other: TextEngine) -> None:
+    session = ChatSession(bundle, TextEngine(bundle, "f32"))
     say(session, "My name is Ada.")
     kept = list(session.messages)
     say(session, LONG)
@@ -68,15 +68,15 @@ def test_going_back_further_than_a_ring_reaches(bundle: Path, other: Executor) -
     assert 0 < session.stats.reused_tokens < session.stats.prompt_tokens, "a snapshot was to be restored"
 
 
-def test_another_beginning_starts_from_nothing(bundle: Path, other: Executor) -> None:
-    session = ChatSession(bundle, Executor(bundle, "f32"))
+def test_another_beginning_starts_from_nothing(bundle: Path, other: TextEngine) -> None:
+    session = ChatSession(bundle, TextEngine(bundle, "f32"))
     say(session, LONG)
     session.messages = [{"role": "system", "content": "You are a pirate."}]
     expected = afresh(bundle, other, session, "Hello!")
     assert say(session, "Hello!") == expected
 
 
-def test_a_prompt_without_room_for_an_answer(bundle: Path, other: Executor) -> None:
+def test_a_prompt_without_room_for_an_answer(bundle: Path, other: TextEngine) -> None:
     other.reset()
     session = ChatSession(bundle, other)
     with pytest.raises(ContextError, match="1,024"):
@@ -85,7 +85,7 @@ def test_a_prompt_without_room_for_an_answer(bundle: Path, other: Executor) -> N
     assert other.position == 0
 
 
-def test_an_answer_ends_where_the_context_does(bundle: Path, other: Executor) -> None:
+def test_an_answer_ends_where_the_context_does(bundle: Path, other: TextEngine) -> None:
     other.reset()
     session = ChatSession(bundle, other)
     session.generation = type(session.generation)(frozenset(), 0, 1.0)  # nothing stops it but the context

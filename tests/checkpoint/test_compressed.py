@@ -10,12 +10,12 @@ import torch
 from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
 from safetensors.torch import load_file, save_file
 
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.bundle.folder import read_manifest
 from gemtab.checkpoint import CheckpointWeights, open_checkpoint
 from gemtab.errors import CheckpointError
 from gemtab.export import export_bundle
 from gemtab.model.text import text_graph
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import TRANSFORMERS_MAX
 from tests.silent import Silent

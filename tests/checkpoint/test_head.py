@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.checkpoint import CheckpointWeights, load_spec, open_checkpoint
 from gemtab.errors import CheckpointError
 from gemtab.export import export_bundle
 from gemtab.model.draft import draft_graph
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.text import ReferenceText
 from tests.assistants import assistant
 from tests.silent import Silent

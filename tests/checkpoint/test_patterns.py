@@ -7,8 +7,8 @@ import time
 import pytest
 
 from gemtab.checkpoint.adapter.config import AdapterConfig
+from gemtab.checkpoint.trained_codes import TrainedCodes
 from gemtab.errors import CheckpointError
-from gemtab.model.spec import TrainedCodes
 from gemtab.patterns import Patterns, check_expression
 
 NAMES = ["model.layers.0.self_attn.q_proj", "model.layers.11.mlp.up_proj", "lm_head", "", "q_proj\n", "naïve.q_proj"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gemtab.backends.webgpu.compile import check_kernels
+from gemtab.backends.webgpu.fuse import fuse
 from gemtab.checkpoint import load_spec
 from gemtab.checkpoint.config import parse_config
 from gemtab.errors import CheckpointError
@@ -101,4 +101,4 @@ def test_a_graph_with_ragged_rows_is_refused_whatever_made_it() -> None:
     x = b.input("x", ("T", 102))
     graph = b.finish(y=b.linear(x, b.weight("ragged", (8, 102), "matrix", "ragged.weight")))
     with pytest.raises(CheckpointError, match="ragged has rows of 102 numbers; expected a multiple of 4"):
-        check_kernels(graph)
+        fuse(graph)

@@ -18,6 +18,7 @@ from gemtab.quantize import DequantisedWeights, PlainFormat
 from gemtab.server.rerender import rerender
 from tests.assistants import assistant, random_draft
 from tests.cli.conftest import Gemtab, edit_json
+from tests.variants import VOCABULARY
 
 SUFFIXES: dict[PlainFormat, str] = {"f32": "", "f16": "_fp16", "q8": "_quantized", "q4": "_q4"}
 
@@ -94,8 +95,9 @@ def test_inspecting_the_checkpoint(gemtab: Gemtab, drafter: Path) -> None:
     assert "of hidden size 160" in out and "a tab" not in out
     summary = json.loads(gemtab("inspect", drafter, "--json").out)
     assert (summary["layers_owning_kv"], summary["target_hidden"]) == (0, 160)
-    # An entry of the ordering takes 4 bytes too.
-    assert summary["export_bytes"]["f32"] == 4 * summary["parameters"]
+    # An entry of the ordering takes 4 bytes too, and so does a layer's own number; neither is a parameter.
+    beside = VOCABULARY + summary["layers"]
+    assert summary["export_bytes"]["f32"] == 4 * (summary["parameters"] + beside)
 
 
 @pytest.mark.parametrize("command", [["run", "-p", "Hello"], ["verify"], ["inspect", "--fit", "8GB"]])

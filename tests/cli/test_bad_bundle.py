@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 from gemtab.chat import prompt_process
@@ -169,3 +171,54 @@ def test_a_plan_of_another_version(gemtab: Gemtab, bundle: Path) -> None:
         edit_json(bundle / plan, format=2)
     accept_changes(bundle, *PLANS)
     gemtab("run", bundle, "-p", "Hello").refused(4, "plan/")
+
+
+GRAPH = "onnx/decoder_model_merged_q4.onnx"
+
+
+def wrong_bits(graph: onnx.GraphProto) -> str:
+    """A product whose codes are not as long as its number of bits says."""
+    node = next(node for node in graph.node if node.op_type == "MatMulNBits")
+    next(attribute for attribute in node.attribute if attribute.name == "bits").i = 8
+    return str(node.name)
+
+
+def wrong_width(graph: onnx.GraphProto) -> str:
+    """A sum behind many products, of vectors that are not of one width."""
+    node = [node for node in graph.node if node.op_type == "Mul"][-3]
+    graph.initializer.append(onnx.numpy_helper.from_array(np.ones(7, np.float32), "seven"))
+    node.input[1] = "seven"
+    return str(node.name)
+
+
+def wrong_axis(graph: onnx.GraphProto) -> str:
+    """A concatenation along an axis that there is not."""
+    node = [node for node in graph.node if node.op_type == "Concat"][-1]
+    node.attribute[0].i = 9
+    return str(node.name)
+
+
+def no_such_operator(graph: onnx.GraphProto) -> str:
+    """An operator that onnxruntime does not have."""
+    node = next(node for node in graph.node if node.op_type == "MatMulNBits")
+    node.op_type = "MatMulNBit"
+    return str(node.name)
+
+
+def short_tensor(graph: onnx.GraphProto) -> str:
+    """A tensor whose data end before its last row."""
+    tensor = next(tensor for tensor in graph.initializer if tensor.external_data)
+    length = next(entry for entry in tensor.external_data if entry.key == "length")
+    length.value = str(int(length.value) - 1)
+    return str(tensor.name)
+
+
+@pytest.mark.parametrize("spoil", [wrong_bits, wrong_width, wrong_axis, no_such_operator, short_tensor])
+def test_verify_names_the_graph_and_the_node_that_are_not_valid(
+    gemtab: Gemtab, bundle: Path, spoil: Callable[[onnx.GraphProto], str]
+) -> None:
+    model = onnx.load(bundle / GRAPH, load_external_data=False)
+    place = spoil(model.graph)
+    onnx.save(model, bundle / GRAPH)
+    accept_changes(bundle, GRAPH)
+    gemtab("verify", bundle).refused(4, GRAPH, place, "not a valid ONNX graph")

@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 
 from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.bundle.manifest import Source
+from gemtab.bundle.parity import Comparison, Parity
 from gemtab.card import CARD_NAME, add_parity, model_card
-from gemtab.parity.report import Comparison, Parity
 from tests.cli.conftest import Gemtab
 from tests.variants import variant
 

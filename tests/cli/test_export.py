@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, adapted, load_spec
 from gemtab.model.audio import audio_graph
 from gemtab.model.text import text_graph
 from gemtab.model.vision import vision_graph
-from gemtab.parity.stored import BundleWeights
 from gemtab.quantize import DequantisedWeights
 from tests.adapters import trained, trained_model
 from tests.chat.gemma3 import write_chat_files

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.bundle.folder import load_plan, read_manifest
 from gemtab.bundle.manifest import PlanEntry
 from gemtab.bundle.memory import memory_need, total

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.bundle.folder import check_files, read_manifest
 from gemtab.checkpoint import open_checkpoint
 from gemtab.model.text import text_graph
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.tolerances import ACTIVATIONS
 from tests.chat.gemma3 import write_chat_files
 from tests.checkpoint.gguf_files import F32, Q4_0, scale_by_head_size, write_gguf

@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
 from gemtab.bundle.folder import check_files, load_plan, read_manifest
 from gemtab.checkpoint import load_spec
 from gemtab.cli import console
@@ -66,8 +67,11 @@ def test_a_checkpoint(gemtab: Gemtab, tiny: Path) -> None:
     assert summary["kind"] == "checkpoint"
     assert summary["layers"] == TINY_LAYERS
     sizes = summary["export_bytes"]
-    assert sizes["f32"] == 4 * summary["parameters"]
-    assert sizes["f32"] > sizes["f16"] > sizes["q8"] > sizes["q4"] > summary["parameters"] / 2
+    # transformers' counts: 7,359,472 of all, 3,654,560 of the text stack, beside a number for each of 8 layers.
+    assert (summary["parameters"], summary["text_parameters"]) == (7_359_472, 3_654_560)
+    assert "7,359,472 parameters, 3,654,560 of them in the text stack" in out
+    assert sizes["f32"] == 4 * (summary["text_parameters"] + TINY_LAYERS)
+    assert sizes["f32"] > sizes["f16"] > sizes["q8"] > sizes["q4"] > summary["text_parameters"] / 2
 
 
 PUBLISHED = {**published_config("31B"), "unsloth_fixed": True, "model_name": "unsloth/gemma-4-31B-it"}
@@ -85,7 +89,7 @@ def test_a_config_without_weights(gemtab: Gemtab, name: str, tmp_path: Path) -> 
         assert "The weights are missing" in " ".join(ended.out.split())
         summary = json.loads(gemtab("inspect", path, "--json").out)
         assert (summary["name"], summary["model_type"], summary["layers"]) == ("gemma-4-31B-it", "gemma4", 60)
-        assert round(summary["parameters"] / 1e9, 3) == 30.697
+        assert round(summary["text_parameters"] / 1e9, 3) == 30.697
     gemtab("export", folder / name, tmp_path / "out").refused(3, name, "holds no weights")
 
 
@@ -144,6 +148,10 @@ def test_verify_measures_every_backend(
     assert report["steps"] == 6 * 24
     assert report["extent"] == "full"
     assert report["media_tokens"] > 100
+    graphs = {graph["file"]: graph["nodes"] for graph in report["onnx_graphs"]}
+    assert set(graphs) == {file for file in read_manifest(bundle).files if file.endswith(".onnx")}
+    for file, nodes in graphs.items():
+        assert nodes == len(onnx.load(bundle / file, load_external_data=False).graph.node)
     for backend in ("onnx", "webgpu f32"):
         exact = measured[backend, "stored weights"]
         assert exact["max_error"] < 1e-3
@@ -156,6 +164,7 @@ def test_verify_measures_every_backend(
 
     shown = " ".join(gemtab("inspect", bundle).out.split())
     assert "Parity over" in shown
+    assert f"ONNX: {len(graphs)} graphs with {sum(graphs.values()):,} nodes pass" in shown
     assert f"Largest number kept in f16: {edge['share']:.1%} of 65,504 ({edge['cache']})" in shown
     assert json.loads(gemtab("inspect", bundle, "--json").out)["parity"] == report
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.chat import ChatSession, ChatTemplate, ChatTokenizer
 from gemtab.chat.media import Prompt
 from gemtab.parity.backends import continue_greedily
@@ -20,10 +20,10 @@ def greedy_text(bundle: Path, steps: int, thinking: bool = False) -> str:
     tokenizer = ChatTokenizer(bundle)
     question = [{"role": "user", "content": QUESTION}]
     prompt = tokenizer.encode(ChatTemplate(bundle).render(question, thinking=thinking))
-    (text,), (logits,) = continue_greedily(Executor(bundle), [Prompt(prompt)], steps)
+    (text,), (logits,) = continue_greedily(TextEngine(bundle), [Prompt(prompt)], steps)
     ids = text.continuation
     assert logits.argmax(-1).tolist() == ids
-    stop = ChatSession(bundle, Executor(bundle)).generation.stop
+    stop = ChatSession(bundle, TextEngine(bundle)).generation.stop
     kept = ids[: next((i for i, id_ in enumerate(ids) if id_ in stop), len(ids))]
     return tokenizer.decode(kept)
 
@@ -41,12 +41,12 @@ def test_the_plan_that_is_asked_for_answers(
 ) -> None:
     opened = []
 
-    class Told(Executor):
+    class Told(TextEngine):
         def fill(self, *args: Any) -> None:
             opened.append(self.runner.plan.activation)
             super().fill(*args)
 
-    monkeypatch.setattr("gemtab.backends.webgpu.executor.Executor", Told)
+    monkeypatch.setattr("gemtab.backends.webgpu.engine.text_engine.TextEngine", Told)
     assert gemtab("run", exported, "-p", QUESTION, "--max-tokens", "2", "--plan", plan).code == 0
     assert set(opened) == {loaded}
 

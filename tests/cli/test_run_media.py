@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.encoder import TowerEncoder
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.folder import read_manifest
 from gemtab.chat import ChatSession
-from gemtab.chat.encoder import TowerEncoder
 from gemtab.chat.reader import MediaReader
 from tests.cli.conftest import Gemtab
 from tests.media.clips import clip
@@ -90,7 +90,7 @@ def test_a_long_sound_is_heard_in_segments_or_refused(gemtab: Gemtab, exported: 
 
 def test_a_picture_is_encoded_once(exported: Path, picture: Path) -> None:
     """Also where the caches are gone: its rows are kept."""
-    executor = Executor(exported)
+    executor = TextEngine(exported)
     encoder = TowerEncoder(exported, executor)
     session = ChatSession(exported, executor, encoder=encoder)
     medium = MediaReader(exported, read_manifest(exported)).image(picture)

@@ -11,19 +11,9 @@ from playwright.sync_api import Browser, Error, Page, Playwright
 
 from gemtab import resources
 from playwright_tests.chromium import NOT_FOUND, SOFTWARE_GPU, UNCLEARED, find_chromium, launch_options
+from playwright_tests.in_page import in_page
 from tests.hard.outcomes import Outcome
 from tests.hard.tab import GRACE
-
-VISIT = """async ({ url, limit, grace }) => {
-  globalThis.unhandled = [];
-  globalThis.onunhandledrejection = ({ reason }) => unhandled.push(`${reason}`);
-  globalThis.onerror = (message) => unhandled.push(`${message}`);
-  const api = await import("/site/gemtab.js");
-  const { visit } = await import("/scripts/visit.mjs");
-  const outcome = await visit(api, { url, limit, grace });
-  if (unhandled.length === 0 || outcome.outcome === "hang") return outcome;
-  return { outcome: "untyped", name: "unhandled", message: unhandled.join("; ") };
-}"""
 
 
 class Chromium:
@@ -63,7 +53,7 @@ class Chromium:
             page.set_default_timeout(1000 * (self._limit + self._grace + 20))
             try:
                 page.goto(self._site)
-                found = page.evaluate(VISIT, order)
+                found = page.evaluate(in_page("hard.visitOnce"), order)
             except Error as error:
                 found = {"outcome": "crash", "name": "page", "message": error.message}
         seconds = time.monotonic() - started

@@ -30,8 +30,8 @@ def _import_all() -> None:
     import onnxruntime  # noqa: F401
     import wgpu  # noqa: F401
 
-    import gemtab.backends.webgpu.executor
-    import gemtab.chat.encoder
+    import gemtab.backends.webgpu.engine.encoder
+    import gemtab.backends.webgpu.engine.text_engine
     import gemtab.cli.tables
     import gemtab.fit
     import gemtab.parity.verify

@@ -19,8 +19,10 @@ from gemtab.media.flac import flac_end
 from gemtab.media.limits import MOST_SAMPLES
 from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
-from tests.media.recordings import KINDS, SIZES, chunk, decoded, edit, edited, layout, riff
+from tests.media.recorded import decoded
+from tests.media.recordings import KINDS, edit, edited
 from tests.media.sounds import SOUNDS, Sound, clip, encode, speechlike
+from tests.media.waves import SIZES, chunk, layout, riff
 
 TINY = REPOSITORY / "models" / "tiny"
 PROCESSOR: dict[str, Any] = json.loads((TINY / "processor_config.json").read_text())

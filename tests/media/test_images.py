@@ -17,10 +17,11 @@ from transformers.models.gemma4.image_processing_pil_gemma4 import (
     get_aspect_ratio_preserving_size,
 )
 
+from gemtab.bundle.soft_tokens import BUDGETS
 from gemtab.errors import CheckpointError, MediaError, UsageError
 from gemtab.media.images import image_inputs, load_image
 from gemtab.media.limits import MAX_PIXELS
-from gemtab.media.rules import BUDGETS, ImageRules, image_rules, target_size, video_rules
+from gemtab.media.rules import ImageRules, image_rules, target_size, video_rules
 from gemtab.resources import REPOSITORY
 from tests.media import oracle
 from tests.media.picture_kinds import KINDS, drawn

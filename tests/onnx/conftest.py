@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from gemtab.backends.onnx import write_onnx
-from gemtab.bundle.layout import Location, lay_out
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import AUDIO_STEM, DECODER_STEM, DRAFT_STEM, EMBED_STEM, VISION_STEM
-from gemtab.bundle.shards import write_weights
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.graph import Graph
 from gemtab.model.audio import audio_graph
@@ -19,6 +18,8 @@ from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph
 from gemtab.model.vision import vision_graph
+from gemtab.weight_files.layout import lay_out
+from gemtab.weight_files.shards import write_weights
 from tests.assistants import ASSISTANTS, assistant
 from tests.variants import TINY, variant
 

@@ -8,8 +8,8 @@ import torch
 
 from gemtab.backends.reference import KV, Caches, Reference, Run
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.graph import Graph, Shape, Weight
-from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ROUNDED, TRANSFORMERS_MAX
@@ -29,7 +29,7 @@ def prompt() -> list[int]:
     return list(ids)
 
 
-def opened(folder: Path) -> tuple[ModelSpec, CheckpointWeights]:
+def opened(folder: Path) -> tuple[CheckpointSpec, CheckpointWeights]:
     spec = load_spec(folder)
     return spec, CheckpointWeights(Checkpoint.open(folder), spec)
 
@@ -95,7 +95,7 @@ def test_embedding_and_decoder_make_the_text_graph(name: str, checkpoint_folder:
 class CountingWeights(CheckpointWeights):
     """Remembers what was read."""
 
-    def __init__(self, folder: Path, spec: ModelSpec) -> None:
+    def __init__(self, folder: Path, spec: CheckpointSpec) -> None:
         super().__init__(Checkpoint.open(folder), spec)
         self.reads: list[str] = []
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gemtab.backends.webgpu.device import Device, open_device
+from gemtab.backends.webgpu.engine.device import Device, open_device
 from gemtab.bundle.plan import Limits
 
 

@@ -9,13 +9,16 @@ import numpy as np
 import torch
 
 from gemtab.backends.reference import Reference
-from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.backends.webgpu.compile import PlanBuilder, lower_program, write_tables
-from gemtab.backends.webgpu.device import Device
-from gemtab.backends.webgpu.executor import PlanRunner
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.load import load_text_plan
+from gemtab.backends.webgpu.engine.runner import PlanRunner
+from gemtab.backends.webgpu.engine.text_runner import TextRunner
+from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.lower import Shared
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, ScratchBuffer, evaluate
 from gemtab.graph import Graph, Weight
@@ -77,7 +80,7 @@ class GraphOnDevice:
 
     graph: Graph
     setting: Setting
-    runner: PlanRunner
+    text: TextRunner
     reference: Reference
     caches: dict[str, object] = field(default_factory=dict)
     position: int = 0
@@ -105,15 +108,19 @@ class GraphOnDevice:
         )
         shared = Shared(stored, setting.activation, setting.limits, setting.context, max(tokens, setting.fill_tokens))
         kept = [name for name, value in graph.outputs.items() if value.dtype == "f32"]
-        lowering, outputs = lower_program(shared, graph, tokens, setting.fill, keep=kept)
+        lowering, outputs = lower_program(shared, fuse(graph), tokens, setting.fill, keep=kept)
         lowering.advance()
         builder = PlanBuilder(shared, vocabulary=1 << 20)
         builder.add_program(
             "run", lowering, tokens, outputs, [value.name for value in graph.inputs if value.dtype == "f32"]
         )
         write_files(builder, folder)
-        runner = PlanRunner(folder, builder.finish(write_tables(folder, shared.tables)), device=device)
-        return cls(graph, setting, runner, Reference(graph, held))
+        text = load_text_plan(folder, builder.finish(write_tables(folder, shared.tables)), device)
+        return cls(graph, setting, text, Reference(graph, held))
+
+    @property
+    def runner(self) -> PlanRunner:
+        return self.text.runner
 
     def step(self, inputs: Mapping[str, torch.Tensor], tokens: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Run `tokens` tokens on both: (found, expected) by output."""
@@ -124,7 +131,7 @@ class GraphOnDevice:
         for value in self.graph.inputs:
             if value.dtype == "f32":
                 self.runner.write(f"run/{value.name}", inputs[value.name].numpy())
-        self.runner.run("run", None if ids is None else ids.tolist(), tokens)
+        self.text.run("run", None if ids is None else ids.tolist(), tokens)
         positions = torch.arange(self.position, self.position + tokens)
         expected = self.reference.run({**inputs, "positions": positions}, self.caches)  # type: ignore[arg-type]
         self.position += tokens

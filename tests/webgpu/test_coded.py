@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gemtab.backends.webgpu.compile import check_kernels
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.fuse import fuse
 from gemtab.bundle.plan import Limits
 from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, GraphBuilder, Weight
@@ -127,7 +127,7 @@ def test_scales_for_parts_of_a_block_are_refused() -> None:
     table = b.weight("table", (50, 96), "table", "table.weight", groups=6)
     graph = b.finish(y=b.embed(b.input("ids", ("T",), "i32"), table, 3.5))
     with pytest.raises(CheckpointError, match="table has a scale for each 16 columns; expected a multiple of 32"):
-        check_kernels(graph)
+        fuse(graph)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])

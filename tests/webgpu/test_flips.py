@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gemtab.backends.reference import Reference
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.graph import Graph, Node, Value
 from gemtab.model.text import text_graph

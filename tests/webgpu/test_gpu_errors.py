@@ -3,7 +3,7 @@
 import pytest
 import wgpu
 
-from gemtab.backends.webgpu.gpu_errors import gpu_errors
+from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
 from gemtab.errors import BundleError, ContextError, DeviceError, GemtabError
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.device import Device
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.folder import load_plan, read_manifest
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.memory import memory_need
@@ -46,7 +46,7 @@ def rows_of(bundle: Path) -> dict[str, RowsBuffer]:
     return {name: buffer for name, buffer in plan.buffers.items() if isinstance(buffer, RowsBuffer)}
 
 
-def run(executor: Executor, ids: list[int], steps: int) -> tuple[list[int], np.ndarray]:
+def run(executor: TextEngine, ids: list[int], steps: int) -> tuple[list[int], np.ndarray]:
     """Greedy ids after `ids`, each step taking what the one before left on the GPU, then logits of verified ids."""
     executor.fill(ids[:-1])
     chosen = [executor.decode(ids[-1])]
@@ -75,7 +75,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_tokens_are_the_same(exported: Path, activation: Activation, devices: Devices) -> None:
     ids = prompt(exported, 300)
     ways: tuple[HostTableChoice, ...] = ("never", "always")
-    executors = [Executor(exported, activation, device=devices(True), host_table=way) for way in ways]
+    executors = [TextEngine(exported, activation, device=devices(True), host_table=way) for way in ways]
     (on_gpu, logits), (on_host, same_logits) = (run(executor, ids, 20) for executor in executors)
     assert [executor.runner.tables for executor in executors] == ["gpu", "host"]
     assert len(set(on_gpu)) > 2
@@ -89,7 +89,7 @@ def test_the_table_is_not_on_the_gpu(tmp_path: Path, devices: Devices) -> None:
     found = {}
     sides: tuple[tuple[Tables, HostTableChoice], ...] = (("gpu", "never"), ("host", "always"))
     for tables, way in sides:
-        executor = Executor(bundle, "f32", device=devices(True), host_table=way)
+        executor = TextEngine(bundle, "f32", device=devices(True), host_table=way)
         run(executor, prompt(bundle, 300), 3)
         found[tables] = executor.runner.memory
         assert found[tables].weights == memory_need(entry, CONTEXT, tables).weights
@@ -112,7 +112,7 @@ def test_the_choice_is_made_by_what_fits(tmp_path: Path, devices: Devices) -> No
     on_gpu, on_host = (memory_need(entry, CONTEXT, tables).total for tables in ("gpu", "host"))
 
     def tables(memory: int | None, way: HostTableChoice = "auto") -> Tables:
-        return Executor(bundle, "f32", device=devices(True), host_table=way, memory=memory).runner.tables
+        return TextEngine(bundle, "f32", device=devices(True), host_table=way, memory=memory).runner.tables
 
     assert tables(None) == tables(on_gpu) == "gpu"
     assert tables(on_gpu - 1) == tables(on_host) == tables(on_gpu, "always") == "host"
@@ -132,4 +132,4 @@ def test_a_table_that_is_cut_off_is_told(tmp_path: Path, devices: Devices) -> No
     content = (bundle / file).read_bytes()
     (bundle / file).write_bytes(content[: min(buffer.offset for buffer in rows_of(bundle).values()) + 64])
     with pytest.raises(BundleError, match="export the bundle again"):
-        Executor(bundle, "f32", device=devices(True), host_table="always")
+        TextEngine(bundle, "f32", device=devices(True), host_table="always")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.render import shader_root
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, Plan, StateBuffer

@@ -8,7 +8,8 @@ import wgpu
 
 from gemtab.backends.media import Media, Rows
 from gemtab.backends.onnx.run import OnnxText
-from gemtab.backends.webgpu.executor import Executor, chunks
+from gemtab.backends.webgpu.engine.media import chunks
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.plan import Limits
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.errors import ContextError, UsageError
@@ -29,7 +30,7 @@ class Case:
         export_bundle(source, folder / "bundle", "f32", 512, False, Silent(), limits=limits)
         self.spec = load_spec(source)
         self.weights = CheckpointWeights(Checkpoint.open(source), self.spec)
-        self.executor = Executor(folder / "bundle", "f32")
+        self.executor = TextEngine(folder / "bundle", "f32")
         self.image_id = self.spec.text.media_ids[0]
         random = torch.Generator().manual_seed(5)
         self.ids = torch.randint(400, 900, (200,), generator=random).tolist()
@@ -83,4 +84,4 @@ def test_a_bundle_of_text_takes_no_media(tmp_path: Path) -> None:
     source = variant("base", tmp_path / "base", with_tokenizer=True)
     export_bundle(source, tmp_path / "bundle", "f32", 512, False, Silent())
     with pytest.raises(UsageError, match="text only"):
-        Executor(tmp_path / "bundle", "f32").fill([IMAGE_ID], [Media(0, 1, None, True)])
+        TextEngine(tmp_path / "bundle", "f32").fill([IMAGE_ID], [Media(0, 1, None, True)])

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.device import Device
-from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.tower import TowerExecutor
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.load import load_tower
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.folder import read_manifest
 from gemtab.bundle.manifest import PlanEntry, WeightFormat
 from gemtab.bundle.memory import memory_need
@@ -89,7 +89,7 @@ def test_a_text_model_takes_what_it_says(
     stated = memory_need(entry_of(bundle, activation), context)
     draw = random.Random(context)
     with ledger_of(devices(True), monkeypatch) as ledger:
-        executor = Executor(bundle, activation, context, devices(True))
+        executor = TextEngine(bundle, activation, context, devices(True))
         at_first = executor.runner.memory
         executor.fill([draw.randrange(30, 300) for _ in range(context - 1)])
         executor.decode(30)
@@ -112,7 +112,7 @@ def test_a_tower_takes_what_it_says(
     side, tokens = 12, 16
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2).astype(np.int32)
     with ledger_of(devices(True), monkeypatch) as ledger:
-        tower = TowerExecutor(bundle, "image", devices(True))
+        tower = load_tower(bundle, "image", devices(True))
         resident = ledger.total
         rows, count = tower.encode_to_buffer(
             {"pixel_values": np.zeros((side * side, 768), np.float32), "pixel_position_ids": grid}

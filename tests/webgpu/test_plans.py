@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemtab.backends.webgpu.compile import build_text_plan, check_kernels
-from gemtab.backends.webgpu.device import ADAPTER, open_device
+from gemtab.backends.webgpu.compile import build_text_plan
+from gemtab.backends.webgpu.engine.device import ADAPTER, open_device
+from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, StateBuffer, WeightBuffer, evaluate
 from gemtab.checkpoint.config import parse_config
@@ -32,7 +33,7 @@ def plan_of(spec: TextSpec, weight_format: WeightFormat, limits: Limits, context
     found = [(weight, plane) for weight in text_graph(spec).weights() for plane in planes(weight, weight_format)]
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
     stored = StoredWeights(weight_format, locations, lambda _: [1.0], limits.maxStorageBufferBindingSize)
-    builder, _ = build_text_plan(fill_graph(spec, media), text_graph(spec), stored, "f32", context, limits)
+    builder, _ = build_text_plan(fuse(fill_graph(spec, media)), fuse(text_graph(spec)), stored, "f32", context, limits)
     return builder.finish({})
 
 
@@ -151,7 +152,7 @@ def test_an_op_without_a_kernel_is_refused_by_name() -> None:
     with b.at("layers.3.mlp"):
         y = b.gelu_tanh(b.input("x", ("T", 8)))
     with pytest.raises(CheckpointError, match=r"gelu_tanh at layers\.3\.mlp has no WebGPU kernel"):
-        check_kernels(b.finish(y=y))
+        fuse(b.finish(y=y))
 
 
 def test_limits_too_small_for_a_row_are_refused() -> None:

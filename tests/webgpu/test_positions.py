@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gemtab.backends.reference import KV
-from gemtab.backends.webgpu.device import Device
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.plan import Limits, StateBuffer, evaluate
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
 from gemtab.export import export_bundle
@@ -58,18 +58,18 @@ def past_of(checkpoint: Path, count: int) -> dict[int, KV]:
     def drawn(like: torch.Tensor, size: float) -> torch.Tensor:
         return size * torch.randn(count, *like.shape[1:], generator=generator).clamp(-3, 3)
 
-    return {int(name.split(".")[1]): KV(drawn(kv.k, 0.6), drawn(kv.v, 1.0)) for name, kv in text._caches.items()}
+    return {int(name.split(".")[1]): KV(drawn(kv.k, 0.6), drawn(kv.v, 1.0)) for name, kv in text.caches.items()}
 
 
 def reference_after(checkpoint: Path, ids: list[int], past: dict[int, KV]) -> torch.Tensor:
     spec = load_spec(checkpoint)
     text = ReferenceText(spec.text, CheckpointWeights(Checkpoint.open(checkpoint), spec))
-    text._caches = {f"kv.{layer}": kv for layer, kv in past.items()}
+    text.caches = {f"kv.{layer}": kv for layer, kv in past.items()}
     text.position = len(past[0].k)
     return text.logits(ids)
 
 
-def plan_after(executor: Executor, ids: list[int], past: dict[int, KV]) -> torch.Tensor:
+def plan_after(executor: TextEngine, ids: list[int], past: dict[int, KV]) -> torch.Tensor:
     """The last token's logits."""
     runner, count = executor.runner, len(past[0].k)
     for name, buffer in runner.plan.buffers.items():
@@ -83,11 +83,11 @@ def plan_after(executor: Executor, ids: list[int], past: dict[int, KV]) -> torch
             half = runner.plan.activation == "f16"
             row_bytes = rows[0].numel() * (2 if half else 4)
             first = int(segment[0]) if segment else 0
-            size = evaluate(buffer.bytes, {"C": runner.context, "P": 0, "T": 1})
+            size = evaluate(buffer.bytes, {"C": executor.context, "P": 0, "T": 1})
             rows = rows[first : first + size // row_bytes]
             if len(rows):
                 runner.write(name, rows.numpy().astype(np.float16 if half else np.float32))
-    runner.position = runner.written = count
+    executor.caches.advance(count)
     executor.fill(ids[:-1])
     executor.decode(ids[-1])
     return torch.from_numpy(executor.read_logits()[0])
@@ -104,7 +104,7 @@ def test_positions_far_on_are_exact(checkpoint: Path, bundle: Path, begin: int, 
     theirs = float((found - rounded).abs().max())
     assert 10 * TRANSFORMERS_MAX < theirs < transformers_max(begin + LENGTH), "transformers' own angles"
     for plan in ("f32", "f16"):
-        last = plan_after(Executor(bundle, plan, device=devices(True)), ids, past)
+        last = plan_after(TextEngine(bundle, plan, device=devices(True)), ids, past)
         error = float((last - exact[-1]).abs().max())
         assert error < ACTIVATIONS[plan].max
 
@@ -116,7 +116,7 @@ def test_a_long_prompt_is_exact(checkpoint: Path, bundle: Path, devices: Devices
     spec = load_spec(checkpoint)
     found = ReferenceText(spec.text, CheckpointWeights(Checkpoint.open(checkpoint), spec)).logits(ids)
     assert float((found - wanted).abs().max()) < TRANSFORMERS_MAX
-    executor = Executor(bundle, "f32", device=devices(True))
+    executor = TextEngine(bundle, "f32", device=devices(True))
     executor.fill(ids[:-1])
     executor.decode(ids[-1])
     assert float((torch.from_numpy(executor.read_logits()[0]) - wanted[-1]).abs().max()) < ACTIVATIONS["f32"].max

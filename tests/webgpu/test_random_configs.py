@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, Gemma4ForCausalLM, Gemma4TextConfig
 
-from gemtab.backends.webgpu.compile_tower import check_tower
-from gemtab.backends.webgpu.device import Device
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.onnx.bundle_weights import BundleWeights
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
+from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits
 from gemtab.checkpoint import load_spec
@@ -27,7 +28,6 @@ from gemtab.export import export_bundle
 from gemtab.model.spec import ModelSpec
 from gemtab.model.towers import tower_graphs
 from gemtab.parity.backends import Continued, reference_logits, webgpu_logits
-from gemtab.parity.stored import BundleWeights
 from tests.silent import Silent
 from tests.variants import _copy_tokenizer, load_transformers, randomise, transformers_logits
 from tests.webgpu import random_configs
@@ -93,7 +93,7 @@ def test_text(config: dict[str, Any], weights: WeightFormat, small: bool, seed: 
         export_bundle(source, out, weights, 128, False, Silent(), limits=limits)
         prompt = [(seed + 7 * index) % config["vocab_size"] for index in range(45)]
         text = Continued(prompt, [index % config["vocab_size"] for index in (5, 9, 3)])
-        (found,) = webgpu_logits(Executor(out, "f32"), [text])
+        (found,) = webgpu_logits(TextEngine(out, "f32"), [text])
         (expected,) = reference_logits(load_spec(out), BundleWeights(out, weights), [text])
         assert_close(found, expected)
         if weights == "f32":
@@ -119,7 +119,7 @@ def test_images(devices: Devices, tower: dict[str, Any], hidden: int, weights: W
     if spec is None:
         return
     graph = tower_graphs(spec)["image"]
-    check_tower(graph)
+    fuse_tower(graph)
     unified = "unified" in tower["model_type"]
     side = tower["patch_size"] * (tower["pooling_kernel_size"] if unified else 1)
     cell = 1 if unified else tower["pooling_kernel_size"]
@@ -139,7 +139,7 @@ def test_audio(devices: Devices, tower: dict[str, Any], hidden: int, weights: We
     if spec is None:
         return
     graph = tower_graphs(spec)["audio"]
-    check_tower(graph)
+    fuse_tower(graph)
     width = tower["audio_embed_dim"] if "unified" in tower["model_type"] else tower["subsampling_conv_channels"][0]
     features = torch.randn(frames, width, generator=torch.Generator().manual_seed(3))
     with tempfile.TemporaryDirectory() as name:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gemtab.backends.webgpu.device import Device
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.folder import load_plan
 from gemtab.export import export_bundle
 from gemtab.parity.backends import Continued, webgpu_logits
@@ -58,7 +58,7 @@ def logits_of(checkpoint: Path, device: Device, seed: int = 1) -> tuple[torch.Te
     ids = torch.randint(30, 370, (PROMPT + STEPS,), generator=generator).tolist()
     wanted = transformers_logits(load_transformers(checkpoint), ids[:-1])[-STEPS:]
     text = [Continued(ids[:PROMPT], ids[PROMPT:])]
-    found = {plan: webgpu_logits(Executor(bundle, plan, device=device), text)[0] for plan in ("f32", "f16")}
+    found = {plan: webgpu_logits(TextEngine(bundle, plan, device=device), text)[0] for plan in ("f32", "f16")}
     return wanted, found, bundle
 
 
@@ -101,11 +101,11 @@ def test_the_edge_is_told_as_the_caches_have_it(factor: float, tmp_path: Path, d
     checkpoint = scaled("gemma3", "v_proj k_norm", factor, tmp_path / "checkpoint")
     export_bundle(checkpoint, tmp_path / "bundle", "f32", 128, False, Silent())
     text = [Continued(list(range(30, 90)), [5, 6, 7])]
-    half = Executor(tmp_path / "bundle", "f16", device=devices(True))
-    whole = Executor(tmp_path / "bundle", "f32", device=devices(True))
-    watch = EdgeWatch(whole.runner, load_plan(tmp_path / "bundle" / "plan" / "f16.json"))
+    half = TextEngine(tmp_path / "bundle", "f16", device=devices(True))
+    whole = TextEngine(tmp_path / "bundle", "f32", device=devices(True))
+    watch = EdgeWatch(whole.caches, load_plan(tmp_path / "bundle" / "plan" / "f16.json"))
     webgpu_logits(whole, text, watch=watch)
     webgpu_logits(half, text)
-    held = max(float(np.abs(numbers.astype(np.float32)).max()) for _, numbers in half.runner.read_caches(np.float16))
+    held = max(float(np.abs(numbers.astype(np.float32)).max()) for _, numbers in half.caches.read_all(np.float16))
     assert watch.edge.share == pytest.approx(held / 65_504, rel=2e-3)
     assert 1 / 64 < watch.edge.share <= 0.5

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from gemtab.backends.webgpu.compile import PlanBuilder, write_tables
-from gemtab.backends.webgpu.device import Device
-from gemtab.backends.webgpu.executor import PlanRunner
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.load import load_text_plan
+from gemtab.backends.webgpu.engine.text_runner import TextRunner
 from gemtab.backends.webgpu.lower import (
     FOUND_CANDIDATES,
     MAXIMA_GROUP,
@@ -29,7 +30,7 @@ from tests.webgpu.graphs import write_files
 CASES = json.loads((shader_root() / "sample" / "cases.json").read_text())
 
 
-def sampler(vocabulary: int, folder: Path, device: Device) -> PlanRunner:
+def sampler(vocabulary: int, folder: Path, device: Device) -> TextRunner:
     """A plan whose only program samples from logits that the test writes."""
     stored = StoredWeights("f32", {}, lambda _: [1.0], 1 << 27)
     shared = Shared(stored, "f32", Limits(), context=512, fill_tokens=1)
@@ -40,7 +41,7 @@ def sampler(vocabulary: int, folder: Path, device: Device) -> PlanRunner:
     builder = PlanBuilder(shared, vocabulary)
     builder.add_program("run", lowering, 1, {"logits": "logits"}, ["logits"])
     write_files(builder, folder)
-    return PlanRunner(folder, builder.finish(write_tables(folder, {})), device=device)
+    return load_text_plan(folder, builder.finish(write_tables(folder, {})), device)
 
 
 def hash32(value: int) -> int:
@@ -67,47 +68,47 @@ def expected_id(logits: np.ndarray, case: dict[str, Any], seed: int, position: i
     return int(kept[np.argmax(scaled + noise)]), float(scores[-1] - scores[-2]) if count > 1 else np.inf
 
 
-def set_sampling(runner: PlanRunner, case: dict[str, Any], seed: int) -> None:
+def set_sampling(text: TextRunner, case: dict[str, Any], seed: int) -> None:
     words = np.array([0, case["top_k"], 0, seed], np.uint32)
     words[[0, 2]] = np.array([case["temperature"], case["top_p"]], np.float32).view(np.uint32)
-    runner.write("sampling", words)
+    text.runner.write("sampling", words)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
 def test_samples_by_the_rule(case: dict[str, Any], tmp_path: Path, devices: Callable[[bool], Device]) -> None:
-    runner = sampler(case["vocabulary"], tmp_path, devices(True))
+    text = sampler(case["vocabulary"], tmp_path, devices(True))
     random = np.random.default_rng(case["vocabulary"])
     chosen = set()
     for seed in range(12):
         logits = (4 * random.standard_normal(case["vocabulary"])).astype(np.float32)
         logits[[3, 20]] = logits.max()  # a tie at the top: the lower id is first
         logits[5] = np.nan
-        set_sampling(runner, case, seed)
-        runner.write("run/logits", logits)
-        position = runner.position
-        runner.run("run", None, 1)
-        found = int(runner.read("ids", np.uint32, 1)[0])
+        set_sampling(text, case, seed)
+        text.runner.write("run/logits", logits)
+        position = text.caches.position
+        text.run("run", None, 1)
+        found = int(text.runner.read("ids", np.uint32, 1)[0])
         expected, margin = expected_id(logits, case, seed, position)
         assert found == expected or margin < 1e-4
-        assert found == int(runner.read("sampled", np.uint32, SAMPLED_RING)[seed % SAMPLED_RING])
+        assert found == int(text.runner.read("sampled", np.uint32, SAMPLED_RING)[seed % SAMPLED_RING])
         chosen.add(found)
-    assert list(runner.read("step", np.uint32, 3)) == [12, 1, 12]
+    assert list(text.runner.read("step", np.uint32, 3)) == [12, 1, 12]
     assert len(chosen) > 1 or case["temperature"] == 0 or case["top_k"] == 1
 
 
 def test_the_same_seed_gives_the_same_ids(tmp_path: Path, devices: Callable[[bool], Device]) -> None:
-    runner = sampler(1472, tmp_path, devices(True))
+    text = sampler(1472, tmp_path, devices(True))
     case = {"temperature": 1.0, "top_k": 64, "top_p": 0.95}
     logits = np.zeros(1472, np.float32)
     runs = []
     for seed in (1, 1, 2):
-        runner.reset()
-        set_sampling(runner, case, seed)
+        text.caches.reset()
+        set_sampling(text, case, seed)
         ids = []
         for _ in range(8):
-            runner.write("run/logits", logits)
-            runner.run("run", None, 1)
-            ids.append(int(runner.read("ids", np.uint32, 1)[0]))
+            text.runner.write("run/logits", logits)
+            text.run("run", None, 1)
+            ids.append(int(text.runner.read("ids", np.uint32, 1)[0]))
         runs.append(ids)
     assert runs[0] == runs[1] != runs[2]
 
@@ -152,17 +153,17 @@ def rounding(logits: np.ndarray, temperature: float) -> float:
 
 @pytest.mark.parametrize("vocabulary", [2, 57, 4097, 10001, 262144])
 def test_every_kind_of_logits(vocabulary: int, tmp_path: Path, devices: Callable[[bool], Device]) -> None:
-    runner = sampler(vocabulary, tmp_path, devices(True))
+    text = sampler(vocabulary, tmp_path, devices(True))
     random = np.random.default_rng(vocabulary)
     for name, make in LOGITS.items():
         logits = make(random, vocabulary).astype(np.float32)
-        runner.write("run/logits", logits)
+        text.runner.write("run/logits", logits)
         for seed, setting in enumerate(SETTINGS if vocabulary < 100_000 else SETTINGS[::3]):
             case = dict(zip(("temperature", "top_k", "top_p"), setting, strict=True))
-            set_sampling(runner, case, seed)
-            position = runner.position
-            runner.run("run", None, 1)
-            found = int(runner.read("ids", np.uint32, 1)[0])
+            set_sampling(text, case, seed)
+            position = text.caches.position
+            text.run("run", None, 1)
+            found = int(text.runner.read("ids", np.uint32, 1)[0])
             expected, margin = expected_id(logits, case, seed, position)
             assert found == expected or margin < rounding(logits, case["temperature"]), (name, case)
 
@@ -172,12 +173,12 @@ def test_every_kind_of_logits(vocabulary: int, tmp_path: Path, devices: Callable
 def test_takes_the_first_id_where_all_are_masked(
     masked: float, temperature: float, tmp_path: Path, devices: Callable[[bool], Device]
 ) -> None:
-    runner = sampler(4097, tmp_path, devices(True))
-    runner.write("run/logits", np.full(4097, masked, np.float32))
+    text = sampler(4097, tmp_path, devices(True))
+    text.runner.write("run/logits", np.full(4097, masked, np.float32))
     for top_k in (0, 1, 64):
-        set_sampling(runner, {"temperature": temperature, "top_k": top_k, "top_p": 0.95}, seed=3)
-        runner.run("run", None, 1)
-        assert runner.read("ids", np.uint32, 1)[0] == 0
+        set_sampling(text, {"temperature": temperature, "top_k": top_k, "top_p": 0.95}, seed=3)
+        text.run("run", None, 1)
+        assert text.runner.read("ids", np.uint32, 1)[0] == 0
 
 
 @pytest.mark.parametrize(("top_k", "most"), [(64, 80), (1024, 1300)])
@@ -185,14 +186,14 @@ def test_looks_at_few_logits_once_more(
     top_k: int, most: int, tmp_path: Path, devices: Callable[[bool], Device]
 ) -> None:
     """Candidates are the logits that reach the k-th largest maximum of 64, and no others."""
-    runner = sampler(262144, tmp_path, devices(True))
+    text = sampler(262144, tmp_path, devices(True))
     logits = (4 * np.random.default_rng(5).standard_normal(262144)).astype(np.float32)
     low = np.sort(logits.reshape(-1, MAXIMA_SLICE, MAXIMA_GROUP // MAXIMA_SLICE).max(axis=1), axis=None)[-top_k]
-    set_sampling(runner, {"temperature": 1.0, "top_k": top_k, "top_p": 0.95}, seed=1)
-    runner.write("run/logits", logits)
-    runner.write("run/candidates", np.zeros(2 * FOUND_CANDIDATES, np.uint32))
-    runner.run("run", None, 1)
-    candidates = runner.read("run/candidates", np.uint32, 2 * FOUND_CANDIDATES).reshape(-1, 2)
+    set_sampling(text, {"temperature": 1.0, "top_k": top_k, "top_p": 0.95}, seed=1)
+    text.runner.write("run/logits", logits)
+    text.runner.write("run/candidates", np.zeros(2 * FOUND_CANDIDATES, np.uint32))
+    text.run("run", None, 1)
+    candidates = text.runner.read("run/candidates", np.uint32, 2 * FOUND_CANDIDATES).reshape(-1, 2)
     found = candidates[candidates[:, 0] != 0, 1]
     assert sorted(found.tolist()) == np.flatnonzero(logits >= low).tolist()
     assert top_k <= len(found) <= most

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.backends.webgpu.split_attention import (
     MOST_SPLITS,
     WORKGROUPS,

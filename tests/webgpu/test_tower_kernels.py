@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits

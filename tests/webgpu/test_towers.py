@@ -14,12 +14,13 @@ import torch
 
 from gemtab.backends.reference import Reference
 from gemtab.backends.webgpu.compile_tower import MOST_TOKENS, build_tower, tower_plan
-from gemtab.backends.webgpu.device import Device
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.load import load_tower
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
+from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.backends.webgpu.tower import TowerExecutor
 from gemtab.bundle.folder import load_plan, read_manifest
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import Tower, WeightFormat
 from gemtab.bundle.plan import Limits, Plan, ScratchBuffer, evaluate
 from gemtab.checkpoint import Checkpoint, CheckpointWeights, load_spec
@@ -229,7 +230,7 @@ def plan_of(spec: VisionSpec | PatchSpec | AudioSpec, text: TextSpec = TEXT) -> 
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
     stored = StoredWeights("q4", locations, lambda _: [1.0], Limits().maxStorageBufferBindingSize)
     most = MOST_TOKENS["audio" if isinstance(spec, AudioSpec) else "image"]
-    return tower_plan(*build_tower(graph, stored, Limits(), most), {})
+    return tower_plan(*build_tower(fuse_tower(graph), stored, Limits(), most), {})
 
 
 @pytest.mark.parametrize(
@@ -309,8 +310,8 @@ def test_shaders_are_rendered_again_as_they_are(bundles: Callable[[str], Path]) 
 
 def test_rows_stay_on_the_device_of_the_text(bundles: Callable[[str], Path]) -> None:
     folder = bundles("seeing")
-    text = Executor(folder, "f32")
-    tower = TowerExecutor(folder, "image", text.runner.device)
+    text = TextEngine(folder, "f32")
+    tower = load_tower(folder, "image", text.runner.device)
     assert tower.runner.device is text.runner.device
     inputs = as_arrays(picture(load_spec(folder), 3, 2))
     rows, tokens = tower.encode_to_buffer(inputs)
@@ -322,15 +323,15 @@ def test_rows_stay_on_the_device_of_the_text(bundles: Callable[[str], Path]) -> 
 def test_a_picture_is_encoded_the_same_after_another(bundles: Callable[[str], Path]) -> None:
     """Nothing of a larger picture is left in a smaller one's scratch."""
     folder = bundles("seeing")
-    spec, tower = load_spec(folder), TowerExecutor(folder, "image")
+    spec, tower = load_spec(folder), load_tower(folder, "image")
     first = tower.encode(as_arrays(picture(spec, 2, 1)))
     tower.encode(as_arrays(picture(spec, 5, 4)))
     assert np.array_equal(tower.encode(as_arrays(picture(spec, 2, 1))), first)
 
 
 def test_media_that_do_not_fit_are_refused(bundles: Callable[[str], Path]) -> None:
-    seeing = TowerExecutor(bundles("seeing"), "image")
-    hearing = TowerExecutor(bundles("hearing"), "audio")
+    seeing = load_tower(bundles("seeing"), "image")
+    hearing = load_tower(bundles("hearing"), "audio")
     inputs = as_arrays(picture(load_spec(bundles("seeing")), 2, 1))
     with pytest.raises(UsageError, match="pixel_position_ids is missing"):
         seeing.encode({"pixel_values": inputs["pixel_values"]})

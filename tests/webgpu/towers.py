@@ -11,9 +11,12 @@ import torch
 from gemtab.backends.reference import Reference
 from gemtab.backends.webgpu.compile import write_tables
 from gemtab.backends.webgpu.compile_tower import build_tower, tower_plan
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.backends.webgpu.engine.load import load_tower_plan
+from gemtab.backends.webgpu.engine.runner import PlanRunner
+from gemtab.backends.webgpu.engine.tower import Tower
+from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.backends.webgpu.tower import TowerRunner
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.plan import Limits
 from gemtab.graph import Graph
@@ -21,13 +24,13 @@ from gemtab.quantize import DequantisedWeights, WeightReader
 from tests.webgpu.graphs import POISON, Tensors, store, write_files
 
 
-class Poisoned(TowerRunner):
+class Poisoning(Device):
     """What a kernel leaves unwritten, and what it reads beyond its input, shows."""
 
-    def _buffer(self, label: str, size: int) -> Any:
-        buffer = super()._buffer(label, size)
+    def storage(self, label: str, size: int) -> Any:
+        buffer = super().storage(label, size)
         if label.startswith("slot"):
-            self._device.gpu.queue.write_buffer(buffer, 0, np.full(buffer.size // 4, POISON, np.uint32))
+            self.write(buffer, np.full(buffer.size // 4, POISON, np.uint32))
         return buffer
 
 
@@ -36,7 +39,7 @@ class TowerOnDevice:
     """A graph as a tower's plan, beside the reference on the weights that the stored format stands for."""
 
     graph: Graph
-    runner: TowerRunner
+    tower: Tower
     reference: Reference
 
     @classmethod
@@ -54,18 +57,20 @@ class TowerOnDevice:
         locations = store(graph, weights, weight_format, folder)
         most = limits.maxStorageBufferBindingSize
         stored = StoredWeights(weight_format, locations, lambda weight: weights.read(weight).tolist(), most)
-        builder, lowering = build_tower(graph, stored, limits, most_tokens)
+        builder, lowering = build_tower(fuse_tower(graph), stored, limits, most_tokens)
         write_files(builder, folder)
         plan = tower_plan(builder, lowering, write_tables(folder, builder.shared.tables))
-        runner = Poisoned(folder, plan, device=device)
-        return cls(graph, runner, Reference(graph, DequantisedWeights(weights, weight_format)))
+        tower = load_tower_plan(folder, plan, Poisoning(**vars(device)))
+        return cls(graph, tower, Reference(graph, DequantisedWeights(weights, weight_format)))
+
+    @property
+    def runner(self) -> PlanRunner:
+        return self.tower.runner
 
     def run(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The only output: (found, expected)."""
         (expected,) = self.reference.run(inputs, {}).values()
-        rows, _ = self.runner.encode(as_arrays(inputs))
-        data = self.runner.device.gpu.queue.read_buffer(rows)
-        found = np.frombuffer(data, np.float32)[: expected.numel()].copy()
+        found = self.tower.encode(as_arrays(inputs)).reshape(-1)[: expected.numel()]
         return torch.from_numpy(found).reshape(expected.shape), expected
 
 

@@ -1,6 +1,7 @@
 /**
- * Writes the TypeScript of the bundle's two schemas, types and validation schema, and of its limits, from the Python that
- * defines them: webruntime/src/bundle/{plan,manifest,limits}.gen.ts. With --check it writes nothing and fails where a file is not current.
+ * Writes TypeScript from the Python that defines it, the files *.gen.ts below webruntime/src: types and validation schemas
+ * of plan and manifest, and the constants that both languages need. With --check it writes nothing and fails where a file
+ * is not current.
  * $PYTHON is the interpreter that can import gemtab; .venv/bin/python, or else python3, unless told otherwise.
  */
 
@@ -11,11 +12,74 @@ import { compile } from "json-schema-to-typescript";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const SCHEMAS = [
-  { module: "gemtab.bundle.plan", model: "Plan", file: "plan.gen.ts" },
-  { module: "gemtab.bundle.manifest", model: "Manifest", file: "manifest.gen.ts" },
+  { module: "gemtab.bundle.plan", model: "Plan", file: "bundle/plan.gen.ts" },
+  { module: "gemtab.bundle.manifest", model: "Manifest", file: "bundle/manifest.gen.ts" },
 ];
 
 const LIMITS_MODULE = "gemtab.bundle.limits";
+
+/** Constants by the file that has them, and by the module that defines them. */
+const CONSTANTS = {
+  "bundle/facts.gen.ts": {
+    "gemtab.bundle.plan": [
+      "PARAMS_ALIGNMENT",
+      "VECTOR_BYTES",
+      "FILL",
+      "DECODE",
+      "VERIFY",
+      "ENCODE",
+      "ROWS",
+      "Feature",
+      "PlanChoice",
+      "HostTableChoice",
+    ],
+    "gemtab.bundle.manifest": ["MANIFEST_NAME", "Tower"],
+    "gemtab.bundle.parity": ["PARITY_NAME"],
+  },
+  "facts.gen.ts": {
+    "gemtab.bundle.soft_tokens": ["BUDGETS"],
+    "gemtab.media.rules": ["LongAudio"],
+    "gemtab.chat.facts": [
+      "SETTINGS",
+      "MEDIA",
+      "THOUGHTS",
+      "THOUGHT",
+      "FENCE",
+      "VIDEO_TOKEN",
+      "MOST_PLACEHOLDER",
+      "FIRST_TWIN",
+    ],
+  },
+  "input/facts.gen.ts": {
+    "gemtab.media.limits": [
+      "LOWEST_RATE",
+      "HIGHEST_RATE",
+      "MOST_SAMPLES",
+      "MOST_RECORDINGS",
+      "MAX_PIXELS",
+      "MOST_FRAMES",
+      "MOST_SECONDS",
+      "MOST_VIDEO_BYTES",
+      "MOST_IMAGE_BYTES",
+      "MOST_FILE_BYTES",
+    ],
+    "gemtab.bundle.soft_tokens": ["IMAGE_TOKENS", "FRAME_TOKENS", "AUDIO_TOKENS", "AUDIO_TOKEN_MS"],
+    "gemtab.media.rules": ["IMAGE_SETTINGS", "DEFAULT_FRAMES", "MOST_CHOSEN_FRAMES"],
+    "gemtab.media.audio_rules": [
+      "AUDIO_SETTINGS",
+      "READ",
+      "WITHOUT_EFFECT",
+      "MOST_FRAME_SAMPLES",
+      "MOST_OF_EITHER",
+      "COARSE",
+    ],
+    "gemtab.media.resample": ["REACH", "BETA", "CUTOFF"],
+    "gemtab.media.unread": ["UNREAD"],
+    "gemtab.media.mpeg_audio": ["FIRST_FRAME_BYTES", "CERTAIN_FRAMES", "NEXT_FRAME_BYTES"],
+    "gemtab.media.flac": ["TAIL_BYTES", "SHORTEST_FRAME"],
+    "gemtab.media.wave_file": ["WAVE_KINDS", "WAVE_CHUNKS"],
+  },
+};
 
 function python() {
   const venv = resolve(ROOT, ".venv/bin/python");
@@ -70,6 +134,24 @@ function renderLimits(module) {
   return `${banner(module)}export const LIMITS = {\n${lines.join("")}} as const;\n`;
 }
 
+const words = (name) => name.replace(/([a-z])([A-Z])/g, "$1_$2").toUpperCase();
+
+/** A name in capitals, of a type too: PlanChoice becomes PLAN_CHOICES. */
+const constantName = (name) =>
+  /^[A-Z0-9_]+$/.test(name) ? name : `${words(name)}${name.endsWith("Audio") ? "" : "S"}`; // "audio" has no plural
+
+function renderConstants(modules) {
+  const options = { encoding: "utf8", input: JSON.stringify(modules) };
+  const found = JSON.parse(execFileSync(python(), [resolve(ROOT, "tools/constants.py")], options));
+  return Object.entries(found).flatMap(([module, constants]) => [
+    `\n// ${module}\n`,
+    ...Object.entries(constants).map(([name, { value, doc }]) => {
+      const comment = doc && `/** ${doc.replaceAll("\n", "\n * ")} */\n`;
+      return `${comment}export const ${constantName(name)} = ${value}${/^[[{]/.test(value) ? " as const" : ""};\n`;
+    }),
+  ]);
+}
+
 async function render(source) {
   const schema = jsonSchema(source);
   const types = await compile(mapSchema(schema, forTypes), source.model, {
@@ -89,7 +171,7 @@ export const ${source.model.toUpperCase()}_SCHEMA: Schema = ${validation};
 const check = process.argv.includes("--check");
 
 function put(file, module, text) {
-  const path = resolve(ROOT, "webruntime/src/bundle", file);
+  const path = resolve(ROOT, "webruntime/src", file);
   if (!check) writeFileSync(path, text);
   else if (!existsSync(path) || readFileSync(path, "utf8") !== text) {
     console.error(`${path} is not what ${module} defines now. Run: npm run gen`);
@@ -98,4 +180,8 @@ function put(file, module, text) {
 }
 
 for (const source of SCHEMAS) put(source.file, source.module, await render(source));
-put("limits.gen.ts", LIMITS_MODULE, renderLimits(LIMITS_MODULE));
+put("bundle/limits.gen.ts", LIMITS_MODULE, renderLimits(LIMITS_MODULE));
+for (const [file, modules] of Object.entries(CONSTANTS)) {
+  const names = Object.keys(modules).join(", ");
+  put(file, names, banner(names) + renderConstants(modules).join(""));
+}

@@ -75,10 +75,10 @@ async function bundle(entry: string): Promise<{ code: string; modules: string[] 
  * Turn `const { names } = await import("…")` into a static import: a single script cannot load parts later, and only
  * static imports drop unused code.
  */
-const staticImports: Plugin = {
+export const staticImports: Plugin = {
   name: "gemtab-static-imports",
   transform(code, id) {
-    if (!id.includes("/webruntime/src/")) return null;
+    if (!/\/(webruntime\/src|site)\//.test(id)) return null;
     const found = code.matchAll(/const (\{[^}]*\}) = await import\(("[^"]+")\);/g);
     const imports = [...found].map(([, names, from]) => `import ${names} from ${from};`);
     if (imports.length === 0) return null;

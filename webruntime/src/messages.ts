@@ -4,10 +4,9 @@
  */
 
 import type { Tables } from "./bundle/dispatches.ts";
+import type { PLAN_CHOICES } from "./bundle/facts.gen.ts";
 import type { HostTableChoice } from "./bundle/memory.ts";
-
-/** The maximum numbers of soft tokens of an image that Gemma 4 was trained with. */
-export const BUDGETS = [70, 140, 280, 560, 1120] as const;
+import type { BUDGETS, LONG_AUDIO } from "./facts.gen.ts";
 
 /** The maximum number of tokens of an image. More tokens make smaller details visible. */
 export type ImageDetail = (typeof BUDGETS)[number];
@@ -19,6 +18,9 @@ export interface Samples {
   /** Samples a second, a whole number from 8,000 to 192,000. */
   rate: number;
 }
+
+/** How to handle audio that is longer than a model takes at once: split it into segments, or throw MediaError. */
+export type LongAudio = (typeof LONG_AUDIO)[number];
 
 /** Text in a message. */
 export interface TextPart {
@@ -41,8 +43,8 @@ export interface AudioPart {
   type: "audio";
   /** An audio file (WAV, MP3, FLAC, OGG, MP4 or WebM), or samples. */
   audio: Blob | Samples;
-  /** For audio longer than the model takes at once: split it into segments (default), or throw MediaError. */
-  long?: "segments" | "refuse" | undefined;
+  /** How to handle audio that is longer than the model takes at once. Default: "segments". */
+  long?: LongAudio | undefined;
 }
 
 /** A video in a message. */
@@ -232,10 +234,7 @@ export interface LoadOptions {
 }
 
 /** The choices of a plan. */
-export type PlanChoice = "auto" | "f16" | "f32";
-
-/** All choices of a plan. */
-export const PLANS: readonly PlanChoice[] = ["auto", "f16", "f32"];
+export type PlanChoice = (typeof PLAN_CHOICES)[number];
 
 /** The GPU, as the browser describes it. */
 export interface AdapterSummary {

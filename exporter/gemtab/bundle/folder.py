@@ -18,7 +18,6 @@ from gemtab.errors import BundleError, UsageError
 from gemtab.output import write_in_one_step
 
 SHADERS = "shaders"
-PARITY_NAME = "parity.json"
 
 _MANIFEST_MAPS: Maps = {"files": (TypeAdapter(dict[RelativePath, FileEntry]), limits.FILES)}
 _PLAN_MAPS: Maps = {

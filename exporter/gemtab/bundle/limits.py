@@ -1,4 +1,5 @@
-"""How large the parts of a bundle may be, whoever wrote it. The tab has these numbers by `npm run gen`."""
+"""How large the parts of a bundle may be, whoever wrote it, and how much of a conversation is kept on the GPU. The tab
+has these numbers by `npm run gen`."""
 
 from typing import Final
 
@@ -24,6 +25,13 @@ DISPATCHES: Final = 100_000
 
 UNIFORM_BYTES: Final = 65_536
 """The largest uniform binding, which every device has."""
+
+SNAPSHOTS: Final = 16
+"""Most snapshots of caches that are kept for later turns."""
+SNAPSHOT_BYTES: Final = 64 << 20
+"""Most GPU bytes of those snapshots together; one snapshot is kept whatever its size."""
+MEDIA_ROWS_BYTES: Final = 256 << 20
+"""Most GPU bytes of the embeddings of images and audio that are kept for later turns."""
 
 MOST_INTEGER: Final = 2**53
 """JavaScript's whole numbers are exact below it."""

@@ -7,10 +7,11 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gemtab.bundle.plan import Expr, Positive, Strict
+from gemtab.bundle.plan import Activation, Expr, Feature, Positive, Strict
 
 MANIFEST_FORMAT: Final = 1
-MANIFEST_NAME = "gemtab.json"
+MANIFEST_NAME: Final = "gemtab.json"
+"""The manifest's name in a bundle."""
 
 MOST_WORDS: Final = 1000
 """Notes, and names of adapters."""
@@ -19,6 +20,7 @@ WeightFormat = Literal["f32", "f16", "q8", "q4", "qat"]
 """How a bundle's weights are stored. qat: as codes that the checkpoint was trained with."""
 Input = Literal["text", "image", "audio", "video"]
 Tower = Literal["image", "audio"]
+"""The kinds of towers."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
 """A file of the bundle; no part of the path begins with a dot, so that none leads out of the folder."""
@@ -53,8 +55,8 @@ class PlanEntry(Strict):
     """A plan of the bundle and what a device needs for it; the first that fits is used. tokens: the most of a step."""
 
     file: RelativePath
-    activation: Literal["f32", "f16"]
-    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
+    activation: Activation
+    features: Annotated[tuple[Feature, ...], Field(fail_fast=True)] = ()
     tokens: Annotated[int, Field(gt=0)]
     memory: PlanMemory
 

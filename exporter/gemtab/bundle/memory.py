@@ -11,6 +11,7 @@ from gemtab.bundle.manifest import Manifest, PlanEntry, PlanMemory
 from gemtab.bundle.plan import (
     PARAMS_ALIGNMENT,
     VECTOR_BYTES,
+    VERIFY,
     ControlBuffer,
     Expr,
     Plan,
@@ -28,7 +29,7 @@ def plan_memory(plan: Plan, outputs: Iterable[Expr] = ()) -> PlanMemory:
     """What an executor allocates for a plan. outputs: buffers besides, which what a program made is copied into."""
     controls = [allocated(buffer.bytes) for buffer in plan.buffers.values() if isinstance(buffer, ControlBuffer)]
     # A tab loads no `verify`, which needs a drafter.
-    params = [params_offsets(program)[-1] for name, program in plan.programs.items() if name != "verify"]
+    params = [params_offsets(program)[-1] for name, program in plan.programs.items() if name != VERIFY]
     slots = [allocated(size) if isinstance(size, int) else size for size in plan.slots]
     for_gpu, for_host = bound_for(plan, "gpu"), bound_for(plan, "host")
     return PlanMemory(

@@ -37,13 +37,18 @@ def data_file(stem: str, weight_format: WeightFormat, index: int) -> str:
     return f"{graph_file(stem, weight_format)}_data" + (f"_{index}" if index else "")
 
 
+def graph_files(files: Iterable[str]) -> list[str]:
+    """The graphs among paths of a bundle, sorted."""
+    return sorted(file for file in files if file.startswith(f"{FOLDER}/") and file.endswith(".onnx"))
+
+
 def transformers_js_config(weight_format: WeightFormat, files: Iterable[str]) -> dict[str, Any]:
     """What config.json holds under `transformers.js_config`: each graph's dtype and number of data files.
 
     files: paths in the bundle; those of graphs and data files count, others are passed over.
     """
     listed = set(files)
-    graphs = sorted(file for file in listed if file.startswith(f"{FOLDER}/") and file.endswith(".onnx"))
+    graphs = graph_files(listed)
     names = [graph.removeprefix(f"{FOLDER}/") for graph in graphs]
     suffix = f"{_SUFFIXES[weight_format]}.onnx"
     return {

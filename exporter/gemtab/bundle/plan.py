@@ -1,6 +1,6 @@
 """The schema of `plan/<activation>.json`: the programs that an executor runs, as data.
 
-An executor (Python in `gemtab.backends.webgpu.executor`, TypeScript in `webruntime/src/engine`) needs to know
+An executor (Python in `gemtab.backends.webgpu.engine`, TypeScript in `webruntime/src/engine`) needs to know
 nothing about the model. A text model has one plan; its towers, which make rows of embeddings of pictures and sound,
 have plans of their own, loaded when they are first needed. An executor
 
@@ -34,11 +34,26 @@ MOST_ROWS_BYTES: Final = 64 << 20
 VECTOR_BYTES: Final = 16
 """The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them."""
 
+FILL: Final = "fill"
+"""The program of a text plan that puts prompt tokens into the caches."""
+
+DECODE: Final = "decode"
+"""The program of a text plan that takes one token and samples the next."""
+
+VERIFY: Final = "verify"
+"""The program of a text plan that takes drafted tokens, with logits for each."""
+
 ENCODE: Final = "encode"
 """The program of a tower's plan."""
 
 ROWS: Final = "rows"
 """What it gives: rows of embeddings."""
+
+Feature = Literal["shader-f16", "subgroups"]
+"""WebGPU features that a plan or a kernel may need."""
+
+Activation = Literal["f32", "f16"]
+"""In what a plan keeps keys and values."""
 
 Symbol = Literal["T", "P", "C"]
 """T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
@@ -190,7 +205,7 @@ class Form(Strict):
 
     file: str
     entry_point: str = "main"
-    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
+    features: Annotated[tuple[Feature, ...], Field(fail_fast=True)] = ()
     constants: dict[str, Finite] = {}
 
 
@@ -263,8 +278,8 @@ class Plan(Strict):
     """
 
     format: Literal[1] = PLAN_FORMAT
-    activation: Literal["f32", "f16"]
-    features: Annotated[tuple[Literal["shader-f16", "subgroups"], ...], Field(fail_fast=True)] = ()
+    activation: Activation
+    features: Annotated[tuple[Feature, ...], Field(fail_fast=True)] = ()
     limits: Limits
     context: Positive
     vocabulary: Count

@@ -12,7 +12,9 @@ from gemtab.bundle.manifest import Manifest, PlanEntry, PlanMemory
 from gemtab.bundle.manifest_check import Check, checker, plan_entries
 from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import (
+    DECODE,
     ENCODE,
+    FILL,
     ROWS,
     Buffer,
     ControlBuffer,
@@ -85,7 +87,7 @@ def _check_counts(plan: Plan, check: Check) -> None:
 
 
 def _check_programs_there(plan: Plan, check: Check) -> None:
-    for name in (ENCODE,) if is_tower(plan) else ("fill", "decode"):
+    for name in (ENCODE,) if is_tower(plan) else (FILL, DECODE):
         check(name in plan.programs, f'there is no program "{name}"')
 
 
@@ -161,7 +163,7 @@ def _check_controls(plan: Plan, check: Check) -> None:
 
 def _check_media_controls(plan: Plan, check: Check) -> None:
     """What only models have that take media: rows for the tokens of a chunk, and how far each of them sees."""
-    tokens = plan.programs["fill"].max_tokens if "fill" in plan.programs else 0
+    tokens = plan.programs[FILL].max_tokens if FILL in plan.programs else 0
     for name, buffer in plan.buffers.items():
         if not (isinstance(buffer, ControlBuffer) and buffer.role in ("media", "visible")):
             continue
@@ -254,7 +256,7 @@ def _check_outputs(plan: Plan, check: Check) -> None:
     if is_tower(plan):
         _check_tower(plan, check)
         return
-    check("logits" in plan.programs["decode"].outputs, "decode gives no logits")
+    check("logits" in plan.programs[DECODE].outputs, "decode gives no logits")
     for name, program in plan.programs.items():
         if buffer := plan.buffers.get(program.outputs.get("logits", "")):
             tokens, size = program.max_tokens, _bytes(buffer, largest_sizes(plan))

@@ -4,18 +4,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from gemtab.chat.facts import FENCE, THOUGHT
 from gemtab.chat.tokenizer import Detokenizer, Piece
 
 PartKind = Literal["text", "thought", "tool_call"]
 State = Literal["text", "channel", "thought", "call"]
 """channel: in the name of a channel, up to its line's end; call: in a tool call, up to its closing token."""
 
-
-THOUGHT = "thought"
-"""The channel of thoughts; what is in others is text."""
-
-FENCE = '<|"|>'
-"""Of a string in a call."""
 
 CALL = re.compile(r"call:([^{]+)\{(.*)\}", re.DOTALL)
 """A call, when the white space around it is gone."""

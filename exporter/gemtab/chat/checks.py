@@ -5,29 +5,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from gemtab.chat.facts import MEDIA, SETTINGS
 from gemtab.errors import UsageError
-
-LIMITS: dict[str, tuple[float, float]] = {
-    "temperature": (0.0, math.inf),
-    "top_k": (0, 2**31 - 1),
-    "top_p": (0.0, 1.0),
-    "seed": (0, 2**32 - 1),
-    "max_tokens": (1, math.inf),
-}
-"""What a setting may be, by its name."""
 
 WHOLE = {"top_k", "seed", "max_tokens"}
 """Settings that are whole numbers."""
 
 ROLES = ("system", "user", "assistant", "tool")
-MEDIA = ("image", "audio", "video")
 _MESSAGE = ("role", "content", "tool_calls")
 _READ_BY_TEMPLATES = ("name", "tool_call_id", "tool_responses", "reasoning_content", "thinking", "reasoning")
 
 
 def fits(name: str, found: object) -> bool:
     """Whether the setting `name` may be `found`."""
-    least, most = LIMITS[name]
+    least, most = SETTINGS[name]
     if isinstance(found, bool) or not isinstance(found, int if name in WHOLE else int | float):
         return False
     return math.isfinite(found) and least <= found <= most
@@ -35,13 +26,13 @@ def fits(name: str, found: object) -> bool:
 
 def expected(name: str) -> str:
     """What the setting may be, in words."""
-    least, most = LIMITS[name]
+    least, most = SETTINGS[name]
     kind = "a whole number" if name in WHOLE else "a number"
     return f"{kind} from {least:g} on" if most == math.inf else f"{kind} from {least:g} to {most:.10g}"
 
 
 def check_settings(**found: object) -> None:
-    """Raises UsageError for a setting that is not as LIMITS has it."""
+    """Raises UsageError for a setting that is not as SETTINGS has it."""
     for name, value in found.items():
         if not fits(name, value):
             raise UsageError(f"{name}: found {value!r}; expected {expected(name)}.")

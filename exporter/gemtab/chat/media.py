@@ -16,14 +16,12 @@ import numpy as np
 from gemtab.backends.media import Media
 from gemtab.bundle.manifest import Tower
 from gemtab.bundle.reading import read_object
+from gemtab.chat.facts import MOST_PLACEHOLDER, VIDEO_TOKEN
 from gemtab.chat.template import TOKENIZER_CONFIG_NAME, Written
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.errors import BundleError, UsageError
 
 Kind = Literal["image", "audio", "video"]
-
-VIDEO_TOKEN = "<|video|>"
-"""transformers' processor adds it by this name; tokenizer_config.json has no key for it."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +98,6 @@ def encode_items(items: Sequence[PlacedItem], encoder: Encoder) -> list[Media]:
     ]
 
 
-MOST_CHARACTERS = 1000
-"""Of a placeholder: an expression is made of all of them."""
-
-
 class Placeholders:
     """The tokens by which media come into a prompt, from the bundle's tokenizer_config.json.
 
@@ -129,9 +123,9 @@ class Placeholders:
     def _is_text(self, name: str) -> bool:
         """Whether a token is stated as text. Raises BundleError where it is longer than a token is."""
         token = self._config.get(name)
-        if isinstance(token, str) and len(token) > MOST_CHARACTERS:
+        if isinstance(token, str) and len(token) > MOST_PLACEHOLDER:
             raise BundleError(
-                f"{self._where}: {name} has {len(token):,} characters; expected at most {MOST_CHARACTERS:,}. Export "
+                f"{self._where}: {name} has {len(token):,} characters; expected at most {MOST_PLACEHOLDER:,}. Export "
                 "the checkpoint again."
             )
         return isinstance(token, str)

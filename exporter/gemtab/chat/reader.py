@@ -21,7 +21,7 @@ from gemtab.media.resample import resample
 from gemtab.media.rules import (
     PROCESSOR_CONFIG_NAME,
     ImageRules,
-    LongSound,
+    LongAudio,
     VideoRules,
     image_rules,
     target_size,
@@ -57,19 +57,19 @@ class MediaReader:
         rules = rules if detail is None else rules.within(detail)
         return Medium("image", (_picture(pixels, rules),))
 
-    def audio(self, source: Source, long: LongSound = "segments") -> Medium:
+    def audio(self, source: Source, long: LongAudio = "segments") -> Medium:
         """A sound; long: whether one that is longer than the model hears at once is cut or refused."""
         self._takes("audio")
         return self.sound(*load_audio(source), long)
 
-    def sound(self, samples: Samples, rate: int, long: LongSound = "segments") -> Medium:
+    def sound(self, samples: Samples, rate: int, long: LongAudio = "segments") -> Medium:
         """As `audio`, of samples, mono and full scale ±1, at `rate` a second."""
         rules = audio_rules(self._config)
         heard = resample(samples, rate, rules.rate)
         return Medium("audio", tuple(_sound(part, rules) for part in segments(heard, rules, long)))
 
     def video(
-        self, source: Source, detail: int | None = None, frames: int | None = None, long: LongSound = "segments"
+        self, source: Source, detail: int | None = None, frames: int | None = None, long: LongAudio = "segments"
     ) -> Medium:
         """A clip: some of its frames, and its sound where it has any and the bundle takes sound. detail: the most soft
         tokens of a frame; frames: how many are looked at; by default both as the model has them. long: as of `audio`,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar
 
 from gemtab.backends.media import Media
+from gemtab.bundle.limits import SNAPSHOT_BYTES, SNAPSHOTS
 from gemtab.chat.answer import AnswerParser, AnswerPart
 from gemtab.chat.checks import check_content, check_flags, check_messages, check_settings
 from gemtab.chat.generation_config import read_generation_config
@@ -15,15 +16,18 @@ from gemtab.chat.media import TEXT_ONLY, Encoder, Medium, Prompt, encode_items
 from gemtab.chat.prompt_process import PromptProcess
 from gemtab.errors import ContextError, GemtabError, UsageError
 
-MOST_SNAPSHOTS = 8
-
 
 class Snapshot(Protocol):
-    """Where a snapshot was taken."""
+    """A copy of what a rewind of the caches could not get back."""
 
     @property
     def position(self) -> int:
-        """Tokens in the caches then."""
+        """Tokens in the caches when the snapshot was taken."""
+        ...
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the snapshot takes."""
         ...
 
 
@@ -31,7 +35,7 @@ Kept = TypeVar("Kept", bound=Snapshot)
 
 
 class TextBackend(Protocol[Kept]):
-    """What runs the model: see `gemtab.backends.webgpu.executor.Executor`."""
+    """What runs the model: see `gemtab.backends.webgpu.engine.text_engine.TextEngine`."""
 
     @property
     def context(self) -> int:
@@ -195,7 +199,15 @@ class PromptCache:
         return self._snapshots[-1].position
 
     def _take_snapshot(self) -> None:
-        self._snapshots = [*self._snapshots, self._backend.snapshot()][-MOST_SNAPSHOTS:]
+        if self._snapshots and self._snapshots[-1].position == self._backend.position:
+            return
+        snapshot = self._backend.snapshot()
+        self._snapshots = [*self._snapshots, snapshot][-snapshot_capacity(snapshot.bytes) :]
+
+
+def snapshot_capacity(size: int) -> int:
+    """How many snapshots of `size` bytes are kept: at least the one that the next turn needs."""
+    return SNAPSHOTS if size == 0 else max(1, min(SNAPSHOTS, SNAPSHOT_BYTES // size))
 
 
 class ChatSession:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-FIRST_TWIN = 0xF0000
+from gemtab.chat.facts import FIRST_TWIN
 
 Twins = Mapping[str, str]
 """Stand-ins by the character that they stand for."""

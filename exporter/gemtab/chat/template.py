@@ -11,6 +11,7 @@ from jinja2.nodes import Const, TemplateData
 
 from gemtab.bundle.reading import read_object, read_text
 from gemtab.chat.environment import environment
+from gemtab.chat.facts import MEDIA, THOUGHTS
 from gemtab.chat.spoken import ControlTokens, Cut, map_strings, reread, strings_in, whole
 from gemtab.chat.well_formed import well_formed
 from gemtab.errors import BundleError, UsageError
@@ -20,14 +21,9 @@ TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 
 Messages = Sequence[Mapping[str, Any]]
 
-THOUGHTS = ("reasoning_content", "thinking", "reasoning")
-"""The names under which a message's thoughts come, as in transformers; the first is the one that templates read."""
-
 ARGUMENTS = "[].tool_calls[].function.arguments"
 MOST_CHARACTERS = 16 << 20
 """Of a prompt, more than any context holds."""
-
-MEDIA = ("image", "audio", "video")
 
 
 @dataclass(frozen=True)

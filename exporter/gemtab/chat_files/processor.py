@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gemtab.bundle.manifest import Input
+from gemtab.bundle.soft_tokens import FRAME_TOKENS, IMAGE_TOKENS
 from gemtab.checkpoint.source import Files, read_object
 from gemtab.errors import CheckpointError
 from gemtab.media.audio_rules import audio_rules
@@ -22,7 +23,7 @@ _PIXELS: Mapping[str, Any] = {
     "do_resize": True,
     "image_mean": [0.0, 0.0, 0.0],
     "image_std": [1.0, 1.0, 1.0],
-    "max_soft_tokens": 280,
+    "max_soft_tokens": IMAGE_TOKENS,
     "resample": 3,
     "rescale_factor": 1 / 255,
 }
@@ -30,7 +31,7 @@ _FRAMES: Mapping[str, Any] = {
     **_PIXELS,
     "do_normalize": True,
     "do_sample_frames": True,
-    "max_soft_tokens": 70,
+    "max_soft_tokens": FRAME_TOKENS,
     "num_frames": 32,
 }
 _SPECTROGRAM: Mapping[str, Any] = {

@@ -1,4 +1,4 @@
-"""Gemma 3's text models: config.json in both forms that they take on disk -> `ModelSpec`.
+"""Gemma 3's text models: config.json in both forms that they take on disk -> `CheckpointSpec`.
 
 Against Gemma 4: norms multiply by 1 + weight, V is not normed, scores are scaled, layers have no scalar, and there are
 no per-layer embeddings, shared caches or experts.
@@ -21,8 +21,9 @@ from gemtab.checkpoint.schema import (
     Width,
     parse,
 )
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.errors import CheckpointError
-from gemtab.model.spec import AttentionSpec, LayerSpec, ModelSpec, RopeSpec, TextSpec
+from gemtab.model.spec import AttentionSpec, LayerSpec, RopeSpec, TextSpec
 
 MODEL_TYPE: Final = "gemma3_text"
 
@@ -80,7 +81,7 @@ class Gemma3TextConfig(Said):
         return {renamed.get(key, key): value for key, value in data.items()}
 
 
-def spec(config: dict[str, Any], where: str, prefix: str) -> ModelSpec:
+def spec(config: dict[str, Any], where: str, prefix: str) -> CheckpointSpec:
     """The spec that the parsed config.json stands for; `where` names it in errors, `prefix` stands before the tensors'
     names. Raises CheckpointError for what gemtab does not know."""
     parsed = parse(Gemma3TextConfig, config, where)
@@ -106,7 +107,7 @@ def spec(config: dict[str, Any], where: str, prefix: str) -> ModelSpec:
         tied=parsed.tie_word_embeddings,
         layer_scalars=False,
     )
-    return ModelSpec(MODEL_TYPE, text, prefix, norm_offset=1.0)
+    return CheckpointSpec(MODEL_TYPE, text, text_prefix=prefix, norm_offset=1.0)
 
 
 def _layer_types(config: Gemma3TextConfig, where: str) -> tuple[LayerType, ...]:

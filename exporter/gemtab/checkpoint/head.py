@@ -9,9 +9,9 @@ from typing import Final
 
 import torch
 
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
-from gemtab.model.spec import ModelSpec
 
 HEAD: Final = "lm_head.weight"
 EMBEDDING: Final = "embed_tokens.weight"
@@ -20,7 +20,7 @@ _PIECE: Final = 1 << 24
 """Values that are compared at a time."""
 
 
-def with_own_head(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
+def with_own_head(spec: CheckpointSpec, tensors: Tensors) -> CheckpointSpec:
     """`spec` with `text.tied` as the tensors have it: False where their head differs from their embedding.
 
     Raises CheckpointError where the config says that the head is not tied, and there is none.

@@ -10,10 +10,10 @@ from typing import Final
 
 from gemtab.checkpoint.codes import stored_names
 from gemtab.checkpoint.head import EMBEDDING, HEAD
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
-from gemtab.model.spec import ModelSpec
 
 _TOWERS: Final = {
     "vision": ("vision_tower", "vision_embedder", "embed_vision"),
@@ -36,7 +36,7 @@ _HINTS: Final = (
 """What a tensor is likely to be, by its name."""
 
 
-def leftovers(tensors: Tensors, spec: ModelSpec, weights: Iterable[Weight]) -> tuple[str, ...]:
+def leftovers(tensors: Tensors, spec: CheckpointSpec, weights: Iterable[Weight]) -> tuple[str, ...]:
     """A sentence for each kind of tensors that are left over; `weights` are all that the whole model reads.
 
     Raises CheckpointError for tensors of no known kind. Reads none.
@@ -64,7 +64,7 @@ def leftovers(tensors: Tensors, spec: ModelSpec, weights: Iterable[Weight]) -> t
     )
 
 
-def _kinds(spec: ModelSpec) -> dict[str, Callable[[str], object]]:
+def _kinds(spec: CheckpointSpec) -> dict[str, Callable[[str], object]]:
     """What is known to be left over, by what it is called in a summary."""
     sharing = "|".join(str(layer.index) for layer in spec.text.layers if not layer.owns_kv)
     shared = rf"{re.escape(spec.text_prefix)}layers\.({sharing})\.self_attn\.(k_proj|v_proj|k_norm|v_norm)\..+"

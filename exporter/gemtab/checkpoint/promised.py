@@ -5,15 +5,15 @@ from pathlib import Path
 
 import torch
 
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.graph import Weight
-from gemtab.model.spec import ModelSpec
 from gemtab.quantize import StorageFormat
 
 
 class PromisedTensors:
     """See `gemtab.checkpoint.tensors.Tensors`. What would read a value is a mistake of the caller."""
 
-    def __init__(self, weights: Iterable[Weight], spec: ModelSpec, folder: Path) -> None:
+    def __init__(self, weights: Iterable[Weight], spec: CheckpointSpec, folder: Path) -> None:
         self.folder = folder
         self._shapes = {
             spec.tensor_name(source): (rows, *weight.shape[1:])

@@ -11,14 +11,15 @@ from typing import Any, Protocol
 from gemtab.bundle import limits
 from gemtab.bundle.reading import most_bytes
 from gemtab.checkpoint.compressed import PACKED, CompressedTensors
-from gemtab.checkpoint.config import check_one_prefix, find_text_prefix, parse_config, read_config
+from gemtab.checkpoint.config import parse_config, read_config
 from gemtab.checkpoint.gguf import GgufChatFiles, GgufFile, GgufTensors, gguf_config
 from gemtab.checkpoint.head import with_own_head
 from gemtab.checkpoint.missing import ADAPTER_CONFIG, check_no_pointer
 from gemtab.checkpoint.naming import Name, name_of
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
+from gemtab.checkpoint.text_prefix import check_one_prefix, find_text_prefix
 from gemtab.errors import CheckpointError
-from gemtab.model.spec import ModelSpec
 from gemtab.regular import read_regular
 
 ADDITIONAL_TEMPLATES = "additional_chat_templates"
@@ -60,7 +61,7 @@ class Opened:
     """A checkpoint whose headers were read."""
 
     name: Name
-    spec: ModelSpec
+    spec: CheckpointSpec
     tensors: Tensors
     files: Files
 
@@ -111,11 +112,11 @@ def open_checkpoint(path: Path) -> Opened:
     return _opened(name_of(path), spec.with_text_prefix(prefix), _tensors(checkpoint), FolderFiles(path))
 
 
-def _opened(name: Name, spec: ModelSpec, tensors: Tensors, files: Files) -> Opened:
+def _opened(name: Name, spec: CheckpointSpec, tensors: Tensors, files: Files) -> Opened:
     return Opened(name, with_own_head(spec, tensors), tensors, files)
 
 
-def load_spec(folder: Path) -> ModelSpec:
+def load_spec(folder: Path) -> CheckpointSpec:
     """The spec of the checkpoint in `folder`, or of the bundle there, which has no safetensors.
 
     The text prefix and whether the head is tied come from the tensors where there are weights, from config.json where

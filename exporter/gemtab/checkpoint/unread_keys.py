@@ -11,6 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from gemtab.bundle.soft_tokens import BUDGETS
+
 # fmt: off
 BOOKKEEPING: Final = frozenset({
     # What transformers 4.46 to 5.x writes of every model.
@@ -83,7 +85,6 @@ _SAME: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Keys that say again what another key says."""
 
-_BUDGETS: Final = (70, 140, 280, 560, 1120)
 _SOFT_TOKENS: Final = frozenset({"default_output_length", "vision_soft_tokens_per_image"})
 """How many tokens an image has: the processor's business, but only the processor's values may be said."""
 
@@ -102,7 +103,7 @@ def _is_harmless(key: str, value: object, found: Mapping[str, Any], kind: str) -
     if value is None or value in ("", [], {}) or is_bookkeeping(key):
         return True
     if key in _SOFT_TOKENS:
-        return any(same(value, budget) for budget in _BUDGETS)
+        return any(same(value, budget) for budget in BUDGETS)
     if other := _SAME.get(kind, {}).get(key):
         return same(value, _said(other, found, kind))
     defaults = class_defaults().get(kind, {})

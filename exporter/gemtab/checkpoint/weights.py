@@ -7,10 +7,10 @@ import torch
 
 from gemtab.checkpoint.codes import RANGE, CodedWeights
 from gemtab.checkpoint.head import HEAD, with_own_head
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
 from gemtab.graph import Weight
-from gemtab.model.spec import ModelSpec
 from gemtab.quantize import Planes, StorageFormat, coded_format, unpack
 
 
@@ -21,7 +21,7 @@ class CheckpointWeights:
     head that is not the tensors' embedding: adapters may have changed one of them.
     """
 
-    def __init__(self, checkpoint: Tensors, spec: ModelSpec) -> None:
+    def __init__(self, checkpoint: Tensors, spec: CheckpointSpec) -> None:
         if spec.text.tied and not with_own_head(spec, checkpoint).text.tied:
             raise CheckpointError(
                 f"{checkpoint.folder}: {HEAD} differs from the embedding, and the spec says that they are one. Take "

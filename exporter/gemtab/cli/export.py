@@ -97,7 +97,7 @@ def command(
 @contextmanager
 def _interruption_explained(out_folder: Path) -> Iterator[None]:
     """Says how things stand after Ctrl-C."""
-    from gemtab.bundle.partial import kept_note
+    from gemtab.weight_files.partial import kept_note
 
     try:
         yield

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gemtab import __version__
-from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
+from gemtab.backends.webgpu.engine.watch import UNWATCHED, GpuWatch
 from gemtab.cli import demo, export, inspect, publish, run, serve, synth, verify
 from gemtab.cli.console import err, escape_what_cannot_be_written, print_error
 from gemtab.errors import GemtabError, UsageError

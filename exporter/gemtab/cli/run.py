@@ -12,7 +12,7 @@ from gemtab.bundle.plan import HostTableChoice, PlanChoice
 from gemtab.cli.console import byte_count, err, print_answer
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
-from gemtab.media.rules import LongSound
+from gemtab.media.rules import LongAudio
 from gemtab.shown import shown
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class _Reading:
 
     detail: int | None
     frames: int | None
-    long_sound: LongSound
+    long_sound: LongAudio
 
 
 def command(
@@ -48,7 +48,7 @@ def command(
         typer.Option(min=1, help="Most frames of a clip that are looked at. [default: as the model has it]"),
     ] = None,
     long_sound: Annotated[
-        LongSound,
+        LongAudio,
         typer.Option(help="What becomes of a sound that is longer than the model hears at once: segments, or refuse."),
     ] = "segments",
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
@@ -108,15 +108,15 @@ def command(
     manifest = verified(bundle)
     prompts = PromptProcess(bundle)
     prompts.start()
-    from gemtab.backends.webgpu.executor import Executor
-    from gemtab.chat.encoder import TowerEncoder
+    from gemtab.backends.webgpu.engine.encoder import TowerEncoder
+    from gemtab.backends.webgpu.engine.text_engine import TextEngine
 
     text = _stdin() if prompt == "-" else _argument(prompt, "--prompt")
     how = _Reading(detail, frames, long_sound)
     content = _content(bundle, manifest, text, image or [], audio or [], video or [], how)
     messages: list[Message] = [{"role": "system", "content": _argument(system, "--system")}] if system else []
     allowed = None if memory is None else byte_count(memory)
-    executor = Executor(
+    executor = TextEngine(
         bundle,
         None if plan == "auto" else plan,
         host_table=host_table,

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from gemtab.backends.webgpu.watch import BEGUN, GpuWatch
+from gemtab.backends.webgpu.engine.watch import BEGUN, GpuWatch
 from gemtab.cli.main import end_by
 from gemtab.cli.main import main as run_command
 from gemtab.errors import DeviceError
@@ -74,7 +74,7 @@ def spawned(words: Sequence[str], _: int, write: int) -> int:
     """As `forked`, of the command line, in another interpreter."""
     os.set_inheritable(write, True)
     code = (
-        "import sys; from gemtab.cli.main import main; from gemtab.backends.webgpu.watch import GpuWatch; "
+        "import sys; from gemtab.cli.main import main; from gemtab.backends.webgpu.engine.watch import GpuWatch; "
         f"sys.argv[0] = 'gemtab'; main(GpuWatch({write}))"
     )
     return os.posix_spawn(sys.executable, [sys.executable, "-P", "-c", code, *words], os.environ)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from gemtab.bundle.parity import Edge, Parity
 from gemtab.cli.console import out, size
 from gemtab.fit import Fit
 from gemtab.grid_report import grid_words, inexact_words
-from gemtab.parity.report import Edge, Parity
 from gemtab.shown import shown
 from gemtab.summary import BundleSummary, CheckpointSummary, MemorySummary, ProgramSummary
 
@@ -31,11 +31,17 @@ def _facts(title: str) -> _Facts:
     return table
 
 
+def _parameters(summary: BundleSummary | CheckpointSummary) -> str:
+    """Those of the whole model, and of its text stack where there is more."""
+    text = f", {summary.text_parameters:,} of them in the text stack"
+    return f"{summary.parameters:,} parameters" + (text if summary.text_parameters < summary.parameters else "")
+
+
 def print_bundle(summary: BundleSummary, title: str) -> None:
     """A bundle: what it is, its sizes, what runs, what a tab needs, how true it is."""
     table = _facts(title)
     source = summary.source
-    table.add_fact("model", f"{source.name} ({source.model_type}), {summary.parameters:,} parameters")
+    table.add_fact("model", f"{source.name} ({source.model_type}), {_parameters(summary)}")
     if source.adapters:
         table.add_fact("adapters", ", ".join(source.adapters))
     table.add_fact("licence", source.licence or "not stated in the checkpoint")
@@ -118,7 +124,7 @@ def _program(name: str, program: ProgramSummary) -> str:
 def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
     """A checkpoint: what it is and what it would become."""
     table = _facts(title)
-    table.add_fact("model", f"{summary.name} ({summary.model_type}), text stack of {summary.parameters:,} parameters")
+    table.add_fact("model", f"{summary.name} ({summary.model_type}), {_parameters(summary)}")
     kinds = f"{summary.sliding_layers} sliding (window {summary.window}), {summary.layers_owning_kv} with their own KV"
     if summary.target_hidden:
         kinds = f"{summary.sliding_layers} sliding, all with the target's KV"
@@ -154,6 +160,9 @@ def print_parity(parity: Parity) -> None:
             one.backend, one.against, *numbers, f"{one.top1:.1%}", str(one.near_ties), f"{one.greedy_match:.0%}"
         )
     out.print(table)
+    if parity.onnx_graphs:
+        count, nodes = len(parity.onnx_graphs), sum(graph.nodes for graph in parity.onnx_graphs)
+        out.print(f"ONNX: {count} graphs with {nodes:,} nodes pass onnx's checker and strict shape inference.")
     if parity.f16_edge:
         out.print(_edge(parity.f16_edge))
     if parity.extent != "full":

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gemtab.bundle.parity import ExtentChoice
 from gemtab.cli.console import err, print_json, stage_progress
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
-from gemtab.parity.report import ExtentChoice
 
 if TYPE_CHECKING:
     from gemtab.bundle.manifest import Manifest

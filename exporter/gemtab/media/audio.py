@@ -15,7 +15,7 @@ from gemtab.errors import MediaError, UsageError
 from gemtab.media.audio_rules import AudioRules
 from gemtab.media.limits import HIGHEST_RATE, LOWEST_RATE, MOST_FILE_BYTES, MOST_RECORDINGS, MOST_SAMPLES
 from gemtab.media.mel import MelRules, Samples, log_mel
-from gemtab.media.rules import LongSound
+from gemtab.media.rules import LongAudio
 from gemtab.media.sound_file import SoundPart, searched_part, sound_parts
 from gemtab.media.sound_track import SoundTrack
 from gemtab.media.source import media_extra, named_content
@@ -64,7 +64,7 @@ def load_audio(source: Path | bytes) -> tuple[Samples, int]:
     return np.concatenate(parts or [np.zeros(0, np.float32)]), _only_rate(rates, name)
 
 
-def segments(samples: Samples, rules: AudioRules, long: LongSound = "segments") -> list[Samples]:
+def segments(samples: Samples, rules: AudioRules, long: LongAudio = "segments") -> list[Samples]:
     """`samples`, at the rate of `rules`, in parts that the model can hear: each is `rules.longest`, but for the last.
 
     If the last would be too short to be heard, the one before it gives it what it needs. Raises MediaError where

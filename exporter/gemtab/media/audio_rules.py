@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gemtab.bundle.soft_tokens import AUDIO_TOKEN_MS, AUDIO_TOKENS
 from gemtab.errors import CheckpointError
 from gemtab.media.limits import HIGHEST_RATE, LOWEST_RATE
 from gemtab.media.mel import MelRules
 from gemtab.media.rules import section_of, size_in
 
 _SECTION = "feature_extractor"
-_MOST = 1 << 16
+MOST_FRAME_SAMPLES = 1 << 16
 """Samples of a frame or of a soft token, far above any model's."""
 
-EXPECTED: dict[str, Any] = {
+AUDIO_SETTINGS: dict[str, Any] = {
     "dither": 0.0,
     "fft_overdrive": False,
     "input_scale_factor": 1.0,
@@ -40,6 +41,13 @@ READ = {
 """Settings that the rules are made of."""
 
 WITHOUT_EFFECT = {"preemphasis_htk_flavor", "processor_class", "return_attention_mask"}
+"""Settings that change nothing."""
+
+MOST_OF_EITHER = 10_000
+"""The most tokens of a segment, and milliseconds of a token."""
+
+COARSE = 0.002
+"""Seconds. The unit of an edit list is shorter: programs count in thousandths of a second, or 600 to a second."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +79,13 @@ def audio_rules(processor: Mapping[str, Any]) -> AudioRules:
     settings = section_of(processor, _SECTION)
     _check(settings)
     rate = size_in(settings, _SECTION, "sampling_rate", 16_000, least=LOWEST_RATE, most=HIGHEST_RATE)
-    milliseconds = size_in(processor, "the whole", "audio_seq_length", 750, most=10_000)
-    milliseconds *= size_in(processor, "the whole", "audio_ms_per_token", 40, most=10_000)
+    milliseconds = size_in(processor, "the whole", "audio_seq_length", AUDIO_TOKENS, most=MOST_OF_EITHER)
+    milliseconds *= size_in(processor, "the whole", "audio_ms_per_token", AUDIO_TOKEN_MS, most=MOST_OF_EITHER)
     unified = "Unified" in str(settings.get("feature_extractor_type", processor.get("processor_class", "")))
     return AudioRules(
         rate=rate,
         longest=milliseconds * rate // 1000,
-        frames=size_in(settings, _SECTION, "audio_samples_per_token", 640, most=_MOST)
+        frames=size_in(settings, _SECTION, "audio_samples_per_token", 640, most=MOST_FRAME_SAMPLES)
         if unified
         else _mel_rules(settings, rate),
     )
@@ -85,11 +93,12 @@ def audio_rules(processor: Mapping[str, Any]) -> AudioRules:
 
 def _check(settings: Mapping[str, Any]) -> None:
     for name, found in settings.items():
-        if name in EXPECTED and found != EXPECTED[name]:
+        if name in AUDIO_SETTINGS and found != AUDIO_SETTINGS[name]:
             raise CheckpointError(
-                f"processor_config.json sets {name} of feature_extractor to {found}; only {EXPECTED[name]} is known."
+                f"processor_config.json sets {name} of feature_extractor to {found}; "
+                f"only {AUDIO_SETTINGS[name]} is known."
             )
-        if name not in EXPECTED and name not in READ and name not in WITHOUT_EFFECT:
+        if name not in AUDIO_SETTINGS and name not in READ and name not in WITHOUT_EFFECT:
             raise CheckpointError(
                 f"processor_config.json sets {name} of feature_extractor to {found}, which is unknown."
             )
@@ -108,9 +117,9 @@ def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
 def _mel_rules(settings: Mapping[str, Any], rate: int) -> MelRules:
     rules = MelRules(
         rate=rate,
-        frame=size_in(settings, _SECTION, "frame_length", rate // 50, most=_MOST),
-        hop=size_in(settings, _SECTION, "hop_length", rate // 100, most=_MOST),
-        transform=size_in(settings, _SECTION, "fft_length", 512, most=_MOST),
+        frame=size_in(settings, _SECTION, "frame_length", rate // 50, most=MOST_FRAME_SAMPLES),
+        hop=size_in(settings, _SECTION, "hop_length", rate // 100, most=MOST_FRAME_SAMPLES),
+        transform=size_in(settings, _SECTION, "fft_length", 512, most=MOST_FRAME_SAMPLES),
         bins=size_in(settings, _SECTION, "feature_size", 128, most=1024),
         lowest=_number(settings, "min_frequency", 0.0),
         highest=_number(settings, "max_frequency", 8000.0),

@@ -3,16 +3,16 @@
 webruntime/src/input/audio/flac.ts does the same.
 """
 
-_TAIL = 1 << 18
+TAIL_BYTES = 1 << 18
 """Bytes at the end in which the last frame is looked for."""
 
-_FEWEST = 10
+SHORTEST_FRAME = 10
 """Bytes of the shortest frame."""
 
 
 def flac_end(content: bytes) -> int:
     """Where the last whole frame ends by its checksum; the end of `content` where none is found."""
-    start = max(0, len(content) - _TAIL)
+    start = max(0, len(content) - TAIL_BYTES)
     tail = content[start:]
     cut = -1
     at = tail.rfind(b"\xff")
@@ -37,7 +37,7 @@ def _checked(tail: bytes, frame: int) -> list[int]:
     for at in range(frame, len(tail)):
         check = _TABLE_16[check >> 8 ^ tail[at]] ^ check << 8 & 0xFFFF
         zeros = 0 if check else zeros + 1
-        if 1 <= zeros <= 3 and at + 1 - frame >= _FEWEST:
+        if 1 <= zeros <= 3 and at + 1 - frame >= SHORTEST_FRAME:
             ends.append(at + 1)
     return ends
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 Length = Callable[[bytes, int], int]
 """Bytes of the frame at a position of a content, 0 where there is none."""
 
-_BEFORE = 1 << 12
+FIRST_FRAME_BYTES = 1 << 12
 """Bytes in which the first frame is looked for."""
 
-_CERTAIN = 4
+CERTAIN_FRAMES = 4
 """Frames that do not follow one another by chance."""
 
-_BETWEEN = 1 << 16
+NEXT_FRAME_BYTES = 1 << 16
 """Bytes in which the next frame is looked for, where something lies between two."""
 
 _KILOBITS = {
@@ -56,7 +56,7 @@ def mpeg_frames(content: bytes, start: int, searched: bool = False) -> tuple[str
     while content.startswith(b"\0", start):
         start += 1
     for kind, length in _KINDS.items():
-        first = _first(content, start, length, _BEFORE if searched else 1)
+        first = _first(content, start, length, FIRST_FRAME_BYTES if searched else 1)
         if first is not None:
             frames = _frames(content, first, length)
             kept = [frame for index, frame in enumerate(frames) if index == 0 or not _has_table(content, frame[0])]
@@ -76,7 +76,7 @@ def _first(content: bytes, start: int, length: Length, searched: int) -> int | N
     at = content.find(b"\xff", start, start + searched)
     while at >= 0:
         end, count = _chain(content, at, length)
-        if count == _CERTAIN or (at == start and (count > 1 or (count == 1 and end == len(content)))):
+        if count == CERTAIN_FRAMES or (at == start and (count > 1 or (count == 1 and end == len(content)))):
             return at
         at = content.find(b"\xff", at + 1, start + searched)
     return None
@@ -85,7 +85,7 @@ def _first(content: bytes, start: int, length: Length, searched: int) -> int | N
 def _chain(content: bytes, at: int, length: Length) -> tuple[int, int]:
     """Where the whole frames that follow one another from `at` on end, and how many they are; no more than needed."""
     count = 0
-    while count < _CERTAIN and (size := length(content, at)) and at + size <= len(content):
+    while count < CERTAIN_FRAMES and (size := length(content, at)) and at + size <= len(content):
         at, count = at + size, count + 1
     return at, count
 
@@ -106,7 +106,7 @@ def _frames(content: bytes, start: int, length: Length) -> list[tuple[int, int]]
 def _next_pair(content: bytes, start: int, length: Length) -> int | None:
     """The first place from `start` on where one whole frame follows another: a single one may be there by chance."""
     at = content.find(b"\xff", start)
-    while 0 <= at < start + _BETWEEN:
+    while 0 <= at < start + NEXT_FRAME_BYTES:
         size = length(content, at)
         following = length(content, at + size) if size else 0
         if following and at + size + following <= len(content):

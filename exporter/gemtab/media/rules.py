@@ -5,22 +5,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from gemtab.bundle.soft_tokens import BUDGETS, FRAME_TOKENS, IMAGE_TOKENS
 from gemtab.errors import CheckpointError, UsageError
-from gemtab.media.limits import MOST_CLIP_BYTES
+from gemtab.media.limits import MOST_VIDEO_BYTES
 
-LongSound = Literal["segments", "refuse"]
+LongAudio = Literal["segments", "refuse"]
 """What becomes of a sound that is longer than a model hears at once."""
 
 PROCESSOR_CONFIG_NAME = "processor_config.json"
 """What a checkpoint says of how pictures and sound become the towers' inputs."""
 
-BUDGETS = (70, 140, 280, 560, 1120)
-"""Soft tokens that a picture may take at most: the choices Gemma 4 was trained with."""
+DEFAULT_FRAMES = 32
+"""Frames of a video that are seen at most, where processor_config.json says nothing."""
+
+MOST_CHOSEN_FRAMES = 4096
+"""The most that processor_config.json may say of them."""
 
 BICUBIC = 3
 """Pillow's number for the only filter that is implemented."""
 
-EXPECTED: dict[str, Any] = {
+IMAGE_SETTINGS: dict[str, Any] = {
     "do_convert_rgb": True,
     "do_resize": True,
     "do_rescale": True,
@@ -73,7 +77,7 @@ class VideoRules:
     def check(self) -> None:
         """Raises UsageError where so many frames take more memory than there may be."""
         count, tokens = self.frames, self.image.max_soft_tokens
-        if count * tokens * self.image.side**2 * 3 * 4 > MOST_CLIP_BYTES:
+        if count * tokens * self.image.side**2 * 3 * 4 > MOST_VIDEO_BYTES:
             raise UsageError(
                 f"{count} frames of up to {tokens} tokens take too much memory. Choose fewer frames or less detail."
             )
@@ -81,19 +85,21 @@ class VideoRules:
 
 def image_rules(processor: Mapping[str, Any]) -> ImageRules:
     """The rules for pictures in a parsed processor_config.json. Raises CheckpointError for what is not known."""
-    return _rules(processor, "image_processor", max_soft_tokens=280)
+    return _rules(processor, "image_processor", max_soft_tokens=IMAGE_TOKENS)
 
 
 def video_rules(processor: Mapping[str, Any]) -> VideoRules:
     """The rules for clips in a parsed processor_config.json. Raises CheckpointError for what is not known."""
-    rules = _rules(processor, "video_processor", max_soft_tokens=70)
-    return VideoRules(rules, size_in(processor["video_processor"], "video_processor", "num_frames", 32, most=4096))
+    rules = _rules(processor, "video_processor", max_soft_tokens=FRAME_TOKENS)
+    section = processor["video_processor"]
+    frames = size_in(section, "video_processor", "num_frames", DEFAULT_FRAMES, most=MOST_CHOSEN_FRAMES)
+    return VideoRules(rules, frames)
 
 
 def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> ImageRules:
     """Settings left out have transformers' defaults, `max_soft_tokens` among them."""
     settings = section_of(processor, section)
-    for name, expected in EXPECTED.items():
+    for name, expected in IMAGE_SETTINGS.items():
         if (found := settings.get(name, expected)) != expected:
             raise CheckpointError(
                 f"processor_config.json sets {name} of {section} to {found}; only {expected} is known."

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gemtab.media.audio_rules import COARSE
 from gemtab.media.source import media_extra
 
 with media_extra():
@@ -18,10 +19,6 @@ with media_extra():
 DECODERS = {"opus": "libopus", "mp2": "mp2float"}
 """ffmpeg's decoders that are used in place of its first choice: its own of Opus is two samples late in speech, and
 differs; its first of MP2 rounds to 16 bits."""
-
-COARSE = 0.002
-"""Seconds. The unit of an edit list is shorter: programs count in thousandths of a second, or 600 to a second.
-webruntime/src/input/audio/trim.ts says the same."""
 
 
 class SoundTrack:

@@ -1,6 +1,6 @@
-"""Kinds of images that are known, but not read. webruntime/src/input/image/unread.ts has the same."""
+"""Kinds of images that are known, but not read. The tab has them by `npm run gen`."""
 
-_UNREAD = (
+UNREAD = (
     (0, b"II*\0", "TIFF"),
     (0, b"MM\0*", "TIFF"),
     (0, b"II+\0", "TIFF"),
@@ -19,9 +19,10 @@ _UNREAD = (
     (0, b"<svg", "SVG"),
     (0, b"<?xml", "XML, such as SVG"),
 )
+"""Where a kind's mark stands, the mark, and the kind's name."""
 
 
 def unread_format(content: bytes) -> str | None:
     """The name of the kind that the bytes begin as; None where it is none of these."""
-    names = (name for offset, magic, name in _UNREAD if content.startswith(magic, offset))
+    names = (name for offset, magic, name in UNREAD if content.startswith(magic, offset))
     return next(names, None)

@@ -5,9 +5,10 @@ webruntime/src/input/audio/wave.ts does the same.
 
 from dataclasses import dataclass
 
-_KINDS = (b"RIFF", b"RF64", b"BW64")
+WAVE_KINDS = (b"RIFF", b"RF64", b"BW64")
+"""Marks of WAVE files."""
 
-_CHUNKS = (b"fmt ", b"data", b"LIST", b"fact", b"bext", b"JUNK", b"id3 ")
+WAVE_CHUNKS = (b"fmt ", b"data", b"LIST", b"fact", b"bext", b"JUNK", b"id3 ")
 """Chunks that may follow one of odd length without the byte that should fill it up."""
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
@@ -29,7 +30,7 @@ class _Chunks:
 
 def is_wave(content: bytes) -> bool:
     """Whether `content` begins as a little-endian WAVE file."""
-    return content[:4] in _KINDS and content[8:12] == b"WAVE"
+    return content[:4] in WAVE_KINDS and content[8:12] == b"WAVE"
 
 
 def clean_wave(content: bytes) -> bytes:
@@ -65,7 +66,7 @@ def _find(content: bytes) -> _Chunks | None:
 def _next(content: bytes, body: int, size: int) -> int:
     """Where the chunk behind one of `size` bytes begins: an odd one is filled up, if the writer kept to the rule."""
     end = body + size
-    return end if content[end : end + 4] in _CHUNKS else end + size % 2
+    return end if content[end : end + 4] in WAVE_CHUNKS else end + size % 2
 
 
 def _plain_format(layout: bytes) -> tuple[bytes, int]:

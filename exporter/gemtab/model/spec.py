@@ -1,11 +1,8 @@
-"""What a Gemma checkpoint is: the sizes and switches that the model files need, resolved layer by layer."""
+"""What a Gemma model is: the sizes and switches that the model files need, resolved layer by layer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal
-
-from gemtab.patterns import Patterns
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 Bits = Literal[2, 4, 8]
 """Of a code that stands for a weight."""
@@ -14,62 +11,12 @@ LayerKind = Literal["sliding", "full"]
 """What a layer's attention looks back over: a window, or everything."""
 
 
-@dataclass(frozen=True)
-class TrainedCodes:
-    """Which weights the checkpoint has as codes that it was trained with, after transformers' GemmaQuantizer.
-
-    default: bits of a module that no pattern names; patterns: regular expressions with bits, searched for in a module's
-    name; tables: embeddings are codes too; skipped: modules that stay plain, by name, ending or regular expression.
-    text_prefix: as in ModelSpec, since patterns speak of whole names.
-    """
-
-    default: Bits
-    patterns: tuple[tuple[str, Bits], ...]
-    tables: bool
-    skipped: tuple[str, ...]
-    text_prefix: str
+class Codes(Protocol):
+    """Which weights the checkpoint has as codes that it was trained with."""
 
     def bits(self, source: str, table: bool) -> Bits | None:
         """The bits of the weight called `source`, a table or a matrix; None where it is plain."""
-        if not source.endswith(".weight") or (table and not self.tables):
-            return None
-        module = checkpoint_name(self.text_prefix, source).removesuffix(".weight")
-        return None if self._is_skipped(module) else self._pattern_bits(module) or self.default
-
-    def names_none_of(self, sources: list[str]) -> bool:
-        """Whether there are patterns, and none of them names one of these weights."""
-        modules = [checkpoint_name(self.text_prefix, source).removesuffix(".weight") for source in sources]
-        return bool(self.patterns) and not any(self._pattern_bits(module) for module in modules)
-
-    def _is_skipped(self, module: str) -> bool:
-        if any(module.endswith(key) for key in self.skipped):
-            return True
-        return any(start is not None for start in self._skipping.found(module))
-
-    @cached_property
-    def _skipping(self) -> Patterns:
-        boundary = r"(?:(?<=\.)|(?=\.|$))"
-        return Patterns(self.skipped, "match", ("(?:", f"){boundary}"))
-
-    @cached_property
-    def _naming(self) -> Patterns:
-        return Patterns([key for key, _ in self.patterns], "search")
-
-    def _pattern_bits(self, module: str) -> Bits | None:
-        """Of several patterns that are found, the one that is found first in the name; of those, the first listed."""
-        starts = self._naming.found(module)
-        found = [(at, bits) for at, (_, bits) in zip(starts, self.patterns, strict=True) if at is not None]
-        return min(found, key=lambda each: each[0])[1] if found else None
-
-
-def checkpoint_name(text_prefix: str, source: str) -> str:
-    """The name in the checkpoint of a weight's source: the head stands outside the text stack in every form, as does
-    what an assistant has around it; the towers stand beside it."""
-    if source.startswith(("lm_head.", "pre_projection.", "post_projection.", "masked_embedding.")):
-        return source
-    if source.startswith(("vision_tower.", "vision_embedder.", "audio_tower.", "embed_vision.", "embed_audio.")):
-        return text_prefix.removesuffix("language_model.") + source
-    return text_prefix + source
+        ...
 
 
 @dataclass(frozen=True)
@@ -153,7 +100,7 @@ class TextSpec:
     media_ids: tuple[int, ...]
     tied: bool
     image_blocks: bool = False
-    codes: TrainedCodes | None = None
+    codes: Codes | None = None
     layer_scalars: bool = True
 
     @property
@@ -251,28 +198,15 @@ class AssistantSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A whole checkpoint.
+    """A whole model.
 
     model_type: as in config.json, e.g. `gemma4` or `gemma4_unified`.
-    text_prefix: what stands before the text stack's tensor names in the checkpoint, e.g. `model.language_model.`.
     vision, audio: how pictures and sound come in; None where they do not.
-    norm_offset: what the stored weights of the text stack's norms lack: 1 where the model multiplies by 1 + weight.
     assistant: None on models that answer by themselves.
     """
 
     model_type: str
     text: TextSpec
-    text_prefix: str
     vision: VisionSpec | PatchSpec | None = None
     audio: AudioSpec | FrameSpec | None = None
-    norm_offset: float = 0.0
     assistant: AssistantSpec | None = None
-
-    def tensor_name(self, source: str) -> str:
-        """The name in the checkpoint of a weight's source."""
-        return checkpoint_name(self.text_prefix, source)
-
-    def with_text_prefix(self, prefix: str) -> "ModelSpec":
-        """The same with another prefix before the text stack's tensor names."""
-        codes = self.text.codes and replace(self.text.codes, text_prefix=prefix)
-        return replace(self, text_prefix=prefix, text=replace(self.text, codes=codes))

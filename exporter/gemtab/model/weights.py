@@ -1,5 +1,8 @@
 """All weights of a model, its towers' too."""
 
+from collections.abc import Iterable
+from math import prod
+
 from gemtab.graph import Weight
 from gemtab.model.draft import draft_graph
 from gemtab.model.spec import ModelSpec
@@ -15,3 +18,14 @@ def text_weights(spec: ModelSpec) -> list[Weight]:
 def model_weights(spec: ModelSpec) -> list[Weight]:
     """What the whole model multiplies by and looks up."""
     return [*text_weights(spec), *(weight for graph in tower_graphs(spec).values() for weight in graph.weights())]
+
+
+_BUFFERS = ("layer_scalar", "std_bias", "std_scale")
+"""Endings of names of vectors that transformers does not count as parameters, because they are not trained."""
+
+
+def parameter_count(weights: Iterable[Weight]) -> int:
+    """How many parameters the weights have, as transformers' `num_parameters` counts them: bounds of clipped linears,
+    orderings of tokens and the numbers of layers are buffers."""
+    trained = (one for one in weights if one.role not in ("bound", "ordering") and not one.name.endswith(_BUFFERS))
+    return sum(prod(weight.shape) for weight in trained)

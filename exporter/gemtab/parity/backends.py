@@ -16,7 +16,7 @@ import torch
 from gemtab.backends.media import Rows, block_numbers
 from gemtab.backends.onnx.run import OnnxText, OnnxTower
 from gemtab.backends.reference import Reference, Run
-from gemtab.backends.webgpu.executor import Executor
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import TOWER_STEMS
 from gemtab.chat.media import TEXT_ONLY, Encoder, Item, PlacedItem, Prompt, encode_items
@@ -43,7 +43,7 @@ class Continued:
 
 
 def continue_greedily(
-    executor: Executor,
+    executor: TextEngine,
     prompts: Sequence[Prompt],
     steps: int,
     encoder: Encoder = TEXT_ONLY,
@@ -73,7 +73,7 @@ def continue_greedily(
 
 
 def webgpu_logits(
-    executor: Executor,
+    executor: TextEngine,
     texts: Sequence[Continued],
     encoder: Encoder = TEXT_ONLY,
     watch: EdgeWatch | None = None,
@@ -99,7 +99,7 @@ def webgpu_logits(
 
 
 def _fill(
-    executor: Executor, prompt: Sequence[int], items: Sequence[PlacedItem], encoder: Encoder, advance: Advance
+    executor: TextEngine, prompt: Sequence[int], items: Sequence[PlacedItem], encoder: Encoder, advance: Advance
 ) -> None:
     """Puts all of a prompt but the last token, which `decode` takes, into empty caches."""
     executor.reset()

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from gemtab.bundle.parity import Backend, Comparison, Truth
 from gemtab.parity.greedy import compare_greedy
 from gemtab.parity.logits import compare as compare_logits
-from gemtab.parity.report import Backend, Comparison, Truth
 from gemtab.parity.tolerances import Tolerance
 
 Logits = npt.NDArray[np.float32]

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from gemtab.backends.webgpu.caches import F16_MAX
-from gemtab.backends.webgpu.executor import PlanRunner
+from gemtab.backends.webgpu.cache_scales import F16_MAX
+from gemtab.backends.webgpu.engine.caches import Caches
+from gemtab.bundle.parity import Edge
 from gemtab.bundle.plan import Plan, StateBuffer
-from gemtab.parity.report import Edge
 
 
 class EdgeWatch:
@@ -14,8 +14,8 @@ class EdgeWatch:
     The f16 plan's own caches would not tell: what is beyond f16 is not in them.
     """
 
-    def __init__(self, runner: PlanRunner, half: Plan) -> None:
-        self._runner = runner
+    def __init__(self, caches: Caches, half: Plan) -> None:
+        self._caches = caches
         self._scales = {
             _cache(name): buffer.scale for name, buffer in half.buffers.items() if isinstance(buffer, StateBuffer)
         }
@@ -23,7 +23,7 @@ class EdgeWatch:
 
     def look(self) -> None:
         """Takes note of the largest number that is there now."""
-        for name, numbers in self._runner.read_caches(np.float32):
+        for name, numbers in self._caches.read_all(np.float32):
             share = float(np.abs(numbers).max()) * self._scales[_cache(name)] / F16_MAX
             if share > self._largest.share:
                 self._largest = Edge(share=share, cache=_cache(name))

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from gemtab.backends.webgpu.device import Device
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.bundle.parity import ExtentChoice, ExtentName
 from gemtab.bundle.plan import Plan, StateBuffer, WeightBuffer
-from gemtab.parity.report import ExtentChoice, ExtentName
 
 LARGE_BYTES: Final = 1 << 30
 """Weights of a plan from which the processor, where it stands in for a GPU, takes seconds for a token."""

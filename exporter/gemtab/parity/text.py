@@ -15,6 +15,7 @@ class ReferenceText:
     """Takes token ids, keeps caches, gives logits.
 
     Prompt tokens go through `fill_graph`, the last one through `text_graph`, as in the plan's programs.
+    caches: keys and values of the `position` tokens so far.
     """
 
     def __init__(self, spec: TextSpec, weights: WeightReader, layerwise: bool = False) -> None:
@@ -22,19 +23,19 @@ class ReferenceText:
         self._spec = spec
         self._fill = Reference(fill_graph(spec), weights, layerwise)
         self._text = Reference(text_graph(spec), weights, layerwise)
-        self._caches: Caches = {}
+        self.caches: Caches = {}
         self.position = 0
 
     def step(self, ids: Sequence[int]) -> torch.Tensor:
         """Append at least one id to the conversation; logits [vocabulary] of what comes after the last."""
         if len(ids) > 1:
-            self._fill.run(self._inputs(ids[:-1]), self._caches)
+            self._fill.run(self._inputs(ids[:-1]), self.caches)
             self.position += len(ids) - 1
         return self.logits(ids[-1:])[-1]
 
     def logits(self, ids: Sequence[int]) -> torch.Tensor:
         """Append ids to the conversation; logits [len(ids), vocabulary] after each of them."""
-        logits = self._text.run(self._inputs(ids), self._caches)["logits"]
+        logits = self._text.run(self._inputs(ids), self.caches)["logits"]
         self.position += len(ids)
         return logits
 
@@ -42,13 +43,13 @@ class ReferenceText:
         """As `logits`, of a prompt whose placeholders stand for `media`."""
         step = range(self.position, self.position + len(ids))
         inputs = self._inputs(ids) | media_inputs(self._spec.hidden, step, media)
-        logits = Reference(text_graph(self._spec, media=True), self._weights, self._layerwise).run(inputs, self._caches)
+        logits = Reference(text_graph(self._spec, media=True), self._weights, self._layerwise).run(inputs, self.caches)
         self.position += len(ids)
         return logits["logits"]
 
     def rewind(self, position: int) -> None:
         """Forget the token at `position` and all after it."""
-        self._caches = {name: cache.until(position) for name, cache in self._caches.items()}
+        self.caches = {name: cache.until(position) for name, cache in self.caches.items()}
         self.position = position
 
     def _inputs(self, ids: Sequence[int]) -> dict[str, torch.Tensor]:

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemtab import __version__
-from gemtab.backends.webgpu.device import Device, open_device
-from gemtab.backends.webgpu.executor import Executor
-from gemtab.backends.webgpu.watch import UNWATCHED, GpuWatch
-from gemtab.bundle.folder import PARITY_NAME, accept_file, check_files, open_plan, read_answering_manifest
+from gemtab.backends.onnx.bundle_weights import BundleWeights
+from gemtab.backends.onnx.check import check_graph
+from gemtab.backends.webgpu.engine.device import Device, open_device
+from gemtab.backends.webgpu.engine.encoder import TowerEncoder
+from gemtab.backends.webgpu.engine.text_engine import TextEngine
+from gemtab.backends.webgpu.engine.watch import UNWATCHED, GpuWatch
+from gemtab.bundle.folder import accept_file, check_files, open_plan, read_answering_manifest
 from gemtab.bundle.manifest import Manifest
+from gemtab.bundle.onnx_files import graph_files
+from gemtab.bundle.parity import PARITY_NAME, Backend, Comparison, Edge, ExtentChoice, OnnxGraph, Parity, Truth
 from gemtab.bundle.plan import Plan
 from gemtab.card import add_parity
-from gemtab.chat.encoder import TowerEncoder
 from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkpoint
 from gemtab.checkpoint.adapter import adapted_spec
 from gemtab.errors import BundleError, ParityError
@@ -32,8 +36,6 @@ from gemtab.parity.extent import Extent, choose_extent
 from gemtab.parity.failing import failing
 from gemtab.parity.progress import Progress, Stages, fill_work
 from gemtab.parity.prompts import prompts
-from gemtab.parity.report import Backend, Comparison, Edge, ExtentChoice, Parity, Truth
-from gemtab.parity.stored import BundleWeights
 from gemtab.parity.tolerances import Tolerance, arithmetic
 from gemtab.quantize import WeightReader
 
@@ -62,12 +64,13 @@ def verify_bundle(
 
     checkpoint, adapters: what the bundle was exported from; without a checkpoint the truth is what the bundle's own
     weights stand for. watch: told when the GPU is waited for.
-    Raises BundleError where a file is missing or altered, or cannot be run, and ParityError where a backend is further
-    from the bundle's own weights than arithmetic explains.
+    Raises BundleError where a file is missing or altered, is not valid ONNX, or cannot be run, and ParityError where a
+    backend is further from the bundle's own weights than arithmetic explains.
     """
     progress.begin("Checking the files", 0)
     manifest = read_answering_manifest(folder)
     check_files(folder, manifest)
+    graphs = [OnnxGraph(file=file, nodes=check_graph(folder, file)) for file in graph_files(manifest.files)]
     plan, half = open_plan(folder, manifest, _plan_file(folder, manifest)), _half(folder, manifest)
     device = open_device(plan.limits, watch)
     chosen = choose_extent(extent, plan, device)
@@ -103,6 +106,7 @@ def verify_bundle(
         media_tokens=sum(placed.item.tokens for text in texts for placed in text.items),
         adapter=device.name,
         f16_edge=ran.edge,
+        onnx_graphs=tuple(graphs),
         comparisons=tuple(comparisons),
     )
     write_in_one_step(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
@@ -135,16 +139,16 @@ def _webgpu(
     asked = prompts(folder, manifest, extent.long(plan), plan.context - extent.steps, extent)
     work = sum(fill_work(len(prompt.ids) - 1) + extent.steps for prompt in asked)
     advance = stages.begin("Running the WebGPU plan in f32", work)
-    executor = Executor(folder, "f32", device=device, manifest=manifest)
+    executor = TextEngine(folder, "f32", device=device, manifest=manifest)
     encoder = TowerEncoder(folder, executor)
-    watch = EdgeWatch(executor.runner, half) if half else None
+    watch = EdgeWatch(executor.caches, half) if half else None
     texts, logits = continue_greedily(executor, asked, extent.steps, encoder, watch, advance)
     found: dict[Backend, list[Logits]] = {"webgpu f32": logits}
     edge = watch.edge if watch else None
     if _runs(half, device):
         del executor, watch  # and with them the first plan's weights, since a GPU may not hold both
         advance = stages.begin("Running the WebGPU plan in f16", work)
-        executor = Executor(folder, "f16", device=device, manifest=manifest)
+        executor = TextEngine(folder, "f16", device=device, manifest=manifest)
         found["webgpu f16"] = webgpu_logits(executor, texts, encoder, advance=advance)
     return _Ran(found, texts, edge)
 

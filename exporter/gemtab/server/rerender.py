@@ -2,18 +2,20 @@
 
 from pathlib import Path
 
+from gemtab.backends.onnx.bundle_weights import BundleWeights
 from gemtab.backends.webgpu.compile import build_text_plan
 from gemtab.backends.webgpu.compile_tower import build_tower
+from gemtab.backends.webgpu.fuse import fuse
+from gemtab.backends.webgpu.fuse_tower import fuse_tower
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.folder import open_plan, read_manifest
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import Manifest, PlanEntry
 from gemtab.bundle.plan import Plan
 from gemtab.checkpoint import load_spec
 from gemtab.graph import Graph
 from gemtab.model.text import fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
-from gemtab.parity.stored import BundleWeights
 from gemtab.quantize import planes
 
 
@@ -26,16 +28,17 @@ def rerender(folder: Path) -> dict[str, str]:
     if not manifest.plans:
         return {}
     towers = manifest.towers
-    filling, whole = fill_graph(spec.text, media=bool(towers.image or towers.audio)), text_graph(spec.text)
+    filling = fuse(fill_graph(spec.text, media=bool(towers.image or towers.audio)))
+    whole = fuse(text_graph(spec.text))
     texts: dict[str, str] = {}
     for entry in manifest.plans:
-        plan, stored = _opened(folder, entry, whole, manifest)
+        plan, stored = _opened(folder, entry, whole.graph, manifest)
         builder, _ = build_text_plan(filling, whole, stored, entry.activation, plan.context, plan.limits)
         texts |= builder.shaders
     entries = {"image": towers.image, "audio": towers.audio}
     for graph, entry in [(graph, entry) for tower, graph in tower_graphs(spec).items() for entry in entries[tower]]:
         plan, stored = _opened(folder, entry, graph, manifest)
-        builder, _ = build_tower(graph, stored, plan.limits, plan.context)
+        builder, _ = build_tower(fuse_tower(graph), stored, plan.limits, plan.context)
         texts |= builder.shaders
     return texts
 

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The page's interface to a model. */
 
 import { bundleAddress } from "../bundle/address.ts";
@@ -33,7 +34,7 @@ export interface LoadOptions {
    */
   hostTable?: "auto" | "never" | "always" | undefined;
   /**
-   * The address of the folder with the scripts gemtab-worker*.js of the package's dist/site. Needed where a bundler
+   * The address of the folder with the scripts gemtab-worker*.js of the package. Needed where a bundler
    * built the page's script and did not copy them. A page has one worker: the first load determines its script.
    * Default: beside the page's script.
    */

@@ -1,17 +1,16 @@
 /** The options of each call, as tables. A missing or additional member does not compile. */
 
-import { HOST_TABLES } from "../bundle/memory.ts";
-import {
-  type AudioPart,
-  BUDGETS,
-  type ChatMessage,
-  type ContentPart,
-  type ImagePart,
-  PLANS,
-  type Samples,
-  type TextPart,
-  type ToolCall,
-  type VideoPart,
+import { HOST_TABLE_CHOICES, PLAN_CHOICES } from "../bundle/facts.gen.ts";
+import { BUDGETS, LONG_AUDIO, SETTINGS } from "../facts.gen.ts";
+import type {
+  AudioPart,
+  ChatMessage,
+  ContentPart,
+  ImagePart,
+  Samples,
+  TextPart,
+  ToolCall,
+  VideoPart,
 } from "../messages.ts";
 import type { AnswerOptions, ChatOptions, SendOptions } from "./chat.ts";
 import {
@@ -32,23 +31,19 @@ import type { LoadOptions } from "./gemma.ts";
 
 type TableOf<Options> = Record<keyof Options & string, Rule>;
 
-/** The largest value in a control buffer. */
-const MOST_UINT = 2 ** 32 - 1;
-const MOST_INT = 2 ** 31 - 1;
-
 const ANSWER: TableOf<AnswerOptions> = {
-  temperature: number(0),
-  topK: whole(0, MOST_INT),
-  topP: number(0, 1),
-  seed: whole(0, MOST_UINT),
-  maxTokens: whole(1),
+  temperature: number(SETTINGS.temperature[0]),
+  topK: whole(...SETTINGS.top_k),
+  topP: number(...SETTINGS.top_p),
+  seed: whole(...SETTINGS.seed),
+  maxTokens: whole(SETTINGS.max_tokens[0]),
 };
 
 /** An AbortSignal. */
 export const signalRule = instance("an AbortSignal", "AbortSignal");
 const file = instance("a Blob, such as a file", "Blob", "File");
 const detail = oneOf(BUDGETS);
-const long = oneOf(["segments", "refuse"]);
+const long = oneOf(LONG_AUDIO);
 const type = text;
 
 const SAMPLES: TableOf<Samples> = {
@@ -112,7 +107,7 @@ const CHAT: TableOf<ChatOptions> = {
 };
 
 /** The choice of a plan. */
-export const planRule = oneOf(PLANS);
+export const planRule = oneOf(PLAN_CHOICES);
 /** An address: text or a URL. */
 export const addressRule: Rule = (found, path) => {
   if (!(found instanceof URL)) rule("an address", (address) => typeof address === "string")(found, path);
@@ -123,7 +118,7 @@ const LOAD: TableOf<LoadOptions> = {
   signal: signalRule,
   context: whole(1),
   memory: whole(1),
-  hostTable: oneOf(HOST_TABLES),
+  hostTable: oneOf(HOST_TABLE_CHOICES),
   assets: addressRule,
   plan: planRule,
 };

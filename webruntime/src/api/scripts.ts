@@ -41,7 +41,7 @@ function besideThis(): Scripts {
   } catch {
     throw new UsageError(
       `gemtab does not know where ${WORKER} and ${MEDIA} are: this page's script was built without import.meta.url. Copy ` +
-        'both from the package\'s dist/site and name their folder, as in Gemma.load(url, { assets: "/gemtab/" }).',
+        'both from the package and name their folder, as in Gemma.load(url, { assets: "/gemtab/" }).',
     );
   }
 }

@@ -2,8 +2,7 @@
 
 import { brief } from "../brief.ts";
 import { UsageError } from "../errors.ts";
-
-export const MANIFEST_NAME = "gemtab.json";
+import { MANIFEST_NAME } from "./facts.gen.ts";
 
 /** Schemes of addresses that hold one file's bytes, or name them, and so no folder. */
 const WITHOUT_FOLDERS = ["blob:", "data:", "about:", "javascript:"];

@@ -2,8 +2,9 @@
 
 import { brief, shown } from "../brief.ts";
 import { BundleError, UsageError } from "../errors.ts";
-import { bundleAddress, type FolderAddress, MANIFEST_NAME } from "./address.ts";
+import { bundleAddress, type FolderAddress } from "./address.ts";
 import { readWhole, request } from "./body.ts";
+import { MANIFEST_NAME, PARITY_NAME } from "./facts.gen.ts";
 import { mostBytes } from "./file-limits.ts";
 import type { BundleFiles } from "./files.ts";
 import { decodeText, parseJson } from "./json-text.ts";
@@ -15,7 +16,6 @@ import { checkPlan } from "./plan-check.ts";
 import { parse, type Schema } from "./schema.ts";
 import { download } from "./slices.ts";
 
-const PARITY_NAME = "parity.json";
 /** Characters of an address in a message. */
 const MOST_ADDRESS = 200;
 

@@ -1,9 +1,10 @@
 /** How large the files of a bundle may be that are read whole. Mirrors gemtab/bundle/reading.py. */
 
+import { MANIFEST_NAME } from "./facts.gen.ts";
 import { LIMITS } from "./limits.gen.ts";
 
 const BY_NAME: Readonly<Record<string, number>> = {
-  "gemtab.json": LIMITS.MANIFEST_BYTES,
+  [MANIFEST_NAME]: LIMITS.MANIFEST_BYTES,
   "tokenizer.json": LIMITS.TOKENIZER_BYTES,
   "chat_template.jinja": LIMITS.TEMPLATE_BYTES,
 };

@@ -3,8 +3,8 @@
  * tests/fixtures/bundle_checks.json.
  */
 
-import { MANIFEST_NAME } from "./address.ts";
 import { type Check, checker } from "./checker.ts";
+import { MANIFEST_NAME } from "./facts.gen.ts";
 import { mostBytes } from "./file-limits.ts";
 import { LIMITS } from "./limits.gen.ts";
 import type { FileEntry, Manifest } from "./manifest.gen.ts";

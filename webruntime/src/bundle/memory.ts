@@ -3,9 +3,10 @@
 import { DeviceError } from "../errors.ts";
 import type { Tables } from "./dispatches.ts";
 import { evaluate } from "./expression.ts";
+import type { HOST_TABLE_CHOICES } from "./facts.gen.ts";
 import type { Manifest } from "./manifest.gen.ts";
 
-export type HostTableChoice = "auto" | "never" | "always";
+export type HostTableChoice = (typeof HOST_TABLE_CHOICES)[number];
 
 type PlanEntry = Manifest["plans"][number];
 
@@ -27,9 +28,6 @@ export function memoryNeed({ tokens, memory }: PlanEntry, context: number, table
 }
 
 const OPTIONS: Record<HostTableChoice, Tables[]> = { auto: ["gpu", "host"], never: ["gpu"], always: ["host"] };
-
-/** The choices. */
-export const HOST_TABLES = Object.keys(OPTIONS);
 
 /** Browsers tell the machine's memory only roughly, and no more than this many GiB. */
 const MOST_TOLD_GIB = 8;

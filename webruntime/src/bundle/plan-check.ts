@@ -6,6 +6,7 @@
 
 import { type Check, checker } from "./checker.ts";
 import { evaluate, type Sizes } from "./expression.ts";
+import { DECODE, ENCODE, FILL } from "./facts.gen.ts";
 import { LIMITS } from "./limits.gen.ts";
 import type { Manifest } from "./manifest.gen.ts";
 import { planEntries } from "./manifest-check.ts";
@@ -23,7 +24,7 @@ export function checkPlan(plan: Plan, manifest: Manifest, file: string): void {
   const check = checker(file);
   const sizes = largestSizes(plan);
   checkCounts(plan, check);
-  for (const name of isTower(plan) ? ["encode"] : ["fill", "decode"])
+  for (const name of isTower(plan) ? [ENCODE] : [FILL, DECODE])
     check(name in plan.programs, `there is no program "${name}"`);
   for (const size of plan.slots.map((bytes) => evaluate(bytes, sizes))) {
     const fits = size > 0 && size % BYTES_PER_WORD === 0 && size <= plan.limits.maxBufferSize;

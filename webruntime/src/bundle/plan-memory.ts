@@ -2,14 +2,11 @@
 
 import { isFor } from "./dispatches.ts";
 import { evaluate, type Sizes } from "./expression.ts";
+import { ENCODE, PARAMS_ALIGNMENT, ROWS, VECTOR_BYTES, VERIFY } from "./facts.gen.ts";
 import type { Manifest } from "./manifest.gen.ts";
 import type { Dispatch, Expr, Plan, Program } from "./plan.gen.ts";
 import { isTower } from "./plan-sizes.ts";
 
-/** The largest thing a kernel reads at once: a vector of four words. */
-const VECTOR_BYTES = 16;
-/** The alignment of offsets into uniform buffers that every device accepts. */
-const PARAMS_ALIGNMENT = 256;
 const WORD = 4;
 
 export type PlanMemory = Manifest["plans"][number]["memory"];
@@ -25,7 +22,7 @@ export function planMemory(plan: Plan): PlanMemory {
   const buffers = Object.values(plan.buffers);
   const controls = buffers.flatMap((buffer) => (buffer.kind === "control" ? [allocated(buffer.bytes)] : []));
   // A tab loads no `verify`, which needs a drafter.
-  const programs = Object.entries(plan.programs).filter(([name]) => name !== "verify");
+  const programs = Object.entries(plan.programs).filter(([name]) => name !== VERIFY);
   const slots = plan.slots.map((size) => (typeof size === "number" ? allocated(size) : size));
   const [forGpu, forHost] = [boundFor(plan, "gpu"), boundFor(plan, "host")];
   const states = Object.entries(plan.buffers).flatMap(([name, buffer]) =>
@@ -70,7 +67,7 @@ function aligned(bytes: number): number {
 
 /** What a tower made is copied into a buffer of its own. */
 function outputs(plan: Plan): Expr[] {
-  const rows = isTower(plan) ? plan.buffers[plan.programs.encode?.outputs.rows ?? ""] : undefined;
+  const rows = isTower(plan) ? plan.buffers[plan.programs[ENCODE]?.outputs[ROWS] ?? ""] : undefined;
   return rows?.kind === "scratch" ? [rows.bytes] : [];
 }
 

@@ -1,5 +1,6 @@
 /** Splits the model's output into thoughts, text and tool calls. */
 
+import { FENCE, THOUGHT } from "../facts.gen.ts";
 import { Detokenizer } from "../input/detokenizer.ts";
 import { strip } from "../input/jinja/text.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
@@ -18,10 +19,6 @@ type State = "text" | "channel" | "thought" | "call";
 
 /** A call's text, after white space around it is removed. */
 const CALL = /^call:([^{]+)\{(.*)\}$/s;
-/** The name of the channel of thoughts. The content of other channels is text. */
-const THOUGHT = "thought";
-/** The token at both ends of a string in a call. */
-const FENCE = '<|"|>';
 
 /**
  * Parses Gemma 4's answer format: `<|channel>thought

@@ -2,6 +2,7 @@
 
 import { shown } from "../brief.ts";
 import { BundleError } from "../errors.ts";
+import { SETTINGS } from "../facts.gen.ts";
 import type { Sampling } from "../messages.ts";
 
 export interface GenerationConfig {
@@ -10,8 +11,10 @@ export interface GenerationConfig {
   stop: ReadonlySet<number>;
 }
 
-/** The largest value of each setting. Export rejects larger ones; bundles of older versions may have them. */
-const MOST = { temperature: Number.MAX_VALUE, top_k: 2 ** 31 - 1, top_p: 1 };
+/**
+ * The settings that are whole numbers. Export rejects values beyond the bounds; bundles of older versions may have
+ * them.
+ */
 const WHOLE = ["top_k"];
 
 /**
@@ -20,12 +23,14 @@ const WHOLE = ["top_k"];
  */
 export function readGenerationConfig(json: unknown): GenerationConfig {
   const config = (typeof json === "object" && json !== null ? json : {}) as Record<string, unknown>;
-  const number = (name: keyof typeof MOST, otherwise: number) => {
+  const number = (name: "temperature" | "top_k" | "top_p", otherwise: number) => {
+    const [least, bound] = SETTINGS[name];
+    const most = Math.min(bound, Number.MAX_VALUE);
     const value = config[name] ?? otherwise;
     const kind = WHOLE.includes(name) ? "whole number" : "number";
     const fits = typeof value === "number" && (kind === "number" || Number.isInteger(value));
-    if (fits && value >= 0 && value <= MOST[name]) return value;
-    throw wrong(name, value, `sampling needs a ${kind} from 0 to ${MOST[name]}`);
+    if (fits && value >= least && value <= most) return value;
+    throw wrong(name, value, `sampling needs a ${kind} from ${least} to ${most}`);
   };
   const stop = [config.eos_token_id].flat().filter(isId);
   if (stop.length === 0) {

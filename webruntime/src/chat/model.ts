@@ -3,11 +3,12 @@
 import { objectIn } from "../bundle/json-text.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import type { TextEngine } from "../engine/interface.ts";
+import { BUDGETS } from "../facts.gen.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
 import { strip } from "../input/jinja/text.ts";
 import { ControlTokens } from "../input/spoken.ts";
 import { loadTokenizer, type Tokenizer } from "../input/tokenizer.ts";
-import { BUDGETS, type ImageDetail } from "../messages.ts";
+import type { ImageDetail } from "../messages.ts";
 import { checkTaken, type ReadMedium } from "./conversation-media.ts";
 import { Encoder } from "./encoder.ts";
 import { readGenerationConfig } from "./generation-config.ts";

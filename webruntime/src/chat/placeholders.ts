@@ -8,17 +8,10 @@
  */
 
 import { BundleError, UsageError } from "../errors.ts";
+import { MEDIA, MOST_PLACEHOLDER, VIDEO_TOKEN } from "../facts.gen.ts";
 import type { Item, Medium } from "../input/medium.ts";
 import { type Cut, whole } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
-
-/** transformers' processor adds this token by its name; tokenizer_config.json has no key for it. */
-const VIDEO_TOKEN = "<|video|>";
-
-/** The maximum number of characters of a placeholder: one regular expression contains all placeholders. */
-const MOST_CHARACTERS = 1000;
-
-const KINDS = ["image", "audio", "video"] as const;
 
 /** An item whose tokens begin at index `position` of a prompt. */
 export interface PlacedItem {
@@ -71,7 +64,7 @@ export class Placeholders {
 
   /** The placeholders that templates write, with the kind of medium of each. */
   get tokens(): Map<string, Medium["kind"]> {
-    return new Map(KINDS.flatMap((kind) => this.#placeholder(kind)));
+    return new Map(MEDIA.flatMap((kind) => this.#placeholder(kind)));
   }
 
   expand(text: string, media: readonly Medium[]): string {
@@ -93,9 +86,9 @@ export class Placeholders {
   #placeholder(kind: Medium["kind"]): [string, Medium["kind"]][] {
     const token = this.#tokens[`${kind}_token`];
     if (typeof token !== "string" || token === "") return [];
-    if (token.length <= MOST_CHARACTERS) return [[token, kind]];
+    if (token.length <= MOST_PLACEHOLDER) return [[token, kind]];
     throw new BundleError(
-      `tokenizer_config.json: ${kind}_token has ${token.length} characters; expected at most ${MOST_CHARACTERS}. Export ` +
+      `tokenizer_config.json: ${kind}_token has ${token.length} characters; expected at most ${MOST_PLACEHOLDER}. Export ` +
         "the model again.",
       "tokenizer_config.json",
     );

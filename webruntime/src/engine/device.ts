@@ -1,19 +1,18 @@
 /** Opening a device: what it must have, and plain words where it has not. */
 
 import { evaluate } from "../bundle/expression.ts";
+import { FEATURES, PLAN_CHOICES } from "../bundle/facts.gen.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { bindingBytes, largestSizes } from "../bundle/plan-sizes.ts";
 import { causeOf, DeviceError, isTyped, LostError, OutOfMemoryError, UsageError } from "../errors.ts";
-import { type GpuHistory, PLANS, type PlanChoice } from "../messages.ts";
+import type { GpuHistory, PlanChoice } from "../messages.ts";
 import { pause } from "../patience.ts";
 import { opened } from "./adapter.ts";
 
-type Feature = Plan["features"][number];
 type PlanEntry = Manifest["plans"][number];
 
 /** Features that a form of a kernel may ask for. */
-const FEATURES: readonly Feature[] = ["shader-f16", "subgroups"];
 
 /**
  * The first of the bundle's plans whose features the adapter has, or the one that was asked for. Throws UsageError where
@@ -38,8 +37,8 @@ export function choosePlan(
 
 /** The plans that may be chosen from. */
 function wantedPlans(entries: readonly PlanEntry[], wanted: PlanChoice): readonly PlanEntry[] {
-  if (!PLANS.includes(wanted)) {
-    const known = PLANS.map((name) => `"${name}"`).join(", ");
+  if (!PLAN_CHOICES.includes(wanted)) {
+    const known = PLAN_CHOICES.map((name) => `"${name}"`).join(", ");
     throw new UsageError(`plan: ${JSON.stringify(wanted)} is not known. Choose one of ${known}.`);
   }
   if (wanted === "auto") return entries;

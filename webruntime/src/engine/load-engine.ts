@@ -1,6 +1,7 @@
 /** Putting a text model onto the GPU: which plan, where its tables lie, and another try where there is no room. */
 
 import { Bundle } from "../bundle/bundle.ts";
+import { DECODE, FILL } from "../bundle/facts.gen.ts";
 import { chooseTables } from "../bundle/memory.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { planMemory } from "../bundle/plan-memory.ts";
@@ -17,7 +18,7 @@ import { ReadyProgram } from "./program.ts";
 import { checkRows, readTowerPlans, type TowerPlans } from "./towers.ts";
 
 /** The programs that run here; kernels of others are not compiled. */
-const PROGRAMS = ["fill", "decode"];
+const PROGRAMS = [FILL, DECODE];
 
 /** A model on the GPU. */
 export interface Parts {
@@ -134,7 +135,7 @@ async function fillDevice(
   signal: AbortSignal | undefined,
   onProgress: (progress: LoadProgress) => void,
 ): Promise<Pick<Parts, "buffers" | "pipelines" | "programs">> {
-  const [fill, decode] = [programOf(plan, "fill"), programOf(plan, "decode")];
+  const [fill, decode] = [programOf(plan, FILL), programOf(plan, DECODE)];
   const allocate = async (buffers: PlanBuffers) => {
     await checked(device, "the model's scratch", () => buffers.allocateSlots());
     for (const program of [fill, decode]) await buffers.reach(program, { T: program.max_tokens, P: 0 });

@@ -2,14 +2,12 @@
 
 import { isFor } from "../bundle/dispatches.ts";
 import { evaluate, type Sizes } from "../bundle/expression.ts";
+import { PARAMS_ALIGNMENT } from "../bundle/facts.gen.ts";
 import type { Dispatch, Program } from "../bundle/plan.gen.ts";
 import { isGridSize } from "../bundle/plan-sizes.ts";
 import { DeviceError } from "../errors.ts";
 import type { PlanBuffers } from "./buffers.ts";
 import type { Pipelines } from "./pipelines.ts";
-
-/** The alignment of offsets into uniform buffers that every device accepts. */
-const UNIFORM_ALIGNMENT = 256;
 
 interface Step {
   dispatch: Dispatch;
@@ -90,7 +88,7 @@ function createUniforms(
   let size = 0;
   for (const { params } of dispatches) {
     offsets.push(size);
-    if (params) size += Math.ceil((params.length * 4) / UNIFORM_ALIGNMENT) * UNIFORM_ALIGNMENT;
+    if (params) size += Math.ceil((params.length * 4) / PARAMS_ALIGNMENT) * PARAMS_ALIGNMENT;
   }
   if (size === 0) return [];
   const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;

@@ -1,5 +1,6 @@
 /** A tower: turns the input rows of one image or stretch of audio into rows of embeddings. */
 
+import { ENCODE, ROWS } from "../bundle/facts.gen.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { bindingBytes } from "../bundle/plan-sizes.ts";
 import { ContextError, UsageError } from "../errors.ts";
@@ -12,8 +13,6 @@ import { RowsBuffer } from "./media.ts";
 import { ReadyProgram } from "./program.ts";
 
 /** A tower's program, and what it gives. */
-export const ENCODE = "encode";
-const ROWS = "rows";
 /** On a slow GPU a tower's work takes seconds, and Windows ends what runs for two: so it is handed over in parts. */
 const DISPATCHES_A_SUBMIT = 8;
 

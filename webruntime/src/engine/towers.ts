@@ -1,12 +1,13 @@
 /** The towers of a bundle: their plans are read with the text model's, the rest when they are first needed. */
 
 import type { Bundle } from "../bundle/bundle.ts";
+import { ENCODE } from "../bundle/facts.gen.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { BundleError, DeviceError, UsageError } from "../errors.ts";
 import type { LoadOptions, TowerName } from "../messages.ts";
 import { choosePlan, requiredLimits, tooSmall } from "./device.ts";
 import { loadPlan } from "./load-plan.ts";
-import { ENCODE, rowBytesOf, TOWER_NAMES, Tower, type TowerHost } from "./tower.ts";
+import { rowBytesOf, TOWER_NAMES, Tower, type TowerHost } from "./tower.ts";
 
 const NAMES: readonly TowerName[] = ["image", "audio"];
 

@@ -4,6 +4,7 @@ import { brief } from "../brief.ts";
 import type { BundleFiles } from "../bundle/files.ts";
 import { objectIn } from "../bundle/json-text.ts";
 import { BundleError, ContextError, UsageError } from "../errors.ts";
+import { THOUGHTS } from "../facts.gen.ts";
 import { OVERFLOW } from "./jinja/output.ts";
 import { Template } from "./jinja/template.ts";
 import { wellFormed } from "./jinja/text.ts";
@@ -40,7 +41,6 @@ export interface Written {
 }
 
 /** The names of a message's thoughts, as in transformers. Templates read the first one. */
-const THOUGHTS = ["reasoning_content", "thinking", "reasoning"];
 const ARGUMENTS = "[].tool_calls[].function.arguments";
 const MEDIA = ["image", "audio", "video"];
 

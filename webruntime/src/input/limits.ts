@@ -4,25 +4,20 @@
  */
 
 import { MediaError } from "../errors.ts";
+import { HIGHEST_RATE, LOWEST_RATE, MOST_FRAMES, MOST_SAMPLES, MOST_SECONDS } from "./facts.gen.ts";
 
-/** The range of audio sample rates, in Hz. */
-export const LOWEST_RATE = 8_000;
-export const HIGHEST_RATE = 192_000;
-/** The maximum number of audio samples: 512 MiB, 46 minutes at 48 kHz. */
-export const MOST_SAMPLES = 1 << 27;
-/** The maximum number of recordings that follow one another in an Ogg file. */
-export const MOST_RECORDINGS = 1_000;
-/** The maximum number of pixels of an image or a video frame. */
-export const MAX_PIXELS = 8192 * 8192;
-/** The maximum number of frames of a video: ten hours at 30 frames a second. */
-export const MOST_FRAMES = 1 << 20;
-/** The maximum duration of a video, in seconds from the first frame to the last. */
-export const MOST_SECONDS = 6 * 3600;
-/** The maximum bytes of a video's decoded frames. */
-export const MOST_VIDEO_BYTES = 2 ** 30;
-/** The maximum bytes of an image file, and of an audio or video file. */
-export const MOST_IMAGE_BYTES = 256 * 2 ** 20;
-export const MOST_FILE_BYTES = 2 * 2 ** 30;
+export {
+  HIGHEST_RATE,
+  LOWEST_RATE,
+  MAX_PIXELS,
+  MOST_FILE_BYTES,
+  MOST_FRAMES,
+  MOST_IMAGE_BYTES,
+  MOST_RECORDINGS,
+  MOST_SAMPLES,
+  MOST_SECONDS,
+  MOST_VIDEO_BYTES,
+} from "./facts.gen.ts";
 
 /** Check a file's size. Throws MediaError for a file with more than `most` bytes, and for an empty one. */
 export function checkBytes(blob: Blob, name: string, most: number): void {

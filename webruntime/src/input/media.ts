@@ -1,8 +1,8 @@
 /** All code that reads media. Imported dynamically, at the first image, audio or video. */
 
-export { BUDGETS } from "../messages.ts";
+export { BUDGETS } from "../facts.gen.ts";
 export { type DecodedAudio, decodeAudio, mixToMono } from "./audio/decode.ts";
-export { type AudioInputs, audioInputs, type LongAudio, segments } from "./audio/inputs.ts";
+export { type AudioInputs, audioInputs, segments } from "./audio/inputs.ts";
 export { resample as resampleAudio } from "./audio/resample.ts";
 export { type AudioRules, audioRules, audioTokens } from "./audio/rules.ts";
 export { decodeImage } from "./image/decode.ts";

@@ -8,9 +8,8 @@
  * them. Splitting the prompt into tokens restores the characters.
  */
 
+import { FIRST_TWIN } from "../facts.gen.ts";
 import { compareText, isSpace } from "./jinja/text.ts";
-
-const FIRST_TWIN = 0xf0000;
 
 interface Node {
   next: Map<string, Node>;

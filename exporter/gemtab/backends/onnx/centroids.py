@@ -18,8 +18,10 @@ def members(e: Emitter, node: Node) -> ir.Value:
     ordering = node.weight(1)
 
     def make() -> ir.Value:
-        listed = e.cast(e.plane(ordering, "values"), ir.DataType.INT64)
-        return e.reshape(listed, -1, node.integer("size"))
+        # Reshaped first: shape inference would read the values of whatever list of integers is cast, and cannot read
+        # those of a data file.
+        listed = e.reshape(e.plane(ordering, "values"), -1, node.integer("size"))
+        return e.cast(listed, ir.DataType.INT64)
 
     groups = e.once(("groups", ordering.name), make)
     return e.reshape(e.op("Gather", groups, e.get(node.value(0)), axis=0), 0, 0, -1)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Attr, Graph, Node, Value, Weight
 from gemtab.quantize import PlaneSpec, StorageFormat, planes, storage_format
@@ -18,6 +18,12 @@ MICROSOFT = "com.microsoft"
 
 BATCH, TOKENS, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
 """Symbolic sizes. transformers.js makes empty caches from them: it knows `batch_size`, and takes 0 for others."""
+
+ROWS = {"pixel_values": "max_patches", "pixel_position_ids": "max_patches", "input_features": "frames"}
+"""What the axis behind the batch is called, by a tower's input."""
+
+Dims = tuple[int | str, ...]
+"""A shape in ONNX."""
 
 TO_END = np.iinfo(np.int64).max
 """Where a slice stops that goes on to the end."""
@@ -62,10 +68,12 @@ class Emitter:
         self._made: dict[Hashable, ir.Value] = {}
         self._label = ""
         self._count = 0
+        rows = {value.shape[0]: ROWS[value.name] for value in graph.inputs if value.name in ROWS}
+        self._axes = rows or {"T": TOKENS}
 
     # --- graph values -----------------------------------------------------------------------------------
 
-    def input(self, name: str, shape: tuple[int | str, ...], dtype: ir.DataType) -> ir.Value:
+    def input(self, name: str, shape: Dims, dtype: ir.DataType) -> ir.Value:
         """The ONNX graph's input of this name, declared when first asked for."""
         if name not in self.inputs:
             self.inputs[name] = ir.val(name, dtype, shape)
@@ -78,6 +86,16 @@ class Emitter:
     def get(self, value: Value) -> ir.Value:
         """What a graph value has become."""
         return self._values[value.name]
+
+    def dims(self, value: Value) -> Dims:
+        """A graph value's shape in ONNX: a batch axis before the tokens or the tower's rows, none on a scalar.
+
+        The batch of a value that is the same for all (a table of distances, whose sizes are numbers) is 1.
+        """
+        if not value.shape:
+            return ()
+        batch: int | str = 1 if isinstance(value.shape[0], int) else BATCH
+        return (batch, *(self._axes.get(dim, dim) for dim in value.shape))
 
     @contextmanager
     def at(self, node: Node) -> Iterator[None]:

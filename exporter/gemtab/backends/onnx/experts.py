@@ -39,6 +39,8 @@ def expert_linear(e: Emitter, node: Node) -> ir.Value:
     body = _one_expert(e, node, flat, slots, experts, share)
     count = e.size(experts, 0)
     done = e.op("Loop", count, e.constant(True, bool), empty, body=body)
+    # Not inferred: another loop's turns could change the shape.
+    done.dtype, done.shape = ir.DataType.FLOAT, ir.Shape((None, rows))
     shape = e.op("Concat", e.op("Shape", ids), e.i64([rows]), axis=0)
     return e.op("Reshape", done, shape)
 

@@ -7,14 +7,14 @@ import onnx_ir as ir
 
 from gemtab import __version__
 from gemtab.backends.onnx.attention import PAST_NAME, SHARED_NAME, read_cache
-from gemtab.backends.onnx.emitter import BATCH, DTYPES, MICROSOFT, TOKENS, TOTAL, Emitter
+from gemtab.backends.onnx.emitter import BATCH, DTYPES, MICROSOFT, TOTAL, Dims, Emitter
 from gemtab.backends.onnx.ops import EMISSIONS
-from gemtab.backends.onnx.towers import ROWS, SOFT_TOKENS, soft_tokens
-from gemtab.bundle.layout import Location
+from gemtab.backends.onnx.towers import SOFT_TOKENS, soft_tokens
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import graph_file
 from gemtab.errors import CheckpointError
-from gemtab.graph import CACHE, Graph, Node, Value
+from gemtab.graph import CACHE, Graph, Node
 
 OPSET = 21
 """The first with everything used here (Gelu is of 20) that onnxruntime has known since 1.18."""
@@ -54,7 +54,7 @@ def onnx_model(
         if value.dtype == CACHE:
             read_cache(e, value)
         else:
-            e.define(value, e.input(value.name, _batched(value), DTYPES[value.dtype]))
+            e.define(value, e.input(value.name, e.dims(value), DTYPES[value.dtype]))
     for node in graph.nodes:
         with e.at(node):
             _emit(e, node)
@@ -79,15 +79,6 @@ def _emit(e: Emitter, node: Node) -> None:
         e.define(node.output, emitted)
 
 
-def _batched(value: Value) -> tuple[int | str, ...]:
-    """A value's shape in ONNX: a batch axis before the tokens or the tower's rows, none on a scalar."""
-    if not value.shape:
-        return ()
-    if value.name in ROWS:
-        return (BATCH, ROWS[value.name], *value.shape[1:])
-    return (BATCH, *(TOKENS if dim == "T" else dim for dim in value.shape))
-
-
 def _is_past(value: ir.Value) -> bool:
     """Whether an input is a cache: those stand behind the others."""
     return bool(value.name and value.name.startswith((PAST_NAME, SHARED_NAME)))
@@ -107,10 +98,10 @@ def _outputs(e: Emitter, graph: Graph) -> list[ir.Value]:
             with e.at(graph.nodes[-1]):
                 outputs.append(_named(soft_tokens(e, e.get(value)), name, ("soft_tokens", *value.shape[1:])))
         else:
-            outputs.append(_named(e.get(value), name, _batched(value)))
+            outputs.append(_named(e.get(value), name, e.dims(value)))
     return outputs
 
 
-def _named(value: ir.Value, name: str, shape: tuple[int | str, ...]) -> ir.Value:
+def _named(value: ir.Value, name: str, shape: Dims) -> ir.Value:
     value.name, value.shape, value.dtype = name, ir.Shape(shape), ir.DataType.FLOAT
     return value

@@ -57,10 +57,10 @@ def linear(e: Emitter, node: Node) -> ir.Value:
     """A product with a stored matrix, or with its first rows."""
     weight, rows = node.weight(1), node.attrs["rows"]
     assert isinstance(rows, int)
-    x = e.get(node.value(0))
+    x, lead = e.get(node.value(0)), e.dims(node.value(0))[:-1]
     if len(node.inputs) > 2:
-        return rounded_linear(e, x, weight, node.weight(2), node.weight(3), rows)
-    y = matmul(e, x, weight)
+        return rounded_linear(e, x, weight, node.weight(2), node.weight(3), rows, lead)
+    y = matmul(e, x, weight, lead)
     return y if rows == weight.shape[0] else e.slice(y, 0, rows, -1)
 
 

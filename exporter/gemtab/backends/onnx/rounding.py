@@ -2,20 +2,20 @@
 
 import onnx_ir as ir
 
-from gemtab.backends.onnx.emitter import Emitter
+from gemtab.backends.onnx.emitter import Dims, Emitter
 from gemtab.backends.onnx.weights import matmul
 from gemtab.graph import Weight
 
 
 def rounded_linear(
-    e: Emitter, x: ir.Value, weight: Weight, input_scales: Weight, output_scales: Weight, rows: int
+    e: Emitter, x: ir.Value, weight: Weight, input_scales: Weight, output_scales: Weight, rows: int, lead: Dims
 ) -> ir.Value:
-    """x [..., columns] times the first `rows` rows of the matrix, what goes in and what comes out rounded."""
+    """x [*lead, columns] times the first `rows` rows of the matrix, what goes in and what comes out rounded."""
     before, after = e.plane(input_scales, "values"), e.plane(output_scales, "values")
     if len(set(e.values(input_scales).tolist())) == 1:
-        y = matmul(e, _rounded(e, x, e.slice(before, 0, 1, 0), _has_off(e, input_scales)), weight)
+        y = matmul(e, _rounded(e, x, e.slice(before, 0, 1, 0), _has_off(e, input_scales)), weight, lead)
     else:
-        y = _by_source(e, x, weight, before, _has_off(e, input_scales))
+        y = _by_source(e, x, weight, before, _has_off(e, input_scales), lead)
     scales = e.slice(after, 0, 1, 0)
     if len(weight.parts) > 1:
         by_source = [e.op("Expand", e.slice(after, i, i + 1, 0), e.i64([size])) for i, size in enumerate(weight.parts)]
@@ -26,12 +26,12 @@ def rounded_linear(
     return _rounded(e, y, scales, _has_off(e, output_scales))
 
 
-def _by_source(e: Emitter, x: ir.Value, weight: Weight, before: ir.Value, off: bool) -> ir.Value:
+def _by_source(e: Emitter, x: ir.Value, weight: Weight, before: ir.Value, off: bool, lead: Dims) -> ir.Value:
     """The product where each source has its own rounding of x: the whole matrix for each, of which its rows are kept.
     A checkpoint that is calibrated by what the sources share has one rounding for all."""
     kept, first = [], 0
     for index, size in enumerate(weight.parts):
-        y = matmul(e, _rounded(e, x, e.slice(before, index, index + 1, 0), off), weight)
+        y = matmul(e, _rounded(e, x, e.slice(before, index, index + 1, 0), off), weight, lead)
         kept.append(e.slice(y, first, first + size, -1))
         first += size
     return e.op("Concat", *kept, axis=-1)

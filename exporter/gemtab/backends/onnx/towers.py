@@ -9,15 +9,13 @@ leave without it, [soft tokens of the whole batch, hidden], in the order in whic
 import numpy as np
 import onnx_ir as ir
 
+from gemtab.backends import sinusoids as table
 from gemtab.backends.onnx.attention import MASKED, attention_weights, turn
-from gemtab.backends.onnx.emitter import BATCH, TO_END, Emitter
+from gemtab.backends.onnx.emitter import BATCH, ROWS, TO_END, Emitter
 from gemtab.backends.onnx.weights import lookup
 from gemtab.graph import Node, Value, known
 
 POSITIONS, FEATURES, FEATURES_MASK = "pixel_position_ids", "input_features", "input_features_mask"
-
-ROWS = {"pixel_values": "max_patches", POSITIONS: "max_patches", FEATURES: "frames"}
-"""What the axis behind the batch is called, by input."""
 
 SOFT_TOKENS = ("image_features", "audio_features")
 """Outputs that leave without padding, and so without a batch."""
@@ -122,6 +120,8 @@ def full_attention(e: Emitter, node: Node) -> ir.Value:
     q = e.reshape(q, 0, 0, kv_heads, heads // kv_heads, size)
     body = _shared_heads(e, node)
     attended = e.op("Scan", q, k, v, body=body, num_scan_inputs=3, scan_input_axes=(2, 2, 2), scan_output_axes=(2,))
+    attended.dtype = ir.DataType.FLOAT
+    attended.shape = ir.Shape((*e.dims(node.output)[:2], kv_heads, heads // kv_heads, size))
     return e.reshape(attended, 0, 0, heads, size)
 
 
@@ -174,9 +174,7 @@ def causal_depthwise(e: Emitter, node: Node) -> ir.Value:
 def sinusoids(e: Emitter, node: Node) -> ir.Value:
     """A table [1, count, width], the same for the whole batch."""
     count, width = (known(dim) for dim in node.output.shape)
-    half = width // 2
-    angles = np.arange(count)[:, None] * 1e4 ** (-np.arange(half) / max(half - 1, 1))
-    return e.f32(np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[None])
+    return e.f32(table.sinusoids(count, width)[None])
 
 
 def local_attention(e: Emitter, node: Node) -> ir.Value:

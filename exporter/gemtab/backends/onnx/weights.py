@@ -9,7 +9,7 @@ scale a row stands for each of the largest blocks that the operator takes.
 import numpy as np
 import onnx_ir as ir
 
-from gemtab.backends.onnx.emitter import MICROSOFT, Emitter
+from gemtab.backends.onnx.emitter import MICROSOFT, Dims, Emitter
 from gemtab.graph import Weight
 from gemtab.quantize import BLOCK, CODE_BITS, padded_columns
 
@@ -17,8 +17,12 @@ LARGEST_BLOCK = 256
 """Of MatMulNBits."""
 
 
-def matmul(e: Emitter, x: ir.Value, weight: Weight) -> ir.Value:
-    """x [..., columns] times weight [rows, columns], transposed: [..., rows]."""
+def matmul(e: Emitter, x: ir.Value, weight: Weight, lead: Dims) -> ir.Value:
+    """x [*lead, columns] times weight [rows, columns], transposed: [*lead, rows].
+
+    The shape of a product by MatMulNBits is declared, since onnx cannot infer it: onnx does not know the operators of
+    onnxruntime.
+    """
     rows, columns = weight.shape
     bits = CODE_BITS.get(e.format_of(weight))
     if bits is None:
@@ -30,7 +34,9 @@ def matmul(e: Emitter, x: ir.Value, weight: Weight) -> ir.Value:
         codes = e.once(("blocks", weight.name), lambda: e.reshape(codes, *shape, block * bits // 8))
         scales = e.once(("by block", weight.name), lambda: e.op("Expand", scales, e.i64(shape)))
     sizes = {"K": columns, "N": rows, "bits": bits, "block_size": block}
-    return e.op("MatMulNBits", x, codes, scales, domain=MICROSOFT, **sizes)
+    y = e.op("MatMulNBits", x, codes, scales, domain=MICROSOFT, **sizes)
+    y.dtype, y.shape = ir.DataType.FLOAT, ir.Shape((*lead, rows))
+    return y
 
 
 def _largest_block(columns: int) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gemtab.backends.webgpu.caches import Activation
-from gemtab.backends.webgpu.fuse import fuse
+from gemtab.backends.webgpu.cache_scales import Activation
+from gemtab.backends.webgpu.fusion import FusedGraph
 from gemtab.backends.webgpu.lower import (
     SAMPLED_RING,
     Lowering,
@@ -18,11 +18,15 @@ from gemtab.backends.webgpu.lower import (
 from gemtab.backends.webgpu.place import place
 from gemtab.backends.webgpu.render import KernelSource
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.backends.webgpu.tiles import EXPERT_TOKENS
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import PlanEntry, PlanMemory, WeightFormat
 from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import (
+    DECODE,
+    FILL,
     MOST_ROWS_BYTES,
+    VERIFY,
     Dispatch,
     Form,
     Kernel,
@@ -150,19 +154,15 @@ def _lifetimes(lowering: Lowering, outputs: Sequence[str], inputs: Sequence[str]
     return {name: (born, last if name in outputs else died) for name, (born, died) in lives.items()}
 
 
-def check_kernels(graph: Graph) -> None:
-    """Raises CheckpointError where the graph has an op without a kernel: known before any weight is read."""
-    fuse(graph)
-
-
 def lower_program(
-    shared: Shared, graph: Graph, tokens: int, fill: bool, keep: Sequence[str] = ()
+    shared: Shared, fused: FusedGraph, tokens: int, fill: bool, keep: Sequence[str] = ()
 ) -> tuple[Lowering, dict[str, str]]:
-    """Lower a graph; `keep` names its tensor outputs that a caller reads. Returns the lowering and output names."""
+    """Lower the steps of a graph; `keep` names its tensor outputs that a caller reads. Returns the lowering, and names
+    of outputs."""
     lowering = Lowering(shared, tokens, fill)
-    inputs = [value for value in graph.inputs if value.dtype == "f32"]
-    lowering.lower(fuse(graph), inputs)
-    return lowering, {name: graph.outputs[name].name for name in keep}
+    inputs = [value for value in fused.graph.inputs if value.dtype == "f32"]
+    lowering.lower(fused.steps, inputs)
+    return lowering, {name: fused.graph.outputs[name].name for name in keep}
 
 
 def looked_up(graph: Graph) -> list[Weight]:
@@ -180,13 +180,13 @@ def _host_places(tables: Sequence[Weight], stored: StoredWeights, fill_tokens: i
     return min(most, max(fill_tokens, min(HOST_PLACES, eighth))) if most >= fill_tokens else 0
 
 
-def _fill_tokens(shared: Shared, graph: Graph) -> int:
+def _fill_tokens(shared: Shared, filling: FusedGraph) -> int:
     """The largest power of two up to FILL_TOKENS for which every value of `fill` fits a binding; up to BLOCK_TOKENS, in
-    steps of 32, where the tokens of a picture see each other."""
-    lowering, _ = lower_program(replace(shared, buffers={}, tables={}), graph, 1, fill=True)
+    steps of EXPERT_TOKENS, where the tokens of a picture see each other."""
+    lowering, _ = lower_program(replace(shared, buffers={}, tables={}), filling, 1, fill=True)
     most = tokens_that_fit(max(lowering.sizes.values()), shared.limits)
-    if any(value.name == "visible" for value in graph.inputs):
-        return min(BLOCK_TOKENS, max(most // 32 * 32, 1), shared.context)
+    if any(value.name == "visible" for value in filling.graph.inputs):
+        return min(BLOCK_TOKENS, max(most // EXPERT_TOKENS * EXPERT_TOKENS, 1), shared.context)
     return int(min(FILL_TOKENS, 1 << (most.bit_length() - 1), shared.context))
 
 
@@ -202,12 +202,17 @@ def tokens_that_fit(bytes_per_token: int, limits: Limits) -> int:
 
 
 def build_text_plan(
-    filling: Graph, whole: Graph, stored: StoredWeights, activation: Activation, context: int, limits: Limits
+    filling: FusedGraph,
+    whole: FusedGraph,
+    stored: StoredWeights,
+    activation: Activation,
+    context: int,
+    limits: Limits,
 ) -> tuple[PlanBuilder, Shared]:
     """The programs `fill`, `decode` and `verify` of a text model: of the graph that only fills its caches, and of the
     one that ends in `logits`, both from `input_ids` at `position_ids`."""
-    vocabulary = known(whole.outputs["logits"].shape[-1])
-    tables = looked_up(whole)
+    vocabulary = known(whole.graph.outputs["logits"].shape[-1])
+    tables = looked_up(whole.graph)
     names = frozenset(table.name for table in tables)
     shared = Shared(stored, activation, limits, context, fill_tokens=1, looked_up=names)
     fill_tokens = _fill_tokens(shared, filling)
@@ -216,24 +221,24 @@ def build_text_plan(
     builder = PlanBuilder(shared, vocabulary)
 
     lowering, _ = lower_program(shared, filling, shared.fill_tokens, fill=True)
-    shared.buffers.update(media_buffers(filling, shared.fill_tokens))
+    shared.buffers.update(media_buffers(filling.graph, shared.fill_tokens))
     lowering.advance()
-    builder.add_program("fill", lowering, shared.fill_tokens, {})
+    builder.add_program(FILL, lowering, shared.fill_tokens, {})
 
     lowering, outputs = lower_program(shared, whole, 1, fill=False, keep=["logits"])
-    lowering.sample(whole.outputs["logits"])
-    builder.add_program("decode", lowering, 1, outputs)
+    lowering.sample(whole.graph.outputs["logits"])
+    builder.add_program(DECODE, lowering, 1, outputs)
 
     verify = max(1, min(VERIFY_TOKENS, shared.fill_tokens, limits.maxStorageBufferBindingSize // (4 * vocabulary)))
     lowering, outputs = lower_program(shared, whole, verify, fill=False, keep=["logits"])
     lowering.advance()
-    builder.add_program("verify", lowering, verify, outputs)
+    builder.add_program(VERIFY, lowering, verify, outputs)
     return builder, shared
 
 
 def compile_plans(
-    filling: Graph,
-    whole: Graph,
+    filling: FusedGraph,
+    whole: FusedGraph,
     weight_format: WeightFormat,
     locations: Mapping[tuple[str, str], Location],
     weights: WeightReader,
@@ -245,7 +250,7 @@ def compile_plans(
 
     filling, whole: see build_text_plan.
     locations: where each plane of each weight lies, by (weight name, plane name); context: largest context in tokens.
-    Raises CheckpointError where the model has an op without a kernel, DeviceError where it cannot fit the limits.
+    Raises DeviceError where the model cannot fit the limits.
     """
     limits = limits or Limits()
     stored = StoredWeights(

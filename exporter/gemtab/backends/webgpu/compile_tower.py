@@ -8,18 +8,18 @@ from functools import reduce
 from pathlib import Path
 
 from gemtab.backends.webgpu.compile import PlanBuilder, plan_entry, tokens_that_fit, write_shaders, write_tables
-from gemtab.backends.webgpu.fuse_tower import fuse_tower
+from gemtab.backends.webgpu.fusion import FusedGraph
 from gemtab.backends.webgpu.lower import Shared
 from gemtab.backends.webgpu.lower_tower import TowerLowering
 from gemtab.backends.webgpu.stored import StoredWeights
-from gemtab.bundle.layout import Location
+from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import PlanEntry, Tower, WeightFormat
 from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import ENCODE, ROWS, Expr, Limits, Plan, ScratchBuffer, WeightBuffer
-from gemtab.graph import Graph
+from gemtab.bundle.soft_tokens import AUDIO_TOKENS, BUDGETS
 from gemtab.quantize import WeightReader
 
-MOST_TOKENS: dict[Tower, int] = {"image": 1120, "audio": 750}
+MOST_TOKENS: dict[Tower, int] = {"image": max(BUDGETS), "audio": AUDIO_TOKENS}
 """The most soft tokens of a picture, and of a clip of 30 s; fewer where a value would not fit the limits."""
 
 
@@ -28,14 +28,9 @@ def tower_plan_file(tower: Tower) -> str:
     return f"plan/{tower}.json"
 
 
-def check_tower(graph: Graph) -> None:
-    """Raises CheckpointError where the graph has an op without a kernel: known before any weight is read."""
-    fuse_tower(graph)
-
-
 def compile_tower(
     tower: Tower,
-    graph: Graph,
+    fused: FusedGraph,
     weight_format: WeightFormat,
     locations: Mapping[tuple[str, str], Location],
     weights: WeightReader,
@@ -45,7 +40,7 @@ def compile_tower(
     """Write a tower's plan and shaders into the bundle folder `out`, and return it.
 
     locations: where each plane of each weight lies, by (weight name, plane name).
-    Raises CheckpointError where the tower has an op without a kernel, DeviceError where it cannot fit the limits.
+    Raises DeviceError where the tower cannot fit the limits.
     """
     limits = limits or Limits()
     stored = StoredWeights(
@@ -53,7 +48,7 @@ def compile_tower(
     )
     (out / "plan").mkdir(parents=True, exist_ok=True)
     (out / "shaders").mkdir(exist_ok=True)
-    builder, lowering = build_tower(graph, stored, limits, MOST_TOKENS[tower])
+    builder, lowering = build_tower(fused, stored, limits, MOST_TOKENS[tower])
     plan = tower_plan(builder, lowering, write_tables(out, builder.shared.tables, f"plan/{tower}.bin"))
     file = tower_plan_file(tower)
     (out / file).write_text(plan.model_dump_json(exclude_none=True))
@@ -64,10 +59,10 @@ def compile_tower(
 
 
 def build_tower(
-    graph: Graph, stored: StoredWeights, limits: Limits, most_tokens: int
+    fused: FusedGraph, stored: StoredWeights, limits: Limits, most_tokens: int
 ) -> tuple[PlanBuilder, TowerLowering]:
     """The program `encode` of a tower, for at most so many soft tokens, and the lowering that it is of."""
-    steps = fuse_tower(graph)
+    graph, steps = fused.graph, fused.steps
     trial = TowerLowering(Shared(stored, "f32", limits, 1, 1), tokens=1)
     trial.lower(steps, graph.inputs)
     largest = max(size for name, size in trial.sizes.items() if name not in trial.fixed and name not in trial.partial)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gemtab.backends.webgpu.fusion import Fusion, Handler, ranges, refusal
+from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, refusal
 from gemtab.backends.webgpu.steps import (
     AddNorm,
     Attend,
@@ -15,15 +15,15 @@ from gemtab.backends.webgpu.steps import (
     Picked,
     QkvHeads,
     Route,
-    Step,
 )
 from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, Node, Value, Weight, known
 from gemtab.quantize import BLOCK
 
 
-def fuse(graph: Graph) -> list[Step]:
-    """The steps of `graph` in execution order."""
+def fuse(graph: Graph) -> FusedGraph:
+    """The steps of `graph`, for any activation and program. Raises CheckpointError where an op has no kernel: known
+    before any weight is read."""
     return _TextFusion(graph).run()
 
 

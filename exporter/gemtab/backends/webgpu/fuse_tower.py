@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gemtab.backends.webgpu.fusion import Fusion, Handler, ranges, refusal
+from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, refusal
 from gemtab.backends.webgpu.steps import (
     INFINITE,
     AddNorm,
@@ -15,7 +15,6 @@ from gemtab.backends.webgpu.steps import (
     Picked,
     Pool,
     Sinusoids,
-    Step,
     Subsample,
     TurnHeads,
 )
@@ -25,8 +24,9 @@ MOST_HEAD = 128
 """The largest heads of which a tile of keys and values fits workgroup memory."""
 
 
-def fuse_tower(graph: Graph) -> list[Step]:
-    """The steps of a tower's graph in execution order."""
+def fuse_tower(graph: Graph) -> FusedGraph:
+    """The steps of a tower's graph. Raises CheckpointError where an op has no kernel: known before any weight is
+    read."""
     return _TowerFusion(graph).run()
 
 

@@ -6,6 +6,7 @@ without a kernel must not disappear.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from gemtab.backends.webgpu.steps import Step
 from gemtab.errors import CheckpointError
@@ -15,6 +16,14 @@ Handler = Callable[[Node], None]
 
 VECTOR = 4
 """Numbers that kernels read at a time."""
+
+
+@dataclass(frozen=True)
+class FusedGraph:
+    """A graph and its steps in execution order. Any number of programs is lowered from the same steps."""
+
+    graph: Graph
+    steps: tuple[Step, ...]
 
 
 class Fusion:
@@ -36,8 +45,8 @@ class Fusion:
         """What to do with a node of each op."""
         raise NotImplementedError
 
-    def run(self) -> list[Step]:
-        """The steps in execution order. Raises CheckpointError for an op without a kernel and for ragged rows."""
+    def run(self) -> FusedGraph:
+        """The graph with its steps. Raises CheckpointError for an op without a kernel and for ragged rows."""
         for weight in self._graph.weights():
             _check_rows(weight)
         handlers = self.handlers()
@@ -48,7 +57,7 @@ class Fusion:
             if handler is None:
                 raise refusal(node)
             handler(node)
-        return self._steps
+        return FusedGraph(self._graph, tuple(self._steps))
 
     def _resolve(self, value: Value) -> Value:
         return self._alias.get(value.name, value)

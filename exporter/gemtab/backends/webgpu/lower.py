@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from gemtab.backends.webgpu.caches import (
+from gemtab.backends.webgpu.cache_scales import (
     CACHE_BYTES,
     Activation,
     CacheScales,
@@ -48,16 +48,11 @@ from gemtab.backends.webgpu.steps import (
     Step,
 )
 from gemtab.backends.webgpu.stored import Piece, StoredWeights
+from gemtab.backends.webgpu.tiles import DECODE_ROWS, EXPERT_TOKENS, TILE_ROWS, TILE_TOKENS
 from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer, Tables
 from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, Value, Weight, known
 from gemtab.quantize import BLOCK, CODE_BITS, StorageFormat
-
-TILE_TOKENS = 64
-"""Tokens that a workgroup of `fill` multiplies by rows of a matrix."""
-
-EXPERT_TOKENS = 32
-"""The same where the tokens are an expert's, of which there are few."""
 
 SAMPLED_RING = 64
 MOST_CANDIDATES = 1024
@@ -424,7 +419,7 @@ class Lowering:
         filling = (*self._row_params(step.out), *begin, *self._ends(step, run)) if self._fill else ()
         bias = () if step.bias is None else (self._weight(step.bias),)
         operand = () if step.operand is None else (step.operand.value.name,)
-        per_group = 4 if not self._fill else 16 if step.epilogue in _GATED else 32
+        per_group = DECODE_ROWS if not self._fill else _tile_rows(step.epilogue in _GATED)
         groups = -(-(stop - start) // per_group)
         grid: tuple[Expr, Expr, Expr] = _spread(groups)
         if self._fill:
@@ -556,7 +551,7 @@ class Lowering:
         else:
             structure |= {
                 "tokens": self._tokens,
-                "rows": 4,
+                "rows": DECODE_ROWS,
                 "wg": _matmul_invocations(blocks if self._tokens == 1 else 4 * blocks),
             }
         constants: dict[str, int | float] = {} if self._fill else {"K": columns, "BLOCKS": blocks}
@@ -616,7 +611,7 @@ class Lowering:
             order, tiles = _buckets(ids)
             most = self._tokens * active
             self.sizes[order] = 4 * most
-            self.sizes[tiles] = 16 * (-(-most // 32) + min(most, experts))
+            self.sizes[tiles] = 16 * (-(-most // EXPERT_TOKENS) + min(most, experts))
             kernel = KernelSource(
                 "experts/bucket",
                 (("experts", experts),),
@@ -640,13 +635,13 @@ class Lowering:
             common = (0, rows, 0, rows, 0, 0, rows, float_bits(1.0), columns, -(-columns // BLOCK))
             own = (piece.first, piece.rows, expert_rows, sharing)
             if self._fill:
-                groups = -(-rows // (16 if step.epilogue == "glu" else 32))
-                most: Expr = ("+", ("ceildiv", pairs, 32), ("min", pairs, experts))
+                groups = -(-rows // _tile_rows(step.epilogue == "glu"))
+                most: Expr = ("+", ("ceildiv", pairs, EXPERT_TOKENS), ("min", pairs, experts))
                 names = [step.x.name, *piece.buffers.values(), *_buckets(step.ids.name), out]
                 self._launch(kernel, names, (*common, 0, 0, 0, 0, *own), (groups, most, 1), step.label)
             else:
                 names = [step.x.name, *piece.buffers.values(), step.ids.name, out]
-                self._launch(kernel, names, (*common, *own), (-(-rows // 4), pairs, 1), step.label)
+                self._launch(kernel, names, (*common, *own), (-(-rows // DECODE_ROWS), pairs, 1), step.label)
 
     def _expert_kernel(self, step: ExpertMatmul, columns: int) -> KernelSource:
         form = self._shared.stored.format_of(step.weight)
@@ -664,7 +659,7 @@ class Lowering:
             structure |= {"tile": EXPERT_TOKENS, "affine": False, "clipped": False, "bias": False}
             lists = [read("order", "u32"), read("tiles", "vec4<u32>")]
         else:
-            structure |= {"tokens": 1, "rows": 4, "wg": _matmul_invocations(blocks)}
+            structure |= {"tokens": 1, "rows": DECODE_ROWS, "wg": _matmul_invocations(blocks)}
             lists = [read("chosen", "u32")]
         return KernelSource(
             "matmul/matmul-fill" if self._fill else "matmul/matmul-decode",
@@ -953,6 +948,11 @@ class Lowering:
         )
         names = (logits.name, "maxima", "best", "sampling", "candidates", "ids", "step", "sampled")
         self._launch(choose, names, (), (1, 1, 1), "sample")
+
+
+def _tile_rows(gated: bool) -> int:
+    """Rows of a matrix that a workgroup of `fill` takes, without the partners of a gated unit."""
+    return TILE_ROWS // 2 if gated else TILE_ROWS
 
 
 def _matmul_invocations(blocks: int) -> int:

@@ -7,10 +7,9 @@ picture it does one part after another.
 
 from collections.abc import Sequence
 
-from gemtab.backends.reference import sinusoids
+from gemtab.backends.sinusoids import sinusoids
 from gemtab.backends.webgpu.lower import (
     STEP,
-    TILE_TOKENS,
     Lowering,
     Part,
     Shared,
@@ -35,6 +34,7 @@ from gemtab.backends.webgpu.steps import (
     Subsample,
     TurnHeads,
 )
+from gemtab.backends.webgpu.tiles import TILE_TOKENS
 from gemtab.bundle.plan import Expr, Tables
 from gemtab.graph import Value, known
 from gemtab.quantize import BLOCK
@@ -288,7 +288,7 @@ class TowerLowering(Lowering):
 
     def _sinusoids(self, step: Sinusoids) -> None:
         count, width = map(known, step.out.shape)
-        self._shared.tables[step.out.name] = sinusoids(count=count, width=width).numpy()
+        self._shared.tables[step.out.name] = sinusoids(count, width)
 
     def _local_attend(self, step: LocalAttend) -> None:
         heads, size = map(known, step.out.shape[1:])

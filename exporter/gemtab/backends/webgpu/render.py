@@ -15,6 +15,8 @@ from pathlib import Path
 
 import jinja2
 
+from gemtab.backends.webgpu import tiles
+
 Structure = tuple[tuple[str, str | int | bool], ...]
 
 
@@ -78,10 +80,12 @@ def shader_root() -> Path:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(shader_root()),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals.update({name: value for name, value in vars(tiles).items() if name.isupper()})
+    return environment

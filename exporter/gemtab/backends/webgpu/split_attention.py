@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from gemtab.backends.webgpu.caches import Activation
+from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.backends.webgpu.render import Binding, KernelSource, Structure
 from gemtab.backends.webgpu.steps import Attend
 from gemtab.bundle.plan import Expr

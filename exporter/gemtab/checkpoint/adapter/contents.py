@@ -8,9 +8,9 @@ from gemtab.checkpoint.adapter.config import MERGE_WITH_PEFT, WEIGHTS_NAME, Adap
 from gemtab.checkpoint.adapter.names import Entry, Kind, in_base, is_of_tower, is_unused, parse
 from gemtab.checkpoint.head import EMBEDDING, HEAD
 from gemtab.checkpoint.naming import name_of
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.checkpoint.tensors import Checkpoint, Tensors
 from gemtab.errors import CheckpointError
-from gemtab.model.spec import ModelSpec
 
 _EXPERTS = ("gate_up_proj", "down_proj")
 _NO_CHAT = ("score", "classifier", "v_head", "summary", "value_head", "reward_head", "qa_outputs")
@@ -46,13 +46,15 @@ class Contents:
     notes: tuple[str, ...] = ()
 
     @staticmethod
-    def read(file: Checkpoint, folder: Path, config: AdapterConfig, base: Tensors, spec: ModelSpec) -> "Contents":
+    def read(file: Checkpoint, folder: Path, config: AdapterConfig, base: Tensors, spec: CheckpointSpec) -> "Contents":
         """What the file in `folder` holds. Raises CheckpointError for what has no place in the base."""
         return _Sorter(file, folder, config, base, spec).sort()
 
 
 class _Sorter:
-    def __init__(self, file: Checkpoint, folder: Path, config: AdapterConfig, base: Tensors, spec: ModelSpec) -> None:
+    def __init__(
+        self, file: Checkpoint, folder: Path, config: AdapterConfig, base: Tensors, spec: CheckpointSpec
+    ) -> None:
         self._file, self._config, self._base, self._spec = file, config, base, spec
         self._where = folder / WEIGHTS_NAME
         self._name = name_of(folder).text

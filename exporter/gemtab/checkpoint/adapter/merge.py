@@ -7,11 +7,11 @@ from pathlib import Path
 from gemtab.checkpoint.adapter.tensors import PER_LAYER, AdaptedCheckpoint
 from gemtab.checkpoint.head import EMBEDDING, with_own_head
 from gemtab.checkpoint.source import open_checkpoint
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.checkpoint.tensors import Tensors
-from gemtab.model.spec import ModelSpec
 
 
-def adapted(base: Tensors, adapters: Sequence[Path], spec: ModelSpec | None = None) -> Tensors:
+def adapted(base: Tensors, adapters: Sequence[Path], spec: CheckpointSpec | None = None) -> Tensors:
     """`base` with all adapters merged, in this order. spec: that of the base, by default as its folder or file says.
 
     Raises CheckpointError where an adapter does not fit. The merged model may need another spec: see adapted_spec.
@@ -24,12 +24,12 @@ def adapted(base: Tensors, adapters: Sequence[Path], spec: ModelSpec | None = No
     return base
 
 
-def adapted_spec(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
+def adapted_spec(spec: CheckpointSpec, tensors: Tensors) -> CheckpointSpec:
     """`spec` as adapters leave it: with a head of its own, or a vocabulary of another size."""
     return with_own_head(with_vocabulary(spec, tensors), tensors)
 
 
-def with_vocabulary(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
+def with_vocabulary(spec: CheckpointSpec, tensors: Tensors) -> CheckpointSpec:
     """`spec` with the vocabulary that adapters leave; reads no values."""
     if not isinstance(tensors, AdaptedCheckpoint):
         return spec
@@ -43,7 +43,7 @@ def with_vocabulary(spec: ModelSpec, tensors: Tensors) -> ModelSpec:
     return replace(spec, text=replace(text, vocabulary=vocabulary, per_layer_vocabulary=rows))
 
 
-def adapter_notes(tensors: Tensors, before: ModelSpec, after: ModelSpec) -> tuple[str, ...]:
+def adapter_notes(tensors: Tensors, before: CheckpointSpec, after: CheckpointSpec) -> tuple[str, ...]:
     """What a user should know of the merge: `before` and `after` are the specs without and with the adapters."""
     if not isinstance(tensors, AdaptedCheckpoint):
         return ()

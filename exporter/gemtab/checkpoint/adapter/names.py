@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gemtab.checkpoint.head import HEAD
-from gemtab.model.spec import ModelSpec
+from gemtab.checkpoint.spec import CheckpointSpec
 
 Kind = Literal["part", "tokens", "saved", "base", "plain"]
 """part: of a low-rank change; tokens: rows of an embedding; saved: trained as it is; base: the base's own tensor under
@@ -64,7 +64,7 @@ def parse(key: str) -> Entry | None:
     return Entry(key, kind, module, parameter)
 
 
-def in_base(name: str, spec: ModelSpec, known: set[str]) -> str | None:
+def in_base(name: str, spec: CheckpointSpec, known: set[str]) -> str | None:
     """The base's name of the tensor that the adapter calls `name`; the head is known where it is the embedding."""
     if name in known:
         return name
@@ -80,7 +80,7 @@ def is_of_tower(name: str) -> bool:
     return any(name.removeprefix(prefix).startswith(_TOWERS) for prefix in _TEXT)
 
 
-def is_unused(name: str, spec: ModelSpec) -> bool:
+def is_unused(name: str, spec: CheckpointSpec) -> bool:
     """Whether the tensor makes keys or values of a layer that reads another layer's, so that nothing depends on it."""
     match = re.search(r"(?:^|\.)layers\.([0-9]{1,4})\.self_attn\.(?:[kv]_proj|[kv]_norm)(?:\.|$)", name)
     if match is None or is_of_tower(name):

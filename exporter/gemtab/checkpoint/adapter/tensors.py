@@ -15,9 +15,9 @@ from gemtab.checkpoint.adapter.change import LowRank, of_embedding, of_experts, 
 from gemtab.checkpoint.adapter.config import WEIGHTS_NAME, open_adapter, read_adapter_config
 from gemtab.checkpoint.adapter.contents import Contents, Parts, Tokens
 from gemtab.checkpoint.head import EMBEDDING, HEAD
+from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.checkpoint.tensors import Tensors
 from gemtab.errors import CheckpointError
-from gemtab.model.spec import ModelSpec
 from gemtab.quantize import Planes, StorageFormat
 
 PER_LAYER: Final = "embed_tokens_per_layer.weight"
@@ -44,7 +44,7 @@ class AdaptedCheckpoint:
     notes: what of the adapter is left out.
     """
 
-    def __init__(self, base: Tensors, folder: Path, spec: ModelSpec) -> None:
+    def __init__(self, base: Tensors, folder: Path, spec: CheckpointSpec) -> None:
         """Raises CheckpointError where the adapter is damaged, of a kind that cannot be merged, or of another base."""
         self.base = base
         self.folder = base.folder

@@ -3,13 +3,8 @@
  * gemtab/media/flac.py.
  */
 
+import { SHORTEST_FRAME, TAIL_BYTES } from "../facts.gen.ts";
 import { readAll } from "./bytes.ts";
-
-/** The bytes at the end in which the last frame is searched. */
-const TAIL = 1 << 18;
-
-/** The bytes of the shortest frame. */
-const FEWEST = 10;
 
 /**
  * The bytes to append to the last frame. mediabunny reads a frame only if 16 bytes are left, and the shortest frame has
@@ -54,7 +49,7 @@ async function startOfFrames(blob: Blob): Promise<number | undefined> {
 
 /** Return the end of the last complete frame by its checksum, or the end of `blob` where none is found. */
 export async function flacEnd(blob: Blob): Promise<number> {
-  const start = Math.max(0, blob.size - TAIL);
+  const start = Math.max(0, blob.size - TAIL_BYTES);
   const tail = await readAll(blob, start);
   let cut: number | undefined;
   for (let at = tail.lastIndexOf(0xff); at >= 0; at = at === 0 ? -1 : tail.lastIndexOf(0xff, at - 1)) {
@@ -78,7 +73,7 @@ function checkedEnds(tail: Uint8Array, frame: number): number[] {
   for (let at = frame; at < tail.length; at++) {
     check = (TABLE_16[(check >> 8) ^ (tail[at] ?? 0)] ?? 0) ^ ((check << 8) & 0xffff);
     zeros = check ? 0 : zeros + 1;
-    if (zeros >= 1 && zeros <= 3 && at + 1 - frame >= FEWEST) ends.push(at + 1);
+    if (zeros >= 1 && zeros <= 3 && at + 1 - frame >= SHORTEST_FRAME) ends.push(at + 1);
   }
   return ends;
 }

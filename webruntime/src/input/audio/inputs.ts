@@ -1,6 +1,7 @@
 /** Converts samples to a model's audio inputs. Mirrors gemtab/media/audio.py. */
 
 import { MediaError, UsageError } from "../../errors.ts";
+import type { LongAudio } from "../../messages.ts";
 import { logMel } from "./mel.ts";
 import { type AudioRules, audioTokens, shortest } from "./rules.ts";
 
@@ -15,9 +16,6 @@ export interface AudioInputs {
   width: number;
   softTokens: number;
 }
-
-/** How to handle audio that is longer than one segment of the model: split it, or reject it. */
-export type LongAudio = "segments" | "refuse";
 
 /**
  * Split `samples`, at the rate of `rules`, into segments that the model can take. Each has `rules.longest` samples,

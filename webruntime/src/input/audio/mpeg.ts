@@ -3,16 +3,8 @@
  * gemtab/media/mpeg_audio.py.
  */
 
+import { CERTAIN_FRAMES, FIRST_FRAME_BYTES, NEXT_FRAME_BYTES } from "../facts.gen.ts";
 import type { Piece } from "./bytes.ts";
-
-/** The bytes in which the first frame is searched. */
-const BEFORE = 1 << 12;
-
-/** The number of consecutive frames that cannot occur by chance. */
-const CERTAIN = 4;
-
-/** The bytes in which the next frame is searched, where other bytes are between two frames. */
-const BETWEEN = 1 << 16;
 
 /** Bit rates in kbit/s by MPEG version (2 includes 2.5) and layer. */
 const KILOBITS: Record<string, readonly number[]> = {
@@ -65,7 +57,7 @@ export function mpegFrames(bytes: Uint8Array, searched: boolean): MpegStream | u
     ["MP3", mp3Length],
     ["ADTS", adtsLength],
   ] as const) {
-    const first = findFirst(bytes, start, length, searched ? BEFORE : 1);
+    const first = findFirst(bytes, start, length, searched ? FIRST_FRAME_BYTES : 1);
     if (first === undefined) continue;
     const frames = findFrames(bytes, first, length);
     const audio = frames.filter(([start], index) => index === 0 || !hasTable(bytes, start));
@@ -101,7 +93,7 @@ function nameAt(bytes: Uint8Array, at: number): string {
 function findFirst(bytes: Uint8Array, start: number, length: FrameLength, searched: number): number | undefined {
   for (let at = bytes.indexOf(0xff, start); at >= 0 && at < start + searched; at = bytes.indexOf(0xff, at + 1)) {
     const { end, count } = chain(bytes, at, length);
-    if (count === CERTAIN || (at === start && (count > 1 || (count === 1 && end === bytes.length)))) return at;
+    if (count === CERTAIN_FRAMES || (at === start && (count > 1 || (count === 1 && end === bytes.length)))) return at;
   }
   return undefined;
 }
@@ -111,7 +103,7 @@ function findFirst(bytes: Uint8Array, start: number, length: FrameLength, search
  */
 function chain(bytes: Uint8Array, at: number, length: FrameLength): { end: number; count: number } {
   let [end, count] = [at, 0];
-  for (let size = length(bytes, end); count < CERTAIN && size && end + size <= bytes.length; count++) {
+  for (let size = length(bytes, end); count < CERTAIN_FRAMES && size && end + size <= bytes.length; count++) {
     end += size;
     size = length(bytes, end);
   }
@@ -134,7 +126,11 @@ function findFrames(bytes: Uint8Array, start: number, length: FrameLength): Piec
 
 /** Return the first position from `start` with two complete frames in a row: a single one may be there by chance. */
 function findPair(bytes: Uint8Array, start: number, length: FrameLength): number | undefined {
-  for (let at = bytes.indexOf(0xff, start); at >= 0 && at < start + BETWEEN; at = bytes.indexOf(0xff, at + 1)) {
+  for (
+    let at = bytes.indexOf(0xff, start);
+    at >= 0 && at < start + NEXT_FRAME_BYTES;
+    at = bytes.indexOf(0xff, at + 1)
+  ) {
     const size = length(bytes, at);
     const following = size && length(bytes, at + size);
     if (following && at + size + following <= bytes.length) return at;

@@ -3,14 +3,7 @@
  * which states the filter's properties. Both have the same coefficients; a browser's own resampler is unspecified.
  */
 
-/** The samples of the lower rate on either side that the filter covers. */
-const REACH = 64;
-
-/** The Kaiser window's beta: 90 dB attenuation in the stop band. */
-const BETA = 9;
-
-/** The frequency of 6 dB attenuation, as a fraction of half the lower rate. At half the rate the stop band begins. */
-const CUTOFF = 0.955;
+import { BETA, CUTOFF, REACH } from "../facts.gen.ts";
 
 /** Return ceil(samples * target / rate) samples at `target` Hz for audio at `rate` Hz. Both rates are whole numbers. */
 export function resample(samples: Float32Array, rate: number, target: number): Float32Array {

@@ -2,8 +2,18 @@
 
 import { brief, shown } from "../../brief.ts";
 import { BundleError } from "../../errors.ts";
+import {
+  AUDIO_SETTINGS,
+  AUDIO_TOKEN_MS,
+  AUDIO_TOKENS,
+  HIGHEST_RATE,
+  LOWEST_RATE,
+  MOST_FRAME_SAMPLES,
+  MOST_OF_EITHER,
+  READ,
+  WITHOUT_EFFECT,
+} from "../facts.gen.ts";
 import { sectionsOf, sizeIn } from "../image/rules.ts";
-import { HIGHEST_RATE, LOWEST_RATE } from "../limits.ts";
 import { fewestSamples, frameCount, type MelRules } from "./mel.ts";
 
 /** The settings of audio rows: a spectrogram, or, without a tower, a number of raw samples for each soft token. */
@@ -17,37 +27,11 @@ export interface AudioRules {
 
 type Settings = Record<string, unknown>;
 
-/** The maximum samples of a frame or of a soft token, far above any model's. */
-const MOST = 1 << 16;
-
 /** Settings that are equal in every Gemma 4. Other values are rejected. */
-const EXPECTED: Settings = {
-  dither: 0,
-  fft_overdrive: false,
-  input_scale_factor: 1,
-  padding_side: "right",
-  padding_value: 0,
-  per_bin_mean: null,
-  per_bin_stddev: null,
-  preemphasis: 0,
-};
+const EXPECTED: Settings = AUDIO_SETTINGS;
 
 /** Settings that the rules use, and settings without effect. */
-const KNOWN = new Set([
-  "audio_samples_per_token",
-  "feature_extractor_type",
-  "feature_size",
-  "fft_length",
-  "frame_length",
-  "hop_length",
-  "max_frequency",
-  "mel_floor",
-  "min_frequency",
-  "preemphasis_htk_flavor",
-  "processor_class",
-  "return_attention_mask",
-  "sampling_rate",
-]);
+const KNOWN = new Set<string>([...READ, ...WITHOUT_EFFECT]);
 
 /** Return the audio rules of a parsed processor_config.json. Throws BundleError for unknown settings. */
 export function audioRules(processor: unknown): AudioRules {
@@ -57,13 +41,15 @@ export function audioRules(processor: unknown): AudioRules {
   for (const [name, found] of Object.entries(settings)) check(name, found);
   const rate = sizeIn(settings, "sampling_rate", 16_000, { least: LOWEST_RATE, most: HIGHEST_RATE });
   const milliseconds =
-    sizeIn(sections, "audio_seq_length", 750, { most: 10_000 }) *
-    sizeIn(sections, "audio_ms_per_token", 40, { most: 10_000 });
+    sizeIn(sections, "audio_seq_length", AUDIO_TOKENS, { most: MOST_OF_EITHER }) *
+    sizeIn(sections, "audio_ms_per_token", AUDIO_TOKEN_MS, { most: MOST_OF_EITHER });
   const unified = String(settings.feature_extractor_type ?? sections.processor_class).includes("Unified");
   return {
     rate,
     longest: Math.floor((milliseconds * rate) / 1000),
-    frames: unified ? sizeIn(settings, "audio_samples_per_token", 640, { most: MOST }) : melRules(settings, rate),
+    frames: unified
+      ? sizeIn(settings, "audio_samples_per_token", 640, { most: MOST_FRAME_SAMPLES })
+      : melRules(settings, rate),
   };
 }
 
@@ -87,15 +73,15 @@ function check(name: string, found: unknown): void {
 }
 
 function melRules(settings: Settings, rate: number): MelRules {
-  const frame = sizeIn(settings, "frame_length", Math.floor(rate / 50), { most: MOST });
-  const transform = sizeIn(settings, "fft_length", 512, { most: MOST });
+  const frame = sizeIn(settings, "frame_length", Math.floor(rate / 50), { most: MOST_FRAME_SAMPLES });
+  const transform = sizeIn(settings, "fft_length", 512, { most: MOST_FRAME_SAMPLES });
   if (!Number.isInteger(Math.log2(transform)) || transform < frame) {
     throw refuse(`sets fft_length of feature_extractor to ${transform}, not a power of two of at least ${frame}`);
   }
   return {
     rate,
     frame,
-    hop: sizeIn(settings, "hop_length", Math.floor(rate / 100), { most: MOST }),
+    hop: sizeIn(settings, "hop_length", Math.floor(rate / 100), { most: MOST_FRAME_SAMPLES }),
     transform,
     bins: sizeIn(settings, "feature_size", 128, { most: 1024 }),
     lowest: numberIn(settings, "min_frequency", 0),

@@ -1,6 +1,7 @@
 /** Removes from decoded samples all that is not the recording. */
 
 import type { Input, InputAudioTrack } from "mediabunny";
+import { COARSE } from "../facts.gen.ts";
 import { type Edits, readEdits } from "../video/edits.ts";
 import { join } from "./join.ts";
 
@@ -9,9 +10,6 @@ const ENDED = ["MP4", "QuickTime File Format", "Ogg"];
 
 /** Codecs whose decoder itself removes the samples before time 0. */
 const BEFORE_BY_ITSELF = ["opus", "vorbis"];
-
-/** In seconds. The unit of an edit list is shorter. gemtab/media/audio_track.py has the same constant. */
-const COARSE = 0.002;
 
 /** The source of decoded samples. */
 export interface Decoded {

@@ -4,13 +4,9 @@
  */
 
 import { MediaError } from "../../errors.ts";
+import { WAVE_CHUNKS, WAVE_KINDS } from "../facts.gen.ts";
 import { checkRate, checkSamples } from "../limits.ts";
 import { read, text } from "./bytes.ts";
-
-const KINDS = ["RIFF", "RF64", "BW64"];
-
-/** Chunks that may follow a chunk of odd length without the padding byte. */
-const CHUNKS = ["fmt ", "data", "LIST", "fact", "bext", "JUNK", "id3 "];
 
 const EXTENSIBLE = 0xfffe;
 
@@ -49,7 +45,7 @@ interface Format {
 
 /** Whether a file that begins with `head` is a little-endian WAVE file. */
 export function isWave(head: DataView): boolean {
-  return KINDS.includes(text(head, 0)) && text(head, 8) === "WAVE";
+  return (WAVE_KINDS as readonly string[]).includes(text(head, 0)) && text(head, 8) === "WAVE";
 }
 
 /**
@@ -118,7 +114,7 @@ async function readLength(blob: Blob, at: number): Promise<number> {
  */
 async function nextChunk(blob: Blob, body: number, size: number): Promise<number> {
   const end = body + size;
-  return CHUNKS.includes(text(await read(blob, end, 4), 0)) ? end : end + (size % 2);
+  return (WAVE_CHUNKS as readonly string[]).includes(text(await read(blob, end, 4), 0)) ? end : end + (size % 2);
 }
 
 /** Read the format without extensions. */

@@ -5,7 +5,8 @@
 
 import { shown } from "../../brief.ts";
 import { BundleError, UsageError } from "../../errors.ts";
-import { BUDGETS } from "../../messages.ts";
+import { BUDGETS } from "../../facts.gen.ts";
+import { DEFAULT_FRAMES, FRAME_TOKENS, IMAGE_SETTINGS, IMAGE_TOKENS, MOST_CHOSEN_FRAMES } from "../facts.gen.ts";
 
 /** The settings of an image's patches. */
 export interface ImageRules {
@@ -35,25 +36,16 @@ export interface Size {
   height: number;
 }
 
-/** Settings that are equal in every Gemma 4 (3: bicubic). Other values are rejected. */
-const EXPECTED = {
-  do_convert_rgb: true,
-  do_resize: true,
-  do_rescale: true,
-  image_mean: [0, 0, 0],
-  image_std: [1, 1, 1],
-  resample: 3,
-  rescale_factor: 1 / 255,
-};
-
 type Settings = Record<string, unknown>;
 
 /** Return the rules of a parsed processor_config.json. Throws BundleError for unknown settings. */
 export function readRules(processor: unknown): MediaRules {
   const sections = sectionsOf(processor);
-  const image = imageRules(sections, "image_processor", 280);
-  const frame = imageRules(sections, "video_processor", 70);
-  const frames = sizeIn(sections.video_processor as Settings, "num_frames", 32, { most: 4096 });
+  const image = imageRules(sections, "image_processor", IMAGE_TOKENS);
+  const frame = imageRules(sections, "video_processor", FRAME_TOKENS);
+  const frames = sizeIn(sections.video_processor as Settings, "num_frames", DEFAULT_FRAMES, {
+    most: MOST_CHOSEN_FRAMES,
+  });
   return { image, video: { image: frame, frames } };
 }
 
@@ -93,7 +85,7 @@ export function targetSize({ width, height }: Size, rules: ImageRules): Size {
 function imageRules(processor: Settings, section: string, defaultBudget: number): ImageRules {
   const settings = processor[section] as Settings | undefined;
   if (typeof settings !== "object" || settings === null) throw refuse(`has no ${section}`);
-  for (const [name, expected] of Object.entries(EXPECTED)) {
+  for (const [name, expected] of Object.entries(IMAGE_SETTINGS)) {
     const found = settings[name] ?? expected;
     if (JSON.stringify(found) !== JSON.stringify(expected)) {
       throw refuse(`sets ${name} of ${section} to ${shown(found)}, not ${shown(expected)}`);

@@ -1,0 +1,155 @@
+"""Bytes that a dispatch of a plan reads: `python -m benchmarks.traffic BUNDLE` writes them as JSON for gpu/bench.mjs.
+
+Counted are weights (of tables that are looked up, a row a token; of experts, the active ones) and the keys and values
+that a step attends to. Values that live within a step are not counted. The counts are the plan's own kind of
+expression, of T tokens after P, so that a reader without Python evaluates them for any step.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gemtab.bundle.folder import load_plan, read_manifest
+from gemtab.bundle.plan import Dispatch, Expr, Plan, Ring, RowsBuffer, StateBuffer, WeightBuffer, evaluate
+from gemtab.checkpoint import load_spec
+from gemtab.model.spec import TextSpec
+
+WORD = 4
+"""Bytes of a logit, and of the key of a maximum."""
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Bytes that a dispatch reads. weights, cache: each byte counted once; issued: bytes of keys and values as often as
+    workgroups load them."""
+
+    weights: Expr
+    cache: Expr
+    issued: Expr
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Settings of the sampler; temperature 0 is greedy."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+
+
+def reads(plan: Plan, dispatch: Dispatch, spec: TextSpec) -> Reads:
+    """The counts of a dispatch."""
+    weights: list[Expr] = []
+    cache: list[Expr] = []
+    of_one_token: list[Expr] = []
+    for name, access in zip(dispatch.bindings, plan.kernels[dispatch.kernel].bindings, strict=False):
+        buffer = plan.buffers.get(name)
+        if isinstance(buffer, WeightBuffer):
+            weights.append(_weight(dispatch.kernel, buffer.bytes, spec))
+        elif isinstance(buffer, RowsBuffer):
+            weights.append(("*", buffer.row_bytes, "T"))
+        elif isinstance(buffer, StateBuffer) and access == "read":
+            cache.append(_live(name, buffer, "T"))
+            of_one_token.append(_live(name, buffer, 1))
+    issued: Expr = ("*", ("*", _workgroups(plan, dispatch), "T"), _sum(of_one_token)) if cache else 0
+    return Reads(_sum(weights), _sum(cache), issued)
+
+
+def _weight(kernel: str, size: int, spec: TextSpec) -> Expr:
+    if kernel.startswith("embed."):
+        # A token's row lies in one of the table's pieces: the pieces together count as one row.
+        return ("*", round(size / spec.vocabulary), "T")
+    moe = next((layer.moe for layer in spec.layers if layer.moe), None)
+    if moe and ".experts" in kernel:
+        return ("*", size // moe.experts, ("min", moe.experts, ("*", moe.active, "T")))
+    return size
+
+
+def _live(name: str, buffer: StateBuffer, tokens: Expr) -> Expr:
+    """Of a cache, or of a segment that begins where its name says, the bytes that the last `tokens` of a step attend
+    to."""
+    end: Expr = ("+", "P", "T")
+    if buffer.ring:
+        return _live_ring(buffer.bytes, buffer.ring, end, tokens)
+    assert isinstance(buffer.bytes, tuple), f"{name} is a cache whose size does not depend on the context"
+    _, row_bytes, rows = buffer.bytes
+    first = int(name.split(":")[2]) if name.count(":") > 1 else 0
+    return ("*", row_bytes, ("min", rows, ("max", 0, ("-", end, first))))
+
+
+def _live_ring(size: Expr, ring: Ring, end: Expr, tokens: Expr) -> Expr:
+    assert isinstance(size, int)
+    return ("*", size // ring.rows, ("min", ring.rows, ("min", end, ("+", ring.window - 1, tokens))))
+
+
+def _workgroups(plan: Plan, dispatch: Dispatch) -> int:
+    """Workgroups that load a key or value for one token. Those along the grid's first axis share out the query heads,
+    and each loads the keys of one KV head; those along the second take other keys (splits) or other tokens."""
+    heads = int(plan.kernels[dispatch.kernel].forms[0].constants["KV_HEADS"])
+    assert isinstance(dispatch.grid[0], int), f"{dispatch.label} shares out its heads by {dispatch.grid[0]}"
+    return dispatch.grid[0] // heads
+
+
+def _sum(parts: Iterable[Expr]) -> Expr:
+    total: Expr = 0
+    for part in parts:
+        total = part if total == 0 else ("+", total, part)
+    return total
+
+
+def sampler_bytes(plan: Plan, sampling: Sampling) -> int:
+    """Bytes that choosing a token reads: all logits once for the maxima, then their winners (greedy), or the slices'
+    maxima for each byte of the k-th largest and once more, and the k slices that reach it, where no two are alike."""
+    kernels = [plan.kernels[one.kernel].forms[0].constants for one in plan.programs["decode"].dispatches[-2:]]
+    constants = {name: int(value) for each in kernels for name, value in each.items()}
+    logits = constants["VOCABULARY"] * WORD
+    if sampling.temperature == 0:
+        return logits + constants["GROUPS"] * 2 * WORD
+    passes_of_maxima = WORD + 1
+    return logits + passes_of_maxima * constants["SLICES"] * WORD + sampling.top_k * constants["SLICE"] * WORD
+
+
+def traffic(plan: Plan, spec: TextSpec) -> list[dict[str, Any]]:
+    """The counts of each kind of dispatch: `kernel`, and the `buffers` with weights or caches that it binds."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for program in plan.programs.values():
+        for dispatch in program.dispatches:
+            kinds = {name: plan.buffers.get(name) for name in dispatch.bindings}
+            buffers = [name for name, one in kinds.items() if isinstance(one, WeightBuffer | RowsBuffer | StateBuffer)]
+            if buffers:
+                counted = asdict(reads(plan, dispatch, spec))
+                found[dispatch.kernel, *buffers] = {"kernel": dispatch.kernel, "buffers": buffers, **counted}
+    return list(found.values())
+
+
+def bytes_of(count: Expr, tokens: int, position: int, context: int) -> int:
+    """The value of a count for a step."""
+    return evaluate(count, {"T": tokens, "P": position, "C": context})
+
+
+def bundle_traffic(folder: Path) -> dict[str, Any]:
+    """`traffic` of each of a bundle's plans, by activation."""
+    spec = load_spec(folder).text
+    plans = read_manifest(folder).plans
+    return {entry.activation: traffic(load_plan(folder / entry.file), spec) for entry in plans}
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path, help="a bundle, with or without its weights", metavar="BUNDLE")
+    parser.add_argument("file", type=Path, nargs="?", help="JSON to be written; standard output", metavar="FILE")
+    options = parser.parse_args()
+    text = json.dumps(bundle_traffic(options.bundle))
+    if options.file:
+        options.file.write_text(text + "\n", encoding="utf-8")
+    else:
+        sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The GPU buffers of a plan, but for its caches."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import wgpu
+
+from gemtab.backends.webgpu.engine.caches import Caches
+from gemtab.backends.webgpu.engine.device import Device
+from gemtab.bundle.plan import (
+    ControlBuffer,
+    Plan,
+    RowsBuffer,
+    ScratchBuffer,
+    StateBuffer,
+    Tables,
+    WeightBuffer,
+    bound_for,
+    evaluate,
+)
+
+
+class PlanBuffers:
+    """Weights, rows of host-resident tables, control buffers and slots of a plan on a device.
+
+    A buffer of weights or rows is made only if a dispatch binds the buffer where look-up tables lie in `tables`. Slots
+    exist from `allocate_slots` to `release_slots`. caches: has the plan's state buffers.
+    """
+
+    def __init__(self, device: Device, plan: Plan, tables: Tables, caches: Caches) -> None:
+        self._device = device
+        self._plan = plan
+        self._caches = caches
+        self._slots: list[wgpu.GPUBuffer] = []
+        bound = bound_for(plan, tables)
+        self._weights = {
+            name: device.storage(name, buffer.bytes)
+            for name, buffer in plan.buffers.items()
+            if name in bound and isinstance(buffer, WeightBuffer | RowsBuffer)
+        }
+        self._controls = {
+            name: device.storage(name, buffer.bytes)
+            for name, buffer in plan.buffers.items()
+            if isinstance(buffer, ControlBuffer)
+        }
+
+    @property
+    def weights(self) -> list[tuple[str, WeightBuffer | RowsBuffer]]:
+        """The names of the buffers of weights and rows that were made, and what the plan says of them."""
+        entries = ((name, self._plan.buffers[name]) for name in self._weights)
+        return [(name, entry) for name, entry in entries if isinstance(entry, WeightBuffer | RowsBuffer)]
+
+    @property
+    def weight_bytes(self) -> int:
+        """GPU bytes of weights, and of the rows of tables that lie on the host."""
+        return _bytes(self._weights.values())
+
+    @property
+    def scratch_bytes(self) -> int:
+        """GPU bytes of the slots that exist now and of control buffers."""
+        return _bytes(self._slots) + _bytes(self._controls.values())
+
+    def allocate_slots(self, sizes: Mapping[str, int]) -> None:
+        """Make the slots, zeroed, for a step of these sizes. Only a tower's slots depend on sizes."""
+        self._slots = [
+            self._device.storage(f"slot {i}", evaluate(size, dict(sizes))) for i, size in enumerate(self._plan.slots)
+        ]
+
+    def release_slots(self) -> None:
+        """Give the memory of the slots back, once the GPU is done with what was submitted."""
+        for slot in self._slots:
+            slot.destroy()
+        self._slots = []
+
+    def has_control(self, name: str) -> bool:
+        """Whether the plan has a control buffer of that name."""
+        return name in self._controls
+
+    def buffer(self, name: str) -> wgpu.GPUBuffer:
+        """The GPU buffer behind a name of the plan; a cache is made when first asked for."""
+        entry = self._plan.buffers[name]
+        match entry:
+            case ScratchBuffer():
+                return self._slots[entry.slot]
+            case StateBuffer():
+                return self._caches.buffer(name)
+            case ControlBuffer():
+                return self._controls[name]
+            case _:
+                return self._weights[name]
+
+    def write(self, name: str, data: np.ndarray, offset: int = 0) -> None:
+        """Write `data` into the buffer behind a name from byte `offset` on."""
+        self._device.write(self.buffer(name), data, offset)
+
+
+def _bytes(buffers: Iterable[wgpu.GPUBuffer]) -> int:
+    return sum(buffer.size for buffer in buffers)

@@ -1,0 +1,164 @@
+"""Puts plans onto the GPU: which plan of a bundle, where its look-up tables lie, and the weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gemtab.backends.webgpu.engine.buffers import PlanBuffers
+from gemtab.backends.webgpu.engine.caches import Caches
+from gemtab.backends.webgpu.engine.device import Device, open_device
+from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
+from gemtab.backends.webgpu.engine.host_table import HostTables
+from gemtab.backends.webgpu.engine.pipelines import Pipelines
+from gemtab.backends.webgpu.engine.runner import PlanRunner
+from gemtab.backends.webgpu.engine.text_runner import TextRunner
+from gemtab.backends.webgpu.engine.tower import Tower
+from gemtab.backends.webgpu.engine.watch import UNWATCHED, GpuWatch
+from gemtab.bundle.folder import open_plan, verified
+from gemtab.bundle.manifest import MANIFEST_NAME, Manifest
+from gemtab.bundle.manifest import Tower as TowerName
+from gemtab.bundle.memory import need_of, plan_memory
+from gemtab.bundle.plan import HostTableChoice, Limits, Plan, RowsBuffer, Tables, WeightBuffer
+from gemtab.errors import BundleError, DeviceError, UsageError
+
+
+@dataclass(frozen=True)
+class TextChoice:
+    """How a text model is loaded.
+
+    activation: `f32` or `f16`; by default the first plan that the device can run. context: tokens that the caches may
+    hold, at most the plan's. host_table: whether look-up tables stay in the files, of which a step then reads a row a
+    token. memory: bytes of the GPU's memory that the model may take; None: as many as there are.
+    """
+
+    activation: str | None = None
+    context: int | None = None
+    host_table: HostTableChoice = "auto"
+    memory: int | None = None
+
+
+def load_text(
+    folder: Path, manifest: Manifest, choice: TextChoice, device: Device | None = None, watch: GpuWatch = UNWATCHED
+) -> TextRunner:
+    """Load the text model of the bundle in `folder`. watch: told of waits, where no device is given.
+
+    Raises BundleError where the plan's parts do not fit each other, DeviceError where the GPU has no room for the plan
+    or cannot run the plan, and UsageError for a plan that is not known.
+    """
+    plans = _plans(folder, manifest, choice.activation)
+    device = device or open_device(_largest(plans), watch)
+    plan = choose_plan(plans, device)
+    caches = Caches(device, plan, choice.context)
+    tables = choose_tables(plan, caches.context, choice.host_table, choice.memory)
+    return load_text_plan(folder, plan, device, caches, tables)
+
+
+def load_tower(folder: Path, name: TowerName, device: Device | None = None, manifest: Manifest | None = None) -> Tower:
+    """Load a tower of the bundle in `folder`.
+
+    device: give the text model's, so that rows need not leave the GPU. manifest: the bundle's, where its files were
+    found to be as the manifest says. Raises UsageError where the bundle has no such tower, and what load_text does.
+    """
+    manifest = manifest or verified(folder)
+    entries = manifest.towers.image if name == "image" else manifest.towers.audio
+    if not entries:
+        raise UsageError(f"{folder} has no tower for {name}: export the checkpoint with `--inputs` that name it.")
+    plan = open_plan(folder, manifest, entries[0].file)
+    return load_tower_plan(folder, plan, device or open_device(plan.limits))
+
+
+@gpu_errors("The plan could not be loaded")
+def load_text_plan(
+    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, tables: Tables = "gpu"
+) -> TextRunner:
+    """Put a text plan onto a device.
+
+    caches: those that the plan runs on, new ones by default; a draft model is given its target's. Raises BundleError
+    where the plan needs other caches.
+    """
+    runner = _runner(folder, plan, device, caches, tables)
+    runner.buffers.allocate_slots({})
+    on_host = {
+        name: (entry, _read(folder, name, entry, entry.rows * entry.row_bytes))
+        for name, entry in runner.buffers.weights
+        if isinstance(entry, RowsBuffer)
+    }
+    return TextRunner(runner, HostTables(on_host) if on_host else None)
+
+
+@gpu_errors("The plan could not be loaded")
+def load_tower_plan(folder: Path, plan: Plan, device: Device) -> Tower:
+    """Put a tower's plan onto a device."""
+    return Tower(_runner(folder, plan, device))
+
+
+def _runner(
+    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, tables: Tables = "gpu"
+) -> PlanRunner:
+    missing = set(plan.features) - device.features
+    if missing:
+        raise DeviceError(
+            f"The adapter {device.name} lacks {', '.join(sorted(missing))}, which the {plan.activation} plan needs. "
+            "Use the bundle's f32 plan."
+        )
+    caches = caches or Caches(device, plan)
+    caches.check(plan)
+    buffers = PlanBuffers(device, plan, tables, caches)
+    for name, entry in buffers.weights:
+        if isinstance(entry, WeightBuffer):
+            buffers.write(name, _read(folder, name, entry, entry.bytes))
+    return PlanRunner(device, plan, tables, caches, buffers, Pipelines(device, folder, plan))
+
+
+def _read(folder: Path, name: str, entry: WeightBuffer | RowsBuffer, size: int) -> np.ndarray:
+    """`size` bytes of a bundle's file, which are read when they are used."""
+    path = folder / entry.file
+    try:
+        return np.memmap(path, np.uint8, "r", entry.offset, size)
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{path} should hold bytes {entry.offset:,} to {entry.offset + size:,} for {name}, but could not be read "
+            f"that far ({error}). Export the bundle again."
+        ) from error
+
+
+def choose_plan(plans: Sequence[Plan], device: Device) -> Plan:
+    """The first plan whose features the device has, or else the last, which needs the least."""
+    return next((plan for plan in plans if set(plan.features) <= device.features), plans[-1])
+
+
+def choose_tables(plan: Plan, context: int, choice: HostTableChoice, memory: int | None) -> Tables:
+    """Where look-up tables are to lie. `auto`: on the GPU, or on the host where only then the plan fits into `memory`
+    bytes. Raises DeviceError where the plan does not fit into `memory` bytes in any way that `choice` allows."""
+    stated, tokens = plan_memory(plan), max(program.max_tokens for program in plan.programs.values())
+    options: dict[HostTableChoice, tuple[Tables, ...]] = {
+        "auto": ("gpu", "host"),
+        "never": ("gpu",),
+        "always": ("host",),
+    }
+    possible = options[choice] if stated.tables else options["never"]
+    needs = {tables: need_of(stated, tokens, context, tables).total for tables in possible}
+    fitting = [tables for tables, need in needs.items() if memory is None or need <= memory]
+    if fitting:
+        return fitting[0]
+    raise DeviceError(
+        f"The {plan.activation} plan needs {min(needs.values()):,} bytes of GPU memory with a context of {context:,} "
+        f"tokens, more than the {memory:,} allowed. Choose a smaller context or smaller weights; `gemtab inspect "
+        "--fit` tells what fits."
+    )
+
+
+def _plans(folder: Path, manifest: Manifest, activation: str | None) -> list[Plan]:
+    if activation not in (None, "f16", "f32"):
+        raise UsageError(f"The plan {activation} is not known: choose f16 or f32.")
+    entries = [entry for entry in manifest.plans if activation in (None, entry.activation)]
+    if not entries:
+        raise BundleError(f"{folder} has no {activation} plan: {MANIFEST_NAME} names none. Choose another one.")
+    return [open_plan(folder, manifest, entry.file) for entry in entries]
+
+
+def _largest(plans: Sequence[Plan]) -> Limits:
+    dumps = [plan.limits.model_dump() for plan in plans]
+    return Limits(**{name: max(dump[name] for dump in dumps) for name in dumps[0]})
