@@ -59,7 +59,7 @@ describe("options", () => {
   });
 
   test.each(["tools", "schema", "stop", "logprobs", "constructor", "__proto__x"])("%s is not known", (name) => {
-    expect(refusal(() => checkChatOptions({ [name]: [] }))).toMatch(new RegExp(`^${name}: this is no option`));
+    expect(refusal(() => checkChatOptions({ [name]: [] }))).toMatch(new RegExp(`^${name}: this option is unknown`));
     expect(refusal(() => checkSendOptions({ [name]: [] }))).toMatch(
       /Known options: temperature, topK, topP, seed, maxTokens/,
     );

@@ -147,7 +147,7 @@ test("a worker whose script never starts is reported after 30 seconds", async ()
   const { worker, release } = acquireWorker(SCRIPT, "http://localhost/good/");
   releases.push(release);
   const failed = expect(worker.call("load", {} as never)).rejects.toThrow(
-    /has not started for 30 seconds: its script did not come from http:\/\/localhost\/gemtab-worker\.js.*try again/,
+    /has not started for 30 seconds: its script did not load from http:\/\/localhost\/gemtab-worker\.js.*try again/,
   );
   await vi.advanceTimersByTimeAsync(30_000);
   await failed;
@@ -158,7 +158,7 @@ describe("a worker whose thread stands still", () => {
     const { worker, fake } = acquire("http://localhost/loop/");
     fake.turns = false;
     const failed = expect(worker.call("load", {} as never, { onSilence: "end" })).rejects.toThrow(
-      /has not answered for 20 seconds, and was ended\. Something in the bundle does not end/,
+      /has not answered for 20 seconds, and was ended\. A part of the bundle does not end/,
     );
     await vi.advanceTimersByTimeAsync(23_000);
     await failed;
