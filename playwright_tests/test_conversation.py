@@ -148,7 +148,7 @@ UNTRUSTED = [
     "[click](java\nscript:window.hacked=1)",
     "[click](data:text/html,<script>window.hacked=1</script>)",
     "[click](vbscript:x) [click](file:///etc/passwd) [click](blob:x) [relative](../secret)",
-    "![a picture](https://example.org/tell?what=was-said)",
+    "![an image](https://example.org/tell?what=was-said)",
     "![x](x\" onerror=\"window.hacked=1)",
     "```html\" onclick=\"window.hacked=1\n<b>bold</b>\n```",
     "javascript:window.hacked=1 and https://example.org/\" onmouseover=\"window.hacked=1",

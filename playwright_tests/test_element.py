@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Route, expect
 from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
 from playwright_tests.in_page import in_page
 from playwright_tests.serving import serving
-from playwright_tests.test_attachments import picture_bytes
+from playwright_tests.test_attachments import image_bytes
 
 TESTED_IN = BOTH_BROWSERS
 
@@ -224,7 +224,7 @@ def paste(chat_page: ChatPage, text: str, name: str = "image.png") -> bool:
     return bool(
         chat_page.page.evaluate(
             in_page("element.pasteBoth"),
-            [text, name, base64.b64encode(picture_bytes()).decode()],
+            [text, name, base64.b64encode(image_bytes()).decode()],
         )
     )
 
@@ -253,7 +253,7 @@ def test_sending_finishes_the_recording_first(tested: Browser, served: str) -> N
     chat_page.say("What do I say?")
     expect(chat_page.questions).to_have_count(1)
     assert [part["type"] for part in messages_after(chat_page)] == ["audio", "text"]
-    expect(chat_page.page.get_by_label("Sound level")).to_be_hidden()
+    expect(chat_page.page.get_by_label("Microphone level")).to_be_hidden()
     context.close()
 
 

@@ -33,19 +33,19 @@ STEPS = 12
 
 @dataclass(frozen=True)
 class Question:
-    """text: the question; pictures: sizes in pixels; samples: of a sound at 16 kHz, 0 for none."""
+    """text: the question; images: sizes in pixels; samples: of audio at 16 kHz, 0 for none."""
 
     text: str
-    pictures: tuple[tuple[int, int], ...] = ()
+    images: tuple[tuple[int, int], ...] = ()
     samples: int = 0
 
 
 QUESTIONS = {
     "text": Question("Hello! Who are you?"),
-    "picture": Question("What is this?", pictures=((200, 150),)),
-    "pictures of two sizes": Question("Which is larger?", pictures=((64, 300), (500, 210))),
-    "sound": Question("What do you hear?", samples=20_000),
-    "picture and sound": Question("Do they fit?", pictures=((96, 96),), samples=9_999),
+    "image": Question("What is this?", images=((200, 150),)),
+    "images of two sizes": Question("Which is larger?", images=((64, 300), (500, 210))),
+    "audio": Question("What do you hear?", samples=20_000),
+    "image and audio": Question("Do they fit?", images=((96, 96),), samples=9_999),
 }
 
 
@@ -69,11 +69,11 @@ def stored() -> DequantisedWeights:
 def test_it_chooses_the_references_tokens(name: str, transformers_page: Page, stored: DequantisedWeights) -> None:
     question = QUESTIONS[name]
     answer = transformers_page.evaluate(
-        in_page("transformers.ask"), [question.text, question.pictures, question.samples, STEPS]
+        in_page("transformers.ask"), [question.text, question.images, question.samples, STEPS]
     )
     ids, chosen = answer["ids"], answer["chosen"]
-    media = rows_of_pictures(answer, stored) + rows_of_sound(answer, stored)
-    assert len(media) == len(question.pictures) + bool(question.samples)
+    media = rows_of_images(answer, stored) + rows_of_audio(answer, stored)
+    assert len(media) == len(question.images) + bool(question.samples)
     text = ReferenceText(load_spec(TINY).text, stored)
     logits = [text.see(ids, media)[-1]]
     for token in chosen[:-1]:
@@ -88,7 +88,7 @@ def tensor(plain: dict[str, Any], dtype: torch.dtype) -> torch.Tensor:
 
 
 def rows(graph: Graph, stored: DequantisedWeights, **inputs: torch.Tensor) -> torch.Tensor:
-    """The reference's soft tokens of one picture or sound."""
+    """The reference's soft tokens of one image or audio."""
     (features,) = Reference(graph, stored).run(inputs, {}).values()
     return features
 
@@ -98,16 +98,16 @@ def runs(ids: list[int], placeholder: int) -> list[int]:
     return [at for at, one in enumerate(ids) if one == placeholder and ids[at - 1] != placeholder]
 
 
-def rows_of_pictures(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
-    """What the reference makes of the processor's pictures, padding taken off."""
+def rows_of_images(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
+    """What the reference makes of the processor's images, padding taken off."""
     if answer["pixels"] is None:
         return []
     spec, made = load_spec(TINY), []
     assert spec.vision
     graph = vision_graph(spec.vision, spec.text)
-    pictures = zip(tensor(answer["pixels"], torch.float32), tensor(answer["positions"], torch.int64), strict=True)
+    images = zip(tensor(answer["pixels"], torch.float32), tensor(answer["positions"], torch.int64), strict=True)
     starts = runs(answer["ids"], placeholder("image_token_id"))
-    for start, (pixels, positions) in zip(starts, pictures, strict=True):
+    for start, (pixels, positions) in zip(starts, images, strict=True):
         counted = positions[:, 0] >= 0
         assert not counted.all(), "padding is meant here"
         features = rows(graph, stored, pixel_values=pixels[counted], pixel_position_ids=positions[counted])
@@ -115,13 +115,13 @@ def rows_of_pictures(answer: dict[str, Any], stored: DequantisedWeights) -> list
     return made
 
 
-def rows_of_sound(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
-    """What the reference makes of the processor's sound, padding taken off."""
-    if answer["sound"] is None:
+def rows_of_audio(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
+    """What the reference makes of the processor's audio, padding taken off."""
+    if answer["audio"] is None:
         return []
     spec = load_spec(TINY)
     assert spec.audio
-    (features,), (mask,) = tensor(answer["sound"], torch.float32), tensor(answer["mask"], torch.bool)
+    (features,), (mask,) = tensor(answer["audio"], torch.float32), tensor(answer["mask"], torch.bool)
     (start,) = runs(answer["ids"], placeholder("audio_token_id"))
     made = rows(audio_graph(spec.audio, spec.text), stored, input_features=features[mask])
     return [Rows(start, made, picture=False)]

@@ -1,4 +1,4 @@
-"""Pictures drawn otherwise than those of the training: in CSS colours on paper, upright or nearly so, some with an
+"""Images drawn otherwise than those of the training: in CSS colours on paper, upright or nearly so, some with an
 outline, in sizes and files that people have."""
 
 import io
@@ -29,7 +29,7 @@ PAPERS = {
 }
 FILES = {".png": ("PNG", {}), ".jpg": ("JPEG", {"quality": 88}), ".webp": ("WEBP", {"quality": 90})}
 FINER = 3
-"""Pictures are drawn so many times larger, for soft edges."""
+"""Images are drawn so many times larger, for soft edges."""
 
 
 def drawing(rng: Random, task: str) -> Case:
@@ -95,7 +95,7 @@ def _paint(rng: Random, width: int, height: int, paper: str, shapes: list[Shape]
         ink = ImageColor.getrgb(rng.choice(INKS[shape.colour]))
         edge = tuple(value * 4 // 5 for value in ink[:3])
         draw.polygon(_outline(shape), fill=ink, outline=edge if outlined else ink, width=2 * FINER)
-    picture = canvas.resize((width, height), Image.Resampling.LANCZOS)
+    image = canvas.resize((width, height), Image.Resampling.LANCZOS)
     return picture.filter(ImageFilter.GaussianBlur(rng.choice((0, 0, 1))))
 
 

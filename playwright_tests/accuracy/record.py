@@ -43,17 +43,17 @@ def spoken(voice: str, text: str, rng: Random) -> NDArray[np.float32]:
     return resample(samples, rate, RATE)
 
 
-def recorded(sound: NDArray[np.float32], rng: Random) -> NDArray[np.float32]:
+def recorded(audio: NDArray[np.float32], rng: Random) -> NDArray[np.float32]:
     """In a room: a short echo, a quiet rumble and hum, a pause before and after, and a level of its own."""
     noise = np.random.default_rng(rng.randrange(2**31))
     before, after = rng.randrange(1000, 5000), rng.randrange(3000, 6000)
-    sound = np.pad(sound, (before, after))
+    audio = np.pad(audio, (before, after))
     echo = rng.randrange(200, 600)
-    sound[echo:] += rng.uniform(0, 0.25) * sound[:-echo]
-    level = float(np.abs(sound).max())
-    rumble = np.convolve(noise.normal(0, 1, len(sound)), np.full(8, 1 / 8), "same")
-    hum = np.sin(np.arange(len(sound)) * 2 * np.pi * 50 / RATE)
-    heard = sound + level * (rng.uniform(0.002, 0.03) * rumble + rng.uniform(0, 0.01) * hum)
+    audio[echo:] += rng.uniform(0, 0.25) * audio[:-echo]
+    level = float(np.abs(audio).max())
+    rumble = np.convolve(noise.normal(0, 1, len(audio)), np.full(8, 1 / 8), "same")
+    hum = np.sin(np.arange(len(audio)) * 2 * np.pi * 50 / RATE)
+    heard = audio + level * (rng.uniform(0.002, 0.03) * rumble + rng.uniform(0, 0.01) * hum)
     return np.asarray(heard * (rng.uniform(0.15, 0.8) / level), np.float32)
 
 

@@ -1,7 +1,7 @@
-"""Clips of every kind: transformers' patches of the frames that FFmpeg shows, beside Python's and Chromium's.
+"""Videos of every kind: transformers' patches of the frames that FFmpeg shows, beside Python's and Chromium's.
 
 transformers' own loader counts frames that an edit list hides, turns none, and needs a number of frames in the file;
-where it reads a clip as it is shown, tests/media/test_video.py compares with it.
+where it reads a video as it is shown, tests/media/test_video.py compares with it.
 """
 
 from collections.abc import Callable, Iterator
@@ -47,13 +47,13 @@ def python_frames(content: bytes) -> tuple[list[float], list[Any]]:
 
 
 def browser_frames(content: bytes, page: Media) -> tuple[list[float], list[Any]]:
-    found = page.call("prepareVideo", content, name="clip", rules=RULES, options={})
+    found = page.call("prepareVideo", content, name="video", rules=RULES, options={})
     return found["seconds"], [frame["patches"] for frame in found["frames"]]
 
 
 @contextmanager
 def suppress_lacking_codec() -> Iterator[None]:
-    """Firefox has no H.264 of more than 8 bits or 4:2:0, and no HEVC, on this system: it refuses such clips by name."""
+    """Firefox has no H.264 of more than 8 bits or 4:2:0, and no HEVC, on this system: it refuses such videos by name."""
     try:
         yield
     except ScriptError as error:
@@ -72,7 +72,7 @@ def difference(found: tuple[list[float], list[Any]], expected: tuple[list[float]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_clips_are_those_that_ffmpeg_shows(
+def test_videos_are_those_that_ffmpeg_shows(
     kind: str,
     drawn: Callable[[int, int], int],
     media: Media,  # noqa: F811
@@ -96,7 +96,7 @@ def test_clips_are_those_that_ffmpeg_shows(
             most = difference(frames, expected)
             row.add(name, most == 0, most)
             if most > bounds[name] + ROUNDING:
-                failed.append(f"{name}: clip {seed} differs by {most:.3g} of 255")
+                failed.append(f"{name}: video {seed} differs by {most:.3g} of 255")
     if row.columns:
         record_property(CORPUS_LINE, str(row))
     assert not failed

@@ -245,7 +245,7 @@ export async function askTwice(messages: ChatMessage[]): Promise<unknown[]> {
 export async function refusedBySend(): Promise<unknown[]> {
   const talk = gemmaOf(theElement()).chat({ messages: [{ role: "user", content: "Hello!" }] });
   const words: string[] = [];
-  const attempts: unknown[][] = [["Hi", { topP: 7 }], [null], [[{ type: "picture" }]], ["Hi", { signal: "now" }]];
+  const attempts: unknown[][] = [["Hi", { topP: 7 }], [null], [[{ type: "photo" }]], ["Hi", { signal: "now" }]];
   for (const attempt of attempts) {
     try {
       for await (const _ of talk.send(...(attempt as [Content, SendOptions?])));

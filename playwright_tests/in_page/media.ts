@@ -26,7 +26,7 @@ export async function call([name, given, content]: [string, Arguments, string]):
   return answer;
 }
 
-/** What a recorder makes of a tone, as text. Firefox records no sound without a device to play it: a microphone's then. */
+/** What a recorder makes of a tone, as text. Firefox records no audio without a device to play it: a microphone's then. */
 export async function recordTone(): Promise<string> {
   const isFirefox = navigator.userAgent.includes("Firefox");
   const microphone = isFirefox ? await navigator.mediaDevices.getUserMedia({ audio: true }) : undefined;
@@ -42,8 +42,8 @@ export async function recordTone(): Promise<string> {
   });
 }
 
-/** A clip as a camera's recorder writes it, as text: in pieces, without its length, at a rate that varies. */
-export async function recordClip(): Promise<string> {
+/** A video as a camera's recorder writes it, as text: in pieces, without its length, at a rate that varies. */
+export async function recordVideo(): Promise<string> {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [160, 120];
   const pen = canvas.getContext("2d");

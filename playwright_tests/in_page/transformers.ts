@@ -80,7 +80,7 @@ type Plain = { shape: number[]; bytes: string } | undefined;
 const plain = (tensor: Library.Tensor | undefined): Plain =>
   tensor && { shape: tensor.dims, bytes: base64Of(new Uint8Array((tensor.data as Float32Array).buffer)) };
 
-/** Asks about images of these sizes and a sound of so many samples: all inputs, and the ids that were chosen. */
+/** Asks about images of these sizes and audio of so many samples: all inputs, and the ids that were chosen. */
 export async function ask([question, sizes, samples, steps]: [string, [number, number][], number, number]): Promise<
   Record<string, unknown>
 > {
@@ -102,7 +102,7 @@ export async function ask([question, sizes, samples, steps]: [string, [number, n
     chosen: Array.from(all.data, Number).slice(length),
     pixels: plain(pixel_values),
     positions: plain(image_position_ids),
-    sound: plain(input_features),
+    audio: plain(input_features),
     mask: plain(input_features_mask),
   };
 }

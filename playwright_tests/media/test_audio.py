@@ -1,4 +1,4 @@
-"""Sounds in browsers become what they become in Python, which transformers agrees with."""
+"""Audio in browsers equals Python's, which equals transformers'."""
 
 import base64
 import json
@@ -60,7 +60,7 @@ def heard(samples: NDArray[np.float32], rate: int, processor: dict[str, Any]) ->
     return [audio_inputs(each, rules) for each in segments(resample(samples, rate, rules.rate), rules)]
 
 
-def test_sounds_are_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audio_is_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
     for name, sound in SOUNDS.items():
         content = sound.content()
@@ -89,7 +89,7 @@ def compare(media: Media, name: str, found: list[dict[str, Any]], expected: list
     return worst, sum(inputs.soft_tokens for inputs in expected)
 
 
-def test_sounds_for_models_without_a_tower(media: Media) -> None:
+def test_audio_for_models_without_a_tower(media: Media) -> None:
     for name in ("wav 16 bit stereo 44.1", "wav 0.1 s", "wav 65 s"):
         content = SOUNDS[name].content()
         found = media.call("hear", content, processor=UNIFIED)["segments"]
@@ -101,9 +101,9 @@ def test_sounds_for_models_without_a_tower(media: Media) -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 8_001, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000, 191_999, 192_000])
 def test_resamplers_agree(media: Media, rate: int) -> None:
-    sound = np.random.default_rng(rate).standard_normal(rate // 4).astype(np.float32)
-    found = media.call("resampleAudio", sound.tobytes(), rate=rate)
-    expected = resample(sound, rate, 16_000)
+    audio = np.random.default_rng(rate).standard_normal(rate // 4).astype(np.float32)
+    found = media.call("resampleAudio", audio.tobytes(), rate=rate)
+    expected = resample(audio, rate, 16_000)
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= 1e-6
 
@@ -118,7 +118,7 @@ def test_every_length_has_as_many_tokens(media: Media) -> None:
 
 def test_what_the_browser_records(media: Media, tested: Browser) -> None:
     """A tone, recorded as the page records a microphone: a file that does not say how long it is. Firefox has a
-    microphone that is not there, and computes no sound without a device to play it."""
+    microphone that is not there, and computes no audio without a device to play it."""
     with serving({}) as site:
         page = tested.new_page()
         page.goto(site)
@@ -134,7 +134,7 @@ def test_what_the_browser_records(media: Media, tested: Browser) -> None:
     assert np.abs(expected).max() > 0.1
 
 
-def refused(media: Media, content: bytes, name: str = "sound.wav", function: str = "decodeAudio") -> str:
+def refused(media: Media, content: bytes, name: str = "audio.wav", function: str = "decodeAudio") -> str:
     with pytest.raises(ScriptError) as caught:
         media.call(function, content, name=name)
     assert caught.value.name == "MediaError"
@@ -155,7 +155,7 @@ def test_files_that_were_cut_off_are_read_as_in_python(media: Media, name: str, 
 
 def test_an_mp4_whose_list_of_frames_is_missing(media: Media) -> None:
     content = SOUNDS["mp4 opus"].content()
-    assert "sound.wav is incomplete: its end is missing" in refused(media, content[: len(content) // 2])
+    assert "audio.wav is incomplete: its end is missing" in refused(media, content[: len(content) // 2])
 
 
 @pytest.mark.parametrize(
@@ -182,28 +182,28 @@ def test_what_python_alone_reads_is_refused_by_name(media: Media, container: str
     [b"This is a letter.\n" * 200, b"RIFF\x04\0\0\0WAVE", bytes(5000), b"ID3" + bytes(40)],
     ids=["text", "header only", "zeros", "tags only"],
 )
-def test_files_that_are_no_sounds(media: Media, content: bytes) -> None:
-    assert "sound.wav cannot be read as sound" in refused(media, content)
+def test_files_that_are_not_audio(media: Media, content: bytes) -> None:
+    assert "audio.wav cannot be read as audio" in refused(media, content)
 
 
 def test_an_empty_file(media: Media) -> None:
-    assert "sound.wav is empty: it has 0 bytes" in refused(media, b"")
+    assert "audio.wav is empty: it has 0 bytes" in refused(media, b"")
 
 
 def test_a_codec_that_the_browser_does_not_have(media: Media) -> None:
     content = encode(SOUNDS["wav 16 bit"].samples(), 16_000, "mp4", "alac")
-    assert "clip.m4a has sound in the codec alac, which this browser does not decode" in refused(
-        media, content, "clip.m4a"
+    assert "video.m4a has audio in the codec alac, which this browser does not decode" in refused(
+        media, content, "video.m4a"
     )
 
 
-def test_clips(media: Media) -> None:
+def test_videos(media: Media) -> None:
     content = clip(Sound("mp4", "libopus", 48_000, seconds=0.7).samples())
     expected, _ = load_audio(content)
     found = media.call("decodeAudio", content)["samples"]
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= CODEC
-    assert "clip.mp4 has no sound track" in refused(media, clip(None), "clip.mp4")
+    assert "clip.mp4 has no audio track" in refused(media, clip(None), "clip.mp4")
 
 
 def test_bare_streams_of_aac(media: Media) -> None:

@@ -1,4 +1,4 @@
-"""Pictures in Chromium become what transformers' Gemma 4 processor makes of them."""
+"""Images in Chromium become what transformers' Gemma 4 processor makes of them."""
 
 import random
 import struct
@@ -39,7 +39,7 @@ def corpus() -> dict[str, bytes]:
 
 
 def prepared(media: Media, name: str, content: bytes, **rules: Any) -> dict[str, Any]:
-    """What the page makes of a picture; patches and positions with their rows."""
+    """What the page makes of an image; patches and positions with their rows."""
     inputs = media.call("prepareImage", content, name=name, rules={**RULES, **rules})
     rows = inputs["positions"].size // 2
     return {**inputs, "patches": inputs["patches"].reshape(rows, -1), "positions": inputs["positions"].reshape(rows, 2)}
@@ -54,7 +54,7 @@ def processed(pixels: Any) -> tuple[Any, Any, int]:
     return out["pixel_values"][0][real], out["image_position_ids"][0][real], out["num_soft_tokens_per_image"][0]
 
 
-def test_every_picture_of_the_corpus_equals_transformers(
+def test_every_image_of_the_corpus_equals_transformers(
     media: Media, corpus: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, failed = [], []
@@ -87,7 +87,7 @@ def test_decoding_alone_is_exact(media: Media, corpus: dict[str, bytes]) -> None
 
 
 @pytest.mark.parametrize("lacking", [["VideoFrame"], ["VideoFrame", "webgl2"]])
-def test_without_frames_and_webgl_opaque_pictures_are_exact_all_the_same(media: Media, lacking: list[str]) -> None:
+def test_without_frames_and_webgl_opaque_images_are_exact_all_the_same(media: Media, lacking: list[str]) -> None:
     pixels = scene(2100, 30)  # longer than what is copied at a time
     found = media.call(
         "decodeImageWithout",
@@ -189,16 +189,16 @@ def test_a_thousand_sizes_have_the_same_target_for_every_budget(media: Media) ->
 
 def test_the_towerless_size_gets_its_large_patches(media: Media, tmp_path: Path) -> None:
     pixels = scene(217, 333)
-    np.save(tmp_path / "picture.npy", pixels)
-    expected = oracle.processed(tmp_path, budget=140, frames=1)["picture.gemma4_unified"]
-    found = prepared(media, "picture.png", png(pixels, 2), merged=True, maxSoftTokens=140)
+    np.save(tmp_path / "image.npy", pixels)
+    expected = oracle.processed(tmp_path, budget=140, frames=1)["image.gemma4_unified"]
+    found = prepared(media, "image.png", png(pixels, 2), merged=True, maxSoftTokens=140)
     assert np.array_equal(found["positions"], expected["positions"])
     assert found["softTokens"] == expected["soft_tokens"]
     assert np.mean(np.abs(found["patches"] - expected["patches"]) <= STEP) >= SHARE
 
 
 def refusal(media: Media, name: str, content: bytes) -> str:
-    """What the page says about a file that cannot be read as a picture."""
+    """What the page says about a file that cannot be read as an image."""
     with pytest.raises(ScriptError) as caught:
         media.call("decodeImage", content, name=name)
     assert caught.value.name == "MediaError"
@@ -225,8 +225,8 @@ def test_half_a_file_is_called_damaged(media: Media, corpus: dict[str, bytes], n
     assert "damaged" in refusal(media, name, corpus[name][: int(len(corpus[name]) * kept)])
 
 
-def test_other_files_are_no_pictures_whatever_they_are_called(media: Media) -> None:
-    message = refusal(media, "notes.png", b"Not a picture, but a shopping list.")
+def test_other_files_are_no_images_whatever_they_are_called(media: Media) -> None:
+    message = refusal(media, "notes.png", b"Not an image, but a shopping list.")
     assert "JPEG, PNG, WEBP" in message
 
 

@@ -1,4 +1,4 @@
-"""Clips in browsers become what Python, and so transformers, makes of them."""
+"""Videos in browsers become what Python, and so transformers, makes of them."""
 
 import base64
 import sys
@@ -26,7 +26,7 @@ LEVEL = 1 / 255 + 1e-6
 
 RECOVERED, SHARE = 16 / 255, 0.998
 """Firefox hands out RGB alone, by a matrix of its own choice. Where a channel of that is cut off at 0 or 255, several
-colours of the clip may be behind it: values may be so far off, and this share of them is within 1/255."""
+colours of the video may be behind it: values may be so far off, and this share of them is within 1/255."""
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def compare(media: Media, name: str, content: bytes, exact: bool = False) -> flo
     expected, found = load_video(content, PYTHON_RULES), prepared(media, name, content)
     assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6), name
     assert found["stamps"] == expected.stamps, name
-    assert found["hasSound"] == expected.has_sound, name
+    assert found["hasAudio"] == expected.has_sound, name
     errors = []
     for one, other in zip(found["frames"], expected.frames, strict=True):
         assert one["softTokens"] == other.soft_tokens, name
@@ -58,7 +58,7 @@ def compare(media: Media, name: str, content: bytes, exact: bool = False) -> flo
     return most
 
 
-def test_every_clip_of_the_corpus_equals_pythons(
+def test_every_video_of_the_corpus_equals_pythons(
     media: Media, corpus: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = []
@@ -69,8 +69,8 @@ def test_every_clip_of_the_corpus_equals_pythons(
         sys.stdout.write("\n" + "\n".join(table) + "\n")
 
 
-def test_a_clip_that_a_browser_recorded_has_its_times(media: Media) -> None:
-    content = base64.b64decode(media.page.evaluate(in_page("media.recordClip")))
+def test_a_video_that_a_browser_recorded_has_its_times(media: Media) -> None:
+    content = base64.b64decode(media.page.evaluate(in_page("media.recordVideo")))
     expected, found = load_video(content, PYTHON_RULES), prepared(media, "recorded.webm", content)
     assert len(expected.frames) == FRAMES
     assert 0.7 < expected.seconds[-1] < 5
@@ -79,7 +79,7 @@ def test_a_clip_that_a_browser_recorded_has_its_times(media: Media) -> None:
         assert np.abs(one["patches"] - other.patches.ravel()).max() <= 1 / 255 + 1e-6
 
 
-def test_a_short_clip_gives_all_its_frames(media: Media, corpus: dict[str, bytes]) -> None:
+def test_a_short_video_gives_all_its_frames(media: Media, corpus: dict[str, bytes]) -> None:
     assert len(prepared(media, "short.mp4", corpus["short.mp4"], frames=32)["frames"]) == 3
 
 
@@ -105,15 +105,15 @@ def test_a_file_that_is_damaged_within_is_called_so(media: Media, corpus: dict[s
     assert "damaged" in refusal(media, "noise.mp4", bytes(content))
 
 
-def test_other_files_are_no_clips_whatever_they_are_called(media: Media) -> None:
-    assert "cannot be read as a clip" in refusal(media, "notes.mp4", b"Not a clip, but a shopping list.")
+def test_other_files_are_no_videos_whatever_they_are_called(media: Media) -> None:
+    assert "cannot be read as a video" in refusal(media, "notes.mp4", b"Not a video, but a shopping list.")
 
 
 def test_an_empty_file_is_called_empty(media: Media) -> None:
     assert "0 bytes" in refusal(media, "nothing.mp4", b"")
 
 
-def test_a_file_with_sound_alone_has_no_pictures(media: Media) -> None:
+def test_a_file_with_audio_alone_has_no_images(media: Media) -> None:
     assert "there is no video track" in refusal(media, "sound.mp4", sound_alone())
 
 
@@ -177,7 +177,7 @@ def test_ten_bits_of_av1(media: Media) -> None:
         assert errors.max() <= RECOVERED and errors.mean() <= 1 / 255
 
 
-def test_a_clip_of_huge_frames_is_refused_by_its_header(media: Media) -> None:
+def test_a_video_of_huge_frames_is_refused_by_its_header(media: Media) -> None:
     content = clip("webm", "libvpx-vp9", frames=1, size=(512, 512))
     for tag in (b"\xb0\x82", b"\xba\x82"):  # Matroska's width and height, in two bytes
         assert content.count(tag + b"\x02\x00") == 1
