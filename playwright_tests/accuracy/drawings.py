@@ -96,7 +96,7 @@ def _paint(rng: Random, width: int, height: int, paper: str, shapes: list[Shape]
         edge = tuple(value * 4 // 5 for value in ink[:3])
         draw.polygon(_outline(shape), fill=ink, outline=edge if outlined else ink, width=2 * FINER)
     image = canvas.resize((width, height), Image.Resampling.LANCZOS)
-    return picture.filter(ImageFilter.GaussianBlur(rng.choice((0, 0, 1))))
+    return image.filter(ImageFilter.GaussianBlur(rng.choice((0, 0, 1))))
 
 
 def _outline(shape: Shape) -> list[tuple[float, float]]:

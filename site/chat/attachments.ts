@@ -2,8 +2,10 @@
 
 import { make } from "./dom.ts";
 
+/** The kinds of media. */
 export type Kind = "image" | "audio" | "video";
 
+/** A file that waits to be sent. */
 export interface Attachment {
   kind: Kind;
   blob: Blob;
@@ -20,6 +22,7 @@ interface Waiting extends Attachment {
   item: HTMLElement;
 }
 
+/** The files that wait to be sent, their tray, and the button that adds files. */
 export class Attachments {
   /** The waiting files. Hidden where there are none. */
   readonly tray = make("ul", { part: "tray", hidden: true, ariaLabel: "Attached" });
@@ -53,6 +56,7 @@ export class Attachments {
     return this.#kinds;
   }
 
+  /** Whether no files wait. */
   get empty(): boolean {
     return this.#waiting.length === 0;
   }
@@ -62,12 +66,14 @@ export class Attachments {
     return this.#settled;
   }
 
+  /** Add files. A file that the model does not take is rejected with a notice. */
   add(files: Iterable<File>): void {
     // An input's list of files becomes empty with the input.
     const added = [...files];
     this.#settled = this.#settled.then(() => this.#add(added));
   }
 
+  /** Restore attachments that could not be sent. */
   put(attachments: readonly Attachment[]): void {
     for (const attachment of attachments) this.#show(attachment);
   }

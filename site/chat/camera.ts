@@ -3,6 +3,7 @@
 import { make } from "./dom.ts";
 import { whyNot } from "./permission.ts";
 
+/** The camera's button and its panel, which takes photos. */
 export class Camera {
   readonly button = make("button", { part: "camera", type: "button", hidden: true }, "Camera");
   readonly #view = make("video", { part: "viewfinder", muted: true, playsInline: true, ariaLabel: "Camera" });

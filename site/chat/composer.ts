@@ -18,6 +18,7 @@ export interface Draft {
   attachments: Attachment[];
 }
 
+/** The field and its buttons. */
 export class Composer {
   readonly element: HTMLElement;
   readonly #field: HTMLTextAreaElement;
@@ -89,6 +90,7 @@ export class Composer {
     this.#button.ariaKeyShortcuts = answering ? "Escape" : "Enter";
   }
 
+  /** Whether the draft is empty. */
   get empty(): boolean {
     return this.#field.value.trim() === "" && this.#attachments.empty;
   }
@@ -117,6 +119,7 @@ export class Composer {
     this.#attachments.put(attachments);
   }
 
+  /** Return the draft, and empty the field. */
   take(): Draft {
     const text = this.#field.value.trim();
     this.#field.value = "";
@@ -161,6 +164,7 @@ export class Composer {
     this.#field.rows = Math.min(MOST_ROWS, this.#field.value.split("\n").length);
   }
 
+  /** Move the focus to the field. */
   focus(): void {
     this.#field.focus({ preventScroll: true });
   }

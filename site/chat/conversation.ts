@@ -39,6 +39,7 @@ interface Turn {
   outdated: boolean;
 }
 
+/** A conversation: its messages, its chat, and its transcript. */
 export class Conversation {
   readonly transcript = new Transcript();
   readonly #host: ConversationHost;
@@ -53,6 +54,7 @@ export class Conversation {
     this.#host = host;
   }
 
+  /** Whether the model is answering. */
   get answering(): boolean {
     return this.#turn !== undefined;
   }
@@ -62,6 +64,7 @@ export class Conversation {
     return this.#ended;
   }
 
+  /** The messages so far. */
   get messages(): readonly ChatMessage[] {
     return this.#messages;
   }

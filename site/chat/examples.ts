@@ -4,12 +4,14 @@ import { type Kind, viewOf } from "./attachments.ts";
 import type { Draft } from "./composer.ts";
 import { make } from "./dom.ts";
 
+/** A question to start with. */
 export interface Example {
   text: string;
   /** The file that the question is about, by its address. */
   media?: { kind: Kind; url: string; name: string };
 }
 
+/** The list of examples. */
 export class Examples {
   readonly element = make("ul", { part: "examples", ariaLabel: "Examples" });
   readonly #actions: { choose(draft: Draft): void; refuse(reason: string): void };
@@ -22,6 +24,7 @@ export class Examples {
     this.#show();
   }
 
+  /** All examples, including those whose media the model does not take. */
   get all(): readonly Example[] {
     return this.#all;
   }

@@ -15,6 +15,7 @@ const STAGES: Record<LoadStage, string> = {
 const LOOKING = "Looking at the model…";
 const AGAIN = "Try again";
 
+/** The view before the conversation. */
 export class Gate {
   readonly element: HTMLElement;
   readonly #facts = make("p", { part: "facts" });
@@ -43,11 +44,13 @@ export class Gate {
     this.#say("", "");
   }
 
+  /** Show that the bundle's manifest is being read. */
   showLooking(): void {
     this.#load.disabled = false;
     this.#say(LOOKING, "");
   }
 
+  /** Show the facts about a bundle, and warnings about this machine. */
   showPreview({ manifest, downloadBytes, gpu, memory }: Preview): void {
     const size = `${plainAmongWords(manifest.source.name)}: ${bytes(downloadBytes)} to download, ${manifest.weights} weights, `;
     const context = `a context of ${manifest.context} tokens.`;
@@ -58,6 +61,7 @@ export class Gate {
     if (gpu instanceof Error) this.#load.textContent = AGAIN;
   }
 
+  /** Show the progress of a load. */
   showProgress({ stage, loaded, total, bytesPerSecond, stalled }: LoadProgress): void {
     this.#show("loading");
     const words = `${STAGES[stage]}…`;
@@ -69,6 +73,7 @@ export class Gate {
     this.#rate.textContent = stalled === undefined ? done : slowNote(stalled);
   }
 
+  /** Show the button that loads the model. */
   showIdle(): void {
     this.#notify("");
     this.#load.textContent = "Load the model";

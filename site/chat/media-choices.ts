@@ -40,6 +40,7 @@ class Choice<Value> {
   }
 }
 
+/** The selects for media. */
 export class MediaChoices {
   readonly #detail = new Choice<ImageDetail | undefined>(
     "detail",
@@ -65,6 +66,7 @@ export class MediaChoices {
     this.#long.choices = inputs.includes("audio") ? LONG_AUDIO : [];
   }
 
+  /** The visitor's choices. */
   get chosen(): MediaOptions {
     return { detail: this.#detail.chosen, frames: this.#frames.chosen, long: this.#long.chosen };
   }

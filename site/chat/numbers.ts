@@ -2,6 +2,7 @@
 
 import type { AdapterSummary, ChatResult, MediaEvent, MediaKind } from "../../webruntime/src/api/index.ts";
 
+/** Return a number of bytes as kB, MB or GB. */
 export function bytes(count: number): string {
   if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
   if (count >= 1e6) return `${(count / 1e6).toFixed(count >= 1e7 ? 0 : 1)} MB`;
@@ -51,6 +52,7 @@ export function stallNote(seconds: number): string {
   return `The model has not responded for ${seconds} seconds. Wait, or stop the answer. If it does not stop, the model is unloaded.`;
 }
 
+/** Return the notice while the GPU does not respond to a load. */
 export function slowNote(seconds: number): string {
   return `The GPU has not responded for ${seconds} seconds. A slow GPU may need minutes. Cancel stops loading.`;
 }

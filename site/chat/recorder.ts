@@ -15,6 +15,7 @@ interface Running {
   timer: ReturnType<typeof setInterval>;
 }
 
+/** The recorder's button and its panel. */
 export class Recorder {
   readonly button = make("button", { part: "record", type: "button", hidden: true }, "Record");
   readonly #level = make("meter", { part: "level", max: 1, value: 0, ariaLabel: "Microphone level" });

@@ -6,6 +6,7 @@
  */
 const END = /[.!?…]["'”’)\]]*\s|\n|[。！？]/g;
 
+/** Collects streamed text until its sentences are complete. */
 export class Sentences {
   #rest = "";
 

@@ -13,6 +13,7 @@ const NAMES: Record<Kind, string> = { image: "Image", audio: "Audio", video: "Vi
 /** The log counts as scrolled to its end within this many pixels. */
 const NEAR_END = 48;
 
+/** The log of the conversation. */
 export class Transcript {
   readonly log = make("div", { part: "log", role: "log", tabIndex: 0, ariaLabel: "Conversation", ariaLive: "off" });
   /** For screen readers, which read it sentence by sentence; they would read the log token by token. */
@@ -61,6 +62,7 @@ export class Transcript {
     this.#scrollToEnd();
   }
 
+  /** Show a whole conversation. */
   show(messages: readonly ChatMessage[]): void {
     for (const shown of [...this.log.children]) remove(shown);
     for (const { role, content, toolCalls = [] } of messages) {
@@ -153,6 +155,7 @@ export class AnswerView {
     this.#waiting.textContent = words;
   }
 
+  /** Append to the thoughts. */
   thought(text: string): void {
     this.#waiting.remove();
     this.#thought ??= this.#addThought();
@@ -160,6 +163,7 @@ export class AnswerView {
     this.#host.grown();
   }
 
+  /** Append to the text. */
   text(text: string): void {
     this.#waiting.remove();
     this.#markdown.write(text);
@@ -167,6 +171,7 @@ export class AnswerView {
     this.#host.grown();
   }
 
+  /** Show a function call. */
   toolCall({ name, arguments: args }: ToolCall): void {
     this.#waiting.remove();
     const code = make("code", {}, `${balanced(name)}(${balanced(args.replaceAll('<|"|>', '"'))})`);

@@ -167,15 +167,15 @@ const ANSWER = fc.array(BLOCK, { minLength: 1, maxLength: 6 }).map((blocks) => (
 const CUTS = fc.array(fc.nat({ max: 400 }), { maxLength: 12 });
 
 function cut(source: string, cuts: readonly number[]): string[] {
-  const places = [0, ...cuts.filter((place) => place < source.length).sort((a, b) => a - b), source.length];
-  return places.slice(1).map((place, index) => source.slice(places[index], place));
+  const ends = [0, ...cuts.filter((end) => end < source.length).sort((a, b) => a - b), source.length];
+  return ends.slice(1).map((end, index) => source.slice(ends[index], end));
 }
 
 test("what is shown is the source without its marks", () => {
   fc.assert(
     fc.property(ANSWER, ({ source, text }) => {
       const root = shown(source);
-      for (const told of root.querySelectorAll(".destination")) told.remove();
+      for (const destination of root.querySelectorAll(".destination")) destination.remove();
       expect(root.textContent).toBe(text);
     }),
     { numRuns: 500 },

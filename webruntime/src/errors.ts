@@ -109,10 +109,15 @@ const CLASSES = { BundleError, DeviceError, ContextError, AbortError, UsageError
 
 /** An error in the form that is sent from the worker to the page. */
 export interface ErrorRecord {
+  /** The name of the class. */
   code: ErrorCode;
+  /** The message; for an InternalError, its cause. */
   message: string;
+  /** The file of the bundle that is at fault. */
   file?: string;
+  /** The index of the faulty slice, from 0. */
   slice?: number;
+  /** Facts beside the message. */
   details?: Details;
 }
 

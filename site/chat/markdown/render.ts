@@ -168,13 +168,13 @@ function link(address: string, content: Node[]): HTMLElement {
   anchor.href = address;
   anchor.target = "_blank";
   anchor.rel = "noopener noreferrer nofollow";
-  const told = destination(url, anchor.textContent ?? "");
-  if (told !== undefined) anchor.append(destinationView(told));
+  const leadsTo = destination(url, anchor.textContent ?? "");
+  if (leadsTo !== undefined) anchor.append(destinationView(leadsTo));
   return anchor;
 }
 
-function destinationView(told: string): HTMLElement {
-  const shown = element("bdi", ` (${balanced(told)})`);
+function destinationView(address: string): HTMLElement {
+  const shown = element("bdi", ` (${balanced(address)})`);
   shown.className = "destination";
   return shown;
 }

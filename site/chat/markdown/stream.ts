@@ -59,6 +59,7 @@ export class MarkdownStream {
     this.#changed = changed;
   }
 
+  /** Append text. */
   write(text: string): void {
     // Load with the first text, not before: the text does not wait for the script.
     if (!parser && this.#source === "") void loadParser().then(() => this.#parserCame());
@@ -68,6 +69,7 @@ export class MarkdownStream {
     else this.#timer ??= setTimeout(() => this.#grow(), Math.max(0, this.#nextAt - performance.now()));
   }
 
+  /** Render the complete text. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#timer);

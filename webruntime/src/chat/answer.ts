@@ -6,6 +6,7 @@ import { strip } from "../input/jinja/text.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
 import type { ToolCall } from "../messages.ts";
 
+/** A part of an answer. */
 export type AnswerPart =
   | { type: "thought"; text: string }
   | { type: "text"; text: string }

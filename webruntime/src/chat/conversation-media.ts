@@ -12,6 +12,7 @@ import type { EncodeCall } from "./encoder.ts";
  */
 export type ReadMedium = (part: MediaPart, signal: AbortSignal) => Promise<Medium>;
 
+/** Reads the media of one conversation, each once. */
 export class ConversationMedia {
   readonly #readMedium: ReadMedium;
   readonly #media = new Map<MediaPart, Medium>();

@@ -3,9 +3,10 @@
 import type { MediaRows, PlacedRows, TextEngine } from "../engine/interface.ts";
 import { ContextError, throwIfAborted, UsageError } from "../errors.ts";
 import type { ChatEvent } from "../messages.ts";
-import type { PlacedItem } from "./placeholders.ts";
+import type { PromptItem } from "./placeholders.ts";
 import { RowCache } from "./row-cache.ts";
 
+/** The signal and the events of a call. */
 export interface EncodeCall {
   signal: AbortSignal;
   emit(event: ChatEvent): void;
@@ -28,7 +29,7 @@ export class Encoder {
    * Check all items before any is encoded. Throws UsageError where the bundle has no tower for an item, and
    * ContextError where an item is too large for its tower.
    */
-  check(items: readonly PlacedItem[]): void {
+  check(items: readonly PromptItem[]): void {
     const { towerTokens, blockTokens } = this.#engine;
     for (const { item } of items) {
       const most = towerTokens[item.tower];
@@ -39,7 +40,7 @@ export class Encoder {
   }
 
   /** Return the rows of items; encode those that are not kept yet. Rows may be disposed of once `trim` is called. */
-  async rows(items: readonly PlacedItem[], call: EncodeCall): Promise<PlacedRows[]> {
+  async rows(items: readonly PromptItem[], call: EncodeCall): Promise<PlacedRows[]> {
     const placed: PlacedRows[] = [];
     const eventOf = encodingEvents(items.filter(({ item }) => !this.#cache.get(item.key)));
     for (const one of items) {
@@ -55,8 +56,8 @@ export class Encoder {
   }
 
   async #encode(
-    placed: PlacedItem,
-    eventOf: (placed: PlacedItem) => ChatEvent,
+    placed: PromptItem,
+    eventOf: (placed: PromptItem) => ChatEvent,
     { signal, emit }: EncodeCall,
   ): Promise<MediaRows> {
     const { item } = placed;
@@ -75,7 +76,7 @@ export class Encoder {
     return encoded;
   }
 
-  #tooLarge({ tower, tokens }: PlacedItem["item"], limit: number): ContextError {
+  #tooLarge({ tower, tokens }: PromptItem["item"], limit: number): ContextError {
     const what = tower === "image" ? "An image" : "Audio";
     const fitting = this.#details.at(-1);
     const next =
@@ -90,7 +91,7 @@ export class Encoder {
  * Return a function that gives the event of an item: the number of its medium among those of its kind, and the item's
  * number within the medium.
  */
-function encodingEvents(items: readonly PlacedItem[]): (placed: PlacedItem) => ChatEvent {
+function encodingEvents(items: readonly PromptItem[]): (placed: PromptItem) => ChatEvent {
   return ({ medium, item }) => {
     const alike = [...new Set(items.map((one) => one.medium))].filter(({ kind }) => kind === medium.kind);
     return {

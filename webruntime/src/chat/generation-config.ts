@@ -5,6 +5,7 @@ import { BundleError } from "../errors.ts";
 import { SETTINGS } from "../facts.gen.ts";
 import type { Sampling } from "../messages.ts";
 
+/** The settings of generation_config.json. */
 export interface GenerationConfig {
   sampling: Omit<Sampling, "seed">;
   /** Ids that end an answer. */

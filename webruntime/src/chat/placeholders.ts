@@ -14,27 +14,28 @@ import { type Cut, whole } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
 
 /** An item whose tokens begin at index `position` of a prompt. */
-export interface PlacedItem {
+export interface PromptItem {
   medium: Medium;
   item: Item;
   position: number;
 }
 
-export function endOf({ item, position }: PlacedItem): number {
+/** Return the index after an item's last token. */
+export function endOf({ item, position }: PromptItem): number {
   return position + item.tokens;
 }
 
 /** A prompt's ids, and the items whose placeholders are among them, in order. */
-export interface PlacedPrompt {
+export interface PromptWithMedia {
   ids: readonly number[];
-  items: readonly PlacedItem[];
+  items: readonly PromptItem[];
 }
 
 /**
  * Return a key for each token: its id, or the medium's key for a placeholder, so that equal placeholders of different
  * media differ.
  */
-export function keysOf({ ids, items }: PlacedPrompt): (number | string)[] {
+export function keysOf({ ids, items }: PromptWithMedia): (number | string)[] {
   const keys: (number | string)[] = [...ids];
   // All tokens of an item have one key: two prompts with the item at one position have its tokens at the same
   // positions.
@@ -42,6 +43,7 @@ export function keysOf({ ids, items }: PlacedPrompt): (number | string)[] {
   return keys;
 }
 
+/** The placeholder tokens of one tokenizer. */
 export class Placeholders {
   readonly #tokens: Record<string, unknown>;
   readonly #tokenizer: Tokenizer;
@@ -58,8 +60,8 @@ export class Placeholders {
    *
    * @param cut separates the messages' text from the template's text
    */
-  prompt(text: string, media: readonly Medium[], cut: Cut = whole): PlacedPrompt {
-    return this.#place(this.#tokenizer.encodePieces(cut(this.expand(text, media))), media);
+  prompt(text: string, media: readonly Medium[], cut: Cut = whole): PromptWithMedia {
+    return this.#locate(this.#tokenizer.encodePieces(cut(this.expand(text, media))), media);
   }
 
   /** The placeholders that templates write, with the kind of medium of each. */
@@ -67,6 +69,7 @@ export class Placeholders {
     return new Map(MEDIA.flatMap((kind) => this.#placeholder(kind)));
   }
 
+  /** Return the text of a rendered conversation with each placeholder expanded. */
   expand(text: string, media: readonly Medium[]): string {
     const kinds = this.tokens;
     if (kinds.size === 0) return text;
@@ -108,8 +111,8 @@ export class Placeholders {
     return seen.join(" ") + heard.join("");
   }
 
-  #place(ids: readonly number[], media: readonly Medium[]): PlacedPrompt {
-    const items: PlacedItem[] = [];
+  #locate(ids: readonly number[], media: readonly Medium[]): PromptWithMedia {
+    const items: PromptItem[] = [];
     let end = 0;
     for (const medium of media) {
       for (const item of medium.items) {

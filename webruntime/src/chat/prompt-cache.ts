@@ -4,7 +4,7 @@
  */
 
 import type { DecodeOptions, PlacedRows, Snapshot, TextEngine } from "../engine/interface.ts";
-import { endOf, keysOf, type PlacedItem, type PlacedPrompt } from "./placeholders.ts";
+import { endOf, keysOf, type PromptItem, type PromptWithMedia } from "./placeholders.ts";
 
 /** Limits of all snapshots together: GPU bytes, and their number. */
 const SNAPSHOT_BYTES = 64 << 20;
@@ -26,6 +26,7 @@ export function snapshotCapacity(bytes: number): number {
   return bytes === 0 ? SNAPSHOTS : Math.max(1, Math.min(SNAPSHOTS, Math.floor(SNAPSHOT_BYTES / bytes)));
 }
 
+/** A way to an earlier position of the caches. */
 export interface WayBack {
   by: "stay" | "rewind" | "restore" | "reset";
   position: number;
@@ -51,10 +52,11 @@ export function wayBack(
   return nearest < 0 ? { by: "reset", position: 0 } : { by: "restore", position: nearest };
 }
 
+/** The options of a fill. */
 export interface FillOptions {
   signal?: AbortSignal | undefined;
   /** Encodes the media that the caches do not hold yet. */
-  encode?: ((items: readonly PlacedItem[]) => Promise<PlacedRows[]>) | undefined;
+  encode?: ((items: readonly PromptItem[]) => Promise<PlacedRows[]>) | undefined;
   /**
    * Called before any work and after each chunk. done: ids in the caches, reused ones included; reused: ids that the
    * caches already held.
@@ -62,6 +64,7 @@ export interface FillOptions {
   onProgress?: ((done: number, reused: number) => void) | undefined;
 }
 
+/** The content of one engine's caches. */
 export class PromptCache {
   readonly #engine: TextEngine;
   /** The keys of the caches' tokens; their number is `engine.position`. */
@@ -77,16 +80,16 @@ export class PromptCache {
    * Fill the caches with the whole prompt but its last id, which the first decode step takes. Keep a snapshot at
    * `stable`: the length of the prefix that the next turn is expected to share.
    */
-  async fill(prompt: PlacedPrompt, stable: number, options: FillOptions = {}): Promise<void> {
+  async fill(prompt: PromptWithMedia, stable: number, options: FillOptions = {}): Promise<void> {
     const keys = keysOf(prompt);
     const last = keys.length - 1;
     const reused = this.#goBack(this.#wholeBlocks(commonPrefix(this.#keys, keys.slice(0, last)), prompt));
-    const tell = (done: number) => options.onProgress?.(done, reused);
-    tell(reused);
+    const report = (done: number) => options.onProgress?.(done, reused);
+    report(reused);
     try {
       const missing = prompt.items.filter((placed) => endOf(placed) > reused);
       const media = missing.length > 0 ? await options.encode?.(missing) : [];
-      const fillTo = (end: number) => this.#fillTo(end, prompt.ids, { media, tell, signal: options.signal });
+      const fillTo = (end: number) => this.#fillTo(end, prompt.ids, { media, report, signal: options.signal });
       const snapshotAt = this.#wholeBlocks(stable, prompt);
       if (snapshotAt >= reused && snapshotAt <= last) {
         await fillTo(snapshotAt);
@@ -101,7 +104,7 @@ export class PromptCache {
   /**
    * Decode from a filled prompt: yield the ids that the model continues with. The caller ends the loop at a stop id.
    */
-  async *decode(prompt: PlacedPrompt, options: DecodeOptions): AsyncGenerator<number, void, void> {
+  async *decode(prompt: PromptWithMedia, options: DecodeOptions): AsyncGenerator<number, void, void> {
     const all = keysOf(prompt);
     try {
       for await (const id of this.#engine.decode(prompt.ids.at(-1) as number, options)) {
@@ -113,17 +116,18 @@ export class PromptCache {
     }
   }
 
+  /** Dispose of all snapshots. */
   dispose(): void {
     this.#dropSnapshots(-1);
   }
 
   /** Return the position, or the beginning of the image around it where images are processed as wholes. */
-  #wholeBlocks(place: number, { items }: PlacedPrompt): number {
-    if (this.#engine.blockTokens === undefined) return place;
+  #wholeBlocks(position: number, { items }: PromptWithMedia): number {
+    if (this.#engine.blockTokens === undefined) return position;
     const around = items.find(
-      (placed) => placed.item.tower === "image" && placed.position < place && place < endOf(placed),
+      (placed) => placed.item.tower === "image" && placed.position < position && position < endOf(placed),
     );
-    return around?.position ?? place;
+    return around?.position ?? position;
   }
 
   #goBack(prefix: number): number {
@@ -144,13 +148,13 @@ export class PromptCache {
     ids: readonly number[],
     {
       media = [],
-      tell,
+      report,
       signal,
-    }: { media: PlacedRows[] | undefined; tell(done: number): void; signal: AbortSignal | undefined },
+    }: { media: PlacedRows[] | undefined; report(done: number): void; signal: AbortSignal | undefined },
   ): Promise<void> {
     const start = this.#engine.position;
     if (start === end) return;
-    const onChunk = (done: number) => tell(start + done);
+    const onChunk = (done: number) => report(start + done);
     await this.#engine.fill(Uint32Array.from(ids.slice(start, end)), { media, onChunk, signal });
   }
 

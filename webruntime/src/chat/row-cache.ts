@@ -5,6 +5,7 @@ import type { MediaRows } from "../engine/interface.ts";
 /** The maximum GPU bytes of rows while no prompt is processed. */
 export const ROW_BYTES = 256 << 20;
 
+/** A cache of rows by the keys of their media. */
 export class RowCache {
   readonly #limit: number;
   /** The least recently used first. */
@@ -14,10 +15,12 @@ export class RowCache {
     this.#limit = limit;
   }
 
+  /** The GPU bytes of all kept rows. */
   get bytes(): number {
     return Array.from(this.#rows.values(), ({ bytes }) => bytes).reduce((sum, bytes) => sum + bytes, 0);
   }
 
+  /** Return the rows of a key, which become the most recently used, or undefined. */
   get(key: string): MediaRows | undefined {
     const rows = this.#rows.get(key);
     if (rows) this.add(key, rows);

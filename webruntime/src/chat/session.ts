@@ -12,7 +12,7 @@ import { ConversationMedia, type ReadMedium } from "./conversation-media.ts";
 import type { EncodeCall, Encoder } from "./encoder.ts";
 import type { GenerationConfig } from "./generation-config.ts";
 import type { ChatSession, SendOptions, SessionOptions } from "./interface.ts";
-import { keysOf, type PlacedPrompt, type Placeholders } from "./placeholders.ts";
+import { keysOf, type Placeholders, type PromptWithMedia } from "./placeholders.ts";
 import { commonPrefix, type PromptCache } from "./prompt-cache.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import type { InTurn } from "./turns.ts";
@@ -37,10 +37,11 @@ export interface ChatParts {
 }
 
 /** stable: the length of the prefix that the next turn's prompt is expected to share. */
-interface Prompt extends PlacedPrompt {
+interface Prompt extends PromptWithMedia {
   stable: number;
 }
 
+/** A conversation, on parts that it shares with others. */
 export class Session implements ChatSession {
   readonly #parts: ChatParts;
   readonly #media: ConversationMedia;
@@ -57,10 +58,12 @@ export class Session implements ChatSession {
     this.#trusted = options.trusted ?? false;
   }
 
+  /** The messages so far. */
   get messages(): readonly ChatMessage[] {
     return this.#messages;
   }
 
+  /** Replace the messages. Throws UsageError while the model is answering. */
   setMessages(messages: ChatMessage[], thinking = this.#thinking): void {
     this.#refuseWhileAnswering();
     this.#messages = [...messages];
@@ -92,6 +95,7 @@ export class Session implements ChatSession {
     }
   }
 
+  /** Release the conversation's media. */
   dispose(): void {
     this.#messages = [];
     this.#media.keepOnly([]);
@@ -179,7 +183,7 @@ export class Session implements ChatSession {
    * renders them again: the empty thought block that opens an answer disappears. Therefore the template renders an
    * answered turn here.
    */
-  #stablePrefix(prompt: PlacedPrompt, media: readonly Medium[]): number {
+  #stablePrefix(prompt: PromptWithMedia, media: readonly Medium[]): number {
     const { text, cut } = this.#render([...this.#messages, { role: "assistant", content: "…" }], false);
     return commonPrefix(keysOf(prompt), keysOf(this.#parts.placeholders.prompt(text, media, cut)));
   }

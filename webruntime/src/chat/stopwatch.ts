@@ -21,6 +21,7 @@ export class Stopwatch {
     if (this.#answerTokens++ === 0) this.#firstId = this.#lastId;
   }
 
+  /** Return the statistics of the answer so far. */
   stats(promptTokens: number, reusedTokens: number, contextUsed: number): ChatStats {
     const firstTokenSeconds = this.#answerTokens > 0 ? (this.#firstId - this.#start) / 1000 : 0;
     const answering = (this.#lastId - this.#firstId) / 1000;

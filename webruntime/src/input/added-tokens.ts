@@ -41,6 +41,7 @@ export class AddedTokenSplitter {
     for (const known of this.#byFirst.values()) known.sort(([left], [right]) => right.length - left.length);
   }
 
+  /** Return the sections of a text: added tokens, and the text between them. */
   split(text: string): Section[] {
     const sections: Section[] = [];
     let end = 0;

@@ -10,6 +10,7 @@ import { Template } from "./jinja/template.ts";
 import { wellFormed } from "./jinja/text.ts";
 import { type ControlTokens, type Cut, mapStrings, reread, stringsIn, whole } from "./spoken.ts";
 
+/** The template's file in the bundle. */
 export const CHAT_TEMPLATE = "chat_template.jinja";
 /** The maximum number of characters of a template's error message. */
 const MOST_REASON = 400;
@@ -44,6 +45,7 @@ export interface Written {
 const ARGUMENTS = "[].tool_calls[].function.arguments";
 const MEDIA = ["image", "audio", "video"];
 
+/** A bundle's chat template. */
 export class ChatTemplate {
   readonly #template: Template;
   /** Special tokens such as bos_token, which templates write by name. */
@@ -170,6 +172,7 @@ function specialTokens(config: Record<string, unknown>): Record<string, string> 
   return tokens;
 }
 
+/** Load the chat template of a bundle. Throws BundleError where it cannot be parsed. */
 export async function loadChatTemplate(files: BundleFiles): Promise<ChatTemplate> {
   const [source, config] = await Promise.all([files.text(CHAT_TEMPLATE), files.json("tokenizer_config.json")]);
   const named = objectIn(config, "tokenizer_config.json");

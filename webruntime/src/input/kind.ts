@@ -10,6 +10,7 @@ import { unreadFormat } from "./image/unread.ts";
 import { hasAudioAlone } from "./video/decode.ts";
 import { unreadKind } from "./video/kinds.ts";
 
+/** The kinds of media. */
 export type Kind = "image" | "audio" | "video";
 
 /** The number of bytes that identify every kind, and that contain the stream names of an Ogg file. */

@@ -58,10 +58,12 @@ interface Shape {
   hasAudio: boolean;
 }
 
+/** Return the reader of a bundle's media. Throws BundleError where processor_config.json cannot be read. */
 export async function openMediaReader(files: BundleFiles): Promise<MediaReader> {
   return new MediaReader(await files.json(PROCESSOR_CONFIG), files.manifest.towers.audio.length > 0);
 }
 
+/** Reads media by one processor_config.json. */
 export class MediaReader {
   readonly #processor: unknown;
   readonly #hears: boolean;

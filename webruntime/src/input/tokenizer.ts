@@ -82,6 +82,7 @@ export class Tokenizer {
     return id;
   }
 
+  /** Return the text of an id. An unknown id has none. */
   piece(id: number): Piece {
     const added = this.#added.get(id);
     if (added?.special) return { kind: "special", text: added.content };
@@ -126,6 +127,7 @@ function used<T>(work: () => T): T {
   }
 }
 
+/** Load the tokenizer of a bundle. Throws BundleError where it cannot be read. */
 export async function loadTokenizer(files: BundleFiles): Promise<Tokenizer> {
   const tokenizer = objectIn(await files.json("tokenizer.json"), "tokenizer.json");
   try {

@@ -26,6 +26,7 @@ interface Model {
 type Loaded = Pick<Model, "identity" | "engine"> & Pick<LoadRequest, "mediaUrl">;
 type LoadCall = Call<Methods["load"]["event"]>;
 
+/** The worker's models and sessions. */
 export class Host {
   readonly #models = new Map<number, Model>();
   readonly #sessions = new Map<number, { model: number; session: ChatSession }>();
@@ -33,6 +34,7 @@ export class Host {
   readonly #loads = oneAtATime();
   #numbers = 0;
 
+  /** The handlers of the protocol's methods. */
   readonly handlers: Handlers<Methods> = {
     preview: (request, { signal }) => previewBundle(request, signal).catch(unreadable(request.url)),
     load: (request, call) => this.#loads(() => this.#load(request, call).catch(unreadable(request.url)), call.signal),

@@ -5,6 +5,7 @@ import type { ReadMedium } from "../chat/conversation-media.ts";
 import { UsageError } from "../errors.ts";
 import type { openMediaReader } from "../input/media-reader.ts";
 
+/** The functions of the media script. */
 export interface MediaPart {
   openMediaReader: typeof openMediaReader;
 }

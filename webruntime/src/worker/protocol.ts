@@ -116,13 +116,19 @@ export interface SendRequest extends SendOptions {
 
 /** All methods of the worker. */
 export type Methods = {
+  /** Describes a bundle. */
   preview: { request: PreviewRequest; event: never; result: BundlePreview };
+  /** Loads a model, or joins a loaded one. */
   load: { request: LoadRequest; event: LoadProgress; result: ModelInfo };
   /** Resolves with the reason when the model's device is lost. Otherwise never settles. */
   lost: { request: { model: number }; event: never; result: ErrorRecord };
+  /** Recompiles one WGSL file. */
   swapShader: { request: { model: number; file: string; text: string }; event: never; result: null };
+  /** Ends one use of a model. */
   unload: { request: { model: number }; event: never; result: null };
+  /** Opens a session. */
   openSession: { request: SessionRequest; event: never; result: { session: number } };
+  /** Answers a session's conversation. */
   send: { request: SendRequest; event: ChatEvent; result: ChatResult };
   /** Replaces the conversation: for edit, delete, reset, another system prompt, and thinking on or off. */
   setMessages: {
@@ -130,6 +136,7 @@ export type Methods = {
     event: never;
     result: null;
   };
+  /** Closes a session. */
   closeSession: { request: { session: number }; event: never; result: null };
 };
 

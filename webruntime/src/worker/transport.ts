@@ -20,6 +20,7 @@ export interface Call<Event> {
 
 type MethodMap = Record<string, Method>;
 
+/** The handlers of all methods. */
 export type Handlers<Methods extends MethodMap> = {
   [Name in keyof Methods]: (
     request: Methods[Name]["request"],
@@ -27,6 +28,7 @@ export type Handlers<Methods extends MethodMap> = {
   ) => Promise<Methods[Name]["result"]>;
 };
 
+/** The options of a call. */
 export interface CallOptions<Event> {
   signal?: AbortSignal | undefined;
   onEvent?: ((event: Event) => void) | undefined;

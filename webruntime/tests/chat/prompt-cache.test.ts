@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { PlacedPrompt } from "../../src/chat/placeholders.ts";
+import type { PromptWithMedia } from "../../src/chat/placeholders.ts";
 import { commonPrefix, PromptCache, snapshotCapacity, wayBack } from "../../src/chat/prompt-cache.ts";
 import { item, medium, NotingEngine } from "./tiny.ts";
 
@@ -50,7 +50,7 @@ describe("snapshotCapacity", () => {
 
 describe("a prompt that has another end of an image than the caches", () => {
   /** The tokens 7, an image, 8, 9. */
-  const prompt = (tokens: number): PlacedPrompt => {
+  const prompt = (tokens: number): PromptWithMedia => {
     const image = item("image", tokens);
     const items = [{ medium: medium("image", [image]), item: image, position: 1 }];
     return { ids: [7, ...Array(tokens).fill(18), 8, 9], items };

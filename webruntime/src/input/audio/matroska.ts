@@ -41,6 +41,7 @@ export interface Matroska {
   filling: number;
 }
 
+/** Whether a file is WebM or Matroska. */
 export async function isMatroska(blob: Blob): Promise<boolean> {
   const head = await read(blob, 0, 4);
   return head.byteLength === 4 && head.getUint32(0) === EBML;

@@ -13,6 +13,7 @@ import {
 } from "./png.ts";
 import type { RgbImage } from "./resample.ts";
 
+/** Whether a PNG has 16 bits a channel. */
 export function isDeepPng(bytes: Uint8Array): boolean {
   return has(bytes, 12, "IHDR") && bytes[24] === 16;
 }
@@ -31,7 +32,7 @@ export async function decodeDeepPng(bytes: Uint8Array<ArrayBuffer>): Promise<Rgb
     const stride = scanlineBytes(image.width, pass, channels * 16);
     const rows = rowsOf(image, pass);
     unfilter(raw.subarray(at, at + stride * rows), stride, channels * 2);
-    place(image, pass, raw.subarray(at, at + stride * rows), { stride, channels, key });
+    write(image, pass, raw.subarray(at, at + stride * rows), { stride, channels, key });
     at += stride * rows;
   }
   return image;
@@ -99,7 +100,7 @@ function paeth(left: number, above: number, corner: number): number {
 }
 
 /** @param lines the rows' length and channels, and the transparent value, if there is one */
-function place(
+function write(
   image: RgbImage,
   pass: Pass,
   raw: Uint8Array,

@@ -44,12 +44,12 @@ export function decodeGif(bytes: Uint8Array): RgbImage {
   const frame = firstFrame(bytes);
   const { canvas, transparent } = frame;
   const entries = new Uint8Array(canvas.width * canvas.height).fill(transparent ?? 0);
-  let place = 0;
+  let read = 0;
   const rows = rowOrder(frame);
   const inner = decompress(bytes, frame.start, frame.width * frame.height);
   for (const row of rows) {
-    entries.set(inner.subarray(place, place + frame.width), (frame.top + row) * canvas.width + frame.left);
-    place += frame.width;
+    entries.set(inner.subarray(read, read + frame.width), (frame.top + row) * canvas.width + frame.left);
+    read += frame.width;
   }
   const colours = Array.from({ length: 256 }, (_, entry) => colourOf(frame, entry));
   const image = { ...canvas, data: new Uint8Array(entries.length * 3) };

@@ -4,6 +4,7 @@ import { has } from "./bytes.ts";
 import { gifSize } from "./gif.ts";
 import type { Size } from "./rules.ts";
 
+/** An image's size and format. */
 export interface ImageHeader extends Size {
   /** The MIME type by the content, whatever the file's name is. */
   type: string;

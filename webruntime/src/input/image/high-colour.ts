@@ -13,6 +13,7 @@ export function highColourBits(bytes: Uint8Array): readonly number[] | undefined
   return compression === 3 && red === 0xf800 ? [5, 6, 5] : [5, 5, 5];
 }
 
+/** Correct the channels of a decoded image in place. */
 export function widenHighColour({ data }: RgbImage, bits: readonly number[]): void {
   data.forEach((value, at) => {
     const few = bits[at % 3] as number;

@@ -7,6 +7,7 @@ import { has } from "./bytes.ts";
 import { tiffOrientation, xmpOrientation } from "./orientation.ts";
 import { pngChunks, wholePalette } from "./png.ts";
 
+/** A file without metadata, and its orientation. */
 export interface Bare {
   /** The file's bytes without its EXIF, and without the animation of a PNG, since Pillow reads the still image. */
   content: Uint8Array<ArrayBuffer>[];
@@ -30,6 +31,7 @@ const PNG_END = Uint8Array.of(0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x
 
 const [EXIF_FLAG, XMP_FLAG] = [8, 4];
 
+/** Return an image file without metadata, and its orientation. */
 export async function withoutMetadata(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<Bare> {
   if (type === "image/jpeg") return bareJpeg(bytes);
   if (type === "image/png") return barePng(bytes);

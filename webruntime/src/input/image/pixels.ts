@@ -17,7 +17,7 @@ export async function readPixels(bitmap: ImageBitmap): Promise<RgbImage> {
     for (let top = 0; top < height; top += TILE) {
       for (let left = 0; left < width; left += TILE) {
         const [columns, rows] = [Math.min(TILE, width - left), Math.min(TILE, height - top)];
-        place(image, await read(left, top, columns, rows), left, top, columns);
+        write(image, await read(left, top, columns, rows), left, top, columns);
       }
     }
   } finally {
@@ -108,7 +108,7 @@ function canvasReader(bitmap: ImageBitmap): Reader {
   return { read };
 }
 
-function place(image: RgbImage, { bytes, order }: Tile, left: number, top: number, columns: number): void {
+function write(image: RgbImage, { bytes, order }: Tile, left: number, top: number, columns: number): void {
   const [red, green, blue] = order;
   for (let from = 0, pixel = 0; from < bytes.length; from += 4, pixel++) {
     const y = top + Math.floor(pixel / columns);

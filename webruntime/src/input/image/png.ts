@@ -4,6 +4,7 @@ import { has } from "./bytes.ts";
 import type { RgbImage } from "./resample.ts";
 import type { Size } from "./rules.ts";
 
+/** A chunk of a PNG. */
 export interface Chunk {
   name: string;
   content: Uint8Array<ArrayBuffer>;
@@ -11,6 +12,7 @@ export interface Chunk {
   whole: Uint8Array<ArrayBuffer>;
 }
 
+/** A colour, 8 bits a channel. */
 export type Colour = readonly [red: number, green: number, blue: number];
 
 /** Colour types. (4 and 6 have alpha.) */
@@ -52,6 +54,7 @@ export function scanlineBytes(width: number, { left, stepX }: Pass, bitsOfPixel:
   return 1 + Math.ceil((Math.ceil((width - left) / stepX) * bitsOfPixel) / 8);
 }
 
+/** Return the number of rows of a pass. */
 export function rowsOf({ height }: Size, { top, stepY }: Pass): number {
   return Math.ceil((height - top) / stepY);
 }
@@ -135,6 +138,7 @@ export function deepGreyKey(bytes: Uint8Array<ArrayBuffer>): number | undefined 
   return undefined;
 }
 
+/** Make all pixels of a colour white, in place. */
 export function whiten({ data }: RgbImage, [red, green, blue]: Colour): void {
   for (let at = 0; at < data.length; at += 3) {
     if (data[at] === red && data[at + 1] === green && data[at + 2] === blue) data.fill(255, at, at + 3);

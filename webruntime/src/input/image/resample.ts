@@ -10,6 +10,7 @@ const HALF = 1 << (PRECISION_BITS - 1);
 /** The radius of the filter in pixels of the smaller image. */
 const SUPPORT = 2;
 
+/** An image of 8 bits a channel. */
 export interface RgbImage {
   width: number;
   height: number;

@@ -26,11 +26,13 @@ export interface VideoRules {
   frames: number;
 }
 
+/** The settings of images and videos. */
 export interface MediaRules {
   image: ImageRules;
   video: VideoRules;
 }
 
+/** A size in pixels. */
 export interface Size {
   width: number;
   height: number;

@@ -3,6 +3,7 @@
 /** The compressions of 8 and of 4 bits a pixel. */
 const [RLE8, RLE4] = [1, 2];
 
+/** Whether a BMP is complete. */
 export function isWholeBmp(bytes: Uint8Array<ArrayBuffer>): boolean {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const isOldest = view.getUint32(14, true) === 12;

@@ -5,6 +5,7 @@ import { pngChunks, scanlinesLength } from "./png.ts";
 /** The compressed bytes of a piece that is inflated at once. */
 const PIECE = 1 << 14;
 
+/** Whether a PNG is complete. */
 export async function isWholePng(bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
   const pieces = [...pngChunks(bytes)].filter(({ name }) => name === "IDAT").flatMap(({ content }) => cut(content));
   const length = scanlinesLength(bytes);

@@ -14,6 +14,7 @@ import { readRgb } from "./frame.ts";
 import { unreadKind } from "./kinds.ts";
 import { isWholeVideo } from "./whole.ts";
 
+/** The decoded frames of a video. */
 export interface VideoInputs {
   frames: ImageInputs[];
   /** The time of each frame in seconds, counted from the first. */
@@ -23,6 +24,7 @@ export interface VideoInputs {
   hasAudio: boolean;
 }
 
+/** The options of decoding. */
 export interface VideoOptions {
   /** The maximum number of frames. Default: the model's. */
   frames?: number;

@@ -12,6 +12,7 @@ interface Part {
   shownAt: number;
 }
 
+/** An edit list. */
 export interface Edits {
   /** The ticks of a second. */
   timescale: number;
@@ -20,6 +21,7 @@ export interface Edits {
   parts: Part[];
 }
 
+/** A frame that is shown. */
 export interface Shown {
   /** The frame's time in mediabunny. */
   time: number;

@@ -26,6 +26,7 @@ export interface Track {
   bits: number;
 }
 
+/** Return a decoder's frame as upright RGB. */
 export async function readRgb(decoded: VideoSample, { named, isOnColumns, bits }: Track): Promise<RgbImage> {
   const { format, rotation, colorSpace } = decoded;
   // If a file names no matrix, browsers report "bt709", whatever it is.

@@ -31,6 +31,7 @@ export interface Samples {
   step: number;
 }
 
+/** The colours of planes: the matrix, and whether values use the full range. */
 export interface Coding {
   matrix: string;
   fullRange: boolean;
@@ -54,10 +55,12 @@ const ONE = 1 << 16;
 /** Added to a luma before the look-up. */
 const HEADROOM = 1024;
 
+/** Whether the conversion supports a matrix. */
 export function isKnown(matrix: string): boolean {
   return matrix in MATRICES;
 }
 
+/** Convert planes to RGB. Throws RangeError for an unknown matrix. */
 export function toRgb(planes: Planes, coding: Coding): RgbImage {
   if (!planes.halfColumns || (planes.width % 2 === 1 && !isQuick(planes))) return finely(planes, coding);
   return isQuick(planes) ? byTables(planes, quickTables(coding)) : byTables(inEightBits(planes), indexTables(coding));
