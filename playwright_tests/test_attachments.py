@@ -1,4 +1,4 @@
-"""Images, audio and videos in the page: attached, dropped, pasted, recorded, and what is said where that fails."""
+"""Images, audio and videos in the page: attached, dropped, pasted and recorded, and the errors where that fails."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ def audio_bytes(seconds: int) -> bytes:
 
 
 def voice_bytes() -> bytes:
-    """Audio in WebM, as messengers save it."""
+    """Return audio in WebM, as messengers save it."""
     file = io.BytesIO()
     with av.open(file, "w", format="webm") as output:
         add_tone(output, output.add_stream("libopus", rate=48_000), 1)
@@ -46,7 +46,7 @@ def voice_bytes() -> bytes:
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a file of each kind, and some that cannot be used."""
+    """A folder with a file of each kind, and some unusable ones."""
     folder = tmp_path_factory.mktemp("media")
     (folder / "image.png").write_bytes(image_bytes())
     (folder / "audio.wav").write_bytes(audio_bytes(1))
@@ -65,8 +65,8 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def context(tested: Browser) -> Iterator[BrowserContext]:
-    """A context in which microphone and camera may be used; the browser has fake ones. Firefox is started so that all
-    may use them."""
+    """A context that allows microphone and camera; the browser has fake ones. Firefox allows them by its start
+    options."""
     chromium = tested.browser_type.name == "chromium"
     context = tested.new_context(permissions=["microphone", "camera"] if chromium else None)
     yield context
@@ -90,7 +90,7 @@ def chat_page(loaded: ChatPage) -> ChatPage:
 
 
 def attach(chat_page: ChatPage, *files: Path) -> None:
-    """Chooses files by the button; in Firefox without it, which reports a page's first chooser alone."""
+    """Choose files by the button; in Firefox by the input, since it reports only a page's first chooser."""
     page = chat_page.page
     if "Firefox" in page.evaluate("navigator.userAgent"):
         page.locator("gemtab-chat input[type=file]").set_input_files(list(files))
@@ -101,19 +101,19 @@ def attach(chat_page: ChatPage, *files: Path) -> None:
 
 
 def ask(chat_page: ChatPage, text: str) -> None:
-    """Says it and waits for the end of the answer."""
+    """Send a message, and wait for the end of the answer."""
     chat_page.say(text)
     chat_page.ended()
 
 
 def user_messages(page: Page) -> list[list[str]]:
-    """The kinds of parts of what the user said."""
+    """Return the kinds of parts in the user's messages."""
     found: list[list[str]] = page.evaluate(in_page("element.partsOfQuestions"))
     return found
 
 
 def first_message(page: Page) -> list[dict[str, Any]]:
-    """The parts of what the user said first, but for their bytes."""
+    """Return the parts of the user's first message, without their bytes."""
     found: list[dict[str, Any]] = page.evaluate(in_page("element.firstParts"))
     return found
 
@@ -161,7 +161,7 @@ def test_what_is_attached_can_be_taken_away(chat_page: ChatPage, media: Path) ->
 
 
 def files_event(page: Page, selector: str, kind: str) -> None:
-    """Drops or pastes an image."""
+    """Drop or paste an image."""
     page.evaluate(
         in_page("element.transferImage"),
         [selector, kind, base64.b64encode(image_bytes()).decode()],
@@ -264,7 +264,7 @@ def test_image_detail_is_a_choice(chat_page: ChatPage, media: Path) -> None:
 
 
 def test_frames_and_detail_of_videos_are_a_choice(chat_page: ChatPage, media: Path) -> None:
-    """Sent at once, while the page still looks into the file."""
+    """The message is sent at once, while the page still detects the file's kind."""
     page = chat_page.page
     page.get_by_label("Image detail").select_option("140 tokens")
     page.get_by_label("Frames").select_option("8 frames")
@@ -279,7 +279,7 @@ def test_frames_and_detail_of_videos_are_a_choice(chat_page: ChatPage, media: Pa
 
 
 def test_choices_fit_a_small_screen(chat_page: ChatPage) -> None:
-    """None is cut off by the edge of the element, which would not make the page wider."""
+    """The element's edge cuts no choice off; that would not make the page wider."""
     page = chat_page.page
     before = page.viewport_size
     assert before is not None
@@ -293,7 +293,7 @@ def test_choices_fit_a_small_screen(chat_page: ChatPage) -> None:
 
 
 def test_audio_in_a_container_of_videos_is_attached_as_audio(chat_page: ChatPage, media: Path) -> None:
-    """What cannot be looked into stays a video, and why it cannot be used is said when it is sent."""
+    """An unreadable container stays a video, and sending it shows the error."""
     page = chat_page.page
     names = ("voice.webm", "silent.webm", "voice.mp4", "film.webm", "noise.webm")
     attach(chat_page, *(media / name for name in names))
@@ -309,7 +309,7 @@ def test_audio_in_a_container_of_videos_is_attached_as_audio(chat_page: ChatPage
 
 @pytest.mark.parametrize("name", ["long.wav", "long.webm"])
 def test_audio_longer_than_the_model_hears_is_refused_by_choice(chat_page: ChatPage, media: Path, name: str) -> None:
-    """That of videos as well."""
+    """Also a video's audio."""
     page = chat_page.page
     page.get_by_label("Long audio").select_option("refused")
     attach(chat_page, media / name)
@@ -324,7 +324,7 @@ def test_audio_longer_than_the_model_hears_is_refused_by_choice(chat_page: ChatP
 
 @pytest.mark.parametrize(("button", "device"), [("Record", "microphone"), ("Camera", "camera")])
 def test_permission_denied_is_said_in_words(chat_page: ChatPage, button: str, device: str) -> None:
-    """What browsers throw when the visitor says no; there is no way to say no to Chromium's fake devices."""
+    """The error of browsers when the visitor denies access. Chromium's fake devices cannot be denied."""
     page = chat_page.page
     page.evaluate(in_page("element.refuseDevices"), "NotAllowedError")
     page.get_by_role("button", name=button).click()

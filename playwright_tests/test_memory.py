@@ -1,4 +1,4 @@
-"""What a bundle says that it needs is what the tab allocates on the GPU."""
+"""The tab allocates as much GPU memory as a bundle states."""
 
 import random
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.silent import Silent
 from tests.variants import variant
 
 AGREEMENT = 0.05
-"""The most that statement and allocation may differ by."""
+"""Maximum difference of statement and allocation."""
 
 CONTEXT = 512
 

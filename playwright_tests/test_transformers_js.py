@@ -1,7 +1,7 @@
-"""Others can run our export: transformers.js loads the bundle as it is, and decodes what the reference does.
+"""transformers.js loads the bundle unchanged, and decodes the reference's ids.
 
-Its processor lays out prompts with empty lines around media and resizes by the browser's canvas. So it makes the
-inputs, and the reference is given the same.
+Its processor writes prompts with empty lines around media, and resizes with the browser's canvas. Therefore the
+reference gets the inputs of this processor.
 """
 
 import json
@@ -33,7 +33,10 @@ STEPS = 12
 
 @dataclass(frozen=True)
 class Question:
-    """text: the question; images: sizes in pixels; samples: of audio at 16 kHz, 0 for none."""
+    """A question.
+
+    text: the question; images: sizes in pixels; samples: number of audio samples at 16 kHz, 0 for none.
+    """
 
     text: str
     images: tuple[tuple[int, int], ...] = ()
@@ -51,7 +54,7 @@ QUESTIONS = {
 
 @pytest.fixture(scope="module")
 def transformers_page(browser: Browser, served: str) -> Iterator[Page]:
-    """A page where the bundle `tiny` is loaded."""
+    """A page with the bundle `tiny` loaded."""
     page = browser.new_page()
     open_transformers_js(page, served)
     page.evaluate(in_page("transformers.load"), "tiny")
@@ -61,7 +64,7 @@ def transformers_page(browser: Browser, served: str) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def stored() -> DequantisedWeights:
-    """The checkpoint's weights as the bundle has them."""
+    """The checkpoint's weights as the bundle stores them."""
     return DequantisedWeights(CheckpointWeights(Checkpoint.open(TINY), load_spec(TINY)), "q4")
 
 
@@ -88,18 +91,18 @@ def tensor(plain: dict[str, Any], dtype: torch.dtype) -> torch.Tensor:
 
 
 def rows(graph: Graph, stored: DequantisedWeights, **inputs: torch.Tensor) -> torch.Tensor:
-    """The reference's soft tokens of one image or audio."""
+    """Return the reference's soft tokens of one image or audio."""
     (features,) = Reference(graph, stored).run(inputs, {}).values()
     return features
 
 
 def runs(ids: list[int], placeholder: int) -> list[int]:
-    """Where each run of a placeholder begins."""
+    """Return the beginning of each run of a placeholder."""
     return [at for at, one in enumerate(ids) if one == placeholder and ids[at - 1] != placeholder]
 
 
 def rows_of_images(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
-    """What the reference makes of the processor's images, padding taken off."""
+    """Return the reference's rows of the processor's images, without padding."""
     if answer["pixels"] is None:
         return []
     spec, made = load_spec(TINY), []
@@ -116,7 +119,7 @@ def rows_of_images(answer: dict[str, Any], stored: DequantisedWeights) -> list[R
 
 
 def rows_of_audio(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
-    """What the reference makes of the processor's audio, padding taken off."""
+    """Return the reference's rows of the processor's audio, without padding."""
     if answer["audio"] is None:
         return []
     spec = load_spec(TINY)
@@ -128,6 +131,6 @@ def rows_of_audio(answer: dict[str, Any], stored: DequantisedWeights) -> list[Ro
 
 
 def placeholder(name: str) -> int:
-    """The id in config.json of the token that holds a place."""
+    """Return the placeholder's id in config.json."""
     found: int = json.loads((TINY / "config.json").read_text())[name]
     return found

@@ -1,4 +1,4 @@
-"""Images and audio of a conversation: the towers' inputs, and where the tokens stand."""
+"""Images and audio of a conversation: the towers' inputs, and the positions of their tokens."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from gemtab.quantize import WeightReader
 
 @dataclass(frozen=True)
 class Placed:
-    """An image or a stretch of audio whose tokens begin at `position` of the conversation: its tower's inputs."""
+    """An image or a stretch of audio whose tokens begin at `position` of the conversation: the inputs of its tower."""
 
     tower: Tower
     position: int
@@ -26,17 +26,17 @@ class Placed:
     inputs: dict[str, np.ndarray]
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The inputs as tensors."""
+        """Return the inputs as tensors."""
         return {name: torch.from_numpy(array) for name, array in self.inputs.items()}
 
 
 def rows_of(media: Sequence[Placed], encode: Callable[[Placed], torch.Tensor]) -> list[Rows]:
-    """What `encode` makes of each, in its place."""
+    """Return the rows of each medium by `encode`, at its position."""
     return [Rows(one.position, encode(one), picture=one.tower == "image") for one in media]
 
 
 def reference_rows(spec: ModelSpec, weights: WeightReader, media: Sequence[Placed]) -> list[Rows]:
-    """What the reference makes of each."""
+    """Return the reference's rows of each medium."""
 
     def encode(one: Placed) -> torch.Tensor:
         (rows,) = Reference(tower_graphs(spec)[one.tower], weights).run(one.tensors(), {}).values()
@@ -47,7 +47,7 @@ def reference_rows(spec: ModelSpec, weights: WeightReader, media: Sequence[Place
 
 @dataclass(frozen=True)
 class Turn:
-    """New ids, media among them, then so many greedy steps."""
+    """New ids, including those of media, then greedy steps."""
 
     prompt: list[int]
     steps: int
@@ -55,7 +55,7 @@ class Turn:
 
 
 class Cells(NamedTuple):
-    """An image, or a frame of a video, by its cells across and down."""
+    """An image or a video frame, by its numbers of cells across and down."""
 
     columns: int
     rows: int
@@ -63,7 +63,7 @@ class Cells(NamedTuple):
 
 
 Part = Literal["text"] | int | Cells
-"""Text, audio of a number of frames, or an image."""
+"""Text, audio of a number of spectrogram frames, or an image."""
 
 _IMAGE = Cells(4, 3)
 _FRAME = Cells(2, 5, frame=True)
@@ -78,8 +78,8 @@ class Writer:
         self._position = 0
 
     def turns(self) -> list[Turn]:
-        """An image, a frame of another shape and two stretches of audio, in both orders, over three turns; the second has text
-        alone."""
+        """Return three turns with an image, a frame of another shape and two stretches of audio, in both orders. The
+        second turn has only text."""
         first = self._turn(["text", _IMAGE, "text", 57, "text", _FRAME, "text"], 10)
         return [first, self._turn(["text"], 8), self._turn(["text", 38, _IMAGE, "text"], 10)]
 

@@ -27,29 +27,29 @@ PROCESSOR: dict[str, Any] = json.loads((REPOSITORY / "models" / "tiny" / "proces
 UNIFIED: dict[str, Any] = {"feature_extractor": {"feature_extractor_type": "Gemma4UnifiedAudioFeatureExtractor"}}
 
 CODEC = 1e-5
-"""How far samples of lossy codecs may be off: decoders compute in f32, in any order."""
+"""Tolerance of samples of lossy codecs: decoders compute in f32, in any order."""
 
 AAC_IN_FIREFOX = 1e-6
-"""Another build of the same decoder, which sums in another order."""
+"""Tolerance of another build of the same decoder, which sums in another order."""
 
 SHORT = 2 / (1 << 15)
-"""The same of MP3 in Firefox, whose decoder computes in whole numbers, and rounds to 16 bits by turns up and down."""
+"""Tolerance of MP3 in Firefox, whose decoder computes in whole numbers and rounds to 16 bits, up and down by turns."""
 
 LOG_MEL = 1e-3
 LOG_MEL_MP3 = 0.1
 LOG_MEL_SHORT = 1.0
-"""Two builds of ffmpeg's MP3 decoder differ most, by up to 3e-6. In bands that the encoder has left empty, that is a
-few hundredths of what is there: next to nothing, and the floor under the logarithm. Where 16 bits are all that there
-is, the noise of rounding fills such bands."""
+"""Tolerance of MP3's frames. Two builds of ffmpeg's decoder differ by up to 3e-6. In bands that the encoder has left
+empty, that is a few hundredths of almost nothing and the floor under the logarithm. Where samples have only 16 bits,
+the noise of rounding fills such bands."""
 
 
 def codec_bound(media: Media, name: str) -> float:
-    """How far samples may be off."""
+    """Return the tolerance of samples."""
     return SHORT if media.in_firefox and name.startswith("mp3") else CODEC
 
 
 def log_mel_bound(media: Media, name: str) -> float:
-    """How far frames may be off."""
+    """Return the tolerance of frames."""
     if not name.startswith("mp3"):
         return LOG_MEL
     return LOG_MEL_SHORT if media.in_firefox else LOG_MEL_MP3
@@ -78,7 +78,7 @@ def test_audio_is_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]) 
 
 
 def compare(media: Media, name: str, found: list[dict[str, Any]], expected: list[AudioInputs]) -> tuple[float, int]:
-    """The largest difference of the frames, and the number of tokens."""
+    """Return the largest difference of the frames, and the number of tokens."""
     worst = 0.0
     for segment, inputs in zip(found, expected, strict=True):
         rows = len(inputs.features)
@@ -117,8 +117,8 @@ def test_every_length_has_as_many_tokens(media: Media) -> None:
 
 
 def test_what_the_browser_records(media: Media, tested: Browser) -> None:
-    """A tone, recorded as the page records a microphone: a file that does not say how long it is. Firefox has a
-    microphone that is not there, and computes no audio without a device to play it."""
+    """A tone, recorded as the page records a microphone: in a file that does not state its duration. Firefox has a fake
+    microphone; without an audio device it computes no audio."""
     with serving({}) as site:
         page = tested.new_page()
         page.goto(site)

@@ -1,4 +1,4 @@
-"""Images in Chromium become what transformers' Gemma 4 processor makes of them."""
+"""Images in Chromium equal the output of transformers' Gemma 4 processor."""
 
 import random
 import struct
@@ -25,10 +25,10 @@ from tests.media.pictures import Array, chunk, pictures, png, saved, scanlines, 
 TESTED_IN = BOTH_BROWSERS
 
 STEP = 1 / 255 + 1e-6
-"""As near as pixel values must be."""
+"""Tolerance of pixel values."""
 
 SHARE = 0.999
-"""On at least so much of them."""
+"""The fraction of values within the tolerance."""
 
 RULES = {"patch": 16, "pooling": 3, "maxSoftTokens": BUDGETS[0], "merged": False}
 
@@ -39,14 +39,14 @@ def corpus() -> dict[str, bytes]:
 
 
 def prepared(media: Media, name: str, content: bytes, **rules: Any) -> dict[str, Any]:
-    """What the page makes of an image; patches and positions with their rows."""
+    """Return the page's result for an image; patches and positions with their rows."""
     inputs = media.call("prepareImage", content, name=name, rules={**RULES, **rules})
     rows = inputs["positions"].size // 2
     return {**inputs, "patches": inputs["patches"].reshape(rows, -1), "positions": inputs["positions"].reshape(rows, 2)}
 
 
 def processed(pixels: Any) -> tuple[Any, Any, int]:
-    """Patches, positions and soft tokens by transformers, without padding."""
+    """Return transformers' patches, positions and soft tokens, without padding."""
     out = Gemma4ImageProcessorPil(max_soft_tokens=BUDGETS[0])(
         pixels, input_data_format="channels_last", return_tensors="np"
     )
@@ -81,7 +81,7 @@ def test_decoding_alone_is_exact(media: Media, corpus: dict[str, bytes]) -> None
         expected = load_image(content)
         assert (found["height"], found["width"]) == expected.shape[:2], name
         off = np.abs(found["data"].astype(int) - expected.ravel())
-        # Firefox's AVIF is done again from its RGB, behind which several colours may be.
+        # Firefox's AVIF is converted again from its RGB, which several colours can give.
         exact = not (media.in_firefox and name.endswith(".avif"))
         assert not off.any() if exact else (off.max() <= 10 and (off > 0).mean() < 0.01), name
 
@@ -98,7 +98,7 @@ def test_without_frames_and_webgl_opaque_images_are_exact_all_the_same(media: Me
 
 
 def reads(content: bytes) -> Array | None:
-    """What Python makes of a file; None where it refuses it."""
+    """Return Python's result for a file; None where Python rejects it."""
     try:
         return load_image(content)
     except MediaError:
@@ -106,7 +106,7 @@ def reads(content: bytes) -> Array | None:
 
 
 def shortened(corpus: dict[str, bytes]) -> dict[str, bytes]:
-    """Files that end or go on elsewhere than they should, some of them whole all the same."""
+    """Return files with a wrong end; some of them are complete all the same."""
     jpeg, progressive, image = corpus["4:2:0.jpg"], corpus["progressive.jpg"], corpus["rgb.png"]
     rows = scanlines(scene(217, 333), 8)
     data, length = zlib.compress(rows), len(zlib.compress(rows))
@@ -198,7 +198,7 @@ def test_the_towerless_size_gets_its_large_patches(media: Media, tmp_path: Path)
 
 
 def refusal(media: Media, name: str, content: bytes) -> str:
-    """What the page says about a file that cannot be read as an image."""
+    """Return the page's error about a file that cannot be read as an image."""
     with pytest.raises(ScriptError) as caught:
         media.call("decodeImage", content, name=name)
     assert caught.value.name == "MediaError"

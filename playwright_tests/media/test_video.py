@@ -1,4 +1,4 @@
-"""Videos in browsers become what Python, and so transformers, makes of them."""
+"""Videos in browsers equal Python's, and so transformers'."""
 
 import base64
 import sys
@@ -25,8 +25,8 @@ PYTHON_RULES = VideoRules(ImageRules(patch=16, pooling=3, max_soft_tokens=70, me
 LEVEL = 1 / 255 + 1e-6
 
 RECOVERED, SHARE = 16 / 255, 0.998
-"""Firefox hands out RGB alone, by a matrix of its own choice. Where a channel of that is cut off at 0 or 255, several
-colours of the video may be behind it: values may be so far off, and this share of them is within 1/255."""
+"""Tolerance in Firefox, which returns only RGB, by its own matrix. Where a channel is clipped at 0 or 255, several
+colours of the video can give it: values may be this far off, and this fraction of them is within 1/255."""
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def prepared(media: Media, name: str, content: bytes, **options: Any) -> dict[st
 
 
 def compare(media: Media, name: str, content: bytes, exact: bool = False) -> float:
-    """The largest difference of the frames from Python's, which is within its bounds."""
+    """Return the largest difference of the frames from Python's, and check its bounds."""
     expected, found = load_video(content, PYTHON_RULES), prepared(media, name, content)
     assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6), name
     assert found["stamps"] == expected.stamps, name
@@ -84,7 +84,7 @@ def test_a_short_video_gives_all_its_frames(media: Media, corpus: dict[str, byte
 
 
 def refusal(media: Media, name: str, content: bytes) -> str:
-    """What the page says about a file that cannot be read as a clip."""
+    """Return the page's error about a file that cannot be read as a video."""
     with pytest.raises(ScriptError) as caught:
         prepared(media, name, content)
     assert caught.value.name == "MediaError"
@@ -139,7 +139,7 @@ def test_containers_that_browsers_do_not_read_are_named(media: Media, container:
 
 def test_parts_that_an_edit_list_hides_are_not_seen(media: Media) -> None:
     for edits in ([(700, 6144)], [(500, 1024), (700, 12288)]):
-        # With more B-frames, FFmpeg times a second part one frame late.
+        # With more B-frames, FFmpeg gives the frames of a second part times that are one frame late.
         content = edited(clip("mp4", "libx264", frames=48, size=(96, 128), g="12", bf="1"), edits)
         compare(media, "cut.mp4", content, exact=True)
 
@@ -170,7 +170,7 @@ def test_ten_bits_of_av1(media: Media) -> None:
     if not media.in_firefox:
         compare(media, "deep.mp4", content)
         return
-    # Firefox cuts 10 bits off to 8.
+    # Firefox truncates 10 bits to 8.
     expected, found = load_video(content, PYTHON_RULES), prepared(media, "deep.mp4", content)
     for one, other in zip(found["frames"], expected.frames, strict=True):
         errors = np.abs(one["patches"] - other.patches.ravel())
