@@ -311,7 +311,7 @@ def test_audio_in_a_container_of_videos_is_attached_as_audio(chat_page: ChatPage
 def test_audio_longer_than_the_model_hears_is_refused_by_choice(chat_page: ChatPage, media: Path, name: str) -> None:
     """Also a video's audio."""
     page = chat_page.page
-    page.get_by_label("Long audio").select_option("refused")
+    page.get_by_label("Long audio").select_option("rejected")
     attach(chat_page, media / name)
     shown = page.get_by_role("list", name="Attached").get_by_label(name, exact=True)
     expect(shown).to_be_visible()

@@ -28,13 +28,13 @@ export class Attachments {
   readonly tray = make("ul", { part: "tray", hidden: true, ariaLabel: "Attached" });
   readonly button = make("button", { part: "attach", type: "button", hidden: true, ariaLabel: "Attach a file" }, "+");
   readonly #input = make("input", { type: "file", multiple: true, hidden: true });
-  readonly #refuse: (reason: string) => void;
+  readonly #reject: (reason: string) => void;
   #kinds: readonly Kind[] = [];
   #waiting: Waiting[] = [];
   #settled = Promise.resolve();
 
-  constructor(actions: { refuse(reason: string): void }) {
-    this.#refuse = (reason) => actions.refuse(reason);
+  constructor(actions: { reject(reason: string): void }) {
+    this.#reject = (reason) => actions.reject(reason);
     this.button.append(this.#input);
     this.button.addEventListener("click", () => this.#input.click());
     // Otherwise the click that opens the chooser reaches the button around the input.
@@ -88,11 +88,11 @@ export class Attachments {
   async #add(files: readonly File[]): Promise<void> {
     for (const file of files) {
       const kind = await kindOf(file);
-      if (kind === undefined || !this.#kinds.includes(kind)) this.#refuse(this.#notTaken(file, kind));
-      else if (file.size === 0) this.#refuse(`${file.name} is empty: it has no bytes. Choose another file.`);
+      if (kind === undefined || !this.#kinds.includes(kind)) this.#reject(this.#notTaken(file, kind));
+      else if (file.size === 0) this.#reject(`${file.name} is empty: it has no bytes. Choose another file.`);
       else if (file.size > MOST_BYTES) {
         const size = `${Math.round(file.size / 1e6)} MB`;
-        this.#refuse(
+        this.#reject(
           `${file.name} has ${size}; at most ${MOST_BYTES / 1e6} MB can be attached. Cut it or make it smaller first.`,
         );
       } else this.#show({ kind, blob: file, name: file.name });

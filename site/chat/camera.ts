@@ -11,10 +11,10 @@ export class Camera {
   readonly #close = make("button", { part: "close", type: "button" }, "Close the camera");
   /** Shown while the camera is on. */
   readonly panel = make("div", { part: "camera-panel", hidden: true }, this.#view, this.#take, this.#close);
-  readonly #actions: { taken(image: File): void; refuse(reason: string): void };
+  readonly #actions: { taken(image: File): void; reject(reason: string): void };
   #stream: MediaStream | undefined;
 
-  constructor(actions: { taken(image: File): void; refuse(reason: string): void }) {
+  constructor(actions: { taken(image: File): void; reject(reason: string): void }) {
     this.#actions = actions;
     this.button.addEventListener("click", () => void this.#open());
     this.#take.addEventListener("click", () => void this.#shoot());
@@ -42,7 +42,7 @@ export class Camera {
       this.#take.focus();
     } catch (error) {
       this.stop();
-      this.#actions.refuse(whyNot(error, "camera"));
+      this.#actions.reject(whyNot(error, "camera"));
     }
   }
 

@@ -32,10 +32,10 @@ export class Composer {
   #sending = false;
 
   constructor(actions: { send(draft: Draft): void; stop(): void }) {
-    const refuse = (reason: string) => this.refuse(reason);
-    this.#attachments = new Attachments({ refuse });
-    this.#recorder = new Recorder({ refuse, recorded: (audio) => this.#added([audio]) });
-    this.#camera = new Camera({ refuse, taken: (image) => this.#added([image]) });
+    const reject = (reason: string) => this.reject(reason);
+    this.#attachments = new Attachments({ reject });
+    this.#recorder = new Recorder({ reject, recorded: (audio) => this.#added([audio]) });
+    this.#camera = new Camera({ reject, taken: (image) => this.#added([image]) });
     this.#field = make("textarea", { part: "input", rows: 1, placeholder: "Write a message", enterKeyHint: "send" });
     this.#field.ariaLabel = "Message";
     this.#button = make("button", { part: "send", type: "submit" });
@@ -156,7 +156,7 @@ export class Composer {
   }
 
   /** Show why something cannot be sent or used. */
-  refuse(reason: string): void {
+  reject(reason: string): void {
     this.#notice.textContent = [this.#notice.textContent, plain(reason)].filter(Boolean).join(" ");
   }
 

@@ -105,7 +105,7 @@ export class Conversation {
       if (done && this.#turn === turn) this.#report(done);
     } catch (error) {
       if (this.#turn === turn) {
-        this.#refuse(turn, error as Error);
+        this.#reject(turn, error as Error);
         throw error;
       }
     } finally {
@@ -187,7 +187,7 @@ export class Conversation {
     this.#chat = undefined;
   }
 
-  #refuse(turn: Turn, error: Error): void {
+  #reject(turn: Turn, error: Error): void {
     turn.takeBack();
     this.transcript.notice = error.message;
     this.#host.emit("error", { error });

@@ -60,7 +60,7 @@ export class GemtabChat extends Attributes {
   readonly #choices = new MediaChoices();
   readonly #examples = new Examples({
     choose: (draft) => this.#try(this.#say(draft)),
-    refuse: (reason) => this.#composer.refuse(reason),
+    reject: (reason) => this.#composer.reject(reason),
   });
   readonly #conversation = new Conversation({
     open: (messages) => this.#openChat(messages),

@@ -14,12 +14,12 @@ export interface Example {
 /** The list of examples. */
 export class Examples {
   readonly element = make("ul", { part: "examples", ariaLabel: "Examples" });
-  readonly #actions: { choose(draft: Draft): void; refuse(reason: string): void };
+  readonly #actions: { choose(draft: Draft): void; reject(reason: string): void };
   #all: readonly Example[] = [];
   #kinds: readonly Kind[] = [];
   #hidden = false;
 
-  constructor(actions: { choose(draft: Draft): void; refuse(reason: string): void }) {
+  constructor(actions: { choose(draft: Draft): void; reject(reason: string): void }) {
     this.#actions = actions;
     this.#show();
   }
@@ -70,7 +70,7 @@ export class Examples {
       const attachments = media === undefined ? [] : [{ kind: media.kind, name: media.name, blob: await read(media) }];
       this.#actions.choose({ text, attachments });
     } catch (error) {
-      this.#actions.refuse((error as Error).message);
+      this.#actions.reject((error as Error).message);
     }
   }
 }

@@ -14,7 +14,7 @@ const FRAMES = [8, 16, 32];
 
 const LONG_AUDIO: [string, LongAudio][] = [
   ["in parts", "segments"],
-  ["refused", "refuse"],
+  ["rejected", "refuse"],
 ];
 
 /** A select with its label. Hidden where there is nothing to choose. */

@@ -22,13 +22,13 @@ export class Recorder {
   readonly #time = make("span", { part: "time" });
   /** Shown during a recording. */
   readonly panel = make("div", { part: "recording", hidden: true }, this.#level, this.#time);
-  readonly #actions: { recorded(audio: File): void; refuse(reason: string): void };
+  readonly #actions: { recorded(audio: File): void; reject(reason: string): void };
   #running: Running | undefined;
   #starting = false;
   /** Resolves when the current recording is handed over: whether it has any audio. */
   #handedOver: Promise<boolean> = Promise.resolve(true);
 
-  constructor(actions: { recorded(audio: File): void; refuse(reason: string): void }) {
+  constructor(actions: { recorded(audio: File): void; reject(reason: string): void }) {
     this.#actions = actions;
     this.button.addEventListener("click", () => {
       if (this.#running) void this.stop();
@@ -49,7 +49,7 @@ export class Recorder {
       const stream = await askForMicrophone();
       this.#record(stream);
     } catch (error) {
-      this.#actions.refuse(whyNot(error, "microphone"));
+      this.#actions.reject(whyNot(error, "microphone"));
     } finally {
       this.#starting = false;
     }
@@ -93,7 +93,7 @@ export class Recorder {
     void running.context.close();
     const audio = new File(chunks, "Recording", { type });
     if (audio.size > 0) this.#actions.recorded(audio);
-    else this.#actions.refuse("Nothing was recorded. Try again, and speak a little longer.");
+    else this.#actions.reject("Nothing was recorded. Try again, and speak a little longer.");
     return audio.size > 0;
   }
 }

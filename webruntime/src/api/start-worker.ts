@@ -132,12 +132,12 @@ function watchPolicy(): { found: string[]; stop(): void } {
 }
 
 /** Return the reason why a worker did not run, and advice. */
-async function failure(script: string, scheme: Scheme, message: string, refused: readonly string[]): Promise<Error> {
+async function failure(script: string, scheme: Scheme, message: string, blocked: readonly string[]): Promise<Error> {
   const what = "The worker of gemtab could not run:";
   const { origin } = new URL(script);
   const own = scheme === "own";
   const source = own ? "'self'" : `${scheme} ${origin}`;
-  const directive = refused.find((name) => /^(worker|child|script)-src/.test(name));
+  const directive = blocked.find((name) => /^(worker|child|script)-src/.test(name));
   if (directive) {
     return new UsageError(
       `${what} the page's content security policy blocks it by ${directive}. Allow worker-src ${source}.`,

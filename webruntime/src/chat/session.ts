@@ -65,7 +65,7 @@ export class Session implements ChatSession {
 
   /** Replace the messages. Throws UsageError while the model is answering. */
   setMessages(messages: ChatMessage[], thinking = this.#thinking): void {
-    this.#refuseWhileAnswering();
+    this.#rejectWhileAnswering();
     this.#messages = [...messages];
     this.#thinking = thinking;
     this.#media.keepOnly(messages);
@@ -76,7 +76,7 @@ export class Session implements ChatSession {
    * in the conversation. After any other error, the conversation is unchanged.
    */
   async send(options: SendOptions, call: EncodeCall): Promise<ChatResult> {
-    this.#refuseWhileAnswering();
+    this.#rejectWhileAnswering();
     const before = this.#messages;
     const { content } = options;
     if (content !== undefined) this.#messages = [...before, { role: "user", content }];
@@ -204,7 +204,7 @@ export class Session implements ChatSession {
     this.#messages = [...this.#messages, ...messageOf(result)];
   }
 
-  #refuseWhileAnswering(): void {
+  #rejectWhileAnswering(): void {
     if (this.#answering) throw new UsageError("The model is still answering. Stop it or wait for it first.");
   }
 }

@@ -6,7 +6,7 @@
 import { MediaError } from "../../errors.ts";
 import { endOfTags, joinPieces, read, readAll, text } from "./bytes.ts";
 import { cleanFlac } from "./flac.ts";
-import { refuseKinds } from "./kinds.ts";
+import { rejectKinds } from "./kinds.ts";
 import { cleanMatroska, isMatroska } from "./matroska.ts";
 import { type Mp3Table, readMp3Table } from "./mp3.ts";
 import { hasFraunhoferTable, mpegFrames } from "./mpeg.ts";
@@ -47,7 +47,7 @@ export async function audioFileParts(blob: Blob, name: string): Promise<AudioFil
   if (text(head, 0) === "fLaC") return [{ blob: await cleanFlac(file), kind: "FLAC" }];
   if (text(head, 0) === "OggS") return oggParts(file, name);
   if (await isMatroska(file)) return [{ ...(await cleanMatroska(file)), kind: "MATROSKA" }];
-  await refuseKinds(file, name);
+  await rejectKinds(file, name);
   // Other formats may contain MPEG frames, by chance or as their audio.
   return [(await mpegPart(file, !isBoxes(head))) ?? { blob, kind: "OTHER" }];
 }

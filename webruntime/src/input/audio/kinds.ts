@@ -39,7 +39,7 @@ export const UNREAD_AUDIO = KINDS.map(([, start]) => start);
 const [TRANSPORT_SYNC, TRANSPORT_PACKET] = [0x47, 188];
 
 /** Reject unsupported formats. Throws MediaError with the name of the format. */
-export async function refuseKinds(blob: Blob, name: string): Promise<void> {
+export async function rejectKinds(blob: Blob, name: string): Promise<void> {
   const head = await read(blob, 0, TRANSPORT_PACKET + 1);
   const bytes = Array.from({ length: Math.min(24, head.byteLength) }, (_, at) => head.getUint8(at));
   const found = KINDS.find(([, start]) => [...start].every((each, at) => matches(each, at, bytes)))?.[0];

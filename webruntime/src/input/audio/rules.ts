@@ -37,7 +37,7 @@ const KNOWN = new Set<string>([...READ, ...WITHOUT_EFFECT]);
 export function audioRules(processor: unknown): AudioRules {
   const sections = sectionsOf(processor);
   const settings = sections.feature_extractor as Settings | undefined;
-  if (typeof settings !== "object" || settings === null) throw refuse("has no feature_extractor");
+  if (typeof settings !== "object" || settings === null) throw rejection("has no feature_extractor");
   for (const [name, found] of Object.entries(settings)) check(name, found);
   const rate = sizeIn(settings, "sampling_rate", 16_000, { least: LOWEST_RATE, most: HIGHEST_RATE });
   const milliseconds =
@@ -66,9 +66,9 @@ export function shortest({ frames }: AudioRules): number {
 function check(name: string, found: unknown): void {
   if (Object.hasOwn(EXPECTED, name)) {
     const expected = EXPECTED[name];
-    if (found !== expected) throw refuse(`sets ${name} of feature_extractor to ${shown(found)}, not ${expected}`);
+    if (found !== expected) throw rejection(`sets ${name} of feature_extractor to ${shown(found)}, not ${expected}`);
   } else if (!KNOWN.has(name)) {
-    throw refuse(`sets ${brief(name)} of feature_extractor, an unknown setting, to ${shown(found)}`);
+    throw rejection(`sets ${brief(name)} of feature_extractor, an unknown setting, to ${shown(found)}`);
   }
 }
 
@@ -76,7 +76,7 @@ function melRules(settings: Settings, rate: number): MelRules {
   const frame = sizeIn(settings, "frame_length", Math.floor(rate / 50), { most: MOST_FRAME_SAMPLES });
   const transform = sizeIn(settings, "fft_length", 512, { most: MOST_FRAME_SAMPLES });
   if (!Number.isInteger(Math.log2(transform)) || transform < frame) {
-    throw refuse(`sets fft_length of feature_extractor to ${transform}, not a power of two of at least ${frame}`);
+    throw rejection(`sets fft_length of feature_extractor to ${transform}, not a power of two of at least ${frame}`);
   }
   return {
     rate,
@@ -93,10 +93,10 @@ function melRules(settings: Settings, rate: number): MelRules {
 function numberIn(settings: Settings, name: string, otherwise: number): number {
   const found = settings[name] === undefined ? otherwise : settings[name];
   if (typeof found === "number" && found >= 0 && found <= HIGHEST_RATE) return found;
-  throw refuse(`sets ${name} of feature_extractor to ${shown(found)}, not to a number from 0 to ${HIGHEST_RATE}`);
+  throw rejection(`sets ${name} of feature_extractor to ${shown(found)}, not to a number from 0 to ${HIGHEST_RATE}`);
 }
 
-function refuse(reason: string): BundleError {
+function rejection(reason: string): BundleError {
   return new BundleError(
     `processor_config.json ${reason}: this model's audio cannot be prepared. Export the bundle again.`,
     "processor_config.json",

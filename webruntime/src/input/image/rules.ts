@@ -86,16 +86,16 @@ export function targetSize({ width, height }: Size, rules: ImageRules): Size {
 
 function imageRules(processor: Settings, section: string, defaultBudget: number): ImageRules {
   const settings = processor[section] as Settings | undefined;
-  if (typeof settings !== "object" || settings === null) throw refuse(`has no ${section}`);
+  if (typeof settings !== "object" || settings === null) throw rejection(`has no ${section}`);
   for (const [name, expected] of Object.entries(IMAGE_SETTINGS)) {
     const found = settings[name] ?? expected;
     if (JSON.stringify(found) !== JSON.stringify(expected)) {
-      throw refuse(`sets ${name} of ${section} to ${shown(found)}, not ${shown(expected)}`);
+      throw rejection(`sets ${name} of ${section} to ${shown(found)}, not ${shown(expected)}`);
     }
   }
   const maxSoftTokens = Number(settings.max_soft_tokens ?? defaultBudget);
   if (!isBudget(maxSoftTokens)) {
-    throw refuse(
+    throw rejection(
       `sets max_soft_tokens of ${section} to ${shown(settings.max_soft_tokens)}, not one of ${BUDGETS.join(", ")}`,
     );
   }
@@ -116,14 +116,14 @@ export function sizeIn(
 ): number {
   const found = settings[name] === undefined ? otherwise : settings[name];
   if (Number.isInteger(found) && Number(found) >= least && Number(found) <= most) return Number(found);
-  throw refuse(`sets ${name} to ${shown(found)}, not to a whole number from ${least} to ${most}`);
+  throw rejection(`sets ${name} to ${shown(found)}, not to a whole number from ${least} to ${most}`);
 }
 
 function isBudget(softTokens: number): boolean {
   return BUDGETS.some((budget) => budget === softTokens);
 }
 
-function refuse(reason: string): BundleError {
+function rejection(reason: string): BundleError {
   return new BundleError(
     `processor_config.json ${reason}: this model's media cannot be prepared. Export the bundle again.`,
     "processor_config.json",
