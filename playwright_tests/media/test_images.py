@@ -232,7 +232,7 @@ def test_other_files_are_no_images_whatever_they_are_called(media: Media) -> Non
 
 @pytest.mark.parametrize("kind", unread())
 def test_kinds_that_are_known_but_not_read_are_named(media: Media, kind: str) -> None:
-    assert f"is a file of {kind}, and only JPEG, PNG" in refusal(media, "image.jpg", unread()[kind])
+    assert f"is a file of {kind}, but only JPEG, PNG" in refusal(media, "image.jpg", unread()[kind])
 
 
 def test_an_empty_file_is_called_empty(media: Media) -> None:

@@ -163,7 +163,7 @@ const ANSWER = fc.array(BLOCK, { minLength: 1, maxLength: 6 }).map((blocks) => (
   text: blocks.map(({ text }) => text).join("w"),
 }));
 
-/** Where a text is cut into the parts that it comes in. */
+/** The positions at which a text is split. */
 const CUTS = fc.array(fc.nat({ max: 400 }), { maxLength: 12 });
 
 function cut(source: string, cuts: readonly number[]): string[] {
