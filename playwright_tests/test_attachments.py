@@ -308,7 +308,7 @@ def test_audio_in_a_container_of_videos_is_attached_as_audio(chat_page: ChatPage
 
 
 @pytest.mark.parametrize("name", ["long.wav", "long.webm"])
-def test_audio_longer_than_the_model_hears_is_refused_by_choice(chat_page: ChatPage, media: Path, name: str) -> None:
+def test_audio_longer_than_the_model_hears_is_rejected_by_choice(chat_page: ChatPage, media: Path, name: str) -> None:
     """Also a video's audio."""
     page = chat_page.page
     page.get_by_label("Long audio").select_option("rejected")
@@ -323,7 +323,7 @@ def test_audio_longer_than_the_model_hears_is_refused_by_choice(chat_page: ChatP
 
 
 @pytest.mark.parametrize(("button", "device"), [("Record", "microphone"), ("Camera", "camera")])
-def test_permission_denied_is_said_in_words(chat_page: ChatPage, button: str, device: str) -> None:
+def test_permission_denied_is_explained(chat_page: ChatPage, button: str, device: str) -> None:
     """The error of browsers when the visitor denies access. Chromium's fake devices cannot be denied."""
     page = chat_page.page
     page.evaluate(in_page("element.refuseDevices"), "NotAllowedError")
@@ -334,7 +334,7 @@ def test_permission_denied_is_said_in_words(chat_page: ChatPage, button: str, de
     page.evaluate("() => { navigator.mediaDevices.getUserMedia = globalThis.asked; }")
 
 
-def test_no_camera_is_said_in_words(chat_page: ChatPage) -> None:
+def test_no_camera_is_explained(chat_page: ChatPage) -> None:
     page = chat_page.page
     page.evaluate(in_page("element.refuseDevices"), "NotFoundError")
     page.get_by_role("button", name="Camera").click()

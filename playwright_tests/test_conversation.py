@@ -112,7 +112,7 @@ def test_reset_starts_a_new_conversation(demo: ChatPage) -> None:
     assert demo.ended()["ids"] == first["ids"]
 
 
-def test_an_overlong_conversation_is_refused_and_given_back(demo: ChatPage) -> None:
+def test_an_overlong_conversation_is_rejected_and_restored(demo: ChatPage) -> None:
     text = "far too long " * 1500
     demo.say(text)
     expect(demo.log.get_by_role("alert")).to_contain_text(f"but the context holds {CONTEXT}")

@@ -95,7 +95,7 @@ class TestDuringAnAnswer:
         asked = [message["content"] for message in messages(demo) if message["role"] == "user"]
         assert asked == [QUESTION, "And then?", "And then?"]
 
-    def test_another_message_is_refused_and_not_dropped(self, demo: ChatPage) -> None:
+    def test_another_message_is_rejected_and_not_dropped(self, demo: ChatPage) -> None:
         begin(demo)
         refused = element(demo, "return chat.send('And now?').catch(String)")
         assert refused.startswith("UsageError: The model is still answering.")
@@ -150,7 +150,7 @@ def test_events_are_the_element_s_own(demo: ChatPage) -> None:
     demo.field.fill("")
 
 
-def test_options_that_are_not_known_are_refused(demo: ChatPage) -> None:
+def test_options_that_are_not_known_are_rejected(demo: ChatPage) -> None:
     refusals = demo.page.evaluate(in_page("element.refusals"))
     assert refusals == [
         'UsageError: temprature: this option is unknown. Did you mean "temperature"?',
@@ -178,7 +178,7 @@ class TestTheChat:
         assert found[0] == history
         assert found[1] == found[2]
 
-    def test_a_refusal_leaves_the_conversation(self, demo: ChatPage) -> None:
+    def test_a_rejection_leaves_the_conversation(self, demo: ChatPage) -> None:
         found = demo.page.evaluate(in_page("element.refusedBySend"))
         assert [words.split(":")[0] for words in found[0]] == ["topP", "content", "content[0].type", "signal"]
         assert found[1] == [{"role": "user", "content": "Hello!"}]
@@ -207,7 +207,7 @@ def test_restored_conversations_hide_the_examples(chat_page: ChatPage, served: s
 
 
 class TestAnExample:
-    def test_that_cannot_be_fetched_is_said(self, demo: ChatPage) -> None:
+    def test_that_cannot_be_fetched_is_reported(self, demo: ChatPage) -> None:
         demo.page.route("**/shapes-*.webp", lambda route: route.fulfill(status=404))
         demo.page.get_by_role("button", name="What do you see?").click()
         notice = demo.chat.get_by_role("alert").filter(has_text="shapes.webp")

@@ -110,7 +110,7 @@ def test_a_page_that_is_not_secure(browser: Browser, served: str) -> None:
     chat_page.page.close()
 
 
-def test_a_lost_gpu_is_said_in_words(
+def test_a_lost_gpu_is_explained(
     browser_type: BrowserType, browser_type_launch_args: dict[str, Any], served: str
 ) -> None:
     """In its own browser, whose GPU process is killed."""

@@ -131,7 +131,7 @@ def _span(ranges: list[str]) -> int:
     return sum(int(last) - int(first) + 1 for first, last in pairs)
 
 
-def test_a_damaged_table_is_told_and_not_kept(host_site: str, page: Page) -> None:
+def test_a_damaged_table_is_reported_and_not_kept(host_site: str, page: Page) -> None:
     page.goto(host_site + "example.html")
     options = {"hostTable": "always"}
     for _ in range(2):

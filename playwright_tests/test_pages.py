@@ -100,9 +100,7 @@ class TestAFrameWithoutAnOrigin:
         assert origin == "null"
         assert "circle" in answer
 
-    def test_is_said_where_a_host_does_not_let_it_read(
-        self, page: Page, serve: Serve, bundles: dict[str, Path]
-    ) -> None:
+    def test_is_reported_where_a_host_forbids_reading(self, page: Page, serve: Serve, bundles: dict[str, Path]) -> None:
         closed = serve(bundle(bundles["tiny"]))
         site = serve(html("/", FRAME), html("/inner.html"), middleware=(ANYONE,))
         page.goto(site)
@@ -140,14 +138,14 @@ def test_the_demo_page_offers_what_a_static_host_lists(
 class TestTheWorker:
     """The errors where a page cannot start the worker."""
 
-    def test_is_refused_by_the_content_security_policy(self, page: Page, serve: Serve) -> None:
+    def test_is_blocked_by_the_content_security_policy(self, page: Page, serve: Serve) -> None:
         policy = {"Content-Security-Policy": "script-src 'self'; worker-src 'none'"}
         page.goto(serve(html("/", headers=policy)))
         words = load(page, NOTHING)
         assert "UsageError: The worker of gemtab could not run: the page's content security policy refuses it" in words
         assert "Allow worker-src 'self'." in words
 
-    def test_is_refused_by_trusted_types(self, page: Page, serve: Serve) -> None:
+    def test_is_blocked_by_trusted_types(self, page: Page, serve: Serve) -> None:
         policy = {"Content-Security-Policy": "require-trusted-types-for 'script'; trusted-types other"}
         page.goto(serve(html("/", headers=policy)))
         assert "must allow the policy gemtab (trusted-types gemtab)" in load(page, NOTHING)

@@ -235,9 +235,7 @@ def test_byte_tokens(text: Text, drawn: Callable[[int, int], int], compare: Call
     )
 
 
-def test_control_tokens_that_are_said(
-    text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]
-) -> None:
+def test_control_tokens_in_messages(text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]) -> None:
     """As in transformers with `sanitize_control_tokens=True`."""
     dice = Dice(6, CONTROL)
 

@@ -170,7 +170,9 @@ def test_an_mp4_whose_list_of_frames_is_missing(media: Media) -> None:
         ("ipod", "alac", "the codec alac"),
     ],
 )
-def test_what_python_alone_reads_is_refused_by_name(media: Media, container: str, codec: str, named: str) -> None:
+def test_what_python_alone_reads_is_rejected_with_its_name(
+    media: Media, container: str, codec: str, named: str
+) -> None:
     content = encode(SOUNDS["wav 16 bit"].samples(), 16_000, container, codec)
     assert len(load_audio(content)[0]) >= 16_000
     message = refused(media, content)
@@ -214,7 +216,7 @@ def test_bare_streams_of_aac(media: Media) -> None:
     refused(media, first + second)
 
 
-def test_rates_that_are_refused(media: Media) -> None:
+def test_rates_that_are_rejected(media: Media) -> None:
     content = encode(np.zeros((1, 4000), np.float32), 4_000, "wav", "pcm_s16le")
     assert "has 4000 samples a second; the range is 8000 to 192000" in refused(media, content)
 

@@ -239,7 +239,7 @@ def test_an_empty_file_is_called_empty(media: Media) -> None:
     assert "0 bytes" in refusal(media, "nothing.jpg", b"")
 
 
-def test_a_decompression_bomb_is_refused_by_its_header(media: Media) -> None:
+def test_a_decompression_bomb_is_rejected_by_its_header(media: Media) -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     message = refusal(media, "bomb.png", bomb)

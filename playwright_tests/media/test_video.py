@@ -177,7 +177,7 @@ def test_ten_bits_of_av1(media: Media) -> None:
         assert errors.max() <= RECOVERED and errors.mean() <= 1 / 255
 
 
-def test_a_video_of_huge_frames_is_refused_by_its_header(media: Media) -> None:
+def test_a_video_of_huge_frames_is_rejected_by_its_header(media: Media) -> None:
     content = clip("webm", "libvpx-vp9", frames=1, size=(512, 512))
     for tag in (b"\xb0\x82", b"\xba\x82"):  # Matroska's width and height, in two bytes
         assert content.count(tag + b"\x02\x00") == 1
@@ -192,7 +192,7 @@ def test_at_least_one_frame_is_looked_at(media: Media, corpus: dict[str, bytes])
     assert caught.value.name == "UsageError"
 
 
-def test_decoding_stops_when_it_is_told_to(media: Media, corpus: dict[str, bytes]) -> None:
+def test_decoding_stops_on_request(media: Media, corpus: dict[str, bytes]) -> None:
     with pytest.raises(ScriptError) as caught:
         media.call(
             "stoppedVideo",

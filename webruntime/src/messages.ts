@@ -41,7 +41,7 @@ export interface ImagePart {
 /** Audio in a message. */
 export interface AudioPart {
   type: "audio";
-  /** An audio file (WAV, MP3, FLAC, OGG, MP4 or WebM), or samples. */
+  /** An audio file (WAV, MP3, AAC, FLAC, Ogg, MP4, MOV, WebM or Matroska), or samples. */
   audio: Blob | Samples;
   /** How to handle audio that is longer than the model takes at once. Default: "segments". */
   long?: LongAudio | undefined;
@@ -85,7 +85,7 @@ export interface ToolCall {
 
 /** A message of a conversation. */
 export interface ChatMessage {
-  /** The author. A system message can only be the first. */
+  /** The author. A system message stands first. */
   role: "system" | "user" | "assistant";
   /** Text, or text and media. */
   content: Content;
