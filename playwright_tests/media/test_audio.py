@@ -224,7 +224,7 @@ def test_rates_that_are_rejected(media: Media) -> None:
 def test_values_that_are_no_numbers(media: Media) -> None:
     sound = SOUNDS["wav float 22.05"].samples()
     sound[0, 11_025] = np.nan
-    assert "values that are no numbers" in refused(
+    assert "values that are not numbers" in refused(
         media, encode(sound, 22_050, "wav", "pcm_f32le"), function="hearWhole"
     )
 
