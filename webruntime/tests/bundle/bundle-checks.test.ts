@@ -51,7 +51,7 @@ function check({ plan, manifest }: Bundle, file: string): void {
   checkPlan(parse<Plan>(PLAN_SCHEMA, plan, file), read, file);
 }
 
-test.each(Object.keys(FILES) as Toy[])("the toy %s is sound", (toy) => {
+test.each(Object.keys(FILES) as Toy[])("the toy %s is valid", (toy) => {
   expect(() => check(toys[toy], FILES[toy])).not.toThrow();
 });
 

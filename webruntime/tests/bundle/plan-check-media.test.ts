@@ -15,7 +15,7 @@ function seeingPlan(): Plan {
   return plan;
 }
 
-test("the toy's plans are sound", () => {
+test("the toy's plans are valid", () => {
   expect(() => checkPlan(seeingPlan(), MANIFEST, "plan/f32.json")).not.toThrow();
   expect(() => checkPlan(toyTowerPlan(), MANIFEST, "plan/image.f32.json")).not.toThrow();
 });

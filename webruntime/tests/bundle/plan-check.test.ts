@@ -25,7 +25,7 @@ const TABLE = {
 
 const SLOTS = { kind: "control", role: "slots", bytes: 16 };
 
-test("the toy's plan is sound", () => {
+test("the toy's plan is valid", () => {
   expect(() => checkPlan(toyPlan(), MANIFEST, "plan/f32.json")).not.toThrow();
 });
 

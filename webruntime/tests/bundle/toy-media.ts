@@ -2,7 +2,7 @@
  * The toy with eyes: a tower that makes rows, and a `fill` that remembers what rows say in the places of placeholders.
  *
  * Row t of the tower's output is [input t * SCALE + rows of the input, -1]; only the first is remembered, as a whole
- * number. Where tokens of a picture see each other, how far a token sees beyond itself is added.
+ * number. Where tokens of an image see each other, how far a token sees beyond itself is added.
  */
 
 import type { Manifest } from "../../src/bundle/manifest.gen.ts";
@@ -180,7 +180,7 @@ export function mediaBundle({ visible = false, plan: changePlan, tower: changeTo
   return files;
 }
 
-/** What the toy remembers of a picture of these pixels, at positions in the caches from `position` on. */
+/** What the toy remembers of an image of these pixels, at positions in the caches from `position` on. */
 export function remembered(pixels: readonly number[], { visible = false } = {}): number[] {
   return pixels.map((pixel, index) => {
     const beyond = visible ? pixels.length - 1 - index : 0;

@@ -32,7 +32,7 @@ function encode(tower: Tower, pixels: readonly number[]): Promise<MediaRows> {
   return tower.encode({ pixels: Float32Array.from(pixels) }, shapeOf(pixels));
 }
 
-/** Placeholders for a picture. */
+/** Placeholders for an image. */
 const blanks = (pixels: readonly number[]) => pixels.map(() => PLACEHOLDER);
 
 async function decode(engine: TextEngine, id: number, count: number): Promise<number[]> {
@@ -41,7 +41,7 @@ async function decode(engine: TextEngine, id: number, count: number): Promise<nu
   return ids;
 }
 
-/** Fills words and pictures, in any order, and gives what follows. */
+/** Fills words and images, in any order, and gives what follows. */
 async function answer(engine: TextEngine, said: (number | number[])[], count = 6): Promise<number[]> {
   const tower = await engine.tower("image");
   const ids: number[] = [];
@@ -113,7 +113,7 @@ describe("chunks", () => {
   });
 });
 
-test("a token sees itself, one of a picture the last of it", () => {
+test("a token sees itself, one of an image the last of it", () => {
   const blocks = [
     { start: 2, end: 4 },
     { start: 5, end: 8 },
@@ -164,7 +164,7 @@ describe("a tower", () => {
     await expect(encode(tower, [1, 2, 3, 4, 5, 6, 7])).rejects.toThrow(ContextError);
     await expect(encode(tower, [1, 2, 3, 4, 5, 6, 7])).rejects.toThrow(/7 tokens are more .* sees takes at once, 6\./);
     await expect(tower.encode({ pixels: new Float32Array(3) }, { tokens: 2, rows: 2 })).rejects.toThrow(UsageError);
-    await expect(tower.encode({ picture: new Float32Array(2) }, { tokens: 2, rows: 2 })).rejects.toThrow(
+    await expect(tower.encode({ image: new Float32Array(2) }, { tokens: 2, rows: 2 })).rejects.toThrow(
       /takes pixels.* none were given/,
     );
     const rows = await encode(tower, [1]);
@@ -356,7 +356,7 @@ describe("filling with media", () => {
     expect(await answer(toy, next)).toEqual(oracleContinuation(all, 6));
   });
 
-  test("keeps pictures whole where their tokens see each other", async () => {
+  test("keeps images whole where their tokens see each other", async () => {
     const toy = await load(mediaBundle({ visible: true }));
     expect(toy.blockTokens).toBe(4);
     const said = [3, 1, [5, 6, 7, 8], 2, [4], 11, [1, 2, 3], 10];
@@ -369,13 +369,13 @@ describe("filling with media", () => {
     expect(done).toEqual([2, 6, 7]);
   });
 
-  test("a picture that has no room in a chunk is refused before anything runs", async () => {
+  test("an image that has no room in a chunk is refused before anything runs", async () => {
     const toy = await load(mediaBundle({ visible: true }));
     await expect(answer(toy, [1, [1, 2, 3, 4, 5], 2])).rejects.toThrow(ContextError);
     expect(toy.position).toBe(0);
   });
 
-  test("words alone see themselves where pictures see each other, whatever came before", async () => {
+  test("words alone see themselves where images see each other, whatever came before", async () => {
     const toy = await load(mediaBundle({ visible: true }));
     await answer(toy, [[5, 6, 7, 8], 1]);
     toy.reset();
