@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TABLE = "tools/words.toml"
@@ -89,21 +90,25 @@ def _part(word: str) -> str:
 
 
 def read_table(path: Path = ROOT / TABLE) -> tuple[list[Row], tuple[str, ...]]:
-    """Return the rows, and the patterns of files that are not read."""
+    """Return the rows, each with the exceptions that are for all rows, and the patterns of files that are not read."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
+    everywhere = table.get("except", ())
     rows = [
         Row(
             row["say"],
             tuple(row["words"]),
-            tuple(
-                Allowed(re.compile(one["pattern"], re.MULTILINE), one["reason"], tuple(one.get("files", ())))
-                for one in row.get("except", ())
-            ),
+            _allowed([*everywhere, *row.get("except", ())]),
             tuple(row.get("files", ())),
         )
         for row in table["rows"]
     ]
     return rows, tuple(entry["files"] for entry in table["unread"])
+
+
+def _allowed(entries: Sequence[dict[str, Any]]) -> tuple[Allowed, ...]:
+    return tuple(
+        Allowed(re.compile(one["pattern"], re.MULTILINE), one["reason"], tuple(one.get("files", ()))) for one in entries
+    )
 
 
 def sources(unread: Sequence[str], folders: Sequence[str], root: Path = ROOT) -> dict[str, str]:
@@ -133,7 +138,7 @@ def _hits(file: str, text: str, row: Row) -> Iterator[Hit]:
     allowed = _spans(whole, [one.pattern for one in row.exceptions if one.holds(file)])
     starts = [0, *(match.end() for match in re.finditer("\n", whole))]
     for start, end in found:
-        if not any(first <= start and end <= last for first, last in allowed):
+        if not _within((start, end), allowed):
             yield Hit(file, bisect_right(starts, start) - 1, whole[start:end], row.say)
 
 
@@ -142,21 +147,24 @@ def _spans(text: str, patterns: Sequence[re.Pattern[str]]) -> list[tuple[int, in
 
 
 def unneeded(texts: dict[str, str], rows: Sequence[Row]) -> Iterator[str]:
-    """Name the exceptions that allow no hit."""
+    """Name the exceptions that allow no hit of any row."""
+    allowed = {one: False for row in rows for one in row.exceptions}
     for row in rows:
-        found = {
-            file: [match.span() for match in row.pattern.finditer(f"{file}\n{text}")]
-            for file, text in texts.items()
-            if row.is_about(file)
-        }
         for one in row.exceptions:
-            spans = (
-                (_spans(f"{file}\n{texts[file]}", [one.pattern]), at)
-                for file, at in found.items()
-                if at and one.holds(file)
-            )
-            if not any(a <= c and d <= b for allowed, at in spans for a, b in allowed for c, d in at):
-                yield f"{row.words[0]}: {one.pattern.pattern}"
+            allowed[one] |= any(_allows(one, row, file, text) for file, text in texts.items())
+    yield from (one.pattern.pattern for one, needed in allowed.items() if not needed)
+
+
+def _allows(one: Allowed, row: Row, file: str, text: str) -> bool:
+    if not (row.is_about(file) and one.holds(file)):
+        return False
+    whole = f"{file}\n{text}"
+    spans = _spans(whole, [one.pattern])
+    return bool(spans) and any(_within(match.span(), spans) for match in row.pattern.finditer(whole))
+
+
+def _within(span: tuple[int, int], spans: Sequence[tuple[int, int]]) -> bool:
+    return any(first <= span[0] and span[1] <= last for first, last in spans)
 
 
 def whats(texts: dict[str, str]) -> Iterator[Hit]:
