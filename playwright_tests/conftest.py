@@ -204,6 +204,7 @@ class ChatPage:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.watched = watch(page)
+        self.errors_of_loading: list[str] = []
         self.chat = page.locator("gemtab-chat")
         self.load_button = page.get_by_role("button", name="Load the model")
         self.field = page.get_by_role("textbox", name="Message")
@@ -276,6 +277,7 @@ def demo_page(tested: Browser, served: str) -> Iterator[ChatPage]:
     page.locator("#bundle").select_option("bundles/tiny/")
     demo.set_options()
     demo.load()
+    demo.errors_of_loading = list(demo.watched.errors)
     yield demo
     page.close()
 

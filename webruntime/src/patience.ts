@@ -41,6 +41,12 @@ export async function watched<T>(work: Promise<T>, onStall: OnStall | undefined)
   }
 }
 
+/** `work`, which somebody will await later: until then an error of it is not one that nobody handles. */
+export function kept<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => undefined);
+  return work;
+}
+
 export function pause(ms: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,8 +1,10 @@
 /** The chat side of a loaded bundle: what the worker opens conversations on. */
 
 import { objectIn } from "../bundle/json-text.ts";
+import { LIMITS } from "../bundle/limits.gen.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import type { TextEngine } from "../engine/interface.ts";
+import { BundleError } from "../errors.ts";
 import { BUDGETS } from "../facts.gen.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
 import { strip } from "../input/jinja/text.ts";
@@ -63,6 +65,8 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
 /**
  * Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those of
  * white space alone are text like any other.
+ *
+ * @throws BundleError for more than can be looked for
  */
 export function controlTokens(
   tokenizer: Tokenizer,
@@ -72,7 +76,15 @@ export function controlTokens(
   const control = tokenizer.added.filter(
     ({ content, special }) => special || (strip(content) !== "" && template.names(content)),
   );
-  return new ControlTokens([...new Set([...control.map(({ content }) => content), ...placeholders])]);
+  const written = [...new Set([...control.map(({ content }) => content), ...placeholders])];
+  const units = written.reduce((sum, { length }) => sum + length, 0);
+  if (units <= LIMITS.CONTROL_UNITS) return new ControlTokens(written);
+  const [count, found, most] = [written.length, units, LIMITS.CONTROL_UNITS].map((one) => one.toLocaleString("en"));
+  throw new BundleError(
+    `tokenizer.json has ${count} control tokens of ${found} characters, but at most ${most} characters can be told apart ` +
+      "from text. Let fewer tokens be special, and export the checkpoint again.",
+    "tokenizer.json",
+  );
 }
 
 /** What the bundle says it takes, as far as it has the towers for it. */

@@ -1,11 +1,8 @@
 /** What the engine's caches hold, and how the next prompt reuses it. Shared by all conversations with one engine. */
 
+import { LIMITS } from "../bundle/limits.gen.ts";
 import type { DecodeOptions, PlacedRows, Snapshot, TextEngine } from "../engine/interface.ts";
 import { endOf, keysOf, type PlacedItem, type PlacedPrompt } from "./placeholders.ts";
-
-/** GPU bytes that snapshots may take together, and how many there are at most. */
-const SNAPSHOT_BYTES = 64 << 20;
-const SNAPSHOTS = 16;
 
 /** An id, or what the token is of: see `keysOf`. */
 type Key = number | string;
@@ -18,8 +15,9 @@ export function commonPrefix(left: readonly Key[], right: readonly Key[]): numbe
   return length;
 }
 
-/** How many snapshots of `bytes` are kept: at least the one that the next turn needs. */
+/** How many snapshots of so many GPU bytes each are kept: at least the one that the next turn needs. */
 export function snapshotCapacity(bytes: number): number {
+  const { SNAPSHOTS, SNAPSHOT_BYTES } = LIMITS;
   return bytes === 0 ? SNAPSHOTS : Math.max(1, Math.min(SNAPSHOTS, Math.floor(SNAPSHOT_BYTES / bytes)));
 }
 

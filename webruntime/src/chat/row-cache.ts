@@ -1,16 +1,15 @@
 /** What towers made, kept on the GPU so that nothing is encoded twice. */
 
+import { LIMITS } from "../bundle/limits.gen.ts";
 import type { MediaRows } from "../engine/interface.ts";
-
-/** GPU bytes that rows may take while no prompt is being processed. */
-export const ROW_BYTES = 256 << 20;
 
 export class RowCache {
   readonly #limit: number;
   /** The least recently used first. */
   readonly #rows = new Map<string, MediaRows>();
 
-  constructor(limit = ROW_BYTES) {
+  /** @param limit GPU bytes that rows may take while no prompt is being processed; 256 MiB by default */
+  constructor(limit: number = LIMITS.MEDIA_ROWS_BYTES) {
     this.#limit = limit;
   }
 

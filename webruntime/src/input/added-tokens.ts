@@ -26,19 +26,29 @@ const STARTS_WITH_WORD = new RegExp(`^${WORD}`, "u");
 const LEADING_SPACE = /^\p{White_Space}+/u;
 const SPACE = /\p{White_Space}/u;
 
-/** Cuts texts at some added tokens. */
-export class AddedTokenSplitter {
-  /** By first UTF-16 unit, the longest first. */
-  readonly #byFirst = new Map<string, [string, AddedToken][]>();
+/** Tokens that begin alike: by what they look like, and how many UTF-16 units they have, the most first. */
+interface Alike {
+  tokens: Map<string, AddedToken>;
+  lengths: number[];
+}
 
-  /** @param tokens with what each looks like in the texts to be cut */
+/** Cuts texts at some added tokens, of which there may be very many. */
+export class AddedTokenSplitter {
+  /** By first UTF-16 unit. */
+  readonly #byFirst = new Map<string, Alike>();
+
+  /** @param tokens with what each looks like in the texts to be cut; of those that look alike the first counts */
   constructor(tokens: readonly (readonly [string, AddedToken])[]) {
     for (const [content, token] of tokens) {
       if (content === "") continue;
-      const known = this.#byFirst.get(content.charAt(0)) ?? [];
-      this.#byFirst.set(content.charAt(0), [...known, [content, token]]);
+      const alike = this.#byFirst.get(content.charAt(0)) ?? { tokens: new Map(), lengths: [] };
+      if (!alike.tokens.has(content)) alike.tokens.set(content, token);
+      this.#byFirst.set(content.charAt(0), alike);
     }
-    for (const known of this.#byFirst.values()) known.sort(([left], [right]) => right.length - left.length);
+    for (const alike of this.#byFirst.values()) {
+      const lengths = new Set([...alike.tokens.keys()].map(({ length }) => length));
+      alike.lengths = [...lengths].sort((left, right) => right - left);
+    }
   }
 
   split(text: string): Section[] {
@@ -60,11 +70,22 @@ export class AddedTokenSplitter {
   *#matches(text: string): Generator<{ token: AddedToken; start: number; stop: number }> {
     if (this.#byFirst.size === 0) return;
     for (let i = 0; i < text.length; i++) {
-      const found = this.#byFirst.get(text.charAt(i))?.find(([content]) => text.startsWith(content, i));
+      const found = this.#at(text, i);
       if (!found) continue;
-      yield { token: found[1], start: i, stop: i + found[0].length };
-      i += found[0].length - 1;
+      yield { token: found.token, start: i, stop: i + found.length };
+      i += found.length - 1;
     }
+  }
+
+  /** The longest token at one place. */
+  #at(text: string, start: number): { token: AddedToken; length: number } | undefined {
+    const alike = this.#byFirst.get(text.charAt(start));
+    if (!alike) return undefined;
+    for (const length of alike.lengths) {
+      const token = alike.tokens.get(text.slice(start, start + length));
+      if (token && start + length <= text.length) return { token, length };
+    }
+    return undefined;
   }
 }
 
