@@ -26,7 +26,7 @@ from playwright_tests.serving import serving
 from playwright_tests.transformers_js import open_transformers_js
 
 NAME = "measured"
-"""The name of the bundle on the server."""
+"""What the server calls the bundle."""
 
 TIMEOUT_MS = 1_800_000
 

@@ -5,7 +5,7 @@
 Prints a table: bytes in and out, bits a weight, the peak of anonymous memory, the time of all processors together, and
 the time beside that of reading the input and writing the output by plain copies, right after it on the same disk.
 Before each, the files that are read are dropped from the system's cache. `gemtab synth` makes checkpoints to measure.
-Linux only: memory is read from /proc for the exporting process.
+Linux only: memory is what /proc tells of the exporting process.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def export(checkpoint: Path, bundle: Path, *options: str) -> int:
 
 
 def processor_seconds() -> float:
-    """Return the processor time of finished child processes, in seconds over all processors."""
+    """What the processes that this one has waited for have used of all processors."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -135,7 +135,7 @@ def anonymous_bytes(process: int) -> int:
 
 
 def print_table(checkpoint: Path, bundle: Path, weights: str, measured: Measured) -> None:
-    """Print the measurements."""
+    """What was measured."""
     bytes_in = sum(path.stat().st_size for path in files(checkpoint))
     bytes_out = sum(path.stat().st_size for path in files(bundle))
     table = Table(title=f"{checkpoint.name} as {weights}", title_justify="left", box=None, padding=(0, 2, 0, 0))

@@ -1,9 +1,9 @@
-"""Measure the memory of loading a bundle in Chromium: `python -m benchmarks.loading BUNDLE...`.
+"""What loading a bundle takes in Chromium: `python -m benchmarks.loading BUNDLE...`.
 
-Each bundle is loaded with its per-layer embeddings on the GPU and on the host. Printed are the maximum memory of
-JavaScript during the load (heaps and ArrayBuffers of the page and its worker together, as playwright_tests/loading.py
-samples them), and the allocated GPU memory beside the statement of the bundle's manifest. `gemtab synth` makes
-checkpoints of the published shapes to export and measure.
+Prints, for each bundle with its look-up tables on the GPU and on the host, the most memory of JavaScript while it is
+loaded, heaps and ArrayBuffers of the page and its worker together (as playwright_tests/loading.py samples them), and
+the GPU memory that was allocated, beside what the bundle's manifest states. `gemtab synth` makes checkpoints of the
+published shapes to export and measure.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from playwright_tests.loading import MOST_BYTES, watch_loading
 from playwright_tests.serving import serving
 
 NAME = "loaded"
-"""The name of the bundle on the server."""
+"""What the server calls the bundle."""
 
 HOST_TABLE: dict[Tables, str] = {"gpu": "never", "host": "always"}
 
@@ -40,8 +40,8 @@ class Measured:
     stated: int
 
 
-def residences(bundle: Path) -> list[Tables]:
-    """Return where the bundle's per-layer embeddings may be."""
+def places(bundle: Path) -> list[Tables]:
+    """Where the bundle's look-up tables may lie."""
     return ["gpu", "host"] if read_manifest(bundle).plans[0].memory.tables else ["gpu"]
 
 
@@ -87,7 +87,7 @@ def main() -> None:
             with serving({NAME: bundle}) as site:
                 browser, adapter = launch_browser(playwright.chromium, chromium, site)
                 out.print(f"{bundle.name} on {adapter}, Chromium {browser.version}")
-                found += [measure(browser, site, bundle, tables) for tables in residences(bundle)]
+                found += [measure(browser, site, bundle, tables) for tables in places(bundle)]
                 browser.close()
     print_table(found)
 

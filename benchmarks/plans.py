@@ -81,7 +81,7 @@ class Model:
 
 
 def model(spec: TextSpec, weights: WeightFormat, sampling: Sampling, context: int = CONTEXT) -> Model:
-    """The model with its plan, of weights that are stored nowhere."""
+    """The model with its plan, of weights that lie nowhere."""
     return Model(spec, weights, text_plan(spec, weights, context), sampling)
 
 
@@ -119,7 +119,7 @@ def _workgroups(dispatch: Dispatch, sizes: dict[str, int]) -> int:
 
 
 def text_plan(spec: TextSpec, weights: WeightFormat, context: int) -> Plan:
-    """The text plan in f16, of weights that are stored nowhere."""
+    """The text plan in f16, of weights that lie nowhere."""
     filling, whole = fill_graph(spec), text_graph(spec)
     held = {weight.name: weight for graph in (filling, whole) for weight in graph.weights()}
     locations: dict[tuple[str, str], Location] = {

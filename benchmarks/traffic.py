@@ -61,7 +61,7 @@ def reads(plan: Plan, dispatch: Dispatch, spec: TextSpec) -> Reads:
 
 def _weight(kernel: str, size: int, spec: TextSpec) -> Expr:
     if kernel.startswith("embed."):
-        # A token's row is in one of the table's pieces: the pieces together count as one row.
+        # A token's row lies in one of the table's pieces: the pieces together count as one row.
         return ("*", round(size / spec.vocabulary), "T")
     moe = next((layer.moe for layer in spec.layers if layer.moe), None)
     if moe and ".experts" in kernel:
