@@ -52,3 +52,10 @@ def test_a_bundle_is_refused(case: Any) -> None:
     with pytest.raises(BundleError) as error:
         check(toy, FILES[case["of"]])
     assert case["says"] in str(error.value)
+
+
+def test_one_entry_is_no_text_model_and_tower_at_once() -> None:
+    toy = copy.deepcopy(FIXTURE["text"])
+    toy["manifest"]["towers"] = {"image": toy["manifest"]["plans"]}
+    with pytest.raises(BundleError, match="the manifest says that it is a tower"):
+        check(toy, FILES["text"])

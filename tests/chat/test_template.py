@@ -116,3 +116,17 @@ def test_messages_are_given_as_transformers_gives_them(tmp_path: Path) -> None:
 def test_lone_surrogates_have_ids() -> None:
     tokenizer = ChatTokenizer(tiny_checkpoint())
     assert tokenizer.encode("a\ud83d\ude00b\udc00") == tokenizer.encode("a😀b\ufffd")
+
+
+@pytest.mark.parametrize("power", ["7 ** 90000000", "9 ** (9 ** 9)", "(10 ** 5000) ** 3", "messages | length ** 20000"])
+def test_a_power_that_would_take_minutes_is_refused(tmp_path: Path, power: str) -> None:
+    (tmp_path / "chat_template.jinja").write_text(f"{{{{ {power} }}}}")
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"power is too large"):
+        ChatTemplate(tmp_path).render([{"role": "user", "content": "x"}] * 10)
+
+
+def test_other_powers_are_pythons(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_text("{{ 2 ** 64 }} {{ 2 ** -1 }} {{ 2.5 ** 2 }} {{ 0 ** 0 }}")
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    assert ChatTemplate(tmp_path).render([]) == f"{2**64} 0.5 6.25 1"

@@ -244,6 +244,22 @@ def test_what_the_tokenizers_library_cannot_open_is_refused(tiny_copy: Path) -> 
         chosen(tiny_copy)
 
 
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "generation_config.json"])
+def test_surrogates_that_are_no_characters_become_one_that_is(tiny_copy: Path, name: str) -> None:
+    content = {**read(tiny_copy / name), "note": "\ud800!", "pad_token": None}
+    (tiny_copy / name).write_text(json.dumps(content))
+    text = chosen(tiny_copy).texts[name].encode("utf-8").decode("utf-8")
+    assert "\ufffd!" in text or "\\ud800!" in text
+
+
+def test_a_panic_of_the_tokenizers_library_is_refused_too(tiny_copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    broken = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    edit(tiny_copy, "tokenizer.json", lambda content: content.update(normalizer=broken))
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be opened by the tokenizers library: .*char"):
+        chosen(tiny_copy)
+    assert capfd.readouterr().err == ""
+
+
 NO_IDS: list[object] = [None, [], {}, -1, 1.5, True, "7"]
 NO_TEXTS: list[object] = [None, [], {}, -1, True]
 WRONG = [*(("id", value) for value in NO_IDS), *(("content", value) for value in NO_TEXTS)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gemtab.cli.taken_memory import most_for
 from tests.cli.conftest import accept_changes
 
 START = """
@@ -21,7 +22,7 @@ def work(watch):
     {work}
 
 try:
-    code = supervised(partial(forked, work), lambda: {own}, {seconds})
+    code = supervised(partial(forked, work), lambda: {own}, {seconds}, {most})
 except DeviceError as error:
     print(error)
     code = error.exit_code
@@ -31,13 +32,13 @@ sys.exit(code)
 HANG = "with watch.waiting(): time.sleep({0})"
 
 
-def start(work: str, own: bool = False, seconds: float = 60) -> subprocess.Popen[str]:
-    code = START.format(work=work, own=own, seconds=seconds)
+def start(work: str, own: bool = False, seconds: float = 60, most: int | None = None) -> subprocess.Popen[str]:
+    code = START.format(work=work, own=own, seconds=seconds, most=most)
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
-def run(work: str, own: bool = False, seconds: float = 60) -> tuple[int, str]:
-    process = start(work, own, seconds)
+def run(work: str, own: bool = False, seconds: float = 60, most: int | None = None) -> tuple[int, str]:
+    process = start(work, own, seconds, most)
     out, _ = process.communicate(timeout=30)
     return process.returncode, out.removeprefix("started\n")
 
@@ -56,6 +57,26 @@ def test_a_crash_is_a_device_error(number: signal.Signals) -> None:
 def test_what_runs_out_of_memory_is_a_device_error() -> None:
     code, out = run("os.kill(os.getpid(), signal.SIGKILL)")
     assert (code, "memory" in out) == (5, True)
+
+
+LARGE = "content = b'x' * (400 << 20); time.sleep({0})"
+
+
+def test_memory_for_strange_shaders_is_bounded() -> None:
+    code, out = run(LARGE.format(1000), most=400 << 20)
+    assert (code, "took more than 0.4 GB of memory" in out) == (5, True)
+
+
+def test_memory_for_gemtabs_own_shaders_is_not() -> None:
+    assert run(LARGE.format(0.5), own=True, most=400 << 20) == (0, "")
+
+
+def test_a_bundle_may_take_memory_by_the_size_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "data").write_bytes(bytes(1000))
+    (tmp_path / "gone").symlink_to("nowhere")
+    assert most_for(tmp_path) == (2 << 30) + 16_000
+    assert most_for(None) is None
 
 
 def test_a_wait_without_end_for_strange_shaders_is_a_device_error() -> None:

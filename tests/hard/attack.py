@@ -14,6 +14,8 @@ class Driver(Protocol):
     """Something that uses bundles."""
 
     name: str
+    deck: str
+    """Of DECKS."""
 
     def use(self, bundle: Path) -> Outcome:
         """How it ended."""

@@ -29,12 +29,18 @@ KEPT = ("embed.", "insert_rows", "qkv_heads", "advance", "argmax", "sample", "ma
 """The kernels that are kept: one of each thing that a plan can say."""
 
 
-def make(folder: Path) -> Path:
-    """A whole bundle, with random weights and the chat of models/tiny."""
+def make_checkpoint(folder: Path) -> Path:
+    """Random weights, and the chat of models/tiny."""
     variants.TOWERS.setdefault("hard", RECIPE)
+    variants.variant("hard", folder, with_tokenizer=True)
+    return folder
+
+
+def make(folder: Path) -> Path:
+    """A whole bundle."""
     with tempfile.TemporaryDirectory() as checkpoint:
-        variants.variant("hard", Path(checkpoint) / "hard", with_tokenizer=True)
-        export_bundle(Path(checkpoint) / "hard", folder, "q4", context=512, force=False, progress=Silent())
+        made = make_checkpoint(Path(checkpoint) / "hard")
+        export_bundle(made, folder, "q4", context=512, force=False, progress=Silent())
     return folder
 
 

@@ -20,6 +20,7 @@ class Chromium:
     """Uses bundles below a folder as `Tab` does, each in a page of its own."""
 
     name = "chromium"
+    deck = "browser"
 
     def __init__(
         self, playwright: Playwright, scripts: Path, bundles: Path, limit: float = 12.0, grace: float = GRACE

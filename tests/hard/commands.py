@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -39,15 +40,14 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Limits]] = {
     "serve": (("serve", "--port", "0"), (), Limits(30, 15)),
     "verify": (("verify",), (), Limits(120, 60)),
     "publish": (("publish",), (), Limits(30, 8)),
+    "export": (("export",), (), Limits(120, 60)),
 }
 
 
-class Commands:
-    """One command, for one bundle after the other."""
+class Forks:
+    """The process of `tests.hard.forks`, which takes seconds to start."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._before, self._after, self._limits = COMMANDS[name]
+    def __init__(self) -> None:
         environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.hard.forks"],
@@ -66,19 +66,38 @@ class Commands:
         self._server.wait()
         self._server.stdout.close()
 
+    def run(self, order: dict[str, Any]) -> dict[str, Any]:
+        """What came of an order."""
+        assert self._server.stdin and self._server.stdout
+        self._server.stdin.write(json.dumps(order).encode() + b"\n")
+        self._server.stdin.flush()
+        found: dict[str, Any] = json.loads(self._server.stdout.readline())
+        return found
+
+
+class Commands:
+    """One command, for one bundle after the other."""
+
+    def __init__(self, name: str, forks: Forks) -> None:
+        self.name = name
+        self.deck = "checkpoint" if name == "export" else "command"
+        self._forks = forks
+        self._before, self._after, self._limits = COMMANDS[name]
+
     def use(self, bundle: Path) -> Outcome:
-        """Runs the command on a bundle."""
+        """Runs the command on a bundle, or on a checkpoint."""
+        with tempfile.TemporaryDirectory(dir=bundle.parent) as made:
+            return self._use(bundle, f"{made}/bundle")
+
+    def _use(self, bundle: Path, made: str) -> Outcome:
         order = {
-            "arguments": [*self._before, str(bundle), *self._after],
+            "arguments": [*self._before, str(bundle), *([made] if self.name == "export" else self._after)],
             "limit": self._limits.seconds,
             "cpu": self._limits.cpu,
             "memory": MEMORY,
             "serve": str(bundle) if self.name == "serve" else "",
         }
-        assert self._server.stdin and self._server.stdout
-        self._server.stdin.write(json.dumps(order).encode() + b"\n")
-        self._server.stdin.flush()
-        return _outcome(json.loads(self._server.stdout.readline()), self.name == "serve")
+        return _outcome(self._forks.run(order), self.name == "serve")
 
 
 def _outcome(found: dict[str, Any], was_served: bool) -> Outcome:

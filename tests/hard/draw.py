@@ -4,22 +4,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.hard.kinds import KINDS
+from tests.hard.kinds import DECKS, KINDS
 from tests.hard.mutant import Mutant
 
 
 @dataclass(frozen=True)
 class Round:
-    """seed, number: what the mutant is made of."""
+    """seed, number: what the mutant is made of. deck: of DECKS, what is drawn from."""
 
     seed: int
     number: int
+    deck: str = "all"
 
     @property
     def kind(self) -> str:
-        """Each kind comes once in as many rounds as there are kinds, in an order of its own."""
-        block, at = divmod(self.number, len(KINDS))
-        order = sorted(KINDS)
+        """In as many rounds as the deck has places each place comes once, in an order of its own."""
+        order = list(DECKS[self.deck])
+        block, at = divmod(self.number, len(order))
         Random(f"{self.seed}/{block}").shuffle(order)
         return order[at]
 

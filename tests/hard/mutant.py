@@ -79,10 +79,15 @@ class Mutant:
     def write_manifest(self, tree: Json) -> None:
         self.changed[MANIFEST_NAME] = to_text(tree).encode()
 
+    @property
+    def is_bundle(self) -> bool:
+        """Or else a checkpoint, which has no manifest."""
+        return (self.seed / MANIFEST_NAME).exists()
+
     def put(self, name: str, content: bytes, *, sign: bool = True) -> None:
         """Changes a file; sign: the manifest says then what the file is."""
         self.changed[name] = content
-        if sign:
+        if sign and self.is_bundle:
             manifest = self.manifest
             manifest["files"][name] = entry(content)
             self.write_manifest(manifest)

@@ -6,6 +6,7 @@ does `make soak`. The line of a failure tells how to see that one round again.
 
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.hard.attack import Driver, attack
@@ -16,10 +17,11 @@ MORE = int(os.environ.get("GEMTAB_ROUNDS", "0"))
 SEED = random.randrange(1000, 1_000_000) if MORE else 0
 
 
-def attacked(driver: Driver, bundle: Path, rounds: range) -> str:
+def attacked(driver: Driver, bundle: Path, rounds: Sequence[int]) -> str:
     """Attacks by these rounds, or by more where that is asked for, and returns what came of it. Fails where anything
     failed."""
-    results = attack(driver, bundle, [Round(SEED, number) for number in (range(MORE) if MORE else rounds)])
+    numbers = range(MORE) if MORE else rounds
+    results = attack(driver, bundle, [Round(SEED, number, driver.deck) for number in numbers])
     failures = distinct(results)
     assert not failures, f"{_summary(results)}\n" + "\n".join(result.line for result in failures)
     return _summary(results)

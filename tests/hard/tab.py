@@ -47,6 +47,7 @@ class Tab:
     """Uses bundles as a visitor does who presses Stop after `limit` seconds, and waits `grace` seconds more."""
 
     name = "node"
+    deck = "all"
 
     def __init__(self, scripts: Path, limit: float = 8.0, grace: float = GRACE) -> None:
         self._scripts = scripts
@@ -62,17 +63,18 @@ class Tab:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def use(self, bundle: Path) -> Outcome:
-        """Loads a bundle and says a word to it."""
+    def use(self, bundle: Path, limit: float | None = None) -> Outcome:
+        """Loads a bundle and says a word to it; limit: seconds until Stop, the driver's own unless told otherwise."""
+        limit = limit or self._limit
         page = self._started()
         started = time.monotonic()
-        order = {"folder": str(bundle), "limit": 1000 * self._limit, "grace": 1000 * self._grace}
+        order = {"folder": str(bundle), "limit": 1000 * limit, "grace": 1000 * self._grace}
         assert page.stdin
         with suppress(BrokenPipeError):
             page.stdin.write(json.dumps(order).encode() + b"\n")
             page.stdin.flush()
         # The page itself tells of a worker that does not answer; what is more than that is the page's own.
-        ready, _, _ = select.select([self._answers], [], [], self._limit + self._grace + 10)
+        ready, _, _ = select.select([self._answers], [], [], limit + self._grace + 10)
         seconds = time.monotonic() - started
         if not ready:
             self._end()

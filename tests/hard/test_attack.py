@@ -1,26 +1,31 @@
 """No bundle, host or lost GPU hangs gemtab, fools it or crashes it: seeded mutants against all that reads bundles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.hard.bundle import make_cut
-from tests.hard.commands import Commands
+from tests.hard.bundle import make_checkpoint, make_cut
+from tests.hard.commands import Commands, Forks
 from tests.hard.draw import Round
-from tests.hard.kinds import KINDS
+from tests.hard.kinds import DECKS, KINDS, OFTENER
 from tests.hard.rounds import attacked
 from tests.hard.tab import BUILT, Tab, build
 from tests.tables import ATTACK_LINE
 
-ROUNDS = {
-    "node": range(40),
-    "run": range(30, 60),
-    "inspect": range(100),
-    "serve": range(40, 60),
-    "publish": range(20, 60),
+ROOMS = {
+    "run": ("shaders", "template", "tokenizer", "weights", "files"),
+    "inspect": ("manifest", "plans", "files"),
+    "serve": ("manifest", "shaders", "files"),
+    "publish": ("weights", "configs", "files"),
 }
-"""In `make test`: between them, each kind for those to whom it matters."""
+"""Of which kinds `make test` makes a round for each command, between them of all; for the tab of all."""
+
+
+def first_rounds(deck: str, *rooms: str) -> list[int]:
+    """Numbers of the rounds that are the first of their kind."""
+    kinds = [Round(0, number, deck).kind for number in range(len(DECKS[deck]))]
+    return [kinds.index(kind) for kind in dict.fromkeys(kinds) if not rooms or kind.partition(":")[0] in rooms]
 
 
 @pytest.fixture(scope="session")
@@ -33,29 +38,58 @@ def scripts() -> Path:
     return build(BUILT)
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    with Forks() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def tab(scripts: Path) -> Iterator[Tab]:
+    with Tab(scripts) as driver:
+        yield driver
+
+
 def test_each_round_is_the_same_each_time(seed_bundle: Path) -> None:
-    for number in range(len(KINDS)):
+    for number in first_rounds("all"):
         first, second = (Round(7, number).mutant(seed_bundle) for _ in range(2))
         assert first == second
 
 
-def test_each_kind_comes_once_in_as_many_rounds_as_there_are_kinds() -> None:
+@pytest.mark.parametrize("deck", DECKS)
+def test_each_kind_comes_as_often_as_the_deck_has_it(deck: str) -> None:
+    places = len(DECKS[deck])
     for block in range(3):
-        drawn = [Round(7, block * len(KINDS) + at).kind for at in range(len(KINDS))]
-        assert sorted(drawn) == sorted(KINDS)
+        drawn = [Round(7, block * places + at, deck).kind for at in range(places)]
+        assert tuple(sorted(drawn)) == DECKS[deck]
 
 
-def test_what_nobody_spoilt_is_accepted(seed_bundle: Path, scripts: Path) -> None:
-    with Tab(scripts, limit=60) as tab, Commands("run") as run:
-        assert {driver.use(seed_bundle).outcome for driver in (tab, run)} == {"accepted"}
+def test_each_kind_is_in_the_deck_of_those_who_can_see_it() -> None:
+    assert set(OFTENER) <= set(KINDS)
+    assert set(DECKS["all"]) == set(KINDS)
+    assert {name.partition(":")[0] for name in set(KINDS) - set(DECKS["browser"])} == {"gpus"}
+    assert {name.partition(":")[0] for name in set(KINDS) - set(DECKS["command"])} == {"gpus", "hosts"}
+    assert {name.partition(":")[0] for name in DECKS["checkpoint"]} == {"tokenizer", "template", "configs"}
 
 
-@pytest.mark.parametrize("command", [name for name in ROUNDS if name != "node"])
-def test_commands(command: str, seed_bundle: Path, record_property: Callable[[str, object], None]) -> None:
-    with Commands(command) as driver:
-        record_property(ATTACK_LINE, attacked(driver, seed_bundle, ROUNDS[command]))
+def test_what_nobody_spoilt_is_accepted(seed_bundle: Path, tab: Tab, forks: Forks) -> None:
+    assert tab.use(seed_bundle, limit=60).outcome == "accepted"
+    assert Commands("run", forks).use(seed_bundle).outcome == "accepted"
 
 
-def test_tab(seed_bundle: Path, scripts: Path, record_property: Callable[[str, object], None]) -> None:
-    with Tab(scripts) as driver:
-        record_property(ATTACK_LINE, attacked(driver, seed_bundle, ROUNDS["node"]))
+@pytest.mark.parametrize("command", ROOMS)
+def test_commands(
+    command: str, seed_bundle: Path, forks: Forks, record_property: Callable[[str, object], None]
+) -> None:
+    rounds = first_rounds("command", *ROOMS[command])
+    record_property(ATTACK_LINE, attacked(Commands(command, forks), seed_bundle, rounds))
+
+
+def test_exports(tmp_path: Path, forks: Forks, record_property: Callable[[str, object], None]) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint")
+    rounds = first_rounds("checkpoint", "tokenizer", "configs")
+    record_property(ATTACK_LINE, attacked(Commands("export", forks), checkpoint, rounds))
+
+
+def test_tab(seed_bundle: Path, tab: Tab, record_property: Callable[[str, object], None]) -> None:
+    record_property(ATTACK_LINE, attacked(tab, seed_bundle, first_rounds("all")))

@@ -125,3 +125,9 @@ def test_nothing_outside_is_reachable(served: Served, path: str) -> None:
     assert response.status in (400, 404), (path, response.status)
     assert b"secret" not in body
     assert b"root:" not in body
+
+
+def test_a_link_to_itself_is_not_there(served: Served, client: httpx.Client) -> None:
+    (served.site / "loop.js").symlink_to("loop.js")
+    assert client.get("loop.js").status_code == 404
+    assert client.get("").status_code == 200

@@ -46,6 +46,12 @@ export async function watched<T>(work: Promise<T>, onStall: OnStall | undefined)
   }
 }
 
+/** Return `work`, which is awaited later. An earlier error does not count as unhandled. */
+export function kept<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => undefined);
+  return work;
+}
+
 export function pause(ms: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

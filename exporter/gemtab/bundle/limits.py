@@ -13,6 +13,9 @@ SHADER_BYTES: Final = 1 << 20
 CONFIG_BYTES: Final = 4 << 20
 """Most bytes of every other JSON file."""
 
+CONTROL_UNITS: Final = 1 << 17
+"""Most UTF-16 units of all control tokens together. The published tokenizer's have 203."""
+
 SLICE_BYTES: Final = 64 << 20
 """Most bytes of a slice, which a tab holds as a whole. Exports cut slices of 16 MiB."""
 

@@ -7,17 +7,36 @@ from typing import Any, NoReturn
 
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 from gemtab.chat.generation_tags import GenerationTags
 
+MOST_DIGITS = 10_000
+"""Of a power, in the tab too."""
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Takes no powers that would take minutes, not even while it compiles."""
+
+    intercepted_binops = frozenset({"**"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
+        whole = isinstance(left, int) and isinstance(right, int)
+        if whole and _digits(left) * right > MOST_DIGITS:
+            raise TemplateError("the power is too large")
+        return super().call_binop(context, operator, left, right)
+
+
+def _digits(number: int) -> int:
+    """How many there are, with the sign; more than MOST_DIGITS where they are not worth counting."""
+    return len(str(number)) if number.bit_length() < MOST_DIGITS else MOST_DIGITS + 1
+
 
 def environment() -> ImmutableSandboxedEnvironment:
     """A new one."""
-    made = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTags, "jinja2.ext.loopcontrols"]
-    )
+    made = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTags, "jinja2.ext.loopcontrols"])
     made.filters["tojson"] = _tojson
     made.globals["raise_exception"] = _raise_exception
     made.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)

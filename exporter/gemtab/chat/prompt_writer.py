@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from gemtab.bundle.limits import CONTROL_UNITS
 from gemtab.chat.media import Medium, Placeholders, Prompt
 from gemtab.chat.spoken import ControlTokens
 from gemtab.chat.template import ChatTemplate, Messages
-from gemtab.chat.tokenizer import ChatTokenizer, Piece
+from gemtab.chat.tokenizer import TOKENIZER_NAME, ChatTokenizer, Piece
 from gemtab.errors import BundleError
 
 MOST_IDS = 4 << 20
@@ -71,9 +72,17 @@ class PromptWriter:
 
 def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate, placeholders: Iterable[str] = ()) -> ControlTokens:
     """Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those
-    of white space alone are text like any other."""
+    of white space alone are text like any other. Raises BundleError for more than can be looked for."""
     added = tokenizer.added()
     written = [
         token.content for token in added if token.special or (token.content.strip() and template.names(token.content))
     ]
-    return ControlTokens(dict.fromkeys([*written, *placeholders]))
+    control = dict.fromkeys([*written, *placeholders])
+    units = sum(len(token) + sum(character > "\uffff" for character in token) for token in control)
+    if units > CONTROL_UNITS:
+        raise BundleError(
+            f"{TOKENIZER_NAME} has {len(control):,} control tokens of {units:,} characters, but at most "
+            f"{CONTROL_UNITS:,} characters can be told apart from text. Let fewer tokens be special, and export the "
+            "checkpoint again."
+        )
+    return ControlTokens(control)

@@ -9,6 +9,7 @@ from gemtab.bundle.manifest import Input
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME
 from gemtab.chat.template import TEMPLATE_NAME, TOKENIZER_CONFIG_NAME
 from gemtab.chat.tokenizer import TOKENIZER_NAME
+from gemtab.chat.well_formed import well_formed
 from gemtab.chat_files.ends import generation_config
 from gemtab.chat_files.processor import processor_config
 from gemtab.chat_files.template import find_template
@@ -59,10 +60,15 @@ def chat_files(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> ChatFi
     }
     notes = (*files.notes(), *template.notes, *tokenizer.notes, *told_of_special, *told_of_ends)
     if tuple(inputs) == ("text",):
-        return ChatFiles(texts, notes)
+        return ChatFiles(_in_utf8(texts), notes)
     processor, told_of_media = processor_config(files, spec, inputs)
     texts[PROCESSOR_CONFIG_NAME] = _as_it_is_or_written(files, PROCESSOR_CONFIG_NAME, processor)
-    return ChatFiles(texts, (*notes, *told_of_media))
+    return ChatFiles(_in_utf8(texts), (*notes, *told_of_media))
+
+
+def _in_utf8(texts: Mapping[str, str]) -> dict[str, str]:
+    """JSON may spell surrogates that are no characters; what is read of them later is U+FFFD."""
+    return {name: well_formed(text) for name, text in texts.items()}
 
 
 def _check_placeholders(

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from gemtab.chat.generation_config import GENERATION_CONFIG_NAME, KEY
 from gemtab.chat.template import TOKENIZER_CONFIG_NAME
 from gemtab.chat.tokenizer import TOKENIZER_NAME
+from gemtab.chat_files.panics import without_panics
 from gemtab.chat_files.template import find_template, has_template
 from gemtab.checkpoint.naming import name_of
 from gemtab.checkpoint.source import Files, FolderFiles, read_object
@@ -91,10 +92,11 @@ def read_adapter(folder: Path) -> OwnFiles:
 def _pieces(tokenizer: Mapping[str, Any]) -> list[list[int]]:
     """The ids of the probes; none where the tokenizer cannot be read."""
     try:
-        pipeline = Tokenizer.from_str(json.dumps({**tokenizer, "truncation": None, "padding": None}))
-    except Exception:  # tokenizers raises plain Exception
+        with without_panics():
+            pipeline = Tokenizer.from_str(json.dumps({**tokenizer, "truncation": None, "padding": None}))
+            return [pipeline.encode(text, add_special_tokens=False).ids for text in _PROBES]
+    except ValueError:
         return []
-    return [pipeline.encode(text, add_special_tokens=False).ids for text in _PROBES]
 
 
 def _merges(model: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,9 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from gemtab.chat.tokenizer import TOKENIZER_NAME
+from gemtab.chat.well_formed import well_formed
 from gemtab.chat_files.added_tokens import numbered, with_added
+from gemtab.chat_files.panics import without_panics
 from gemtab.checkpoint.missing import missing_tokenizer
 from gemtab.checkpoint.source import Files, parse_object
 from gemtab.errors import CheckpointError
@@ -79,7 +81,7 @@ def _fitted(files: Files, text: str, size: int, template: str, where: str) -> To
     if beyond or left_on or content["added_tokens"] != sorted(own, key=lambda token: int(token["id"])):
         content |= dict.fromkeys(left_on)
         _drop(content, beyond)
-        text = json.dumps(content, ensure_ascii=False)
+        text = well_formed(json.dumps(content, ensure_ascii=False))
     notes = [f"Tokens left out of the tokenizer, since the model has no row for their ids: {some(list(beyond))}."]
     ids = {token["content"]: token["id"] for token in content["added_tokens"]}
     return TokenizerFile(text, Vocabulary(ids), tuple(notes) if beyond else ())
@@ -126,8 +128,9 @@ def _check_pipeline(text: str, where: str) -> None:
 
 def _reason(text: str) -> str | None:
     try:
-        Tokenizer.from_str(text)
-    except Exception as error:  # tokenizers raises plain Exception
+        with without_panics():
+            Tokenizer.from_str(text)
+    except ValueError as error:
         return str(error)
     return None
 

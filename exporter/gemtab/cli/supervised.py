@@ -19,6 +19,7 @@ from types import FrameType
 from gemtab.backends.webgpu.engine.watch import BEGUN, GpuWatch
 from gemtab.cli.main import end_by
 from gemtab.cli.main import main as run_command
+from gemtab.cli.taken_memory import most_for, taken
 from gemtab.errors import DeviceError
 
 COMMANDS = ("run", "verify")
@@ -31,6 +32,9 @@ SECONDS_VARIABLE = "GEMTAB_GPU_SECONDS"
 
 OWN_SECONDS = 1800.0
 """How long where they are: a chunk of a large model takes minutes on a processor."""
+
+_LOOK_SECONDS = 0.1
+"""How often the memory that is taken is looked at."""
 
 _GRACE_SECONDS = 5.0
 """How long a process may take to end by itself when it is told to."""
@@ -48,7 +52,8 @@ def main() -> None:
         return
     start = partial(spawned, words) if sys.platform == "darwin" else partial(forked, run_command)
     try:
-        sys.exit(supervised(start, lambda: is_own(_folder(words)), _most_seconds()))
+        folder = _folder(words)
+        sys.exit(supervised(start, lambda: is_own(folder), _most_seconds(), most_for(folder)))
     except DeviceError as error:
         end_by(error)
 
@@ -80,19 +85,22 @@ def spawned(words: Sequence[str], _: int, write: int) -> int:
     return os.posix_spawn(sys.executable, [sys.executable, "-P", "-c", code, *words], os.environ)
 
 
-def supervised(start: Callable[[int, int], int], own: Callable[[], bool], seconds: float) -> int:
+def supervised(
+    start: Callable[[int, int], int], own: Callable[[], bool], seconds: float, most: int | None = None
+) -> int:
     """Waits for a process, and returns its exit code, 128 and the number where a signal was sent to it through this
     one.
 
     start: given both ends of a pipe, starts a process that tells the second of its waits, and returns its number.
-    own: whether its waits may take as long as they like; asked where one has taken `seconds`. Raises DeviceError where
-    a signal ended the process, or such a wait did not end.
+    own: whether the shaders are gemtab's own, so that waits may take as long as they like, and memory what they need;
+    asked where a wait has taken `seconds`, or the process `most` bytes. Raises DeviceError where a signal ended the
+    process, such a wait did not end, or a process with others' shaders took so much.
     """
     read, write = os.pipe()
     process = start(read, write)
     os.close(write)
     try:
-        return _Supervisor(process, read, own, seconds).wait()
+        return _Supervisor(process, read, own, seconds, most).wait()
     finally:
         os.close(read)
 
@@ -100,11 +108,14 @@ def supervised(start: Callable[[int, int], int], own: Callable[[], bool], second
 class _Supervisor:
     """Waits for a process, and passes signals on to it."""
 
-    def __init__(self, process: int, told: int, own: Callable[[], bool], seconds: float) -> None:
+    def __init__(
+        self, process: int, told: int, own: Callable[[], bool], seconds: float, most: int | None = None
+    ) -> None:
         self._process = process
         self._told = told
         self._own = own
         self._seconds = seconds
+        self._most = most
         self._waits_since: float | None = None
         self._received: int | None = None
         self._received_at = 0.0
@@ -119,12 +130,13 @@ class _Supervisor:
             signal.signal(number, self._receive)
         open_ends = [self._told, wake]
         while self._told in open_ends:
-            ready, _, _ = select.select(open_ends, [], [], self._patience())
+            ready, _, _ = select.select(open_ends, [], [], self._until_next())
             if wake in ready:
                 os.read(wake, 64)
             if self._told in ready and not self._hear():
                 open_ends.remove(self._told)
             self._act()
+            self._look()
         return self._ended()
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
@@ -137,6 +149,31 @@ class _Supervisor:
         if told:
             self._waits_since = time.monotonic() if told.endswith(BEGUN) else None
         return bool(told)
+
+    def _until_next(self) -> float | None:
+        patience = self._patience()
+        if self._most is None:
+            return patience
+        return _LOOK_SECONDS if patience is None else min(patience, _LOOK_SECONDS)
+
+    def _look(self) -> None:
+        """Ends a process that takes more memory than it may; it stands still while that is found out."""
+        if self._most is None or taken(self._process) <= self._most:
+            return
+        self._send(signal.SIGSTOP)
+        if self._own():
+            self._most = None
+            self._send(signal.SIGCONT)
+            return
+        self._kill()
+        raise DeviceError(
+            f"The GPU's driver, or what compiles shaders for it, took more than {self._most / 1e9:.1f} GB of memory "
+            "for this bundle, whose shaders are not those that this gemtab makes of it. Export the checkpoint again."
+        )
+
+    def _kill(self) -> None:
+        self._send(signal.SIGKILL)
+        os.waitpid(self._process, 0)
 
     def _patience(self) -> float | None:
         """Seconds until there is something to do though nothing is heard."""
@@ -155,8 +192,7 @@ class _Supervisor:
         elif self._seconds < OWN_SECONDS and self._own():
             self._seconds = OWN_SECONDS
         else:
-            self._send(signal.SIGKILL)
-            os.waitpid(self._process, 0)
+            self._kill()
             raise DeviceError(
                 f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle. Where its shaders are "
                 f"not those that this gemtab makes of it, export the checkpoint again, or set {SECONDS_VARIABLE} to "

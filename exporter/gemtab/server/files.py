@@ -42,10 +42,16 @@ class Folder(StaticFiles):
     """A folder's files. Nothing outside it is reachable, by `..` or through links, and nothing hidden."""
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The file at `path` below the folder, or ("", None): parts that begin with a dot do not exist."""
+        """The file at `path` below the folder, or ("", None): parts that begin with a dot do not exist, nor does what
+        the system cannot find out about, such as a link to itself."""
         if any(part.startswith(".") for part in PurePath(path).parts):
             return "", None
-        return super().lookup_path(path)
+        try:
+            return super().lookup_path(path)
+        except PermissionError:
+            raise
+        except OSError:
+            return "", None
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200

@@ -67,8 +67,12 @@ def special_tokens(mutant: Mutant, rng: Random) -> None:
     mutant.put_json(TOKENIZER, tree)
 
 
+def _drawn(mutant: Mutant, rng: Random) -> str:
+    return rng.choice([name for name in ALL if (mutant.seed / name).exists()])
+
+
 def values(mutant: Mutant, rng: Random) -> None:
-    name = rng.choice(ALL)
+    name = _drawn(mutant, rng)
     tree = mutant.json(name)
     for _ in range(rng.choice([1, 1, 5])):
         node, key = shallow(tree, rng)
@@ -77,7 +81,7 @@ def values(mutant: Mutant, rng: Random) -> None:
 
 
 def names(mutant: Mutant, rng: Random) -> None:
-    name = rng.choice(ALL)
+    name = _drawn(mutant, rng)
     tree = mutant.json(name)
     if rng.random() < 0.5 and tree:
         del tree[rng.choice(list(tree))]
@@ -86,7 +90,7 @@ def names(mutant: Mutant, rng: Random) -> None:
 
 
 def text(mutant: Mutant, rng: Random) -> None:
-    name = rng.choice(ALL)
+    name = _drawn(mutant, rng)
     mutant.put(name, damage_text(mutant.read(name), rng))
 
 
@@ -99,6 +103,5 @@ def parity(mutant: Mutant, rng: Random) -> None:
 KINDS = {
     "sampling and ends": either(sampling, ends),
     "special tokens": special_tokens,
-    "values and names": either(values, names),
-    "text": either(text, text, parity),
+    "values, names and text": either(values, names, text, parity),
 }

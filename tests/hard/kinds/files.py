@@ -42,4 +42,4 @@ def other_thing(mutant: Mutant, rng: Random) -> None:
     mutant.refused = True
 
 
-KINDS = {"missing": missing, "link or no file": either(link, other_thing)}
+KINDS = {"missing, link or no file": either(missing, link, other_thing)}

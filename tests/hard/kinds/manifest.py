@@ -210,18 +210,13 @@ def shape(mutant: Mutant, rng: Random) -> None:
 
 
 KINDS = {
-    "number": number,
-    "type and absence": either(type_, absent),
-    "unknown and double keys": names,
+    "number, type and absence": either(number, type_, absent),
+    "strings and keys": either(strings, names),
     "path": path,
-    "count of digests": digest_count,
-    "size of slices": slices,
-    "digest and length": either(wrong_digest, wrong_length),
-    "memory": memory,
-    "memory that lies": lying_memory,
+    "digests and slices": either(digest_count, slices, wrong_digest, wrong_length),
+    "memory": either(memory, lying_memory),
     "many": many,
     "text": text,
     "depth": depth,
-    "strings": strings,
     "shape": shape,
 }

@@ -330,8 +330,7 @@ def depth(plan: Json, rng: Random) -> None:
 
 
 KINDS = {
-    "number": either(each(number), each(sizes_of_model)),
-    "type and absence": either(each(type_), each(absent)),
+    "number, type and absence": either(each(number), each(sizes_of_model), each(type_), each(absent)),
     "text and double keys": either(text, names),
     "size": each(size),
     "grid": each(grid),

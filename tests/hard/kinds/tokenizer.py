@@ -170,6 +170,5 @@ KINDS = {
     "growth": each(growth),
     "ids": each(ids),
     "parts": each(parts),
-    "strings": each(strings),
-    "text": text,
+    "strings and text": either(each(strings), text),
 }

@@ -1,8 +1,10 @@
 /** Makes the chat side of a loaded bundle, on which the worker opens conversations. */
 
 import { objectIn } from "../bundle/json-text.ts";
+import { LIMITS } from "../bundle/limits.gen.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import type { TextEngine } from "../engine/interface.ts";
+import { BundleError } from "../errors.ts";
 import { BUDGETS } from "../facts.gen.ts";
 import { type ChatTemplate, loadChatTemplate } from "../input/chat-template.ts";
 import { strip } from "../input/jinja/text.ts";
@@ -67,6 +69,8 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
 /**
  * Return the control tokens: special tokens, added tokens that the template writes, and media placeholders, which need
  * not be tokens. Tokens of white space alone are text.
+ *
+ * @throws BundleError for more characters of control tokens than can be searched
  */
 export function controlTokens(
   tokenizer: Tokenizer,
@@ -76,7 +80,15 @@ export function controlTokens(
   const control = tokenizer.added.filter(
     ({ content, special }) => special || (strip(content) !== "" && template.names(content)),
   );
-  return new ControlTokens([...new Set([...control.map(({ content }) => content), ...placeholders])]);
+  const written = [...new Set([...control.map(({ content }) => content), ...placeholders])];
+  const units = written.reduce((sum, { length }) => sum + length, 0);
+  if (units <= LIMITS.CONTROL_UNITS) return new ControlTokens(written);
+  const [count, found, most] = [written.length, units, LIMITS.CONTROL_UNITS].map((one) => one.toLocaleString("en"));
+  throw new BundleError(
+    `tokenizer.json has ${count} control tokens of ${found} characters, but at most ${most} characters can be ` +
+      "distinguished from text. Let fewer tokens be special, and export the checkpoint again.",
+    "tokenizer.json",
+  );
 }
 
 /** Return the inputs that the bundle lists and has towers for. */

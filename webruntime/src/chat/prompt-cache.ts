@@ -3,12 +3,9 @@
  * it.
  */
 
+import { LIMITS } from "../bundle/limits.gen.ts";
 import type { DecodeOptions, PlacedRows, Snapshot, TextEngine } from "../engine/interface.ts";
 import { endOf, keysOf, type PromptItem, type PromptWithMedia } from "./placeholders.ts";
-
-/** Limits of all snapshots together: GPU bytes, and their number. */
-const SNAPSHOT_BYTES = 64 << 20;
-const SNAPSHOTS = 16;
 
 /** An id, or the key of a medium: see `keysOf`. */
 type Key = number | string;
@@ -21,8 +18,9 @@ export function commonPrefix(left: readonly Key[], right: readonly Key[]): numbe
   return length;
 }
 
-/** Return how many snapshots of `bytes` are kept: at least one, which the next turn needs. */
+/** Return how many snapshots of `bytes` GPU bytes each are kept: at least one, which the next turn needs. */
 export function snapshotCapacity(bytes: number): number {
+  const { SNAPSHOTS, SNAPSHOT_BYTES } = LIMITS;
   return bytes === 0 ? SNAPSHOTS : Math.max(1, Math.min(SNAPSHOTS, Math.floor(SNAPSHOT_BYTES / bytes)));
 }
 

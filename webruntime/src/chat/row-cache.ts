@@ -1,9 +1,7 @@
 /** Keeps the towers' rows on the GPU, so that no medium is encoded twice. */
 
+import { LIMITS } from "../bundle/limits.gen.ts";
 import type { MediaRows } from "../engine/interface.ts";
-
-/** The maximum GPU bytes of rows while no prompt is processed. */
-export const ROW_BYTES = 256 << 20;
 
 /** A cache of rows by the keys of their media. */
 export class RowCache {
@@ -11,7 +9,8 @@ export class RowCache {
   /** The least recently used first. */
   readonly #rows = new Map<string, MediaRows>();
 
-  constructor(limit = ROW_BYTES) {
+  /** @param limit GPU bytes that rows may take while no prompt is being processed; 256 MiB by default */
+  constructor(limit: number = LIMITS.MEDIA_ROWS_BYTES) {
     this.#limit = limit;
   }
 

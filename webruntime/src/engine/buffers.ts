@@ -1,38 +1,40 @@
-/** The GPU buffers of a plan. */
+/** The GPU buffers of a plan, but for its caches. */
 
-import { isFor, type Tables } from "../bundle/dispatches.ts";
+import type { Tables } from "../bundle/dispatches.ts";
 import { evaluate, type Sizes } from "../bundle/expression.ts";
-import type { ControlBuffer, Dispatch, Plan, Program } from "../bundle/plan.gen.ts";
+import type { ControlBuffer, Plan } from "../bundle/plan.gen.ts";
 import { allocated, boundFor } from "../bundle/plan-memory.ts";
 import { bindingBytes } from "../bundle/plan-sizes.ts";
 import { UsageError } from "../errors.ts";
-import { checked } from "./device.ts";
+import type { Caches } from "./caches.ts";
+import { attempted } from "./device.ts";
 import type { Target } from "./weights.ts";
 
 /**
- * Weights, control buffers and slots are there when they are asked for, and caches when a step first reaches into them.
+ * Weights, rows of host-resident tables, control buffers and slots of a plan on a device.
+ *
+ * A buffer of weights or rows is made only if a dispatch binds the buffer where look-up tables lie in `tables`. Slots
+ * exist from `allocateSlots` to `releaseSlots`.
  */
 export class PlanBuffers {
+  /** The sizes for which the slots were made. */
   #sizes: Sizes;
   #slots: GPUBuffer[] = [];
   /** Weights, and the rows of tables that lie on the host. */
   readonly #weights = new Map<string, GPUBuffer>();
-  readonly #state = new Map<string, GPUBuffer>();
   readonly #controls = new Map<ControlBuffer["role"], GPUBuffer>();
-  /** The dispatches of a program that no step has reached yet and that lack caches. */
-  readonly #late = new Map<Program, Dispatch[]>();
 
+  /** @param caches have the plan's state buffers */
   constructor(
     private readonly device: GPUDevice,
     private readonly plan: Plan,
-    /** Tokens that the caches hold. */
-    context: number,
     readonly tables: Tables,
+    private readonly caches: Caches,
   ) {
-    this.#sizes = { T: 1, P: context, C: context };
+    this.#sizes = { T: 1, P: caches.context, C: caches.context };
   }
 
-  /** Makes weights and control buffers. */
+  /** Makes weights and control buffers. Issues WebGPU calls that may fail: call within error scopes. */
   allocate(): void {
     const bound = boundFor(this.plan, this.tables);
     for (const [name, entry] of Object.entries(this.plan.buffers)) {
@@ -45,102 +47,77 @@ export class PlanBuffers {
     }
   }
 
-  /** Makes the slots, zeroed, for a step of so many tokens (of which only the slots of towers depend on). */
-  allocateSlots(tokens = 1): void {
-    this.#sizes = { ...this.#sizes, T: tokens };
+  /**
+   * Makes the slots, zeroed, for a step of these sizes; by default for a text model, whose slots depend on no size.
+   * Issues WebGPU calls that may fail: call within error scopes.
+   */
+  allocateSlots(sizes: Sizes = this.#sizes): void {
+    this.#sizes = sizes;
     const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    this.#slots = this.plan.slots.map((bytes, slot) =>
-      this.#create(evaluate(bytes, this.#sizes), `slot ${slot}`, usage),
-    );
+    this.#slots = this.plan.slots.map((bytes, slot) => this.#create(evaluate(bytes, sizes), `slot ${slot}`, usage));
   }
 
-  /** Gives the slots' memory back, once what was submitted is done with them. */
+  /** Gives the memory of the slots back, once the GPU is done with what was submitted. */
   releaseSlots(): void {
     for (const slot of this.#slots) slot.destroy();
     this.#slots = [];
   }
 
-  /** Gives all memory back. */
+  /** Gives all memory back, but for that of the caches. */
   dispose(): void {
     this.releaseSlots();
-    const buffers = [this.#weights.values(), this.#state.values(), this.#controls.values()];
-    for (const buffer of buffers.flatMap((some) => [...some])) buffer.destroy();
+    for (const buffer of [...this.#weights.values(), ...this.#controls.values()]) buffer.destroy();
   }
 
   #create(bytes: number, label: string, usage: number): GPUBuffer {
     return this.device.createBuffer({ label, size: allocated(bytes), usage: GPUBufferUsage.STORAGE | usage });
   }
 
-  /**
-   * Makes the caches that a step of a program binds and that are not there yet, zeroed as WebGPU does. Throws
-   * OutOfMemoryError where the GPU has no room for them; what was there before stays.
-   */
-  async reach(program: Program, { T, P }: Pick<Sizes, "T" | "P">): Promise<void> {
-    const sizes = { T, P, C: this.#sizes.C };
-    const late = (this.#late.get(program) ?? program.dispatches).filter(
-      (dispatch) => isFor(dispatch, this.tables) && this.#lacks(dispatch),
-    );
-    this.#late.set(program, late);
-    const run = late.filter(({ grid }) => grid.every((size) => evaluate(size, sizes) > 0));
-    const lacking = new Set(run.flatMap(({ bindings }) => bindings.filter((name) => this.#isLacking(name))));
-    if (lacking.size === 0) return;
-    try {
-      await checked(this.device, `caches of ${P + T} tokens`, () => {
-        for (const name of lacking) this.binding(name);
-      });
-    } catch (error) {
-      for (const name of lacking) {
-        this.#state.get(name)?.destroy();
-        this.#state.delete(name);
-      }
-      throw error;
-    }
-  }
-
-  #lacks({ bindings }: Dispatch): boolean {
-    return bindings.some((name) => this.#isLacking(name));
-  }
-
-  #isLacking(name: string): boolean {
-    return this.plan.buffers[name]?.kind === "state" && !this.#state.has(name);
-  }
-
-  /** What a dispatch binds for a buffer's name. */
+  /** The binding of the buffer of that name in a dispatch. Throws UsageError for a name that the plan does not have. */
   binding(name: string): GPUBufferBinding {
+    const buffer = this.buffer(name);
+    return { buffer, size: allocated(bindingBytes(this.plan.buffers[name] as Plan["buffers"][string], this.#sizes)) };
+  }
+
+  /** The GPU buffer behind a name of the plan. Throws UsageError for a name that the plan does not have. */
+  buffer(name: string): GPUBuffer {
     const entry = this.plan.buffers[name];
-    if (!entry) throw new UsageError(`The plan has no buffer "${name}".`);
-    const size = allocated(bindingBytes(entry, this.#sizes));
-    switch (entry.kind) {
+    switch (entry?.kind) {
       case "weight":
       case "rows":
-        return { buffer: present(this.#weights.get(name)), size };
+        return present(this.#weights.get(name));
       case "scratch":
-        return { buffer: present(this.#slots[entry.slot]), size };
+        return present(this.#slots[entry.slot]);
       case "control":
-        return { buffer: this.control(entry.role), size };
-      case "state": {
-        const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
-        const buffer = this.#state.get(name) ?? this.#create(size, name, usage);
-        this.#state.set(name, buffer);
-        return { buffer, size };
-      }
+        return this.control(entry.role);
+      case "state":
+        return this.caches.buffer(name);
+      default:
+        throw new UsageError(`The plan has no buffer "${name}".`);
     }
   }
 
-  has(role: ControlBuffer["role"]): boolean {
+  /** Whether the plan has a control buffer of that role. */
+  hasControl(role: ControlBuffer["role"]): boolean {
     return this.#controls.has(role);
   }
 
+  /** The control buffer of that role. */
   control(role: ControlBuffer["role"]): GPUBuffer {
     return present(this.#controls.get(role));
   }
 
-  /** The allocated caches that are rings. */
-  rings(): GPUBuffer[] {
-    return [...this.#state].filter(([name]) => isRing(this.plan.buffers[name])).map(([, buffer]) => buffer);
+  /** Writes `data` into the control buffer of that role, from its beginning on. Throws DeviceError. */
+  writeControl(role: ControlBuffer["role"], data: AllowSharedBufferSource): void {
+    attempted(`data for ${role}`, () => this.device.queue.writeBuffer(this.control(role), 0, data));
   }
 
-  /** The parts of files that are uploaded. */
+  /** Writes `data` into the buffer behind a name, from byte `offset` on. Throws DeviceError. */
+  write(name: string, data: AllowSharedBufferSource, offset = 0): void {
+    attempted(`data for ${name}`, () => this.device.queue.writeBuffer(this.buffer(name), offset, data));
+  }
+
+  /** The regions of files that the weights are uploaded from. */
   weightTargets(): [file: string, target: Target][] {
     return [...this.#weights].flatMap(([name, buffer]): [string, Target][] => {
       const entry = this.plan.buffers[name];
@@ -151,29 +128,22 @@ export class PlanBuffers {
     });
   }
 
+  /** GPU bytes of weights, and of the rows of tables that lie on the host. */
   get weightBytes(): number {
     return sizes(this.#weights.values());
   }
 
-  get stateBytes(): number {
-    return sizes(this.#state.values());
-  }
-
-  /** Slots and control buffers, without the params of programs. */
+  /** GPU bytes of the slots that exist now and of control buffers, without the params of programs. */
   get scratchBytes(): number {
     return sizes(this.#slots) + sizes(this.#controls.values());
   }
-}
-
-function isRing(entry: Plan["buffers"][string] | undefined): boolean {
-  return entry?.kind === "state" && entry.ring !== null;
 }
 
 function sizes(buffers: Iterable<GPUBuffer>): number {
   return Array.from(buffers, ({ size }) => size).reduce((sum, size) => sum + size, 0);
 }
 
-/** Buffers that checkPlan has proved to be there. */
+/** A buffer that checkPlan has proved to be there. */
 function present<T>(value: T | undefined): T {
   if (value === undefined) throw new UsageError("The plan was not checked before it was run.");
   return value;

@@ -1,52 +1,13 @@
 /** Opening a device: what it must have, and plain words where it has not. */
 
 import { evaluate } from "../bundle/expression.ts";
-import { FEATURES, PLAN_CHOICES } from "../bundle/facts.gen.ts";
-import type { Manifest } from "../bundle/manifest.gen.ts";
+import { FEATURES } from "../bundle/facts.gen.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { bindingBytes, largestSizes } from "../bundle/plan-sizes.ts";
-import { causeOf, DeviceError, isTyped, LostError, OutOfMemoryError, UsageError } from "../errors.ts";
-import type { GpuHistory, PlanChoice } from "../messages.ts";
+import { causeOf, DeviceError, isTyped, LostError, OutOfMemoryError } from "../errors.ts";
+import type { GpuHistory } from "../messages.ts";
 import { pause } from "../patience.ts";
 import { opened } from "./adapter.ts";
-
-type PlanEntry = Manifest["plans"][number];
-
-/** Features that a form of a kernel may ask for. */
-
-/**
- * The first of the bundle's plans whose features the adapter has, or the one that was asked for. Throws UsageError where
- * the bundle has no such plan, DeviceError where the adapter lacks its features.
- */
-export function choosePlan(
-  entries: readonly PlanEntry[],
-  adapter: Pick<GPUAdapter, "features">,
-  wanted: PlanChoice = "auto",
-): PlanEntry {
-  const named = wantedPlans(entries, wanted);
-  const fitting = named.find(({ features }) => features.every((feature) => adapter.features.has(feature)));
-  if (fitting) return fitting;
-  if (wanted !== "auto") {
-    throw new DeviceError(
-      `The ${wanted} plan needs a GPU with ${named[0]?.features.join(" and ")}, which this one lacks. Leave \`plan\` out.`,
-    );
-  }
-  const needed = entries.map(({ features }) => features.join(" and ")).join(", or ");
-  throw new DeviceError(`This bundle needs a GPU with ${needed}, which this one lacks. Use a bundle with an f32 plan.`);
-}
-
-/** The plans that may be chosen from. */
-function wantedPlans(entries: readonly PlanEntry[], wanted: PlanChoice): readonly PlanEntry[] {
-  if (!PLAN_CHOICES.includes(wanted)) {
-    const known = PLAN_CHOICES.map((name) => `"${name}"`).join(", ");
-    throw new UsageError(`plan: ${JSON.stringify(wanted)} is not known. Choose one of ${known}.`);
-  }
-  if (wanted === "auto") return entries;
-  const named = entries.filter(({ activation }) => activation === wanted);
-  if (named.length > 0) return named;
-  const has = entries.map(({ activation }) => activation).join(" and ");
-  throw new UsageError(`This bundle has no ${wanted} plan, but ${has}. Leave \`plan\` out.`);
-}
 
 /** Limits by name. */
 export type Needed = Readonly<Record<string, number>>;
@@ -134,6 +95,15 @@ export async function lossOr<E>(device: GPUDevice, error: E): Promise<E | LostEr
   return (await Promise.race([deviceLost(device), pause(LOSS_TOLD_MS)])) ?? error;
 }
 
+/** What `work` gives; what a call to WebGPU throws at once becomes a DeviceError that names `stage`. */
+export function attempted<T>(stage: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw isTyped(error) ? error : new DeviceError(`The GPU refused ${stage}: ${causeOf(error)}`);
+  }
+}
+
 /**
  * What `work` gives, with everything that WebGPU reports while it is called turned into a DeviceError that names
  * `stage`. Only what is issued before `work` first awaits is covered, as error scopes are a stack.
@@ -145,11 +115,9 @@ export async function checked<T>(device: GPUDevice, stage: string, work: () => T
   let result: T;
   const errors: Promise<GPUError | null>[] = [];
   try {
-    result = work();
+    result = attempted(stage, work);
     // It is awaited once the scopes have told what they found.
     Promise.resolve(result).catch(() => undefined);
-  } catch (error) {
-    throw isTyped(error) ? error : new DeviceError(`The GPU refused ${stage}: ${causeOf(error)}`);
   } finally {
     for (let scope = 0; scope < 3; scope++) errors.push(device.popErrorScope());
     // Whoever awaits them is told; nobody does after an error.

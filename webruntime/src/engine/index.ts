@@ -22,5 +22,5 @@ export {
 } from "../errors.ts";
 export type { AdapterSummary, EngineStats, LoadOptions, LoadProgress, Sampling, TowerName } from "../messages.ts";
 export type { DecodeOptions, FillOptions, InputShape, MediaRows, PlacedRows, Snapshot, Tower } from "./interface.ts";
-export type { EngineLoadOptions } from "./load-engine.ts";
+export type { EngineLoadOptions } from "./load.ts";
 export { TextEngine } from "./text-engine.ts";

@@ -1,58 +1,76 @@
-/** What the rest of the runtime sees of an engine. Types only: who imports this file alone does not touch the GPU. */
+/** An engine as the rest of the runtime sees it. Types only: who imports this file alone does not touch the GPU. */
 
 import type { BundleFiles } from "../bundle/files.ts";
 import type { DeviceError } from "../errors.ts";
 import type { AdapterSummary, EngineStats, LoadOptions, Sampling, TowerName } from "../messages.ts";
 
-/** A copy, on the GPU, of the ring caches at one position; 0 bytes where the model has none. */
+/** A copy, on the GPU, of the ring caches at one position. */
 export interface Snapshot {
+  /** Tokens in the caches when the copy was made. */
   readonly position: number;
+  /** GPU bytes of the copy; 0 where the model has no ring caches. */
   readonly bytes: number;
+  /** Gives the memory back. The snapshot cannot be restored any more. */
   dispose(): void;
 }
 
+/** How `decode` runs. */
 export interface DecodeOptions {
-  /** No id is given out after it fires; the generator then throws AbortError. */
+  /** No id is given out after the signal fires; the generator then throws AbortError. None by default. */
   signal?: AbortSignal | undefined;
-  /** Stop after this many ids. */
+  /** The most ids that are given out; by default as many as fit the context. */
   maxTokens?: number | undefined;
-  /** Steps in flight at once, 1 to 8; 3 unless told otherwise. Must be 1 while a constraint edits the sampling. */
+  /**
+   * Steps in flight at once, 1 to 8; 3 by default. Fewer run where the rings leave no room for steps that are taken back,
+   * and 1 where look-up tables lie on the host. Must be 1 while a constraint edits the sampling.
+   */
   depth?: number | undefined;
 }
 
-/** What a tower made, on the engine's GPU: [tokens, hidden] f32. Whoever asked for it disposes of it. */
+/** Rows of embeddings from a tower, on the engine's GPU: [tokens, hidden] f32. Whoever asked for them disposes of them. */
 export interface MediaRows {
+  /** Soft tokens, and so rows. */
   readonly tokens: number;
+  /** GPU bytes of the rows. */
   readonly bytes: number;
+  /** Gives the memory back. */
   dispose(): void;
 }
 
-/** Rows for the placeholders at `position` and after; an image (or frame) may be one whose tokens see each other. */
+/** Rows for the placeholders at `position` and after. */
 export interface PlacedRows {
+  /** The position in the caches of the first placeholder. */
   position: number;
+  /** The rows, in the order of the placeholders. */
   rows: MediaRows;
+  /** Whether they are an image (or a frame), whose tokens see each other in models that have it so. */
   image: boolean;
 }
 
+/** How `fill` runs. */
 export interface FillOptions {
-  /** What stands in the places of placeholders, by positions in the caches and in their order. */
+  /** The rows of the placeholders among the ids, by ascending position; none by default. */
   media?: readonly PlacedRows[];
+  /** No chunk begins after the signal fires; `fill` then throws AbortError. None by default. */
   signal?: AbortSignal | undefined;
-  /** Called with the ids done so far. */
+  /** Called after each chunk with the ids that were handed to the GPU so far. */
   onChunk?: ((done: number) => void) | undefined;
 }
 
-/** tokens: soft tokens, of which there will be as many rows; rows: patches or frames of the input. */
+/** The size of a tower's input. */
 export interface InputShape {
+  /** Soft tokens that the tower makes: rows of embeddings. */
   tokens: number;
+  /** Patches or frames of the input. */
   rows: number;
 }
 
+/** A model's part that encodes images or audio. */
 export interface Tower {
   /**
-   * The rows of one image, frame or stretch of audio. inputs: by the names of the plan, without padding. Throws
-   * UsageError for inputs that do not fit the plan, ContextError for more tokens than it takes, and DeviceError when
-   * the GPU has no room for it, after which everything else goes on.
+   * The rows of one image, frame or segment of audio. inputs: by the names of the plan, without padding. Throws
+   * UsageError for inputs that do not fit the plan, ContextError for more tokens than the tower takes, and DeviceError
+   * where the GPU has no room for the work; everything else goes on then.
    */
   encode(inputs: Readonly<Record<string, Float32Array | Uint32Array>>, shape: InputShape): Promise<MediaRows>;
 }
@@ -62,28 +80,33 @@ export interface Tower {
  * generator) before the next; an overlapping call throws UsageError.
  */
 export interface TextEngine {
+  /** The bundle's manifest, and its files by name. */
   readonly files: BundleFiles;
+  /** The GPU as it names itself, and whether it runs on the CPU. */
   readonly adapter: AdapterSummary;
+  /** Tokens that the caches may hold. */
   readonly context: number;
+  /** Ids that the model knows: 0 to before this number. */
   readonly vocabulary: number;
-  /** Ids in the caches, as the caller sees it: run-ahead steps do not count. */
+  /** Tokens in the caches. Steps that run ahead do not count. */
   readonly position: number;
+  /** The plan that runs, GPU bytes by kind, and dispatches by program. */
   readonly stats: EngineStats;
-  /** By the towers that the bundle has: how many tokens each encodes at once. */
+  /** By the towers that the bundle has: the most soft tokens of one image or segment of audio. */
   readonly towerTokens: Readonly<Partial<Record<TowerName, number>>>;
-  /** The most tokens of an image, where an image's tokens see each other and are filled at once. */
+  /** The most tokens of an image, where an image's tokens see each other and are filled at once; else undefined. */
   readonly blockTokens: number | undefined;
-  /** Resolves, and never rejects, when the GPU device is lost other than by dispose(). */
+  /** Resolves, and never rejects, when the GPU device is lost other than by `dispose`. */
   readonly lost: Promise<DeviceError>;
-  /** Told while the GPU does not come back from its work, in seconds, until it does. */
+  /** Called with the seconds for which the GPU has not answered, again and again. Nobody is told by default. */
   stalled: ((seconds: number) => void) | undefined;
 
-  /** The sampling counter starts anew: the same seed after the same ids gives the same answer. */
+  /** Sets how the next ids are chosen; greedy by default. The same seed after the same ids gives the same answer. */
   setSampling(sampling: Sampling): void;
 
   /**
    * Puts `ids` into the caches at `position`, in chunks of the fill program. Throws, before anything runs, ContextError
-   * when they do not fit the context or an image does not fit a chunk, and UsageError for media that the plan does not
+   * where they do not fit the context or an image does not fit a chunk, and UsageError for media that the plan does not
    * take. On AbortError, and on ContextError where the GPU has no memory for longer caches, `position` tells how many
    * went in.
    */
@@ -107,18 +130,19 @@ export interface TextEngine {
   /** Logits [vocabulary] of the last decode step; after a decode with depth 1 that is the last id yielded. */
   readLogits(): Promise<Float32Array>;
 
-  /** A copy of the rings as they are; undefined where the GPU has no memory for it. */
+  /** A copy of the rings at the present position; undefined where the GPU has no memory for it. */
   snapshot(): Promise<Snapshot | undefined>;
-  /** Rings and position become those of the snapshot. Full caches must still hold the same ids up to there. */
+  /** Returns to the position of `snapshot`. Full caches must still hold the same ids up to there. */
   restore(snapshot: Snapshot): void;
-  /** Whether every ring still holds what a reader at position `to` looks back on. */
+  /** Whether every ring still holds the keys and values that a token at position `to` reads. */
   canRewind(to: number): boolean;
-  /** Throws ContextError when !canRewind(to). */
+  /** Goes back to position `to`. Throws ContextError where `canRewind` is false. */
   rewind(to: number): void;
-  /** Position 0; caches and sampling counter start anew. */
+  /** Goes to position 0 with empty caches, and counts samples from 0 again. */
   reset(): void;
 
   /** Recompiles the kernels of one WGSL file with `text`; on an error (DeviceError) the old ones stay. */
   swapShader(file: string, text: string): Promise<void>;
+  /** Gives everything on the GPU back. Every later call throws DeviceError. */
   dispose(): void;
 }

@@ -1,25 +1,7 @@
-/** Rows of embeddings of images and audio, and how they come into the steps of `fill`. */
+/** Which rows of media, and how much of what tokens see, come into a chunk of a prompt: arithmetic alone. */
 
 import { ContextError } from "../errors.ts";
-import type { MediaRows, PlacedRows } from "./interface.ts";
-
-/** Rows in a GPU buffer of their own. */
-export class RowsBuffer implements MediaRows {
-  constructor(
-    readonly buffer: GPUBuffer,
-    readonly tokens: number,
-    /** Bytes of one row. */
-    readonly rowBytes: number,
-  ) {}
-
-  get bytes(): number {
-    return this.buffer.size;
-  }
-
-  dispose(): void {
-    this.buffer.destroy();
-  }
-}
+import type { PlacedRows } from "./interface.ts";
 
 /** Positions from `start` to before `end`. */
 export interface Span {
@@ -27,6 +9,7 @@ export interface Span {
   end: number;
 }
 
+/** The positions of the rows' placeholders. */
 export function spanOf({ position, rows }: PlacedRows): Span {
   return { start: position, end: position + rows.tokens };
 }
@@ -46,6 +29,23 @@ export function chunks(whole: Span, most: number, blocks: readonly Span[]): Span
     start = end;
   }
   return result;
+}
+
+/** `count` rows from row `from` of `rows` on, which go to the chunk's rows from row `to` on. */
+export interface Share<R> {
+  rows: R;
+  from: number;
+  to: number;
+  count: number;
+}
+
+/** The rows of media that stand in a chunk. */
+export function shares<P extends PlacedRows>(chunk: Span, media: readonly P[]): Share<P["rows"]>[] {
+  return media.flatMap(({ position, rows }) => {
+    const begin = Math.max(position, chunk.start);
+    const count = Math.min(position + rows.tokens, chunk.end) - begin;
+    return count > 0 ? [{ rows, from: begin - position, to: begin - chunk.start, count }] : [];
+  });
 }
 
 /** The last position that each token of a chunk sees on sliding layers: its own, or that of its block's last token. */

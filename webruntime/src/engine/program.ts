@@ -1,6 +1,6 @@
-/** A program of a plan, ready to be encoded: uniforms are made once, and bind groups when they are first needed. */
+/** A program of a plan, ready to be encoded. */
 
-import { isFor } from "../bundle/dispatches.ts";
+import { isFor, type Tables } from "../bundle/dispatches.ts";
 import { evaluate, type Sizes } from "../bundle/expression.ts";
 import { PARAMS_ALIGNMENT } from "../bundle/facts.gen.ts";
 import type { Dispatch, Program } from "../bundle/plan.gen.ts";
@@ -11,75 +11,111 @@ import type { Pipelines } from "./pipelines.ts";
 
 interface Step {
   dispatch: Dispatch;
-  uniform: GPUBufferBinding | undefined;
+  params: GPUBufferBinding | undefined;
   bindGroup?: GPUBindGroup;
 }
 
+/** A dispatch that a step of a program runs. x, y, z: its workgroups, none 0. */
+export interface Launch {
+  readonly step: Step;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+/** The names of the buffers that a step of these sizes binds. */
+export function boundAt(program: Program, tables: Tables, sizes: Sizes): Set<string> {
+  const run = program.dispatches.filter(
+    (dispatch) => isFor(dispatch, tables) && dispatch.grid.every((size) => evaluate(size, sizes) > 0),
+  );
+  return new Set(run.flatMap(({ bindings }) => bindings));
+}
+
+/** A program with its params in one uniform buffer. A bind group is made when a step first needs the group. */
 export class ReadyProgram {
   readonly #steps: Step[];
-  readonly #uniforms: GPUBuffer | undefined;
+  readonly #params: GPUBuffer | undefined;
+  /** The most workgroups that the device starts along one dimension. */
+  readonly #mostWorkgroups: number;
 
-  /** Issues WebGPU calls that may fail: make it within an error scope. */
+  /** Issues WebGPU calls that may fail: call within error scopes. */
   constructor(
     private readonly device: GPUDevice,
     readonly name: string,
-    readonly program: Program,
+    program: Program,
     private readonly pipelines: Pipelines,
     private readonly buffers: PlanBuffers,
   ) {
+    this.#mostWorkgroups = device.limits.maxComputeWorkgroupsPerDimension;
     const dispatches = program.dispatches.filter((dispatch) => isFor(dispatch, buffers.tables));
-    const uniforms = createUniforms(device, name, dispatches);
-    this.#uniforms = uniforms.find((uniform) => uniform !== undefined)?.buffer;
-    this.#steps = dispatches.map((dispatch, index) => ({ dispatch, uniform: uniforms[index] }));
+    const params = createParams(device, name, dispatches);
+    this.#params = params.find((binding) => binding !== undefined)?.buffer;
+    this.#steps = dispatches.map((dispatch, index) => ({ dispatch, params: params[index] }));
   }
 
-  #bindGroup({ dispatch, uniform }: Step): GPUBindGroup {
+  /** GPU bytes of the params. */
+  get paramsBytes(): number {
+    return this.#params?.size ?? 0;
+  }
+
+  /** Gives the memory of the params back; the program is of no more use. */
+  dispose(): void {
+    this.#params?.destroy();
+  }
+
+  /**
+   * The dispatches that a step of these sizes runs, of those numbered `first` to before `stop`; by default of all. A
+   * dispatch with a zero in its grid is left out. Throws DeviceError for more workgroups than the device starts at once.
+   */
+  launches(sizes: Sizes, first = 0, stop = this.#steps.length): Launch[] {
+    const launches: Launch[] = [];
+    for (let number = first; number < Math.min(stop, this.#steps.length); number++) {
+      const step = this.#steps[number] as Step;
+      const [x, y, z] = step.dispatch.grid;
+      const launch = { step, x: evaluate(x, sizes), y: evaluate(y, sizes), z: evaluate(z, sizes) };
+      this.#check(launch);
+      if (launch.x > 0 && launch.y > 0 && launch.z > 0) launches.push(launch);
+    }
+    return launches;
+  }
+
+  #check({ step, x, y, z }: Launch): void {
+    const limit = this.#mostWorkgroups;
+    if (isGridSize(x, limit) && isGridSize(y, limit) && isGridSize(z, limit)) return;
+    const what = `${this.name}, ${step.dispatch.label}`;
+    throw new DeviceError(`${what}: ${x} × ${y} × ${z} workgroups are not 0 to ${limit} each.`);
+  }
+
+  /** Encodes dispatches in order. The caches that they bind must be there. */
+  encode(pass: GPUComputePassEncoder, launches: readonly Launch[]): void {
+    for (const { step, x, y, z } of launches) {
+      pass.setPipeline(this.pipelines.get(step.dispatch.kernel).pipeline);
+      step.bindGroup ??= this.#bindGroup(step);
+      pass.setBindGroup(0, step.bindGroup);
+      pass.dispatchWorkgroups(x, y, z);
+    }
+  }
+
+  #bindGroup({ dispatch, params }: Step): GPUBindGroup {
     const resources = dispatch.bindings.map((name) => this.buffers.binding(name));
-    if (uniform) resources.push(uniform);
+    if (params) resources.push(params);
     return this.device.createBindGroup({
       label: `${this.name}: ${dispatch.label}`,
       layout: this.pipelines.get(dispatch.kernel).layout,
       entries: resources.map((resource, binding) => ({ binding, resource })),
     });
   }
+}
 
-  /** Bytes of the GPU buffer with the params. */
-  get paramsBytes(): number {
-    return this.#uniforms?.size ?? 0;
-  }
-
-  /** Gives the memory of the params back; the program is of no more use. */
-  dispose(): void {
-    this.#uniforms?.destroy();
-  }
-
-  /**
-   * Encodes one step, or its dispatches from `first` to before `end`, into one compute pass. Dispatches with a zero in
-   * their grid are left out.
-   */
-  encode(encoder: GPUCommandEncoder, sizes: Sizes, first = 0, end = this.#steps.length): void {
-    const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
-    const pass = encoder.beginComputePass({ label: this.name });
-    for (const step of this.#steps.slice(first, end)) {
-      const { dispatch } = step;
-      const [x, y, z] = dispatch.grid.map((expression) => evaluate(expression, sizes)) as [number, number, number];
-      for (const size of [x, y, z]) {
-        if (!isGridSize(size, limit)) {
-          throw new DeviceError(`${this.name}, ${dispatch.label}: ${size} workgroups are not 0 to ${limit}.`);
-        }
-      }
-      if (x === 0 || y === 0 || z === 0) continue;
-      pass.setPipeline(this.pipelines.get(dispatch.kernel).pipeline);
-      step.bindGroup ??= this.#bindGroup(step);
-      pass.setBindGroup(0, step.bindGroup);
-      pass.dispatchWorkgroups(x, y, z);
-    }
-    pass.end();
-  }
+/** The names of the buffers of dispatches that have no bind group yet. */
+export function unbound(launches: readonly Launch[]): string[] {
+  const names: string[] = [];
+  for (const { step } of launches) if (!step.bindGroup) names.push(...step.dispatch.bindings);
+  return names;
 }
 
 /** The params of all dispatches in one uniform buffer; undefined for those that have none. */
-function createUniforms(
+function createParams(
   device: GPUDevice,
   name: string,
   dispatches: readonly Dispatch[],

@@ -1,127 +1,102 @@
-/** The engine: a plan loaded onto the GPU, with its caches, run step by step. */
+/** The text model of a bundle on the GPU: the face of runner, caches, load and decode. */
 
 import type { Bundle } from "../bundle/bundle.ts";
-import { isFor } from "../bundle/dispatches.ts";
-import type { Program } from "../bundle/plan.gen.ts";
-import {
-  ContextError,
-  causeOf,
-  DeviceError,
-  isTyped,
-  OutOfMemoryError,
-  throwIfAborted,
-  UsageError,
-} from "../errors.ts";
+import type { DeviceError } from "../errors.ts";
 import type { AdapterSummary, EngineStats, LoadOptions, Sampling, TowerName } from "../messages.ts";
-import { type OnStall, watched } from "../patience.ts";
-import { CachePosition } from "./cache-position.ts";
-import { checked, deviceLost, lossOr, lost } from "./device.ts";
-import type {
-  DecodeOptions,
-  FillOptions,
-  PlacedRows,
-  Snapshot,
-  TextEngine as TextEngineInterface,
-  Tower,
-} from "./interface.ts";
-import { type EngineLoadOptions, loadEngine, type Parts } from "./load-engine.ts";
-import { chunks, lastVisible, RowsBuffer, type Span, spanOf } from "./media.ts";
-import type { ReadyProgram } from "./program.ts";
-import { readFloats, WordReadback } from "./readback.ts";
-import { RingSnapshot } from "./ring-snapshot.ts";
+import type { OnStall } from "../patience.ts";
+import type { Caches } from "./caches.ts";
+import { Decoder } from "./decode.ts";
+import { attempted } from "./device.ts";
+import { fill } from "./fill.ts";
+import type { DecodeOptions, FillOptions, Snapshot, TextEngine as TextEngineInterface, Tower } from "./interface.ts";
+import { type EngineLoadOptions, type LoadedText, loadText } from "./load.ts";
+import type { PlanRunner } from "./runner.ts";
+import type { TextRunner } from "./text-runner.ts";
 import { Towers } from "./towers.ts";
+import type { GpuWork } from "./work.ts";
 
-/** Steps in flight: the default hides the way of an id back from the GPU; more only adds work to take back. */
-const DEFAULT_DEPTH = 3;
-const MAX_DEPTH = 8;
-/** Chunks of a prompt in flight: one runs while the next is being encoded, and an abort waits for no more. */
-const CHUNKS_IN_FLIGHT = 2;
-const WORD = 4;
-
+/**
+ * A text model on the GPU with one set of caches. Calls must not overlap: await each (and finish or `return()` a
+ * generator) before the next; an overlapping call throws UsageError. After the GPU was lost, or `dispose`, every call
+ * throws DeviceError.
+ */
 export class TextEngine implements TextEngineInterface {
-  readonly lost: Promise<DeviceError>;
-  stalled: OnStall | undefined;
-  readonly #parts: Parts;
-  readonly #device: GPUDevice;
-  readonly #cache: CachePosition;
-  readonly #readback: WordReadback;
+  /** The bundle's manifest, and its files by name. */
+  readonly files: Bundle;
+  /** The GPU as it names itself, and whether it runs on the CPU. */
+  readonly adapter: AdapterSummary;
+  readonly #text: TextRunner;
+  readonly #decoder: Decoder;
   readonly #towers: Towers;
-  /** Ids sampled so far: the GPU counts along, and draws its random numbers by it. */
-  #sampled = 0;
-  #failure: DeviceError | undefined;
-  /** The call that is going on. */
-  #busy: string | undefined;
+  readonly #work: GpuWork;
 
-  private constructor(parts: Parts) {
-    this.#parts = parts;
-    this.#device = parts.device;
-    const buffers = Object.values(parts.plan.buffers);
-    this.#cache = new CachePosition(buffers.flatMap((buffer) => (buffer.kind === "state" && buffer.ring) || []));
-    this.#readback = new WordReadback(parts.device, Math.min(MAX_DEPTH, this.#cache.slack + 1));
-    this.#towers = new Towers(parts.bundle, parts.towers, {
-      device: parts.device,
-      acquire: (call) => this.#acquire(call),
-      settled: (work) => this.#settled(work),
-    });
-    this.lost = deviceLost(parts.device);
-    void this.lost.then((error) => {
-      this.#failure = error;
-    });
-    this.setSampling({ temperature: 0, topK: 0, topP: 1, seed: 0 });
+  private constructor({ bundle, adapter, text, towers }: LoadedText) {
+    this.files = bundle;
+    this.adapter = adapter;
+    this.#text = text;
+    this.#work = text.runner.work;
+    this.#decoder = new Decoder(text);
+    this.#towers = new Towers(this.#work, bundle, towers);
   }
 
   /**
-   * Loads the bundle at `url` onto the GPU. Throws BundleError, UsageError, DeviceError or AbortError; nothing stays on the
-   * GPU then.
-   *
-   * @param gpu where adapters come from; the browser's own unless told otherwise
-   * @param history what the page saw of its GPU before
+   * Loads the bundle at `url` onto the GPU. Throws BundleError, UsageError, DeviceError, StorageError or AbortError;
+   * nothing stays on the GPU then.
    */
   static async load(url: string, options: EngineLoadOptions = {}): Promise<TextEngine> {
-    return new TextEngine(await loadEngine(url, options));
+    const loaded = await loadText(url, options);
+    try {
+      return attempted("the engine's buffers", () => new TextEngine(loaded));
+    } catch (error) {
+      loaded.text.runner.device.destroy();
+      throw error;
+    }
   }
 
-  get files(): Bundle {
-    return this.#parts.bundle;
+  /** The plan's buffers and programs. @internal */
+  get runner(): PlanRunner {
+    return this.#text.runner;
   }
 
-  get adapter(): AdapterSummary {
-    return this.#parts.adapter;
+  /** The keys and values of the tokens so far. A draft model may be loaded on them. @internal */
+  get caches(): Caches {
+    return this.#text.caches;
   }
 
+  /** Tokens that the caches may hold. */
   get context(): number {
-    return this.#parts.context;
+    return this.caches.context;
   }
 
+  /** Ids that the model knows: 0 to before this number. */
   get vocabulary(): number {
-    return this.#parts.plan.vocabulary;
+    return this.#text.plan.vocabulary;
   }
 
+  /** By the towers that the bundle has: the most soft tokens of one image or segment of audio. */
   get towerTokens(): Partial<Record<TowerName, number>> {
     return this.#towers.tokens;
   }
 
+  /** The most tokens of an image, where an image's tokens see each other and are filled at once; else undefined. */
   get blockTokens(): number | undefined {
-    const { buffers, programs } = this.#parts;
-    return buffers.has("visible") ? programs.fill.program.max_tokens : undefined;
+    return this.#text.blockTokens;
   }
 
+  /** Tokens in the caches. Steps that run ahead do not count. */
   get position(): number {
-    return this.#cache.position;
+    return this.caches.position;
   }
 
+  /** The plan that runs, GPU bytes by kind, and dispatches by program. */
   get stats(): EngineStats {
-    const { plan, buffers, programs: ready } = this.#parts;
-    const { weightBytes, stateBytes } = buffers;
-    const scratchBytes = buffers.scratchBytes + ready.fill.paramsBytes + ready.decode.paramsBytes;
+    const { plan, tables, dispatches, memory } = this.runner;
+    const { weights: weightBytes, state: stateBytes, scratch: scratchBytes } = memory;
     const { bytes: towerBytes } = this.#towers;
     const gpuBytes = weightBytes + stateBytes + scratchBytes + towerBytes;
-    const programs = Object.entries(plan.programs);
-    const running = (program: Program) => program.dispatches.filter((one) => isFor(one, buffers.tables)).length;
-    const dispatches = Object.fromEntries(programs.map(([name, program]) => [name, running(program)]));
     return {
       activation: plan.activation,
-      tables: buffers.tables,
+      tables,
       weightBytes,
       stateBytes,
       scratchBytes,
@@ -131,271 +106,105 @@ export class TextEngine implements TextEngineInterface {
     };
   }
 
-  setSampling({ temperature, topK, topP, seed }: Sampling): void {
-    this.#refuseWhileBusy("setSampling");
-    this.#sampled = 0;
-    const words = new ArrayBuffer(4 * WORD);
-    new Float32Array(words, 0, 1)[0] = temperature;
-    new Uint32Array(words, WORD, 1)[0] = topK;
-    new Float32Array(words, 2 * WORD, 1)[0] = topP;
-    new Uint32Array(words, 3 * WORD, 1)[0] = seed;
-    this.#device.queue.writeBuffer(this.#parts.buffers.control("sampling"), 0, words);
+  /** Resolves, and never rejects, when the GPU device is lost other than by `dispose`. */
+  get lost(): Promise<DeviceError> {
+    return this.#work.lost;
   }
 
-  async fill(ids: Uint32Array, { media = [], signal, onChunk }: FillOptions = {}): Promise<void> {
-    const start = this.position;
-    const whole = { start, end: start + ids.length };
-    if (whole.end > this.context) throw contextFull(whole.end, this.context);
-    const { fill } = this.#parts.programs;
-    const cut = chunks(whole, fill.program.max_tokens, this.#blocks(media));
-    this.#checkMedia(media);
-    const release = this.#acquire("fill");
-    try {
-      const inFlight: Promise<void>[] = [];
-      for (const chunk of cut) {
-        throwIfAborted(signal);
-        const tokens = chunk.end - chunk.start;
-        const step = ids.subarray(chunk.start - start, chunk.end - start);
-        await this.#reach(fill, tokens, chunk.start);
-        await this.#writeRows(step);
-        this.#writeStep(step);
-        this.#putMedia(chunk, media);
-        this.#submit(fill, tokens, chunk.start);
-        this.#cache.wrote(tokens);
-        this.#cache.position += tokens;
-        inFlight.push(this.#device.queue.onSubmittedWorkDone());
-        if (inFlight.length === CHUNKS_IN_FLIGHT) await this.#settled(inFlight.shift());
-        onChunk?.(chunk.end - start);
-      }
-      await this.#settled(Promise.all(inFlight));
-    } finally {
-      release();
-    }
+  /** Called with the seconds for which the GPU has not answered, again and again. Nobody is told by default. */
+  get stalled(): OnStall | undefined {
+    return this.#work.stalled;
   }
 
-  /** Where images are whose tokens see each other. */
-  #blocks(media: readonly PlacedRows[]): Span[] {
-    return this.blockTokens === undefined ? [] : media.filter(({ image }) => image).map(spanOf);
+  set stalled(onStall: OnStall | undefined) {
+    this.#work.stalled = onStall;
   }
 
-  #checkMedia(media: readonly PlacedRows[]): void {
-    if (media.length > 0 && !this.#parts.buffers.has("media")) {
-      throw new UsageError("This bundle takes text only. Export the checkpoint with the parts that see and hear.");
-    }
-    if (media.every(({ rows }) => rows instanceof RowsBuffer)) return;
-    throw new UsageError("These rows were not made by a tower of this engine.");
+  /** Sets how the next ids are chosen; greedy by default. The same seed after the same ids gives the same answer. */
+  setSampling(sampling: Sampling): void {
+    this.#work.refuse("setSampling");
+    this.#decoder.setSampling(sampling);
   }
 
-  /** Makes ready what stands in the places of a chunk's placeholders, and how far its tokens see. */
-  #putMedia(chunk: Span, media: readonly PlacedRows[]): void {
-    const { buffers } = this.#parts;
-    const encoder = this.#device.createCommandEncoder({ label: "media" });
-    for (const { position, rows } of media as readonly (PlacedRows & { rows: RowsBuffer })[]) {
-      const begin = Math.max(position, chunk.start);
-      const count = Math.min(position + rows.tokens, chunk.end) - begin;
-      if (count <= 0) continue;
-      const [from, to] = [(begin - position) * rows.rowBytes, (begin - chunk.start) * rows.rowBytes];
-      encoder.copyBufferToBuffer(rows.buffer, from, buffers.control("media"), to, count * rows.rowBytes);
-    }
-    this.#device.queue.submit([encoder.finish()]);
-    if (!buffers.has("visible")) return;
-    this.#device.queue.writeBuffer(buffers.control("visible"), 0, lastVisible(chunk, this.#blocks(media)));
+  /**
+   * Puts the tokens `ids` into the caches at `position`, in chunks of the fill program. Throws, before anything runs,
+   * ContextError where they do not fit the context or an image does not fit a chunk, and UsageError for media that the
+   * plan does not take. On AbortError, and on ContextError where the GPU has no memory for longer caches, `position`
+   * tells how many went in.
+   */
+  fill(ids: Uint32Array, options?: FillOptions): Promise<void> {
+    return fill(this.#text, ids, options);
   }
 
+  /**
+   * The tower of that name; its weights and shaders are loaded when somebody first asks for it. Throws UsageError where
+   * the bundle has none, DeviceError where the GPU is too small for it, BundleError and AbortError; the rest goes on.
+   */
   async tower(name: TowerName, options: Omit<LoadOptions, "context"> = {}): Promise<Tower> {
-    this.#refuseWhileBusy("tower");
+    this.#work.refuse("tower");
     return this.#towers.get(name, options);
   }
 
-  async *decode(
-    id: number,
-    { signal, maxTokens = Number.POSITIVE_INFINITY, depth = DEFAULT_DEPTH }: DecodeOptions = {},
-  ): AsyncGenerator<number, void, void> {
-    const release = this.#acquire("decode");
-    const start = this.position;
-    const firstSample = this.#sampled;
-    let steps = Math.min(maxTokens, this.context - start);
-    // Rows of a table on the host can be written only once the id is back from the GPU.
-    const ahead = this.#parts.hostTables ? 1 : Math.max(1, Math.min(depth, this.#readback.size));
-    const inFlight: Promise<number>[] = [];
-    let submitted = 0;
-    let given = 0;
-    let last = id;
-    try {
-      if (steps > 0) this.#writeStep(Uint32Array.of(id));
-      while (given < steps) {
-        throwIfAborted(signal);
-        while (inFlight.length < ahead && submitted < steps) {
-          try {
-            await this.#reach(this.#parts.programs.decode, 1, start + submitted);
-          } catch (error) {
-            // What was said stays, as at the end of the context.
-            if (submitted === 0 || !(error instanceof ContextError)) throw error;
-            steps = submitted;
-            break;
-          }
-          await this.#writeRows(Uint32Array.of(last));
-          inFlight.push(this.#decodeStep(start + submitted, firstSample + submitted));
-          submitted++;
-        }
-        if (inFlight.length === 0) break;
-        const sampled = await this.#settled(inFlight.shift() as Promise<number>);
-        throwIfAborted(signal);
-        given++;
-        this.#cache.position = start + given;
-        this.#sampled = firstSample + given;
-        last = sampled;
-        yield sampled;
-      }
-    } finally {
-      // Steps that ran ahead wrote rows beyond the position; the next step writes over them.
-      await Promise.allSettled(inFlight);
-      release();
-    }
+  /**
+   * Puts `id` into the caches, samples the next id, yields it, puts that into the caches, and so on; ends at `maxTokens`,
+   * when the context is full, or when the GPU has no memory for longer caches. Throws ContextError where it has none for
+   * the first step. After k ids came out, `position` has advanced by k: the k-th is not in the caches yet. End the loop
+   * (break, return) at a stop id: steps that ran ahead are taken back.
+   */
+  decode(id: number, options?: DecodeOptions): AsyncGenerator<number, void, void> {
+    return this.#decoder.run(id, options);
   }
 
-  /** One step whose input the step before it has left on the GPU; gives the id it samples. */
-  #decodeStep(position: number, sample: number): Promise<number> {
-    const { buffers, plan, programs } = this.#parts;
-    let read: (() => Promise<number>) | undefined;
-    this.#submit(programs.decode, 1, position, (encoder) => {
-      read = this.#readback.encode(encoder, buffers.control("sampled"), (sample % plan.sampled_ring) * WORD);
-    });
-    this.#cache.wrote(position + 1 - this.position);
-    return (read as () => Promise<number>)();
+  /** Logits [vocabulary] of the last decode step, f32; after a decode with depth 1 that is the last id yielded. */
+  readLogits(): Promise<Float32Array> {
+    return this.#decoder.readLogits();
   }
 
-  async readLogits(): Promise<Float32Array> {
-    const { buffers, plan } = this.#parts;
-    const output = plan.programs.decode?.outputs.logits;
-    if (!output) throw new UsageError("The plan's decode program has no output called logits.");
-    const { buffer } = buffers.binding(output);
-    return this.#settled(readFloats(this.#device, buffer, plan.vocabulary * WORD));
-  }
-
+  /** A copy of the rings at the present position; undefined where the GPU has no memory for it. */
   async snapshot(): Promise<Snapshot | undefined> {
-    const release = this.#acquire("snapshot");
-    let made: RingSnapshot | undefined;
+    const end = this.#work.begin("snapshot");
     try {
-      return await checked(this.#device, "a snapshot", () => {
-        made = new RingSnapshot(this.#device, this.#parts.buffers.rings(), this.#cache.mark());
-        return made;
-      });
-    } catch (error) {
-      made?.dispose();
-      if (error instanceof OutOfMemoryError) return undefined;
-      throw error;
+      return await this.caches.snapshot();
     } finally {
-      release();
+      end();
     }
   }
 
+  /**
+   * Returns to the position of `snapshot`. Full caches must still hold the same ids up to there. Throws UsageError for a
+   * snapshot that no engine took.
+   */
   restore(snapshot: Snapshot): void {
-    this.#refuseWhileBusy("restore");
-    if (!(snapshot instanceof RingSnapshot)) throw new UsageError("This snapshot was not taken by this engine.");
-    snapshot.copyBack(this.#device);
-    this.#cache.restore(snapshot.mark);
+    this.#work.refuse("restore");
+    this.caches.restore(snapshot);
   }
 
+  /** Whether every ring still holds the keys and values that a token at position `to` reads. */
   canRewind(to: number): boolean {
-    return this.#cache.canRewind(to);
+    return this.caches.canRewind(to);
   }
 
+  /** Goes back to position `to`. Throws ContextError where `canRewind` is false. */
   rewind(to: number): void {
-    this.#refuseWhileBusy("rewind");
-    this.#cache.rewind(to);
+    this.#work.refuse("rewind");
+    this.caches.rewind(to);
   }
 
+  /** Goes to position 0 with empty caches, and counts samples from 0 again. */
   reset(): void {
-    this.#refuseWhileBusy("reset");
-    this.#cache.reset();
-    this.#sampled = 0;
+    this.#work.refuse("reset");
+    this.caches.reset();
+    this.#decoder.restart();
   }
 
+  /** Recompiles the kernels of one WGSL file with `text`. On an error (DeviceError) the old ones stay. */
   async swapShader(file: string, text: string): Promise<void> {
-    await this.#parts.pipelines.swap(file, text);
+    await this.runner.pipelines.swap(file, text);
     await this.#towers.swapShader(file, text);
   }
 
+  /** Gives everything on the GPU back. */
   dispose(): void {
-    this.#failure ??= new DeviceError("The engine was disposed of. Load the model again.");
-    this.#device.destroy();
+    this.#work.dispose();
   }
-
-  /** Has the caches grow so far; they are as they were where the GPU has no room for that. */
-  async #reach({ program }: ReadyProgram, tokens: number, position: number): Promise<void> {
-    await this.#parts.buffers.reach(program, { T: tokens, P: position }).catch((error: unknown) => {
-      if (!(error instanceof OutOfMemoryError)) throw error;
-      throw new ContextError(
-        `The GPU has no memory for a conversation of more than ${position} tokens. Start a new one, or close other ` +
-          "tabs that use the GPU.",
-      );
-    });
-  }
-
-  /** The tokens' rows of tables that lie on the host. */
-  async #writeRows(ids: Uint32Array): Promise<void> {
-    const { buffers, hostTables } = this.#parts;
-    if (!hostTables) return;
-    const { places, writes } = await hostTables.place(ids);
-    for (const { buffer, offset, bytes } of writes) {
-      this.#device.queue.writeBuffer(buffers.binding(buffer).buffer, offset, bytes);
-    }
-    this.#device.queue.writeBuffer(buffers.control("places"), 0, places);
-  }
-
-  /** The step's position, tokens and count, and its ids. */
-  #writeStep(ids: Uint32Array): void {
-    const { queue } = this.#device;
-    const step = Uint32Array.of(this.position, ids.length, this.#sampled, 0);
-    queue.writeBuffer(this.#parts.buffers.control("step"), 0, step);
-    queue.writeBuffer(this.#parts.buffers.control("ids"), 0, new Uint32Array(ids));
-  }
-
-  /** Encodes and submits one step; what WebGPU finds wrong with it is thrown by the next `#settled`. */
-  #submit(program: ReadyProgram, tokens: number, position: number, after?: (encoder: GPUCommandEncoder) => void): void {
-    const stage = `${program.name} at position ${position}, ${tokens} tokens`;
-    const errors = checked(this.#device, stage, () => {
-      const encoder = this.#device.createCommandEncoder({ label: stage });
-      program.encode(encoder, { T: tokens, P: position, C: this.context });
-      after?.(encoder);
-      this.#device.queue.submit([encoder.finish()]);
-    });
-    errors.catch(async (error: unknown) => {
-      const failure = await lossOr(
-        this.#device,
-        error instanceof DeviceError ? error : new DeviceError(causeOf(error)),
-      );
-      this.#failure ??= failure;
-    });
-  }
-
-  /** The value of work on the GPU, or the DeviceError by which it failed. */
-  async #settled<T>(work: Promise<T> | undefined): Promise<T> {
-    const value = await watched(Promise.resolve(work), this.stalled).catch(async (error: unknown) => {
-      this.#failure ??= isTyped(error) ? (error as DeviceError) : await lossOr(this.#device, lost(causeOf(error)));
-      throw this.#failure;
-    });
-    if (this.#failure) throw this.#failure;
-    return value as T;
-  }
-
-  #refuseWhileBusy(call: string): void {
-    if (this.#failure) throw this.#failure;
-    if (this.#busy) throw new UsageError(`${call} was called while ${this.#busy} was going on. Await that first.`);
-  }
-
-  #acquire(call: string): () => void {
-    this.#refuseWhileBusy(call);
-    this.#busy = call;
-    return () => {
-      this.#busy = undefined;
-    };
-  }
-}
-
-function contextFull(tokens: number, context: number): ContextError {
-  return new ContextError(
-    `The conversation has ${tokens} tokens, but the context holds ${context}. Shorten it or start a new one.`,
-  );
 }

@@ -5,9 +5,11 @@ import { ENCODE } from "../bundle/facts.gen.ts";
 import type { Plan } from "../bundle/plan.gen.ts";
 import { BundleError, DeviceError, UsageError } from "../errors.ts";
 import type { LoadOptions, TowerName } from "../messages.ts";
-import { choosePlan, requiredLimits, tooSmall } from "./device.ts";
+import { choosePlan } from "./choose-plan.ts";
+import { requiredLimits, tooSmall } from "./device.ts";
 import { loadPlan } from "./load-plan.ts";
-import { rowBytesOf, TOWER_NAMES, Tower, type TowerHost } from "./tower.ts";
+import { rowBytesOf, TOWER_NAMES, Tower } from "./tower.ts";
+import type { GpuWork } from "./work.ts";
 
 const NAMES: readonly TowerName[] = ["image", "audio"];
 
@@ -41,22 +43,21 @@ export function checkRows(plans: TowerPlans, text: Plan): void {
   }
 }
 
+/** The towers of a bundle on the engine's device. Each is loaded when somebody first asks for it. */
 export class Towers {
-  readonly #bundle: Bundle;
-  readonly #plans: TowerPlans;
-  readonly #host: TowerHost;
   readonly #loaded = new Map<TowerName, Promise<Tower>>();
   #bytes = 0;
 
-  constructor(bundle: Bundle, plans: TowerPlans, host: TowerHost) {
-    this.#bundle = bundle;
-    this.#plans = plans;
-    this.#host = host;
-  }
+  /** @param work the engine's, so that rows need not leave the GPU */
+  constructor(
+    private readonly work: GpuWork,
+    private readonly bundle: Bundle,
+    private readonly plans: TowerPlans,
+  ) {}
 
-  /** How many tokens each encodes at once. */
+  /** By tower: the most soft tokens of one image or segment of audio. */
   get tokens(): Partial<Record<TowerName, number>> {
-    return Object.fromEntries(Object.entries(this.#plans).map(([name, plan]) => [name, plan.context]));
+    return Object.fromEntries(Object.entries(this.plans).map(([name, plan]) => [name, plan.context]));
   }
 
   /** GPU bytes of those that are loaded, while they do not encode. */
@@ -64,37 +65,36 @@ export class Towers {
     return this.#bytes;
   }
 
-  /** Loads a tower, or gives the one that is loaded. After an error the next call tries again. */
-  get(name: TowerName, options: Omit<LoadOptions, "context"> = {}): Promise<Tower> {
+  /** The tower of that name, loaded: see `TextEngine.tower`. One that could not be loaded is tried again. */
+  get(name: TowerName, options: Omit<LoadOptions, "context">): Promise<Tower> {
     const loaded = this.#loaded.get(name) ?? this.#load(name, options);
     this.#loaded.set(name, loaded);
     loaded.catch(() => this.#loaded.delete(name));
     return loaded;
   }
 
-  /** Recompiles the kernels of one WGSL file in the towers that are loaded. */
+  /** Recompiles the kernels of one WGSL file in the towers that are loaded. Throws DeviceError; the old ones stay. */
   async swapShader(file: string, text: string): Promise<void> {
-    for (const tower of this.#loaded.values()) await (await tower).swapShader(file, text);
+    for (const tower of this.#loaded.values()) await (await tower).runner.pipelines.swap(file, text);
   }
 
   async #load(name: TowerName, options: Omit<LoadOptions, "context">): Promise<Tower> {
     const { signal, onProgress = () => undefined } = options;
-    const plan = this.#plans[name];
+    const plan = this.plans[name];
     if (!plan) throw new UsageError(`This bundle was exported without ${TOWER_NAMES[name]}.`);
-    const { device } = this.#host;
-    const lacking = tooSmall(device.limits, requiredLimits(plan, plan.context));
+    const lacking = tooSmall(this.work.device.limits, requiredLimits(plan, plan.context));
     if (lacking) {
       throw new DeviceError(`This GPU is too small for ${TOWER_NAMES[name]}: ${lacking}. Text goes on working.`);
     }
     onProgress({ stage: "download", loaded: 0, total: 0, bytesPerSecond: 0 });
-    const loaded = await loadPlan(device, this.#bundle, plan, {
+    const runner = await loadPlan(this.work, this.bundle, plan, {
       name: TOWER_NAMES[name],
-      context: plan.context,
       programs: [ENCODE],
       signal,
       onProgress,
     });
-    this.#bytes += loaded.buffers.weightBytes + loaded.buffers.scratchBytes;
-    return new Tower(this.#host, name, plan, loaded);
+    const { weights, scratch } = runner.memory;
+    this.#bytes += weights + scratch;
+    return new Tower(name, runner);
   }
 }

@@ -26,19 +26,29 @@ const STARTS_WITH_WORD = new RegExp(`^${WORD}`, "u");
 const LEADING_SPACE = /^\p{White_Space}+/u;
 const SPACE = /\p{White_Space}/u;
 
-/** Splits texts at some added tokens. */
-export class AddedTokenSplitter {
-  /** Tokens by their first UTF-16 unit, the longest first. */
-  readonly #byFirst = new Map<string, [string, AddedToken][]>();
+/** Tokens with one first UTF-16 unit: by their spelling, and their lengths in UTF-16 units, the longest first. */
+interface Alike {
+  tokens: Map<string, AddedToken>;
+  lengths: number[];
+}
 
-  /** @param tokens pairs of a token's spelling in the texts, and the token */
+/** Splits texts at some added tokens. There may be very many. */
+export class AddedTokenSplitter {
+  /** Tokens by their first UTF-16 unit. */
+  readonly #byFirst = new Map<string, Alike>();
+
+  /** @param tokens pairs of a token's spelling in the texts, and the token; the first of equal spellings counts */
   constructor(tokens: readonly (readonly [string, AddedToken])[]) {
     for (const [content, token] of tokens) {
       if (content === "") continue;
-      const known = this.#byFirst.get(content.charAt(0)) ?? [];
-      this.#byFirst.set(content.charAt(0), [...known, [content, token]]);
+      const alike = this.#byFirst.get(content.charAt(0)) ?? { tokens: new Map(), lengths: [] };
+      if (!alike.tokens.has(content)) alike.tokens.set(content, token);
+      this.#byFirst.set(content.charAt(0), alike);
     }
-    for (const known of this.#byFirst.values()) known.sort(([left], [right]) => right.length - left.length);
+    for (const alike of this.#byFirst.values()) {
+      const lengths = new Set([...alike.tokens.keys()].map(({ length }) => length));
+      alike.lengths = [...lengths].sort((left, right) => right - left);
+    }
   }
 
   /** Return the sections of a text: added tokens, and the text between them. */
@@ -61,11 +71,22 @@ export class AddedTokenSplitter {
   *#matches(text: string): Generator<{ token: AddedToken; start: number; stop: number }> {
     if (this.#byFirst.size === 0) return;
     for (let i = 0; i < text.length; i++) {
-      const found = this.#byFirst.get(text.charAt(i))?.find(([content]) => text.startsWith(content, i));
+      const found = this.#at(text, i);
       if (!found) continue;
-      yield { token: found[1], start: i, stop: i + found[0].length };
-      i += found[0].length - 1;
+      yield { token: found.token, start: i, stop: i + found.length };
+      i += found.length - 1;
     }
+  }
+
+  /** Return the longest token at `start`. */
+  #at(text: string, start: number): { token: AddedToken; length: number } | undefined {
+    const alike = this.#byFirst.get(text.charAt(start));
+    if (!alike) return undefined;
+    for (const length of alike.lengths) {
+      const token = alike.tokens.get(text.slice(start, start + length));
+      if (token && start + length <= text.length) return { token, length };
+    }
+    return undefined;
   }
 }
 

@@ -4,7 +4,7 @@ import { Bundle } from "../bundle/bundle.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../bundle/memory.ts";
 import { planMemory } from "../bundle/plan-memory.ts";
-import { choosePlan } from "../engine/device.ts";
+import { choosePlan } from "../engine/choose-plan.ts";
 import { openTableStorage } from "../engine/host-table.ts";
 import { readTowerPlans } from "../engine/towers.ts";
 import { DeviceError, type ErrorRecord, toRecord } from "../errors.ts";

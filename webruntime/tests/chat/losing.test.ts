@@ -1,7 +1,7 @@
 /** Conversations when the GPU is lost or does not respond, and prompts that would never end. */
 
 import { describe, expect, test } from "vitest";
-import { openChat } from "../../src/chat/model.ts";
+import { controlTokens, openChat } from "../../src/chat/model.ts";
 import type { DecodeOptions } from "../../src/engine/interface.ts";
 import { BundleError, ContextError, DeviceError, LostError } from "../../src/errors.ts";
 import { ChatTemplate } from "../../src/input/chat-template.ts";
@@ -157,6 +157,29 @@ describe("a tokenizer is stopped", () => {
   test("whose tokens are decoded to a lot", () => {
     const decoder = { type: "Replace", pattern: { String: "a" }, content: LONG };
     expect(() => new Tokenizer({ ...BASE, decoder }).piece(0)).toThrow(/more than 4096 characters/);
+  });
+
+  const added = (contents: readonly string[], special: boolean) =>
+    contents.map((content) => ({ content, special, normalized: false }));
+  const long = (count: number) => Array.from({ length: count }, (_, number) => `<${`${number}`.padStart(98, "0")}>`);
+
+  test("that has more control tokens than can be looked for", () => {
+    const many = new Tokenizer({ ...BASE, added_tokens: added(long(1400), true) });
+    const template = new ChatTemplate("{{ messages }}", {});
+    expect(() => controlTokens(many, template)).toThrow(BundleError);
+    expect(() => controlTokens(many, template)).toThrow(
+      /1,400 control tokens of 140,000 characters, but at most 131,072/,
+    );
+  });
+
+  test("by none of very many added tokens, of which the longest counts", () => {
+    const [first, ...rest] = long(60_000) as [string, ...string[]];
+    const longest = { content: `${first}!`, special: false, normalized: false };
+    const many = new Tokenizer({ ...BASE, added_tokens: [...added([first, ...rest, "<"], false), longest] });
+    const ids = many.encode(`a${longest.content}<${rest.at(-1)}`);
+    expect(ids.map((id) => many.piece(id))).toEqual(
+      ["a", longest.content, "<", rest.at(-1)].map((text) => ({ kind: "text", text })),
+    );
   });
 
   test("that strips nothing for ever", () => {

@@ -1,10 +1,11 @@
 /** Devices that are lost, or never answer, while a model is loaded. A GPU of which tests decide what it does. */
 
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openAdapter } from "../../src/engine/adapter.ts";
 import { checked, unanswered } from "../../src/engine/device.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
 import { AbortError, DeviceError, LostError } from "../../src/errors.ts";
+import { pause } from "../../src/patience.ts";
 import { type FileServer, serveFiles } from "../bundle/file-server.ts";
 import { toyBundle } from "../bundle/toy-bundle.ts";
 import { gpu } from "./gpu.ts";
@@ -144,4 +145,109 @@ test("what WebGPU throws at once is an error in words", async () => {
   await expect(attempt).rejects.toBeInstanceOf(DeviceError);
   await expect(attempt).rejects.toThrow(/^The GPU refused a buffer: /);
   device.destroy();
+});
+
+describe("work that fails before it is awaited", () => {
+  const gone = () => Promise.reject(new DOMException("gone", "OperationError"));
+  const unheard: unknown[] = [];
+  const hear = (error: unknown) => unheard.push(error);
+  beforeEach(() => {
+    unheard.length = 0;
+    process.on("unhandledRejection", hear);
+  });
+  afterEach(() => process.off("unhandledRejection", hear));
+
+  test("while its caller looks at an earlier id is an error of the next one alone", async () => {
+    let reads = 0;
+    const engine = await load({
+      gpu: worse((device) => ({
+        createBuffer: (descriptor: GPUBufferDescriptor) => {
+          const buffer = device.createBuffer(descriptor);
+          const { mapAsync } = buffer;
+          const map = (mode: number) => (reads++ === 0 ? mapAsync.call(buffer, mode) : gone());
+          return Object.assign(buffer, descriptor.label?.startsWith("staging") && { mapAsync: map });
+        },
+      })),
+    });
+    const decoding = engine.decode(1, { maxTokens: 3, depth: 3 });
+    await decoding.next();
+    await pause(50);
+    await expect(decoding.next()).rejects.toBeInstanceOf(DeviceError);
+    expect(unheard).toEqual([]);
+    engine.dispose();
+  });
+
+  test("while the next chunk of a prompt is made ready is an error of the prompt", async () => {
+    let opened = false;
+    const engine = await load({
+      gpu: worse((device) => ({
+        queue: overlay(device.queue, {
+          onSubmittedWorkDone: () => (opened ? gone() : device.queue.onSubmittedWorkDone()),
+        }),
+      })),
+    });
+    opened = true;
+    const filling = engine.fill(Uint32Array.from({ length: engine.context }, () => 1));
+    await expect(filling).rejects.toBeInstanceOf(DeviceError);
+    await pause(50);
+    expect(unheard).toEqual([]);
+    engine.dispose();
+  });
+});
+
+describe("a call to WebGPU that throws once the model is loaded", () => {
+  let isThrowing = false;
+  const thrown = <T extends object>(target: T, name: keyof T & string) => ({
+    [name]: (...given: unknown[]) => {
+      if (isThrowing) throw new RangeError("no memory");
+      return (target[name] as (...given: unknown[]) => unknown).apply(target, given);
+    },
+  });
+  const onDevice = (name: keyof GPUDevice & string) => worse((device) => thrown(device, name));
+  const onQueue = (name: keyof GPUQueue & string) =>
+    worse((device) => ({ queue: overlay(device.queue, thrown(device.queue, name)) }));
+  const refused = expect.objectContaining({
+    code: "DeviceError",
+    message: expect.stringMatching(/refused .*no memory/),
+  });
+
+  test.each([
+    ["createBindGroup", onDevice("createBindGroup")],
+    ["createCommandEncoder", onDevice("createCommandEncoder")],
+    ["submit", onQueue("submit")],
+    ["writeBuffer", onQueue("writeBuffer")],
+  ])("is an error in words, and no id comes of it: %s", async (_, gpu) => {
+    isThrowing = false;
+    const engine = await load({ gpu });
+    isThrowing = true;
+    await expect(engine.decode(1, { maxTokens: 2 }).next()).rejects.toEqual(refused);
+    engine.dispose();
+  });
+
+  test("is one for prompts, settings and snapshots too", async () => {
+    isThrowing = false;
+    const engine = await load({ gpu: onQueue("writeBuffer") });
+    isThrowing = true;
+    expect(() => engine.setSampling({ temperature: 0, topK: 0, topP: 1, seed: 0 })).toThrow(DeviceError);
+    await expect(engine.fill(Uint32Array.of(1))).rejects.toEqual(refused);
+    engine.dispose();
+  });
+
+  test("leaves nothing on the GPU where the engine cannot be made", async () => {
+    const destroyed = vi.fn();
+    let left = Number.POSITIVE_INFINITY;
+    const gpu = worse((device) => ({
+      destroy: () => {
+        destroyed();
+        device.destroy();
+      },
+      createBuffer: (descriptor: GPUBufferDescriptor) => {
+        if (descriptor.label === "staging 0") left = 0;
+        if (left-- <= 0) throw new RangeError("no memory");
+        return device.createBuffer(descriptor);
+      },
+    }));
+    await expect(load({ gpu })).rejects.toEqual(refused);
+    expect(destroyed).toHaveBeenCalled();
+  });
 });

@@ -1,16 +1,8 @@
-"""What is wrong though the bundle is good: its host, and the GPU. Commands see nothing of that."""
+"""The GPU on which a good bundle runs. Only the page in Node sees that."""
 
 from random import Random
 
-from gemtab.bundle.manifest import MANIFEST_NAME
-from tests.hard.kind import either
 from tests.hard.mutant import Mutant
-
-FILES = ("plan/f32.json", "tokenizer.json", "chat_template.jinja", "plan/tables.bin", "*", *[MANIFEST_NAME] * 4)
-BROKEN = ("cut", "longer", "shorter", "more", "encoding", "bomb", "reset", "garbage", "chunks")
-ANSWERS = ("html", "empty", "redirect", "elsewhere", "whole")
-SILENT = ("silent", "half", "slow")
-STATUSES = (204, 206, 301, 304, 401, 403, 404, 416, 429, 500, 503)
 
 CALLS = {
     "createBuffer": 60,
@@ -26,7 +18,16 @@ CALLS = {
 }
 """Calls to WebGPU, and about how many of each there are in a load and a short answer."""
 
-THROWING = ("createBuffer", "writeBuffer", "getMappedRange")
+THROWING = (
+    "createBuffer",
+    "writeBuffer",
+    "writeBuffer",
+    "getMappedRange",
+    "createShaderModule",
+    "createBindGroup",
+    "createCommandEncoder",
+    "submit",
+)
 ASKING = ("requestAdapter", "requestDevice")
 REJECTING = (
     "createComputePipelineAsync",
@@ -36,27 +37,6 @@ REJECTING = (
     "getCompilationInfo",
 )
 ERRORS = ("OperationError", "AbortError", "InvalidStateError", "TypeError", "RangeError")
-
-
-def _host(mutant: Mutant, rng: Random, faults: tuple[str, ...]) -> None:
-    mutant.faults["host"] = {"file": rng.choice(FILES), "fault": rng.choice(faults)}
-
-
-def body(mutant: Mutant, rng: Random) -> None:
-    """Breaks off, is longer or shorter than it says, or is not what its encoding says."""
-    _host(mutant, rng, BROKEN)
-
-
-def answer(mutant: Mutant, rng: Random) -> None:
-    """Something else than the file."""
-    if rng.random() < 0.5:
-        _host(mutant, rng, ANSWERS)
-    else:
-        mutant.faults["host"] = {"file": rng.choice(FILES), "fault": "status", "status": rng.choice(STATUSES)}
-
-
-def silence(mutant: Mutant, rng: Random) -> None:
-    _host(mutant, rng, SILENT)
 
 
 def lost(mutant: Mutant, rng: Random) -> None:
@@ -85,11 +65,4 @@ def rejecting(mutant: Mutant, rng: Random) -> None:
     mutant.faults["device"] = {"call": call, "after": rng.randrange(CALLS.get(call, 1)), "fault": rng.choice(ERRORS)}
 
 
-KINDS = {
-    "broken body": body,
-    "other answer and silence": either(answer, silence),
-    "lost GPU": lost,
-    "call that throws": throwing,
-    "GPU that is not given": asking,
-    "promise that is rejected": rejecting,
-}
+KINDS = {"lost": lost, "call that throws": throwing, "not given": asking, "promise that is rejected": rejecting}

@@ -1,49 +1,60 @@
-/** Putting a text model onto the GPU: which plan, where its tables lie, and another try where there is no room. */
+/** Puts a text model onto the GPU: which plan, where its tables lie, and another try where there is no room. */
 
 import { Bundle } from "../bundle/bundle.ts";
-import { DECODE, FILL } from "../bundle/facts.gen.ts";
 import { chooseTables } from "../bundle/memory.ts";
-import type { Plan } from "../bundle/plan.gen.ts";
+import type { Plan, Program } from "../bundle/plan.gen.ts";
 import { planMemory } from "../bundle/plan-memory.ts";
 import { ShortageError, throwIfAborted, UsageError } from "../errors.ts";
 import type { AdapterSummary, GpuHistory, LoadOptions, LoadProgress } from "../messages.ts";
 import { unlessAborted } from "../patience.ts";
 import { describeAdapter, openAdapter } from "./adapter.ts";
 import type { PlanBuffers } from "./buffers.ts";
-import { checked, choosePlan, deviceLost, lossOr, openDevice, requiredLimits, unanswered } from "./device.ts";
+import { Caches } from "./caches.ts";
+import { choosePlan } from "./choose-plan.ts";
+import { checked, lossOr, openDevice, requiredLimits, unanswered } from "./device.ts";
 import { HostTables, openTableStorage } from "./host-table.ts";
 import { loadPlan } from "./load-plan.ts";
-import type { Pipelines } from "./pipelines.ts";
-import { ReadyProgram } from "./program.ts";
+import { boundAt } from "./program.ts";
+import { TEXT_PROGRAMS, TextRunner } from "./text-runner.ts";
 import { checkRows, readTowerPlans, type TowerPlans } from "./towers.ts";
+import { GpuWork } from "./work.ts";
 
-/** The programs that run here; kernels of others are not compiled. */
-const PROGRAMS = [FILL, DECODE];
-
-/** A model on the GPU. */
-export interface Parts {
+/** A bundle's text model on the GPU, and the plans of its towers. */
+export interface LoadedText {
   bundle: Bundle;
   adapter: AdapterSummary;
-  device: GPUDevice;
-  plan: Plan;
+  text: TextRunner;
   towers: TowerPlans;
-  context: number;
-  /** Look-up tables that stay on the host. */
-  hostTables: HostTables | undefined;
-  buffers: PlanBuffers;
-  pipelines: Pipelines;
-  programs: { fill: ReadyProgram; decode: ReadyProgram };
 }
 
 export interface EngineLoadOptions extends LoadOptions {
-  /** Where adapters come from; the browser's own unless told otherwise. */
+  /** Where adapters come from; the browser's own by default. */
   gpu?: GPU | undefined;
-  /** What the page saw of its GPU before. */
+  /** The losses of its GPU that the page saw before; none by default. */
   history?: GpuHistory | undefined;
 }
 
-/** Throws what TextEngine.load does. */
-export async function loadEngine(url: string, options: EngineLoadOptions): Promise<Parts> {
+/** The parts of a model that are known before a device is opened. */
+interface Chosen {
+  bundle: Bundle;
+  plan: Plan;
+  towers: TowerPlans;
+  context: number;
+  history: GpuHistory | undefined;
+}
+
+/** How a text plan is loaded. */
+export interface TextPlanOptions {
+  /** The caches that the plan runs on; a draft model is given its target's. */
+  caches: Caches;
+  /** Look-up tables that stay on the host; by default they are uploaded like all weights. */
+  hostTables?: HostTables | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** Loads the bundle at `url`. Throws what TextEngine.load does. */
+export async function loadText(url: string, options: EngineLoadOptions): Promise<LoadedText> {
   const { signal, history, onProgress = () => undefined } = options;
   onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
   throwIfAborted(signal);
@@ -56,7 +67,7 @@ export async function loadEngine(url: string, options: EngineLoadOptions): Promi
   const entry = { ...chosen, memory: planMemory(plan) };
   const context = chooseContext(plan, options.context);
   const storage = await openTableStorage();
-  const engine = { bundle, plan, towers, context };
+  const model = { bundle, plan, towers, context, history };
   let downloaded = false;
   const tell = (progress: LoadProgress) => {
     downloaded ||= progress.loaded > 0;
@@ -67,7 +78,7 @@ export async function loadEngine(url: string, options: EngineLoadOptions): Promi
     // An adapter gives one device only.
     const fresh = shortages.length === 0 ? adapter : await openAdapter(gpu, history);
     try {
-      return await openParts({ ...engine, history }, fresh, tables === "host" ? storage : undefined, signal, tell);
+      return await openText(model, fresh, tables === "host" ? storage : undefined, signal, tell);
     } catch (error) {
       // What was downloaded would be downloaded again.
       if (!(error instanceof ShortageError) || downloaded) throw error;
@@ -95,27 +106,27 @@ function noRoom(shortages: readonly ShortageError[]): ShortageError {
 }
 
 /** Opens a device and puts the model onto it; tables: the storage for look-up tables that are to lie on the host. */
-async function openParts(
-  { history, ...engine }: Pick<Parts, "bundle" | "plan" | "towers" | "context"> & Pick<EngineLoadOptions, "history">,
+async function openText(
+  { bundle, plan, towers, context, history }: Chosen,
   adapter: GPUAdapter,
   tables: FileSystemDirectoryHandle | undefined,
   signal: AbortSignal | undefined,
   onProgress: (progress: LoadProgress) => void,
-): Promise<Parts> {
-  const { bundle, plan, towers, context } = engine;
+): Promise<LoadedText> {
   const wished = Object.values(towers).map((tower) => requiredLimits(tower, tower.context));
   const opening = openDevice(adapter, requiredLimits(plan, context), wished, history);
   const device = await unlessAborted(opening, signal).catch((error: unknown) => {
     void opening.then((late) => late.destroy()).catch(() => undefined);
     throw error;
   });
+  const work = new GpuWork(device);
   let hostTables: HostTables | undefined;
   try {
     hostTables = tables && (await HostTables.open(bundle, plan, tables));
-    const parts = { ...engine, adapter: describeAdapter(adapter), device, hostTables };
-    const failing = [rejectedBy(deviceLost(device)), unanswered(device, history)];
-    const filling = Promise.race([fillDevice(parts, signal, onProgress), ...failing]);
-    return { ...parts, ...(await unlessAborted(filling, signal)) };
+    const options = { caches: new Caches(device, plan, context), hostTables, signal, onProgress };
+    const failing = [rejectedBy(work.lost), unanswered(device, history)];
+    const loading = Promise.race([loadTextPlan(work, bundle, plan, options), ...failing]);
+    return { bundle, adapter: describeAdapter(adapter), text: await unlessAborted(loading, signal), towers };
   } catch (failure) {
     const error = await lossOr(device, failure);
     device.destroy();
@@ -129,27 +140,32 @@ async function rejectedBy(error: Promise<Error>): Promise<never> {
   throw await error;
 }
 
-/** Puts the text model onto the device. */
-async function fillDevice(
-  { bundle, device, plan, context, hostTables }: Pick<Parts, "bundle" | "device" | "plan" | "context" | "hostTables">,
-  signal: AbortSignal | undefined,
-  onProgress: (progress: LoadProgress) => void,
-): Promise<Pick<Parts, "buffers" | "pipelines" | "programs">> {
-  const [fill, decode] = [programOf(plan, FILL), programOf(plan, DECODE)];
+/**
+ * Puts a text plan onto the device, with the caches that a first step reaches. Throws UsageError where the plan is not
+ * one of a text model, and what `loadPlan` does.
+ */
+export async function loadTextPlan(
+  work: GpuWork,
+  bundle: Bundle,
+  plan: Plan,
+  { caches, hostTables, signal, onProgress = () => undefined }: TextPlanOptions,
+): Promise<TextRunner> {
+  const { device } = work;
+  const programs = TEXT_PROGRAMS.map((name) => programOf(plan, name));
   const allocate = async (buffers: PlanBuffers) => {
     await checked(device, "the model's scratch", () => buffers.allocateSlots());
-    for (const program of [fill, decode]) await buffers.reach(program, { T: program.max_tokens, P: 0 });
+    for (const program of programs) {
+      const sizes = { T: program.max_tokens, P: 0, C: caches.context };
+      await caches.ensure(boundAt(program, buffers.tables, sizes), sizes.T);
+    }
   };
-  const options = { name: "the model", context, hostTables, programs: PROGRAMS, allocate, signal, onProgress };
-  const { buffers, pipelines } = await loadPlan(device, bundle, plan, options);
-  const programs = await checked(device, "the model's programs", () => ({
-    fill: new ReadyProgram(device, "fill", fill, pipelines, buffers),
-    decode: new ReadyProgram(device, "decode", decode, pipelines, buffers),
-  }));
-  return { buffers, pipelines, programs };
+  const options = { name: "the model", caches, hostTables, programs: TEXT_PROGRAMS, allocate, signal, onProgress };
+  const runner = await loadPlan(work, bundle, plan, options);
+  await checked(device, "the model's programs", () => runner.prepare(TEXT_PROGRAMS));
+  return new TextRunner(runner, hostTables);
 }
 
-function programOf(plan: Plan, name: string): Plan["programs"][string] {
+function programOf(plan: Plan, name: string): Program {
   const program = plan.programs[name];
   if (!program) throw new UsageError(`The plan has no program "${name}".`);
   return program;
