@@ -114,7 +114,7 @@ def rows_of_images(answer: dict[str, Any], stored: DequantisedWeights) -> list[R
         counted = positions[:, 0] >= 0
         assert not counted.all(), "padding is meant here"
         features = rows(graph, stored, pixel_values=pixels[counted], pixel_position_ids=positions[counted])
-        made.append(Rows(start, features, picture=True))
+        made.append(Rows(start, features, bidirectional=True))
     return made
 
 
@@ -127,7 +127,7 @@ def rows_of_audio(answer: dict[str, Any], stored: DequantisedWeights) -> list[Ro
     (features,), (mask,) = tensor(answer["audio"], torch.float32), tensor(answer["mask"], torch.bool)
     (start,) = runs(answer["ids"], placeholder("audio_token_id"))
     made = rows(audio_graph(spec.audio, spec.text), stored, input_features=features[mask])
-    return [Rows(start, made, picture=False)]
+    return [Rows(start, made, bidirectional=False)]
 
 
 def placeholder(name: str) -> int:

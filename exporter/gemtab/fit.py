@@ -1,4 +1,4 @@
-"""Whether a bundle fits into so much GPU memory, and what to do where it does not."""
+"""Check whether a bundle fits into a given GPU memory, and advise where it does not."""
 
 from typing import Literal
 
@@ -11,11 +11,12 @@ Verdict = Literal["fits", "smaller context", "does not fit"]
 
 
 class Fit(Strict):
-    """How a plan fits into `memory` bytes with `context` tokens.
+    """The fit of a plan in `memory` bytes with `context` tokens.
 
-    tables: where look-up tables have to lie so that it does. weights, state, scratch: bytes of the text model then;
-    towers: what pictures and sound add when they first come. most_context: the most tokens that fit, 0 where none do;
-    advice: what makes it fit, where it does not.
+    tables: where the host-resident per-layer embeddings are. weights, state, scratch: bytes of the text model. towers:
+    bytes that the first image and audio add. needed: bytes in all. most_context: the maximum tokens that fit, 0 for
+    none.
+    advice: ways to make the bundle fit; empty where it fits.
     """
 
     activation: Activation
@@ -33,16 +34,16 @@ class Fit(Strict):
 
 
 def fit(manifest: Manifest, memory: int, context: int | None = None) -> tuple[Fit, ...]:
-    """How each of the bundle's plans fits; the first is that of GPUs with f16.
+    """Return the fit of each of the bundle's plans; the first one is for GPUs with f16.
 
-    memory: bytes of GPU memory. context: tokens, by default the bundle's. Raises UsageError where the bundle cannot
+    memory: bytes of GPU memory. context: tokens, by default the bundle's. Raises UsageError where the bundle does not
     have that context.
     """
     wanted = manifest.context if context is None else context
     least = max(entry.tokens for entry in manifest.plans)
     if not least <= wanted <= manifest.context:
         raise UsageError(
-            f"--context {wanted} is out of range: this bundle takes {least:,} to {manifest.context:,} tokens."
+            f"--context {wanted} is out of range: expected {least:,} to {manifest.context:,} tokens for this bundle."
         )
     return tuple(_fit_plan(manifest, entry, memory, wanted) for entry in manifest.plans)
 
@@ -70,12 +71,12 @@ def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -
 
 
 def _tables(entry: PlanEntry, memory: int, context: int) -> Tables:
-    """On the GPU where they fit, as the executors choose too; a plan without any has none to put elsewhere."""
+    """Return where the embeddings are: on the GPU if they fit, as the executors choose; always "gpu" without any."""
     return "gpu" if not entry.memory.tables or memory_need(entry, context).total <= memory else "host"
 
 
 def most_context(entry: PlanEntry, memory: int, limit: int) -> int:
-    """The most tokens, up to `limit`, with which a plan fits into so many bytes; 0 where it does not with its least."""
+    """Return the maximum tokens, up to `limit`, with which a plan fits into `memory` bytes; 0 for none."""
     tables: Tables = "host" if entry.memory.tables else "gpu"
     if memory_need(entry, entry.tokens, tables).total > memory:
         return 0
@@ -92,9 +93,9 @@ def most_context(entry: PlanEntry, memory: int, limit: int) -> int:
 def _advice(manifest: Manifest, entry: PlanEntry, memory: int, most: int) -> tuple[str, ...]:
     advice = []
     if most:
-        advice.append(f"load it with a context of at most {most:,} tokens")
+        advice.append(f"load the bundle with a context of at most {most:,} tokens")
     if manifest.inputs != ("text",) and most_context(entry, memory, manifest.context) > most:
-        advice.append("export it with fewer inputs (`--inputs text`)")
+        advice.append("export again with fewer inputs (`--inputs text`)")
     if manifest.weights != "q4":
-        advice.append("export it with smaller weights (`--weights q4`)")
+        advice.append("export again with smaller weights (`--weights q4`)")
     return tuple(advice) or ("choose a smaller model",)

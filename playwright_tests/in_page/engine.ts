@@ -71,7 +71,7 @@ export async function turn([prompt, media, wanted]: [number[], Medium[], number[
       return [name, type === "f" ? new Float32Array(bytes) : new Uint32Array(bytes)];
     });
     const made = await (await engine.tower(tower)).encode(Object.fromEntries(arrays), { tokens, rows });
-    placed.push({ position, rows: made, image: tower === "image" });
+    placed.push({ position, rows: made, bidirectional: tower === "image" });
   }
   await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: placed });
   const chosen: number[] = [];

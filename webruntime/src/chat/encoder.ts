@@ -45,7 +45,7 @@ export class Encoder {
     const eventOf = encodingEvents(items.filter(({ item }) => !this.#cache.get(item.key)));
     for (const one of items) {
       const rows = this.#cache.get(one.item.key) ?? (await this.#encode(one, eventOf, call));
-      placed.push({ position: one.position, rows, image: one.item.tower === "image" });
+      placed.push({ position: one.position, rows, bidirectional: one.item.tower === "image" });
     }
     return placed;
   }

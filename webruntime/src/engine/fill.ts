@@ -25,7 +25,7 @@ export async function fill(
   const { runner, caches } = text;
   const start = caches.position;
   caches.checkRoom(ids.length);
-  const blocks = text.blockTokens === undefined ? [] : media.filter(({ image }) => image).map(spanOf);
+  const blocks = text.blockTokens === undefined ? [] : media.filter(({ bidirectional }) => bidirectional).map(spanOf);
   const cut = chunks({ start, end: start + ids.length }, text.chunkTokens, blocks);
   checkMedia(runner, media);
   const end = runner.work.begin("fill");

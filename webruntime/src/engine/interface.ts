@@ -43,8 +43,8 @@ export interface PlacedRows {
   position: number;
   /** The rows, in the order of the placeholders. */
   rows: MediaRows;
-  /** Whether they are an image (or a frame), whose tokens see each other in models that have it so. */
-  image: boolean;
+  /** Whether the tokens see each other, in models with blocks of images; true for images and video frames. */
+  bidirectional: boolean;
 }
 
 /** How `fill` runs. */

@@ -1,4 +1,4 @@
-"""Look-up tables that stay on the host, and which of their rows the GPU has."""
+"""Host-resident per-layer embeddings, and the rows of them that the GPU has."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,21 +10,21 @@ from gemtab.bundle.plan import RowsBuffer
 
 
 class HostTables:
-    """The tables in the bundle's files of which the GPU has only some rows, and which those are.
+    """Embeddings in the bundle's files, whose rows of the last used ids are on the GPU.
 
-    tables: by the name of the buffer, what the plan says of it and the table's bytes.
+    tables: by the name of the buffer, its plan entry and the table's bytes.
     """
 
     def __init__(self, tables: Mapping[str, tuple[RowsBuffer, np.ndarray]]) -> None:
         self._buffers = {name: buffer for name, (buffer, _) in tables.items()}
         self._rows = {name: data.reshape(buffer.rows, buffer.row_bytes) for name, (buffer, data) in tables.items()}
-        # As the GPU's: a row need not be whole words, but what is written must be.
+        # Copies of the GPU's buffers: a write must be whole words, which a row need not be.
         self._copies = {name: np.zeros(buffer.bytes, np.uint8) for name, buffer in self._buffers.items()}
         self._places = min(buffer.places for buffer in self._buffers.values())
         self._place_of: OrderedDict[int, int] = OrderedDict()
 
     def place(self, ids: Sequence[int]) -> tuple[np.ndarray, list[tuple[str, int, np.ndarray]]]:
-        """Where the rows of these ids are, [T] u32, and what has to be written before: buffer, offset and bytes."""
+        """Return the slots of the rows of `ids`, [T] u32, and the writes to do first: buffer, offset and bytes."""
         wanted = dict.fromkeys(ids)
         for token in wanted:
             if token in self._place_of:
@@ -51,7 +51,7 @@ class HostTables:
 
 
 def joined(places: Sequence[int]) -> list[tuple[int, int]]:
-    """Ascending numbers as spans, first to before stop, of those that follow each other."""
+    """Return the spans (first, stop) of consecutive numbers among ascending ones."""
     firsts = [place for before, place in zip([None, *places], places, strict=False) if before != place - 1]
     lasts = [place for place, after in zip(places, [*places[1:], None], strict=False) if after != place + 1]
     return [(first, last + 1) for first, last in zip(firsts, lasts, strict=True)]

@@ -1,4 +1,4 @@
-"""Puts plans onto the GPU: which plan of a bundle, where its look-up tables lie, and the weights."""
+"""Loads plans onto the GPU: chooses the plan and the residence of embeddings, and uploads weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ from gemtab.errors import BundleError, DeviceError, UsageError
 class TextChoice:
     """How a text model is loaded.
 
-    activation: `f32` or `f16`; by default the first plan that the device can run. context: tokens that the caches may
-    hold, at most the plan's. host_table: whether look-up tables stay in the files, of which a step then reads a row a
-    token. memory: bytes of the GPU's memory that the model may take; None: as many as there are.
+    activation: `f32` or `f16`; None for the first plan that the device can run. context: most tokens of the caches, at
+    most the plan's. host_table: whether embeddings stay on the host; a step then reads one row per token from the file.
+    memory: most bytes of GPU memory for the model; None for no bound.
     """
 
     activation: str | None = None
@@ -42,10 +42,10 @@ class TextChoice:
 def load_text(
     folder: Path, manifest: Manifest, choice: TextChoice, device: Device | None = None, watch: GpuWatch = UNWATCHED
 ) -> TextRunner:
-    """Load the text model of the bundle in `folder`. watch: told of waits, where no device is given.
+    """Load the text model of the bundle in `folder`. watch: records each wait for the GPU, if no device is given.
 
-    Raises BundleError where the plan's parts do not fit each other, DeviceError where the GPU has no room for the plan
-    or cannot run the plan, and UsageError for a plan that is not known.
+    Raises BundleError if parts of the plan do not fit each other, DeviceError if the GPU lacks memory or a feature for
+    the plan, and UsageError for an unknown plan.
     """
     plans = _plans(folder, manifest, choice.activation)
     device = device or open_device(_largest(plans), watch)
@@ -58,8 +58,8 @@ def load_text(
 def load_tower(folder: Path, name: TowerName, device: Device | None = None, manifest: Manifest | None = None) -> Tower:
     """Load a tower of the bundle in `folder`.
 
-    device: give the text model's, so that rows need not leave the GPU. manifest: the bundle's, where its files were
-    found to be as the manifest says. Raises UsageError where the bundle has no such tower, and what load_text does.
+    device: that of the text model keeps rows on the GPU; None opens one. manifest: of the bundle, if its files have
+    been verified. Raises UsageError if the bundle has no such tower, and what load_text raises.
     """
     manifest = manifest or verified(folder)
     entries = manifest.towers.image if name == "image" else manifest.towers.audio
@@ -73,10 +73,9 @@ def load_tower(folder: Path, name: TowerName, device: Device | None = None, mani
 def load_text_plan(
     folder: Path, plan: Plan, device: Device, caches: Caches | None = None, tables: Tables = "gpu"
 ) -> TextRunner:
-    """Put a text plan onto a device.
+    """Load a text plan onto a device.
 
-    caches: those that the plan runs on, new ones by default; a draft model is given its target's. Raises BundleError
-    where the plan needs other caches.
+    caches: new ones if None; for a draft model, those of the target. Raises BundleError if the plan needs other caches.
     """
     runner = _runner(folder, plan, device, caches, tables)
     runner.buffers.allocate_slots({})
@@ -90,7 +89,7 @@ def load_text_plan(
 
 @gpu_errors("The plan could not be loaded")
 def load_tower_plan(folder: Path, plan: Plan, device: Device) -> Tower:
-    """Put a tower's plan onto a device."""
+    """Load a tower's plan onto a device."""
     return Tower(_runner(folder, plan, device))
 
 
@@ -113,7 +112,7 @@ def _runner(
 
 
 def _read(folder: Path, name: str, entry: WeightBuffer | RowsBuffer, size: int) -> np.ndarray:
-    """`size` bytes of a bundle's file, which are read when they are used."""
+    """Map `size` bytes of a bundle's file, which are read on use."""
     path = folder / entry.file
     try:
         return np.memmap(path, np.uint8, "r", entry.offset, size)
@@ -125,13 +124,15 @@ def _read(folder: Path, name: str, entry: WeightBuffer | RowsBuffer, size: int) 
 
 
 def choose_plan(plans: Sequence[Plan], device: Device) -> Plan:
-    """The first plan whose features the device has, or else the last, which needs the least."""
+    """Return the first plan whose features the device has, or else the last, which needs the fewest."""
     return next((plan for plan in plans if set(plan.features) <= device.features), plans[-1])
 
 
 def choose_tables(plan: Plan, context: int, choice: HostTableChoice, memory: int | None) -> Tables:
-    """Where look-up tables are to lie. `auto`: on the GPU, or on the host where only then the plan fits into `memory`
-    bytes. Raises DeviceError where the plan does not fit into `memory` bytes in any way that `choice` allows."""
+    """Return the residence of embeddings. `auto`: the GPU, or the host if the plan fits into `memory` bytes only then.
+
+    Raises DeviceError if the plan does not fit into `memory` bytes in any way that `choice` allows.
+    """
     stated, tokens = plan_memory(plan), max(program.max_tokens for program in plan.programs.values())
     options: dict[HostTableChoice, tuple[Tables, ...]] = {
         "auto": ("gpu", "host"),
@@ -146,7 +147,7 @@ def choose_tables(plan: Plan, context: int, choice: HostTableChoice, memory: int
     raise DeviceError(
         f"The {plan.activation} plan needs {min(needs.values()):,} bytes of GPU memory with a context of {context:,} "
         f"tokens, more than the {memory:,} allowed. Choose a smaller context or smaller weights; `gemtab inspect "
-        "--fit` tells what fits."
+        "--fit` reports what fits."
     )
 
 

@@ -13,9 +13,9 @@ from gemtab.errors import ContextError
 
 
 class TextRunner:
-    """Writes what a step takes, submits the step on `runner`, and advances the caches.
+    """Writes the inputs of a step, submits the step on `runner`, and advances the caches.
 
-    tables: those that lie on the host, if any do.
+    tables: embeddings on the host; None if all are on the GPU.
     """
 
     def __init__(self, runner: PlanRunner, tables: HostTables | None = None) -> None:
@@ -29,17 +29,17 @@ class TextRunner:
 
     @property
     def caches(self) -> Caches:
-        """What the steps read and write."""
+        """The caches that steps read and write."""
         return self.runner.caches
 
     @gpu_errors("A step could not be run")
     def run(self, program: str, ids: Sequence[int] | None, tokens: int) -> None:
-        """Run a program on `tokens` tokens; `ids` are theirs, None where ids[0] was sampled on the GPU.
+        """Run a program on `tokens` tokens. ids: of the tokens; None if the id was sampled on the GPU.
 
-        Raises ContextError where the tokens do not fit the context, and for an id outside the vocabulary.
+        Raises ContextError if the tokens do not fit the context, and for an id outside the vocabulary.
         """
         position = self.caches.position
-        self.caches.check_room(tokens)
+        self.caches.check_remaining(tokens)
         self.runner.buffers.write("step", np.array([position, tokens], np.uint32))
         if ids is not None:
             self._check_ids(ids)
