@@ -62,14 +62,14 @@ def heard(samples: NDArray[np.float32], rate: int, processor: dict[str, Any]) ->
 
 def test_audio_is_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
-    for name, sound in AUDIO_FILES.items():
-        content = sound.content()
+    for name, audio in AUDIO_FILES.items():
+        content = audio.content()
         expected, rate = load_audio(content)
         found = media.call("hear", content, processor=PROCESSOR)
         assert found["rate"] == rate, name
         assert len(found["samples"]) == len(expected), name
         wave = np.abs(found["samples"] - expected).max()
-        assert wave <= (0 if sound.bits is not None else codec_bound(media, name)), name
+        assert wave <= (0 if audio.bits is not None else codec_bound(media, name)), name
         worst, tokens = compare(media, name, found["segments"], heard(expected, rate, PROCESSOR))
         samples = f"{len(expected):>9,} at {rate:>6,} Hz"
         lines.append(f"{name:<24} {samples}  wave {wave:.0e}  log-mel {worst:.1e}  {tokens:>4} tokens")
@@ -222,10 +222,10 @@ def test_rates_that_are_rejected(media: Media) -> None:
 
 
 def test_values_that_are_no_numbers(media: Media) -> None:
-    sound = AUDIO_FILES["wav float 22.05"].samples()
-    sound[0, 11_025] = np.nan
+    audio = AUDIO_FILES["wav float 22.05"].samples()
+    audio[0, 11_025] = np.nan
     assert "values that are not numbers" in refused(
-        media, encode(sound, 22_050, "wav", "pcm_f32le"), function="hearWhole"
+        media, encode(audio, 22_050, "wav", "pcm_f32le"), function="hearWhole"
     )
 
 

@@ -114,7 +114,7 @@ def test_an_empty_file_is_called_empty(media: Media) -> None:
 
 
 def test_a_file_with_audio_alone_has_no_images(media: Media) -> None:
-    assert "there is no video track" in refusal(media, "sound.mp4", audio_alone())
+    assert "there is no video track" in refusal(media, "audio.mp4", audio_alone())
 
 
 def test_a_codec_that_the_browser_lacks_is_named(media: Media, corpus: dict[str, bytes]) -> None:

@@ -46,7 +46,7 @@ export async function watched<T>(work: Promise<T>, onStall: OnStall | undefined)
   }
 }
 
-/** `work`, which somebody will await later: until then an error of it is not one that nobody handles. */
+/** Return `work`, which is awaited later. An earlier error does not count as unhandled. */
 export function kept<T>(work: Promise<T>): Promise<T> {
   work.catch(() => undefined);
   return work;

@@ -70,7 +70,7 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
  * Return the control tokens: special tokens, added tokens that the template writes, and media placeholders, which need
  * not be tokens. Tokens of white space alone are text.
  *
- * @throws BundleError for more characters of control tokens than LIMITS.CONTROL_UNITS
+ * @throws BundleError for more characters of control tokens than can be searched
  */
 export function controlTokens(
   tokenizer: Tokenizer,
@@ -85,8 +85,8 @@ export function controlTokens(
   if (units <= LIMITS.CONTROL_UNITS) return new ControlTokens(written);
   const [count, found, most] = [written.length, units, LIMITS.CONTROL_UNITS].map((one) => one.toLocaleString("en"));
   throw new BundleError(
-    `tokenizer.json has ${count} control tokens of ${found} characters, but at most ${most} characters can be told apart ` +
-      "from text. Let fewer tokens be special, and export the checkpoint again.",
+    `tokenizer.json has ${count} control tokens of ${found} characters, but at most ${most} characters can be ` +
+      "distinguished from text. Let fewer tokens be special, and export the checkpoint again.",
     "tokenizer.json",
   );
 }

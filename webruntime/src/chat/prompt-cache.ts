@@ -18,7 +18,7 @@ export function commonPrefix(left: readonly Key[], right: readonly Key[]): numbe
   return length;
 }
 
-/** Return how many snapshots of `bytes` are kept: at least one, which the next turn needs. */
+/** Return how many snapshots of `bytes` GPU bytes each are kept: at least one, which the next turn needs. */
 export function snapshotCapacity(bytes: number): number {
   const { SNAPSHOTS, SNAPSHOT_BYTES } = LIMITS;
   return bytes === 0 ? SNAPSHOTS : Math.max(1, Math.min(SNAPSHOTS, Math.floor(SNAPSHOT_BYTES / bytes)));

@@ -26,18 +26,18 @@ const STARTS_WITH_WORD = new RegExp(`^${WORD}`, "u");
 const LEADING_SPACE = /^\p{White_Space}+/u;
 const SPACE = /\p{White_Space}/u;
 
-/** Tokens that begin alike: by what they look like, and how many UTF-16 units they have, the most first. */
+/** Tokens with one first UTF-16 unit: by their spelling, and their lengths in UTF-16 units, the longest first. */
 interface Alike {
   tokens: Map<string, AddedToken>;
   lengths: number[];
 }
 
-/** Cuts texts at some added tokens, of which there may be very many. */
+/** Splits texts at some added tokens. There may be very many. */
 export class AddedTokenSplitter {
-  /** By first UTF-16 unit. */
+  /** Tokens by their first UTF-16 unit. */
   readonly #byFirst = new Map<string, Alike>();
 
-  /** @param tokens with what each looks like in the texts to be cut; of those that look alike the first counts */
+  /** @param tokens pairs of a token's spelling in the texts, and the token; the first of equal spellings counts */
   constructor(tokens: readonly (readonly [string, AddedToken])[]) {
     for (const [content, token] of tokens) {
       if (content === "") continue;
@@ -78,7 +78,7 @@ export class AddedTokenSplitter {
     }
   }
 
-  /** The longest token at one place. */
+  /** Return the longest token at `start`. */
   #at(text: string, start: number): { token: AddedToken; length: number } | undefined {
     const alike = this.#byFirst.get(text.charAt(start));
     if (!alike) return undefined;

@@ -1,6 +1,6 @@
 /**
  * Checks whether a video file is complete. Decoders read a truncated file up to its end without an error. Mirrors
- * gemtab/media/whole_video.py.
+ * gemtab/media/whole_file.py.
  */
 
 /** The first elements of Matroska and WebM: a header, and the element that holds everything else. */
