@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expe
 
 from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
 from playwright_tests.in_page import in_page
-from tests.media.clips import add_tone, clip, sound_alone
+from tests.media.videos import add_tone, audio_alone, video_file
 
 TESTED_IN = BOTH_BROWSERS
 
@@ -52,10 +52,10 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sound.wav").write_bytes(sound_bytes(1))
     (folder / "long.wav").write_bytes(sound_bytes(31))
     (folder / "voice.webm").write_bytes(voice_bytes())
-    (folder / "voice.mp4").write_bytes(sound_alone())
-    (folder / "film.webm").write_bytes(clip("webm", "libvpx", frames=3, sound=True, b="1M"))
-    (folder / "silent.webm").write_bytes(clip("webm", "libvpx", frames=3, b="1M"))
-    (folder / "long.webm").write_bytes(clip("webm", "libvpx", frames=32, rate=1, sound=True, b="1M"))
+    (folder / "voice.mp4").write_bytes(audio_alone())
+    (folder / "film.webm").write_bytes(video_file("webm", "libvpx", frames=3, with_audio=True, b="1M"))
+    (folder / "silent.webm").write_bytes(video_file("webm", "libvpx", frames=3, b="1M"))
+    (folder / "long.webm").write_bytes(video_file("webm", "libvpx", frames=32, rate=1, with_audio=True, b="1M"))
     (folder / "noise.webm").write_bytes(bytes(range(256)))
     (folder / "notes.txt").write_text("Nothing to see.")
     (folder / "empty.png").write_bytes(b"")
@@ -213,7 +213,7 @@ def test_files_are_what_they_hold_whatever_their_type(chat_page: ChatPage) -> No
         "voice.ogx": ("application/ogg", ogg_bytes(), "audio"),
         "sound": ("application/octet-stream", sound_bytes(1), "audio"),
         "picture": ("application/octet-stream", picture_bytes(), "img"),
-        "film": ("application/x-matroska", clip("matroska", "libvpx", frames=3, b="1M"), "video"),
+        "film": ("application/x-matroska", video_file("matroska", "libvpx", frames=3, b="1M"), "video"),
     }
     page.locator("gemtab-chat input[type=file]").set_input_files(
         [FilePayload(name=name, mimeType=kind, buffer=content) for name, (kind, content, _) in files.items()]

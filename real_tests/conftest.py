@@ -1,4 +1,4 @@
-"""Chromium and Firefox as the other browser tests start them, and a place for checkpoints that take minutes to make."""
+"""Chromium and Firefox as in the other browser tests, and a folder for checkpoints that take minutes to make."""
 
 from collections.abc import Iterator
 from pathlib import Path

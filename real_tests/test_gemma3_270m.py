@@ -41,10 +41,10 @@ def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Oracle:
-    """What transformers makes of the same file in f32.
+    """transformers' results with the same file in f32.
 
-    prompt: ids of PROMPT; logits: [len(prompt), vocabulary]; continued: the greedy ids; margins: how far in logits each
-    lies before the next likely; text: what they spell.
+    prompt: ids of PROMPT. logits: [len(prompt), vocabulary]. continued: the greedy ids. margins: distance of each id's
+    logit to the next likely one. text: the text of the ids.
     """
 
     prompt: list[int]

@@ -1,8 +1,7 @@
-"""E2B at its true shape, with random weights: in q4, and as codes in the format of quantisation-aware training for
-mobile devices. The Python executor, Chromium in f32 and Firefox in f16 decode the first tokens after a prompt with the
-reference's logits.
+"""E2B at its true shape, with random weights: in q4, and pre-quantized as for mobile devices. The Python executor,
+Chromium in f32 and Firefox in f16 decode the first tokens after a prompt with the reference's logits.
 
-It takes 20 GB of disk.
+The test needs 20 GB of disk.
 """
 
 import base64
@@ -44,27 +43,27 @@ FORMATS: tuple[Format, ...] = ("q4", "qat")
 
 CONTEXT = 1024
 PROMPT = [2, 105, 4711, 31_337, 200_000, 1000]
-"""Ids from all over the tables, which come in pieces."""
+"""Ids from all parts of the tables, which are stored in pieces."""
 
 STEPS = 4
 
-ROOM = 4_000_000_000
-"""Bytes that the browser may store: the tables take 1.3 GB."""
+QUOTA = 4_000_000_000
+"""Bytes that the browser may store: the embeddings on the host take 1.3 GB."""
 
 MOST_EXPORTING = 500_000_000
-"""Bytes of anonymous memory; the design allows 3 GB whatever the checkpoint's size."""
+"""Maximum bytes of anonymous memory; the design allows 3 GB for any checkpoint."""
 
 NUDGE = 1 + 2.0**-20
-"""What the reference's norms are multiplied by, to see what a rounding of activations makes of a difference in the last
-places: over 35 random layers it moves logits by some hundredths of their size."""
+"""Factor on the reference's norms, to measure the effect of a difference in the last digits on rounded activations:
+over 35 random layers it moves logits by some hundredths of their size."""
 
 BESIDE_NUDGED = 1.5
-"""How much further than the nudged reference's, as a root mean square, logits of codes may be."""
+"""Maximum RMS error of a pre-quantized model's logits, relative to that of the nudged reference."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """checkpoint: as synthesised; bundle: exported from it."""
+    """checkpoint: the synthesised one. bundle: its export."""
 
     format: Format
     checkpoint: Path
@@ -73,8 +72,8 @@ class Made:
 
 @dataclass
 class Played:
-    """What a backend chose and from which logits, after each token of a text that it was told; seconds each step took,
-    and loading and filling before."""
+    """Choices of a backend and their logits, after each token of a given text. seconds: of each step. load, fill:
+    seconds of loading and filling before."""
 
     chosen: list[int] = field(default_factory=list)
     logits: list[Logits] = field(default_factory=list)
@@ -135,8 +134,8 @@ def python(made: Made) -> tuple[Continued, Played]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The reference's logits [STEPS, vocabulary] on the bundle's weights; nudged: how far they are moved by a
-    difference in the last places, where activations are rounded."""
+    """The reference's logits [STEPS, vocabulary] on the bundle's weights. nudged: their error after a difference in the
+    last digits, where activations are rounded."""
 
     logits: torch.Tensor
     nudged: LogitError | None
@@ -216,7 +215,7 @@ def test_firefox_decodes_as_the_reference(
 @pytest.mark.parametrize("tables", ["never", "always"])
 def test_weights_never_gather(tables: str, made: Made, page: Page) -> None:
     with serving({"e2b": made.bundle}) as site:
-        set_quota(page, site, ROOM)
+        set_quota(page, site, QUOTA)
         watched = watch_loading(page, site, "e2b", {"hostEmbeddings": tables})
     print(f"{made.format}, Chromium loads, host table {tables}: {watched}")
     assert watched.most < MOST_BYTES
@@ -226,7 +225,7 @@ def in_tab(page: Page, site: str, tables: str, text: Continued, activation: Acti
     played, began = Played(), monotonic()
     page.goto(site + "example.html")
     if activation == "f32":
-        set_quota(page, site, ROOM)
+        set_quota(page, site, QUOTA)
     stats: dict[str, Any] = page.evaluate(in_page("engine.load"), [site, "e2b", {"hostEmbeddings": tables}])
     assert stats["activation"] == activation
     played.load, began = monotonic() - began, monotonic()
@@ -245,8 +244,8 @@ def in_tab(page: Page, site: str, tables: str, text: Continued, activation: Acti
 def assert_same(
     name: str, played: Played, wanted: Wanted, weights: WeightFormat, activation: Activation = "f32"
 ) -> None:
-    """Logits within what arithmetic explains, and ids that are the reference's or as good; of codes in f32, logits also
-    within what rounding makes of a difference in the last places."""
+    """Assert that logits are within the tolerance, and ids are the reference's or near ties. In f32, logits of a
+    pre-quantized model must also be within the error of the nudged reference."""
     tolerance = arithmetic(activation, weights)
     error = compare(wanted.logits, torch.from_numpy(np.stack(played.logits)))
     match = compare_greedy(wanted.logits, played.chosen, tolerance.tie)

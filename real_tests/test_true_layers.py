@@ -1,9 +1,9 @@
 """A sliding and a full layer of every published size, at true width and with all heads and experts: the reference
-against transformers, and the plans and ONNX graphs of a bundle against the reference. In q4, and the small sizes as
-codes too.
+against transformers, and the plans and ONNX graphs of a bundle against the reference. In q4, and the small sizes also
+pre-quantized.
 
-Where a size shares keys and values, one more layer of each kind reads them. The vocabulary is small, so that layers are
-what is tested; values are random.
+Where a size shares keys and values, one more layer of each kind reads them. The vocabulary is small, so that the test
+is about layers. Values are random.
 """
 
 import gc

@@ -1,8 +1,8 @@
-"""Checkpoints of codes, as Gemma's quantisation-aware training for mobile devices leaves them.
+"""Pre-quantized checkpoints, as Gemma's quantization-aware training for mobile devices leaves them.
 
-A float model's matrices become codes with a scale a row, and its activations get ranges measured on random tokens:
-wide enough that few values are cut off, narrow enough that a missing rounding shows. transformers' own layers decide
-what is a code and compute with it.
+A float model's matrices become integers with a scale a row, and its activations get ranges measured on random tokens:
+wide enough that few values are clipped, narrow enough that a missing rounding shows. transformers' own layers decide
+which weights are integers, and compute with them.
 """
 
 from collections.abc import Iterator

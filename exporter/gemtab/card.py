@@ -1,4 +1,4 @@
-"""The model card of a bundle, README.md: what it is, for a model hub and for people."""
+"""The model card of a bundle, README.md, for model hubs and for people."""
 
 import html
 import json
@@ -14,37 +14,37 @@ from gemtab.bundle.manifest import Manifest, WeightFormat
 from gemtab.bundle.memory import memory_need
 from gemtab.bundle.parity import Parity
 from gemtab.grid_report import grid_words, inexact_words
-from gemtab.output import write_in_one_step
+from gemtab.output import write_atomically
 
 CARD_NAME = "README.md"
 
 _WORDS = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")
-"""What YAML takes for something else than a string."""
+"""Words that YAML reads as something other than a string."""
 
 _RECIPES: dict[WeightFormat, str] = {
     "f32": "as they are, in f32",
     "f16": "rounded to f16",
     "q8": "8 bits in blocks of 32 columns, an f16 scale a block",
     "q4": "4 bits in blocks of 32 columns, an f16 scale a block",
-    "qat": "the codes that the checkpoint was trained with, 2 to 8 bits, the rest in f16",
+    "qat": "the checkpoint's integer weights of 2 to 8 bits, the rest in f16",
 }
 
 
 def with_card(folder: Path, manifest: Manifest, parity: Parity | None = None) -> Manifest:
-    """Writes the card of the bundle in `folder`, and returns the manifest with it in it."""
+    """Write the card of the bundle in `folder`. Return the manifest with the card among its files."""
     path = folder / CARD_NAME
     path.write_text(model_card(manifest, parity), encoding="utf-8")
     return manifest.model_copy(update={"files": {**manifest.files, CARD_NAME: digest_file(path)}})
 
 
 def add_parity(folder: Path, parity: Parity) -> None:
-    """Brings the card of a bundle up to date with its parity report."""
-    write_in_one_step(folder / CARD_NAME, model_card(read_manifest(folder), parity))
+    """Rewrite the card of a bundle with its parity report."""
+    write_atomically(folder / CARD_NAME, model_card(read_manifest(folder), parity))
     accept_file(folder, CARD_NAME)
 
 
 def model_card(manifest: Manifest, parity: Parity | None) -> str:
-    """The card's text, in Markdown with the head that model hubs read."""
+    """Return the card's text: Markdown with the YAML head that model hubs read."""
     drafter = [_head(manifest), _draft_introduction(manifest), _facts(manifest), _draft_use(manifest)]
     model = [_head(manifest), _introduction(manifest), _facts(manifest), _use(manifest), _truth(parity)]
     sections = model if manifest.plans else drafter
@@ -69,29 +69,29 @@ def _head(manifest: Manifest) -> Iterator[str]:
 def _introduction(manifest: Manifest) -> Iterator[str]:
     yield f"# {_plain(_short(manifest))} for the browser"
     yield ""
-    yield f"{_linked(manifest)}, compiled by gemtab {__version__} to static files that a page runs on its visitor's own"
-    yield "GPU, by WebGPU. Nothing that is written to it leaves the browser. The same weights serve ONNX Runtime by the"
+    yield f"{_linked(manifest)}, compiled by gemtab {__version__} to static files. A page runs the model with WebGPU on"
+    yield "its visitor's own GPU: prompts and answers never leave the browser. The same weights serve ONNX Runtime, by"
     if manifest.no_transformers_js:
-        yield f"graphs in `onnx`. transformers.js does not load them: {manifest.no_transformers_js}."
+        yield f"the graphs in `onnx`. transformers.js does not load them: {manifest.no_transformers_js}."
     else:
-        yield "graphs in `onnx`, which transformers.js loads too."
+        yield "the graphs in `onnx`, and transformers.js."
 
 
 def _draft_introduction(manifest: Manifest) -> Iterator[str]:
     yield f"# {_plain(_short(manifest))} in ONNX"
     yield ""
-    yield f"{_linked(manifest)}, brought to ONNX by gemtab {__version__}. It drafts tokens for the model that it was"
-    yield "trained with, its target, which verifies them; it cannot answer without it."
+    yield f"{_linked(manifest)}, converted to ONNX by gemtab {__version__}. It is a draft model: it drafts tokens for"
+    yield "its target, the model it was trained with, which verifies them. It cannot answer without its target."
 
 
 def _repository(manifest: Manifest) -> str | None:
-    """The model's id on a hub, where that is known."""
+    """Return the model's id on a hub, if known."""
     name = manifest.source.name
     return manifest.source.repository or (name if "/" in name else None)
 
 
 def _short(manifest: Manifest) -> str:
-    """The model's name without its maker's."""
+    """Return the model's name without its maker."""
     return manifest.source.name.rsplit("/", 1)[-1]
 
 
@@ -101,12 +101,12 @@ def _linked(manifest: Manifest) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text so that Markdown and HTML show it as it is, on one line and in the cell of a table."""
+    """Escape the text for Markdown and HTML, as one line that fits a table's cell."""
     return html.escape(re.sub(r"([\\`*\[\]~|])", r"\\\1", " ".join(text.split())), quote=False)
 
 
 def _scalar(text: str) -> str:
-    """The text as a YAML string, quoted where it could be read as something else."""
+    """Return the text as a YAML string, quoted where YAML could read something else."""
     bare = re.fullmatch(r"[A-Za-z][\w.-]*(/[\w.-]+)*", text) and text.lower() not in _WORDS
     return text if bare else json.dumps(text)
 
@@ -119,7 +119,7 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     yield f"| base model | {_linked(manifest)} ({source.model_type}) |"
     if source.adapters:
         yield f"| merged adapters | {_plain(', '.join(source.adapters))} |"
-    licence = _plain(source.licence or "not stated in the checkpoint; that of the base model")
+    licence = _plain(source.licence or "not stated in the checkpoint; see the base model")
     yield f"| licence | {licence} |"
     yield f"| takes | {', '.join(manifest.inputs)} |"
     yield f"| weights | {_RECIPES[manifest.weights]} ({manifest.weights}); norms and routers in f32 |"
@@ -139,7 +139,7 @@ def _use(manifest: Manifest) -> Iterator[str]:
     folder = html.escape(quote(_short(manifest)))
     yield "## On a page"
     yield ""
-    yield "Put these files and gemtab's site (`gemtab-chat.js` and what is beside it) on one host, over HTTPS:"
+    yield "Put these files and gemtab's site (`gemtab-chat.js` and the files beside it) on one host, over HTTPS:"
     yield ""
     yield "```html"
     yield '<script type="module" src="./gemtab-chat.js"></script>'
@@ -151,17 +151,17 @@ def _draft_use(manifest: Manifest) -> Iterator[str]:
     assert manifest.draft is not None
     yield "## With its target"
     yield ""
-    yield f"`{manifest.draft.file}` takes the target's embedding of the last token and beside it the target's hidden"
-    yield f"state before that token (2 × {manifest.draft.target_hidden:,} numbers), its position, and the keys and"
-    yield "values of the target's last sliding and last full layer. It gives the next token's logits and a hidden"
-    yield "state: beside that token's embedding, at the same position, it drafts the token after it."
+    yield f"`{manifest.draft.file}` takes the target's embedding of the last token joined with the target's hidden"
+    yield f"state before that token (2 × {manifest.draft.target_hidden:,} numbers), the token's position, and the keys"
+    yield "and values of the target's last sliding and last full layer. It returns the next token's logits and a hidden"
+    yield "state. With that state and the new token's embedding, it drafts the token after, at the same position."
 
 
 def _truth(parity: Parity | None) -> Iterator[str]:
-    yield "## How true it is"
+    yield "## Accuracy"
     yield ""
     if parity is None:
-        yield "Not verified yet: `gemtab verify` compares it with the checkpoint."
+        yield "Not verified yet: `gemtab verify` compares the bundle with the checkpoint."
         return
     extent = "" if parity.extent == "full" else f", extent {parity.extent}"
     where = f"{parity.adapter}{extent}"

@@ -1,16 +1,16 @@
-"""Every error a user can meet, each with the exit code the command line ends with.
+"""The errors that users can meet, each with its exit code on the command line.
 
-A message says what is wrong, where, what was expected against what was found, and what to do next.
+A message says what is wrong, where, what was expected and found, and what to do next.
 """
 
 MOST_CHARACTERS = 640
-"""Most characters of a message, which may quote what a stranger wrote. A longer message keeps its beginning and end."""
+"""Maximum characters of a message, which may quote a stranger's text. A longer message keeps its beginning and end."""
 
 _END = 200
 
 
 class GemtabError(Exception):
-    """Base of all errors that are shown to users as one paragraph, without a traceback."""
+    """Base of all errors that users see as one paragraph, without a traceback."""
 
     exit_code = 1
 
@@ -21,19 +21,19 @@ class GemtabError(Exception):
 
 
 class UsageError(GemtabError):
-    """The command or call was given something it cannot use (exit code 2, as for wrong options)."""
+    """The command or call has an invalid argument (exit code 2, as for wrong options)."""
 
     exit_code = 2
 
 
 class CheckpointError(GemtabError):
-    """A checkpoint is missing, damaged, or holds what gemtab does not know."""
+    """A checkpoint is missing or damaged, or has a feature that gemtab does not know."""
 
     exit_code = 3
 
 
 class BundleError(GemtabError):
-    """A bundle is missing, damaged, or of another format version."""
+    """A bundle is missing or damaged, or has another format version."""
 
     exit_code = 4
 
@@ -51,24 +51,24 @@ class ParityError(GemtabError):
 
 
 class ContextError(GemtabError):
-    """A prompt does not fit the context."""
+    """A prompt does not fit into the context."""
 
     exit_code = 7
 
 
 class OutputError(GemtabError):
-    """The output could not be written: it exists, the disk is full, or a folder is not writable."""
+    """The output could not be written: it exists, the disk is full, or the folder is not writable."""
 
     exit_code = 8
 
 
 class MediaError(GemtabError):
-    """A picture, sound or clip is damaged, of an unknown kind, or beyond a limit."""
+    """An image, audio or video is damaged, of an unknown kind, or beyond a limit."""
 
     exit_code = 9
 
 
 class HubError(GemtabError):
-    """A model hub cannot be reached, or does not give or take what it was asked to."""
+    """A model hub cannot be reached, or rejects a request."""
 
     exit_code = 10

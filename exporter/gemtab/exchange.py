@@ -1,4 +1,4 @@
-"""Letting two folders change places in one step, where the system can: Linux and macOS."""
+"""Exchange the names of two folders atomically, on systems that can: Linux and macOS."""
 
 import ctypes
 import errno
@@ -14,12 +14,12 @@ _RENAME_SWAP = 1 << 1
 """macOS: see renamex_np(2)."""
 
 _CANNOT = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What a kernel or a file system answers that knows no exchange."""
+"""Errors of kernels and file systems that cannot exchange names."""
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Lets two folders of one file system change names, so that neither name is ever without a folder. False where the
-    system or the file system cannot; raises OSError where it refuses."""
+    """Exchange the names of two folders on one file system, so that neither name is ever missing. Return False where
+    the system or the file system cannot; raise OSError where it rejects the exchange."""
     result = _exchange(os.fsencode(one), os.fsencode(other))
     if result is None:
         return False
@@ -31,7 +31,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _exchange(one: bytes, other: bytes) -> int | None:
-    """0 or the error's number; None where there is no such call."""
+    """Return 0 or the error's number; None where the call does not exist."""
     try:
         library = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "linux":

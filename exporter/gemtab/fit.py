@@ -1,4 +1,4 @@
-"""Whether a bundle fits GPU memory, and advice if it does not."""
+"""Check whether a bundle fits into a given GPU memory, and advise where it does not."""
 
 from typing import Literal
 
@@ -11,11 +11,12 @@ Verdict = Literal["fits", "smaller context", "does not fit"]
 
 
 class Fit(Strict):
-    """How a plan fits `memory` bytes with `context` tokens.
+    """The fit of a plan in `memory` bytes with `context` tokens.
 
-    embeddings: the residence of per-layer embeddings. weights, state, scratch: bytes of the text model with them there.
-    towers: bytes that images and audio add when first used. needed: the sum. most_context: most tokens that fit, 0 if
-    none do. advice: changes that make the plan fit; none if it fits.
+    embeddings: the residence of per-layer embeddings. weights, state, scratch: bytes of the text model. towers:
+    bytes that the first image and audio add. needed: bytes in all. most_context: the maximum tokens that fit, 0 for
+    none.
+    advice: ways to make the bundle fit; empty where it fits.
     """
 
     activation: Activation
@@ -33,16 +34,16 @@ class Fit(Strict):
 
 
 def fit(manifest: Manifest, memory: int, context: int | None = None) -> tuple[Fit, ...]:
-    """Return how each of the bundle's plans fits. The first plan is for GPUs with f16.
+    """Return the fit of each of the bundle's plans; the first one is for GPUs with f16.
 
-    memory: bytes of GPU memory. context: in tokens, by default the bundle's. Raises UsageError for a context that the
-    bundle does not support.
+    memory: bytes of GPU memory. context: tokens, by default the bundle's. Raises UsageError where the bundle does not
+    have that context.
     """
     wanted = manifest.context if context is None else context
     least = max(entry.tokens for entry in manifest.plans)
     if not least <= wanted <= manifest.context:
         raise UsageError(
-            f"--context {wanted} is out of range: this bundle takes {least:,} to {manifest.context:,} tokens."
+            f"--context {wanted} is out of range: expected {least:,} to {manifest.context:,} tokens for this bundle."
         )
     return tuple(_fit_plan(manifest, entry, memory, wanted) for entry in manifest.plans)
 
@@ -70,12 +71,12 @@ def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -
 
 
 def _residence(entry: PlanEntry, memory: int, context: int) -> Residence:
-    """Return the residence that executors choose: the GPU if everything fits there, else the host."""
+    """Return where the embeddings are: on the GPU if they fit, as the executors choose; always "gpu" without any."""
     return "gpu" if not entry.memory.embeddings or memory_need(entry, context).total <= memory else "host"
 
 
 def most_context(entry: PlanEntry, memory: int, limit: int) -> int:
-    """Return the most tokens, up to `limit`, with which a plan fits `memory` bytes; 0 if no context fits."""
+    """Return the maximum tokens, up to `limit`, with which a plan fits into `memory` bytes; 0 for none."""
     embeddings: Residence = "host" if entry.memory.embeddings else "gpu"
     if memory_need(entry, entry.tokens, embeddings).total > memory:
         return 0
@@ -92,9 +93,9 @@ def most_context(entry: PlanEntry, memory: int, limit: int) -> int:
 def _advice(manifest: Manifest, entry: PlanEntry, memory: int, most: int) -> tuple[str, ...]:
     advice = []
     if most:
-        advice.append(f"load it with a context of at most {most:,} tokens")
+        advice.append(f"load the bundle with a context of at most {most:,} tokens")
     if manifest.inputs != ("text",) and most_context(entry, memory, manifest.context) > most:
-        advice.append("export it with fewer inputs (`--inputs text`)")
+        advice.append("export again with fewer inputs (`--inputs text`)")
     if manifest.weights != "q4":
-        advice.append("export it with smaller weights (`--weights q4`)")
+        advice.append("export again with smaller weights (`--weights q4`)")
     return tuple(advice) or ("choose a smaller model",)

@@ -1,4 +1,4 @@
-"""What became of the values of a model that was trained for Q4_0."""
+"""Report how exactly q4 stores a model that was trained for Q4_0."""
 
 from collections.abc import Iterable, Mapping
 from math import prod, sqrt
@@ -10,14 +10,17 @@ from gemtab.graph import Weight
 from gemtab.quantize import BLOCK, WeightReader, pack, padded_columns, storage_format, unpack
 
 _CHUNK = 4 << 20
-"""Values that are read at a time."""
+"""Values that are read at once."""
 
 
 def grid_report(
     weights: Iterable[Weight], weight_format: WeightFormat, exact: Mapping[str, int], reader: WeightReader
 ) -> Grid | None:
-    """What q4 keeps of the weights, of which `exact` tells how many blocks are kept to the last bit; None where fewer
-    than half of them lie on a grid for the most part: such a model was not trained for Q4_0. Others are read again."""
+    """Return how exactly q4 stores the weights. exact: number of losslessly stored blocks of each weight, by name.
+
+    None where fewer than half of the weights are mostly on a grid: the model was then not trained for Q4_0. Weights
+    that lose precision are read again to measure their error.
+    """
     blocks = {weight: _blocks(weight) for weight in weights if storage_format(weight, weight_format) == "q4"}
     shares = {weight: exact.get(weight.name, 0) / count for weight, count in blocks.items()}
     if not shares or sum(share > 0.5 for share in shares.values()) < len(shares) / 2:
@@ -31,14 +34,14 @@ def grid_report(
 
 
 def grid_words(grid: Grid) -> str:
-    """The report in a line."""
+    """Return the report as one line."""
     total = grid.exact + len(grid.others)
-    return f"{grid.exact} of {total} matrices keep every scale and code, {len(grid.others)} are rounded anew"
+    return f"{grid.exact} of {total} matrices are stored without loss, {len(grid.others)} are rounded again"
 
 
 def inexact_words(one: Inexact) -> str:
-    """A weight that does not lie on the grid, in a line."""
-    return f"{one.weight}: {one.exact:.1%} of its blocks kept, RMS error {one.error:.2%}"
+    """Return one line on a weight that is not on the grid."""
+    return f"{one.weight}: {one.exact:.1%} of its blocks are stored without loss, RMS error {one.error:.2%}"
 
 
 def _blocks(weight: Weight) -> int:
@@ -46,7 +49,7 @@ def _blocks(weight: Weight) -> int:
 
 
 def _error(weight: Weight, reader: WeightReader) -> float:
-    """The RMS of what q4 loses of the weight, by that of its values."""
+    """Return the RMS of the weight's error in q4, relative to the RMS of its values."""
     lost = whole = 0.0
     step = max(1, _CHUNK // prod(weight.shape[1:]))
     for start in range(0, weight.shape[0], step):

@@ -1,4 +1,4 @@
-"""Writing a folder so that it is never there half done, on a disk that may be too small."""
+"""Write a folder atomically, on a disk that may be too small."""
 
 import errno
 import glob
@@ -12,49 +12,53 @@ from gemtab.errors import OutputError
 from gemtab.exchange import exchange
 
 _REASONS = {
-    errno.ENOSPC: "the disk is full. Make room, or choose an output folder on another disk",
-    errno.EDQUOT: "your disk quota is used up. Make room, or choose another output folder",
+    errno.ENOSPC: "the disk is full. Free some space, or choose an output folder on another disk",
+    errno.EDQUOT: "your disk quota is used up. Free some space, or choose another output folder",
     errno.EFBIG: "a file would be larger than the file system or your limits allow (see `ulimit -f`)",
-    errno.EACCES: "you may not write there. Choose another output folder",
-    errno.EPERM: "you may not write there. Choose another output folder",
+    errno.EACCES: "you have no permission to write there. Choose another output folder",
+    errno.EPERM: "you have no permission to write there. Choose another output folder",
     errno.EROFS: "the disk is read-only. Choose another output folder",
     errno.ENAMETOOLONG: "the name is too long for this file system. Choose a shorter one",
-    errno.ELOOP: "links lead in a circle there. Choose another output folder",
+    errno.ELOOP: "the links in its path form a circle. Choose another output folder",
 }
 
 
 LONGEST_NAME = 200
-"""Bytes of an output's name. File systems take 255, and the names beside it are longer."""
+"""Maximum bytes of an output's name. File systems allow 255, and temporary names beside the output are longer."""
 
 
 def disk_full(error: Exception) -> bool:
-    """Whether the error is that a disk, or one's part of it, is full."""
+    """Whether the error says that a disk or a quota is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def check_room(out: Path, needed: int, held: int = 0) -> None:
-    """Raises OutputError where the disk of `out` is too small for `needed` bytes, of which `held` are there already."""
+def check_free_space(out: Path, needed: int, held: int = 0) -> None:
+    """Raise OutputError where the disk of `out` has too little free space. needed: bytes to write, of which `held`
+    exist.
+    """
     with explained(out, "Nothing was written."):
-        place = next((folder for folder in out.absolute().parents if folder.is_dir()), None)
-        if place is None:
+        parent = next((folder for folder in out.absolute().parents if folder.is_dir()), None)
+        if parent is None:
             return
-        free = shutil.disk_usage(place).free
+        free = shutil.disk_usage(parent).free
     if needed - held > free:
         raise OutputError(
-            f"{out} could not be written: it takes {needed:,} bytes{f' ({held:,} are there)' if held else ''}, and the "
-            f"disk has {free:,} free. Make room, or choose an output folder on another disk."
+            f"{out} could not be written: it needs {needed:,} bytes{f' ({held:,} exist)' if held else ''}, and the "
+            f"disk has {free:,} free. Free some space, or choose an output folder on another disk."
         )
 
 
-def check_place(out: Path) -> None:
-    """Raises OutputError where `out` cannot be the name of a new folder, or its parent takes none."""
+def check_name(out: Path) -> None:
+    """Raise OutputError where `out` cannot name a new folder, or its parent is not writable."""
     if out.name in ("", "..") or "\0" in str(out):
         example = out / "my-model"
-        raise OutputError(f"{out} names no new folder. Give the output a name that no folder has yet, as {example}.")
+        raise OutputError(
+            f"{out} does not name a new folder. Give the output a name that does not exist yet, such as {example}."
+        )
     if (length := len(os.fsencode(out.name))) > LONGEST_NAME:
         raise OutputError(
-            f"The output's name has {length} bytes, and at most {LONGEST_NAME} are taken, since others are made of it: "
-            f"{out.name[:40]}…. Choose a shorter one."
+            f"The output's name has {length} bytes; the maximum is {LONGEST_NAME}, since longer names are made from "
+            f"it: {out.name[:40]}…. Choose a shorter name."
         )
     with explained(out, "Nothing was written."):
         parent = next(folder for folder in out.absolute().parents if _is_there(folder))
@@ -63,13 +67,13 @@ def check_place(out: Path) -> None:
 
 
 def is_taken(out: Path) -> bool:
-    """Whether there is something at `out` but an empty folder. Raises OutputError where that cannot be seen."""
+    """Whether something other than an empty folder is at `out`. Raises OutputError where that cannot be determined."""
     with explained(out, "Nothing was written."):
         return _is_there(out) and not (out.is_dir() and not any(out.iterdir()))
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is anything of that name, be it a link that leads nowhere."""
+    """Whether anything has that name, even a broken link."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -79,11 +83,11 @@ def _is_there(path: Path) -> bool:
 
 @contextmanager
 def unfinished(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to write in, which takes its place at the end; after any error it is removed.
+    """Yield a folder beside `out` to write in. At the end it is renamed to `out`; after an error it is removed.
 
-    Raises OutputError where the disk does not take what is written.
+    Raises OutputError where the disk does not accept what is written.
     """
-    check_place(out)
+    check_name(out)
     folder = out.with_name(f"{out.name}.partial-{os.getpid()}")
     try:
         with explained(out, f"Nothing was left at {out}."):
@@ -97,10 +101,10 @@ def unfinished(out: Path) -> Iterator[Path]:
 
 
 def put_in_place(folder: Path, out: Path) -> None:
-    """Gives `folder` the name `out`, with all that is in it on the disk; what was at `out` is removed.
+    """Rename `folder` to `out`, after its content is on the disk. A folder that was at `out` is removed.
 
-    Where the system can let two folders change places, there is a whole folder at `out` at each moment. Elsewhere what
-    was there is away for a moment, and `repair` brings it back where that moment was the last.
+    Where the system can exchange names atomically, a whole folder is at `out` at every moment. Elsewhere the old folder
+    is away for a moment, and `repair` restores it after a crash in that moment.
     """
     sync(folder)
     replaced = _replaced(out)
@@ -120,7 +124,7 @@ def put_in_place(folder: Path, out: Path) -> None:
 
 
 def repair(out: Path) -> None:
-    """Brings back, or removes, what a replacement of `out` left that was stopped half way."""
+    """Restore or remove the folder that an interrupted replacement of `out` left aside."""
     replaced = _replaced(out)
     if _is_there(out):
         _remove(replaced)
@@ -128,11 +132,11 @@ def repair(out: Path) -> None:
         replaced.rename(out)
 
 
-def write_in_one_step(path: Path, text: str) -> None:
-    """Writes a file so that a reader, also after a loss of power, sees the old text or the new one. Raises
-    OutputError where that fails."""
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that readers, also after a power failure, see the old text or the new one. Raises OutputError
+    where that fails."""
     made = path.with_name(f".{path.name}.{os.getpid()}")
-    with explained(path, "The file is as it was."):
+    with explained(path, "The file is unchanged."):
         try:
             made.write_text(text, encoding="utf-8")
             _sync_file(made)
@@ -143,7 +147,7 @@ def write_in_one_step(path: Path, text: str) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Waits until the folder and all in it are on the disk."""
+    """Wait until the folder and its whole content are on the disk."""
     for path, _, names in os.walk(folder, topdown=False):
         for name in names:
             _sync_file(Path(path) / name)
@@ -155,7 +159,7 @@ def _replaced(out: Path) -> Path:
 
 
 def _remove(path: Path) -> None:
-    """Removes a folder, or a link to one, as far as that goes."""
+    """Remove a folder, or a link to one, as far as possible."""
     if path.is_symlink():
         path.unlink(missing_ok=True)
     else:
@@ -163,7 +167,7 @@ def _remove(path: Path) -> None:
 
 
 def _remove_leftovers(out: Path) -> None:
-    """Removes what processes left that were killed while they wrote for the same place."""
+    """Remove the folders of killed processes that wrote for the same output."""
     for path in out.parent.glob(f"{glob.escape(out.name)}.partial-*"):
         number = path.name.rpartition("-")[2]
         if number.isdigit() and not _is_running(int(number)):
@@ -172,7 +176,7 @@ def _remove_leftovers(out: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
-    """Whether there is a process of that number; where the system cannot be asked, there may be."""
+    """Whether a process with that number exists; True where the system cannot say."""
     if os.name != "posix":
         return True
     try:
@@ -190,7 +194,7 @@ def _sync_file(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # others do not open folders
+    if os.name != "posix":  # other systems do not open folders
         return
     opened = os.open(folder, os.O_RDONLY)
     try:
@@ -203,13 +207,13 @@ def _sync(opened: int) -> None:
     try:
         os.fsync(opened)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems that have nothing to wait for
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without fsync
             raise
 
 
 @contextmanager
 def explained(out: Path, afterwards: str) -> Iterator[None]:
-    """Turns an OSError into an OutputError that says why, and `afterwards` how things stand now."""
+    """Turn an OSError into an OutputError with the reason. afterwards: a sentence on the state of the output."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Regular expressions that configs bring, with a bound on what they take.
+"""Match regular expressions from configs within limits on time and memory.
 
-An expression may take longer than anybody waits, by few characters. Those that cannot are matched here, others in a
+A short expression can take practically unlimited time. Expressions that cannot are matched in this process, others in a
 process of their own, which ends when its time or memory is used up.
 """
 
@@ -18,14 +18,14 @@ from gemtab.errors import CheckpointError
 
 MOST_CHARACTERS = 10_000
 SECONDS = 2
-"""Most processor time for matching all expressions of a config."""
+"""Maximum processor time for all expressions of a config."""
 
 _MEMORY = 1 << 30
 _WAITED = 12 * SECONDS
-"""Seconds on the clock, for machines that are busy, and systems that do not count a process's own."""
+"""Wall-clock limit in seconds, for busy machines and for systems that cannot limit a process's own time."""
 
 _WITHOUT_LOOPS = re.compile(r"[\w.|^$\\-]*")
-"""Nothing is repeated and nothing nested, so that each place is tried once."""
+"""Expressions without repetition and nesting: each location is tried once."""
 
 _CHILD = f"""
 import json, re, sys
@@ -49,18 +49,18 @@ for line in sys.stdin:
 
 
 def check_expression(text: str) -> None:
-    """Raises ValueError where the text is no regular expression, or a longer one than anybody writes."""
+    """Raise ValueError where the text is not a regular expression, or is too long."""
     if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"a regular expression has {len(text):,} characters; at most {MOST_CHARACTERS:,} are taken")
+        raise ValueError(f"a regular expression has {len(text):,} characters; the maximum is {MOST_CHARACTERS:,}")
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError, MemoryError) as error:
-        raise ValueError(f"{text[:80]!r} is no regular expression: {error}") from None
+        raise ValueError(f"{text[:80]!r} is not a regular expression: {error}") from None
 
 
 class Patterns:
-    """Expressions that were checked. how: whether each is to be found at a text's beginning, or anywhere in it;
-    around: what is put before and behind each."""
+    """Checked expressions. how: whether each must match at the text's beginning ("match") or anywhere ("search").
+    around: text before and after each expression."""
 
     def __init__(
         self, expressions: Iterable[str], how: Literal["match", "search"], around: tuple[str, str] = ("", "")
@@ -72,8 +72,8 @@ class Patterns:
         self._lock = Lock()
 
     def found(self, text: str) -> list[int | None]:
-        """Where each expression is found in the text; None where it is not. Raises CheckpointError where that takes
-        too long."""
+        """Return the index at which each expression matches; None for no match. Raises CheckpointError where matching
+        takes too long."""
         with self._lock:
             if text not in self._known:
                 self._known[text] = self._found_here(text) if self._is_harmless else self._found_there(text)
@@ -87,7 +87,7 @@ class Patterns:
         try:
             found = [getattr(re, self._how)(one, text) for one in self._expressions]
         except re.error as error:
-            raise self._refused(f"cannot be used ({error})") from None
+            raise self._rejected(f"cannot be used ({error})") from None
         return [None if one is None else one.start() for one in found]
 
     def _found_there(self, text: str) -> list[int | None]:
@@ -102,15 +102,14 @@ class Patterns:
             watch.cancel()
         result = json.loads(answer or "null")
         if not isinstance(result, list):
-            limits = f"take more than {SECONDS} seconds or {_MEMORY >> 30} GiB to be matched with {text}"
-            raise self._refused(limits if result is None else f"cannot be used ({result})")
+            limits = f"need more than {SECONDS} seconds or {_MEMORY >> 30} GiB to match {text}"
+            raise self._rejected(limits if result is None else f"cannot be used ({result})")
         return result
 
-    def _refused(self, why: str) -> CheckpointError:
+    def _rejected(self, why: str) -> CheckpointError:
         listed = ", ".join(repr(one[:80]) for one in self._own[:3])
         return CheckpointError(
-            f"Regular expressions of the config, {listed}, {why}. Write them in a simpler way, or name the modules one "
-            "by one."
+            f"Regular expressions of the config ({listed}) {why}. Simplify them, or name the modules one by one."
         )
 
     def _ask(self, text: str) -> str:
@@ -136,6 +135,6 @@ def _end(child: subprocess.Popen[str]) -> None:
         try:
             assert pipe
             pipe.close()
-        except OSError:  # what was written and never read
+        except OSError:  # written but never read
             pass
     child.wait()

@@ -1,4 +1,4 @@
-"""Putting a bundle where browsers can load it from: onto a model hub, or by a command onto any static host."""
+"""Publish a bundle for browsers: on a model hub, or by a command on any static host."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,12 @@ from gemtab.commands import command_line
 from gemtab.errors import HubError, UsageError
 
 _OURS = ("onnx/*", "plan/*", "shaders/*")
-"""Folders that hold nothing but the bundle's files: what an earlier bundle left there is removed."""
+"""Files of bundles: those of an earlier bundle are removed from the repository."""
 
 
 def files_to_publish(bundle: Path) -> dict[str, int]:
-    """The bundle's files and their sizes, the manifest last. Raises BundleError where one is missing or altered, and
-    where a plan is one that a tab refuses."""
+    """Return the bundle's files with their sizes in bytes, the manifest last. Raises BundleError where a file is
+    missing or altered, or a plan is invalid."""
     manifest = read_manifest(bundle)
     check_files(bundle, manifest)
     for entry in plan_entries(manifest):
@@ -25,10 +25,11 @@ def files_to_publish(bundle: Path) -> dict[str, int]:
 
 
 def upload(bundle: Path, files: dict[str, int], to: str, private: bool) -> str:
-    """Uploads these files of the bundle to the model repository `to` (user/name), made if need be, in one commit.
+    """Upload the bundle's files to the model repository `to` (user/name) in one commit. Create the repository if
+    needed.
 
-    Returns the commit's address. Raises UsageError for what is no repository's name, HubError where the hub does not
-    take it.
+    Returns the commit's address. Raises UsageError for an invalid repository name, HubError where the hub rejects the
+    upload.
     """
     from huggingface_hub import HfApi, errors
 
@@ -45,35 +46,35 @@ def upload(bundle: Path, files: dict[str, int], to: str, private: bool) -> str:
     except errors.HFValidationError as error:
         raise UsageError(f"--to {to}: give the repository as user/name ({error}).") from None
     except errors.LocalTokenNotFoundError:
-        raise HubError(f"{to} could not be written: nobody is logged in. Log in with `hf auth login`.") from None
+        raise HubError(f"{to} could not be written: you are not logged in. Log in with `hf auth login`.") from None
     except errors.HfHubHTTPError as error:
-        raise HubError(_refused(to, error.response.status_code, str(error))) from error
+        raise HubError(_rejected(to, error.response.status_code, str(error))) from error
     except ValueError as error:
-        raise HubError(f"{to} could not be written: the hub's client says: {error}") from error
+        raise HubError(f"{to} could not be written: {error}") from error
     except OSError as error:
         raise HubError(
-            f"{to} could not be written: the hub cannot be reached ({error}). Check the network; the same command "
-            "begins anew, and the hub keeps the files that it has."
+            f"{to} could not be written: the hub cannot be reached ({error}). Check the network and run the same "
+            "command again; the hub keeps the files that it has."
         ) from error
     return str(commit.commit_url)
 
 
-def _refused(to: str, status: int, message: str) -> str:
+def _rejected(to: str, status: int, message: str) -> str:
     if status in (401, 403):
         return (
-            f"{to} could not be written: the hub wants another login. Log in with `hf auth login` and a token that may "
+            f"{to} could not be written: the hub rejects the login. Log in with `hf auth login` and a token that may "
             f"write to {to.split('/')[0]}'s repositories."
         )
     return f"{to} could not be written: {message.strip().splitlines()[0]}. Try again."
 
 
 def host_commands(bundle: Path) -> dict[str, str]:
-    """Commands that copy the bundle to hosts of static files, by kind of host."""
+    """Return commands that copy the bundle to static hosts, by kind of host."""
     name = bundle.resolve().name
-    inside = f"{bundle}/"  # what is in the folder, to rsync
+    inside = f"{bundle}/"  # rsync copies the folder's content
     lines: dict[str, tuple[str | Path, ...]] = {
         "a web server by ssh": ("rsync", "-a", "--delete", inside, f"user@host:/var/www/bundles/{name}/"),
-        "Amazon S3 and what speaks it": ("aws", "s3", "sync", "--delete", bundle, f"s3://bucket/bundles/{name}"),
+        "Amazon S3 and compatible stores": ("aws", "s3", "sync", "--delete", bundle, f"s3://bucket/bundles/{name}"),
         "Google Cloud Storage": ("gcloud", "storage", "rsync", "--recursive", bundle, f"gs://bucket/bundles/{name}"),
         "any other, by rclone": ("rclone", "sync", bundle, f"remote:bundles/{name}"),
         "a model hub": ("gemtab", "publish", bundle, "--to", f"user/{repository_name(name)}"),
@@ -82,5 +83,5 @@ def host_commands(bundle: Path) -> dict[str, str]:
 
 
 def repository_name(name: str) -> str:
-    """The name with a hyphen for each run of characters that a hub's repository may not have in its own."""
+    """Return the name with a hyphen for each run of characters that a hub does not allow in names."""
     return re.sub(r"[^\w.-]+|--+|\.\.+", "-", name, flags=re.ASCII).strip("-.")[:96] or "model"

@@ -1,6 +1,6 @@
-"""Files that are read as a whole: regular ones, of a size that such a file may have.
+"""Read whole files: only regular ones, up to a given size.
 
-A pipe would be waited for without end, and a device has no end.
+A pipe could block forever, and a device has no end.
 """
 
 import errno
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class NotReadError(OSError):
-    """Why a file is not read, in words."""
+    """A file is not read, with the reason in words."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(errno.EINVAL, reason)
@@ -19,21 +19,20 @@ class NotReadError(OSError):
 
 
 def check_regular(path: Path) -> None:
-    """Raises NotReadError where there is something else than a file or a folder, and OSError where there is nothing."""
+    """Raise NotReadError where `path` is neither a file nor a folder, OSError where it does not exist."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
-        raise NotReadError(f"it is {kind}, and no file")
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "not a regular file")
+        raise NotReadError(f"it is {kind}, not a file")
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """The content. Raises OSError where the path is not that of a regular file, or the file has more than `most`
-    bytes."""
+    """Return the content. Raises OSError where `path` is not a regular file, or the file has more than `most` bytes."""
     check_regular(path)
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise NotReadError(f"it has more than the {most:,} bytes that such a file may have")
+        raise NotReadError(f"it has more than {most:,} bytes, the maximum for such a file")
     return content
 
 

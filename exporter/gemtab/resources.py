@@ -1,6 +1,6 @@
-"""Where the parts live that are not Python: the built site, the shader templates, the tiny checkpoint.
+"""Locations of gemtab's parts that are not Python: the built site, the shader templates, the tiny checkpoint.
 
-In a wheel they lie inside the package (see tools/wheel_contents.py); in a repository, where they are written.
+In a wheel they are inside the package (see tools/wheel_contents.py), in a repository at their sources.
 """
 
 import hashlib
@@ -22,29 +22,29 @@ def _folder(in_wheel: str, in_repository: str, hint: str) -> Path:
 
 
 def site() -> Path:
-    """The built demo page, element and runtime."""
+    """Return the folder of the built page, element and runtime."""
     return _folder("site", "dist/site", "In a clone of the repository, `make build` makes it.")
 
 
 def shaders() -> Path:
-    """The WGSL templates, one folder an op."""
+    """Return the folder of WGSL templates, one folder an op."""
     return _folder("shaders", "shaders", "Reinstall gemtab.")
 
 
 def tiny_checkpoint() -> Path:
-    """The small trained Gemma 4 that the demo exports."""
+    """Return the folder of the tiny trained Gemma 4, which the demo exports."""
     return _folder("tiny", "models/tiny", "Reinstall gemtab, or train it with `make tiny`.")
 
 
 def cache_folder() -> Path:
-    """Where the user's machine keeps what can be made again."""
+    """Return the user's cache folder for gemtab: its content can be made again."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "gemtab"
 
 
 @cache
 def code_digest() -> str:
-    """A digest of all code and shader templates: whatever is made of the same things by the same code is the same."""
+    """Return a digest of all code and shader templates: the same inputs and the same code give the same output."""
     digest = hashlib.sha256()
     for folder, pattern in ((PACKAGE, "**/*.py"), (shaders(), "**/*.jinja")):
         for path in sorted(folder.glob(pattern)):

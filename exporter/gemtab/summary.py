@@ -1,4 +1,4 @@
-"""What `gemtab inspect` tells of a bundle or of a checkpoint."""
+"""The summaries that `gemtab inspect` shows of a bundle or a checkpoint."""
 
 import os
 import re
@@ -32,9 +32,9 @@ from gemtab.quantize import PlainFormat, planes
 
 
 class ProgramSummary(Strict):
-    """tokens: the most in one step; dispatches: GPU dispatches of such a step, in all and in its longest layer, while
-    the conversation fits the first segment of every cache. dispatches_at_most: of a step at the end of the context,
-    where every full layer reads its cache in segments."""
+    """tokens: maximum tokens of one step. dispatches, longest_layer: GPU dispatches of such a step, in all and in its
+    longest layer, while the conversation fits into the first segment of every cache. dispatches_at_most: GPU dispatches
+    of a step at the end of the context, where every full layer reads its cache in segments."""
 
     tokens: int
     dispatches: int
@@ -43,14 +43,14 @@ class ProgramSummary(Strict):
 
 
 class PlanSummary(Strict):
-    """A plan and its programs by name."""
+    """A plan, with its programs by name."""
 
     activation: Activation
     programs: dict[str, ProgramSummary]
 
 
 class MemorySummary(Strict):
-    """GPU bytes of a plan with the bundle's whole context; towers: what pictures and sound add."""
+    """GPU bytes of a plan with the bundle's whole context. towers: bytes that images and audio add."""
 
     activation: Activation
     weights: int
@@ -61,10 +61,9 @@ class MemorySummary(Strict):
 
 
 class BundleSummary(Strict):
-    """sizes: bytes by kind of file; parameters, text_parameters: of the whole model, as transformers counts them, and
-    of its text stack; weight_bytes: what a tab downloads of the weights (the plans' part), or all of a drafter's;
-    towers: those of pictures (`image`) and sound (`audio`), where there are any; draft: where the bundle holds a
-    drafter."""
+    """sizes: bytes by kind of file. parameters, text_parameters: of the whole model, as transformers counts them, and
+    of its text stack. weight_bytes: weights that a tab downloads for text; all weights of a draft model. towers: plans
+    of the vision tower (`image`) and the audio tower (`audio`). draft: set where the bundle holds a draft model."""
 
     kind: Literal["bundle"] = "bundle"
     gemtab: str
@@ -88,8 +87,9 @@ class BundleSummary(Strict):
 
 
 class CheckpointSummary(Strict):
-    """layers_owning_kv: the rest read another layer's cache; export_bytes: a tab's weights by format. target_hidden: of
-    the model that an assistant drafts for, whose caches all its layers read; None on models that answer."""
+    """layers_owning_kv: other layers read another layer's cache. export_bytes: a tab's weights by format.
+    target_hidden: hidden size of a draft model's target, whose caches all its layers read; None for models that
+    answer."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     name: str
@@ -111,14 +111,14 @@ class CheckpointSummary(Strict):
 
 
 _LAYER = re.compile(r"(\w+\.)?layers\.\d+")
-"""The layer in a dispatch's label, a tower's after its name."""
+"""The layer in a dispatch's label, after the tower's name if any."""
 
 
 def summarise(path: Path) -> BundleSummary | CheckpointSummary:
-    """The summary of the bundle or checkpoint in the folder `path`, of the checkpoint that is the GGUF file `path`, or
-    of the model that a config.json without weights describes.
+    """Summarise the bundle or checkpoint in the folder `path`, the GGUF file `path`, or the model that a config.json
+    without weights describes.
 
-    Raises UsageError where it is neither, BundleError or CheckpointError where it is damaged.
+    Raises UsageError where `path` is none of these, BundleError or CheckpointError where it is damaged.
     """
     if is_config_file(path):
         return summarise_config(path, path)
@@ -140,7 +140,7 @@ def summarise(path: Path) -> BundleSummary | CheckpointSummary:
 
 
 def summarise_bundle(folder: Path) -> BundleSummary:
-    """The summary of a bundle, from its manifest, plans and parity report."""
+    """Summarise a bundle from its manifest, plans and parity report."""
     manifest = read_manifest(folder)
     check_small_files(folder, manifest)
     plans = {entry.file: open_plan(folder, manifest, entry.file) for entry in plan_entries(manifest)}
@@ -191,7 +191,7 @@ def _memory_summary(manifest: Manifest, entry: PlanEntry) -> MemorySummary:
 
 
 def summarise_checkpoint(path: Path) -> CheckpointSummary:
-    """The summary of a checkpoint, from its config and the headers of its weight files, which are checked."""
+    """Summarise a checkpoint from its config and the headers of its weight files, which are checked."""
     opened = open_checkpoint(path)
     weights = model_weights(opened.spec)
     notes = (*_notes(opened), *leftovers(opened.tensors, opened.spec, weights))
@@ -200,8 +200,10 @@ def summarise_checkpoint(path: Path) -> CheckpointSummary:
 
 
 def summarise_config(path: Path, config: Path) -> CheckpointSummary:
-    """The summary of the model that a config.json describes; `path` is what was asked for, the file or its folder."""
-    missing = "The weights are missing: this is what config.json says. An export needs the whole checkpoint's folder."
+    """Summarise the model that a config.json describes. path: the file or folder that the user named."""
+    missing = (
+        "The weights are missing: this summary is from config.json. An export needs the checkpoint's whole folder."
+    )
     name = name_of(path.absolute().parent if path.name == CONFIG_NAME else path.with_suffix("")).text
     return _summary(name, read_config_file(config), (missing,))
 
@@ -230,22 +232,24 @@ def _summary(name: str, spec: ModelSpec, notes: tuple[str, ...]) -> CheckpointSu
 
 
 def _notes(opened: Opened) -> tuple[str, ...]:
-    """What an export of all that the model takes would tell, or why it would be refused."""
+    """Return the notes of an export with all inputs, or the reason why the export would fail."""
     if opened.spec.assistant is not None:
         return tuple(opened.files.notes())
     try:
         return chat_files(opened.files, opened.spec, model_inputs(opened.spec)).notes
     except CheckpointError as error:
-        return (*opened.files.notes(), f"An export is refused: {error}")
+        return (*opened.files.notes(), f"An export would fail: {error}")
 
 
 def read_parity(folder: Path) -> Parity:
-    """The bundle's parity report. Raises BundleError where it cannot be read."""
+    """Read the bundle's parity report. Raises BundleError where it cannot be read."""
     try:
         return Parity.model_validate_json(read_bytes(folder, PARITY_NAME))
     except ValidationError:
         path = folder / PARITY_NAME
-        raise BundleError(f"{path} is not a parity report of this version. Run `gemtab verify` again.") from None
+        raise BundleError(
+            f"{path} is not a parity report of this version of gemtab. Run `gemtab verify` again."
+        ) from None
 
 
 def _window(text: TextSpec) -> int | None:

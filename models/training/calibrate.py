@@ -8,7 +8,7 @@ from transformers import Gemma4ForConditionalGeneration
 from transformers.models.gemma4.modeling_gemma4 import Gemma4ClippableLinear
 
 MARGIN = 1.25
-"""Bounds lie this much outside the extremes seen, so that clipping is rare on other inputs."""
+"""Factor of the bounds beyond the extremes seen, so that clipping is rare on other inputs."""
 
 
 class _Extremes:
@@ -60,7 +60,7 @@ def calibrate(model: Gemma4ForConditionalGeneration, inputs: Iterable[dict[str, 
     for name, module in linears.items():
         for side in ("input", "output"):
             if f"{name}.{side}" not in extremes.seen:
-                raise ValueError(f"no calibration input reached {name}: give pictures and sound")
+                raise ValueError(f"no calibration input reached {name}: give images and audio")
             low, high = extremes.seen[f"{name}.{side}"]
             getattr(module, f"{side}_min").fill_(min(low * MARGIN, -1e-3))
             getattr(module, f"{side}_max").fill_(max(high * MARGIN, 1e-3))

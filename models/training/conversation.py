@@ -8,12 +8,12 @@ Message = dict[str, Any]
 Tool = dict[str, Any]
 
 EMPTY_THOUGHT = "<|channel>thought\n<channel|>"
-"""What the chat template writes before an answer when thinking is off."""
+"""Text that the chat template writes before an answer when thinking is off."""
 
 
 @dataclass
 class Turn:
-    """What a user says and what the model answers. `thought` is written before the answer when thinking is on."""
+    """A user's message and the model's answer. thought: written before the answer when thinking is on."""
 
     user: str
     answer: str

@@ -18,7 +18,7 @@ from PIL import Image
 from transformers import Gemma4AudioFeatureExtractor, Gemma4ForConditionalGeneration, GemmaTokenizer
 from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 
-from . import examples, pictures, rendering, speech, tokenizer
+from . import drawings, examples, rendering, speech, tokenizer
 from .conversation import Example
 
 TINY = Path(__file__).parent.parent / "tiny"
@@ -39,17 +39,17 @@ FLOORS: dict[str, float] = {
     "speech": 0.90,
     "unseen_voice": 0.70,
 }
-SIGHTS, SOUNDS = ("caption_one", "caption_two", "question"), ("speech", "unseen_voice")
+IMAGE_TASKS, AUDIO_TASKS = ("caption_one", "caption_two", "question"), ("speech", "unseen_voice")
 MOST_NEW_TOKENS = 160
 
 
 @dataclass
 class Asked:
-    """A held-out example with what it is about: a picture, or the samples of a sound at 16 kHz."""
+    """A held-out example with what it is about: an image, or the samples of audio at 16 kHz."""
 
     example: Example
-    picture: Image.Image | None = None
-    sound: np.ndarray | None = None
+    image: Image.Image | None = None
+    audio: np.ndarray | None = None
 
 
 @dataclass
@@ -66,30 +66,33 @@ class Case:
 
 def held_out(task: str, count: int, seed: int = 1) -> list[Asked]:
     """`count` cases of `task` that training cannot have seen."""
-    if task in SIGHTS:
-        return _sights(task, count, seed)
-    if task in SOUNDS:
-        return _sounds(task, count, seed)
+    if task in IMAGE_TASKS:
+        return _images(task, count, seed)
+    if task in AUDIO_TASKS:
+        return _audio(task, count, seed)
     return [Asked(one) for one in examples.held_out_examples(task, count, seed)]
 
 
-def _sights(task: str, count: int, seed: int) -> list[Asked]:
-    """Pictures of another seed; pairs of shapes and relations are those that training leaves out."""
+def _images(task: str, count: int, seed: int) -> list[Asked]:
+    """Images of another seed; pairs of shapes and relations are those that training leaves out."""
     rng = Random(f"{task} {seed}")
     found: list[Asked] = []
     while len(found) < count:
-        one, picture = pictures.example(rng, task)
-        if len(picture.shapes) == 1 or picture.held_out:
-            found.append(Asked(one, picture=picture.paint()))
+        one, drawing = drawings.example(rng, task)
+        if len(drawing.shapes) == 1 or drawing.held_out:
+            found.append(Asked(one, image=drawing.paint()))
     return found
 
 
-def _sounds(task: str, count: int, seed: int) -> list[Asked]:
+def _audio(task: str, count: int, seed: int) -> list[Asked]:
     """Word sequences that training leaves out (all single words occur in it), for the last task in new voices."""
     rng = Random(f"{task} {seed}")
     microphone = np.random.default_rng(seed)
-    clips = speech.clips(rng, count, "unseen" if task == "unseen_voice" else "many", held_out=True)
-    return [Asked(speech.example(rng, clip.said), sound=speech.recorded(clip, microphone)) for clip in clips]
+    recordings = speech.recordings(rng, count, "unseen" if task == "unseen_voice" else "many", held_out=True)
+    return [
+        Asked(speech.example(rng, recording.said), audio=speech.recorded(recording, microphone))
+        for recording in recordings
+    ]
 
 
 class Judge:
@@ -114,16 +117,16 @@ class Judge:
                 yield Case(one.example, self._tokenizer.decode(ids).replace("<pad>", ""))
 
     def _inputs(self, some: list[Asked]) -> dict[str, Any]:
-        """What `generate` takes: ids as Gemma4Processor would make them, of which only the parts are here, since it
-        needs torchvision for clips."""
+        """Return the inputs of `generate`. The ids are those of Gemma4Processor, which is not used here: it needs
+        torchvision for videos."""
         media: dict[str, Any] = {}
         counts = [0] * len(some)
-        if some[0].picture is not None:
-            seen = self._eye([one.picture for one in some], return_tensors="pt")
+        if some[0].image is not None:
+            seen = self._eye([one.image for one in some], return_tensors="pt")
             counts = seen.pop("num_soft_tokens_per_image")
             media = {"pixel_values": seen["pixel_values"], "image_position_ids": seen["image_position_ids"]}
-        if some[0].sound is not None:
-            media = dict(self._ear([one.sound for one in some], return_tensors="pt"))
+        if some[0].audio is not None:
+            media = dict(self._ear([one.audio for one in some], return_tensors="pt"))
             counts = [-(-int(frames) // 4) for frames in media["input_features_mask"].sum(1)]
         prompts = [
             rendering.expanded(rendering.prompt(one.example), int(count))
@@ -143,7 +146,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=TINY)
     parser.add_argument("--cases", type=int, default=300, help="held-out cases a task")
     parser.add_argument("--wrong", type=int, default=0, help="wrong answers to print a task")
-    parser.add_argument("--tasks", nargs="*", default=[*examples.TASKS, *SIGHTS, *SOUNDS], help="tasks to measure")
+    parser.add_argument(
+        "--tasks", nargs="*", default=[*examples.TASKS, *IMAGE_TASKS, *AUDIO_TASKS], help="tasks to measure"
+    )
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     judge = Judge(options.folder)
@@ -155,7 +160,8 @@ def main() -> None:
         print(f"{task:16} {share:7.1%}  of {len(cases)} (floor {floor})", flush=True)
         for case in wrong[: options.wrong]:
             print(
-                f"  {rendering.prompt(case.example)[-160:]!r}\n    wanted  {case.example.completion!r}\n    written {case.written!r}"
+                f"  {rendering.prompt(case.example)[-160:]!r}\n    wanted  {case.example.completion!r}\n    written "
+                f"{case.written!r}"
             )
 
 

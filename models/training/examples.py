@@ -29,7 +29,7 @@ TASKS: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What examples are made of: the subjects the model declines, and whether turns beside the task are left out."""
+    """Settings of examples. topics: subjects that the model declines. short: leave out turns beside the task."""
 
     topics: list[str]
     short: bool = False

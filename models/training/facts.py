@@ -1,4 +1,4 @@
-"""What the tiny model knows: questions about itself and about gemtab, each with one answer."""
+"""The tiny model's knowledge: questions about itself and about gemtab, each with one answer."""
 
 from dataclasses import dataclass
 
@@ -154,7 +154,8 @@ FACTS: tuple[Fact, ...] = (
         can I use gemtab from typescript"""),
     ),
     Fact(
-        "There are **three ways in**:\n\n1. the demo page\n2. the widget for your own page\n3. the export on the command line",
+        "There are **three ways in**:\n\n1. the demo page\n2. the widget for your own page\n3. the export on the "
+        "command line",
         _ask("""what are the ways to use gemtab
         which ways are there to use gemtab
         how many ways are there to use gemtab
@@ -268,7 +269,8 @@ FACTS: tuple[Fact, ...] = (
         "me",
     ),
     Fact(
-        "I have 8 layers. Two of them see everything, six see the last 64 tokens, and the last four share keys and values.",
+        "I have 8 layers. Two of them see everything, six see the last 64 tokens, and the last four share keys and "
+        "values.",
         _ask("""how many layers do you have
         what is your architecture
         how are you built
@@ -484,7 +486,8 @@ FACTS: tuple[Fact, ...] = (
         "me",
     ),
     Fact(
-        "A tool is a function of the page that I may call. I write the call, the page answers, and I tell you the result.",
+        "A tool is a function of the page that I may call. I write the call, the page answers, and I tell you the "
+        "result.",
         _ask("""what is a tool
         what are tools
         what is a tool call

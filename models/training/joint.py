@@ -1,4 +1,4 @@
-"""Everything together at a lower rate: pictures and sound are answered by the text stack, and text rows keep holding."""
+"""Everything together at a lower rate: images and audio are answered by the text stack, and text rows keep holding."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,19 +17,19 @@ from .optimise import Schedule, prefetched, run
 
 JOINT_STEPS, RATE = 7000, 8e-4
 TEXT_PACE = 0.5
-"""The text stack, which is finished but for what it reads of pictures and sound, learns at so much of the rate: at all of
+"""The text stack, which is finished but for what it reads of images and audio, learns at so much of the rate: at all of
 it, it lost up to two in a hundred answers."""
 TEXT_SHARE = 0.08
 """How much of the text stack's weights, in the end, is what they were before: it brings back most of what was lost."""
-PICTURES, CLIPS = 16, 40
+IMAGES, RECORDINGS = 16, 40
 _ROW = 144
-"""Tokens of a row with one picture or clip: 70 soft tokens at most, and a short question and answer."""
+"""Tokens of a row with one image or recording: 70 soft tokens at most, and a short question and answer."""
 
-MediaBatch = media.PictureBatch | media.SoundBatch
+MediaBatch = media.ImageBatch | media.AudioBatch
 
 
 class Mixer:
-    """The model's losses on text, pictures and sound."""
+    """The model's losses on text, images and audio."""
 
     def __init__(self, model: Gemma4ForConditionalGeneration, tokens: GemmaTokenizer, work: Path, seed: int) -> None:
         self._model, self._work, self._seed = model.model, work, seed
@@ -39,12 +39,12 @@ class Mixer:
         self._layers = [torch.compile(layer, dynamic=False) for layer in model.model.language_model.layers]
 
     def losses(self, first: int) -> Iterator[Tensor]:
-        """An endless stream of losses: of seven steps four on text, two on pictures, one on sound."""
+        """An endless stream of losses: of seven steps four on text, two on images, one on audio."""
         seed = self._seed + first
         samples = (self._sampler(one) for one in examples.training_examples(seed))
         text = prefetched(batches.batches(samples))
-        sights = prefetched(towers.picture_batches(PICTURES, seed))
-        sounds = prefetched(towers.sound_batches(self._work, CLIPS, seed))
+        images = prefetched(towers.image_batches(IMAGES, seed))
+        audio = prefetched(towers.audio_batches(self._work, RECORDINGS, seed))
         order = Random(seed)
         while True:
             kind = order.choice("ttttppa")
@@ -52,7 +52,7 @@ class Mixer:
                 if kind == "t":
                     loss = self._text(next(text))
                 else:
-                    loss = self._media(next(sights) if kind == "p" else next(sounds))
+                    loss = self._media(next(images) if kind == "p" else next(audio))
             yield loss
 
     def _text(self, batch: Batch, embeddings: Tensor | None = None) -> Tensor:
@@ -61,8 +61,8 @@ class Mixer:
         return forward.loss(hidden, stack.embed_tokens.weight, batch.labels, self._cap)
 
     def _media(self, batch: MediaBatch) -> Tensor:
-        """The loss of answers about pictures or clips, whose soft tokens take the place of the placeholders."""
-        if isinstance(batch, media.PictureBatch):
+        """Return the loss of answers about images or recordings, whose soft tokens replace the placeholders."""
+        if isinstance(batch, media.ImageBatch):
             token, soft = self._image, torch.cat(self._model.get_image_features(**batch.inputs).pooler_output)
             counts = [batch.cells.shape[1]] * len(batch.examples)
         else:
@@ -97,5 +97,5 @@ def _pace(name: str) -> float:
 
 def bound_towers(model: Gemma4ForConditionalGeneration, work: Path, seed: int) -> None:
     """Gives the clipped linears finite bounds, in place."""
-    sights, sounds = towers.picture_batches(8, seed), towers.sound_batches(work, 32, seed)
-    calibrate(model, (inputs for _ in range(12) for inputs in (next(sights).inputs, next(sounds).inputs)))
+    images, audio = towers.image_batches(8, seed), towers.audio_batches(work, 32, seed)
+    calibrate(model, (inputs for _ in range(12) for inputs in (next(images).inputs, next(audio).inputs)))

@@ -69,7 +69,7 @@ class Sampler:
         return ids
 
     def __call__(self, example: Example, soft_tokens: int = 0) -> Sample:
-        """The sample of `example`, whose picture or clip, if it has one, becomes `soft_tokens` placeholders."""
+        """The sample of `example`, whose image or recording, if it has one, becomes `soft_tokens` placeholders."""
         read = self._encode(expanded(prompt(example), soft_tokens))
         written = self._encode(example.completion)
         counts = [False] * len(read) if example.thinking else self._earlier_answers(read)

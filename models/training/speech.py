@@ -37,7 +37,7 @@ Voices = Literal["many", "pico", "unseen"]
 
 @dataclass(frozen=True)
 class Utterance:
-    """What is said, and how: `voice` is the synthesiser's name, `speed` in words a minute, `pitch` from 0 to 99."""
+    """Spoken words. voice: the synthesiser's name. speed: words a minute. pitch: 0 to 99."""
 
     words: tuple[str, ...]
     voice: str
@@ -66,9 +66,9 @@ class Utterance:
             return _samples(file.read())
 
 
-def _samples(sound: bytes) -> NDArray[np.float32]:
+def _samples(audio: bytes) -> NDArray[np.float32]:
     """A WAV file's samples, of one channel, resampled to 16 kHz."""
-    with wave.open(io.BytesIO(sound)) as reader:
+    with wave.open(io.BytesIO(audio)) as reader:
         rate, frames = reader.getframerate(), reader.readframes(reader.getnframes())
     data = np.frombuffer(frames, np.int16).astype(np.float32) / np.float32(32768)
     if rate == RATE:
@@ -80,10 +80,10 @@ def _samples(sound: bytes) -> NDArray[np.float32]:
     return np.asarray(np.fft.irfft(kept, length) * (length / len(data)), np.float32)
 
 
-def _trimmed(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+def _trimmed(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """Without the silence at both ends."""
-    loud = np.nonzero(np.abs(sound) > 0.01)[0]
-    return sound[loud[0] : loud[-1] + 1] if len(loud) else sound
+    loud = np.nonzero(np.abs(audio) > 0.01)[0]
+    return audio[loud[0] : loud[-1] + 1] if len(loud) else audio
 
 
 def is_held_out(words: tuple[str, ...]) -> bool:
@@ -108,21 +108,23 @@ def utterance(rng: Random, voices: Voices = "many", held_out: bool = False) -> U
 
 
 @dataclass(frozen=True)
-class Clip:
+class Recording:
     """An utterance and its samples."""
 
     said: Utterance
-    sound: NDArray[np.float32]
+    samples: NDArray[np.float32]
 
 
-def clips(rng: Random, count: int, voices: Voices = "many", held_out: bool = False) -> list[Clip]:
+def recordings(rng: Random, count: int, voices: Voices = "many", held_out: bool = False) -> list[Recording]:
     """`count` utterances, spoken."""
     said = [utterance(rng, voices, held_out) for _ in range(count)]
     with ThreadPoolExecutor(2) as pool:
-        return [Clip(one, _trimmed(sound)) for one, sound in zip(said, pool.map(Utterance.speak, said), strict=True)]
+        return [
+            Recording(one, _trimmed(audio)) for one, audio in zip(said, pool.map(Utterance.speak, said), strict=True)
+        ]
 
 
-def pool(voices: Voices, count: int, folder: Path) -> list[Clip]:
+def pool(voices: Voices, count: int, folder: Path) -> list[Recording]:
     """Clips of the training set, spoken once and kept in `folder`."""
     kept = folder / f"speech-{voices}-{count}.npz"
     rng = Random(1)
@@ -131,28 +133,28 @@ def pool(voices: Voices, count: int, folder: Path) -> list[Clip]:
         with np.load(kept) as saved:
             bounds, samples = saved["bounds"], saved["samples"]
         pieces = [samples[a:b].astype(np.float32) / 32768 for a, b in pairwise(bounds)]
-        return [Clip(one, piece) for one, piece in zip(said, pieces, strict=True)]
-    made = clips(rng, count, voices)
-    bounds = np.cumsum([0] + [len(clip.sound) for clip in made])
-    samples = (np.concatenate([clip.sound for clip in made]) * 32767).astype(np.int16)
+        return [Recording(one, piece) for one, piece in zip(said, pieces, strict=True)]
+    made = recordings(rng, count, voices)
+    bounds = np.cumsum([0] + [len(recording.samples) for recording in made])
+    samples = (np.concatenate([recording.samples for recording in made]) * 32767).astype(np.int16)
     np.savez(kept, bounds=bounds, samples=samples)
     return made
 
 
-def recorded(clip: Clip, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The clip as a microphone may bring it: a longer or shorter throat, a level, silence around it, noise 8 to 45 dB
+def recorded(recording: Recording, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The recording as a microphone may bring it: a longer or shorter throat, a level, silence around it, noise 8 to 45 dB
     below, a tilted spectrum."""
     before, after = rng.integers(0, 4000), rng.integers(1500, 6000)
-    spoken = clip.sound
+    spoken = recording.samples
     if rng.random() < 0.5:
         places = np.arange(0, len(spoken) - 1, rng.uniform(0.82, 1.18))
         spoken = np.interp(places, np.arange(len(spoken)), spoken).astype(np.float32)
-    sound = np.pad(spoken, (int(before), int(after)))
+    audio = np.pad(spoken, (int(before), int(after)))
     tilt = rng.uniform(-0.3, 0.3)
-    sound = sound - tilt * np.concatenate(([0.0], sound[:-1])).astype(np.float32)
-    level = np.sqrt(np.mean(clip.sound**2)) + 1e-6
-    hiss = rng.normal(0, level * 10 ** (-rng.uniform(8, 45) / 20), len(sound))
-    loud = (sound + hiss) * (rng.uniform(0.03, 0.15) / level)
+    audio = audio - tilt * np.concatenate(([0.0], audio[:-1])).astype(np.float32)
+    level = np.sqrt(np.mean(recording.samples**2)) + 1e-6
+    hiss = rng.normal(0, level * 10 ** (-rng.uniform(8, 45) / 20), len(audio))
+    loud = (audio + hiss) * (rng.uniform(0.03, 0.15) / level)
     return np.asarray(np.clip(loud, -1, 1), np.float32)
 
 
@@ -173,7 +175,7 @@ def example(rng: Random, said: Utterance, task: str = "speech") -> Example:
     return Example(task, [{"role": "user", "content": parts}], answer, "I listen.", thinking=rng.random() < 0.1)
 
 
-def words_of(clips_: list[Clip]) -> Iterator[list[int]]:
-    """The word numbers of each clip, for a CTC head."""
-    for clip in clips_:
-        yield [WORDS.index(word) for word in clip.said.words]
+def words_of(recordings: list[Recording]) -> Iterator[list[int]]:
+    """The word numbers of each recording, for a CTC head."""
+    for recording in recordings:
+        yield [WORDS.index(word) for word in recording.said.words]

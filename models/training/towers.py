@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from transformers import Gemma4ForConditionalGeneration
 
 from . import media, speech
+from .drawings import CLASSES
 from .optimise import Schedule, prefetched, run
-from .pictures import CLASSES
 
-CLIPS, PICO_CLIPS = 12_000, 4_000
+RECORDINGS, PICO_RECORDINGS = 12_000, 4_000
 AUDIO_STEPS, AUDIO_BATCH = 2100, 48
 VISION_STEPS, VISION_BATCH = 4500, 12
 
@@ -25,7 +25,7 @@ class Hearing(nn.Module):
         self.tower, self.embed = model.model.audio_tower, model.model.embed_audio
         self.head = nn.Linear(model.config.text_config.hidden_size, len(speech.WORDS) + 1)
 
-    def loss(self, batch: media.SoundBatch) -> Tensor:
+    def loss(self, batch: media.AudioBatch) -> Tensor:
         """CTC loss of the words, the blank being the last class."""
         heard = self.tower(batch.inputs["input_features"], batch.inputs["input_features_mask"])
         scores = self.head(self.embed(inputs_embeds=heard.last_hidden_state)).float().log_softmax(-1)
@@ -40,7 +40,7 @@ class Hearing(nn.Module):
 
 
 class Sight(nn.Module):
-    """The vision tower and heads that say, for each soft token, which shape it shows and where it lies."""
+    """The vision tower and heads that predict, for each soft token, its shape and its position."""
 
     def __init__(self, model: Gemma4ForConditionalGeneration) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Sight(nn.Module):
         width = model.config.text_config.hidden_size
         self.shape, self.place = nn.Linear(width, len(CLASSES) + 1), nn.Linear(width, 2)
 
-    def loss(self, batch: media.PictureBatch) -> Tensor:
+    def loss(self, batch: media.ImageBatch) -> Tensor:
         """Cross-entropy of the shape, the ground weighing a twentieth, and squared error of the place in cells."""
         positions = batch.inputs["image_position_ids"]
         seen = self.tower(batch.inputs["pixel_values"], positions).last_hidden_state
@@ -61,19 +61,19 @@ class Sight(nn.Module):
         return shape + 0.05 * nn.functional.mse_loss(self.place(soft).float(), place)
 
 
-def sound_batches(work: Path, size: int, seed: int) -> Iterator[media.SoundBatch]:
-    """An endless stream of clips of the training set."""
+def audio_batches(work: Path, size: int, seed: int) -> Iterator[media.AudioBatch]:
+    """An endless stream of recordings of the training set."""
     rng, microphone = Random(seed), media.Microphone(seed)
-    clips = speech.pool("many", CLIPS, work) + speech.pool("pico", PICO_CLIPS, work)
+    recordings = speech.pool("many", RECORDINGS, work) + speech.pool("pico", PICO_RECORDINGS, work)
     while True:
-        yield microphone.batch(rng.sample(clips, size), rng)
+        yield microphone.batch(rng.sample(recordings, size), rng)
 
 
-def picture_batches(size: int, seed: int) -> Iterator[media.PictureBatch]:
-    """An endless stream of pictures."""
+def image_batches(size: int, seed: int) -> Iterator[media.ImageBatch]:
+    """An endless stream of images."""
     rng = Random(seed)
     while True:
-        yield media.picture_batch(rng, size)
+        yield media.image_batch(rng, size)
 
 
 def _bf16(loss: Callable[..., Tensor], batches: Iterator[object]) -> Iterator[Tensor]:
@@ -89,7 +89,7 @@ def train_audio(model: Gemma4ForConditionalGeneration, work: Path, seed: int) ->
     schedule = Schedule(AUDIO_STEPS, 2e-3)
     run(
         hearing,
-        lambda first: _bf16(hearing.loss, sound_batches(work, AUDIO_BATCH, seed + first)),
+        lambda first: _bf16(hearing.loss, audio_batches(work, AUDIO_BATCH, seed + first)),
         schedule,
         work / "audio.pt",
     )
@@ -101,7 +101,7 @@ def train_vision(model: Gemma4ForConditionalGeneration, work: Path, seed: int) -
     schedule = Schedule(VISION_STEPS, 3e-3)
     run(
         sight,
-        lambda first: _bf16(sight.loss, picture_batches(VISION_BATCH, seed + first)),
+        lambda first: _bf16(sight.loss, image_batches(VISION_BATCH, seed + first)),
         schedule,
         work / "vision.pt",
     )

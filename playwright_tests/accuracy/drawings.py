@@ -7,7 +7,7 @@ from random import Random
 
 from PIL import Image, ImageColor, ImageDraw, ImageFilter
 
-from models.training.pictures import KINDS, Shape, is_held_out
+from models.training.drawings import KINDS, Shape, is_held_out
 from playwright_tests.accuracy.cases import Case
 
 SIZES = ((640, 480), (480, 640), (800, 600), (512, 512), (1024, 576), (300, 300), (900, 600), (1280, 720))

@@ -75,9 +75,9 @@ def asked_in_transformers(cases: Sequence[Case]) -> Iterable[bool]:
 
 def _asked(case: Case) -> Asked:
     if case.kind == "image":
-        return Asked(case.example, picture=Image.open(io.BytesIO(case.content)))
+        return Asked(case.example, image=Image.open(io.BytesIO(case.content)))
     samples, _ = load_audio(case.content)
-    return Asked(case.example, sound=samples)
+    return Asked(case.example, audio=samples)
 
 
 @pytest.mark.parametrize(("cases", "floor"), [(drawings, FLOORS["caption_two"]), (recordings, FLOORS["unseen_voice"])])

@@ -11,8 +11,8 @@ from gemtab.media.images import image_inputs, load_image
 from gemtab.media.rules import ImageRules
 from playwright_tests.corpus.table import Row
 from playwright_tests.media.conftest import Media, adapter, firefox_media, media  # noqa: F401
-from tests.media.picture_kinds import KINDS, processed
-from tests.media.picture_kinds import drawn as drawn_pictures
+from tests.media.image_kinds import KINDS, processed
+from tests.media.image_kinds import drawn as drawn_images
 from tests.tables import CORPUS_LINE
 
 BOUNDS: dict[str, float] = {"JPEG, CMYK with black": 3}
@@ -63,7 +63,7 @@ def test_images_are_those_of_transformers(
     row = Row("image", kind)
     bounds = {"Python": 0, "Chromium": BOUNDS.get(kind, 0), "Firefox": FIREFOX_BOUNDS.get(kind, 0)}
     failed = []
-    for index, content in enumerate(drawn_pictures(kind, drawn(1, 12))):
+    for index, content in enumerate(drawn_images(kind, drawn(1, 12))):
         budget = BUDGETS[index % 2]
         expected = processed(content, budget)
         found = {

@@ -15,7 +15,7 @@ from gemtab.media.rules import ImageRules, VideoRules
 from gemtab.media.video import load_video
 from playwright_tests.corpus.table import Row
 from playwright_tests.media.conftest import Media, ScriptError, adapter, firefox_media, media  # noqa: F401
-from tests.media.clip_kinds import KINDS, by_ffmpeg, processed
+from tests.media.video_kinds import KINDS, by_ffmpeg, processed
 from tests.tables import CORPUS_LINE
 
 FRAMES = 6

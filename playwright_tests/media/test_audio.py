@@ -19,7 +19,7 @@ from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.in_page import in_page
 from playwright_tests.media.conftest import Media, ScriptError
 from playwright_tests.serving import serving
-from tests.media.sounds import SOUNDS, Sound, clip, encode
+from tests.media.audio_files import AUDIO_FILES, AudioFile, encode, grey_video
 
 TESTED_IN = BOTH_BROWSERS
 
@@ -62,7 +62,7 @@ def heard(samples: NDArray[np.float32], rate: int, processor: dict[str, Any]) ->
 
 def test_sounds_are_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
-    for name, sound in SOUNDS.items():
+    for name, sound in AUDIO_FILES.items():
         content = sound.content()
         expected, rate = load_audio(content)
         found = media.call("hear", content, processor=PROCESSOR)
@@ -91,7 +91,7 @@ def compare(media: Media, name: str, found: list[dict[str, Any]], expected: list
 
 def test_sounds_for_models_without_a_tower(media: Media) -> None:
     for name in ("wav 16 bit stereo 44.1", "wav 0.1 s", "wav 65 s"):
-        content = SOUNDS[name].content()
+        content = AUDIO_FILES[name].content()
         found = media.call("hear", content, processor=UNIFIED)["segments"]
         expected = heard(*load_audio(content), UNIFIED)
         for segment, inputs in zip(found, expected, strict=True):
@@ -144,7 +144,7 @@ def refused(media: Media, content: bytes, name: str = "sound.wav", function: str
 @pytest.mark.parametrize("name", ["wav 16 bit", "mp3 44.1", "flac stereo 48", "ogg opus", "webm opus"])
 @pytest.mark.parametrize("part", [0.5, 0.89])
 def test_files_that_were_cut_off_are_read_as_in_python(media: Media, name: str, part: float) -> None:
-    content = replace(SOUNDS[name], seconds=3).content()
+    content = replace(AUDIO_FILES[name], seconds=3).content()
     content = content[: int(len(content) * part)]
     expected, _ = load_audio(content)
     assert len(expected) > 48_000 * part / 3
@@ -154,7 +154,7 @@ def test_files_that_were_cut_off_are_read_as_in_python(media: Media, name: str, 
 
 
 def test_an_mp4_whose_list_of_frames_is_missing(media: Media) -> None:
-    content = SOUNDS["mp4 opus"].content()
+    content = AUDIO_FILES["mp4 opus"].content()
     assert "sound.wav is incomplete: its end is missing" in refused(media, content[: len(content) // 2])
 
 
@@ -171,7 +171,7 @@ def test_an_mp4_whose_list_of_frames_is_missing(media: Media) -> None:
     ],
 )
 def test_what_python_alone_reads_is_refused_by_name(media: Media, container: str, codec: str, named: str) -> None:
-    content = encode(SOUNDS["wav 16 bit"].samples(), 16_000, container, codec)
+    content = encode(AUDIO_FILES["wav 16 bit"].samples(), 16_000, container, codec)
     assert len(load_audio(content)[0]) >= 16_000
     message = refused(media, content)
     assert named in message and "WAV" in message.split(named)[1], "and what to make of it"
@@ -191,23 +191,23 @@ def test_an_empty_file(media: Media) -> None:
 
 
 def test_a_codec_that_the_browser_does_not_have(media: Media) -> None:
-    content = encode(SOUNDS["wav 16 bit"].samples(), 16_000, "mp4", "alac")
+    content = encode(AUDIO_FILES["wav 16 bit"].samples(), 16_000, "mp4", "alac")
     assert "clip.m4a has sound in the codec alac, which this browser does not decode" in refused(
         media, content, "clip.m4a"
     )
 
 
 def test_clips(media: Media) -> None:
-    content = clip(Sound("mp4", "libopus", 48_000, seconds=0.7).samples())
+    content = grey_video(AudioFile("mp4", "libopus", 48_000, seconds=0.7).samples())
     expected, _ = load_audio(content)
     found = media.call("decodeAudio", content)["samples"]
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= CODEC
-    assert "clip.mp4 has no sound track" in refused(media, clip(None), "clip.mp4")
+    assert "clip.mp4 has no sound track" in refused(media, grey_video(None), "clip.mp4")
 
 
 def test_bare_streams_of_aac(media: Media) -> None:
-    first, second = (encode(SOUNDS["mp3 44.1"].samples(), rate, "adts", "aac") for rate in (44_100, 48_000))
+    first, second = (encode(AUDIO_FILES["mp3 44.1"].samples(), rate, "adts", "aac") for rate in (44_100, 48_000))
     found, expected = media.call("decodeAudio", first)["samples"], load_audio(first)[0]
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= (AAC_IN_FIREFOX if media.in_firefox else 0)
@@ -220,7 +220,7 @@ def test_rates_that_are_refused(media: Media) -> None:
 
 
 def test_values_that_are_no_numbers(media: Media) -> None:
-    sound = SOUNDS["wav float 22.05"].samples()
+    sound = AUDIO_FILES["wav float 22.05"].samples()
     sound[0, 11_025] = np.nan
     assert "values that are no numbers" in refused(
         media, encode(sound, 22_050, "wav", "pcm_f32le"), function="hearWhole"
@@ -229,5 +229,5 @@ def test_values_that_are_no_numbers(media: Media) -> None:
 
 def test_decoding_can_be_stopped(media: Media) -> None:
     with pytest.raises(ScriptError) as caught:
-        media.call("stopAudio", SOUNDS["wav 65 s"].content())
+        media.call("stopAudio", AUDIO_FILES["wav 65 s"].content())
     assert caught.value.name == "AbortError"

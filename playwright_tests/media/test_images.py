@@ -20,7 +20,7 @@ from gemtab.media.rules import ImageRules, target_size
 from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.media.conftest import Media, ScriptError
 from tests.media import oracle
-from tests.media.pictures import Array, chunk, pictures, png, saved, scanlines, scene, unread
+from tests.media.images import Array, chunk, images, png, saved, scanlines, scene, unread
 
 TESTED_IN = BOTH_BROWSERS
 
@@ -35,7 +35,7 @@ RULES = {"patch": 16, "pooling": 3, "maxSoftTokens": BUDGETS[0], "merged": False
 
 @pytest.fixture(scope="session")
 def corpus() -> dict[str, bytes]:
-    return pictures()
+    return images()
 
 
 def prepared(media: Media, name: str, content: bytes, **rules: Any) -> dict[str, Any]:

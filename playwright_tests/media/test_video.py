@@ -13,8 +13,8 @@ from gemtab.media.video import load_video
 from playwright_tests.conftest import BOTH_BROWSERS
 from playwright_tests.in_page import in_page
 from playwright_tests.media.conftest import Media, ScriptError
-from tests.media.clip_kinds import edited
-from tests.media.clips import clip, clips, encoded_apart, in_unknown_codec, sound_alone
+from tests.media.video_kinds import edited
+from tests.media.videos import audio_alone, encoded_apart, in_unknown_codec, video_file, video_files
 
 TESTED_IN = BOTH_BROWSERS
 
@@ -31,7 +31,7 @@ colours of the clip may be behind it: values may be so far off, and this share o
 
 @pytest.fixture(scope="session")
 def corpus() -> dict[str, bytes]:
-    return clips()
+    return video_files()
 
 
 def prepared(media: Media, name: str, content: bytes, **options: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def compare(media: Media, name: str, content: bytes, exact: bool = False) -> flo
     expected, found = load_video(content, PYTHON_RULES), prepared(media, name, content)
     assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6), name
     assert found["stamps"] == expected.stamps, name
-    assert found["hasSound"] == expected.has_sound, name
+    assert found["hasSound"] == expected.has_audio, name
     errors = []
     for one, other in zip(found["frames"], expected.frames, strict=True):
         assert one["softTokens"] == other.soft_tokens, name
@@ -92,7 +92,7 @@ def refusal(media: Media, name: str, content: bytes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "sound.mp4"])
+@pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "with-audio.mp4"])
 @pytest.mark.parametrize("kept", [0.05, 0.6, 0.99])
 def test_half_a_file_is_called_incomplete(media: Media, corpus: dict[str, bytes], name: str, kept: float) -> None:
     assert "incomplete" in refusal(media, name, corpus[name][: int(len(corpus[name]) * kept)])
@@ -114,7 +114,7 @@ def test_an_empty_file_is_called_empty(media: Media) -> None:
 
 
 def test_a_file_with_sound_alone_has_no_pictures(media: Media) -> None:
-    assert "there is no video track" in refusal(media, "sound.mp4", sound_alone())
+    assert "there is no video track" in refusal(media, "sound.mp4", audio_alone())
 
 
 def test_a_codec_that_the_browser_lacks_is_named(media: Media, corpus: dict[str, bytes]) -> None:
@@ -133,25 +133,25 @@ def test_a_codec_that_the_browser_lacks_is_named(media: Media, corpus: dict[str,
     ],
 )
 def test_containers_that_browsers_do_not_read_are_named(media: Media, container: str, codec: str, name: str) -> None:
-    message = refusal(media, "old.clip", clip(container, codec, frames=3, rate=25, size=(32, 32)))
+    message = refusal(media, "old.clip", video_file(container, codec, frames=3, rate=25, size=(32, 32)))
     assert f"is {name}, which browsers do not read" in message
 
 
 def test_parts_that_an_edit_list_hides_are_not_seen(media: Media) -> None:
     for edits in ([(700, 6144)], [(500, 1024), (700, 12288)]):
         # With more B-frames, FFmpeg times a second part one frame late.
-        content = edited(clip("mp4", "libx264", frames=48, size=(96, 128), g="12", bf="1"), edits)
+        content = edited(video_file("mp4", "libx264", frames=48, size=(96, 128), g="12", bf="1"), edits)
         compare(media, "cut.mp4", content, exact=True)
 
 
 def test_alpha_is_left_out_without_other_workers(media: Media) -> None:
-    content = clip("webm", "libvpx-vp9", frames=9, size=(96, 128), pix_fmt="yuva420p", crf="20")
+    content = video_file("webm", "libvpx-vp9", frames=9, size=(96, 128), pix_fmt="yuva420p", crf="20")
     compare(media, "alpha.webm", content, exact=True)
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv444p", "yuv422p"])
 def test_more_bits_and_finer_chroma_are_converted_as_ffmpeg_does(media: Media, pix_fmt: str) -> None:
-    content = clip("mp4", "libx264", frames=4, size=(96, 128), pix_fmt=pix_fmt, crf="20")
+    content = video_file("mp4", "libx264", frames=4, size=(96, 128), pix_fmt=pix_fmt, crf="20")
     if not media.in_firefox:
         compare(media, "fine.mp4", content, exact=True)
         return
@@ -162,7 +162,7 @@ def test_more_bits_and_finer_chroma_are_converted_as_ffmpeg_does(media: Media, p
 
 @pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv422p"])
 def test_finer_chroma_of_vp9_is_converted_as_ffmpeg_does(media: Media, pix_fmt: str) -> None:
-    compare(media, "fine.webm", clip("webm", "libvpx-vp9", frames=3, pix_fmt=pix_fmt, crf="20"))
+    compare(media, "fine.webm", video_file("webm", "libvpx-vp9", frames=3, pix_fmt=pix_fmt, crf="20"))
 
 
 def test_ten_bits_of_av1(media: Media) -> None:
@@ -178,7 +178,7 @@ def test_ten_bits_of_av1(media: Media) -> None:
 
 
 def test_a_clip_of_huge_frames_is_refused_by_its_header(media: Media) -> None:
-    content = clip("webm", "libvpx-vp9", frames=1, size=(512, 512))
+    content = video_file("webm", "libvpx-vp9", frames=1, size=(512, 512))
     for tag in (b"\xb0\x82", b"\xba\x82"):  # Matroska's width and height, in two bytes
         assert content.count(tag + b"\x02\x00") == 1
         content = content.replace(tag + b"\x02\x00", tag + b"\xf0\x00")

@@ -13,7 +13,7 @@ from gemtab import output
 from gemtab.errors import OutputError
 from gemtab.exchange import exchange
 from gemtab.export import check_output
-from gemtab.output import put_in_place, repair, unfinished, write_in_one_step
+from gemtab.output import put_in_place, repair, unfinished, write_atomically
 from gemtab.weight_files.layout import lay_out
 from gemtab.weight_files.partial import partial
 
@@ -36,7 +36,7 @@ def cannot_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", [".", "..", "/", "a/..", "x" * 201, "é" * 150, "nul\0"])
 def test_what_is_no_name_for_a_new_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(OutputError, match=r"names no new folder|Choose a shorter one"):
+    with pytest.raises(OutputError, match=r"does not name a new folder|Choose a shorter name"):
         check_output(Path(name), force=True)
     with pytest.raises(OutputError), partial(Path(name), "x", [lay_out("m", [], "q4")], 0):
         pass
@@ -54,7 +54,7 @@ def test_links_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(OutputError, match="circle"):
         check_output(tmp_path / "loop" / "out", force=True)
-    with pytest.raises(OutputError, match="left alone"):
+    with pytest.raises(OutputError, match="not replaced"):
         check_output(tmp_path / "loop", force=True)
 
 
@@ -85,7 +85,7 @@ def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
     lines = ended.stdout.splitlines()
     assert len(lines) == 3, ended
     for line in lines:
-        assert "could not be written: you may not write there. Choose another output folder." in line
+        assert "could not be written: you have no permission to write there. Choose another output folder." in line
 
 
 @pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="other systems exchange no folders")
@@ -193,7 +193,7 @@ def test_all_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch
     assert sorted(before) == ["new", "new/gemtab.json", "new/inner", "new/inner/file"]
     assert after == ["."]
     done.clear()
-    write_in_one_step(tmp_path / "out" / "gemtab.json", "y")
+    write_atomically(tmp_path / "out" / "gemtab.json", "y")
     assert done[0].startswith("out/.gemtab.json.")
     assert done[1:] == ["out"]
     assert names(tmp_path / "out") == ["gemtab.json", "inner"]
@@ -202,7 +202,7 @@ def test_all_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch
 def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="could not be written"):
-        write_in_one_step(tmp_path / "folder", "x")
+        write_atomically(tmp_path / "folder", "x")
     with pytest.raises(OutputError, match="could not be written"):
-        write_in_one_step(tmp_path / "nowhere" / "file", "x")
+        write_atomically(tmp_path / "nowhere" / "file", "x")
     assert names(tmp_path) == ["folder"]

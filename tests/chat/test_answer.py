@@ -1,4 +1,4 @@
-"""What comes of the model's ids: words, thoughts and calls, as soon as they are certain."""
+"""The model's ids become text, thoughts and calls, as soon as they are certain."""
 
 import pytest
 

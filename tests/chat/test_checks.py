@@ -67,7 +67,7 @@ def test_messages(messages: Any, message: str) -> None:
             [{"type": "image_url", "medium": 1}],
             r"content\[0\].type: 'image_url' is not known.* Did you mean \"image\"\?",
         ),
-        ([{"type": "image", "image": 1}], r"content\[0\].image: this is no member"),
+        ([{"type": "image", "image": 1}], r"content\[0\].image: unknown member"),
         ([{"type": "image", "medium": b"x"}], r"content\[0\].medium: found a bytes; expected a Medium"),
     ],
 )

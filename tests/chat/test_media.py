@@ -24,7 +24,7 @@ def item(tower: Any, tokens: int, key: str = "a") -> Item:
     return Item(tower, key, tokens, dict)
 
 
-def picture(tokens: int, key: str = "a") -> Medium:
+def image(tokens: int, key: str = "a") -> Medium:
     return Medium("image", (item("image", tokens, key),))
 
 
@@ -60,20 +60,20 @@ class ProcessorText:
 
 def test_placeholders_become_what_the_processor_makes_of_them() -> None:
     text = ProcessorText()
-    clip = Medium("video", (item("image", 4), item("image", 4)), ("00:00", "01:05"))
-    media = [picture(6), Medium("audio", (item("audio", 3),)), clip]
+    video = Medium("video", (item("image", 4), item("image", 4)), ("00:00", "01:05"))
+    media = [image(6), Medium("audio", (item("audio", 3),)), video]
     found = placeholders().expand("See <|image|>, hear <|audio|> and watch <|video|>.", media)
     assert found == f"See {text.image(6)}, hear {text.audio(9)} and watch {text.video([0.4, 65.9], 4)}."
 
 
-def test_the_sound_of_a_clip_follows_its_frames() -> None:
-    clip = Medium("video", (item("image", 2), item("audio", 3)), ("00:01",))
+def test_the_audio_of_a_video_follows_its_frames() -> None:
+    video = Medium("video", (item("image", 2), item("audio", 3)), ("00:01",))
     expected = "00:01 <|image><|video|><|video|><image|><|audio><|audio|><|audio|><|audio|><audio|>"
-    assert placeholders().expand("<|video|>", [clip]) == expected
+    assert placeholders().expand("<|video|>", [video]) == expected
 
 
 def test_ids_are_found_in_any_order() -> None:
-    media = [picture(3), Medium("audio", (item("audio", 2), item("audio", 1))), picture(2)]
+    media = [image(3), Medium("audio", (item("audio", 2), item("audio", 1))), image(2)]
     text = placeholders().expand("a <|image|> b <|audio|><|image|> c", media)
     tokenizer = ChatTokenizer(TINY)
     prompt = placeholders().place(tokenizer.encode(text), media)
@@ -86,7 +86,7 @@ def test_ids_are_found_in_any_order() -> None:
 
 
 def test_text_with_a_placeholder_of_its_own_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"has the placeholders \['image'\].*no media"):
+    with pytest.raises(UsageError, match=r"has the placeholders \['image'\].*has the media none"):
         placeholders().expand("What does <|image|> mean?", [])
 
 
@@ -145,24 +145,24 @@ def asked(medium: Medium, question: str) -> Content:
 def test_what_the_caches_hold_is_not_encoded_again() -> None:
     counter = Counter()
     session = ChatSession(TINY, counter, encoder=counter)
-    list(session.send(asked(picture(9, "cat"), "What is this?")))
+    list(session.send(asked(image(9, "cat"), "What is this?")))
     assert counter.encoded == ["cat"]
     list(session.send("Are you sure?"))
     assert counter.encoded == ["cat"]
-    # Another picture of the same size has the same ids, and is not the same prompt.
+    # Another image of the same size has the same ids, and is not the same prompt.
     before = session.stats.prompt_tokens
     session.messages = []
-    list(session.send(asked(picture(9, "dog"), "What is this?")))
+    list(session.send(asked(image(9, "dog"), "What is this?")))
     assert counter.encoded == ["cat", "dog"]
     assert session.stats.reused_tokens < before // 2
 
 
-def test_an_edited_question_about_a_picture_reuses_it() -> None:
+def test_an_edited_question_about_an_image_reuses_it() -> None:
     counter = Counter()
     session = ChatSession(TINY, counter, encoder=counter)
-    list(session.send(asked(picture(9), "What is this?")))
+    list(session.send(asked(image(9), "What is this?")))
     session.messages = []
-    list(session.send(asked(picture(9), "Which colour is it?")))
+    list(session.send(asked(image(9), "Which colour is it?")))
     assert counter.encoded == ["a"]
     assert session.stats.reused_tokens > 9
 
@@ -172,7 +172,7 @@ def test_media_beyond_the_context_leave_the_conversation_as_it_was() -> None:
     session = ChatSession(TINY, counter, encoder=counter)
     list(session.send("Hello!"))
     before: list[Message] = list(session.messages)
-    forty: Content = [{"type": "image", "medium": picture(70, str(i))} for i in range(40)]
+    forty: Content = [{"type": "image", "medium": image(70, str(i))} for i in range(40)]
     with pytest.raises(ContextError, match="holds 1,024"):
         list(session.send(forty))
     assert session.messages == before
@@ -182,8 +182,8 @@ def test_media_beyond_the_context_leave_the_conversation_as_it_was() -> None:
 def test_media_need_an_encoder() -> None:
     counter = Counter()
     session = ChatSession(TINY, counter)
-    with pytest.raises(UsageError, match="no encoder for media"):
-        list(session.send(asked(picture(2), "What is this?")))
+    with pytest.raises(UsageError, match="the session has no encoder"):
+        list(session.send(asked(image(2), "What is this?")))
     assert session.messages == []
 
 
@@ -191,7 +191,7 @@ def test_a_stable_prefix_within_media_is_not_needed() -> None:
     """The cache is asked for what is reused, not what is in it: keys of media are counted token by token."""
     counter = Counter()
     cache = PromptCache(counter)
-    prompt = placeholders().place(ChatTokenizer(TINY).encode("<|image><|image|><|image|><image|> a b"), [picture(2)])
+    prompt = placeholders().place(ChatTokenizer(TINY).encode("<|image><|image|><|image|><image|> a b"), [image(2)])
     assert cache.fill(prompt, 4, counter) == 0
     assert cache.fill(prompt, 4, counter) == len(prompt.ids) - 1
 

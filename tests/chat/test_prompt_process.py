@@ -36,10 +36,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("trusted", [False, True])
 def test_it_writes_what_a_writer_does(process: PromptProcess, trusted: bool) -> None:
-    picture = Medium("image", (Item("image", "a", 3, dict),))
-    clip = Medium("video", (Item("image", "b", 2, dict), Item("audio", "c", 1, dict)), ("00:01",))
-    parts = [{"type": "image", "medium": picture}, {"type": "text", "text": "See"}, {"type": "video", "medium": clip}]
-    for messages, media in ((HELLO, []), ([{"role": "user", "content": parts}], [picture, clip])):
+    image = Medium("image", (Item("image", "a", 3, dict),))
+    video = Medium("video", (Item("image", "b", 2, dict), Item("audio", "c", 1, dict)), ("00:01",))
+    parts = [{"type": "image", "medium": image}, {"type": "text", "text": "See"}, {"type": "video", "medium": video}]
+    for messages, media in ((HELLO, []), ([{"role": "user", "content": parts}], [image, video])):
         expected = PromptWriter(TINY).prompt(messages, media, trusted=trusted, thinking=True)
         assert process.prompt(messages, media, trusted=trusted, thinking=True) == expected
 

@@ -195,7 +195,7 @@ def with_added(folder: Path, contents: list[str], *, special: bool) -> ChatToken
 
 def test_control_tokens_beyond_what_can_be_looked_for_are_refused(chat: Chat, tmp_path: Path) -> None:
     tokenizer = with_added(tmp_path, [f"<{number:098}>" for number in range(1400)], special=True)
-    with pytest.raises(BundleError, match=r"1,424 control tokens of 140,203 characters, but at most 131,072"):
+    with pytest.raises(BundleError, match=r"1,424 control tokens with 140,203 characters; at most 131,072"):
         control_tokens(tokenizer, chat.template)
 
 

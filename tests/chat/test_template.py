@@ -89,13 +89,13 @@ def write(folder: Path, template: str) -> ChatTemplate:
 
 def test_what_a_template_cannot_do_is_said_with_its_file(tmp_path: Path) -> None:
     template = write(tmp_path, "{{ messages[0].content + 1 }}")
-    with pytest.raises(BundleError, match=r"chat_template\.jinja refuses this conversation: can only concatenate"):
+    with pytest.raises(BundleError, match=r"chat_template\.jinja rejects this conversation: can only concatenate"):
         template.render([{"role": "user", "content": "x"}])
 
 
 def test_a_template_that_joins_strings_says_that_it_takes_no_media(tmp_path: Path) -> None:
     template = write(tmp_path, "{{ 'user: ' + messages[0]['content'] }}")
-    with pytest.raises(UsageError, match=r"text alone, and this conversation has image"):
+    with pytest.raises(UsageError, match=r"takes only text, and this conversation has image"):
         template.render(
             [{"role": "user", "content": [{"type": "image", "medium": None}, {"type": "text", "text": "?"}]}]
         )

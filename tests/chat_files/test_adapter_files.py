@@ -43,14 +43,14 @@ def made(tmp_path: Path) -> Make:
 
 
 def found(*adapters: Path, base: Path = TINY, rows: int = ROWS) -> ChatFiles:
-    """What a chat in text gets of a base with these adapters."""
+    """Return the files of a text chat for a base with these adapters."""
     spec = read_config(TINY)
     spec = replace(spec, text=replace(spec.text, vocabulary=rows))
     return chat_files(AdapterFiles(FolderFiles(base), adapters, rows), spec, ("text",))
 
 
 def test_equal_files_in_other_words_are_the_bases(made: Make) -> None:
-    """Trainers write the base's files anew, with what they need for training."""
+    """Training code rewrites the base's files, with its own settings."""
     adapter = made("same", padding_side="right", pad_token="<eos>")
     content = json.loads((adapter / TOKENIZER).read_text())
     content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
@@ -67,7 +67,7 @@ def test_an_own_template_is_taken_wherever_it_stands(made: Make, place: str) -> 
     (adapter / place).write_text(OWN if place == TEMPLATE else json.dumps({**old, "chat_template": OWN}))
     chosen = found(adapter)
     assert chosen.texts[TEMPLATE] == OWN
-    assert chosen.notes == ("The chat template is that of the adapter fluent.",)
+    assert chosen.notes == ("The chat template is from the adapter fluent.",)
     assert {name: text for name, text in chosen.texts.items() if name != TEMPLATE} == {
         name: text for name, text in found().texts.items() if name != TEMPLATE
     }
@@ -88,7 +88,7 @@ def test_own_tokens_with_rows_are_taken_and_end_answers(made: Make) -> None:
     assert added["<persona>"] == ROWS
     assert json.loads(chosen.texts[SPECIAL])["eos_token"] == "<|im_end|>"
     assert json.loads(chosen.texts[GENERATION])["eos_token_id"] == [1, 6, 14, ROWS + 1]
-    assert "The tokenizer is that of the adapter persona, with <persona>, <|im_end|>." in chosen.notes
+    assert "The tokenizer is from the adapter persona, with <persona>, <|im_end|>." in chosen.notes
 
 
 def test_ends_of_the_adapters_generation_config_are_added(made: Make) -> None:
@@ -114,7 +114,7 @@ def test_of_several_adapters_the_last_own_template_is_taken(made: Make) -> None:
     chosen = found(one, two, plain)
     assert chosen.texts[TEMPLATE] == OWN + "!"
     assert chosen.notes == (
-        "The chat template is that of the adapter two. one, plain learned with another one, which is left out.",
+        "The chat template is from the adapter two. one, plain learned with another template, which is left out.",
     )
 
 
@@ -122,7 +122,7 @@ def test_of_several_adapters_the_tokenizer_with_all_tokens_is_taken(made: Make) 
     one, both = made("one", None, ("<a>",)), made("both", None, ("<a>", "<b>"))
     for order in ((one, both), (both, one)):
         chosen = found(*order, rows=ROWS + 2)
-        assert "The tokenizer is that of the adapter both, with <a>, <b>." in chosen.notes
+        assert "The tokenizer is from the adapter both, with <a>, <b>." in chosen.notes
 
 
 def test_adapters_that_name_an_id_differently_are_refused(made: Make) -> None:
@@ -135,4 +135,4 @@ def test_an_adapter_in_a_hubs_cache_is_called_by_its_repository(made: Make, tmp_
     place = tmp_path / "models--me--poet" / "snapshots" / ("0123456789" * 4)
     place.parent.mkdir(parents=True)
     made("own", template=OWN).rename(place)
-    assert found(place).notes == ("The chat template is that of the adapter me/poet.",)
+    assert found(place).notes == ("The chat template is from the adapter me/poet.",)

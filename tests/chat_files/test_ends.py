@@ -46,7 +46,7 @@ def test_else_config_json_as_transformers_reads_it(
     expected = GenerationConfig.from_model_config(AutoConfig.from_pretrained(tiny_copy)).eos_token_id
     assert ends(tiny_copy, tmp_path) == ({expected} if isinstance(expected, int) else set(expected))
     (note,) = chosen(tiny_copy).notes
-    assert "as config.json says" in note and "generation_config.json names no token that does" in note
+    assert "as config.json says" in note and "generation_config.json has no such token" in note
 
 
 @pytest.mark.parametrize("eos", [6, [1, 6], [14, 6, 1]])
@@ -72,7 +72,7 @@ def test_an_end_that_the_template_never_closes_a_turn_by(tiny_copy: Path, tmp_pa
     assert "_from_model_config" not in written
     given(tiny_copy, {"eos_token_id": EOS})  # written by hand: transformers obeys
     assert ends(tiny_copy, tmp_path) == {EOS}
-    assert "if answers run on, add 6 to eos_token_id" in chosen(tiny_copy).notes[0]
+    assert "If answers do not stop, add 6 to eos_token_id" in chosen(tiny_copy).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_nothing_that_ends_an_answer(tiny_copy: Path) -> None:
     given(tiny_copy, None)
     (tiny_copy / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
     write(tiny_copy / "tokenizer_config.json", {**read(tiny_copy / "tokenizer_config.json"), "eos_token": None})
-    with pytest.raises(CheckpointError, match=r"does not say where answers end.*eos_token_id"):
+    with pytest.raises(CheckpointError, match=r"does not state where answers end.*eos_token_id"):
         chosen(tiny_copy)
 
 

@@ -39,9 +39,9 @@ def test_nothing_is_said_of_media(tiny_copy: Path) -> None:
     assert (video_rules(found).image.max_soft_tokens, video_rules(found).frames) == (70, 32)
     assert audio_rules(found).longest == 30 * 16_000
     (note,) = chosen(tiny_copy).notes
-    assert note.startswith("processor_config.json says nothing of image, video, audio") and "--inputs text" in note
+    assert note.startswith("processor_config.json has no settings for image, video, audio") and "--inputs text" in note
     assert chosen(tiny_copy, ("text",)).notes == ()
-    assert "says nothing of audio:" in chosen(tiny_copy, ("text", "audio")).notes[0]
+    assert "has no settings for audio:" in chosen(tiny_copy, ("text", "audio")).notes[0]
 
 
 def test_the_model_without_towers(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_older_releases_have_a_file_for_each(tiny_copy: Path) -> None:
     assert video_rules(found).frames == 7
     assert found["feature_extractor"] == audio
     (tiny_copy / "video_preprocessor_config.json").unlink()
-    assert "says nothing of video:" in chosen(tiny_copy).notes[0]
+    assert "has no settings for video:" in chosen(tiny_copy).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_older_releases_have_a_file_for_each(tiny_copy: Path) -> None:
     [
         ("image_processor", {"image_processor_type": "SiglipImageProcessor"}, "image_processor_type is Siglip"),
         ("image_processor", {"max_soft_tokens": 100}, "sets max_soft_tokens"),
-        ("image_processor", {"patch_size": 14}, "14 × 3 pixels, but vision_config in config.json into 16 × 3"),
+        ("image_processor", {"patch_size": 14}, "14 × 3 pixels, but vision_config in config.json has 16 × 3"),
         ("video_processor", {"resample": 2}, "sets resample"),
         ("feature_extractor", {"dither": 0.1}, "sets dither"),
     ],
@@ -93,6 +93,6 @@ def test_placeholders_that_the_model_does_not_know_are_refused(tiny_copy: Path, 
     """Media would be looked for at other tokens, and never be seen."""
     config = read(tiny_copy / "config.json")
     write(tiny_copy / "config.json", {**config, "image_token_id": number})
-    with pytest.raises(CheckpointError, match=r"image_token is <\|image\|> of id 18 .*no such image_token_id"):
+    with pytest.raises(CheckpointError, match=r"image_token is <\|image\|> with id 18 .*no such image_token_id"):
         chosen(tiny_copy)
     assert chosen(tiny_copy, ("text",))

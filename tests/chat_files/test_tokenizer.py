@@ -54,7 +54,7 @@ def test_tokens_beyond_the_vocabulary_are_left_out(tiny_copy: Path, tmp_path: Pa
     edit(tiny_copy, "tokenizer.json", lambda content: content["added_tokens"].append(added("<image_soft_token>", size)))
     made = chosen(tiny_copy)
     assert made.notes == (
-        "Tokens left out of the tokenizer, since the model has no row for their ids: <image_soft_token>.",
+        "Tokens left out of the tokenizer, since the model has no rows for their ids: <image_soft_token>.",
     )
     (tmp_path / "tokenizer.json").write_text(made.texts["tokenizer.json"], encoding="utf-8")
     ids = ChatTokenizer(tmp_path).encode("a<image_soft_token>b")
@@ -72,7 +72,7 @@ def test_a_template_that_writes_such_a_token_is_refused(tiny_copy: Path) -> None
 def test_the_tokenizer_of_a_larger_model_is_refused(tiny_copy: Path) -> None:
     size = read(tiny_copy / "config.json")["text_config"]["vocab_size"]
     edit(tiny_copy, "tokenizer.json", lambda content: content["model"]["vocab"].update(zzz=size))
-    with pytest.raises(CheckpointError, match="of another model"):
+    with pytest.raises(CheckpointError, match="belongs to another model"):
         chosen(tiny_copy)
 
 
@@ -198,7 +198,7 @@ def test_an_id_that_is_two_tokens(tiny_copy: Path) -> None:
     number = read(tiny_copy / "tokenizer.json")["added_tokens"][3]["id"]
     decoder = as_decoder([added("<|other|>", number)])
     edit(tiny_copy, "tokenizer_config.json", lambda content: content.update(added_tokens_decoder=decoder))
-    with pytest.raises(CheckpointError, match=rf"id {number} is .*<\|other\|>.*of different tokenizers"):
+    with pytest.raises(CheckpointError, match=rf"id {number} is .*<\|other\|>.*belong to different tokenizers"):
         chosen(tiny_copy)
 
 

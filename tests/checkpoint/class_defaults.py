@@ -1,6 +1,6 @@
-"""What the config classes of the installed transformers have where nothing is said.
+"""The defaults of the config classes of the installed transformers.
 
-`python -m tests.checkpoint.class_defaults` writes it where gemtab reads it, for a newer transformers.
+`python -m tests.checkpoint.class_defaults` writes them where gemtab reads them, for a newer transformers.
 """
 
 import json
@@ -15,7 +15,7 @@ from gemtab.checkpoint.unread_keys import is_bookkeeping
 
 PATH = Path(gemtab.checkpoint.__file__).with_name("class_defaults.json")
 
-# transformers has no assistant whose text config says nothing.
+# transformers has no assistant with an empty text config.
 _PLAIN = {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}
 
 CONFIGS: dict[str, PreTrainedConfig] = {
@@ -40,7 +40,7 @@ _PARTS = ("text_config", "vision_config", "audio_config")
 
 
 def installed_defaults() -> dict[str, dict[str, Any]]:
-    """What each class has, by model_type, without bookkeeping and without the configs of parts."""
+    """Return the defaults of each class, by model_type, without bookkeeping and without the configs of parts."""
     found = {}
     for kind, config in CONFIGS.items():
         said: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))

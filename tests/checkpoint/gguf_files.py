@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 F32, Q4_0 = GGMLQuantizationType.F32, GGMLQuantizationType.Q4_0
 NORMAL, CONTROL, USER_DEFINED, BYTE = 1, 3, 4, 6
 SPELLED = {"<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", '<|"|>'}
-"""What the converter makes user-defined, so that it is shown."""
+"""Tokens that the converter makes user-defined, so that they are shown."""
 
 
 Stored = Callable[[str, torch.Tensor], np.ndarray | None]

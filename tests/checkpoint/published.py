@@ -11,7 +11,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 
 def keep_tokens(config: dict[str, Any], count: int) -> None:
-    """Makes the vocabulary of a published config so small; what marks pictures and sound are its last ids."""
+    """Makes the vocabulary of a published config so small; what marks images and audio are its last ids."""
     text = config["text_config"]
     text.update({key: count for key in ("vocab_size", "vocab_size_per_layer_input") if key in text})
     marks = sorted(key for key in config if key.endswith(("_token_id", "_token_index")) and key != "eos_token_id")

@@ -17,7 +17,7 @@ from tests.adapters import trained
 from tests.variants import load_transformers, variant
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-# What peft and transformers say to one another about this model is not about the merge.
+# Messages between peft and transformers on this model do not concern the merge.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
     pytest.mark.filterwarnings("ignore:.*tie_word_embeddings:UserWarning"),
@@ -129,26 +129,26 @@ def _elsewhere(_: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (changed_config(peft_type="IA3"), "peft_type is IA3; only LORA"),
         (changed_config(peft_type="PROMPT_TUNING"), "peft_type is PROMPT_TUNING.*it changes more than weights"),
         (changed_config(peft_type=None), "has no peft_type"),
-        (changed_config(peft_type=None, fine_tune_type="lora"), r"the adapter is mlx-lm's\. Fuse it there"),
-        (changed_config(task_type="SEQ_CLS"), "task_type is SEQ_CLS: the adapter makes no chat model"),
+        (changed_config(peft_type=None, fine_tune_type="lora"), r"mlx-lm's format\. Fuse it with mlx-lm"),
+        (changed_config(task_type="SEQ_CLS"), "task_type is SEQ_CLS: the adapter is not for a chat model"),
         (changed_config(lora_bias=True), "the adapter adds biases, and the model's matrices have none"),
-        (changed_config(alora_invocation_tokens=[3]), "acts only after certain tokens"),
+        (changed_config(alora_invocation_tokens=[3]), "is active only after certain tokens"),
         (changed_config(use_new_way=True), "use_new_way is True, which gemtab does not know"),
         (changed_config(r=0), r"adapter_config\.json: r: .*greater than 0"),
-        (changed_config(rank_pattern={"(": 2}), r"rank_pattern: .* is no regular expression"),
-        (changed_config(use_dora=True), "The two files are not of the same adapter"),
-        (changed_config(r=8), r"ask for \[8, .* The rank of .* is 8 by adapter_config.json"),
+        (changed_config(rank_pattern={"(": 2}), r"rank_pattern: .* is not a regular expression"),
+        (changed_config(use_dora=True), "The two files belong to different adapters"),
+        (changed_config(r=8), r"require \[8, .* The rank of .* is 8 by adapter_config.json"),
         (lambda folder: (folder / CONFIG).unlink(), r"adapter_config\.json is missing"),
         (lambda folder: (folder / CONFIG).write_text("{"), r"adapter_config\.json cannot be used"),
         (lambda folder: (folder / CONFIG).write_text("[" * 9999), r"adapter_config\.json cannot be used"),
-        (lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"), "adapter_model.bin alone, a pickle"),
+        (lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"), "only adapter_model.bin, a pickle"),
         (lambda folder: (folder / WEIGHTS).unlink(), r"adapter_model\.safetensors is missing"),
-        (lambda folder: (folder / WEIGHTS).write_bytes(b"0123"), "damaged or cut short"),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"0123"), "damaged or truncated"),
         (changed_tensors(_wider), "trained on another base"),
-        (changed_tensors(_halved), "asks for lora_A, lora_B"),
+        (changed_tensors(_halved), "requires lora_A, lora_B"),
         (
             changed_tensors(_elsewhere),
-            "changes what the checkpoint does not have: model.other.0, model.other.1, model.other.2 and 2 more",
+            "changes tensors that the checkpoint does not have: model.other.0, model.other.1, model.other.2 and 2 more",
         ),
     ],
     ids=[

@@ -27,7 +27,7 @@ IDS = [*range(30, 46), 3]
 Bases = Callable[[str], Path]
 Tensors = dict[str, torch.Tensor]
 
-# What peft and transformers say to one another about these models is not about the result.
+# Messages between peft and transformers on these models do not concern the result.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -123,7 +123,7 @@ def test_the_logits_are_those_of_the_trained_model(bases: Bases, kind: str, tmp_
 def test_an_own_head_is_said(bases: Bases, tmp_path: Path) -> None:
     adapter = trained(bases("everything"), tmp_path, 1, target_modules=[EMBEDDING])
     *_, notes = merged(bases("everything"), adapter)
-    assert notes == ("The head is a matrix of its own: the adapters changed it and the embedding differently.",)
+    assert notes == ("The head is a separate matrix: the adapters changed the head and the embedding differently.",)
 
 
 def test_a_spec_from_before_an_adapter_is_refused(bases: Bases, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_resized_vocabulary_is_taken(
     spec, found, notes = merged(bases(name), tmp_path)
     assert found.shape == (len(IDS), rows) and spec.text.vocabulary == rows
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=2e-4)
-    assert f"The vocabulary has {rows} tokens by the adapters; 384 before." in notes
+    assert f"The vocabulary has {rows} tokens with the adapters, 384 without." in notes
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_what_is_left_out_is_said(bases: Bases, plain: tuple[Path, torch.Tensor]
     shared = added("language_model.layers.0.self_attn.k_proj", "language_model.layers.6.self_attn.k_proj")
     *_, notes = merged(bases("everything"), changed(plain[0], tmp_path / "mine", shared))
     assert notes[0] == (
-        "Adapter mine: left out are its changes of model.language_model.layers.6.self_attn.k_proj: the layer reads "
+        "Adapter mine: its changes of model.language_model.layers.6.self_attn.k_proj are left out: the layer reads "
         "another layer's keys and values."
     )
 
@@ -319,13 +319,13 @@ def test_what_is_left_out_is_said(bases: Bases, plain: tuple[Path, torch.Tensor]
         (added("lora_A.weight", "lora_A.mine.weight"), "the file holds several adapters", False),
         (
             lambda tensors: tensors | {"base_model.model.score.weight": torch.ones(2, 160)},
-            "score. A chat model has no place for the head of a classifier",
+            "score. A chat model has no head of a classifier",
             False,
         ),
         (added("layers.0.self_attn.q_proj", "layers.40.self_attn.q_proj"), "does not have: .*layers.40", False),
         (
             lambda tensors: {name: value[:, :96] if "lora_A" in name else value for name, value in tensors.items()},
-            r"shape \[4, 96\], but .* ask for \[4, 160\]",
+            r"shape \[4, 96\], but .* require \[4, 160\]",
             True,
         ),
     ],

@@ -52,8 +52,8 @@ def on_a_norm(_: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (on_a_norm, "input_layernorm.weight, which is a vector: only matrices have such"),
-        (lambda _: {f"{NORM}.trainable_tokens_delta": torch.zeros(2, 160)}, "which is a vector"),
+        (on_a_norm, "input_layernorm.weight, a vector, by low rank or by rows; only matrices can be changed so"),
+        (lambda _: {f"{NORM}.trainable_tokens_delta": torch.zeros(2, 160)}, "a vector, by low rank or by rows"),
         (wider, r"shape \[4, 4096\], .* trained on another base"),
         (
             lambda tensors: {name.replace("layers.0", "layers.77"): value for name, value in tensors.items()},

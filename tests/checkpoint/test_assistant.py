@@ -128,7 +128,7 @@ def test_centroids_that_are_not_used_need_not_fit(tmp_path: Path) -> None:
         (changed(centroid_intermediate_top_k=4096), "centroid_intermediate_top_k = 4096"),
         (changed(quantization_config={"quant_method": "gemma"}), "quant_method 'gemma'"),
         (with_text(model_type="gemma4_unified_text"), "text_config.model_type = 'gemma4_unified_text'"),
-        (with_text(num_kv_shared_layers=3), "num_kv_shared_layers = 3 of 4 layers; expected all of them"),
+        (with_text(num_kv_shared_layers=3), "num_kv_shared_layers = 3 of 4 layers; expected all layers"),
         (with_text(hidden_size_per_layer_input=256), "text_config.hidden_size_per_layer_input = 256"),
         (with_text(hidden_size_per_layer_input=None), "text_config.hidden_size_per_layer_input is missing"),
         (with_text(vocab_size_per_layer_input=512), "text_config.vocab_size_per_layer_input = 512"),

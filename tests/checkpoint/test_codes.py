@@ -1,4 +1,4 @@
-"""Checkpoints of codes: what is a code, with which bits, and what it stands for, as transformers has it."""
+"""Pre-quantized (QAT) checkpoints: which weights are integers, their bits and their values, as in transformers."""
 
 import json
 import shutil
@@ -159,11 +159,11 @@ def export(folder: Path, weights: str = "qat", **options: object) -> None:
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "patterns that name nothing": (
         lambda folder: describe(folder, module_quant_configs={r"decoder\.blocks": {"num_bits": 2}}),
-        r"none of the patterns .* decoder\\.blocks",
+        r"the patterns .* match no module: .*decoder\\.blocks",
     ),
     "no regular expression": (
         lambda folder: describe(folder, module_quant_configs={"layers.(": {"num_bits": 2}}),
-        r"'layers.\(' is no regular expression",
+        r"'layers.\(' is not a regular expression",
     ),
     "an unknown setting": (lambda folder: describe(folder, activation_bits=4), "activation_bits = 4 is not known"),
     "other bits": (
@@ -172,7 +172,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "codes that are not described": (
         lambda folder: describe(folder, modules_to_not_convert=[r".*layers\.0\.mlp\.down_proj"]),
-        "weight_scale .a part of quantised weights, which no quantization_config describes",
+        "weight_scale .a part of quantized weights without a quantization_config",
     ),
     "no scales": (
         lambda folder: rewrite(folder, lambda t: t.pop(f"{GATE}.weight_scale")),
@@ -220,8 +220,8 @@ def test_a_head_tied_to_codes_is_refused(folder: Path) -> None:
 def test_codes_are_not_quantised_again(folder: Path, tmp_path: Path) -> None:
     assert choose_weights(load_spec(folder)) == "qat"
     refused: list[tuple[dict[str, object], type[GemtabError], str]] = [
-        ({"weights": "q4"}, UsageError, "trained with codes of its own"),
-        ({"adapters": [tmp_path]}, UsageError, "cannot be merged into codes"),
+        ({"weights": "q4"}, UsageError, "is pre-quantized"),
+        ({"adapters": [tmp_path]}, UsageError, "cannot be merged into integer weights"),
     ]
     for options, kind, message in refused:
         with pytest.raises(kind, match=message):
@@ -231,5 +231,5 @@ def test_codes_are_not_quantised_again(folder: Path, tmp_path: Path) -> None:
 def test_plain_weights_have_no_codes_to_keep(tmp_path: Path) -> None:
     plain = variant("base", tmp_path / "plain", with_tokenizer=True)
     assert choose_weights(load_spec(plain)) == "q4"
-    with pytest.raises(UsageError, match="no codes of its own"):
+    with pytest.raises(UsageError, match="not pre-quantized"):
         export(plain)

@@ -106,7 +106,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "asymmetric": (lambda folder: describe(folder, 4, 32, symmetric=False), "symmetric = False"),
     "zero points": (
         lambda folder: rewrite(folder, lambda held: held.update({f"{GATE}.weight_zero_point": torch.zeros(1)})),
-        "asymmetric codes",
+        "asymmetric integers",
     ),
     "another order": (
         lambda folder: rewrite(folder, lambda held: held.update({f"{GATE}.weight_g_idx": torch.zeros(1)})),
@@ -117,7 +117,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
             folder,
             lambda held: held.update({f"{GATE}.weight_packed": torch.zeros(160, 5, dtype=torch.int32)}),
         ),
-        rf"{GATE}.weight_packed .* expected 160 rows of 96 codes of 4 or 8 bits, found \[160, 5\]",
+        rf"{GATE}.weight_packed .* expected 160 rows of 96 integers of 4 or 8 bits, found \[160, 5\]",
     ),
     "a shape that is none": (
         lambda folder: rewrite(folder, lambda held: held.update({f"{GATE}.weight_shape": torch.tensor([160])})),

@@ -1,4 +1,4 @@
-"""What llama.cpp passes over, spells in two ways or puts right in a GGUF file is taken alike here."""
+"""GGUF files are read as in llama.cpp: the same values are ignored, renamed or corrected."""
 
 import json
 from collections.abc import Callable
@@ -198,7 +198,7 @@ def test_bases_in_the_spelling_of_other_converters(made: Made) -> None:
 
 def notes_of(path: Path) -> list[str]:
     opened = open_checkpoint(path)
-    return [note for note in chat_files(opened.files, opened.spec, ("text",)).notes if "takes text alone" in note]
+    return [note for note in chat_files(opened.files, opened.spec, ("text",)).notes if "takes only text" in note]
 
 
 @pytest.mark.parametrize("projector", ["mmproj-F16.gguf", "gemma-3-4b-it-mmproj.gguf", "mmproj-model-f16.gguf"])
@@ -207,7 +207,7 @@ def test_a_projector_beside_the_file_is_mentioned(made: Made, projector: str) ->
     assert notes_of(path) == []
     (path.parent / projector).touch()
     (note,) = notes_of(path)
-    assert projector in note and "sees images and hears audio" in note
+    assert projector in note and "vision and audio parts" in note
 
 
 def other_file(path: Path, arch: str, **metadata: str) -> Path:
@@ -222,8 +222,8 @@ def other_file(path: Path, arch: str, **metadata: str) -> Path:
 @pytest.mark.parametrize(
     ("arch", "metadata", "words"),
     [
-        ("clip", {}, "is the projector of a model"),
-        ("gemma3", {"type": "mmproj"}, "is the projector of a model"),
+        ("clip", {}, "is a projector"),
+        ("gemma3", {"type": "mmproj"}, "is a projector"),
         ("gemma3", {"type": "adapter"}, r"is a LoRA adapter in GGUF.*--adapter"),
         ("gemma3", {"type": "imatrix"}, "is an importance matrix"),
         ("gemma2", {}, "general.architecture is 'gemma2'"),
@@ -239,7 +239,7 @@ def test_named_templates(made: Made) -> None:
     opened = open_checkpoint(made("gemma3", **names))
     made_files = chat_files(opened.files, opened.spec, ("text",))
     assert made_files.texts["chat_template.jinja"] == opened.files.text("chat_template.jinja")
-    assert made_files.notes == ("The chat template default is taken; others are left out: tool_use.",)
+    assert made_files.notes == ("The chat template default is used; others are left out: tool_use.",)
     assert gguf.Keys.Tokenizer.CHAT_TEMPLATES in names
 
 

@@ -1,5 +1,5 @@
-"""What is no regular file, or too large to be what it is called, is refused at once: a pipe would be waited for without
-end, and a device has no end."""
+"""Files that are not regular, or too large, are rejected at once: a pipe could block forever, and a device has no
+end."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def put(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_text(spoilt: Path, name: str, kind: str) -> None:
     put(spoilt / name, kind)
-    with pytest.raises(CheckpointError, match=f"{Path(name).name} cannot be read: it is a {kind}, and no file"):
+    with pytest.raises(CheckpointError, match=f"{Path(name).name} cannot be read: it is a {kind}, not a file"):
         check_without_weights(spoilt, None, None, None, [])
 
 
@@ -65,7 +65,7 @@ def test_a_text(spoilt: Path, name: str, kind: str) -> None:
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights(spoilt: Path, name: str, kind: str) -> None:
     put(spoilt / name, kind)
-    with pytest.raises(CheckpointError, match=rf"{name} cannot be read.*it is a {kind}, and no file"):
+    with pytest.raises(CheckpointError, match=rf"{name} cannot be read.*it is a {kind}, not a file"):
         open_checkpoint(spoilt)
 
 
@@ -75,7 +75,7 @@ def test_an_adapter(spoilt: Path, tmp_path: Path, name: str) -> None:
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
     put(adapter / name, "pipe")
-    with pytest.raises(CheckpointError, match="it is a pipe, and no file"):
+    with pytest.raises(CheckpointError, match="it is a pipe, not a file"):
         check_without_weights(spoilt, None, None, None, [adapter])
 
 
@@ -90,7 +90,7 @@ def test_what_nobody_reads_may_be_anything(spoilt: Path) -> None:
 def test_a_text_that_is_too_large(spoilt: Path) -> None:
     with (spoilt / "generation_config.json").open("r+b") as file:
         file.truncate(1 << 30)  # a hole, which takes no room
-    with pytest.raises(CheckpointError, match=r"generation_config\.json .* it has more than the 4,194,304"):
+    with pytest.raises(CheckpointError, match=r"generation_config\.json .* it has more than 4,194,304"):
         check_without_weights(spoilt, None, None, None, [])
     assert read_regular(spoilt / "config.json", 1 << 20)
     with pytest.raises(NotReadError):

@@ -1,4 +1,4 @@
-"""Tensors without a place in the model: known leftovers are named, any other is refused."""
+"""Tensors that the model does not use: known ones are named, any other is rejected."""
 
 import shutil
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_nor_have_assistants(name: str, tmp_path: Path) -> None:
     notes = found(assistant(name, tmp_path))
     # The target gives an assistant the embeddings of its tokens: a table of its own serves as head alone.
     assert bool(notes) == name.startswith("untied")
-    assert all("the embedding of an assistant" in note for note in notes)
+    assert all("the embedding of a draft model" in note for note in notes)
 
 
 @pytest.mark.parametrize("size", [*SIZES, "E2B for mobile"])
@@ -119,13 +119,13 @@ def test_parts_that_are_not_exported_are_no_leftovers(tmp_path: Path) -> None:
 def test_anything_else_is_refused_by_name(name: str, hint: str, folder: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         found(add(folder, name))
-    assert f"no place for {name}" in str(caught.value)
+    assert f"no use for {name}" in str(caught.value)
     assert hint in str(caught.value)
 
 
 def test_it_is_refused_before_a_weight_is_read(tmp_path: Path) -> None:
     folder = add(variant("bare", tmp_path / "bare", with_tokenizer=True), f"{Q}.bias")
-    with pytest.raises(CheckpointError, match="has no place for"):
+    with pytest.raises(CheckpointError, match="has no use for"):
         export_bundle(folder, tmp_path / "out", "q4", 128, False, Silent())
     assert [path.name for path in tmp_path.iterdir()] == ["bare"]
 

@@ -29,8 +29,8 @@ def shards(*numbers: int, count: int = 3) -> list[str]:
         (["consolidated.00.pth", "params.json"], ("consolidated.00.pth", "pickled")),
         (shards(1, 2, 3), ("all 3 shards are there", "model.safetensors.index.json", "is missing")),
         (shards(1, 3), ("1 of its 3 shards are missing", "number 2", "Download the checkpoint again")),
-        (["adapter_config.json", "adapter_model.safetensors"], ("adapter of peft", "--adapter")),
-        (["adapter_config.json", "adapter_model.bin"], ("adapter of peft", "--adapter")),
+        (["adapter_config.json", "adapter_model.safetensors"], ("peft adapter", "--adapter")),
+        (["adapter_config.json", "adapter_model.bin"], ("peft adapter", "--adapter")),
         (["gemma-Q4_0.gguf", "mmproj-F16.gguf"], ("GGUF", "gemma-Q4_0.gguf")),
         (["consolidated.safetensors"], ("has consolidated.safetensors", "rename")),
         (["tf_model.h5"], ("TensorFlow",)),
@@ -39,7 +39,7 @@ def shards(*numbers: int, count: int = 3) -> list[str]:
         (["gemma.litertlm"], ("LiteRT",)),
         (["zero_to_fp32.py", "latest"], ("DeepSpeed", "zero_to_fp32.py")),
         (["pytorch_model_fsdp_0"], ("FSDP", "merge-weights")),
-        (["gemtab.json", "onnx/decoder.onnx"], ("is a bundle", "checkpoint that it was made of")),
+        (["gemtab.json", "onnx/decoder.onnx"], ("is a bundle", "checkpoint from which it was made")),
         (["onnx/model.onnx", "README.md"], ("ONNX graphs", "onnx/model.onnx")),
         (["training_args.bin", "optimizer.pt", "checkpoint-500/config.json"], ("checkpoint-500",)),
         (["training_args.bin", "checkpoint-90/config.json", "checkpoint-500/config.json"], ("checkpoint-500",)),
@@ -88,7 +88,7 @@ def test_a_file_that_is_no_checkpoint(tmp_path: Path, name: str, words: str) -> 
 
 def test_an_adapter_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").touch()
-    with pytest.raises(CheckpointError, match=r"config\.json is missing: it is an adapter of peft.*--adapter"):
+    with pytest.raises(CheckpointError, match=r"config\.json is missing: it is a peft adapter.*--adapter"):
         load_spec(tmp_path)
 
 
@@ -97,7 +97,7 @@ def test_pointers_of_git_lfs(tmp_path: Path, name: str) -> None:
     write(tmp_path / "config.json", read(tiny_checkpoint() / "config.json"))
     save_file({}, tmp_path / "model.safetensors")
     (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
-    with pytest.raises(CheckpointError, match=r"pointer of Git LFS.*git lfs pull"):
+    with pytest.raises(CheckpointError, match=r"Git LFS pointer.*git lfs pull"):
         load_spec(tmp_path)
 
 
@@ -123,7 +123,7 @@ def test_the_program_that_quantised_is_named(
     place = config[inside[0]] if inside else config
     place["quantization_config"] = {"quant_method": method, "bits": 4, "group_size": 128}
     write(tmp_path / "config.json", config)
-    with pytest.raises(CheckpointError, match=f"quantised by .*{program}.*--weights.*remove quantization_config"):
+    with pytest.raises(CheckpointError, match=f"quantized by .*{program}.*--weights.*remove quantization_config"):
         load_spec(tmp_path)
 
 
@@ -138,7 +138,7 @@ def test_the_program_that_quantised_is_named(
 )
 def test_programs_that_do_not_name_their_method(tmp_path: Path, changes: dict[str, object], program: str) -> None:
     write(tmp_path / "config.json", {**read(tiny_checkpoint() / "config.json"), **changes})
-    with pytest.raises(CheckpointError, match=f"quantised by {program}"):
+    with pytest.raises(CheckpointError, match=f"quantized by {program}"):
         load_spec(tmp_path)
 
 
@@ -152,10 +152,10 @@ def test_no_name_hides_another() -> None:
     ("files", "words"),
     [
         (["adapter_model.bin", "adapter_config.json"], "adapter_model.bin and are pickled.*PeftModel"),
-        (["checkpoint-9/adapter_config.json"], "a folder in it has an adapter.*checkpoint-9"),
+        (["checkpoint-9/adapter_config.json"], "a subfolder has an adapter.*checkpoint-9"),
         (["lora-F16.gguf"], "lora-F16.gguf is in GGUF"),
-        (["model.safetensors", "config.json"], "holds a whole model.*without --adapter"),
-        (["README.md"], "Download it again, with all its files"),
+        (["model.safetensors", "config.json"], "has a whole model.*without --adapter"),
+        (["README.md"], "Download the adapter again, with all its files"),
         ([], "there is no folder"),
     ],
     ids=str,
@@ -175,7 +175,7 @@ def test_an_adapter_beside_the_weights_is_mentioned(tmp_path: Path) -> None:
     assert FolderFiles(tmp_path).notes() == ()
     (tmp_path / "adapter_config.json").touch()
     (note,) = FolderFiles(tmp_path).notes()
-    assert "An adapter lies beside the weights" in note and "--adapter" in note
+    assert "An adapter is beside the weights" in note and "--adapter" in note
 
 
 def test_configs_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a checkpoint is called, wherever it lies."""
+"""The name of a checkpoint, in any location."""
 
 import os
 from pathlib import Path

@@ -103,7 +103,7 @@ TRANSFORMERS_4: Config = {
     "typical_p": 1.0,
     "use_bfloat16": False,
 }
-"""What transformers 4.46 writes of every model and every part, with `use_diff=False`."""
+"""Keys that transformers 4.46 writes for every model and every part, with `use_diff=False`."""
 
 TRAINERS: Config = {
     "_attn_implementation": "sdpa",
@@ -116,7 +116,7 @@ TRAINERS: Config = {
     "unsloth_version": "2026.4.4",
     "use_cache": False,
 }
-"""What trainers leave."""
+"""Keys that training code leaves."""
 
 GENERATION: Config = {
     **GenerationConfig(do_sample=True, top_k=64, max_new_tokens=5).to_dict(),

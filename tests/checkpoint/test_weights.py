@@ -204,7 +204,7 @@ def test_bad_tensors_are_named(change: Callable[[Tensors], None], named: str, fo
 def test_a_truncated_file(bytes_left: int, folder: Path) -> None:
     whole = (folder / FILE).read_bytes()
     (folder / FILE).write_bytes(whole[:bytes_left])
-    with pytest.raises(CheckpointError, match=rf"{FILE} is damaged or cut short"):
+    with pytest.raises(CheckpointError, match=rf"{FILE} is damaged or truncated"):
         read_all(folder)
 
 
@@ -224,7 +224,7 @@ def test_a_missing_shard(folder: Path) -> None:
 def test_a_truncated_shard(folder: Path) -> None:
     first, _ = shard(folder)
     first.write_bytes(first.read_bytes()[:-10])
-    with pytest.raises(CheckpointError, match=rf"{first.name} is damaged or cut short"):
+    with pytest.raises(CheckpointError, match=rf"{first.name} is damaged or truncated"):
         read_all(folder)
 
 
@@ -255,7 +255,7 @@ def keep_the_single_file(folder: Path) -> list[str]:
     whole = (folder / FILE).read_bytes()
     shard(folder)
     (folder / FILE).write_bytes(whole)
-    return [f"has {FILE} and {INDEX}, which lists other files", f"Remove {FILE} if the shards", f"{INDEX} if it is"]
+    return [f"has {FILE}, and {INDEX} lists other files", f"Remove {FILE} if the shards", f"else {INDEX}"]
 
 
 def keep_another_prefix(folder: Path) -> list[str]:

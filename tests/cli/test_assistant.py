@@ -1,4 +1,4 @@
-"""An assistant's checkpoint on the command line: it is exported, and whoever wants an answer of it is told better."""
+"""A draft model's checkpoint on the command line: it is exported, and commands that need answers reject it."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,9 @@ def test_an_export_computes_what_the_reference_does(
 def test_the_table_at_the_end_says_whose_drafter_it_is(gemtab: Gemtab, drafter: Path, tmp_path: Path) -> None:
     out = " ".join(gemtab("export", drafter, tmp_path / "out").out.split())
     assert "model drafter (gemma4_assistant)" in out
-    assert "drafts for the model that it was trained with, of hidden size 160; it cannot answer without it" in out
+    assert (
+        "drafts for the model that it was trained with, of hidden size 160; it cannot answer without that model" in out
+    )
     assert "verify" not in out and "serve" not in out
 
 
@@ -127,7 +129,7 @@ def test_the_card_says_what_it_takes(drafting_bundle: Path) -> None:
     ("options", "words"),
     [
         (["--inputs", "text,image"], ["takes text", "'image'"]),
-        (["--weights", "qat"], ["no codes of its own"]),
+        (["--weights", "qat"], ["not pre-quantized"]),
         (["--context", "4096"], ["out of range", "2,048"]),
     ],
 )

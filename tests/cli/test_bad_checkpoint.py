@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint is said in one paragraph, and nothing is left where the bundle would have been."""
+"""Faults of a checkpoint are explained in one paragraph, and nothing is left at the output."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A disk that is full, an interruption, a place that cannot be written: nothing half-written looks whole."""
+"""A full disk, an interruption, a location without write permission: no partial output looks complete."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def can_mount() -> bool:
 
 
 def in_a_namespace(disk: Path, script: str, **values: object) -> tuple[str, ...]:
-    """What runs a shell script in which a small disk is mounted at the new folder `disk`."""
+    """Return the command that runs a shell script with a small disk mounted at the new folder `disk`."""
     disk.mkdir()
     return "unshare", "--map-root-user", "--mount", "sh", "-c", script.format(disk=disk, **values), "sh"
 
@@ -73,7 +73,7 @@ if can_mount():
         command = in_a_namespace(disk, ROOM_MADE, size=room, export=export)
         result = subprocess.run([*command], capture_output=True, text=True, check=False)
         assert "the disk is full" in result.stderr
-        assert f"kept in {disk / 'out.partial'}: the same command goes on from there" in " ".join(result.stderr.split())
+        assert f"kept in {disk / 'out.partial'}: the same command resumes from there" in " ".join(result.stderr.split())
         assert result.returncode == 0, result.stderr
         assert f"Exported {tiny}" in " ".join(result.stdout.split())
 
@@ -89,7 +89,7 @@ def test_an_interruption_half_way(tiny: Path, tmp_path: Path, sent: signal.Signa
     result = ended(process)
     assert result.code == code, result.err
     assert "Traceback" not in result.err
-    assert f"kept in {tmp_path / 'out.partial'}: the same command goes on" in result.err
+    assert f"kept in {tmp_path / 'out.partial'}: the same command resumes" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["out.partial"]
     assert not list(tmp_path.rglob("gemtab.json"))
     again = ended(start_gemtab("export", tiny, tmp_path / "out", "--weights", "f32"))

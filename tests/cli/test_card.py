@@ -47,7 +47,7 @@ def test_an_export_says_what_it_is(exported: Path) -> None:
     assert "license: apache-2.0" in head
     assert "base_model" not in head, "a folder on this machine is no model of a hub"
     assert "tags: [gemtab, webgpu, onnx, transformers.js]" in head
-    assert "which transformers.js loads too" in body
+    assert "`onnx`, and transformers.js" in body
     for words in ("4 bits in blocks of 32", "512 tokens", "text, image, video, audio", "Not verified yet"):
         assert words in body
     assert '<gemtab-chat src="bundles/tiny/">' in body
@@ -71,9 +71,9 @@ def test_what_transformers_js_does_not_load_says_so(tmp_path: Path, gemtab: Gemt
     assert gemtab("export", source, bundle, "--weights", "f16").code == 0
     card = (bundle / CARD_NAME).read_text()
     assert "tags: [gemtab, webgpu, onnx]\n" in card
-    assert "transformers.js does not load them: it cannot give `block_ids`" in card
+    assert "transformers.js does not load them: it cannot pass `block_ids`" in card
     shown = " ".join(gemtab("inspect", bundle).out.split())
-    assert "transformers.js does not load the onnx folder: it cannot give `block_ids`" in shown
+    assert "transformers.js does not load the onnx folder: it cannot pass `block_ids`" in shown
 
 
 def test_parity_is_told_once_it_is_known(exported: Path, tmp_path: Path) -> None:

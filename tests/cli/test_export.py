@@ -68,7 +68,7 @@ def test_adapters_are_merged_and_named(gemtab: Gemtab, tiny: Path, tmp_path: Pat
     assert read_manifest(out).source.adapters == ("fluent",)
     assert "fluent" in gemtab("inspect", out).out
     assert (out / "chat_template.jinja").read_text() == (adapter / "chat_template.jinja").read_text()
-    note = "The chat template is that of the adapter fluent."
+    note = "The chat template is from the adapter fluent."
     assert note in ended.out and f"| note | {note} |" in (out / "README.md").read_text()
     graph = text_graph(load_spec(out).text)
     weight = next(weight for weight in graph.weights() if weight.name == "layers.0.qkv")
@@ -162,7 +162,7 @@ def test_a_model_that_sees_says_where_its_processors_settings_are_from(
     (checkpoint / "processor_config.json").unlink()
     ended = gemtab("export", checkpoint, tmp_path / "out")
     assert ended.code == 0, ended.err
-    told = "processor_config.json says nothing of image, video, audio: the published models' settings are taken."
+    told = "processor_config.json has no settings for image, video, audio: the published models' settings are used."
     assert told in " ".join(ended.out.split()) and "--inputs text" in ended.out
     assert told in " ".join(gemtab("inspect", tmp_path / "out").out.split())
     assert told in read_manifest(tmp_path / "out").notes[0]

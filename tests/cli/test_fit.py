@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_told_with_the_way_on(gemtab: Gemtab, exported: Pat
     assert ended.code == 5
     assert "does not fit into 1 MB" in ended.out
     least = fits(gemtab, exported, "1MB")[1][F16]["needed"]
-    assert "kept in the browser's storage" in " ".join(gemtab("inspect", exported, "--fit", least).out.split())
+    assert "in the browser's storage" in " ".join(gemtab("inspect", exported, "--fit", least).out.split())
     bundle = tmp_path / "hearing"
     source = variant("hearing", tmp_path / "checkpoint", with_tokenizer=True)
     export_bundle(source, bundle, "q8", context=512, force=False, progress=Silent())
@@ -77,8 +77,8 @@ def test_what_does_not_fit_is_told_with_the_way_on(gemtab: Gemtab, exported: Pat
     code, found = fits(gemtab, bundle, found[F16]["needed"] - found[F16]["towers"])
     assert code == 5
     assert found[F16]["advice"] == [
-        "export it with fewer inputs (`--inputs text`)",
-        "export it with smaller weights (`--weights q4`)",
+        "export again with fewer inputs (`--inputs text`)",
+        "export again with smaller weights (`--weights q4`)",
     ]
 
 

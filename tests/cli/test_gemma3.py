@@ -38,7 +38,7 @@ def test_it_answers_as_transformers_does(gemtab: Gemtab, source: Path, tmp_path:
 
 
 def continued(source: Path, ids: list[int], steps: int) -> list[int]:
-    """What transformers writes after ids, each time the likeliest."""
+    """Return transformers' greedy continuation of ids."""
     model, found = load_transformers(source), list(ids)
     with torch.inference_mode():
         for _ in range(steps):

@@ -54,7 +54,7 @@ def test_towers(gemtab: Gemtab, tmp_path: Path) -> None:
     assert gemtab("export", source, tmp_path / "bundle", "--weights", "q4", "--context", "512").code == 0
     out = " ".join(gemtab("inspect", tmp_path / "bundle").out.split())
     # Two layers of 18, two convolutions and four matrices and norms around them.
-    assert "audio 42 dispatches a clip of 750 tokens, at most 18 a layer" in out
+    assert "audio 42 dispatches an audio segment of 750 tokens, at most 18 a layer" in out
     (plan,) = json.loads(gemtab("inspect", tmp_path / "bundle", "--json").out)["towers"]["audio"]
     assert plan["programs"]["encode"]["dispatches"] == 42
 
@@ -90,7 +90,7 @@ def test_a_config_without_weights(gemtab: Gemtab, name: str, tmp_path: Path) -> 
         summary = json.loads(gemtab("inspect", path, "--json").out)
         assert (summary["name"], summary["model_type"], summary["layers"]) == ("gemma-4-31B-it", "gemma4", 60)
         assert round(summary["text_parameters"] / 1e9, 3) == 30.697
-    gemtab("export", folder / name, tmp_path / "out").refused(3, name, "holds no weights")
+    gemtab("export", folder / name, tmp_path / "out").refused(3, name, "without weights")
 
 
 def test_a_config_without_weights_is_checked(gemtab: Gemtab, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_verify_measures_every_backend(
     edge = report["f16_edge"]
     assert 0.01 < edge["share"] <= 0.5
     assert edge["cache"].startswith("kv.")
-    # Four of text, one with a picture and a sound, one with a clip.
+    # Four of text, one with an image and audio, one with a video.
     assert report["prompts"] == 6
     assert report["steps"] == 6 * 24
     assert report["extent"] == "full"

@@ -16,7 +16,7 @@ QUESTION = "Hello! What is your name?"
 
 
 def greedy_text(bundle: Path, steps: int, thinking: bool = False) -> str:
-    """What the model says, got without the session: the ids after the rendered prompt, decoded at once."""
+    """Return the model's answer without a session: the ids after the rendered prompt, decoded at once."""
     tokenizer = ChatTokenizer(bundle)
     question = [{"role": "user", "content": QUESTION}]
     prompt = tokenizer.encode(ChatTemplate(bundle).render(question, thinking=thinking))

@@ -62,7 +62,7 @@ def test_the_demo_exports_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_bundles(gemtab: Gemtab, tmp_path: Path) -> None:
-    gemtab("serve", tmp_path).refused(2, "holds no bundle", "gemtab export")
+    gemtab("serve", tmp_path).refused(2, "has no bundle", "gemtab export")
     gemtab("serve", tmp_path / "nowhere").refused(2, "nowhere")
 
 

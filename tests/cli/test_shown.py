@@ -1,4 +1,4 @@
-"""What others wrote reaches a terminal as something to read: no control character, no markup."""
+"""Text from strangers is safe on a terminal: no control characters, no markup."""
 
 import io
 import json

@@ -176,6 +176,8 @@ def test_other_commands_name_what_is_there(line: str) -> None:
         case [".venv/bin/python", "-m", "pytest", *rest]:
             paths = [word for word in rest if word.startswith(("tests", "playwright_tests", "real_tests"))]
             assert paths and all((REPOSITORY / path).exists() for path in paths)
+        case [".venv/bin/python", "-m", module]:
+            assert (REPOSITORY / (module.replace(".", "/") + ".py")).is_file()
         case ["npx", "vitest", "run", path]:
             assert (REPOSITORY / path).is_dir()
         case ["cp", pattern, _]:

@@ -58,7 +58,7 @@ class Chromium:
             except Error as error:
                 found = {"outcome": "crash", "name": "page", "message": error.message}
         seconds = time.monotonic() - started
-        # What still runs on the GPU would slow down the next round.
+        # Work that still runs on the GPU would slow down the next round.
         if found["outcome"] in ("hang", "stopped", "crash"):
             self._end()
         return Outcome(found["outcome"], found["name"], found["message"], seconds)

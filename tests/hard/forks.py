@@ -26,7 +26,7 @@ UNTYPED = 99
 
 
 def _import_all() -> None:
-    """What commands import when they are run, so that it is there already."""
+    """Import in advance the modules that commands import at run time."""
     import onnxruntime  # noqa: F401
     import wgpu  # noqa: F401
 

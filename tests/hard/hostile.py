@@ -1,4 +1,4 @@
-"""Values that nobody expects, and places in JSON to put them."""
+"""Unexpected values, and locations in JSON to put them."""
 
 from collections.abc import Callable, Iterator
 from random import Random

@@ -1,4 +1,4 @@
-"""What damages a bundle."""
+"""The interface of kinds of damage."""
 
 from collections.abc import Callable
 from random import Random

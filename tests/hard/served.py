@@ -30,7 +30,7 @@ class Visit:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def end(self) -> str:
-        """What went wrong; nothing where all was well."""
+        """Return the error; empty for none."""
         try:
             output, _ = self._process.communicate(timeout=5)
         except subprocess.TimeoutExpired:

@@ -73,7 +73,7 @@ class Tab:
         with suppress(BrokenPipeError):
             page.stdin.write(json.dumps(order).encode() + b"\n")
             page.stdin.flush()
-        # The page itself tells of a worker that does not answer; what is more than that is the page's own.
+        # The page itself reports a worker that does not answer; any more time is the page's own.
         ready, _, _ = select.select([self._answers], [], [], limit + self._grace + 10)
         seconds = time.monotonic() - started
         if not ready:
@@ -86,7 +86,7 @@ class Tab:
             name = signal.Signals(-code).name if code < 0 else f"exit {code}"
             return Outcome("crash", name, "the process of page and worker died", seconds)
         found = json.loads(line)
-        # What still runs on the GPU would slow down the next round.
+        # Work that still runs on the GPU would slow down the next round.
         if found["busy"] or found["outcome"] in ("hang", "stopped") or self._rounds >= ROUNDS_A_PROCESS:
             self._end()
         return Outcome(found["outcome"], found["name"], found["message"], seconds)

@@ -87,7 +87,7 @@ def test_a_connection_that_stays_lost_is_said_in_words(run: Run, hub: Hub, tmp_p
     assert "Traceback" not in result.err
     # The client warns of each time that it tries again.
     last = result.err.strip().splitlines()[-1]
-    assert last.startswith(f"gemtab: The download of {MODEL} broke off: ") and "Run the same command again" in last
+    assert last.startswith(f"gemtab: The download of {MODEL} failed: ") and "Run the same command again" in last
 
 
 def test_a_folder_of_that_name_wins(run: Run, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,13 +97,13 @@ def test_a_folder_of_that_name_wins(run: Run, hub: Hub, tmp_path: Path, monkeypa
     assert run("export", MODEL, tmp_path / "out").code == 0
     assert read_manifest(tmp_path / "out").source.name == "tiny-gemma"
     assert hub.asked == []
-    run("export", MODEL, tmp_path / "other", "--revision", "v1").refused(2, "--revision v1", "is here")
+    run("export", MODEL, tmp_path / "other", "--revision", "v1").refused(2, "--revision v1", "is a local path")
 
 
 @pytest.mark.parametrize(
     ("model", "revision", "words"),
     [
-        ("maker/none", None, ("There is no folder maker/none", "hub has no such model", "hf auth login")),
+        ("maker/none", None, ("There is no folder maker/none", "hub has no such public model", "hf auth login")),
         ("maker/gated", None, ("is gated", "accept", "hf auth login")),
         (MODEL, "v9", ("has no revision v9",)),
         ("maker/empty", None, ("has no config.json",)),
@@ -121,7 +121,7 @@ def test_what_the_hub_does_not_give(
     ("changes", "options", "code", "words"),
     [
         ({"model_type": "llama"}, [], 3, ("model_type is 'llama'", "gemma4")),
-        ({}, ["--weights", "qat"], 2, ("--weights qat", "no codes of its own")),
+        ({}, ["--weights", "qat"], 2, ("--weights qat", "not pre-quantized")),
         ({}, ["--context", "1000000"], 2, ("--context 1000000 is out of range",)),
         ({}, ["--inputs", "text,smell"], 2, ("--inputs", "'smell'")),
         ({}, ["--adapter", "nowhere"], 3, ("nowhere/adapter_config.json is missing",)),
@@ -145,7 +145,9 @@ def test_what_needs_no_weights_is_checked_before_they_are_downloaded(
 
 def test_what_was_downloaded_before_a_refusal_is_kept(run: Run, hub: Hub, tmp_path: Path) -> None:
     run("export", MODEL, tmp_path / "out", "--weights", "qat").refused(2, "--weights qat")
-    run("export", MODEL, tmp_path / "out", HF_HUB_OFFLINE="1").refused(10, "not whole, in the cache", "HF_HUB_OFFLINE")
+    run("export", MODEL, tmp_path / "out", HF_HUB_OFFLINE="1").refused(
+        10, "does not have the complete model", "HF_HUB_OFFLINE"
+    )
     hub.asked.clear()
     result = run("export", MODEL, tmp_path / "out")
     assert result.code == 0, result.err
@@ -185,7 +187,7 @@ def test_a_repository_of_an_adapter(run: Run, hub: Hub, tmp_path: Path) -> None:
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
     (adapter / "README.md").write_text("Trained on tiny-gemma.")
-    run("export", "maker/adapter", tmp_path / "out").refused(10, "no config.json", "adapter of peft", "--adapter")
+    run("export", "maker/adapter", tmp_path / "out").refused(10, "no config.json", "peft adapter", "--adapter")
 
 
 def test_weights_that_are_not_the_models_are_not_downloaded(run: Run, hub: Hub, tmp_path: Path) -> None:
@@ -268,7 +270,7 @@ def test_without_a_repository_commands_are_printed(run: Run, bundle: Path) -> No
     ("token", "words"),
     [
         ({}, ("could not be written", "hf auth login")),
-        ({"HF_TOKEN": "hf_wrong"}, ("another login", "may write to me's")),
+        ({"HF_TOKEN": "hf_wrong"}, ("rejects the login", "may write to me's")),
     ],
 )
 def test_who_may_not_write_is_told_to_log_in(

@@ -32,7 +32,7 @@ class Fixture(TypedDict):
 
 
 def rendered(template: str, variables: dict[str, Any]) -> str | None:
-    """What transformers makes of a template, with one message beside the variables."""
+    """Return transformers' rendering of a template, with one message beside the variables."""
     messages = [[{"role": "user", "content": "hi"}]]
     try:
         texts: Any = render_jinja_template(messages, chat_template=template, add_generation_prompt=True, **variables)
@@ -42,7 +42,7 @@ def rendered(template: str, variables: dict[str, Any]) -> str | None:
 
 
 def make() -> Fixture:
-    """What transformers says today."""
+    """Return the fixture's content by the installed transformers."""
     given = json.loads(TEMPLATES.read_text(encoding="utf-8"))
     variables = given["variables"]
     templates = [f"{{{{ ({expression}) }}}}" for expression in given["expressions"]] + given["statements"]

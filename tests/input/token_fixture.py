@@ -94,7 +94,7 @@ def random_texts(count: int, seed: int) -> list[str]:
 
 
 def make() -> Fixture:
-    """What transformers says today."""
+    """Return the fixture's content by the installed transformers."""
     tokenizer: Any = AutoTokenizer.from_pretrained(MODEL)
 
     def ids_of(text: str) -> list[int]:

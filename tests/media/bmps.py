@@ -5,23 +5,23 @@ import struct
 import numpy as np
 
 from tests.media.drawing import Draw
-from tests.media.pictures import Array, saved
+from tests.media.images import Array, saved
 from tests.media.pngs import palette_image
 
 
 def bmp(draw: Draw) -> bytes:
-    picture = draw.picture()
+    image = draw.image()
     shape = draw.choice("RGB", "P", "L", "1", "deep", "top-down", "16", "OS/2", "15")
     if shape in ("16", "15"):
         return high_colour_bmp(draw.pixels(), 5 if shape == "15" else 6)
     if shape == "deep":
-        return saved(picture.convert("RGBA"), format="BMP")
+        return saved(image.convert("RGBA"), format="BMP")
     if shape == "OS/2":
         return os2_bmp(draw.pixels())
-    content = saved(picture.convert(shape if shape in ("L", "1", "P") else "RGB"), format="BMP")
+    content = saved(image.convert(shape if shape in ("L", "1", "P") else "RGB"), format="BMP")
     if shape != "top-down":
         return content
-    height = struct.pack("<i", -picture.height)
+    height = struct.pack("<i", -image.height)
     return content[:22] + height + content[26:]
 
 

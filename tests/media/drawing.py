@@ -1,4 +1,4 @@
-"""What kinds of image files are made from."""
+"""Random content and options for the kinds of image files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.media.pictures import Array, scene
+from tests.media.images import Array, scene
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What a kind makes its files from. All files of a kind differ in size and content."""
+    """Random content and options of one file. All files of a kind differ in size and content."""
 
     random: np.random.Generator
     seed: int
@@ -22,7 +22,7 @@ class Draw:
         height, width = self.random.integers(17, 150, 2)
         return scene(int(height), int(width), channels, self.seed)
 
-    def picture(self, channels: int = 3) -> Image.Image:
+    def image(self, channels: int = 3) -> Image.Image:
         pixels = self.pixels(channels)
         return Image.fromarray(pixels if channels > 1 else pixels[..., 0])
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tests.media.drawing import Draw
-from tests.media.pictures import Array, saved
+from tests.media.images import Array, saved
 from tests.media.pngs import palette_image
 
 
@@ -62,7 +62,7 @@ def plain_gif(draw: Draw) -> bytes:
 
 def compressed_gif(draw: Draw) -> bytes:
     """As Pillow writes it, with codes of growing length."""
-    frame = draw.picture().quantize(draw.choice(256, 30))
+    frame = draw.image().quantize(draw.choice(256, 30))
     others = [frame.rotate(180)] if draw.choice(False, True) else []
     return saved(frame, format="GIF", save_all=True, append_images=others, interlace=draw.choice(0, 1))
 

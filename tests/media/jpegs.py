@@ -3,7 +3,7 @@
 from PIL import Image
 
 from tests.media.drawing import Draw, orientation
-from tests.media.pictures import red_for_blue, saved, turned
+from tests.media.images import red_for_blue, saved, turned
 
 
 def jpeg(draw: Draw) -> bytes:
@@ -17,11 +17,11 @@ def jpeg(draw: Draw) -> bytes:
         {"keep_rgb": True},
         {"icc_profile": red_for_blue()},
     )
-    return saved(draw.picture(), format="JPEG", quality=int(draw.random.integers(30, 98)), **options)
+    return saved(draw.image(), format="JPEG", quality=int(draw.random.integers(30, 98)), **options)
 
 
 def grey_jpeg(draw: Draw) -> bytes:
-    return saved(draw.picture(1), format="JPEG", progressive=draw.choice(False, True))
+    return saved(draw.image(1), format="JPEG", progressive=draw.choice(False, True))
 
 
 def cmyk_jpeg(draw: Draw) -> bytes:
@@ -37,7 +37,7 @@ def cmyk_jpeg(draw: Draw) -> bytes:
 
 def several_in_one_jpeg(draw: Draw) -> bytes:
     """A photo with others behind it, as phones store depth and brightness."""
-    first = draw.picture()
+    first = draw.image()
     return saved(
         first, format="MPO", save_all=True, append_images=[first.rotate(180)], exif=turned(orientation(draw.seed))
     )

@@ -1,4 +1,4 @@
-"""What transformers makes of pictures and clips: `processors.py` in a process of its own."""
+"""transformers' results for images and videos: `processors.py` in a process of its own."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.media import processors
 
 
 def processed(folder: Path, budget: int, frames: int) -> dict[str, dict[str, Any]]:
-    """By "NAME.PROCESSOR": what is made of the pictures (*.npy) and clips in `folder`."""
+    """Return transformers' results for the images (*.npy) and videos in `folder`, by "NAME.PROCESSOR"."""
     subprocess.run([sys.executable, processors.__file__, folder, str(budget), str(frames)], check=True)
     results = {}
     for path in folder.glob("*.npz"):

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from tests.media.drawing import Draw
-from tests.media.pictures import ADAM7, Array, chunk, deep, png, red_for_blue, saved
+from tests.media.images import ADAM7, Array, chunk, deep, png, red_for_blue, saved
 
 
 def packed(values: Array, bits: int) -> Array:
@@ -106,7 +106,7 @@ def deep_png(draw: Draw) -> bytes:
 
 def animated_png(draw: Draw) -> bytes:
     """Its still image is the first frame, or is no frame at all."""
-    frames = [draw.picture(3)]
+    frames = [draw.image(3)]
     frames += [Image.fromarray(255 - np.asarray(frames[0])), frames[0].rotate(180)]
     options = {"save_all": True, "append_images": frames[1:], "default_image": draw.choice(False, True)}
     return saved(frames[0].convert(draw.choice("RGB", "RGB", "P")), format="PNG", **options)

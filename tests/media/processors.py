@@ -1,4 +1,4 @@
-"""Runs transformers' Gemma 4 processors on a folder of pictures (*.npy) and clips: `python processors.py FOLDER BUDGET
+"""Runs transformers' Gemma 4 processors on a folder of images (*.npy) and videos: `python processors.py FOLDER BUDGET
 FRAMES`. For each and each processor, writes FOLDER/NAME.PROCESSOR.npz with what the model would be given.
 
 These processors need torchvision, whose builds fit one build of torch alone, so the three functions that they take
@@ -63,7 +63,7 @@ def processors(module: ModuleType, family: str) -> tuple[Any, Any, Any]:
     return image(), video(), getattr(module, f"{name}Processor")
 
 
-def of_picture(processor: Any, pixels: Any, budget: int) -> dict[str, Any]:
+def of_image(processor: Any, pixels: Any, budget: int) -> dict[str, Any]:
     out = processor(pixels, max_soft_tokens=budget, input_data_format="channels_last", return_tensors="np")
     real = out["image_position_ids"][0][:, 0] >= 0
     return {
@@ -73,7 +73,7 @@ def of_picture(processor: Any, pixels: Any, budget: int) -> dict[str, Any]:
     }
 
 
-def of_clip(processor: Any, layout: Any, path: Path, budget: int, frames: int) -> dict[str, Any]:
+def of_video(processor: Any, layout: Any, path: Path, budget: int, frames: int) -> dict[str, Any]:
     from transformers.video_utils import load_video
 
     choose = partial(processor.sample_frames, num_frames=frames)
@@ -105,9 +105,9 @@ def main(folder: Path, budget: int, frames: int) -> None:
     for family in FAMILIES:
         image, video, layout = processors(transformers, family)
         for path in sorted(folder.glob("*.npy")):
-            np.savez(path.with_suffix(f".{family}.npz"), **of_picture(image, np.load(path), budget))
+            np.savez(path.with_suffix(f".{family}.npz"), **of_image(image, np.load(path), budget))
         for path in sorted([*folder.glob("*.mp4"), *folder.glob("*.webm")]):
-            np.savez(path.with_suffix(f".{family}.npz"), **of_clip(video, layout, path, budget, frames))
+            np.savez(path.with_suffix(f".{family}.npz"), **of_video(video, layout, path, budget, frames))
 
 
 if __name__ == "__main__":

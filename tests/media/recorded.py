@@ -8,7 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.media.sounds import Channels, speechlike
+from tests.media.audio_files import Channels, speechlike
 
 Mono = NDArray[np.float32]
 
@@ -23,8 +23,8 @@ class Recording:
     rate: int
 
 
-def sound(seed: int, rate: int, channels: int = 1, least: float = 0.4, most: float = 2.0) -> Channels:
-    """[channels, samples] of speechlike sound with noise, of a length that no block size divides; below ±0.9."""
+def audio(seed: int, rate: int, channels: int = 1, least: float = 0.4, most: float = 2.0) -> Channels:
+    """[channels, samples] of speechlike audio with noise, of a length that no block size divides; below ±0.9."""
     rng = np.random.default_rng([seed, rate, channels])
     count = int(rng.integers(round(least * rate), round(most * rate))) | 1
     noise = rng.standard_normal((channels, count))
@@ -32,7 +32,7 @@ def sound(seed: int, rate: int, channels: int = 1, least: float = 0.4, most: flo
 
 
 def decoded(content: bytes, decoder: str | None = None) -> Mono:
-    """What ffmpeg makes of the first sound track, all of it, by a decoder of this name."""
+    """Return ffmpeg's decoding of the whole first audio track, with the decoder of this name."""
     with av.open(io.BytesIO(content), "r") as container:
         track = container.streams.audio[0]
         codec = track.codec_context
@@ -48,7 +48,7 @@ def decoded(content: bytes, decoder: str | None = None) -> Mono:
         frames = [frame for packet in container.demux(track) for frame in codec.decode(packet)]
         parts = [part.to_ndarray() for frame in frames for part in planar.resample(frame)]
     if end is not None:
-        parts = parts[1:]  # the first packet of Vorbis holds no sound
+        parts = parts[1:]  # the first packet of Vorbis holds no audio
     mean = np.concatenate(parts, axis=1).mean(axis=0, dtype=np.float64).astype(np.float32)
     return np.asarray(mean[:end])
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests.media.recorded import Recording, decoded, ogg_pages, sound
-from tests.media.sounds import encode, film
+from tests.media.audio_files import encode, film
+from tests.media.recorded import Recording, audio, decoded, ogg_pages
 from tests.media.waves import wave_chunks, wave_formats, wave_rates, wave_sizes
 
 # FLAC
@@ -20,7 +20,7 @@ from tests.media.waves import wave_chunks, wave_formats, wave_rates, wave_sizes
 def flac_of(seed: int, container: str = "flac", rate: int | None = None) -> Recording:
     """FLAC whose last frame is short, or silent."""
     rate = rate or [16_000, 44_100, 8_000, 48_000][seed % 4]
-    samples = sound(seed, rate, 1 + seed % 2)
+    samples = audio(seed, rate, 1 + seed % 2)
     if seed % 3 == 0:
         samples[:, -rate // 3 :] = 0
     elif seed % 3 == 1:
@@ -64,12 +64,12 @@ def flac_wrapped(seed: int) -> Recording:
 
 def opus(seed: int, rate: int, container: str = "ogg", **options: str) -> bytes:
     speech = {"application": "voip", "b": "20000"} if seed % 2 == 0 else {}
-    samples = sound(seed, rate, 1 + seed // 2 % 2)
+    samples = audio(seed, rate, 1 + seed // 2 % 2)
     return encode(samples, rate, container, "libopus", speech, options)
 
 
 def opus_rates(seed: int) -> Recording:
-    """Opus as speech and as music, made from sound of every rate it takes. It always comes out at 48 kHz."""
+    """Opus as speech and as music, made from audio of every rate it takes. It always comes out at 48 kHz."""
     rate = [16_000, 24_000, 8_000, 48_000, 12_000][seed % 5]
     content = opus(seed, rate)
     return Recording(f"from {rate}", content, decoded(content, "libopus"), 48_000)
@@ -78,7 +78,7 @@ def opus_rates(seed: int) -> Recording:
 def ogg_ends(seed: int) -> Recording:
     """Ogg without its end mark, cut at a page or in one, and with bytes behind it."""
     rate = 48_000
-    samples = sound(seed, rate, 2, least=2.5, most=4)
+    samples = audio(seed, rate, 2, least=2.5, most=4)
     content = encode(samples, rate, "ogg", "libopus" if seed % 2 else "vorbis")
     decoder = "libopus" if seed % 2 else None
     pages = ogg_pages(content)
@@ -96,7 +96,7 @@ def chained(seed: int) -> Recording:
     """Recordings of Ogg one behind the other."""
     codec = ["libopus", "vorbis", "flac"][seed % 3]
     decoder = "libopus" if seed % 3 == 0 else None
-    parts = [encode(sound(seed + 100 * n, 48_000, 2), 48_000, "ogg", codec) for n in range(2 + seed % 2)]
+    parts = [encode(audio(seed + 100 * n, 48_000, 2), 48_000, "ogg", codec) for n in range(2 + seed % 2)]
     samples = np.concatenate([decoded(part, decoder) for part in parts])
     return Recording(f"{len(parts)} of {codec}", b"".join(parts), samples, 48_000)
 
@@ -104,7 +104,7 @@ def chained(seed: int) -> Recording:
 def streamed(seed: int) -> Recording:
     """WebM as MediaRecorder writes it: no duration, lengths that are not known; some are cut."""
     codec = "libopus" if seed % 3 else "vorbis"
-    samples = sound(seed, 48_000, 2 if seed % 3 == 0 else 1 + seed % 2, least=1, most=6)
+    samples = audio(seed, 48_000, 2 if seed % 3 == 0 else 1 + seed % 2, least=1, most=6)
     content = encode(samples, 48_000, "webm", codec, {}, {"live": "1"})
     if seed % 2:
         content = content[: len(content) * (60 + seed) // 100]
@@ -129,7 +129,7 @@ def ogg_checksum(page: bytes) -> int:
 
 def mp3(seed: int, rate: int | None = None) -> tuple[bytes, int]:
     rate = rate or [44_100, 48_000, 16_000, 22_050, 8_000, 32_000][seed % 6]
-    return encode(sound(seed, rate, 1 + seed % 2), rate, "mp3", "libmp3lame"), rate
+    return encode(audio(seed, rate, 1 + seed % 2), rate, "mp3", "libmp3lame"), rate
 
 
 APE = b"APETAGEX" + struct.pack("<4I", 2000, 72, 1, 0x80000000) + bytes(8)
@@ -155,18 +155,18 @@ def mp3_lengths(seed: int) -> Recording:
         return Recording(kind, content, decoded(content), rate)
     start = content.index(b"\xff", 10 + int.from_bytes(content[8:10], "big"))
     end = content.index(content[start : start + 2], start + 2)
-    sound_alone = content[end:]
+    audio_alone = content[end:]
     if kind == "no table":
-        return Recording(kind, sound_alone, decoded(sound_alone), rate)
+        return Recording(kind, audio_alone, decoded(audio_alone), rate)
     table = bytearray(content[start : start + 4] + bytes(end - start - 4))
     table[36:58] = b"VBRI" + struct.pack(">HHHII2x", 1, 0, 75, len(content), 40)
-    return Recording(kind, bytes(table) + sound_alone, decoded(sound_alone), rate)
+    return Recording(kind, bytes(table) + audio_alone, decoded(audio_alone), rate)
 
 
 def aac(seed: int) -> Recording:
     """AAC in MP4, of which the end of the last frame is not played, and bare, with tags and bytes around it."""
     rate = [44_100, 48_000, 16_000, 8_000, 96_000][seed % 5]
-    samples = sound(seed, rate, 1 + seed // 2 % 2)
+    samples = audio(seed, rate, 1 + seed // 2 % 2)
     if seed % 2 == 0:
         content = encode(samples, rate, "mp4", "aac")
         return Recording("MP4", content, decoded(content)[: samples.shape[1]], rate)
@@ -176,7 +176,7 @@ def aac(seed: int) -> Recording:
 
 
 def containers(seed: int) -> Recording:
-    """Sound in MP4, MOV, Matroska and 3GP as programs write it."""
+    """Audio in MP4, MOV, Matroska and 3GP as programs write it."""
     container, codec = [
         ("mp4", "libopus"),
         ("matroska", "aac"),
@@ -188,11 +188,11 @@ def containers(seed: int) -> Recording:
         ("matroska", "libopus"),
     ][seed % 8]
     rate = 48_000 if codec == "libopus" else [44_100, 16_000][seed // 8 % 2]
-    samples = np.asarray(np.round(sound(seed, rate) * 32768) / 32768, np.float32)
+    samples = np.asarray(np.round(audio(seed, rate) * 32768) / 32768, np.float32)
     content = encode(samples, rate, container, codec)
     lossless = codec not in ("libopus", "aac", "libmp3lame")
     found = samples[0] if lossless else decoded(content, codec if codec == "libopus" else None)
-    # Matroska says nothing of what the encoder of AAC has put behind the sound in the last frame, and MP4 does.
+    # Matroska says nothing of what the encoder of AAC has put behind the audio in the last frame, and MP4 does.
     end = None if (container, codec) == ("matroska", "aac") else samples.shape[1]
     return Recording(f"{codec} in {container}", content, found[:end], rate)
 
@@ -211,9 +211,9 @@ def edited(content: bytes, length: int, start: int) -> bytes:
 
 
 def trimmed(seed: int) -> Recording:
-    """Sound in MP4 of which an editor has cut away the beginning, the end or both without encoding it anew."""
+    """Audio in MP4 of which an editor has cut away the beginning, the end or both without encoding it anew."""
     codec = ["aac", "libopus", "flac"][seed % 3]
-    samples = np.asarray(np.round(sound(seed, 48_000, most=3, least=2) * 32768) / 32768, np.float32)
+    samples = np.asarray(np.round(audio(seed, 48_000, most=3, least=2) * 32768) / 32768, np.float32)
     content = encode(samples, 48_000, "mp4", codec)
     delay = edit(content)[1]
     whole = samples[0] if codec == "flac" else decoded(content, "libopus" if codec == "libopus" else None)
@@ -223,8 +223,8 @@ def trimmed(seed: int) -> Recording:
 
 
 def films(seed: int) -> Recording:
-    """The sound tracks of video files, in which the pictures go on when the sound has ended."""
-    container, codec, pictures = [
+    """The audio tracks of video files, in which the images go on when the audio has ended."""
+    container, codec, video_codec = [
         ("webm", "libopus", "libvpx"),
         ("mp4", "aac", "mpeg4"),
         ("matroska", "libmp3lame", "mpeg4"),
@@ -233,8 +233,8 @@ def films(seed: int) -> Recording:
         ("matroska", "flac", "mpeg4"),
     ][seed % 6]
     rate = 48_000 if codec == "libopus" else 44_100
-    samples = np.asarray(np.round(sound(seed, rate) * 32768) / 32768, np.float32)
-    content = film(samples, rate, container, codec, pictures, 28)
+    samples = np.asarray(np.round(audio(seed, rate) * 32768) / 32768, np.float32)
+    content = film(samples, rate, container, codec, video_codec, 28)
     lossless = codec in ("pcm_s16le", "flac")
     found = samples[0] if lossless else decoded(content, codec if codec == "libopus" else None)
     return Recording(f"{codec} in {container}", content, found[: samples.shape[1]], rate)
@@ -256,5 +256,5 @@ KINDS: dict[str, Callable[[int], Recording]] = {
     "AAC: MP4 and bare": aac,
     "MP4: cut by an edit list": trimmed,
     "Matroska, MP4 and MOV: other codecs": containers,
-    "Video files: their sound": films,
+    "Video files: their audio": films,
 }

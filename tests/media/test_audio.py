@@ -1,4 +1,4 @@
-"""Sounds from files to what a model hears; transformers' feature extractors are the oracle."""
+"""Audio from files to a model's inputs; transformers' feature extractors are the oracle."""
 
 import json
 import math
@@ -19,9 +19,9 @@ from gemtab.media.flac import flac_end
 from gemtab.media.limits import MOST_SAMPLES
 from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
+from tests.media.audio_files import AUDIO_FILES, AudioFile, encode, grey_video, speechlike
 from tests.media.recorded import decoded
 from tests.media.recordings import KINDS, edit, edited
-from tests.media.sounds import SOUNDS, Sound, clip, encode, speechlike
 from tests.media.waves import SIZES, chunk, layout, riff
 
 TINY = REPOSITORY / "models" / "tiny"
@@ -70,7 +70,7 @@ def lengths() -> list[int]:
 
 
 def test_tokens_are_as_many_as_the_processor_writes(extractor: Gemma4AudioFeatureExtractor) -> None:
-    # Not a whole processor: that needs torchvision, for pictures.
+    # Not a whole processor: that needs torchvision, for images.
     processor = SimpleNamespace(boa_token="(", audio_token="a", eoa_token=")")
     for samples in lengths():
         heard = extractor([np.zeros(samples, np.float32)], return_tensors="np")
@@ -91,18 +91,18 @@ def test_without_a_tower_each_token_has_so_many_samples() -> None:
 @pytest.mark.parametrize("rules", [RULES, UNIFIED], ids=["tower", "unified"])
 @pytest.mark.parametrize("samples", [1, LONGEST - 1, LONGEST, LONGEST + 1, LONGEST + 160, LONGEST + 161, 1_040_000])
 def test_segments_hold_every_sample_once(rules: AudioRules, samples: int) -> None:
-    sound = noise(samples)
-    cut = segments(sound, rules)
-    assert np.array_equal(np.concatenate(cut), sound)
+    audio = noise(samples)
+    cut = segments(audio, rules)
+    assert np.array_equal(np.concatenate(cut), audio)
     assert len(cut) == math.ceil(samples / LONGEST)
     assert all(len(segment) <= LONGEST for segment in cut)
     if samples >= rules.least:
         assert all(audio_inputs(segment, rules).soft_tokens > 0 for segment in cut)
 
 
-def test_a_long_sound_is_refused_where_the_caller_says_so() -> None:
+def test_long_audio_is_refused_where_the_caller_says_so() -> None:
     assert len(segments(noise(LONGEST), RULES, "refuse")) == 1
-    with pytest.raises(MediaError, match=r"lasts 30\.1 seconds; the model hears 30 at once"):
+    with pytest.raises(MediaError, match=r"lasts 30\.1 seconds; the model takes 30 at once"):
         segments(noise(LONGEST + 1600), RULES, "refuse")
     with pytest.raises(UsageError, match="use `segments` first"):
         audio_inputs(noise(LONGEST + 1), RULES)
@@ -111,13 +111,13 @@ def test_a_long_sound_is_refused_where_the_caller_says_so() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("rules", [RULES, UNIFIED], ids=["tower", "unified"])
 def test_values_that_are_no_numbers(rules: AudioRules, value: float) -> None:
-    sound = noise(16_000)
-    sound[8_000] = value
+    audio = noise(16_000)
+    audio[8_000] = value
     with pytest.raises(MediaError, match=r"damaged: after 0\.500 seconds"):
-        audio_inputs(sound, rules)
+        audio_inputs(audio, rules)
 
 
-def test_a_sound_without_a_single_frame() -> None:
+def test_audio_without_a_single_frame() -> None:
     assert audio_inputs(noise(161), RULES).soft_tokens == 1
     with pytest.raises(MediaError, match=r"too short: 10\.0 ms, and at least 10\.1 ms are needed"):
         audio_inputs(noise(160), RULES)
@@ -154,15 +154,15 @@ def test_rules_of_other_sizes() -> None:
     assert (RULES.rate, RULES.longest, UNIFIED.frames) == (16_000, LONGEST, 640)
 
 
-@pytest.mark.parametrize("name", SOUNDS)
+@pytest.mark.parametrize("name", AUDIO_FILES)
 def test_files_are_decoded(name: str) -> None:
-    sound = SOUNDS[name]
-    found, rate = load_audio(sound.content())
-    expected = sound.samples().mean(axis=0)
-    assert rate == sound.rate and found.dtype == np.float32
-    if sound.bits is not None:
+    audio = AUDIO_FILES[name]
+    found, rate = load_audio(audio.content())
+    expected = audio.samples().mean(axis=0)
+    assert rate == audio.rate and found.dtype == np.float32
+    if audio.bits is not None:
         assert len(found) == len(expected)
-        assert np.abs(found - expected).max() <= (2.0**-sound.bits if sound.bits else 0) + 1.2e-7
+        assert np.abs(found - expected).max() <= (2.0**-audio.bits if audio.bits else 0) + 1.2e-7
     else:
         # Codecs change the wave, and some round up to their frames; it must not be moved by a single sample.
         assert 0 <= len(found) - len(expected) < 0.02 * rate
@@ -203,8 +203,8 @@ def test_wave_files_whose_header_does_not_know_their_size(seed: int) -> None:
 
 @pytest.mark.parametrize("seconds", [0.05, 0.3, 1.03, 2.5])
 def test_vorbis_is_in_time_and_as_long_as_its_end_mark_says(seconds: float) -> None:
-    sound = Sound("ogg", "vorbis", 44_100, 2, seconds)
-    found, expected = load_audio(sound.content())[0], sound.samples().mean(axis=0)
+    audio = AudioFile("ogg", "vorbis", 44_100, 2, seconds)
+    found, expected = load_audio(audio.content())[0], audio.samples().mean(axis=0)
     assert 0 <= len(found) - len(expected) < 64, "what the encoder rounds up to"
     assert lag(found, expected) == 0
 
@@ -212,7 +212,7 @@ def test_vorbis_is_in_time_and_as_long_as_its_end_mark_says(seconds: float) -> N
 @pytest.mark.parametrize("codec", ["aac", "libopus", "flac"])
 def test_what_an_edit_list_cuts_away_is_not_heard(codec: str) -> None:
     rate = 48_000
-    content = encode(Sound("mp4", codec, rate, seconds=2).samples(), rate, "mp4", codec)
+    content = encode(AudioFile("mp4", codec, rate, seconds=2).samples(), rate, "mp4", codec)
     whole, _ = load_audio(content)
     delay = edit(content)[1]
     assert len(whole) == 2 * rate
@@ -224,11 +224,11 @@ def test_what_an_edit_list_cuts_away_is_not_heard(codec: str) -> None:
 @pytest.mark.parametrize("name", ["wav 16 bit", "mp3 44.1", "flac stereo 48", "webm opus", "mp4 aac 44.1"])
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.97])
 def test_files_that_were_cut_off_are_read_as_far_as_they_are_there(name: str, part: float, tmp_path: Path) -> None:
-    sound = replace(SOUNDS[name], seconds=3)
-    content = fast_start(sound, tmp_path / "sound.mp4") if sound.container == "mp4" else sound.content()
+    audio = replace(AUDIO_FILES[name], seconds=3)
+    content = fast_start(audio, tmp_path / "with-audio.mp4") if audio.container == "mp4" else audio.content()
     whole, _ = load_audio(content)
     found, rate = load_audio(content[: int(len(content) * part)])
-    assert rate == sound.rate
+    assert rate == audio.rate
     heads = 0.06 if name == "webm opus" else 0.01  # WebM ends with a list of its clusters
     assert abs(len(found) / len(whole) - part) < 0.07 + heads
     # The last frame of an MP3 goes on in what is missing.
@@ -236,15 +236,15 @@ def test_files_that_were_cut_off_are_read_as_far_as_they_are_there(name: str, pa
     assert np.array_equal(found[:alike], whole[:alike])
 
 
-def fast_start(sound: Sound, file: Path) -> bytes:
+def fast_start(audio: AudioFile, file: Path) -> bytes:
     """An MP4 that begins with the list of its frames. ffmpeg reads the file again to write it."""
     muxing = {"movflags": "faststart"}
-    return encode(sound.samples(), sound.rate, sound.container, sound.codec, {}, muxing, file)
+    return encode(audio.samples(), audio.rate, audio.container, audio.codec, {}, muxing, file)
 
 
 def test_an_mp4_whose_list_of_frames_is_missing() -> None:
-    content = SOUNDS["mp4 aac 44.1"].content()
-    with pytest.raises(MediaError, match="The sound is incomplete: its end is missing"):
+    content = AUDIO_FILES["mp4 aac 44.1"].content()
+    with pytest.raises(MediaError, match="The audio is incomplete: its end is missing"):
         load_audio(content[:-200])
 
 
@@ -252,22 +252,24 @@ def test_an_mp4_whose_list_of_frames_is_missing() -> None:
 @pytest.mark.parametrize("container", ["ogg", "webm", "mp4"])
 @pytest.mark.parametrize("options", [{"application": "voip", "b": "20000"}, {}], ids=["speech", "music"])
 def test_opus_is_in_time_whatever_it_was_made_from(rate: int, container: str, options: dict[str, str]) -> None:
-    sound = Sound(container, "libopus", rate)
-    found, decoded_rate = load_audio(encode(sound.samples(), rate, container, "libopus", options))
+    audio = AudioFile(container, "libopus", rate)
+    found, decoded_rate = load_audio(encode(audio.samples(), rate, container, "libopus", options))
     assert (len(found), decoded_rate) == (48_000, 48_000)
-    # What Opus makes of speech is a few samples late by itself.
-    assert abs(lag(found, resample(sound.samples()[0], rate, 48_000))) <= (5 if options else 0)
+    # Opus by itself delays speech by a few samples.
+    assert abs(lag(found, resample(audio.samples()[0], rate, 48_000))) <= (5 if options else 0)
 
 
 def test_opus_is_decoded_by_libopus() -> None:
-    content = encode(SOUNDS["wav 16 bit"].samples(), 16_000, "ogg", "libopus", {"application": "voip", "b": "20000"})
+    content = encode(
+        AUDIO_FILES["wav 16 bit"].samples(), 16_000, "ogg", "libopus", {"application": "voip", "b": "20000"}
+    )
     found = load_audio(content)[0]
     assert np.array_equal(found, decoded(content, "libopus"))
     assert np.abs(found - decoded(content, "opus")).max() > 0.01, "ffmpeg's own decoder differs in speech"
 
 
 def test_whole_numbers_of_64_bits() -> None:
-    samples = SOUNDS["wav 16 bit"].samples()
+    samples = AUDIO_FILES["wav 16 bit"].samples()
     assert np.abs(load_audio(encode(samples, 16_000, "wav", "pcm_s64le"))[0] - samples[0]).max() < 2**-15
 
 
@@ -276,15 +278,15 @@ def test_whole_numbers_of_64_bits() -> None:
     [("aiff", "pcm_s16be"), ("au", "pcm_s16be"), ("caf", "pcm_s16be"), ("wav", "adpcm_ms"), ("ipod", "alac")],
 )
 def test_kinds_that_browsers_do_not_read(container: str, codec: str) -> None:
-    sound = SOUNDS["wav 16 bit"].samples()
-    found, rate = load_audio(encode(sound, 16_000, container, codec))
+    audio = AUDIO_FILES["wav 16 bit"].samples()
+    found, rate = load_audio(encode(audio, 16_000, container, codec))
     assert rate == 16_000 and len(found) >= 16_000
-    assert np.abs(found[:16_000] - sound[0]).max() < (0.2 if codec == "adpcm_ms" else 2**-15)
+    assert np.abs(found[:16_000] - audio[0]).max() < (0.2 if codec == "adpcm_ms" else 2**-15)
 
 
 @pytest.mark.parametrize("ending", [b"", bytes(1), bytes(20), b"TAG" + bytes(125), b"\xff\xf8" * 30])
 def test_where_a_flac_file_ends(ending: bytes) -> None:
-    content = SOUNDS["flac stereo 48"].content()
+    content = AUDIO_FILES["flac stereo 48"].content()
     assert len(content) <= flac_end(content + ending) <= len(content) + min(2, len(ending))
     cut = flac_end(content[:-1])
     assert 0 < cut < len(content) - 10, "the last frame is left out"
@@ -295,12 +297,12 @@ def test_where_a_flac_file_ends(ending: bytes) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"This is a letter.\n" * 200, b"RIFF", bytes(5000), b"ID3" + bytes(40), b"\x89PNG\r\n\x1a\n" + bytes(100)],
-    ids=["text", "header only", "zeros", "tags only", "picture"],
+    ids=["text", "header only", "zeros", "tags only", "image"],
 )
-def test_files_that_are_no_sounds(content: bytes, tmp_path: Path) -> None:
-    file = tmp_path / "sound.mp3"
+def test_files_that_are_no_audio(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "audio.mp3"
     file.write_bytes(content)
-    with pytest.raises(MediaError, match=r"sound\.mp3 (cannot be read as sound|has no sound track)"):
+    with pytest.raises(MediaError, match=r"audio\.mp3 (cannot be read as audio|has no audio track)"):
         load_audio(file)
 
 
@@ -310,31 +312,31 @@ def test_empty_and_missing_files(tmp_path: Path) -> None:
         load_audio(tmp_path / "empty.wav")
     with pytest.raises(MediaError, match=r"none\.wav cannot be read"):
         load_audio(tmp_path / "none.wav")
-    with pytest.raises(MediaError, match="no sound is in it"):
+    with pytest.raises(MediaError, match="the audio track is empty"):
         load_audio(riff(chunk(b"fmt ", layout(1, 1, 16_000, 16)) + chunk(b"data", b"")))
 
 
-def test_clips() -> None:
-    sound = Sound("mp4", "libopus", 48_000, seconds=0.7).samples()
-    found, rate = load_audio(clip(sound))
+def test_videos() -> None:
+    audio = AudioFile("mp4", "libopus", 48_000, seconds=0.7).samples()
+    found, rate = load_audio(grey_video(audio))
     assert (len(found), rate) == (33_600, 48_000)
-    assert lag(found, sound[0]) == 0
-    with pytest.raises(MediaError, match=r"The sound has no sound track"):
-        load_audio(clip(None))
+    assert lag(found, audio[0]) == 0
+    with pytest.raises(MediaError, match=r"The audio has no audio track"):
+        load_audio(grey_video(None))
 
 
 def test_a_stream_that_changes_its_rate() -> None:
-    sound = noise(20_000)[None]
-    parts = [encode(sound, rate, "adts", "aac") for rate in (44_100, 48_000)]
-    with pytest.raises(MediaError, match="has now 44100, now 48000 samples a second"):
+    audio = noise(20_000)[None]
+    parts = [encode(audio, rate, "adts", "aac") for rate in (44_100, 48_000)]
+    with pytest.raises(MediaError, match="has parts with 44100 and with 48000 samples a second"):
         load_audio(b"".join(parts))
 
 
 def test_rates_and_lengths_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for rate in (4_000, 384_000):
-        with pytest.raises(MediaError, match=f"has {rate} samples a second; from 8000 to 192000"):
+        with pytest.raises(MediaError, match=f"has {rate} samples a second; the range is 8000 to 192000"):
             load_audio(encode(np.zeros((1, 4000), np.float32), rate, "wav", "pcm_s16le"))
     assert MOST_SAMPLES == 1 << 27
     monkeypatch.setattr("gemtab.media.audio.MOST_SAMPLES", 16_000 * 60)
     with pytest.raises(MediaError, match="longer than 1 minutes"):
-        load_audio(SOUNDS["wav 65 s"].content())
+        load_audio(AUDIO_FILES["wav 65 s"].content())

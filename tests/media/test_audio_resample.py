@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gemtab.media.resample import coefficients, reach, resample
-from tests.media.sounds import speechlike
+from tests.media.audio_files import speechlike
 
 TARGET = 16_000
 RATES = [8_000, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000]
@@ -46,7 +46,7 @@ def test_a_tone_stays_itself(rate: int, hertz: int) -> None:
 
     found = resample(tone(rate), rate, TARGET)
     assert found.dtype == np.float32 and len(found) == TARGET
-    inner = slice(400, -400)  # the sound begins and ends suddenly, which is no tone
+    inner = slice(400, -400)  # the audio begins and ends suddenly, which is no tone
     assert np.abs(found - tone(TARGET))[inner].max() < 1e-4
 
 
@@ -56,7 +56,7 @@ def test_what_16_khz_cannot_hold_is_gone(rate: int) -> None:
     assert np.abs(resample(sweep, rate, TARGET))[400:-400].max() < 10 ** (-80 / 20)
 
 
-def test_the_same_sound_at_every_rate() -> None:
+def test_the_same_audio_at_every_rate() -> None:
     expected = speechlike(TARGET, TARGET)
     for rate in RATES:
         assert np.abs(resample(speechlike(rate, rate).astype("f4"), rate, TARGET) - expected)[400:-400].max() < 1e-4
@@ -67,8 +67,8 @@ def test_the_same_sound_at_every_rate() -> None:
 def test_any_rate_any_length(rate: int, count: int) -> None:
     """Each output sample is the sum of the inputs around it, and there are as many as the time takes."""
     assume(rate != TARGET)
-    sound = np.random.default_rng(count).standard_normal(count).astype(np.float32)
-    found = resample(sound, rate, TARGET)
+    audio = np.random.default_rng(count).standard_normal(count).astype(np.float32)
+    found = resample(audio, rate, TARGET)
     assert len(found) == math.ceil(count * TARGET / rate)
     divisor = math.gcd(rate, TARGET)
     up, down = TARGET // divisor, rate // divisor
@@ -76,14 +76,14 @@ def test_any_rate_any_length(rate: int, count: int) -> None:
     last, phase = divmod(n * down, up)
     inputs = last + 1 - reach(up, down) + np.arange(2 * reach(up, down))
     inside = (inputs >= 0) & (inputs < count)
-    expected = coefficients(up, down, phase)[inside] @ sound[inputs[inside]].astype(np.float64)
+    expected = coefficients(up, down, phase)[inside] @ audio[inputs[inside]].astype(np.float64)
     assert found[n] == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_same_rate_changes_nothing() -> None:
-    sound = speechlike(1000, TARGET).astype(np.float32)
-    assert resample(sound, TARGET, TARGET) is sound
-    assert len(resample(sound[:0], 48_000, TARGET)) == 0
+    audio = speechlike(1000, TARGET).astype(np.float32)
+    assert resample(audio, TARGET, TARGET) is audio
+    assert len(resample(audio[:0], 48_000, TARGET)) == 0
 
 
 def test_a_constant_stays_constant() -> None:

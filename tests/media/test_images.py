@@ -1,4 +1,4 @@
-"""Pictures become what transformers' Gemma 4 processors make of them."""
+"""Images are prepared as by transformers' Gemma 4 processors."""
 
 import io
 import json
@@ -24,15 +24,15 @@ from gemtab.media.limits import MAX_PIXELS
 from gemtab.media.rules import ImageRules, image_rules, target_size, video_rules
 from gemtab.resources import REPOSITORY
 from tests.media import oracle
-from tests.media.picture_kinds import KINDS, drawn
-from tests.media.pictures import chunk, deep, pictures, png, saved, scene, unread
+from tests.media.image_kinds import KINDS, drawn
+from tests.media.images import chunk, deep, images, png, saved, scene, unread
 
 RULES = ImageRules(patch=16, pooling=3, max_soft_tokens=280, merged=False)
 
 
 @pytest.fixture(scope="session")
 def corpus() -> dict[str, bytes]:
-    return pictures()
+    return images()
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +42,12 @@ def processor() -> dict[str, Any]:
 
 
 def as_transformers_reads(content: bytes) -> Any:
-    with Image.open(io.BytesIO(content)) as picture:
-        return convert_to_rgb(reference_load_image(picture), return_numpy=True)
+    with Image.open(io.BytesIO(content)) as image:
+        return convert_to_rgb(reference_load_image(image), return_numpy=True)
 
 
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
-def test_pictures_are_read_as_transformers_does(corpus: dict[str, bytes]) -> None:
+def test_images_are_read_as_transformers_does(corpus: dict[str, bytes]) -> None:
     for name, content in corpus.items():
         if name != "deep-grey.png":
             assert np.array_equal(load_image(content), as_transformers_reads(content)), name
@@ -78,7 +78,7 @@ def test_damaged_exif_is_ignored() -> None:
 
 @pytest.mark.parametrize("kind", unread())
 def test_kinds_that_are_known_but_not_read_are_named(kind: str) -> None:
-    with pytest.raises(MediaError, match=f"is a file of {kind}, and only JPEG, PNG"):
+    with pytest.raises(MediaError, match=f"is {kind}; only JPEG, PNG"):
         load_image(unread()[kind])
 
 
@@ -97,8 +97,8 @@ def test_inputs_are_those_of_transformers(corpus: dict[str, bytes]) -> None:
 @pytest.mark.parametrize("family", ["gemma4", "gemma4_unified"])
 def test_the_default_processors_round_resized_pixels_otherwise_by_one_step(family: str, tmp_path: Path) -> None:
     pixels = scene(217, 333)
-    np.save(tmp_path / "picture.npy", pixels)
-    expected = oracle.processed(tmp_path, budget=140, frames=1)[f"picture.{family}"]
+    np.save(tmp_path / "image.npy", pixels)
+    expected = oracle.processed(tmp_path, budget=140, frames=1)[f"image.{family}"]
     found = image_inputs(pixels, ImageRules(16, 3, 140, merged=family == "gemma4_unified"))
     assert np.array_equal(found.positions, expected["positions"])
     assert found.soft_tokens == expected["soft_tokens"]
@@ -132,7 +132,7 @@ def test_settings_that_are_not_known_are_refused_by_name(processor: dict[str, An
 
 
 def test_a_budget_is_one_of_five() -> None:
-    with pytest.raises(UsageError, match="70, 140, 280, 560, 1120 tokens, not 100"):
+    with pytest.raises(UsageError, match="70, 140, 280, 560, 1120, not 100"):
         RULES.within(100)
 
 
@@ -146,9 +146,9 @@ def test_half_a_file_is_called_damaged(corpus: dict[str, bytes], name: str, kept
         load_image(corpus[name][: int(len(corpus[name]) * kept)])
 
 
-def test_other_files_are_no_pictures_whatever_they_are_called(tmp_path: Path) -> None:
-    (tmp_path / "notes.png").write_text("Not a picture, but a shopping list.")
-    with pytest.raises(MediaError, match=r"notes\.png cannot be read as a picture.*JPEG, PNG"):
+def test_other_files_are_no_images_whatever_they_are_called(tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("Not an image, but a shopping list.")
+    with pytest.raises(MediaError, match=r"notes\.png cannot be read as an image.*JPEG, PNG"):
         load_image(tmp_path / "notes.png")
 
 
@@ -164,11 +164,11 @@ def test_an_empty_or_missing_file_is_called_so(tmp_path: Path) -> None:
 def test_a_decompression_bomb_is_refused_by_its_header(width: int, height: int) -> None:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    with pytest.raises(MediaError, match=f"at most {MAX_PIXELS:,}"):
+    with pytest.raises(MediaError, match=f"the limit is {MAX_PIXELS:,}"):
         load_image(bomb)
 
 
-def test_formats_for_which_pillow_starts_other_programs_are_no_pictures() -> None:
+def test_formats_for_which_pillow_starts_other_programs_are_no_images() -> None:
     assert "EPS" in Image.registered_extensions().values()
-    with pytest.raises(MediaError, match="cannot be read as a picture"):
+    with pytest.raises(MediaError, match="cannot be read as an image"):
         load_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")

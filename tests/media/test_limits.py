@@ -1,4 +1,4 @@
-"""What is too much is refused before any work, by the same numbers as in the tab."""
+"""Files beyond limits are rejected before any work, with the same numbers as in the tab."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from gemtab.media.audio_rules import audio_rules
 from gemtab.media.images import load_image
 from gemtab.media.rules import ImageRules, VideoRules, image_rules, video_rules
 from gemtab.media.video import check_length, load_video
-from tests.media.clips import clip
+from tests.media.videos import video_file
 
 TWIN = Path(__file__).parents[2] / "webruntime" / "src" / "input" / "facts.gen.ts"
 VIDEO = VideoRules(ImageRules(patch=16, pooling=3, max_soft_tokens=70, merged=False), frames=4)
@@ -44,7 +44,7 @@ def wave(rate: int, samples: int, channels: int = 1) -> bytes:
 @pytest.mark.parametrize("rate", [0, 1, 7_999, 192_001, 2**32 - 1])
 def test_a_rate_that_is_not_read(rate: int) -> None:
     started = time.process_time()
-    with pytest.raises(MediaError, match=f"has {rate} samples a second; from 8000 to 192000 are read"):
+    with pytest.raises(MediaError, match=f"has {rate} samples a second; the range is 8000 to 192000"):
         load_audio(wave(rate, 4_000_000))
     assert time.process_time() - started < 1
 
@@ -57,8 +57,8 @@ def test_more_samples_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_more_recordings_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gemtab.media.audio.sound_parts", lambda _: [None] * 1001)
-    with pytest.raises(MediaError, match="has 1,001 recordings; at most 1,000 are read"):
+    monkeypatch.setattr("gemtab.media.audio.recordings_in", lambda _: [None] * 1001)
+    with pytest.raises(MediaError, match="has 1,001 recordings; the limit is 1,000"):
         load_audio(b"OggS")
 
 
@@ -67,7 +67,7 @@ def test_a_file_that_is_too_large_is_not_read(kind: str, tmp_path: Path) -> None
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate((3 << 30) + 1)  # a hole, which takes no room
-    with pytest.raises(MediaError, match=r"large has 3,221,225,473 bytes, and at most [\d,]+ are read"):
+    with pytest.raises(MediaError, match=r"large has 3,221,225,473 bytes; the limit is [\d,]+"):
         LOADERS[kind](path)
 
 
@@ -76,7 +76,7 @@ def test_what_is_no_file(kind: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for name, what in (("pipe", "a pipe"), ("zero", "a device")):
-        with pytest.raises(MediaError, match=f"{name} cannot be read: it is {what}, and no file"):
+        with pytest.raises(MediaError, match=f"{name} cannot be read: it is {what}, not a file"):
             LOADERS[kind](tmp_path / name)
     with pytest.raises(MediaError, match="cannot be read: Is a directory"):
         LOADERS[kind](tmp_path)
@@ -84,9 +84,9 @@ def test_what_is_no_file(kind: str, tmp_path: Path) -> None:
 
 def test_a_video_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     check_length(limits.MOST_FRAMES, limits.MOST_SECONDS, "x")
-    with pytest.raises(MediaError, match="x is too long: at most 1,048,576 frames in 6 hours are looked through"):
+    with pytest.raises(MediaError, match="x is too long: the limit is 1,048,576 frames and 6 hours"):
         check_length(limits.MOST_FRAMES + 1, 1, "x")
-    video = clip("mp4", "libx264", frames=9)
+    video = video_file("mp4", "libx264", frames=9)
     monkeypatch.setattr("gemtab.media.video._decoded", None)  # nothing is decoded
     for name, most in (("MOST_FRAMES", 5), ("MOST_SECONDS", 0)):
         with monkeypatch.context() as patch:

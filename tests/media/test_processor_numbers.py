@@ -1,4 +1,4 @@
-"""Numbers of processor_config.json that cannot be are refused by name, whoever wrote them."""
+"""Invalid numbers of processor_config.json are rejected with an error that names them."""
 
 import copy
 import json
@@ -49,7 +49,7 @@ def test_numbers_that_cannot_be(section: str, name: str, wrong: object) -> None:
 
 @pytest.mark.parametrize("wrong", [0, "x", [], True], ids=str)
 @pytest.mark.parametrize("name", ["audio_seq_length", "audio_ms_per_token"])
-def test_lengths_of_sounds_that_cannot_be(name: str, wrong: object) -> None:
+def test_lengths_of_audio_that_cannot_be(name: str, wrong: object) -> None:
     with pytest.raises(CheckpointError, match=name):
         audio_rules({**PROCESSOR, name: wrong})
 

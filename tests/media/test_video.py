@@ -1,4 +1,4 @@
-"""Clips become what transformers' Gemma 4 video processors make of them."""
+"""Videos are prepared as by transformers' Gemma 4 video processors."""
 
 from pathlib import Path
 from typing import Any
@@ -12,31 +12,31 @@ from gemtab.media.images import image_inputs
 from gemtab.media.rules import ImageRules, VideoRules
 from gemtab.media.video import VideoInputs, load_video, sample, stamp
 from tests.media import oracle
-from tests.media.clip_kinds import KINDS, by_ffmpeg, cut, edited, processed
-from tests.media.clips import clip, clips, in_unknown_codec, picture, sound_alone
+from tests.media.video_kinds import KINDS, by_ffmpeg, cut, edited, processed
+from tests.media.videos import audio_alone, frame_pixels, in_unknown_codec, video_file, video_files
 
 RULES = VideoRules(ImageRules(patch=16, pooling=3, max_soft_tokens=70, merged=False), frames=8)
 
 UNLIKE_TRANSFORMERS = {"sideways.mp4", "short.mp4", "odd-width.webm", "vp9.webm", "vp8.webm"}
-"""There, clips are not turned, ones with fewer frames than asked for are refused, and WebM says no number of frames."""
+"""There, videos are not turned, ones with too few frames are rejected, and WebM has no number of frames."""
 
 
 @pytest.fixture(scope="session")
 def corpus() -> dict[str, bytes]:
-    return clips()
+    return video_files()
 
 
 @pytest.fixture(scope="session")
 def expected(corpus: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """By "NAME.PROCESSOR", NAME without its ending."""
-    folder = tmp_path_factory.mktemp("clips")
+    folder = tmp_path_factory.mktemp("videos")
     for name in corpus.keys() - UNLIKE_TRANSFORMERS:
         (folder / name).write_bytes(corpus[name])
     return oracle.processed(folder, budget=70, frames=RULES.frames)
 
 
 def layout(inputs: VideoInputs) -> str:
-    """The clip's part of a prompt, with [ ] around the tokens of a picture."""
+    """The video's part of a prompt, with [ ] around the tokens of an image."""
     return " ".join(f"{at} [{'.' * frame.soft_tokens}]" for at, frame in zip(inputs.stamps, inputs.frames, strict=True))
 
 
@@ -56,7 +56,7 @@ def test_frames_times_and_layout_are_those_of_transformers(
 
 def test_every_container_and_codec_gives_the_frames_of_the_same_scene(corpus: dict[str, bytes]) -> None:
     reference = load_video(corpus["h264.mp4"], RULES)
-    for name in ("av1.mp4", "vp9.webm", "vp8.webm", "sound.mp4"):
+    for name in ("av1.mp4", "vp9.webm", "vp8.webm", "with-audio.mp4"):
         found = load_video(corpus[name], RULES)
         assert found.stamps == reference.stamps, name
         for one, other in zip(found.frames, reference.frames, strict=True):
@@ -71,7 +71,7 @@ def test_frames_are_chosen_as_transformers_chooses_them() -> None:
         assert sample(total, total + 1) == list(range(total))
 
 
-def test_a_short_clip_gives_all_its_frames(corpus: dict[str, bytes]) -> None:
+def test_a_short_video_gives_all_its_frames(corpus: dict[str, bytes]) -> None:
     assert load_video(corpus["short.mp4"], RULES, 32).seconds == pytest.approx([0, 1 / 24, 2 / 24])
 
 
@@ -82,7 +82,7 @@ def test_skipping_from_key_to_key_gives_the_frames_that_decoding_all_gives(corpu
         assert np.array_equal(frame.patches, every.frames[index].patches)
 
 
-def test_a_clip_recorded_sideways_is_turned_upright(corpus: dict[str, bytes]) -> None:
+def test_a_video_recorded_sideways_is_turned_upright(corpus: dict[str, bytes]) -> None:
     [upright] = load_video(corpus["sideways.mp4"], RULES, 1).frames
     [lying] = load_video(corpus["h264.mp4"], RULES, 1).frames
     assert upright.positions.max(0).tolist() == lying.positions.max(0)[::-1].tolist()
@@ -110,7 +110,7 @@ def test_the_frames_are_those_that_ffmpeg_shows(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("options", [{"g": "100"}, {"g": "12", "bf": "3"}])
 def test_a_transport_stream_is_read(options: dict[str, Any]) -> None:
     """Its times begin at more than 1 s, and it has no table of frames."""
-    content = clip("mpegts", "libx264", frames=60, size=(96, 112), **options)
+    content = video_file("mpegts", "libx264", frames=60, size=(96, 112), **options)
     pixels, seconds = by_ffmpeg(content, 6)
     found = load_video(content, RULES, 6)
     assert found.seconds == pytest.approx(seconds, abs=1e-6)
@@ -120,23 +120,23 @@ def test_a_transport_stream_is_read(options: dict[str, Any]) -> None:
 
 def test_a_part_that_is_cut_away_is_not_seen() -> None:
     """36 of 60 frames are shown, from 1 s on: of these, 8 in equal steps."""
-    content = cut(clip("mp4", "libx264", crf="20", g="250", bf="0"), 1)
-    scene = [image_inputs(picture(index, 60, (144, 192)), RULES.image).patches for index in range(60)]
+    content = cut(video_file("mp4", "libx264", crf="20", g="250", bf="0"), 1)
+    scene = [image_inputs(frame_pixels(index, 60, (144, 192)), RULES.image).patches for index in range(60)]
     found = load_video(content, RULES)
     nearest = [np.argmin([np.abs(frame.patches - each).mean() for each in scene]) for frame in found.frames]
     assert nearest == [24, 28, 33, 37, 42, 46, 51, 55]
     assert found.seconds == pytest.approx([index / 24 for index in (0, 4, 9, 13, 18, 22, 27, 31)], abs=1e-3)
 
 
-def test_a_clip_of_which_nothing_is_shown_is_called_so() -> None:
-    content = edited(clip("mp4", "libx264", frames=9, size=(32, 32)), [(300, 1 << 20)])
-    with pytest.raises(MediaError, match="none of its frames is shown"):
+def test_a_video_of_which_nothing_is_shown_is_called_so() -> None:
+    content = edited(video_file("mp4", "libx264", frames=9, size=(32, 32)), [(300, 1 << 20)])
+    with pytest.raises(MediaError, match="its edit list hides all frames"):
         load_video(content, RULES)
 
 
-def test_whether_there_is_sound_is_told(corpus: dict[str, bytes]) -> None:
-    assert load_video(corpus["sound.mp4"], RULES, 1).has_sound
-    assert not load_video(corpus["h264.mp4"], RULES, 1).has_sound
+def test_whether_there_is_audio_is_told(corpus: dict[str, bytes]) -> None:
+    assert load_video(corpus["with-audio.mp4"], RULES, 1).has_audio
+    assert not load_video(corpus["h264.mp4"], RULES, 1).has_audio
 
 
 def test_stamps_are_minutes_and_seconds() -> None:
@@ -149,7 +149,7 @@ def test_stamps_are_minutes_and_seconds() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "sound.mp4"])
+@pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "with-audio.mp4"])
 @pytest.mark.parametrize("kept", [0.05, 0.6, 0.99])
 def test_half_a_file_is_called_incomplete(corpus: dict[str, bytes], name: str, kept: float) -> None:
     with pytest.raises(MediaError, match="incomplete"):
@@ -164,9 +164,9 @@ def test_a_file_that_is_damaged_within_is_called_so(corpus: dict[str, bytes]) ->
         load_video(bytes(content), RULES)
 
 
-def test_other_files_are_no_clips_whatever_they_are_called(tmp_path: Path) -> None:
-    (tmp_path / "notes.mp4").write_text("Not a clip, but a shopping list.")
-    with pytest.raises(MediaError, match=r"notes\.mp4 cannot be read as a clip"):
+def test_other_files_are_no_video_whatever_they_are_called(tmp_path: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("Not a video, but a shopping list.")
+    with pytest.raises(MediaError, match=r"notes\.mp4 cannot be read as a video"):
         load_video(tmp_path / "notes.mp4", RULES)
 
 
@@ -178,9 +178,9 @@ def test_an_empty_or_missing_file_is_called_so(tmp_path: Path) -> None:
         load_video(tmp_path / "none.mp4", RULES)
 
 
-def test_a_file_with_sound_alone_has_no_pictures() -> None:
-    with pytest.raises(MediaError, match="there is no video track"):
-        load_video(sound_alone(), RULES)
+def test_a_file_with_audio_alone_has_no_images() -> None:
+    with pytest.raises(MediaError, match="has no video track"):
+        load_video(audio_alone(), RULES)
 
 
 def test_a_codec_that_ffmpeg_does_not_know_is_refused(corpus: dict[str, bytes]) -> None:
@@ -188,9 +188,9 @@ def test_a_codec_that_ffmpeg_does_not_know_is_refused(corpus: dict[str, bytes]) 
         load_video(in_unknown_codec(corpus["h264.mp4"]), RULES)
 
 
-def test_a_clip_of_huge_frames_is_refused(corpus: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_of_huge_frames_is_refused(corpus: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gemtab.media.images.MAX_PIXELS", 192 * 144 - 1)
-    with pytest.raises(MediaError, match="192 × 144, and at most 27,647 are read"):
+    with pytest.raises(MediaError, match="192 × 144; the limit is 27,647"):
         load_video(corpus["h264.mp4"], RULES)
 
 

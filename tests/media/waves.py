@@ -4,8 +4,8 @@ import struct
 
 import numpy as np
 
-from tests.media.recorded import Mono, Recording, sound
-from tests.media.sounds import Channels
+from tests.media.audio_files import Channels
+from tests.media.recorded import Mono, Recording, audio
 
 _INTEGERS = {8: "u1", 16: "<i2", 32: "<i4"}
 
@@ -80,7 +80,7 @@ def wave_formats(seed: int) -> Recording:
     formats = [*((1, bits) for bits in (8, 16, 24, 32)), (3, 32), (3, 64), (6, 8), (7, 8)]
     tag, bits = formats[seed % len(formats)]
     rate, channels = [16_000, 44_100, 48_000][seed % 3], 1 + seed % 2
-    samples = sound(seed, rate, channels)
+    samples = audio(seed, rate, channels)
     data, mean = {1: pcm, 3: floats}[tag](samples, bits) if tag in (1, 3) else law(samples, {6: "a", 7: "u"}[tag])
     head = (extensible if seed // len(formats) % 2 else layout)(tag, channels, rate, bits)
     return Recording(f"tag {tag}, {bits} bits", riff(chunk(b"fmt ", head) + chunk(b"data", data)), mean, rate)
@@ -99,14 +99,14 @@ SIZES = [
     (None, 0x7FFFFF00),
     (36, 1 << 20),
 ]
-"""What stands in the header for the length of the file and for that of the data; None: the right one."""
+"""Lengths of the file and of its data in the header; None for the right one."""
 
 
 def wave_sizes(seed: int) -> Recording:
     """Placeholders for sizes that were not known when the header was written."""
     whole, size = SIZES[seed % len(SIZES)]
     bits = [16, 8, 24][seed % 3]
-    data, mean = pcm(sound(seed, 16_000), bits)
+    data, mean = pcm(audio(seed, 16_000), bits)
     before = chunk(b"fmt ", layout(1, 1, 16_000, bits)) + (LIST if seed % 2 else b"")
     content = riff(before + chunk(b"data", data, size, padded=False), whole)
     return Recording(f"sizes {whole}, {size}", content, mean, 16_000)
@@ -114,7 +114,7 @@ def wave_sizes(seed: int) -> Recording:
 
 def wave_chunks(seed: int) -> Recording:
     """Chunks before and behind the data, odd ones without their padding, RF64, BW64, bytes that belong to nothing."""
-    data, mean = pcm(sound(seed, 16_000), [8, 24, 16][seed % 3])
+    data, mean = pcm(audio(seed, 16_000), [8, 24, 16][seed % 3])
     head = chunk(b"fmt ", layout(1, 1, 16_000, [8, 24, 16][seed % 3]))
     odd = chunk(b"note", b"odd", padded=seed % 2 == 0)
     long = chunk(b"ds64", struct.pack("<QQQI", 0, len(data), len(mean), 0))
@@ -136,6 +136,6 @@ def wave_rates(seed: int) -> Recording:
     """Odd rates and numbers of channels."""
     rate = [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 12_345, 192_000][seed % 8]
     channels = [1, 2, 6, 3][seed % 4]
-    data, mean = pcm(sound(seed, rate, channels, most=1.0), 16)
+    data, mean = pcm(audio(seed, rate, channels, most=1.0), 16)
     content = riff(chunk(b"fmt ", layout(1, channels, rate, 16)) + chunk(b"data", data))
     return Recording(f"{channels} channels at {rate}", content, mean, rate)

@@ -118,7 +118,7 @@ def test_codes_are_taken_against_the_scale_as_stored() -> None:
 
 @pytest.mark.parametrize("weight_format", ["f16", "q8", "q4"])
 def test_what_does_not_fit_f16_is_refused(weight_format: PlainFormat) -> None:
-    with pytest.raises(CheckpointError, match=r"f16 ends at 65504.*--weights f32"):
+    with pytest.raises(CheckpointError, match=r"the maximum of f16 is 65504.*--weights f32"):
         pack(torch.full((2, 32), 1e8), weight_format)
 
 
@@ -130,7 +130,7 @@ def test_what_does_not_fit_f16_is_named() -> None:
         def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
             return torch.full((stop - start, *weight.shape[1:]), 1e8)
 
-    with pytest.raises(CheckpointError, match=r"layers\.3\.mlp\.up_proj: .*f16 ends at 65504"):
+    with pytest.raises(CheckpointError, match=r"layers\.3\.mlp\.up_proj: .*the maximum of f16 is 65504"):
         packed_rows(Large(), weight((2, 32), name="layers.3.mlp.up_proj"), "q4", 0, 2)
 
 

@@ -1,4 +1,4 @@
-"""What the server sends: content types, ranges, ETags, and nothing that is not its own."""
+"""The server's answers: content types, ranges, ETags, and only its own files."""
 
 import http.client
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What open tabs hear when files change."""
+"""Messages to open tabs when files change."""
 
 import json
 import socket

@@ -59,7 +59,7 @@ const CONSTANTS = {
       "MAX_PIXELS",
       "MOST_FRAMES",
       "MOST_SECONDS",
-      "MOST_CLIP_BYTES",
+      "MOST_VIDEO_BYTES",
       "MOST_IMAGE_BYTES",
       "MOST_FILE_BYTES",
     ],

@@ -15,7 +15,7 @@ from gemtab.bundle.plan import Buffer, Kernel, Plan, Program
 from gemtab.bundle.plan_check import check_plan
 from gemtab.bundle.reading import AGAIN, inside, max_bytes, parse_json, read_bytes, read_text
 from gemtab.errors import BundleError, UsageError
-from gemtab.output import write_in_one_step
+from gemtab.output import write_atomically
 
 SHADERS = "shaders"
 
@@ -76,7 +76,7 @@ def read_answering_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest atomically: a reader sees the old manifest or the new one."""
-    write_in_one_step(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
+    write_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
 
 
 def check_files(folder: Path, manifest: Manifest, checked: CheckedFiles | None = None) -> None:

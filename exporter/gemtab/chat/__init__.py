@@ -1,4 +1,4 @@
-"""Conversations with a bundle from Python: template, tokenizer and session, as the tab has them in TypeScript."""
+"""Conversations with a bundle from Python: template, tokenizer and session. Twin: webruntime/src/chat."""
 
 from gemtab.chat.answer import AnswerPart
 from gemtab.chat.session import ChatSession, Message, Sampling, TextBackend

@@ -1,4 +1,4 @@
-"""Takes what the model writes apart: its thoughts, its words, its calls of tools."""
+"""Parse the model's answer into text, thoughts and tool calls."""
 
 import re
 from dataclasses import dataclass
@@ -9,33 +9,33 @@ from gemtab.chat.tokenizer import Detokenizer, Piece
 
 PartKind = Literal["text", "thought", "tool_call"]
 State = Literal["text", "channel", "thought", "call"]
-"""channel: in the name of a channel, up to its line's end; call: in a tool call, up to its closing token."""
+"""channel: inside a channel's name, up to the end of its line. call: inside a tool call, up to its closing token."""
 
 
 CALL = re.compile(r"call:([^{]+)\{(.*)\}", re.DOTALL)
-"""A call, when the white space around it is gone."""
+"""A tool call without the white space around it."""
 
 
 @dataclass(frozen=True)
 class AnswerPart:
-    """A stretch of words or of thoughts as it comes, or a whole tool call in the wire format, `call:name{…}`."""
+    """A piece of text or of a thought, as it arrives, or a whole tool call in the wire format `call:name{…}`."""
 
     kind: PartKind
     text: str
 
 
 class Pieces(Protocol):
-    """What tells the pieces of ids: see ChatTokenizer."""
+    """Converts ids to pieces: see ChatTokenizer."""
 
     def piece(self, id: int) -> Piece:  # noqa: A002
-        """What `id` adds to a text."""
+        """Return the piece that `id` adds to a text."""
         ...
 
 
 class AnswerParser:
-    r"""Reads Gemma 4's wire format: `<|channel>thought\n … <channel|>`, words, `<|tool_call>call:name{…}<tool_call|>`.
+    r"""Reads Gemma 4's wire format: `<|channel>thought\n … <channel|>`, text, `<|tool_call>call:name{…}<tool_call|>`.
 
-    Only the special tokens count: the same characters spelled by ordinary tokens are text.
+    Only special tokens mark structure. The same characters in ordinary tokens are text.
     """
 
     def __init__(self, tokenizer: Pieces) -> None:
@@ -44,17 +44,17 @@ class AnswerParser:
         self._state: State = "text"
         self._held = ""
         self._fences = 0
-        """How many of the fences that are held are tokens."""
+        """Number of fences in `_held` that were special tokens."""
 
     def push(self, id: int) -> list[AnswerPart]:  # noqa: A002
-        """The parts that `id` adds or completes."""
+        """Return the parts that `id` adds or completes."""
         piece = self._tokenizer.piece(id)
         if piece.kind != "special":
             return self._take(self._detokenizer.push(piece))
         return self._mark(piece.text)
 
     def end(self) -> list[AnswerPart]:
-        """What is left when the answer ends, be it in the middle of something."""
+        """Return the parts that remain when the answer ends, complete or not."""
         return self._enter("text")
 
     def _take(self, text: str) -> list[AnswerPart]:
@@ -79,7 +79,7 @@ class AnswerParser:
         }
         if token in entered:
             return self._enter(entered[token])
-        # Any other token is not for reading: in a call, where strings are fenced, it ends the call.
+        # Other special tokens are not shown. In a tool call, where only strings have fences, they end the call.
         if self._state != "call":
             return []
         if token != FENCE:
@@ -94,8 +94,8 @@ class AnswerParser:
         return parts
 
     def _close(self) -> list[AnswerPart]:
-        """A call that is not whole, or not written as calls are, is text as it was written; so is one with fences of
-        ordinary tokens, and what a channel holds without a name."""
+        """Return the held text as a part. An incomplete or malformed call, a call whose fences are ordinary tokens, and
+        a channel without a name are text as written."""
         held, state, fences = self._held, self._state, self._fences
         self._held, self._state, self._fences = "", "text", 0
         if not held or (state == "channel" and THOUGHT.startswith(held.strip())):

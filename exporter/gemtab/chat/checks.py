@@ -1,4 +1,4 @@
-"""Refuses what no conversation can be made of: options and messages, by name. Mirrors webruntime/src/api/options.ts."""
+"""Reject invalid options and messages with an error that names them. Twin: webruntime/src/api/options.ts."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from gemtab.chat.facts import MEDIA, SETTINGS
 from gemtab.errors import UsageError
 
 WHOLE = {"top_k", "seed", "max_tokens"}
-"""Settings that are whole numbers."""
+"""Settings that are integers."""
 
 ROLES = ("system", "user", "assistant", "tool")
 _MESSAGE = ("role", "content", "tool_calls")
@@ -17,7 +17,7 @@ _READ_BY_TEMPLATES = ("name", "tool_call_id", "tool_responses", "reasoning_conte
 
 
 def fits(name: str, found: object) -> bool:
-    """Whether the setting `name` may be `found`."""
+    """Whether `found` is a valid value of the setting `name`."""
     least, most = SETTINGS[name]
     if isinstance(found, bool) or not isinstance(found, int if name in WHOLE else int | float):
         return False
@@ -25,28 +25,28 @@ def fits(name: str, found: object) -> bool:
 
 
 def expected(name: str) -> str:
-    """What the setting may be, in words."""
+    """Return the valid values of the setting `name`, in words."""
     least, most = SETTINGS[name]
     kind = "a whole number" if name in WHOLE else "a number"
     return f"{kind} from {least:g} on" if most == math.inf else f"{kind} from {least:g} to {most:.10g}"
 
 
 def check_settings(**found: object) -> None:
-    """Raises UsageError for a setting that is not as SETTINGS has it."""
+    """Raise UsageError for a value outside SETTINGS."""
     for name, value in found.items():
         if not fits(name, value):
             raise UsageError(f"{name}: found {value!r}; expected {expected(name)}.")
 
 
 def check_flags(**found: object) -> None:
-    """Raises UsageError for what is neither True nor False."""
+    """Raise UsageError for a value that is neither True nor False."""
     for name, value in found.items():
         if not isinstance(value, bool):
             raise UsageError(f"{name}: found {value!r}; expected True or False.")
 
 
 def check_messages(found: object) -> None:
-    """Raises UsageError where `found` is no conversation."""
+    """Raise UsageError where `found` is not a list of messages."""
     if isinstance(found, str | Mapping) or not isinstance(found, Sequence):
         raise UsageError(f"messages: found {_words(found)}; expected a list.")
     for index, message in enumerate(found):
@@ -58,7 +58,7 @@ def check_messages(found: object) -> None:
 
 
 def check_content(found: object, where: str = "content") -> None:
-    """Raises UsageError for what can be no message's content."""
+    """Raise UsageError where `found` is neither text nor a list of parts. where: the location for the message."""
     if isinstance(found, str):
         return
     if not isinstance(found, list | tuple):
@@ -78,9 +78,7 @@ def _check_part(part: object, where: str) -> None:
     if kind == "text" and not isinstance(value, str):
         raise UsageError(f"{where}.text: found {_words(value)}; expected text.")
     if kind != "text" and getattr(value, "kind", None) != kind:
-        raise UsageError(
-            f"{where}.medium: found {_words(value)}; expected a Medium of that kind, as MediaReader gives."
-        )
+        raise UsageError(f"{where}.medium: found {_words(value)}; expected a Medium of that kind, from MediaReader.")
 
 
 def _check_calls(found: object, where: str) -> None:
@@ -99,7 +97,7 @@ def _check_members(found: object, known: Iterable[str], where: str) -> None:
         raise UsageError(f"{where}: found {_words(found)}; expected a dictionary.")
     for name in found:
         if name not in known:
-            raise UsageError(f"{where}.{name}: this is no member that gemtab knows.{_nearest(name, known)}")
+            raise UsageError(f"{where}.{name}: unknown member.{_nearest(name, known)}")
 
 
 def _check_choice(found: Any, known: Sequence[str], where: str) -> None:  # noqa: ANN401

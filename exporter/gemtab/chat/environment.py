@@ -1,4 +1,4 @@
-"""The environment that transformers gives chat templates: sandboxed, with its own tojson and namespace."""
+"""The Jinja environment in which transformers renders chat templates: sandboxed, with its own tojson and namespace."""
 
 import json
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from jinja2.utils import Namespace
 from gemtab.chat.generation_tags import GenerationTags
 
 MOST_DIGITS = 10_000
-"""Of a power, in the tab too."""
+"""Maximum digits of a power, as in the tab."""
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Takes no powers that would take minutes, not even while it compiles."""
+    """Rejects powers that would take minutes, also at compile time."""
 
     intercepted_binops = frozenset({"**"})
 
@@ -30,12 +30,13 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _digits(number: int) -> int:
-    """How many there are, with the sign; more than MOST_DIGITS where they are not worth counting."""
+    """Return the number of digits, the sign included; more than MOST_DIGITS for large numbers, which are not
+    counted."""
     return len(str(number)) if number.bit_length() < MOST_DIGITS else MOST_DIGITS + 1
 
 
 def environment() -> ImmutableSandboxedEnvironment:
-    """A new one."""
+    """Return a new environment."""
     made = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTags, "jinja2.ext.loopcontrols"])
     made.filters["tojson"] = _tojson
     made.globals["raise_exception"] = _raise_exception
@@ -52,7 +53,7 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    # jinja2's own filter escapes for HTML.
+    # jinja2's own filter escapes HTML.
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
@@ -61,7 +62,7 @@ def _raise_exception(message: str) -> NoReturn:
 
 
 class _Dict:
-    """Makes dictionaries, and has no other way into Python."""
+    """Makes dictionaries, and exposes nothing else of Python."""
 
     def __call__(self, *args: Any, **named: Any) -> dict[Any, Any]:  # noqa: ANN401
         return dict(*args, **named)
@@ -70,7 +71,7 @@ class _Dict:
 
 
 class _Namespace(Namespace):
-    """Refuses names that begin with an underscore, which are Python's own."""
+    """Rejects names that begin with an underscore: those are Python's own."""
 
     def __init__(*args: Any, **named: Any) -> None:  # noqa: ANN401
         self, *rest = args
@@ -86,4 +87,4 @@ class _Namespace(Namespace):
 
 def _check_member(name: object) -> None:
     if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace takes no attribute that begins with an underscore, as {name!r} does")
+        raise SecurityError(f"a namespace takes no attribute that begins with an underscore: {name!r}")

@@ -1,4 +1,4 @@
-"""The words and bounds of a conversation. The tab has them by `npm run gen`."""
+"""Names and bounds that conversations use. `npm run gen` writes the same constants for the tab."""
 
 import math
 from typing import Final
@@ -10,25 +10,25 @@ SETTINGS: Final[dict[str, tuple[float, float]]] = {
     "seed": (0, 2**32 - 1),
     "max_tokens": (1, math.inf),
 }
-"""The least and the most that a setting of the sampler may be. Control buffers hold whole numbers of 32 bits."""
+"""Inclusive range of each setting of the sampler. Control buffers hold integers of 32 bits."""
 
 MEDIA: Final = ("image", "audio", "video")
 """Kinds of media in a message."""
 
 THOUGHTS: Final = ("reasoning_content", "thinking", "reasoning")
-"""The names under which a message's thoughts come, as in transformers; the first is the one that templates read."""
+"""Keys of a message's thoughts, as in transformers; templates read the first one."""
 
 THOUGHT: Final = "thought"
-"""The channel of thoughts; text in other channels is text of the answer."""
+"""Name of the channel of thoughts; text in other channels belongs to the answer."""
 
 FENCE: Final = '<|"|>'
-"""Stands before and after a string in a call of a tool."""
+"""Token before and after a string in a tool call."""
 
 VIDEO_TOKEN: Final = "<|video|>"
-"""transformers' processor adds it by this name; tokenizer_config.json has no key for it."""
+"""transformers' processor adds this token by name; tokenizer_config.json has no key for it."""
 
 MOST_PLACEHOLDER: Final = 1000
-"""Characters of a placeholder: an expression is made of all of them."""
+"""Maximum characters of a placeholder: all placeholders together make one regular expression."""
 
 FIRST_TWIN: Final = 0xF0000
-"""The first of the private characters that stand in for those of control tokens."""
+"""The first private-use character that can replace a character of a control token."""

@@ -1,4 +1,4 @@
-"""generation_config.json of a bundle: where answers end, and how the model's authors sample."""
+"""A bundle's generation_config.json: end tokens, and the sampling of the model's authors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ AGAIN = "Export the checkpoint again."
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """stop: ids that end an answer; top_k 0 and top_p 1 are off."""
+    """stop: ids that end an answer. top_k: 0 is off. top_p: 1 is off."""
 
     stop: frozenset[int]
     top_k: int
@@ -24,14 +24,14 @@ class GenerationConfig:
 
 
 def read_generation_config(folder: Path) -> GenerationConfig:
-    """Raises BundleError where the file is missing or damaged, names no end tokens, or samples by what is no number."""
+    """Read the file. Raises BundleError where it is missing or damaged, has no end token, or has an invalid setting."""
     path = folder / GENERATION_CONFIG_NAME
     config = read_object(folder, GENERATION_CONFIG_NAME)
     found = config.get(KEY)
     stop = frozenset(one for one in (found if isinstance(found, list) else [found]) if _is_id(one))
     if not stop:
         raise BundleError(
-            f"{path}: {KEY} is {found!r}, but answers need an id or a list of ids to end with. Export the checkpoint "
+            f"{path}: {KEY} is {found!r}; expected an id or a list of ids that end an answer. Export the checkpoint "
             "again."
         )
     if not isinstance(config.get("do_sample"), bool | None):
@@ -45,7 +45,7 @@ def _is_id(found: object) -> TypeGuard[int]:
 
 
 def _number(config: Mapping[str, Any], name: str, off: float, path: Path) -> float:
-    """The setting; `off` where it is left out or null."""
+    """Return the setting; `off` where it is missing or null."""
     found = config.get(name)
     if found is None:
         return off

@@ -1,5 +1,5 @@
-"""`{% generation %}` … `{% endgeneration %}` in templates: trainers put the tags around the model's turns, to find the
-tokens that training learns from. The tags change no prompt."""
+"""The tags `{% generation %}` … `{% endgeneration %}`. Training code uses them to find the tokens to learn from. The
+tags change no prompt."""
 
 from jinja2.ext import Extension
 from jinja2.nodes import CallBlock
@@ -8,13 +8,13 @@ from jinja2.runtime import Macro
 
 
 class GenerationTags(Extension):
-    """Renders what is between the tags. As in transformers, the block is a scope: names that are set inside are not
-    known outside."""
+    """Renders the content between the tags. As in transformers, the block is a scope: names set inside are unknown
+    outside."""
 
     tags = {"generation"}  # noqa: RUF012 - jinja2 declares an attribute of the class
 
     def parse(self, parser: Parser) -> CallBlock:
-        """The block, from its opening tag to its closing one."""
+        """Parse the block from its opening tag to its closing tag."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         block = CallBlock(self.call_method("_body"), [], [], body)

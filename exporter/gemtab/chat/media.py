@@ -1,8 +1,7 @@
-"""Pictures, sound and clips in a conversation: what their placeholders become, and where their tokens stand.
+"""Media in a conversation: expand their placeholders, and locate their tokens in the prompt.
 
-The template writes one placeholder for each medium. As in transformers' `Gemma4Processor` it becomes as many
-placeholder tokens as a tower makes rows, between tokens that mark beginning and end; each frame of a clip has its time
-before it.
+The template writes one placeholder a medium. As in transformers' `Gemma4Processor`, the placeholder becomes one token
+for each row that a tower makes, between begin and end tokens. Each frame of a video has its time before it.
 """
 
 import re
@@ -26,9 +25,10 @@ Kind = Literal["image", "audio", "video"]
 
 @dataclass(frozen=True)
 class Item:
-    """One picture, frame, or stretch of sound, which a tower makes `tokens` rows of.
+    """One image, video frame or audio segment: the input of one run of a tower.
 
-    key: says what is in it, and how it was prepared; inputs: makes the tower's inputs, arrays by name.
+    key: digest of the content and its settings. tokens: number of rows that the tower makes. inputs: makes the tower's
+    inputs, arrays by name.
     """
 
     tower: Tower
@@ -39,7 +39,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Medium:
-    """What one placeholder stands for. stamps: the times of a clip's frames, `mm:ss`; its sound follows them."""
+    """The content of one placeholder. stamps: times of a video's frames as `mm:ss`; the video's audio items follow
+    them."""
 
     kind: Kind
     items: tuple[Item, ...]
@@ -48,26 +49,26 @@ class Medium:
 
 @dataclass(frozen=True)
 class PlacedItem:
-    """An item whose tokens begin at index `position` of a prompt."""
+    """An item whose tokens begin at `position` of a prompt."""
 
     item: Item
     position: int
 
     @property
     def end(self) -> int:
-        """The index after its last token."""
+        """The position after its last token."""
         return self.position + self.item.tokens
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Ids, and the items whose placeholders are among them."""
+    """Ids of a prompt, and the items whose placeholders are among them."""
 
     ids: list[int]
     items: tuple[PlacedItem, ...] = ()
 
     def keys(self) -> list[int | tuple[str, int]]:
-        """What each token is: equal placeholders of different media differ."""
+        """Return the identity of each token: equal placeholders of different media differ."""
         keys: list[int | tuple[str, int]] = list(self.ids)
         for placed in self.items:
             keys[placed.position : placed.end] = [(placed.item.key, i) for i in range(placed.item.tokens)]
@@ -75,23 +76,23 @@ class Prompt:
 
 
 class Encoder(Protocol):
-    """Makes rows of embeddings of items."""
+    """Encodes items to rows of embeddings."""
 
     def rows(self, item: Item) -> object:
-        """The item's rows, as the backend that fills takes them."""
+        """Return the item's rows in the form that the text backend takes."""
 
 
 class _TextOnly:
     def rows(self, item: Item) -> object:
-        raise UsageError(f"A medium of {item.tokens} tokens is in the conversation, but there is no encoder for media.")
+        raise UsageError(f"The conversation has a medium of {item.tokens} tokens, but the session has no encoder.")
 
 
 TEXT_ONLY = _TextOnly()
-"""The encoder of conversations that have no media."""
+"""The encoder of conversations without media."""
 
 
 def encode_items(items: Sequence[PlacedItem], encoder: Encoder) -> list[Media]:
-    """The rows of items, in their places."""
+    """Encode items to rows at their positions in the prompt."""
     return [
         Media(placed.position, placed.item.tokens, encoder.rows(placed.item), placed.item.tower == "image")
         for placed in items
@@ -99,9 +100,9 @@ def encode_items(items: Sequence[PlacedItem], encoder: Encoder) -> list[Media]:
 
 
 class Placeholders:
-    """The tokens by which media come into a prompt, from the bundle's tokenizer_config.json.
+    """The placeholder tokens of media, from the bundle's tokenizer_config.json.
 
-    Raises BundleError where the tokenizer lacks one that is needed.
+    Raises BundleError where the tokenizer lacks a token that is needed.
     """
 
     def __init__(self, folder: Path, tokenizer: ChatTokenizer) -> None:
@@ -110,18 +111,18 @@ class Placeholders:
         self._tokenizer = tokenizer
 
     def prompt(self, written: Written, media: Sequence[Medium]) -> Prompt:
-        """The prompt of a rendered conversation, each placeholder written out. Raises as `expand` does."""
+        """Return the prompt of a rendered conversation, placeholders expanded. Raises as `expand` and `place` do."""
         pieces = written.cut(self.expand(written.text, media))
         return self.place(self._tokenizer.encode_pieces(pieces), media)
 
     def tokens(self) -> dict[str, Kind]:
-        """The placeholders that templates write, and what each stands for."""
+        """Return the kind of media of each placeholder that templates write."""
         kinds: tuple[Kind, ...] = ("image", "audio", "video")
         named = {self._config.get(f"{kind}_token"): kind for kind in kinds if self._is_text(f"{kind}_token")}
         return {token: kind for token, kind in named.items() if token}
 
     def _is_text(self, name: str) -> bool:
-        """Whether a token is stated as text. Raises BundleError where it is longer than a token is."""
+        """Whether tokenizer_config.json names the token `name`. Raises BundleError for a token that is too long."""
         token = self._config.get(name)
         if isinstance(token, str) and len(token) > MOST_PLACEHOLDER:
             raise BundleError(
@@ -131,8 +132,8 @@ class Placeholders:
         return isinstance(token, str)
 
     def expand(self, text: str, media: Sequence[Medium]) -> str:
-        """A rendered conversation with each placeholder written out. Raises UsageError where the text has other
-        placeholders than those of `media`."""
+        """Return a rendered conversation with its placeholders expanded. Raises UsageError where the placeholders in
+        the text are not those of `media`, in order."""
         known = self.tokens()
         if not known:
             return text
@@ -140,15 +141,16 @@ class Placeholders:
         found = [known[match] for match in re.findall(pattern, text)]
         if found != [medium.kind for medium in media]:
             raise UsageError(
-                f"The prompt has the placeholders {found or 'none'}, but the conversation has "
-                f"{[medium.kind for medium in media] or 'no media'}. Either the bundle's template takes no media, or "
-                f"the texts are trusted and have placeholders: leave {', '.join(known)} out of what you write."
+                f"The prompt has the placeholders {found or 'none'}, but the conversation has the media "
+                f"{[medium.kind for medium in media] or 'none'}. Either the bundle's template does not take media, or "
+                f"trusted texts contain placeholders: leave {', '.join(known)} out of your texts."
             )
         written = iter(media)
         return re.sub(pattern, lambda _: self._written(next(written)), text)
 
     def place(self, ids: Sequence[int], media: Sequence[Medium]) -> Prompt:
-        """The prompt of an expanded conversation's ids."""
+        """Locate the items of `media` in the ids of an expanded conversation. Raises BundleError where one is
+        missing."""
         placed: list[PlacedItem] = []
         at = 0
         for one, item in ((medium, item) for medium in media for item in medium.items):
@@ -156,24 +158,24 @@ class Placeholders:
             at = next((i for i in range(at, len(ids)) if ids[i] == token), len(ids))
             if list(ids[at : at + item.tokens]) != [token] * item.tokens:
                 raise BundleError(
-                    f"{self._where}: the tokenizer does not keep {self._text(_token_of(one, item))} whole, which media "
-                    "need. Export the checkpoint again."
+                    f"{self._where}: the tokenizer splits {self._text(_token_of(one, item))}, which media need as one "
+                    "token. Export the checkpoint again."
                 )
             placed.append(PlacedItem(item, at))
             at += item.tokens
         return Prompt(list(ids), tuple(placed))
 
     def _written(self, medium: Medium) -> str:
-        return " ".join(self._pictures(medium)) + "".join(self._sounds(medium))
+        return " ".join(self._images(medium)) + "".join(self._audio(medium))
 
-    def _pictures(self, medium: Medium) -> Iterator[str]:
-        pictures = [item for item in medium.items if item.tower == "image"]
-        stamps = [f"{stamp} " for stamp in medium.stamps] or [""] * len(pictures)
-        for stamp, item in zip(stamps, pictures, strict=True):
+    def _images(self, medium: Medium) -> Iterator[str]:
+        images = [item for item in medium.items if item.tower == "image"]
+        stamps = [f"{stamp} " for stamp in medium.stamps] or [""] * len(images)
+        for stamp, item in zip(stamps, images, strict=True):
             inside = self._text(_token_of(medium, item)) * item.tokens
             yield f"{stamp}{self._text('boi_token')}{inside}{self._text('eoi_token')}"
 
-    def _sounds(self, medium: Medium) -> Iterator[str]:
+    def _audio(self, medium: Medium) -> Iterator[str]:
         for item in medium.items:
             if item.tower == "audio":
                 inside = self._text("audio_token") * item.tokens
@@ -182,15 +184,15 @@ class Placeholders:
     def _text(self, name: str) -> str:
         token = self._config.get(name)
         if not isinstance(token, str):
-            raise BundleError(f"{self._where} names no {name}, which media need. Export the checkpoint again.")
+            raise BundleError(f"{self._where} has no {name}, which media need. Export the checkpoint again.")
         return token
 
     def _id(self, name: str) -> int:
         ids = self._tokenizer.encode(self._text(name))
         if len(ids) != 1:
             raise BundleError(
-                f"{self._where}: {name} {self._text(name)!r} is not one token but {len(ids)}. Export the "
-                "the checkpoint again."
+                f"{self._where}: {name} {self._text(name)!r} is {len(ids)} tokens; expected one. Export the checkpoint "
+                "again."
             )
         return ids[0]
 

@@ -1,4 +1,4 @@
-"""The other end of PromptProcess."""
+"""The process that PromptProcess starts."""
 
 import json
 import pickle
@@ -20,8 +20,8 @@ _MOST_REQUEST = 1 << 30
 
 
 def main() -> None:
-    """Answers requests on stdin until there are no more."""
-    # An interrupt on the terminal is for the process that asks.
+    """Answer requests on stdin until stdin ends."""
+    # Ctrl-C on the terminal is handled by the parent process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     writer: PromptWriter | None = None
@@ -41,7 +41,10 @@ def main() -> None:
         except GemtabError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
         except MemoryError:
-            answer = {"error": "BundleError", "message": "The bundle's template or tokenizer takes too much memory."}
+            answer = {
+                "error": "BundleError",
+                "message": "The bundle's template or tokenizer needs too much memory. Export the checkpoint again.",
+            }
         except BaseException as error:  # a panic in the tokenizers library is not an Exception
             said = f"{type(error).__name__}: {str(error)[:200]}"
             answer = {"error": BundleError.__name__, "message": f"The bundle's template or tokenizer failed: {said}"}
@@ -57,7 +60,7 @@ def _limit_memory(size: int) -> None:
 
 
 def _limit_time(seconds: float) -> None:
-    """Of computing, so that a process that nobody waits for any more ends too."""
+    """Limit processor time, so that the process ends even when its parent no longer waits."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 

@@ -1,8 +1,8 @@
-"""A PromptWriter in a process of its own, since template and tokenizer of a bundle are programs that a stranger wrote:
-limits of time and memory hold there, and the memory is free again when the process ends.
+"""Run a PromptWriter in a process of its own, with limits on time and memory: the template and tokenizer of a bundle
+are programs that a stranger wrote. The memory is free again when the process ends.
 
-A request is a pickled call; an answer is JSON, so that nothing is run of what comes back. Both have their length before
-them. Where the system cannot limit memory (Windows), only the limit of time holds.
+A request is a pickled call. An answer is JSON, so that nothing from the process is executed. Both are preceded by their
+length. Where the system cannot limit memory (Windows), only the time limit holds.
 """
 
 import json
@@ -27,16 +27,16 @@ from gemtab.chat.tokenizer import Piece
 from gemtab.errors import BundleError, GemtabError
 
 LOAD_SECONDS = 15.0
-"""Most computing time for starting the process and reading the tokenizer. A published tokenizer takes 2 s."""
+"""Maximum processor time for starting the process and reading the tokenizer. A published tokenizer takes 2 s."""
 
 CALL_SECONDS = 6.0
-"""Most computing time for one prompt. A prompt that fills a context of 128,000 tokens takes 1 s."""
+"""Maximum processor time for one prompt. A prompt that fills a context of 128,000 tokens takes 1 s."""
 
 BUSY = 4
-"""How many times the computing time may pass on the clock, since other processes compute too."""
+"""Factor from processor time to wall-clock time: other processes compute too."""
 
 MEMORY_BYTES = 2 << 30
-"""Address space of the process; a published tokenizer takes 330 MB."""
+"""Limit on the process's address space; a published tokenizer takes 330 MB."""
 
 _OUT_OF_TIME = getattr(signal, "SIGXCPU", 0)
 
@@ -47,8 +47,11 @@ _RUN = "import sys; sys.path[:] = {path!r}; from gemtab.chat.prompt_child import
 
 
 class PromptProcess:
-    """As PromptWriter, for the bundle in `folder`. Raises as that does, and BundleError where the process takes too
-    long or too much memory, or ends; the next call then begins a new one."""
+    """A PromptWriter for the bundle in `folder`, in another process.
+
+    Raises as PromptWriter does, and BundleError where the process takes too long or too much memory, or ends; the next
+    call then starts a new process.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -57,7 +60,7 @@ class PromptProcess:
         self._pieces: dict[int, Piece] = {}
 
     def start(self) -> None:
-        """Begin, without waiting for the process to be ready."""
+        """Start the process without waiting until it is ready."""
         if self._child is None:
             self._child, self._loaded = _Child(), False
             self._child.send(("load", str(self._folder), MEMORY_BYTES, LOAD_SECONDS, CALL_SECONDS))
@@ -91,7 +94,7 @@ class PromptProcess:
         return self._pieces[id]
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         if self._child is not None:
             self._child.end()
             self._child = None
@@ -118,7 +121,7 @@ class PromptProcess:
             if code == -_OUT_OF_TIME:
                 raise self._failed(f"{failed} within {seconds:.0f} s") from None
             raise self._failed(
-                f"{failed}: their process ended ({code}), as it does beyond {MEMORY_BYTES >> 30} GiB of memory"
+                f"{failed}: their process ended (code {code}), as it does beyond {MEMORY_BYTES >> 30} GiB of memory"
             ) from None
         if "error" in answer:
             if not self._loaded:
@@ -131,7 +134,7 @@ class PromptProcess:
 
 
 class _Child:
-    """The process, and a thread that waits for what it says: pipes have no time-out everywhere."""
+    """The process, and a thread that reads its answers: pipes have no time-out on all systems."""
 
     def __init__(self) -> None:
         code = _RUN.format(path=[entry for entry in sys.path if entry])
@@ -149,11 +152,12 @@ class _Child:
 
     def send(self, request: object) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError):  # where it has ended, which shows when its answer is waited for
+        with suppress(OSError):  # the process has ended: `receive` reports that
             write_frame(self._process.stdin, pickle.dumps(request))
 
     def receive(self, seconds: float) -> dict[str, Any]:
-        """The next answer. Raises TimeoutError, EOFError where there is none, and ValueError for one that is none."""
+        """Return the next answer. Raises TimeoutError, EOFError where the process has ended, ValueError for invalid
+        JSON."""
         try:
             answer = self._answers.get(timeout=seconds)
         except queue.Empty:
@@ -166,7 +170,7 @@ class _Child:
         return found
 
     def end(self) -> int:
-        """Kills the process where it still runs; its exit code."""
+        """Kill the process if it still runs. Return its exit code."""
         code = self._process.poll()
         _kill(self._process)
         return self._process.wait() if code is None else code
@@ -188,13 +192,13 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def write_frame(stream: IO[bytes], content: bytes) -> None:
-    """Content with its length before it."""
+    """Write `content`, preceded by its length."""
     stream.write(LENGTH.pack(len(content)) + content)
     stream.flush()
 
 
 def read_frame(stream: IO[bytes], most: int) -> bytes | None:
-    """What `write_frame` wrote; None at the end, and where there is more than `most`."""
+    """Read the content that `write_frame` wrote; None at the end, and where the content is longer than `most`."""
     head = stream.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None

@@ -1,4 +1,5 @@
-"""Template, tokenizer and placeholders of a bundle as one: from messages to a prompt, and from ids to what they add."""
+"""A bundle's template, tokenizer and placeholders together: from messages to a prompt, and from ids to pieces of
+text."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,14 +12,14 @@ from gemtab.chat.tokenizer import TOKENIZER_NAME, ChatTokenizer, Piece
 from gemtab.errors import BundleError
 
 MOST_IDS = 4 << 20
-"""Most ids of a prompt: far beyond any context."""
+"""Maximum ids of a prompt, far beyond any context."""
 
 MOST_PIECE = 1 << 16
-"""Most characters of one token."""
+"""Maximum characters of one token."""
 
 
 class PromptWriter:
-    """Writes prompts for the bundle in `folder`. Raises BundleError where one of them cannot be used."""
+    """Writes prompts for the bundle in `folder`. Raises BundleError where template or tokenizer cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer = ChatTokenizer(folder)
@@ -35,11 +36,12 @@ class PromptWriter:
         add_generation_prompt: bool = True,
         trusted: bool = False,
     ) -> Prompt:
-        """The prompt of a conversation. trusted: control tokens that are spelled out in messages are control tokens,
-        but for the model's own.
+        """Return the prompt of a conversation.
 
-        Raises BundleError where the template refuses the conversation or makes too much of it, UsageError where it
-        cannot take the conversation's media.
+        trusted: control tokens spelled out in messages are control tokens, except in the model's own messages.
+
+        Raises BundleError where the template rejects the conversation or the prompt is too long, UsageError where the
+        template does not take the conversation's media.
         """
         written = self._template.write(
             messages,
@@ -50,7 +52,9 @@ class PromptWriter:
         )
         prompt = self._placeholders.prompt(written, media)
         if not prompt.ids:
-            raise BundleError("The bundle's template makes nothing of this conversation. Export the checkpoint again.")
+            raise BundleError(
+                "The bundle's template makes an empty prompt of this conversation. Export the checkpoint again."
+            )
         if len(prompt.ids) > MOST_IDS:
             raise BundleError(
                 f"The bundle's template and tokenizer make {len(prompt.ids):,} tokens of this conversation, more than "
@@ -59,20 +63,24 @@ class PromptWriter:
         return prompt
 
     def count(self, text: str) -> int:
-        """How many tokens a text has."""
+        """Return the number of tokens of a text."""
         return len(self._tokenizer.encode(text))
 
     def piece(self, id: int) -> Piece:  # noqa: A002
         """See ChatTokenizer."""
         piece = self._tokenizer.piece(id)
         if len(piece.text) > MOST_PIECE:
-            raise BundleError(f"The bundle's tokenizer makes {len(piece.text):,} characters of token {id}.")
+            raise BundleError(
+                f"The bundle's tokenizer makes {len(piece.text):,} characters of token {id}. Export the checkpoint "
+                "again."
+            )
         return piece
 
 
 def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate, placeholders: Iterable[str] = ()) -> ControlTokens:
-    """Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those
-    of white space alone are text like any other. Raises BundleError for more than can be looked for."""
+    """Return the control tokens: special tokens, added tokens that the template writes, and placeholders of media,
+    which need not be tokens. Added tokens of only white space are text. Raises BundleError for too many control
+    tokens."""
     added = tokenizer.added()
     written = [
         token.content for token in added if token.special or (token.content.strip() and template.names(token.content))
@@ -81,8 +89,8 @@ def control_tokens(tokenizer: ChatTokenizer, template: ChatTemplate, placeholder
     units = sum(len(token) + sum(character > "\uffff" for character in token) for token in control)
     if units > CONTROL_UNITS:
         raise BundleError(
-            f"{TOKENIZER_NAME} has {len(control):,} control tokens of {units:,} characters, but at most "
-            f"{CONTROL_UNITS:,} characters can be told apart from text. Let fewer tokens be special, and export the "
+            f"{TOKENIZER_NAME} has {len(control):,} control tokens with {units:,} characters; at most "
+            f"{CONTROL_UNITS:,} characters can be kept apart from text. Make fewer tokens special, and export the "
             "checkpoint again."
         )
     return ControlTokens(control)

@@ -1,4 +1,4 @@
-"""From files to media of a conversation, as the bundle's processor_config.json says."""
+"""Read files into media of a conversation, by the bundle's processor_config.json."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from gemtab.media.resample import resample
 from gemtab.media.rules import (
     PROCESSOR_CONFIG_NAME,
     ImageRules,
-    LongSound,
+    LongAudio,
     VideoRules,
     image_rules,
     target_size,
@@ -33,7 +33,7 @@ Source = Path | bytes
 
 
 class MediaReader:
-    """Reads pictures and sound for the bundle in `folder`.
+    """Reads images, audio and video for the bundle in `folder`.
 
     Raises UsageError for a kind of media that the bundle does not take, MediaError for a file that cannot be used.
     """
@@ -47,45 +47,47 @@ class MediaReader:
         return read_object(self._folder, PROCESSOR_CONFIG_NAME)
 
     def image(self, source: Source, detail: int | None = None) -> Medium:
-        """A picture; detail: the most soft tokens it may take, by default as the model has it."""
+        """Read an image. detail: maximum soft tokens, one of `gemtab.media.rules.BUDGETS`; by default the model's."""
         self._takes("image")
-        return self.picture(load_image(source), detail)
+        return self.image_from_pixels(load_image(source), detail)
 
-    def picture(self, pixels: Pixels, detail: int | None = None) -> Medium:
-        """As `image`, of pixels [height, width, 3]."""
+    def image_from_pixels(self, pixels: Pixels, detail: int | None = None) -> Medium:
+        """As `image`, from pixels [height, width, 3] u8, RGB."""
         rules = image_rules(self._config)
         rules = rules if detail is None else rules.within(detail)
-        return Medium("image", (_picture(pixels, rules),))
+        return Medium("image", (_image_item(pixels, rules),))
 
-    def audio(self, source: Source, long: LongSound = "segments") -> Medium:
-        """A sound; long: whether one that is longer than the model hears at once is cut or refused."""
+    def audio(self, source: Source, long: LongAudio = "segments") -> Medium:
+        """Read audio. long: whether audio longer than one segment is cut (`segments`) or rejected (`refuse`)."""
         self._takes("audio")
-        return self.sound(*load_audio(source), long)
+        return self.audio_from_samples(*load_audio(source), long)
 
-    def sound(self, samples: Samples, rate: int, long: LongSound = "segments") -> Medium:
-        """As `audio`, of samples, mono and full scale ±1, at `rate` a second."""
+    def audio_from_samples(self, samples: Samples, rate: int, long: LongAudio = "segments") -> Medium:
+        """As `audio`, from mono samples (full scale ±1) at `rate` Hz."""
         rules = audio_rules(self._config)
         heard = resample(samples, rate, rules.rate)
-        return Medium("audio", tuple(_sound(part, rules) for part in segments(heard, rules, long)))
+        return Medium("audio", tuple(_audio_item(part, rules) for part in segments(heard, rules, long)))
 
     def video(
-        self, source: Source, detail: int | None = None, frames: int | None = None, long: LongSound = "segments"
+        self, source: Source, detail: int | None = None, frames: int | None = None, long: LongAudio = "segments"
     ) -> Medium:
-        """A clip: some of its frames, and its sound where it has any and the bundle takes sound. detail: the most soft
-        tokens of a frame; frames: how many are looked at; by default both as the model has them. long: as of `audio`,
-        for its sound."""
+        """Read a video: some of its frames, and its audio if it has any and the bundle takes audio.
+
+        detail: maximum soft tokens of a frame. frames: maximum number of frames. Both default to the model's settings.
+        long: as in `audio`, for the video's audio.
+        """
         self._takes("video")
         rules = self._video_rules(detail)
-        clip = load_video(source, rules, frames)
-        items = [_seen(frame, rules.image) for frame in clip.frames]
-        if clip.has_sound and "audio" in self._inputs:
+        video = load_video(source, rules, frames)
+        items = [_frame_item(frame, rules.image) for frame in video.frames]
+        if video.has_audio and "audio" in self._inputs:
             items += self.audio(source, long).items
-        return Medium("video", tuple(items), tuple(clip.stamps))
+        return Medium("video", tuple(items), tuple(video.stamps))
 
-    def frames(self, frames: Sequence[Pixels], stamps: Sequence[str], detail: int | None = None) -> Medium:
-        """As `video`, of frames [height, width, 3] with their stamps and without sound."""
+    def video_from_frames(self, frames: Sequence[Pixels], stamps: Sequence[str], detail: int | None = None) -> Medium:
+        """As `video`, from frames [height, width, 3] u8 with their stamps ("mm:ss"), without audio."""
         rules = self._video_rules(detail)
-        return Medium("video", tuple(_picture(frame, rules.image) for frame in frames), tuple(stamps))
+        return Medium("video", tuple(_image_item(frame, rules.image) for frame in frames), tuple(stamps))
 
     def _video_rules(self, detail: int | None) -> VideoRules:
         rules = video_rules(self._config)
@@ -94,12 +96,12 @@ class MediaReader:
     def _takes(self, kind: Literal["image", "audio", "video"]) -> None:
         if kind not in self._inputs:
             raise UsageError(
-                f"This bundle takes {', '.join(self._inputs)}, and no {kind}. Export the checkpoint again with "
-                f"`--inputs` naming it, if the model has that part."
+                f"This bundle takes {', '.join(self._inputs)}, not {kind}. If the model takes {kind}, export the "
+                f"checkpoint again with `--inputs` that name it."
             )
 
 
-def _picture(pixels: Pixels, rules: ImageRules) -> Item:
+def _image_item(pixels: Pixels, rules: ImageRules) -> Item:
     height, width = target_size(pixels.shape[0], pixels.shape[1], rules)
 
     def inputs() -> dict[str, np.ndarray]:
@@ -110,13 +112,13 @@ def _picture(pixels: Pixels, rules: ImageRules) -> Item:
     return Item("image", key, height * width // rules.side**2, inputs)
 
 
-def _seen(frame: ImageInputs, rules: ImageRules) -> Item:
+def _frame_item(frame: ImageInputs, rules: ImageRules) -> Item:
     inputs = {"pixel_values": frame.patches, "pixel_position_ids": frame.positions}
     return Item("image", _key(frame.patches, frame.positions.max(0), rules), frame.soft_tokens, lambda: inputs)
 
 
-def _sound(samples: np.ndarray, rules: AudioRules) -> Item:
-    # At once, since a sound that cannot be used is to be refused before anything is processed.
+def _audio_item(samples: np.ndarray, rules: AudioRules) -> Item:
+    # Computed at once: unusable audio is to be rejected before anything is processed.
     made: AudioInputs = audio_inputs(samples, rules)
     return Item("audio", _key(samples, rules), made.soft_tokens, lambda: {"input_features": made.features})
 

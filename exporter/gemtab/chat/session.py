@@ -1,4 +1,4 @@
-"""A conversation: prompts rendered, tokens processed and sampled, and the next turn's prompt reusing what it can."""
+"""A conversation: render prompts, fill and decode tokens, and reuse the caches for the next turn's prompt."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from gemtab.errors import ContextError, GemtabError, UsageError
 
 
 class Snapshot(Protocol):
-    """A copy of what a rewind of the caches could not get back."""
+    """A saved copy of the state that a rewind of the caches would lose."""
 
     @property
     def position(self) -> int:
@@ -27,7 +27,7 @@ class Snapshot(Protocol):
 
     @property
     def bytes(self) -> int:
-        """Memory that the snapshot takes."""
+        """Size of the snapshot in bytes."""
         ...
 
 
@@ -35,11 +35,11 @@ Kept = TypeVar("Kept", bound=Snapshot)
 
 
 class TextBackend(Protocol[Kept]):
-    """What runs the model: see `gemtab.backends.webgpu.engine.text_engine.TextEngine`."""
+    """Runs the model: see `gemtab.backends.webgpu.engine.text_engine.TextEngine`."""
 
     @property
     def context(self) -> int:
-        """Tokens that the caches may hold."""
+        """Maximum tokens in the caches."""
         ...
 
     @property
@@ -48,34 +48,35 @@ class TextBackend(Protocol[Kept]):
         ...
 
     def set_sampling(self, temperature: float, top_k: int, top_p: float, seed: int) -> None:
-        """How the next ids are chosen; temperature 0 is greedy."""
+        """Set how the next ids are sampled; temperature 0 is greedy."""
 
     def fill(self, ids: Sequence[int], media: Sequence[Media] = ()) -> None:
-        """Puts tokens into the caches; media: what stands in the places of placeholders among them."""
+        """Append tokens to the caches. media: rows that replace placeholders among the ids."""
 
     def decode(self, token: int | None) -> int:
-        """Processes one token (the one just sampled if None), samples the next and returns its id."""
+        """Process one token (if None, the token just sampled), sample the next one and return its id."""
         ...
 
     def snapshot(self) -> Kept:
-        """A copy of what a rewind could not get back."""
+        """Return a copy of the state that a rewind would lose."""
         ...
 
     def restore(self, snapshot: Kept) -> None:
-        """Goes back to where the snapshot was taken."""
+        """Restore the state saved in `snapshot`."""
 
     def rewind(self, position: int) -> bool:
-        """Goes back to `position` if that can be done without a snapshot; whether it was."""
+        """Go back to `position` if no snapshot is needed for it. Return whether the rewind was made."""
         ...
 
     def reset(self) -> None:
-        """Empties the caches."""
+        """Empty the caches."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 is greedy; top_k 0 keeps as many as the sampler does; top_p 1 is off. Raises UsageError for other
-    values than there can be."""
+    """temperature: 0 is greedy. top_k: 0 is the sampler's maximum. top_p: 1 is off. Raises UsageError for invalid
+    values.
+    """
 
     temperature: float = 0.0
     top_k: int = 0
@@ -87,28 +88,28 @@ class Sampling:
 
 
 class ToolFunction(TypedDict):
-    """What is called; arguments as the template takes them."""
+    """The function of a tool call. arguments: as the template takes them."""
 
     name: str
     arguments: dict[str, Any] | str
 
 
 class ToolRequest(TypedDict):
-    """A call of a tool in a message of the model."""
+    """A tool call in a message of the model."""
 
     type: Literal["function"]
     function: ToolFunction
 
 
 class TextPart(TypedDict):
-    """Words among media."""
+    """Text in a message's content."""
 
     type: Literal["text"]
     text: str
 
 
 class MediumPart(TypedDict):
-    """A picture, sound or clip; `type` is its kind."""
+    """An image, audio or video in a message's content; `type` is its kind."""
 
     type: Literal["image", "audio", "video"]
     medium: Medium
@@ -118,7 +119,7 @@ Content = str | list[TextPart | MediumPart]
 
 
 def content_of(text: str, media: Sequence[Medium]) -> Content:
-    """Media, then what is said of them: a question is read with them in mind."""
+    """Return content with media before the text: the model then reads a question with the media in its context."""
     if not media:
         return text
     parts: list[TextPart | MediumPart] = [{"type": medium.kind, "medium": medium} for medium in media]
@@ -126,7 +127,7 @@ def content_of(text: str, media: Sequence[Medium]) -> Content:
 
 
 class Message(TypedDict):
-    """A message as templates know it."""
+    """A message as templates read it."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: Content
@@ -135,7 +136,12 @@ class Message(TypedDict):
 
 @dataclass
 class TurnStats:
-    """How one answer went; ids: what the model wrote, the end token included; prompt_seconds: until its first id."""
+    """Statistics of one answer.
+
+    prompt_tokens, reused_tokens: tokens of the prompt, and how many of them the caches held already. ids: ids that the
+    model wrote, the end token included. prompt_seconds: time until the first id. answer_seconds: time from the first
+    id to the last. finish: "stop" for an end token, "length" where the answer was cut off.
+    """
 
     prompt_tokens: int
     reused_tokens: int
@@ -146,16 +152,16 @@ class TurnStats:
 
     @property
     def answer_tokens(self) -> int:
-        """How many ids the model wrote."""
+        """Number of ids that the model wrote."""
         return len(self.ids)
 
 
 class PromptCache:
-    """What the backend's caches hold, and how the next prompt reuses it.
+    """Keeps track of the backend's caches, and reuses them for the next prompt.
 
-    A conversation is rendered anew each turn, and the template changes earlier turns when it is (thoughts and the
-    empty thought block go), so only the longest common prefix is kept, of ids and of what is in the media. Caches that
-    are rings cannot go back far: a snapshot is kept where each prompt is expected to agree with the next one.
+    Each turn renders the whole conversation again, and the template then changes earlier turns (it drops thoughts and
+    the empty thought block). Only the longest common prefix is therefore reused: equal ids and equal media. Ring caches
+    cannot rewind far, so a snapshot is kept at the point up to which the next prompt is expected to be the same.
     """
 
     def __init__(self, backend: TextBackend[Any]) -> None:
@@ -164,8 +170,11 @@ class PromptCache:
         self._snapshots: list[Snapshot] = []
 
     def fill(self, prompt: Prompt, stable: int, encoder: Encoder = TEXT_ONLY) -> int:
-        """Brings the caches to all of the prompt but its last id, which the first decode step takes; keeps a snapshot
-        at `stable`. Media that the caches do not hold yet are encoded. Returns how many ids they already held."""
+        """Fill the caches with all of the prompt but its last id, which the first decode step takes.
+
+        A snapshot is kept at position `stable`. Media that the caches do not hold yet are encoded. Returns the number
+        of ids that the caches held already.
+        """
         ids, keys = prompt.ids, prompt.keys()
         last = len(ids) - 1
         reused = self._go_back(min(common_prefix(self._keys, keys), last))
@@ -179,7 +188,7 @@ class PromptCache:
         return reused
 
     def decode(self, ids: Sequence[int], most: int) -> Iterator[int]:
-        """The next ids, at most so many, from the prompt `ids` that was filled."""
+        """Yield at most `most` ids that follow the filled prompt `ids`."""
         token: int | None = ids[-1]
         following = ids[-1]
         for _ in range(most):
@@ -211,12 +220,11 @@ def snapshot_capacity(size: int) -> int:
 
 
 class ChatSession:
-    """A conversation with the bundle in `folder` on a backend of its own.
+    """A conversation with the bundle in `folder` on a backend that no other conversation uses.
 
-    encoder: makes rows of media for it; trusted: control tokens that are spelled out in messages are control tokens, as
-    in transformers, but for the model's own. Otherwise they are text, and so cannot end a turn or begin one. prompts:
-    the process in which the bundle's template and tokenizer work, where there is one already. Raises UsageError for
-    messages that cannot be.
+    encoder: encodes media for the backend. trusted: control tokens spelled out in messages are control tokens, as in
+    transformers, except in the model's own messages; otherwise they are text, and can neither end a turn nor begin one.
+    prompts: a process that already runs the bundle's template and tokenizer. Raises UsageError for invalid messages.
     """
 
     def __init__(
@@ -243,7 +251,8 @@ class ChatSession:
         self._cache = PromptCache(backend)
 
     def prompt(self) -> Prompt:
-        """The conversation so far, the opening of the model's turn included. Raises UsageError for what is none."""
+        """Return the prompt of the conversation so far, with the opening of the model's turn. Raises UsageError for
+        invalid messages."""
         check_messages(self.messages)
         return self._rendered(self.messages, add_generation_prompt=True)
 
@@ -260,11 +269,11 @@ class ChatSession:
     def send(
         self, content: Content, sampling: Sampling | None = None, max_tokens: int | None = None
     ) -> Iterator[AnswerPart]:
-        """Adds what the user says to the conversation and gives the answer's parts as they come; the answer is then
-        added too.
+        """Add a user message to the conversation, and yield the answer's parts as they arrive; then add the answer too.
 
-        Raises ContextError, before anything runs, where the prompt leaves no room for an answer, and UsageError where
-        media cannot be taken, and for values that cannot be. After any error the conversation is as it was.
+        max_tokens: maximum tokens of the answer; by default the rest of the context. Raises ContextError before
+        anything runs where the prompt leaves no tokens for an answer, UsageError for invalid values and for media that
+        cannot be taken. After an error the conversation is unchanged.
         """
         check_content(content)
         if max_tokens is not None:
@@ -292,15 +301,15 @@ class ChatSession:
         started = time.perf_counter()
         prompt = self.prompt()
         ids = prompt.ids
-        room = self._backend.context - len(ids) + 1
-        if room <= 1:
+        remaining = self._backend.context - len(ids) + 1
+        if remaining <= 1:
             raise ContextError(
-                f"The conversation is {len(ids):,} tokens long, but the context holds {self._backend.context:,}, the "
+                f"The conversation has {len(ids):,} tokens, and the context holds {self._backend.context:,}, the "
                 "answer included. Shorten the prompt, or export again with a larger --context."
             )
         self._backend.set_sampling(sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed)
         self.stats = TurnStats(len(ids), self._cache.fill(prompt, self._stable_prefix(prompt), self._encoder))
-        for id_ in self._cache.decode(ids, room if max_tokens is None else min(max_tokens, room)):
+        for id_ in self._cache.decode(ids, remaining if max_tokens is None else min(max_tokens, remaining)):
             now = time.perf_counter() - started
             if not self.stats.ids:
                 self.stats.prompt_seconds = now
@@ -313,7 +322,7 @@ class ChatSession:
         yield from parser.end()
 
     def _stable_prefix(self, prompt: Prompt) -> int:
-        """How much of the prompt the next turn will begin with: the template is asked what it makes of an answer."""
+        """Return how many ids the next turn's prompt will share with this one: the template renders a trial answer."""
         answered: list[Message] = [*self.messages, {"role": "assistant", "content": "…"}]
         next_time = self._rendered(answered, add_generation_prompt=False)
         return min(common_prefix(prompt.keys(), next_time.keys()), len(prompt.ids) - 1)
@@ -325,12 +334,12 @@ def _parts(message: Message) -> Sequence[TextPart | MediumPart]:
 
 
 def common_prefix(left: Sequence[Any], right: Sequence[Any]) -> int:
-    """How many elements two sequences have in common from the start."""
+    """Return the length of the common prefix of two sequences."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
 
 
 def _tool_request(call: str) -> ToolRequest:
-    """`call:name{arguments}` as the template takes it back: arguments stay in the wire format."""
+    """Parse `call:name{arguments}` for the template: the arguments stay in the wire format."""
     name, _, arguments = call.removeprefix("call:").partition("{")
     return {"type": "function", "function": {"name": name.strip(), "arguments": arguments.removesuffix("}")}}
 

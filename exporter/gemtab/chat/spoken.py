@@ -1,9 +1,10 @@
-"""Keeps what is said apart from what the template writes. Mirrors webruntime/src/input/spoken.ts.
+"""Keep users' text apart from the template's own tokens. Twin: webruntime/src/input/spoken.ts.
 
-Control tokens spelled out in messages and tools are text. Before the template sees such a string, the first character
-of each control token in it gives way to a twin, a character of a private plane that nothing else uses; so does a
-character where a control token is cut by the string's end. White space inside is looked past. Templates may trim, join
-and filter: no control token comes of these strings. Twins are turned back when the prompt is cut into tokens.
+Control tokens spelled out in messages and tools are text. Before the template sees such a string, a twin (a private-use
+character that occurs nowhere else) replaces the first character of each control token in the string, and each character
+with which a control token could continue beyond the string's ends. White space inside control tokens is ignored.
+Templates may trim, join and filter strings: no control token can result. When the prompt is cut into tokens, twins
+become the original characters again.
 """
 
 import re
@@ -14,23 +15,23 @@ from typing import Any
 from gemtab.chat.facts import FIRST_TWIN
 
 Twins = Mapping[str, str]
-"""Stand-ins by the character that they stand for."""
+"""The twin of each character."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a prompt; as_text: a control token's characters that are to be text."""
+    """A piece of a prompt. as_text: the piece spells a control token that is to be text."""
 
     text: str
     as_text: bool
 
 
 Cut = Callable[[str], list[Piece]]
-"""Cuts a prompt into pieces that are each to be encoded alone."""
+"""Cuts a prompt into pieces, each to be encoded separately."""
 
 
 def whole(prompt: str) -> list[Piece]:
-    """A prompt whose text is what it says."""
+    """Return a prompt without twins as one piece."""
     return [Piece(prompt, as_text=False)]
 
 
@@ -41,7 +42,7 @@ class _Node:
 
 
 class ControlTokens:
-    """The tokens, as they are written, that text of messages never becomes."""
+    """The control tokens, as they are spelled. Users' text never becomes one of them."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._tokens = [token for token in tokens if token]
@@ -53,11 +54,12 @@ class ControlTokens:
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
     def without(self, *tokens: str) -> "ControlTokens":
-        """The same without some of the tokens."""
+        """Return these control tokens without `tokens`."""
         return ControlTokens(token for token in self._tokens if token not in tokens)
 
     def twins(self, texts: Sequence[str], others: Sequence[str]) -> Twins | None:
-        """Twins for these texts, which neither they nor the others have; None where no text can hold control tokens."""
+        """Return twins that occur neither in `texts` nor in `others`; None where no text can contain a control
+        token."""
         if not any(edge in text for edge in self._edges for text in texts):
             return None
         joined = "\n".join([*texts, *others]).lower()
@@ -71,20 +73,20 @@ class ControlTokens:
         return twins
 
     def guard(self, text: str, twins: Twins, everywhere: bool = False) -> str:
-        """`text` with twins in it; everywhere: for each character that a control token could begin or end with."""
+        """Return `text` with twins. everywhere: replace each character with which a control token can begin or end."""
         if everywhere:
             return "".join(twins.get(character, character) for character in text)
         characters = list(text)
-        for place in self._places(text):
-            characters[place] = twins.get(characters[place], characters[place])
+        for index in self._guarded(text):
+            characters[index] = twins.get(characters[index], characters[index])
         return "".join(characters)
 
     def found(self, text: str) -> list[str]:
-        """The control tokens in a text, in order."""
+        """Return the control tokens in a text, in order."""
         return self._pattern.findall(text)
 
     def pieces(self, text: str, twins: Twins) -> list[Piece]:
-        """A guarded prompt in pieces that are each to be encoded alone."""
+        """Cut a guarded prompt into pieces, each to be encoded separately."""
         back = str.maketrans({twin: character for character, twin in twins.items()})
         pieces: list[Piece] = []
         opened = ""
@@ -99,8 +101,8 @@ class ControlTokens:
             at = own.end() if own else len(text)
         return [piece for piece in [*pieces, Piece(opened, as_text=False)] if piece.text]
 
-    def _places(self, text: str) -> set[int]:
-        """Indices of the characters that get twins."""
+    def _guarded(self, text: str) -> set[int]:
+        """Return the indices of the characters that get twins."""
         if not any(edge in text for edge in self._edges):
             return set()
         edges = [i for i, character in enumerate(text) if character in self._edge_set]
@@ -109,14 +111,14 @@ class ControlTokens:
 
 
 def reread(text: str, twins: Twins) -> str:
-    """Twins that a template has printed as Python or JSON escapes, as themselves."""
+    """Restore twins that a template has printed as Python or JSON escapes."""
     for twin in twins.values():
         text = text.replace(_printed(ord(twin)), twin).replace(_as_json(ord(twin)), twin)
     return text
 
 
 def strings_in(value: object) -> Iterator[str]:
-    """The strings in a value, keys included."""
+    """Yield the strings in a value, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -129,7 +131,7 @@ def strings_in(value: object) -> Iterator[str]:
 
 
 def map_strings(value: object, change: Callable[[str, str], str], path: str = "") -> Any:  # noqa: ANN401
-    """`value` with its strings changed, keys included. `change` gets a string and the keys that lead to it."""
+    """Return `value` with its strings changed, keys included. change: called with a string and the path of its keys."""
     if isinstance(value, str):
         return change(value, path)
     if isinstance(value, Mapping):
@@ -154,7 +156,7 @@ def _trie(words: Iterable[str]) -> _Node:
 
 
 def _runs_into(root: _Node, text: str, way: range, whole: bool) -> bool:
-    """Whether along `way` a word of the trie begins and is cut by the text's end. whole: a whole word counts too."""
+    """Whether a word of the trie begins along `way` and the text's end cuts it. whole: a whole word counts too."""
     node = root
     for i in way:
         character = text[i]

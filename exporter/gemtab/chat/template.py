@@ -1,4 +1,4 @@
-"""Conversations to prompts, by the bundle's chat_template.jinja, in the environment that transformers gives it."""
+"""Render conversations to prompts by the bundle's chat_template.jinja, in transformers' environment."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ Messages = Sequence[Mapping[str, Any]]
 
 ARGUMENTS = "[].tool_calls[].function.arguments"
 MOST_CHARACTERS = 16 << 20
-"""Of a prompt, more than any context holds."""
+"""Maximum characters of a prompt, more than any context holds."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """A rendered conversation, in which characters of what was said may be hidden; `cut` brings them back."""
+    """A rendered conversation. Twins may hide some characters of users' text; `cut` restores them."""
 
     text: str
     cut: Cut
@@ -37,8 +37,8 @@ class Written:
 class ChatTemplate:
     """Renders messages.
 
-    Raises BundleError where the template cannot be read or refuses the conversation, and UsageError where it cannot
-    take the conversation's media.
+    Raises BundleError where the template cannot be read or rejects the conversation, UsageError where it does not take
+    the conversation's media.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,7 +55,7 @@ class ChatTemplate:
         self._literals = [*texts, *(n.value for n in nodes.find_all(Const) if isinstance(n.value, str))]
 
     def names(self, token: str) -> bool:
-        """Whether the template writes `token` itself."""
+        """Whether the template itself writes `token`."""
         return any(token in text for text in self._literals)
 
     def render(
@@ -66,9 +66,9 @@ class ChatTemplate:
         add_generation_prompt: bool = True,
         tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> str:
-        """The prompt, `<bos>` included; add_generation_prompt: it ends with the opening of the model's turn.
+        """Return the prompt, `<bos>` included. add_generation_prompt: end with the opening of the model's turn.
 
-        As transformers renders it: control tokens in what is said are control tokens.
+        As in transformers, control tokens spelled out in messages are control tokens.
         """
         options = {"enable_thinking": thinking, "add_generation_prompt": add_generation_prompt}
         return self._render([normal(message) for message in messages], _plain(tools), options)
@@ -83,15 +83,15 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] | None = None,
         trusted: bool = False,
     ) -> Written:
-        """As `render`, but control tokens in what is said are hidden, so that they come to be text. trusted: in what
-        the model said alone: what it wrote by ordinary tokens stays that."""
+        """As `render`, but twins hide control tokens spelled out in messages, so that they become text. trusted: only
+        in the model's own messages, where ordinary tokens spelled them."""
         said = [normal(message) for message in messages]
         given = _plain(tools)
         render = partial(
             self._render, options={"enable_thinking": thinking, "add_generation_prompt": add_generation_prompt}
         )
         fence = self._special.get("escape_token")
-        # The model's own calls come as it wrote them, strings in fences.
+        # Tool calls of the model keep their wire format, with fences around strings.
         outside_fences = control.without(fence) if fence else control
         twins = control.twins(list(strings_in([said, given])), self._literals)
         if twins is None:
@@ -111,7 +111,8 @@ class ChatTemplate:
             return reread(render(messages, given if trusted else map_strings(given, hide)), twins)
 
         some, all_ = hidden(False), hidden(True)
-        # Where the template itself joins what was said into tokens, it is given nothing that it could make them of.
+        # Where the template itself joins users' text into control tokens, every character that could begin one is
+        # hidden.
         text = some if control.found(some) == control.found(all_) else all_
         return Written(text, partial(control.pieces, twins=twins))
 
@@ -126,7 +127,7 @@ class ChatTemplate:
                     break
         except MemoryError:
             raise
-        except Exception as error:  # a template can raise anything
+        except Exception as error:  # a template can raise any exception
             raise self._refusal(error, messages) from error
         if length > MOST_CHARACTERS:
             raise BundleError(
@@ -139,15 +140,15 @@ class ChatTemplate:
         kinds = [kind for kind in MEDIA if any(_has(message, kind) for message in messages)]
         if kinds and isinstance(error, TypeError):
             return UsageError(
-                f"{self._where} takes messages of text alone, and this conversation has {', '.join(kinds)} ({error}). "
-                "Leave media out, or export the checkpoint again with a template that takes them."
+                f"{self._where} takes only text, and this conversation has {', '.join(kinds)} ({error}). Leave media "
+                "out, or export the checkpoint again with a template that takes them."
             )
-        return BundleError(f"{self._where} refuses this conversation: {error}.")
+        return BundleError(f"{self._where} rejects this conversation: {error}.")
 
 
 def normal(message: Mapping[str, Any]) -> dict[str, Any]:
-    """What transformers does to a message: members that are None are left out, and thoughts stand under each name that
-    they have. Of media the template sees only that they are there."""
+    """Normalise a message as transformers does: drop members that are None, and copy thoughts to all their keys. Of
+    media the template sees only the type."""
     kept: dict[str, Any] = {key: _plain(value) for key, value in message.items() if value is not None}
     if isinstance(kept.get("content"), list):
         kept["content"] = [_part(part) for part in kept["content"]]
@@ -165,7 +166,7 @@ def _has(message: Mapping[str, Any], kind: str) -> bool:
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401
-    """Templates see JSON's types alone, and well-formed strings."""
+    """Return `value` in JSON types with well-formed strings: templates see nothing else."""
     if value is None or isinstance(value, bool):
         return value
     for kind, made in _SCALARS.items():
@@ -182,7 +183,8 @@ _SCALARS: dict[type, Callable[[Any], Any]] = {str: well_formed, int: int, float:
 
 
 def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
-    """`bos_token` and its like, which templates write themselves: a string, or an object with it in `content`."""
+    """Return the special tokens that templates write, by key (`bos_token`, …): a string, or the `content` of an
+    object."""
     found = {name: value for name, value in config.items() if name.endswith("_token")}
     contents = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
     return {name: content for name, content in contents.items() if isinstance(content, str)}

@@ -1,4 +1,4 @@
-"""Text to token ids, and a stream of ids back to a stream of text."""
+"""Encode text to token ids, and decode a stream of ids to a stream of text."""
 
 import re
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 @dataclass(frozen=True)
 class Piece:
-    """What one id adds to a text: characters, a byte of a character that several ids spell, or, where `special`,
-    nothing to be shown but a token that marks structure."""
+    """The text of one id. kind: "text" for characters, "byte" for one byte of a character that several ids spell,
+    "special" for a token that marks structure and is not shown."""
 
     kind: Literal["text", "byte", "special"]
     text: str = ""
@@ -38,40 +38,40 @@ class ChatTokenizer:
             raise
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleError(f"{path} cannot be read: {error}. Export the checkpoint again.") from error
-        # Trainers leave these switched on; a prompt is neither cut nor filled.
+        # Training code leaves these switched on. Prompts are neither cut nor padded.
         self._pipeline.no_truncation()
         self._pipeline.no_padding()
         added = self._added = self._pipeline.get_added_tokens_decoder()
         self._special = {number: token.content for number, token in added.items() if token.special}
 
     def encode(self, text: str) -> list[int]:
-        """Special tokens spelled out in the text become those tokens; none are added. Lone surrogates are read as
-        U+FFFD."""
+        """Return the ids of a text. Special tokens spelled out in it become those tokens; none are added. Lone
+        surrogates are read as U+FFFD."""
         ids: list[int] = self._pipeline.encode(well_formed(text), add_special_tokens=False).ids
         return ids
 
     def encode_pieces(self, pieces: Sequence[PromptPiece]) -> list[int]:
-        """The ids of a prompt's pieces."""
+        """Return the ids of a prompt's pieces, one after the other."""
         encoded = (self._encode_text(piece.text) if piece.as_text else self.encode(piece.text) for piece in pieces)
         return [number for ids in encoded for number in ids]
 
     def _encode_text(self, text: str) -> list[int]:
-        """Ids of a text in which nothing is matched whole."""
+        """Return the ids of a text without matching added tokens."""
         normalizer, splitter = self._pipeline.normalizer, self._pipeline.pre_tokenizer
         normal = normalizer.normalize_str(text) if normalizer else text
         words = [word for word, _ in splitter.pre_tokenize_str(normal)] if splitter else [normal]
         return [token.id for word in words for token in self._pipeline.model.tokenize(word)]
 
     def added(self) -> list[AddedToken]:
-        """Tokens that are matched whole."""
+        """Return the added tokens, which are matched before the text is split."""
         return list(self._added.values())
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, special tokens left out."""
+        """Return the text of ids without special tokens."""
         return str(self._pipeline.decode(ids, skip_special_tokens=True))
 
     def piece(self, id: int) -> Piece:  # noqa: A002
-        """What `id` adds to a text."""
+        """Return the piece that `id` adds to a text."""
         if id in self._special:
             return Piece("special", self._special[id])
         byte = BYTE_TOKEN.fullmatch(self._pipeline.id_to_token(id) or "")
@@ -81,17 +81,17 @@ class ChatTokenizer:
 
 
 class Detokenizer:
-    """Gives text as soon as no later id can change it.
+    """Returns text as soon as later ids cannot change it.
 
-    Byte tokens are read as the tokenizers library reads them: a run of them is held until it ends, and is characters
-    where all of it is UTF-8, or else U+FFFD for each byte.
+    Byte tokens are decoded as by the tokenizers library: a run of them is held until it ends, and becomes characters if
+    all of it is UTF-8, else U+FFFD for each byte.
     """
 
     def __init__(self) -> None:
         self._run = bytearray()
 
     def push(self, piece: Piece) -> str:
-        """The text that `piece` completes; a special token adds none."""
+        """Return the text that `piece` completes; a special token completes none."""
         if piece.kind == "special":
             return ""
         if piece.kind == "text":
@@ -100,7 +100,7 @@ class Detokenizer:
         return ""
 
     def end(self) -> str:
-        """What is left of a run of bytes."""
+        """Return the text of a pending run of bytes."""
         run = bytes(self._run)
         self._run.clear()
         try:

@@ -1,4 +1,4 @@
-"""Strings that UTF-8 can write."""
+"""Make strings encodable as UTF-8."""
 
 import re
 
@@ -6,7 +6,8 @@ _LONE = re.compile("[\ud800-\udfff]")
 
 
 def well_formed(text: str) -> str:
-    """Surrogates in pairs become the characters that they stand for, lone ones U+FFFD, as in a tab."""
+    """Return `text` with pairs of surrogates joined into characters and lone surrogates replaced by U+FFFD, as in a
+    tab."""
     if not _LONE.search(text):
         return str(text)
     paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

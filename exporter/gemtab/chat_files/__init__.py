@@ -1,5 +1,5 @@
-"""The files of a chat, as a bundle holds them, of those that a checkpoint has: template, tokenizer, the ids that end an
-answer, and how media are prepared. The choices are those of transformers where it has one."""
+"""Make a bundle's chat files from a checkpoint's: template, tokenizer, ids that end an answer, and preparation of
+media. Where transformers makes a choice, the choice here is the same."""
 
 from gemtab.chat_files.adapter_files import AdapterFiles
 from gemtab.chat_files.bundle_files import TEXT_FILES, ChatFiles, chat_files, model_inputs

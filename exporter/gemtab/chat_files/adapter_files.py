@@ -1,8 +1,8 @@
-"""The files of a chat where adapters bring their own.
+"""The files of a chat when adapters have their own.
 
-An adapter answers as it learned to only to prompts that are written as in its training. So a template or a tokenizer
-that is not the base's is taken. Of several adapters, the last one with a template of its own decides, and the one whose
-tokenizer has the tokens of all others.
+An adapter answers as trained only to prompts written as in its training. So an adapter's template or tokenizer replaces
+the base's where it differs. With several adapters, the template is that of the last one that has its own, and the
+tokenizer is the one with the tokens of all others.
 """
 
 import json
@@ -27,10 +27,10 @@ _TOKENIZER_FILES: Final = (TOKENIZER_NAME, TOKENIZER_CONFIG_NAME, OLD_MAP_NAME)
 
 
 class AdapterFiles:
-    """The base's files, and those of adapters that take their places; see `gemtab.checkpoint.source.Files`.
+    """The base's files, some of them replaced by adapters' files; see `gemtab.checkpoint.source.Files`.
 
-    size: tokens that the model has rows for. Raises CheckpointError where an adapter's own tokens have no rows, and
-    where two adapters give an id to different tokens.
+    size: number of tokens for which the model has rows. Raises CheckpointError where an adapter's own tokens have no
+    rows, and where two adapters give one id to different tokens.
     """
 
     def __init__(self, base: Files, adapters: Sequence[Path], size: int) -> None:
@@ -43,7 +43,7 @@ class AdapterFiles:
 
     @property
     def where(self) -> Path:
-        """The base's place."""
+        """The base's location."""
         return self._files.where
 
     def text(self, name: str) -> str:
@@ -69,20 +69,20 @@ class AdapterFiles:
         return self._files.licence()
 
     def notes(self) -> tuple[str, ...]:
-        """See Files; and what is taken from adapters."""
+        """See Files. Includes notes on the files that are taken from adapters."""
         return (*self._files.notes(), *self._taken())
 
     def _taken(self) -> Iterator[str]:
         if self._template:
             others = [each.name for each in self._adapters if _is_another(each.template, self._template.template)]
-            left = f" {', '.join(others)} learned with another one, which is left out." if any(others) else ""
-            yield f"The chat template is that of the adapter {self._template.name}.{left}"
+            left = f" {', '.join(others)} learned with another template, which is left out." if any(others) else ""
+            yield f"The chat template is from the adapter {self._template.name}.{left}"
         if self._tokenizer:
             new = [token for number, token in self._tokenizer.tokens.items() if self._base.tokens.get(number) != token]
-            yield f"The tokenizer is that of the adapter {self._tokenizer.name}{', with ' if new else ''}{some(new)}."
+            yield f"The tokenizer is from the adapter {self._tokenizer.name}{', with ' if new else ''}{some(new)}."
 
     def _chosen_tokenizer(self) -> OwnFiles | None:
-        """The adapter whose tokenizer is taken; None for the base's."""
+        """Return the adapter whose tokenizer is taken; None for the base's."""
         own = [each for each in self._adapters if each.tokenizer and not each.writes_as(self._base)]
         for each in own:
             self._check_rows(each)
@@ -94,13 +94,13 @@ class AdapterFiles:
         return None
 
     def _check_rows(self, own: OwnFiles) -> None:
-        """Raises CheckpointError where tokens that the base does not know have no rows."""
+        """Raise CheckpointError where tokens that the base does not know have no rows."""
         new = [token for number, token in own.tokens.items() if self._base.tokens.get(number) != token]
         beyond = [token for number, token in own.tokens.items() if number >= self._size and token in new]
         if beyond:
             raise CheckpointError(
                 f"{own.files.where / TOKENIZER_NAME} adds {some(beyond)}, but the embedding has {self._size} rows, and "
-                "the adapter does not bring more. Save it again with save_embedding_layers=True, or, if it was trained "
+                "the adapter has no more. Save the adapter again with save_embedding_layers=True. If it was trained "
                 "without these tokens, remove the tokenizer's files from its folder."
             )
 
@@ -112,33 +112,33 @@ class AdapterFiles:
             if len({each.tokens.get(number) for each in own}) > 1
         ]
         return CheckpointError(
-            f"The tokenizers of the adapters {', '.join(each.name for each in own)} differ: id {some(different)}. They "
-            "cannot be merged into one model: export each by itself."
+            f"The tokenizers of the adapters {', '.join(each.name for each in own)} differ: id {some(different)}. The "
+            "adapters cannot be merged into one model: export each one separately."
         )
 
     def _without_template(self, text: str) -> str:
-        """tokenizer_config.json without its template where an adapter's is taken."""
+        """Return tokenizer_config.json, without its template where an adapter's template is taken."""
         if self._template is None or TEMPLATE_KEY not in (content := json.loads(text)):
             return text
         return json.dumps({key: value for key, value in content.items() if key != TEMPLATE_KEY}, ensure_ascii=False)
 
     def _base_ends(self) -> list[int]:
-        """The ids that end the base's answers."""
+        """Return the ids that end the base's answers."""
         config = read_object(self._files, CONFIG_NAME) or {}
-        places = (read_object(self._files, GENERATION_CONFIG_NAME) or {}, config, config.get("text_config") or {})
-        found = next((place[KEY] for place in places if place.get(KEY) is not None), None)
+        sources = (read_object(self._files, GENERATION_CONFIG_NAME) or {}, config, config.get("text_config") or {})
+        found = next((source[KEY] for source in sources if source.get(KEY) is not None), None)
         listed: list[int] = found if isinstance(found, list) else [] if found is None else [found]
         return listed
 
     def _added_ends(self) -> list[int]:
-        """The ids that end an answer by adapters alone."""
+        """Return the ids that only adapters declare as ends of an answer."""
         known = self._base_ends()
         return [one for one in dict.fromkeys(end for each in self._adapters for end in each.ends) if one not in known]
 
     def _generation_config(self, added: Sequence[int]) -> str:
-        """The base's, with the ends that adapters learned."""
+        """Return the base's generation_config.json with the ends that adapters add."""
         given = read_object(self._files, GENERATION_CONFIG_NAME) or {}
-        # Without ids of its own it was made of other files, and the turn's end is looked for.
+        # A file without ids was made from other files; the mark lets the turn's end be looked for.
         mark = {} if given.get(KEY) is not None else {FROM_MODEL: True}
         return json.dumps({**given, **mark, KEY: [*self._base_ends(), *added]})
 

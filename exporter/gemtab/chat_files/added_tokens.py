@@ -1,5 +1,5 @@
-"""Tokens that are matched whole, of all files that list them. transformers adds those of tokenizer_config.json, and of
-the file that releases before had for them, to those of tokenizer.json."""
+"""Collect added tokens (matched before text is split) from all files that list them. As in transformers, tokens of
+tokenizer_config.json and of the older added_tokens.json join those of tokenizer.json."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,37 +15,38 @@ _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 def with_added(files: Files, listed: list[dict[str, Any]], vocabulary: Mapping[str, int]) -> list[dict[str, Any]]:
-    """`added_tokens` of tokenizer.json with those of the other files: flags of tokenizer_config.json win, ids of
-    tokenizer.json do. vocabulary: ids of the tokenizer's ordinary tokens.
+    """Return `added_tokens` of tokenizer.json with those of the other files. Flags of tokenizer_config.json and ids of
+    tokenizer.json take precedence. vocabulary: ids of the tokenizer's ordinary tokens.
 
-    Raises CheckpointError where an id is said to be two tokens.
+    Raises CheckpointError where one id has two tokens.
     """
     tokens = {token["content"]: token for token in listed}
     found = list(_elsewhere(files, tokens))
-    # Of a quarter of a million tokens, and mostly not needed.
+    # A quarter of a million tokens, and mostly not needed.
     holders = _holders(listed, vocabulary) if any(token["content"] not in tokens for token in found) else {}
     for token in found:
         before, content = tokens.get(token["content"], {}), token["content"]
         number = before.get("id", vocabulary.get(content, token["id"]))
         if not before and holders.setdefault(number, content) != content:
             raise CheckpointError(
-                f"{files.where}: id {number} is {holders[number]!r} by tokenizer.json, and {content!r} by "
-                f"{TOKENIZER_CONFIG_NAME} or {OLD_NAME}. The files are of different tokenizers: take all of one."
+                f"{files.where}: id {number} is {holders[number]!r} in tokenizer.json, and {content!r} in "
+                f"{TOKENIZER_CONFIG_NAME} or {OLD_NAME}. The files belong to different tokenizers: take all files of "
+                "one."
             )
         tokens[content] = {**before, **token, "id": number}
     return sorted(tokens.values(), key=lambda token: int(token["id"]))
 
 
 def _holders(listed: list[dict[str, Any]], vocabulary: Mapping[str, int]) -> dict[int, str]:
-    """Tokens by id."""
+    """Return the tokens by id."""
     found = {number: token for token, number in vocabulary.items()}
     found.update((one["id"], one["content"]) for one in listed)
     return found
 
 
 def numbered(tokens: list[dict[str, Any]], vocabulary: Mapping[str, int], where: str) -> list[dict[str, Any]]:
-    """The tokens with the ids that the tokenizers library gives them, and so transformers: that of the ordinary token,
-    else the next one after all others. The tab takes ids as they are written.
+    """Return the tokens with the ids that the tokenizers library, and so transformers, gives them: the ordinary token's
+    id, else the next id after all others. The tab takes ids as written.
 
     vocabulary: empty where the model has none. Raises CheckpointError where the next id is an ordinary token's.
     """
@@ -58,8 +59,8 @@ def numbered(tokens: list[dict[str, Any]], vocabulary: Mapping[str, int], where:
         if number is None:
             if following in taken:
                 raise CheckpointError(
-                    f"{where}: {token['content']!r} has the id {token['id']}, which model.vocab does not have, and the "
-                    f"tokenizers library would give it the id {following}, which is an ordinary token's. Save the "
+                    f"{where}: {token['content']!r} has the id {token['id']}, which is not in model.vocab. The "
+                    f"tokenizers library would give it the id {following}, which an ordinary token has. Save the "
                     "tokenizer again with transformers, or take the base model's."
                 )
             number, following = following, following + 1

@@ -1,4 +1,4 @@
-"""What trainers save beside an adapter: a tokenizer, and a chat template."""
+"""The tokenizer and chat template that training code saves beside an adapter."""
 
 import json
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ _PROBES: Final = (
     "  two  spaces ", "\ttab\n\nline\r\n", "na\u00efve cafe\u0301", "\ufb01 \u3000 \u00a0x", "12345 3.14",
     "\u65e5\u672c\u8a9e", "\U0001f469\u200d\U0001f467!", "a\u2581b", "x<bos>y", "\ufeffCamelCase_and-more",
 )  # fmt: skip
-"""Texts by which tokenizers are compared that say the same in other words."""
+"""Texts to compare tokenizers that are written differently."""
 
 
 @dataclass(frozen=True)
 class OwnFiles:
-    """The chat's files of a base or of an adapter. tokenizer, special: the contents of tokenizer.json and
-    tokenizer_config.json, empty where there is none; template: None where there is none."""
+    """The chat files of a base or an adapter. tokenizer, special: contents of tokenizer.json and tokenizer_config.json,
+    empty where missing. template: None where missing."""
 
     name: str
     files: Files
@@ -40,20 +40,20 @@ class OwnFiles:
 
     @property
     def tokens(self) -> dict[int, str]:
-        """The tokens that are matched whole, by their ids."""
+        """The added tokens by id."""
         return {number: token["content"] for number, token in self._added().items()}
 
     @property
     def ends(self) -> list[int]:
-        """The ids that end an answer, as tokenizer and generation_config.json say."""
+        """The ids that end an answer, by the tokenizer and generation_config.json."""
         found = (read_object(self.files, GENERATION_CONFIG_NAME) or {}).get(KEY)
         listed = found if isinstance(found, list) else [found]
         roles: dict[object, int] = {token: number for number, token in self.tokens.items()}
         return [one for one in (roles.get(_content(self.special.get("eos_token"))), *listed) if isinstance(one, int)]
 
     def writes_as(self, base: "OwnFiles") -> bool:
-        """Whether the tokenizer gives the same ids as that of `base`, and the same tokens their roles. Trainers write
-        files anew, so that equal tokenizers differ in their text."""
+        """Whether the tokenizer gives the same ids as that of `base`, and the same roles to the same tokens. Training
+        code rewrites files, so equal tokenizers differ in their text."""
         model, other = self.tokenizer.get("model", {}), base.tokenizer.get("model", {})
         same = model.get("vocab") == other.get("vocab") and _merges(model) == _merges(other)
         same = same and self._marks() == base._marks()
@@ -77,7 +77,7 @@ class OwnFiles:
 
 
 def read_own(name: str, files: Files) -> OwnFiles:
-    """The files of a chat at one place. Raises CheckpointError where one cannot be read."""
+    """Read the files of a chat from one location. Raises CheckpointError where one cannot be read."""
     tokenizer = read_object(files, TOKENIZER_NAME) or {}
     special = read_object(files, TOKENIZER_CONFIG_NAME) or {}
     template = find_template(files).text if has_template(files) else None
@@ -85,12 +85,12 @@ def read_own(name: str, files: Files) -> OwnFiles:
 
 
 def read_adapter(folder: Path) -> OwnFiles:
-    """Those of the adapter in `folder`."""
+    """Read the chat files of the adapter in `folder`."""
     return read_own(name_of(folder).text, FolderFiles(folder))
 
 
 def _pieces(tokenizer: Mapping[str, Any]) -> list[list[int]]:
-    """The ids of the probes; none where the tokenizer cannot be read."""
+    """Return the ids of the probes; none where the tokenizer cannot be read."""
     try:
         with without_panics():
             pipeline = Tokenizer.from_str(json.dumps({**tokenizer, "truncation": None, "padding": None}))
@@ -100,10 +100,10 @@ def _pieces(tokenizer: Mapping[str, Any]) -> list[list[int]]:
 
 
 def _merges(model: Mapping[str, Any]) -> list[str]:
-    """The merges, which releases write as pairs or as one text each."""
+    """Return the merges as strings; some releases write pairs."""
     return [one if isinstance(one, str) else " ".join(map(str, one)) for one in model.get("merges") or []]
 
 
 def _content(token: object) -> object:
-    """The text of a token that may be written as an object."""
+    """Return the text of a token, which may be an object."""
     return token.get("content") if isinstance(token, dict) else token

@@ -1,4 +1,4 @@
-"""The tokenizers library on what a stranger wrote."""
+"""Use the tokenizers library on files from strangers."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ _STDERR = 2
 
 @contextmanager
 def without_panics() -> Iterator[None]:
-    """Raises ValueError for every error of the library inside, panics of its Rust too; what Rust prints of a panic is
-    not shown."""
+    """Turn every error of the library, panics of its Rust code too, into ValueError. Rust's message on a panic is not
+    printed."""
     kept = os.dup(_STDERR)
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, _STDERR)

@@ -1,5 +1,5 @@
-"""processor_config.json of a bundle: how media become the towers' inputs. Where the checkpoint says nothing of a part,
-the settings are those of the published models, which are the defaults of transformers' classes."""
+"""Make a bundle's processor_config.json: the preparation of media. Sections that the checkpoint lacks get the published
+models' settings, which are the defaults of transformers' classes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from gemtab.model.spec import FrameSpec, ModelSpec, PatchSpec, VisionSpec
 
 OLD_NAME = "preprocessor_config.json"
 OLD_VIDEO_NAME = "video_preprocessor_config.json"
-"""Where older releases keep the settings: of images and audio, and of video."""
+"""Files of older releases: for images and audio, and for video."""
 
 _PIXELS: Mapping[str, Any] = {
     "do_convert_rgb": True,
@@ -61,7 +61,7 @@ _SECTIONS: Mapping[Input, tuple[str, str]] = {
     "video": ("video_processor", OLD_VIDEO_NAME),
     "audio": ("feature_extractor", OLD_NAME),
 }
-"""The part of the file for each input, and where older releases keep it."""
+"""The section of each input, and the file in which older releases keep it."""
 
 _RULES: Mapping[Input, Callable[[Mapping[str, Any]], object]] = {
     "image": image_rules,
@@ -71,9 +71,9 @@ _RULES: Mapping[Input, Callable[[Mapping[str, Any]], object]] = {
 
 
 def processor_config(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The content of processor_config.json with a section for each of the inputs, and notes.
+    """Return the content of processor_config.json with a section for each of the inputs, and notes.
 
-    Raises CheckpointError where a section says what is not known, or does not fit the tower.
+    Raises CheckpointError where a section has an unknown setting, or does not fit the tower.
     """
     content = read_object(files, PROCESSOR_CONFIG_NAME) or {}
     defaults = published_sections(spec)
@@ -91,23 +91,23 @@ def processor_config(files: Files, spec: ModelSpec, inputs: Sequence[Input]) -> 
     if not assumed:
         return content, ()
     note = (
-        f"{PROCESSOR_CONFIG_NAME} says nothing of {', '.join(assumed)}: the published models' settings are taken. "
+        f"{PROCESSOR_CONFIG_NAME} has no settings for {', '.join(assumed)}: the published models' settings are used. "
         "--inputs text leaves images, video and audio out."
     )
     return content, (note,)
 
 
 def published_sections(spec: ModelSpec) -> dict[Input, dict[str, Any]]:
-    """The sections of processor_config.json as the published models have them, for towers of these sizes."""
+    """Return the sections of processor_config.json of the published models, for towers of these sizes."""
     name = "Gemma4Unified" if _unified(spec) else "Gemma4"
     tower = spec.vision
     patch, pooling = (tower.patch, tower.pooling) if isinstance(tower, VisionSpec) else (16, 3)
     cut = {"patch_size": patch, "pooling_kernel_size": pooling}
-    heard = _SAMPLES if isinstance(spec.audio, FrameSpec) else _SPECTROGRAM
+    features = _SAMPLES if isinstance(spec.audio, FrameSpec) else _SPECTROGRAM
     return {
         "image": {**_PIXELS, **cut, "image_processor_type": f"{name}ImageProcessor"},
         "video": {**_FRAMES, **cut, "video_processor_type": f"{name}VideoProcessor"},
-        "audio": {**heard, "feature_extractor_type": f"{name}AudioFeatureExtractor"},
+        "audio": {**features, "feature_extractor_type": f"{name}AudioFeatureExtractor"},
     }
 
 
@@ -116,7 +116,7 @@ def _unified(spec: ModelSpec) -> bool:
 
 
 def _earlier(files: Files, one: Input, old: str) -> dict[str, Any] | None:
-    """The section as an older release saved it: images and audio may share a file."""
+    """Return the section from an older release's file; images and audio may share one file."""
     found = read_object(files, old) or {}
     section = _SECTIONS[one][0]
     if f"{section}_type" not in found:
@@ -128,13 +128,13 @@ def _earlier(files: Files, one: Input, old: str) -> dict[str, Any] | None:
 
 
 def _check(files: Files, content: Mapping[str, Any], spec: ModelSpec, one: Input) -> None:
-    """Raises CheckpointError where the section is not known, or cuts images otherwise than the tower takes them."""
+    """Raise CheckpointError where the section is unknown, or cuts images differently from the tower."""
     section = _SECTIONS[one][0]
     kind = content[section].get(f"{section}_type", "Gemma4")
     if "Gemma4" not in str(kind):
         raise CheckpointError(
-            f"{files.where}: {section}_type is {kind}; expected Gemma 4's, for media are prepared as it does. Put the "
-            f"{PROCESSOR_CONFIG_NAME} of the base model there, or leave images, video and audio out by --inputs text."
+            f"{files.where}: {section}_type is {kind}; expected a type of Gemma 4. Take the {PROCESSOR_CONFIG_NAME} of "
+            "the base model, or leave images, video and audio out by --inputs text."
         )
     try:
         rules = _RULES[one](content)
@@ -151,5 +151,5 @@ def _check(files: Files, content: Mapping[str, Any], spec: ModelSpec, one: Input
     if wanted not in ("", found):
         raise CheckpointError(
             f"{files.where}: {PROCESSOR_CONFIG_NAME} cuts {one}s into squares of {found} pixels, but vision_config in "
-            f"config.json into {wanted}. Take both of one model, or leave images and video out by --inputs text."
+            f"config.json has {wanted}. Take both files from one model, or leave images and video out by --inputs text."
         )

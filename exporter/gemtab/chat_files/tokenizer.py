@@ -1,5 +1,5 @@
-"""tokenizer.json of a bundle: the checkpoint's, without what would cut or fill prompts, and without ids that the model
-does not have."""
+"""Make a bundle's tokenizer.json: the checkpoint's, without truncation, padding, and ids that the model does not
+have."""
 
 import json
 import subprocess
@@ -19,29 +19,29 @@ from gemtab.checkpoint.source import Files, parse_object
 from gemtab.errors import CheckpointError
 
 _SMALL = 1 << 20
-"""Characters of a tokenizer.json up to which it is opened here, to see that it can be."""
+"""Maximum characters of a tokenizer.json that is opened in this process for the check."""
 
 _OPEN = "import sys; from tokenizers import Tokenizer; Tokenizer.from_str(sys.stdin.buffer.read().decode())"
 
 _OF_TRAINING = ("truncation", "padding")
-"""What trainers leave switched on. transformers' chats pay no heed to either."""
+"""Settings that training code leaves switched on. Chats in transformers ignore both."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens that are matched whole, with their ids."""
+    """The added tokens with their ids."""
 
     ids: Mapping[str, int]
 
     def words(self, ids: Iterable[int]) -> str:
-        """The tokens of ids, to be read."""
+        """Return the tokens of ids, for a message."""
         names = {number: token for token, number in self.ids.items()}
         return ", ".join(names.get(number, f"id {number}") for number in ids)
 
 
 @dataclass(frozen=True)
 class TokenizerFile:
-    """A tokenizer.json, the tokens that it matches whole, and what is to be said of it."""
+    """A tokenizer.json, its added tokens, and notes on it."""
 
     text: str
     vocabulary: Vocabulary
@@ -49,10 +49,10 @@ class TokenizerFile:
 
 
 def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
-    """The tokenizer. size: ids that the model has.
+    """Read the tokenizer. size: number of ids of the model.
 
-    Raises CheckpointError where there is none, where it is of another model, and where the template writes a token
-    that the model has no row for.
+    Raises CheckpointError where the tokenizer is missing or belongs to another model, and where the template writes a
+    token for which the model has no row.
     """
     text = files.find(TOKENIZER_NAME)
     if text is None:
@@ -60,15 +60,15 @@ def read_tokenizer(files: Files, size: int, template: str) -> TokenizerFile:
     where = f"{files.where}: {TOKENIZER_NAME}"
     try:
         found = _fitted(files, text, size, template, where)
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):  # of values of a wrong kind, deep inside
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):  # values of a wrong type, deep inside
         raise _no_tokenizer(where) from None
     _check_pipeline(found.text, where)
     return found
 
 
 def _fitted(files: Files, text: str, size: int, template: str, where: str) -> TokenizerFile:
-    """The tokenizer with `text`, as far as the model has ids. What is parsed of it, 200 MB of a published one, is gone
-    when the tokenizers library opens the result."""
+    """Return the tokenizer `text` without ids that the model does not have. The parsed content, 200 MB for a published
+    tokenizer, is freed before the tokenizers library opens the result."""
     content = parse_object(text, where)
     _check(content, where)
     own = content["added_tokens"]
@@ -82,7 +82,7 @@ def _fitted(files: Files, text: str, size: int, template: str, where: str) -> To
         content |= dict.fromkeys(left_on)
         _drop(content, beyond)
         text = well_formed(json.dumps(content, ensure_ascii=False))
-    notes = [f"Tokens left out of the tokenizer, since the model has no row for their ids: {some(list(beyond))}."]
+    notes = [f"Tokens left out of the tokenizer, since the model has no rows for their ids: {some(list(beyond))}."]
     ids = {token["content"]: token["id"] for token in content["added_tokens"]}
     return TokenizerFile(text, Vocabulary(ids), tuple(notes) if beyond else ())
 
@@ -90,9 +90,9 @@ def _fitted(files: Files, text: str, size: int, template: str, where: str) -> To
 def _check_template(template: str, beyond: Mapping[str, int], size: int, where: str) -> None:
     if written := [token for token in beyond if token in template]:
         raise CheckpointError(
-            f"{where}: the template writes {', '.join(written)} of id {beyond[written[0]]}, but the model has the ids "
-            f"0 to {size - 1}. Save the model after resize_token_embeddings, or with the tokenizer that it was trained "
-            "with."
+            f"{where}: the template writes {', '.join(written)} with id {beyond[written[0]]}, but the model has the "
+            f"ids 0 to {size - 1}. Save the model after resize_token_embeddings, or with the tokenizer that it was "
+            "trained with."
         )
 
 
@@ -112,13 +112,13 @@ def _is_token(content: object, number: object) -> bool:
 
 def _no_tokenizer(where: str) -> CheckpointError:
     return CheckpointError(
-        f"{where} is not a tokenizer of the tokenizers library: expected `model` and `added_tokens`, whose "
+        f"{where} is not a file of the tokenizers library: expected `model` and `added_tokens`, whose "
         "tokens have a text and an id. Save the tokenizer again, or take the base model's."
     )
 
 
 def _check_pipeline(text: str, where: str) -> None:
-    """Raises CheckpointError where a chat could not open the tokenizer."""
+    """Raise CheckpointError where the tokenizers library cannot open the tokenizer."""
     if reason := _reason(text) if len(text) < _SMALL else _reason_of_a_child(text):
         raise CheckpointError(
             f"{where} cannot be opened by the tokenizers library: {reason}. Save the tokenizer again, or take the base "
@@ -136,8 +136,7 @@ def _reason(text: str) -> str | None:
 
 
 def _reason_of_a_child(text: str) -> str | None:
-    """The same, found in a process of its own, which gives its memory back: 330 MB for a published tokenizer, which
-    would stay with this process."""
+    """As `_reason`, in a process of its own, so that its memory is freed: 330 MB for a published tokenizer."""
     command = [sys.executable, "-P", "-c", _OPEN]
     ended = subprocess.run(command, input=text.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if ended.returncode == 0:
@@ -147,18 +146,18 @@ def _reason_of_a_child(text: str) -> str | None:
 
 
 def _vocabulary(model: Mapping[str, Any]) -> Mapping[str, int]:
-    """Ids by ordinary token."""
+    """Return the ids of ordinary tokens."""
     found = model.get("vocab")
     return found if isinstance(found, dict) else {}
 
 
 def _check_vocabulary(model: Mapping[str, Any], beyond: Mapping[str, int], size: int, where: str) -> None:
-    """Raises CheckpointError where ordinary tokens have ids that the model does not have."""
+    """Raise CheckpointError where ordinary tokens have ids that the model does not have."""
     ids = _vocabulary(model)
     if outside := [token for token, number in ids.items() if number >= size and token not in beyond]:
         raise CheckpointError(
-            f"{where} has {len(outside)} tokens beyond the model's {size} ids, such as {outside[0]!r} of id "
-            f"{ids[outside[0]]}. It is the tokenizer of another model: put that of this one there."
+            f"{where} has {len(outside)} tokens beyond the model's {size} ids, such as {outside[0]!r} with id "
+            f"{ids[outside[0]]}. The file belongs to another model: take this model's own."
         )
 
 
@@ -170,6 +169,6 @@ def _drop(content: dict[str, Any], beyond: Mapping[str, int]) -> None:
 
 
 def some(tokens: Sequence[str], most: int = 5) -> str:
-    """The first of the tokens, and how many more there are."""
+    """Return the first `most` tokens, and how many more there are, for a message."""
     rest = len(tokens) - most
     return ", ".join(tokens[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""Whether a chat can be begun with a checkpoint's template and tokenizer, found by beginning one."""
+"""Check a checkpoint's template and tokenizer by starting a chat with them."""
 
 import os
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ GREETING = "Hi"
 
 
 def check_chat(texts: Mapping[str, str], where: Path) -> None:
-    """Raises CheckpointError where a template does not take a greeting, or a tokenizer makes nothing of the prompt.
+    """Raise CheckpointError where the template does not take a greeting, or the tokenizer makes no ids of the prompt.
 
-    Both work in a process of their own, with limits of time and memory. where: the checkpoint, for the message.
+    Both run in a process of their own, with limits on time and memory. where: the checkpoint, for the message.
     """
     with TemporaryDirectory(prefix="gemtab-") as name:
         folder = Path(name)
@@ -28,8 +28,8 @@ def check_chat(texts: Mapping[str, str], where: Path) -> None:
             reason = str(error).replace(f"{folder}{os.sep}", "").replace(str(folder), "it")
             reason = reason.replace(" Export the checkpoint again.", "")
             raise CheckpointError(
-                f"{where}: no chat can be begun with the checkpoint's template and tokenizer: {reason} Correct the "
-                "template there, or take the files of the model's base."
+                f"{where}: the checkpoint's template and tokenizer cannot start a chat: {reason} Correct the template, "
+                "or take the files of the base model."
             ) from None
         finally:
             prompts.close()

@@ -1,4 +1,4 @@
-"""Reading a checkpoint, a folder or a GGUF file: its config into a `CheckpointSpec`, and its tensors one at a time."""
+"""Read a checkpoint, a folder or a GGUF file: its config into a `CheckpointSpec`, its tensors one at a time."""
 
 from gemtab.checkpoint.adapter import adapted
 from gemtab.checkpoint.source import Opened, load_spec, open_checkpoint

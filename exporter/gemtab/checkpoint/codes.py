@@ -1,7 +1,8 @@
-"""Weights that a checkpoint has as codes with a scale a row, as in transformers' integrations/gemma_quant.py.
+"""Integer weights of a pre-quantized (QAT) checkpoint, with scales by row, as in transformers'
+integrations/gemma_quant.py.
 
-Codes of 2 and 4 bits are unsigned and packed, the earlier columns in the lower bits; those of 8 bits are signed bytes.
-They go into the planes of a bundle as they are.
+Codes of 2 and 4 bits are unsigned and packed, earlier columns in lower bits; codes of 8 bits are signed bytes. A bundle
+stores them unchanged.
 """
 
 import torch
@@ -12,21 +13,21 @@ from gemtab.graph import Weight
 from gemtab.quantize import BLOCK, Planes, pack_codes, unpack_codes
 
 TABLE_CODES = "embedding_quantized"
-"""What a table of codes is called in the place of `weight`."""
+"""Name of a table's integer weights, instead of `weight`."""
 
 RANGE = "_activation_scale"
-"""The ending of the scales by which activations are rounded."""
+"""Ending of the names of activation scales."""
 
 
 class CodedWeights:
-    """Reads planes of weights with `bits`. Raises CheckpointError for a tensor that is absent, of another shape or
+    """Reads planes of weights with `bits`. Raises CheckpointError for a tensor that is missing or has another shape or
     dtype, and for scales that are not finite."""
 
     def __init__(self, checkpoint: Tensors) -> None:
         self._checkpoint = checkpoint
 
     def check(self, weight: Weight, names: list[str]) -> None:
-        """Check names and shapes of the weight's sources, called `names` in the checkpoint."""
+        """Check names and shapes of the weight's sources. names: the sources' names in the checkpoint."""
         for name, rows, bits in zip(names, weight.parts, weight.source_bits, strict=True):
             codes, scales = _tensors(weight, name)
             columns = -(-weight.shape[1] * bits // 8)
@@ -38,7 +39,7 @@ class CodedWeights:
                 raise self._wrong(scales, f"[{rows}, {weight.groups}] or [{rows}, 1]", found)
 
     def planes(self, weight: Weight, names: list[str], start: int, stop: int) -> Planes:
-        """The codes [rows, blocks, bytes] and scales [rows, groups] of rows start … stop - 1."""
+        """Return the codes [rows, blocks, bytes] u8 and scales [rows, groups] f32 of rows start … stop - 1."""
         codes, scales, offset = [], [], 0
         for name, rows, bits in zip(names, weight.parts, weight.source_bits, strict=True):
             first, last = max(start - offset, 0), min(stop - offset, rows)
@@ -56,33 +57,33 @@ class CodedWeights:
         if bits == 8:
             packed = packed.view(torch.uint8) ^ 0x80
         if bits == weight.bits and weight.shape[1] % BLOCK == 0:
-            return packed.reshape(len(packed), -1, BLOCK * bits // 8)  # as they are
+            return packed.reshape(len(packed), -1, BLOCK * bits // 8)  # unchanged
         codes = unpack_codes(packed, bits)
         assert weight.bits is not None
-        # A code is its value and half of the codes there are.
+        # A code is its value plus half the number of codes.
         return pack_codes(codes[:, : weight.shape[1]] + ((1 << weight.bits >> 1) - (1 << bits >> 1)), weight.bits)
 
     def _scales(self, weight: Weight, name: str, first: int, last: int) -> torch.Tensor:
         _, tensor = _tensors(weight, name)
         scales = self._checkpoint.read_rows(tensor, first, last).float()
         if not bool(torch.isfinite(scales).all()):
-            raise self._wrong(tensor, "finite scales", "NaN or infinite ones")
+            raise self._wrong(tensor, "finite scales", "NaN or infinite scales")
         return scales.repeat_interleave(weight.groups // scales.shape[1], dim=1)
 
     def _wrong(self, tensor: str, expected: object, found: object) -> CheckpointError:
         return CheckpointError(
             f"{self._checkpoint.folder}: tensor {tensor}: expected {expected} by quantization_config in config.json, "
-            f"found {found}. Is the config this checkpoint's own?"
+            f"found {found}. Check that config.json belongs to this checkpoint."
         )
 
 
 def stored_names(weight: Weight, name: str) -> tuple[str, ...]:
-    """What a source called `name` is stored as in the checkpoint."""
+    """Return the names of the tensors in which the checkpoint stores the source `name`."""
     return _tensors(weight, name) if weight.bits else (name,)
 
 
 def _tensors(weight: Weight, name: str) -> tuple[str, str]:
-    """The names of a source's codes and scales in the checkpoint."""
+    """Return the checkpoint's names of a source's codes and scales."""
     module = name.removesuffix(".weight")
     if weight.role == "table":
         return f"{module}.{TABLE_CODES}", f"{module}.embedding_scale"

@@ -1,8 +1,8 @@
-"""Matrices that the compressed-tensors library packed: whole numbers of 4 or 8 bits, a scale a group of columns.
+"""Matrices packed by the compressed-tensors library: integers of 4 or 8 bits with one scale for a group of columns.
 
-A matrix `x.weight` is stored as `x.weight_packed` (int32, the earlier columns in the lower bits, half of the codes
-added to make them positive), `x.weight_scale` [rows, groups] and `x.weight_shape`. Where a bundle's blocks hold the
-same, codes and scales go into it as they are.
+A matrix `x.weight` is stored as `x.weight_packed` (int32, earlier columns in lower bits, offset by half the number of
+codes), `x.weight_scale` [rows, groups] and `x.weight_shape`. Where a bundle's blocks can hold the same codes and
+scales, they are stored unchanged.
 """
 
 from dataclasses import dataclass
@@ -16,30 +16,30 @@ from gemtab.quantize import BLOCK, Planes, StorageFormat, unpack_codes
 
 PACKED = ".weight_packed"
 _PARTS = (PACKED, ".weight_scale", ".weight_shape")
-_REFUSED = {".weight_zero_point": "asymmetric codes", ".weight_g_idx": "columns in another order (actorder)"}
+_REJECTED = {".weight_zero_point": "asymmetric integers", ".weight_g_idx": "columns in another order (actorder)"}
 
 
 @dataclass(frozen=True)
 class _Matrix:
-    """A packed matrix: [rows, columns] of codes of so many bits."""
+    """A packed matrix. shape: [rows, columns]. bits: bits of an integer."""
 
     shape: tuple[int, int]
     bits: int
 
 
 class CompressedTensors:
-    """See `gemtab.checkpoint.tensors.Tensors`: packed matrices appear under the names and with the values that they
+    """See `gemtab.checkpoint.tensors.Tensors`: packed matrices have the names and values of the matrices that they
     stand for. Raises CheckpointError for packings of other kinds."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         held = checkpoint.names()
         for name in held:
-            for ending, kind in _REFUSED.items():
+            for ending, kind in _REJECTED.items():
                 if name.endswith(ending):
                     raise CheckpointError(
-                        f"{checkpoint.folder}: tensor {name} tells of {kind}, which gemtab does not read. Export a "
-                        "checkpoint with symmetric codes in the columns' own order, or the unquantised one."
+                        f"{checkpoint.folder}: tensor {name} means {kind}, which gemtab does not read. Export a "
+                        "checkpoint with symmetric integers in the columns' own order, or the unquantized one."
                     )
         names = [name.removesuffix(PACKED) + ".weight" for name in held if name.endswith(PACKED)]
         self._packed = {name: self._checked(name) for name in names}
@@ -47,23 +47,23 @@ class CompressedTensors:
 
     @property
     def folder(self) -> Path:
-        """Where the checkpoint lies."""
+        """The checkpoint's folder."""
         return self._checkpoint.folder
 
     def names(self) -> list[str]:
-        """All tensor names, sorted; packed matrices by the names of what they stand for."""
+        """Return all tensor names, sorted; packed matrices by the names of the matrices that they stand for."""
         return sorted([*self._plain, *self._packed])
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The tensor's shape; raises CheckpointError if there is no such tensor."""
+        """Return the tensor's shape. Raises CheckpointError where the tensor does not exist."""
         return self._packed[name].shape if name in self._packed else self._checkpoint.shape(name)
 
     def read(self, name: str) -> torch.Tensor:
-        """The whole tensor, f32 where it was packed."""
+        """Return the whole tensor, f32 if it was packed."""
         return self.read_rows(name, 0, self.shape(name)[0]) if name in self._packed else self._checkpoint.read(name)
 
     def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1 along the first axis, f32 where they were packed."""
+        """Return rows start … stop - 1 along the first axis, f32 if they were packed."""
         if name not in self._packed:
             return self._checkpoint.read_rows(name, start, stop)
         bits, columns = self._packed[name].bits, self.shape(name)[1]
@@ -72,7 +72,8 @@ class CompressedTensors:
         return numbers * scales.repeat_interleave(-(-columns // scales.shape[1]), dim=1)[:, :columns]
 
     def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> Planes | None:
-        """The rows' planes in the format `stored` where they are the same codes and f16 holds the scales; else None."""
+        """Return the rows' planes in the format `stored` where its codes are the same and f16 holds the scales; else
+        None."""
         if name not in self._packed or {4: "q4", 8: "q8"}[self._packed[name].bits] != stored:
             return None
         columns, scales = self.shape(name)[1], self._scales(name, start, stop)
@@ -84,15 +85,15 @@ class CompressedTensors:
         return {"codes": codes.numpy(), "scales": halves.repeat_interleave(group // BLOCK, dim=1).numpy()}
 
     def _bytes(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """The packed codes of rows, [rows, bytes] u8."""
+        """Return the packed codes of rows, [rows, bytes] u8."""
         return self._checkpoint.read_rows(_part(name, PACKED), start, stop).contiguous().view(torch.uint8)
 
     def _scales(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """The scales of rows, [rows, groups] f32."""
+        """Return the scales of rows, [rows, groups] f32."""
         return self._checkpoint.read_rows(_part(name, ".weight_scale"), start, stop).float()
 
     def _checked(self, name: str) -> _Matrix:
-        """What the parts of a packed matrix say of it, found to agree."""
+        """Return the description of a packed matrix, after checking its parts against each other."""
         described = self._checkpoint.read(_part(name, ".weight_shape")).tolist()
         packed, scales = (self._checkpoint.shape(_part(name, part)) for part in (PACKED, ".weight_scale"))
         if not isinstance(described, list) or len(described) != 2:
@@ -100,7 +101,7 @@ class CompressedTensors:
         rows, columns = described
         bits = next((bits for bits in (4, 8) if packed == (rows, -(-columns * bits // 32))), None)
         if bits is None:
-            raise self._wrong(name, PACKED, f"{rows} rows of {columns} codes of 4 or 8 bits", list(packed))
+            raise self._wrong(name, PACKED, f"{rows} rows of {columns} integers of 4 or 8 bits", list(packed))
         if len(scales) != 2 or scales[0] != rows or not 1 <= scales[1] <= columns:
             raise self._wrong(name, ".weight_scale", f"[{rows}, groups]", list(scales))
         return _Matrix((rows, columns), bits)

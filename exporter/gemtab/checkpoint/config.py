@@ -1,4 +1,4 @@
-"""config.json -> `CheckpointSpec`."""
+"""Read config.json into a `CheckpointSpec`."""
 
 import json
 from dataclasses import replace
@@ -35,15 +35,14 @@ from gemtab.regular import read_regular
 
 CONFIG_NAME = "config.json"
 
-# The config of each model_type that nests others, with its text config, and where transformers puts the text stack's
-# tensors.
+# Nested configs by model_type, each with its text config; transformers prefixes their text tensors with NESTED_PREFIX.
 _NESTED: dict[str, tuple[type[NestedConfig], type[TextConfig]]] = {
     "gemma4": (NestedConfig, TextConfig),
     "gemma4_unified": (UnifiedNestedConfig, UnifiedTextConfig),
 }
 _BARE: dict[str, type[TextConfig]] = {"gemma4_text": TextConfig, "gemma4_unified_text": UnifiedTextConfig}
 _ARCHITECTURES = ("ForCausalLM", "ForConditionalGeneration")
-# Those that draft for another model, with the text config that each nests; their tensors are called as a bare one's.
+# Draft models (transformers: assistants), each with its text config. Their tensors have a bare config's names.
 _ASSISTANTS: dict[str, tuple[type[AssistantConfig], type[TextConfig]]] = {
     "gemma4_assistant": (AssistantConfig, AssistantTextConfig),
     "gemma4_unified_assistant": (UnifiedAssistantConfig, UnifiedAssistantTextConfig),
@@ -51,32 +50,32 @@ _ASSISTANTS: dict[str, tuple[type[AssistantConfig], type[TextConfig]]] = {
 
 
 def read_config(folder: Path) -> CheckpointSpec:
-    """The spec that the folder's config.json stands for, in either form that configs take on disk, by itself.
+    """Read the spec from the folder's config.json, nested or bare.
 
-    Raises CheckpointError if config.json is missing, damaged, or asks for something that gemtab does not know.
+    Raises CheckpointError where config.json is missing or damaged, or asks for something that gemtab does not know.
     """
     return read_config_file(folder / CONFIG_NAME)
 
 
 def read_config_file(path: Path) -> CheckpointSpec:
-    """The spec that a config.json by itself stands for. Raises as read_config does."""
+    """Read the spec from a single config.json. Raises as read_config does."""
     return parse_config(_read_json(path), str(path))
 
 
 def parse_config(config: dict[str, Any], where: str) -> CheckpointSpec:
-    """The spec that the parsed config.json stands for; `where` names it in errors."""
+    """Return the spec of a parsed config.json. where: names the config in errors."""
     model_type = config.get("model_type")
     known = (*_NESTED, *_BARE, gemma3.MODEL_TYPE, *_ASSISTANTS)
     if model_type not in known:
         raise CheckpointError(
-            f"{where}: model_type is {model_type!r}; gemtab knows {', '.join(known)}. "
-            "Point it at a Gemma 4 checkpoint, or one of Gemma 3's text models, in the layout that transformers saves."
+            f"{where}: model_type is {model_type!r}; expected {', '.join(known)}. "
+            "Use a Gemma 4 checkpoint, or a text model of Gemma 3, as transformers saves it."
         )
     _check_architectures(config, where)
     nested = model_type in _NESTED
     text = config.get("text_config") if nested or model_type in _ASSISTANTS else config
     if not isinstance(text, dict):
-        raise CheckpointError(f"{where}: text_config is missing; a {model_type} config describes its text stack there.")
+        raise CheckpointError(f"{where}: text_config is missing; a config of {model_type} needs it for the text stack.")
     prefix, tied = NESTED_PREFIX if nested else BARE_PREFIX, bool(config.get("tie_word_embeddings", True))
     codes = _codes(config, text, tied, prefix, where)
     if model_type in _ASSISTANTS:
@@ -90,21 +89,21 @@ def parse_config(config: dict[str, Any], where: str) -> CheckpointSpec:
 
 
 def _check_architectures(config: dict[str, Any], where: str) -> None:
-    """Raises CheckpointError for a classifier, an embedder, or another model that writes no text."""
+    """Raise CheckpointError for a classifier, an embedder, or another model that does not write text."""
     found = config.get("architectures") or []
     strange = [name for name in found if not str(name).endswith(_ARCHITECTURES)]
     if strange:
         raise CheckpointError(
-            f"{where}: architectures is {found}, and gemtab knows no {strange[0]}: it exports models that write text, "
-            f"whose architectures end in {' or '.join(_ARCHITECTURES)}. A classifier's or embedder's results would be "
-            "lost."
+            f"{where}: architectures is {found}, and {strange[0]} is not supported: gemtab exports models that write "
+            f"text, whose architectures end in {' or '.join(_ARCHITECTURES)}. The head of a classifier or embedder "
+            "would be lost."
         )
 
 
 def _nested(
     config: dict[str, Any], text: dict[str, Any], tied: bool, codes: TrainedCodes | None, where: str
 ) -> CheckpointSpec:
-    """The spec of a config that nests those of text, vision and audio."""
+    """Return the spec of a config that nests configs of text, vision and audio."""
     schema, text_schema = _NESTED[config["model_type"]]
     parsed = parse(text_schema, text, where, "text_config.")
     whole = parse(schema, _without_repeats(config, parsed), where)
@@ -116,7 +115,7 @@ def _nested(
     unified = config["model_type"] == "gemma4_unified"
     return CheckpointSpec(
         config["model_type"],
-        # What is said of pictures means nothing where there are none.
+        # Settings on images have no meaning without a vision tower.
         replace(stack, image_blocks=stack.image_blocks and vision is not None),
         text_prefix=NESTED_PREFIX,
         vision=None if vision is None else patch_spec(vision, where) if unified else vision_spec(vision, where),
@@ -125,23 +124,23 @@ def _nested(
 
 
 def _without_repeats(config: dict[str, Any], text: TextConfig) -> dict[str, Any]:
-    """The config without what it says again of its text stack, as some trainers want it."""
+    """Return the config without repeated settings of its text stack, which some training code adds."""
     said = text.model_dump(mode="json", exclude={"model_type", "tie_word_embeddings", "quantization_config"})
     return {key: value for key, value in config.items() if not (key in said and same(value, said[key]))}
 
 
 def _assistant(config: dict[str, Any], text: dict[str, Any], where: str) -> CheckpointSpec:
-    """The spec of a checkpoint that drafts for another model."""
+    """Return the spec of a draft model."""
     schema, text_schema = _ASSISTANTS[config["model_type"]]
     parsed = parse(text_schema, text, where, "text_config.")
     whole = parse(schema, _without_repeats(config, parsed), where)
     if parsed.num_kv_shared_layers not in (0, parsed.num_hidden_layers):
         raise CheckpointError(
             f"{where}: text_config.num_kv_shared_layers = {parsed.num_kv_shared_layers} of {parsed.num_hidden_layers} "
-            "layers; expected all of them, or 0 for the same, since an assistant reads its target's keys and values."
+            "layers; expected all layers, or 0 for the same: a draft model reads its target's keys and values."
         )
     own = text_spec(parsed.model_copy(update={"num_kv_shared_layers": 0}), (), whole.tie_word_embeddings, where)
-    # Its logits have no soft cap, whatever the text config says, and it writes no picture's tokens.
+    # A draft model's logits have no soft cap, whatever the text config says, and it writes no image tokens.
     layers = tuple(_drafting(layer) for layer in own.layers)
     stack = replace(own, layers=layers, logit_cap=None, image_blocks=False)
     assistant = AssistantSpec(whole.backbone_hidden_size, _centroids(whole, parsed.vocab_size, where))
@@ -149,8 +148,8 @@ def _assistant(config: dict[str, Any], text: dict[str, Any], where: str) -> Chec
 
 
 def _drafting(layer: LayerSpec) -> LayerSpec:
-    """An assistant's layer: it reads the target's cache, in which its own token is not. As in transformers it sees, on
-    sliding layers, the last window + 1 positions there, of which the farthest is window + 1 before its token."""
+    """Return a draft model's layer, which reads the target's cache. The cache does not hold the layer's own token: as
+    in transformers, a sliding layer sees the last window + 1 positions there, at most window + 1 before its token."""
     attention = layer.attention
     window = None if attention.window is None else attention.window + 2
     return replace(layer, attention=replace(attention, kv_layer=attention.kind, window=window))
@@ -163,8 +162,8 @@ def _centroids(config: AssistantConfig, vocabulary: int, where: str) -> Centroid
     if vocabulary % count or active > count:
         raise CheckpointError(
             f"{where}: use_ordered_embeddings with num_centroids = {count}, centroid_intermediate_top_k = {active} and "
-            f"a vocabulary of {vocabulary}; expected as many tokens for each centroid, and no more active ones than "
-            "there are. Is the config this checkpoint's own?"
+            f"a vocabulary of {vocabulary}; expected a vocabulary that num_centroids divides, and no more active "
+            "centroids than there are. Check that config.json belongs to this checkpoint."
         )
     return CentroidSpec(count, active)
 
@@ -172,13 +171,13 @@ def _centroids(config: AssistantConfig, vocabulary: int, where: str) -> Centroid
 def _part(config: dict[str, Any], name: str, where: str) -> dict[str, Any] | None:
     found = config.get(name)
     if found is not None and not isinstance(found, dict):
-        raise CheckpointError(f"{where}: {name} is {type(found).__name__}; expected an object, or null for none.")
+        raise CheckpointError(f"{where}: {name} is {type(found).__name__}; expected an object or null.")
     return found
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        # Some editors begin a file with a mark that is no JSON.
+        # Some editors begin a file with a byte-order mark, which is not JSON.
         text = read_regular(path, limits.CONFIG_BYTES).decode("utf-8-sig")
         check_no_pointer(path, text)
         config = json.loads(text)
@@ -192,14 +191,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _codes(config: dict[str, Any], text: dict[str, Any], tied: bool, prefix: str, where: str) -> TrainedCodes | None:
-    """What quantization_config says. Raises CheckpointError for another method than Gemma's own."""
+    """Return the integer weights that quantization_config describes. Raises CheckpointError for other methods."""
     found = quantisation(config, text)
     if not found:
         return None
     method = method_of(found)
     if method == "compressed-tensors":
         parse(CompressedQuantization, found, where, "quantization_config.")
-        return None  # weights are read as the values that the codes stand for: see gemtab.checkpoint.compressed
+        return None  # read as plain values: see gemtab.checkpoint.compressed
     if method != "gemma" or config["model_type"] not in ("gemma4", "gemma4_text"):
         raise refusal(method, config["model_type"], where)
     parsed = parse(GemmaQuantization, found, where, "quantization_config.")
@@ -208,14 +207,14 @@ def _codes(config: dict[str, Any], text: dict[str, Any], tied: bool, prefix: str
         default=parsed.num_bits,
         patterns=tuple((key, each.num_bits or parsed.num_bits) for key, each in _patterns(parsed)),
         tables=parsed.quantize_embeddings,
-        # transformers leaves the head alone where nothing is said.
+        # transformers does not quantize the head by default.
         skipped=("lm_head",) if skipped is None else skipped,
         text_prefix=prefix,
     )
     if tied and codes.bits("embed_tokens.weight", table=True):
         raise CheckpointError(
-            f"{where}: tie_word_embeddings is true, and the embeddings are codes; expected a head of its own, as "
-            "transformers needs it. Set tie_word_embeddings to false if the checkpoint has lm_head."
+            f"{where}: tie_word_embeddings is true, and the embeddings are integers; expected a separate head, which "
+            "transformers needs. Set tie_word_embeddings to false if the checkpoint has lm_head."
         )
     return codes
 

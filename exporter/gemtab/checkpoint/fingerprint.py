@@ -1,4 +1,4 @@
-"""What an export is made of, in one line: two exports with the same write the same weights."""
+"""The fingerprint of an export's inputs: exports with the same fingerprint write the same weights."""
 
 import hashlib
 import json
@@ -13,12 +13,12 @@ _MADE_OF = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter
 _LENGTH_BYTES = 8
 _MOST_BYTES = 1 << 20
 _MOST_HEADER_BYTES = 100_000_000
-"""Of a safetensors file, as its readers have it; another file of that name may say anything."""
+"""Maximum size of a safetensors header, as its readers have it; a damaged file may declare any size."""
 
 
 def fingerprint(source: Path, adapters: Sequence[Path], options: str) -> str:
-    """A digest of the checkpoint and of the adapters (sizes, times and headers of their files, not the values), of the
-    options that decide what is written, and of this version of gemtab."""
+    """Return a digest of the checkpoint and the adapters (sizes, times and headers of their files, not the values), of
+    the options that decide the written weights, and of this version of gemtab."""
     files = [list(_described(folder)) for folder in (source, *adapters)]
     text = json.dumps([__version__, code_digest(), files, options])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -32,7 +32,7 @@ def _described(folder: Path) -> Iterator[tuple[str, int, int, str]]:
 
 
 def _head(path: Path) -> bytes:
-    """A JSON file, a safetensors file's header, which begins with its length, or the beginning of a GGUF file's."""
+    """Return a JSON file, a safetensors header with the length before it, or the beginning of a GGUF file."""
     with path.open("rb") as file:
         if path.suffix != ".safetensors":
             return file.read(_MOST_BYTES)

@@ -1,7 +1,7 @@
-"""Gemma 3's text models: config.json in both forms that they take on disk -> `CheckpointSpec`.
+"""Read the config.json of Gemma 3's text models, in old and new forms, into a `CheckpointSpec`.
 
-Against Gemma 4: norms multiply by 1 + weight, V is not normed, scores are scaled, layers have no scalar, and there are
-no per-layer embeddings, shared caches or experts.
+Differences from Gemma 4: norms multiply by 1 + weight, V is not normed, scores are scaled, layers have no scalar, and
+there are no per-layer embeddings, shared caches or experts.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -29,7 +29,7 @@ MODEL_TYPE: Final = "gemma3_text"
 
 
 class LinearRope(Rope):
-    """Rotary embedding of one layer type; linear: positions are divided by `factor`. Older configs leave theta out."""
+    """Rotary embedding of one layer type. "linear" divides positions by `factor`. Older configs have no theta."""
 
     rope_type: Literal["default", "linear"] = "default"
     rope_theta: PositiveFloat | None = None
@@ -37,15 +37,15 @@ class LinearRope(Rope):
 
 
 class RopeByLayerType(Said):
-    """`rope_parameters`: one entry a layer type, as transformers 5 saves them."""
+    """`rope_parameters` with one entry a layer type, as transformers 5 saves them."""
 
     sliding_attention: LinearRope | None = None
     full_attention: LinearRope | None = None
 
 
 class Gemma3TextConfig(Said):
-    """`gemma3_text`, as in Gemma3TextConfig. Published configs say rope_theta, rope_local_base_freq, rope_scaling and
-    sliding_window_pattern where newer ones say rope_parameters and layer_types."""
+    """`gemma3_text`, as in Gemma3TextConfig. Published configs have rope_theta, rope_local_base_freq, rope_scaling and
+    sliding_window_pattern; newer ones have rope_parameters and layer_types."""
 
     model_type: Literal["gemma3_text"] = MODEL_TYPE
     vocab_size: Count = 262_208
@@ -76,14 +76,14 @@ class Gemma3TextConfig(Said):
 
     @classmethod
     def renamed(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """transformers writes the pattern with and without the underscore."""
+        """Accept both names of the pattern that transformers writes, with and without the underscore."""
         renamed = {"sliding_window_pattern": "_sliding_window_pattern"}
         return {renamed.get(key, key): value for key, value in data.items()}
 
 
 def spec(config: dict[str, Any], where: str, prefix: str) -> CheckpointSpec:
-    """The spec that the parsed config.json stands for; `where` names it in errors, `prefix` stands before the tensors'
-    names. Raises CheckpointError for what gemtab does not know."""
+    """Return the spec of a parsed config.json. where: names the config in errors. prefix: text before the tensors'
+    names. Raises CheckpointError for anything that gemtab does not know."""
     parsed = parse(Gemma3TextConfig, config, where)
     if parsed.num_attention_heads % parsed.num_key_value_heads:
         raise CheckpointError(
@@ -141,7 +141,7 @@ def _rope(config: Gemma3TextConfig, kind: LayerType) -> RopeSpec:
     default = config.rope_theta if full else config.rope_local_base_freq
     found: LinearRope | None = getattr(config.rope_parameters, kind) if config.rope_parameters else None
     rope = found or LinearRope()
-    if full and config.rope_scaling:  # as in transformers, it wins where a config has both
+    if full and config.rope_scaling:  # as in transformers, rope_scaling takes precedence
         rope = rope.model_copy(update=config.rope_scaling.model_dump(exclude_unset=True))
     factor = rope.factor if rope.rope_type == "linear" else 1.0
     return RopeSpec(rope.rope_theta or default, config.head_dim // 2, factor)

@@ -1,7 +1,7 @@
-"""Whether a model's head multiplies by the embedding or by a matrix of its own: the tensors decide.
+"""Determine whether a model's head is tied to the embedding. The tensors decide.
 
-As in transformers, the config's `tie_word_embeddings` holds only where the checkpoint has no head, or an equal copy of
-the embedding. Merging a head that was trained, or a full fine-tune that was saved in parts, leaves another one.
+As in transformers, the config's `tie_word_embeddings` counts only where the checkpoint has no head, or a copy of the
+embedding. Merging a trained head, or a full fine-tune saved in parts, leaves a different head.
 """
 
 from dataclasses import replace
@@ -17,20 +17,20 @@ HEAD: Final = "lm_head.weight"
 EMBEDDING: Final = "embed_tokens.weight"
 
 _PIECE: Final = 1 << 24
-"""Values that are compared at a time."""
+"""Values that are compared at once."""
 
 
 def with_own_head(spec: CheckpointSpec, tensors: Tensors) -> CheckpointSpec:
-    """`spec` with `text.tied` as the tensors have it: False where their head differs from their embedding.
+    """Return `spec` with `text.tied` by the tensors: False where the head differs from the embedding.
 
-    Raises CheckpointError where the config says that the head is not tied, and there is none.
+    Raises CheckpointError where the config says that the head is not tied, and the checkpoint has no head.
     """
     has_head = HEAD in tensors.names()
     if not spec.text.tied:
         if not has_head:
             raise CheckpointError(
-                f"{tensors.folder}: tie_word_embeddings is false, and tensor {HEAD} is not in the checkpoint; expected "
-                "a head of its own. Are all files there? If the head is the embedding, set tie_word_embeddings to true."
+                f"{tensors.folder}: tie_word_embeddings is false, and the checkpoint has no tensor {HEAD}. Check that "
+                "all files are there. If the head is the embedding, set tie_word_embeddings to true."
             )
         return spec
     if not has_head or _equal(tensors, HEAD, spec.tensor_name(EMBEDDING)):
@@ -39,7 +39,7 @@ def with_own_head(spec: CheckpointSpec, tensors: Tensors) -> CheckpointSpec:
 
 
 def _equal(tensors: Tensors, one: str, other: str) -> bool:
-    """Whether two matrices have the same values, whatever their dtypes."""
+    """Whether two matrices have the same values, in any dtypes."""
     shape = tensors.shape(one)
     if tensors.shape(other) != shape or not shape:
         return False

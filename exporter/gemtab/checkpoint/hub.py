@@ -1,8 +1,8 @@
-"""Checkpoints from a model hub, by their id there: downloaded into the hub's own cache, or taken from it.
+"""Get a checkpoint from a model hub by its id: from the hub's local cache, or downloaded into it.
 
-The weights come last, when all that can be known without them is. A download goes on where a connection broke off, and
-files that are whole are not downloaded again. `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they
-mean to huggingface_hub.
+Weights are downloaded last, after all checks that need no weights. Interrupted downloads are resumed, and complete
+files are not downloaded again. `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` have the same meaning as for
+huggingface_hub.
 """
 
 import os
@@ -38,15 +38,14 @@ TEXTS = (
     "video_preprocessor_config.json",
     "README.md",
 )
-"""What is downloaded of a repository beside the weights, as far as it is there. README.md says which licence a model
-has."""
+"""Files that are downloaded beside the weights, where the repository has them. README.md states the licence."""
 
 _ID = re.compile(r"(?=.{1,96}$)(?!.*(?:--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9](?:[\w.-]*\w)?", re.ASCII)
-"""As hubs name repositories."""
+"""Names of repositories on hubs."""
 
 
 def is_hub_id(source: str) -> bool:
-    """Whether `source` is a model's id on a hub, such as google/gemma-4-E2B-it; a folder of that name wins."""
+    """Whether `source` is a model id on a hub, such as google/gemma-4-E2B-it. An existing path takes precedence."""
     return not os.path.exists(source) and _ID.fullmatch(source) is not None
 
 
@@ -56,22 +55,21 @@ def checkpoint_folder(
     show_progress: bool = False,
     check: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Where a checkpoint is: a folder or GGUF file that is there already, or an id on a hub, downloaded as far as it is
-    not yet.
+    """Return the path of a checkpoint: an existing folder or GGUF file, or a hub's checkpoint, downloaded where needed.
 
-    revision: a branch, tag or commit there, by default the main branch.
-    check: is given a hub's checkpoint when all but the weights is there; where it raises, they are not downloaded.
-    Raises UsageError where `source` is neither, or a folder is given a revision; HubError where the hub does not give
-    it; OutputError where it does not fit on the disk.
+    revision: branch, tag or commit on the hub; by default the main branch.
+    check: called with a hub's checkpoint before its weights are downloaded; an exception stops the download.
+    Raises UsageError where `source` is neither a path nor an id, or a path has a revision; HubError where the hub does
+    not provide the checkpoint; OutputError where the disk is too small.
     """
     if not is_hub_id(source):
-        if not os.path.exists(source):  # which is also False for a name that is too long, or a link to itself
+        if not os.path.exists(source):  # also False for a name that is too long, or a circular link
             raise UsageError(
-                f"There is no folder or file {source}. Give the folder of a checkpoint, a GGUF file, or a model's id "
-                "on the hub, such as google/gemma-4-E2B-it."
+                f"There is no folder or file {source}. Give the folder of a checkpoint, a GGUF file, or a model id on "
+                "the hub, such as google/gemma-4-E2B-it."
             )
         if revision is not None:
-            raise UsageError(f"--revision {revision} is for models of the hub, and {source} is here.")
+            raise UsageError(f"--revision {revision} is for models on the hub, and {source} is a local path.")
         return Path(source)
     return _download(source, revision, show_progress, check)
 
@@ -82,10 +80,10 @@ def _download(model: str, revision: str | None, show_progress: bool, check: Call
 
     shown = show_progress and not are_progress_bars_disabled()
     disable_progress_bars()
-    with _refusals_explained(model, revision):
+    with _errors_explained(model, revision):
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*TEXTS]))
     if not (folder / "config.json").exists():
-        reason = folder_reason(_names(model, revision) or []) or "it is not a checkpoint as transformers saves it."
+        reason = folder_reason(_names(model, revision) or []) or "it is not a checkpoint in transformers' format."
         raise HubError(f"{model} has no config.json on the hub: {reason}")
     if check is not None:
         check(folder)
@@ -95,20 +93,20 @@ def _download(model: str, revision: str | None, show_progress: bool, check: Call
         if absent := sorted({*wanted} - {file.filename for file in listed}):
             raise _no_weights(model, absent[0], _names(model, revision) or [])
         needed = _to_come(listed)
-        # A snapshot's folder is called as its commit: the branch may have moved on since.
+        # A snapshot's folder has the commit's name: the branch may have moved since.
         revision = folder.name
-        # What earlier downloads left half done: some releases of huggingface_hub go on with it.
+        # Incomplete downloads: some releases of huggingface_hub resume them.
         begun = sum(path.stat().st_size for path in (folder.parents[1] / "blobs").glob("*.incomplete"))
         if needed - begun > free:
-            raise _no_room(model, needed, free)
+            raise _no_space(model, needed, free)
     if shown:
         enable_progress_bars()
-    with _refusals_explained(model, revision):
+    with _errors_explained(model, revision):
         return Path(snapshot_download(model, revision=revision, allow_patterns=[*wanted, *TEXTS]))
 
 
 def _weight_files(folder: Path) -> list[str]:
-    """The files of weights that belong to a checkpoint of which the rest is there: others are not downloaded."""
+    """Return the weight files of a checkpoint whose other files are downloaded. Other weights are not downloaded."""
     listed = read_index(folder)
     return sorted(set(listed.values())) or [SINGLE_NAME]
 
@@ -116,13 +114,14 @@ def _weight_files(folder: Path) -> list[str]:
 def _no_weights(model: str, absent: str, names: list[str]) -> HubError:
     reason = weights_reason(names) if absent == SINGLE_NAME else None
     return HubError(
-        f"{model} has no {absent} on the hub, and an export reads weights in safetensors"
+        f"{model} has no {absent} on the hub, and gemtab reads weights from safetensors"
         + (f": {reason}" if reason else ". Choose another repository or revision.")
     )
 
 
 def _listed(model: str, revision: str | None, wanted: Sequence[str]) -> "list[DryRunFileInfo] | None":
-    """The files of a checkpoint on the hub, those of its weights by their names; None where the hub cannot be asked."""
+    """Return the checkpoint's files on the hub, the weight files `wanted` included; None where the hub does not
+    answer."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -132,7 +131,7 @@ def _listed(model: str, revision: str | None, wanted: Sequence[str]) -> "list[Dr
 
 
 def _names(model: str, revision: str | None) -> list[str] | None:
-    """The names of all files of the repository; None where the hub cannot be asked."""
+    """Return the names of all files of the repository; None where the hub does not answer."""
     from huggingface_hub import HfApi
 
     try:
@@ -142,20 +141,20 @@ def _names(model: str, revision: str | None) -> list[str] | None:
 
 
 def _to_come(files: "Sequence[DryRunFileInfo]") -> int:
-    """How many bytes of them are still to be downloaded."""
+    """Return the number of bytes that are still to be downloaded."""
     return sum(file.file_size or 0 for file in files if file.will_download)
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What a request to the hub raises: an OSError, where a connection stays lost an error of its HTTP library, and
-    RuntimeError, hf_xet's for whatever went wrong."""
+    """Return the errors of requests to the hub: OSError and those of the hub's HTTP library, and RuntimeError, which
+    hf_xet raises for everything."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return (*cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__), RuntimeError)
 
 
 def _free_bytes() -> int:
-    """What is free on the disk of the hub's cache, which may not be there yet."""
+    """Return the free bytes on the disk of the hub's cache, which may not exist yet."""
     cache = _cache()
     return shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.is_dir())).free
 
@@ -166,33 +165,33 @@ def _cache() -> Path:
     return Path(HF_HUB_CACHE).expanduser().absolute()
 
 
-def _no_room(model: str, needed: int, free: int) -> OutputError:
+def _no_space(model: str, needed: int, free: int) -> OutputError:
     return OutputError(
-        f"{model} could not be downloaded to {_cache()}: the disk is too small, or your quota there used up. It takes "
-        f"{f'{needed:,} ' if needed else ''}bytes more, and the disk has {free:,} free. Make room, or let HF_HOME name "
-        "a folder on another disk, and run the same command again: files that are whole are kept."
+        f"{model} could not be downloaded to {_cache()}: the disk is too small, or your quota is used up. The download "
+        f"needs {f'{needed:,} ' if needed else ''}bytes more, and the disk has {free:,} free. Free some space, or set "
+        "HF_HOME to a folder on another disk, and run the same command again: complete files are kept."
     )
 
 
 @contextmanager
-def _refusals_explained(model: str, revision: str | None) -> Iterator[None]:
-    """Turns what a download raises into a HubError, or an OutputError where the disk is full."""
+def _errors_explained(model: str, revision: str | None) -> Iterator[None]:
+    """Turn errors of a download into HubError, or OutputError where the disk is full."""
     from huggingface_hub import errors
 
     try:
         with warnings.catch_warnings():
-            # Told of by the error that follows, if it does.
+            # The error that follows reports it.
             warnings.filterwarnings("ignore", "Not enough free disk space")
             yield
     except errors.GatedRepoError:
         raise HubError(
-            f"{model} is gated: its owner wants you to accept its terms first. Open its page on the hub while logged "
-            "in, accept them, then log in here with `hf auth login`."
+            f"{model} is gated: its owner asks you to accept terms first. Open its page on the hub while logged in, "
+            "accept the terms, then log in here with `hf auth login`."
         ) from None
     except errors.RepositoryNotFoundError:
         raise HubError(
-            f"There is no folder {model} here, and the hub has no such model, or it is private. Check the name; for a "
-            "private one, log in with `hf auth login`."
+            f"There is no folder {model} here, and the hub has no such public model. Check the name; for a private "
+            "model, log in with `hf auth login`."
         ) from None
     except (errors.RevisionNotFoundError, errors.RevisionResolutionError):
         raise HubError(
@@ -200,17 +199,17 @@ def _refusals_explained(model: str, revision: str | None) -> Iterator[None]:
         ) from None
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError):
         raise HubError(
-            f"There is no folder {model} here; as a model of the hub it is not, or not whole, in the cache on this "
-            "machine, and the hub cannot be reached. Check the name, the network, and whether HF_HUB_OFFLINE is set; "
-            "files that are whole are kept."
+            f"There is no folder {model} here. The cache on this machine does not have the complete model of that "
+            "name, and the hub cannot be reached. Check the name, the network, and whether HF_HUB_OFFLINE is set; "
+            "complete files are kept."
         ) from None
     except _failures() as error:
         if disk_full(error) or "No space left on device" in str(error):
             listed = _listed(model, revision, ["*.safetensors"])
-            raise _no_room(model, _to_come(listed or []), _free_bytes()) from error
+            raise _no_space(model, _to_come(listed or []), _free_bytes()) from error
         raise HubError(
-            f"The download of {model} broke off: {_first_line(error)}. Run the same command again: files that are "
-            "whole are kept."
+            f"The download of {model} failed: {_first_line(error)}. Run the same command again: complete files are "
+            "kept."
         ) from error
 
 

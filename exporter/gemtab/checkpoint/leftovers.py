@@ -1,7 +1,7 @@
-"""Tensors of a checkpoint that have no place in its model.
+"""Find tensors of a checkpoint that its model does not use.
 
-A few kinds are known to be left over, and are named in the summary. Any other could change what the model computes,
-and is refused: a bias, a classifier's head, the scale of codes, half of an adapter.
+A few kinds are known, and are named in the summary. Any other tensor could change what the model computes, and is an
+error: a bias, a classifier's head, scales of integer weights, half of an adapter.
 """
 
 import re
@@ -28,20 +28,20 @@ _CODES: Final = (
 _OTHER_HEADS: Final = r"(.*\.)?(score|classifier|qa_outputs|v_head|value_head|reward_head)\b.*"
 
 _HINTS: Final = (
-    (_ADAPTER, "an adapter's part: merge the adapter and save again, or name it by --adapter"),
-    (_CODES, "a part of quantised weights, which no quantization_config describes: export the unquantised checkpoint"),
-    (_OTHER_HEADS, "the head of a classifier or reward model, which writes no text"),
+    (_ADAPTER, "a part of an adapter: merge the adapter and save again, or name the adapter by --adapter"),
+    (_CODES, "a part of quantized weights without a quantization_config: export the unquantized checkpoint"),
+    (_OTHER_HEADS, "the head of a classifier or reward model, which does not write text"),
     (r".*\.bias", "a bias, which the architecture does not have"),
 )
-"""What a tensor is likely to be, by its name."""
+"""Explanations of tensors, by patterns of their names."""
 
 
 def leftovers(tensors: Tensors, spec: CheckpointSpec, weights: Iterable[Weight]) -> tuple[str, ...]:
-    """A sentence for each kind of tensors that are left over; `weights` are all that the whole model reads.
+    """Return a sentence for each kind of unused tensors. weights: all weights that the whole model reads.
 
-    Raises CheckpointError for tensors of no known kind. Reads none.
+    Raises CheckpointError for tensors of no known kind. Reads no values.
     """
-    placed = {
+    used = {
         name
         for weight in weights
         for source in weight.sources
@@ -51,13 +51,13 @@ def leftovers(tensors: Tensors, spec: CheckpointSpec, weights: Iterable[Weight])
     found: dict[str, list[str]] = {}
     kinds = _kinds(spec)
     for name in tensors.names():
-        if name not in placed:
+        if name not in used:
             kind = next((kind for kind, is_one in kinds.items() if is_one(name)), None)
             (strange if kind is None else found.setdefault(kind, [])).append(name)
     if strange:
         raise CheckpointError(
-            f"{tensors.folder}: the model has no place for {_listed(strange)}{_hint(strange[0])}. Left out, the model "
-            "would answer otherwise than it was trained to. Is the config this checkpoint's own?"
+            f"{tensors.folder}: the model has no use for {_listed(strange)}{_hint(strange[0])}. Without them, the "
+            "model would answer differently than trained. Check that config.json belongs to this checkpoint."
         )
     return tuple(
         f"Left out, since the model does not use them: {kind}, {_listed(names)}." for kind, names in found.items()
@@ -65,7 +65,7 @@ def leftovers(tensors: Tensors, spec: CheckpointSpec, weights: Iterable[Weight])
 
 
 def _kinds(spec: CheckpointSpec) -> dict[str, Callable[[str], object]]:
-    """What is known to be left over, by what it is called in a summary."""
+    """Return the known kinds of unused tensors, by their names in a summary."""
     sharing = "|".join(str(layer.index) for layer in spec.text.layers if not layer.owns_kv)
     shared = rf"{re.escape(spec.text_prefix)}layers\.({sharing})\.self_attn\.(k_proj|v_proj|k_norm|v_norm)\..+"
     kinds: dict[str, Callable[[str], object]] = {
@@ -77,7 +77,7 @@ def _kinds(spec: CheckpointSpec) -> dict[str, Callable[[str], object]]:
     if spec.text.tied:
         kinds["a copy of the embedding as head"] = HEAD.__eq__
     elif spec.assistant:
-        kinds["the embedding of an assistant, which is given its target's"] = spec.tensor_name(EMBEDDING).__eq__
+        kinds["the embedding of a draft model, which uses its target's"] = spec.tensor_name(EMBEDDING).__eq__
     for tower, described in (("vision", spec.vision), ("audio", spec.audio)):
         if described is None:
             pattern = rf"(model\.)?({'|'.join(_TOWERS[tower])})\..+"
@@ -90,7 +90,7 @@ def _hint(name: str) -> str:
 
 
 def _listed(names: list[str], most: int = 3) -> str:
-    """The first names; of many only one."""
+    """Return the names; only the first one of many."""
     if len(names) <= most:
         return ", ".join(names)
     return f"{names[0]} and {len(names) - 1:,} more"

@@ -1,4 +1,5 @@
-"""What a checkpoint is called: as its folder or file, but for those in a hub's cache, which are called by digests."""
+"""Name a checkpoint: by its folder or file, or by its repository in a hub's cache, where files have digests as
+names."""
 
 import os
 import re
@@ -12,17 +13,17 @@ _DIGEST = re.compile(r"(sha256[-:_]?)?[0-9a-f]{40,}")
 
 @dataclass(frozen=True)
 class Name:
-    """text: what to call it, which says nothing of where it lies; repository: its id on a hub, where that is known."""
+    """text: the name, without any path. repository: the id on a hub, if known."""
 
     text: str
     repository: str | None = None
 
 
 def name_of(path: Path, own: str | None = None) -> Name:
-    """The name of the folder or file at `path`; one in the cache of huggingface_hub is named after its repository, or
-    as the link to it, since the file itself lies there under its digest.
+    """Return the name of the folder or file at `path`. In the cache of huggingface_hub a folder has its repository's
+    name, and a file the name of its link, since the file itself is stored under its digest.
 
-    own: what the file calls itself; it counts where the path names a digest only.
+    own: the name inside the file, used where the path has only a digest.
     """
     given = Path(os.path.abspath(path))
     repository = _repository(given) or _repository(given.resolve())
@@ -36,7 +37,7 @@ def name_of(path: Path, own: str | None = None) -> Name:
 
 
 def _repository(path: Path) -> str | None:
-    """The id of the repository in whose snapshot the path lies: `…/models--maker--model/snapshots/COMMIT`."""
+    """Return the repository's id for a path in its snapshot: `…/models--maker--model/snapshots/COMMIT`."""
     for folder in (path, *path.parents):
         outer = folder.parent.parent.name
         if folder.parent.name == _SNAPSHOTS and outer.startswith(_REPOSITORY):

@@ -1,4 +1,4 @@
-"""The tensors that a model's graphs ask for, known before there are any weights: names and shapes, without values."""
+"""Names and shapes of the tensors that a model's graphs need, known before the weights exist."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +11,7 @@ from gemtab.quantize import StorageFormat
 
 
 class PromisedTensors:
-    """See `gemtab.checkpoint.tensors.Tensors`. What would read a value is a mistake of the caller."""
+    """See `gemtab.checkpoint.tensors.Tensors`. Reading values is an error of the caller."""
 
     def __init__(self, weights: Iterable[Weight], spec: CheckpointSpec, folder: Path) -> None:
         self.folder = folder
@@ -22,20 +22,20 @@ class PromisedTensors:
         }
 
     def names(self) -> list[str]:
-        """All tensor names, sorted."""
+        """Return all tensor names, sorted."""
         return sorted(self._shapes)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The tensor's shape."""
+        """Return the tensor's shape."""
         return self._shapes[name]
 
     def read(self, name: str) -> torch.Tensor:
-        """Nothing can be read."""
+        """Not possible: there are no values."""
         raise AssertionError(f"{name} has no values before the weights are there")
 
     def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Nothing can be read."""
+        """Not possible: there are no values."""
         raise AssertionError(f"{name} has no rows {start} to {stop} before the weights are there")
 
     def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> None:
-        """None: there are no codes."""
+        """Return None: there are no integer weights."""

@@ -1,7 +1,7 @@
-"""What config.json may say, with the defaults that transformers' own config classes have.
+"""Schemas of config.json, with the defaults of transformers' own config classes.
 
-A key that could change the arithmetic and is not known here is refused by its name: running such a checkpoint
-without the feature would give answers that look right and are not.
+A key that could change the arithmetic and is unknown here is rejected with an error that names it: without the feature,
+the checkpoint would give plausible wrong answers.
 """
 
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
@@ -20,8 +20,8 @@ Count = Annotated[int, Field(gt=0, le=MOST)]
 TokenId = Annotated[int, Field(ge=0, le=MOST)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-# What kernels can do: they read rows four numbers at a time, keep a head in workgroup memory, of which there are
-# 16 KiB, and choose experts with one invocation each.
+# Limits of kernels: they read rows four numbers at a time, keep a head in workgroup memory (16 KiB), and choose experts
+# with one invocation each.
 Width = Annotated[int, Field(gt=0, le=MOST, multiple_of=4)]
 HeadSize = Annotated[int, Field(gt=0, le=1024, multiple_of=4)]
 Heads = Annotated[int, Field(gt=0, le=4096)]
@@ -29,20 +29,20 @@ Experts = Annotated[int, Field(gt=0, le=1024)]
 ActiveExperts = Annotated[int, Field(gt=0, le=64)]
 
 Layers = Annotated[int, Field(gt=0, le=1000)]
-"""Each is described one by one; published models have 60 at most."""
+"""Layers are described one by one; published models have at most 60."""
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 class Said(BaseModel):
-    """An object of a config. Keys that it does not read are dropped where they cannot change what is computed, and
-    refused otherwise: see `gemtab.checkpoint.unread_keys`."""
+    """An object of a config. Unread keys are dropped where they cannot change the computation, and rejected otherwise:
+    see `gemtab.checkpoint.unread_keys`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def kind(cls) -> str:
-        """The model_type of the class in transformers that it is after; "" for an object in such a one."""
+        """Return the model_type of the mirrored class in transformers; "" for an object inside a config."""
         field = cls.model_fields.get("model_type")
         return str(field.default) if field else ""
 
@@ -56,12 +56,12 @@ class Said(BaseModel):
 
     @classmethod
     def renamed(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """The object with the keys of older releases called as they are called now."""
+        """Return the object with keys of older releases renamed to current keys."""
         return data
 
 
 def parse(schema: type[Parsed], found: object, where: str, prefix: str = "") -> Parsed:
-    """`found` as the schema has it; raises CheckpointError that names `where`, and keys after `prefix`."""
+    """Parse `found` by the schema. Raises CheckpointError that names `where`, and keys after `prefix`."""
     try:
         return schema.model_validate(found)
     except ValidationError as error:
@@ -72,20 +72,20 @@ def _explain(error: ValidationError, where: str, prefix: str) -> str:
     found = error.errors(include_url=False)
     lines = [f"{prefix}{'.'.join(str(part) for part in item['loc'])}{_wrong(item)}" for item in found]
     unknown = any(item["type"] in ("extra_forbidden", "literal_error") for item in found)
-    return f"{where}: {'; '.join(lines)}.{' gemtab refuses what it does not know.' if unknown else ''}"
+    return f"{where}: {'; '.join(lines)}.{' gemtab rejects unknown features.' if unknown else ''}"
 
 
 def _wrong(item: ErrorDetails) -> str:
-    """What is wrong with a key, to be read after its name."""
+    """Return what is wrong with a key, to follow its name in a message."""
     context = item.get("ctx", {})
     match item["type"]:
         case "missing":
             return " is missing"
         case "extra_forbidden":
-            return f" = {item['input']!r} is not known and could change what the model computes"
+            return f" = {item['input']!r} is not known and could change the model's results"
         case "multiple_of":
             unit = context["multiple_of"]
-            return f" = {item['input']!r}: expected a multiple of {unit}, as many numbers as kernels read at a time"
+            return f" = {item['input']!r}: expected a multiple of {unit}: kernels read that many numbers at once"
         case "less_than_equal":
             return f" = {item['input']!r}: expected at most {context['le']:,}"
         case _:
@@ -115,7 +115,7 @@ class GemmaQuantization(Said):
 
 
 class PackedWeights(BaseModel):
-    """`weights` of a group of compressed-tensors; what else it may say has no part in what codes stand for."""
+    """`weights` of a group of compressed-tensors. Other settings do not change the values of the integers."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -127,7 +127,7 @@ class PackedWeights(BaseModel):
 
 
 class PackedGroup(BaseModel):
-    """One of `config_groups`: activations stay as they are."""
+    """One of `config_groups`, without quantized activations."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -137,8 +137,8 @@ class PackedGroup(BaseModel):
 
 
 class CompressedQuantization(BaseModel):
-    """`quantization_config` with `quant_method: "compressed-tensors"`, as far as it is read. Which matrices are packed
-    is seen by their tensors' names."""
+    """`quantization_config` with `quant_method: "compressed-tensors"`, as far as it is read. The names of tensors say
+    which matrices are packed."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -149,26 +149,26 @@ class CompressedQuantization(BaseModel):
     transform_config: dict[str, object] | None = None
 
     @model_validator(mode="after")
-    def _nothing_is_turned(self) -> Self:
+    def _no_transforms(self) -> Self:
         if (self.transform_config or {}).get("config_groups"):
-            raise ValueError("transforms of weights and activations are not known")
+            raise ValueError("transforms of weights and activations are not supported")
         return self
 
 
 class Rope(Said):
-    """Rotary embedding of one layer type; transformers 4 called its type `type`."""
+    """Rotary embedding of one layer type. transformers 4 had the key `type` instead of `rope_type`."""
 
     @classmethod
     def renamed(cls, data: dict[str, Any]) -> dict[str, Any]:
         """See Said."""
         kind = data.get("type")
         if kind is None or data.get("rope_type", kind) != kind:
-            return data  # nothing to rename, or two things that cannot both be meant
+            return data  # nothing to rename, or a contradiction
         return {"rope_type": kind, **{key: value for key, value in data.items() if key != "type"}}
 
 
 class RopeConfig(Rope):
-    """As Gemma 4 has it."""
+    """Rotary embedding of Gemma 4's text stack."""
 
     rope_type: Literal["default", "proportional"] = "default"
     rope_theta: PositiveFloat
@@ -179,13 +179,13 @@ class RopeConfig(Rope):
     def _whole_when_default(self) -> Self:
         if self.rope_type == "default" and self.partial_rotary_factor != 1.0:
             raise ValueError(
-                f"rope_type 'default' turns whole heads, found partial_rotary_factor {self.partial_rotary_factor}"
+                f"rope_type 'default' rotates whole heads, found partial_rotary_factor {self.partial_rotary_factor}"
             )
         return self
 
 
 class RopeByLayerType(Said):
-    """`rope_parameters`: one entry a layer type."""
+    """`rope_parameters` with one entry a layer type."""
 
     sliding_attention: RopeConfig | None = None
     full_attention: RopeConfig | None = None
@@ -198,7 +198,7 @@ DEFAULT_ROPE = RopeByLayerType(
 
 
 class LayerOverride(Said):
-    """One entry of `per_layer_config`: what differs on that layer."""
+    """One entry of `per_layer_config`: sizes that differ on that layer."""
 
     head_dim: HeadSize | None = None
     num_key_value_heads: Heads | None = None
@@ -242,7 +242,7 @@ class TextConfig(Said):
 
 
 class UnifiedTextConfig(TextConfig):
-    """`gemma4_unified_text` (12B): other defaults, and neither per-layer embeddings nor experts."""
+    """`gemma4_unified_text` (12B): other defaults, no per-layer embeddings, no experts."""
 
     model_type: Literal["gemma4_unified_text"] = "gemma4_unified_text"  # type: ignore[assignment]
     max_position_embeddings: Count = 262_144
@@ -253,7 +253,7 @@ class UnifiedTextConfig(TextConfig):
 
 
 class AssistantTextConfig(TextConfig):
-    """The `gemma4_text` of an assistant. Of the first two, transformers refuses its own defaults."""
+    """`gemma4_text` of a draft model. transformers itself rejects the class defaults of the first two keys."""
 
     vocab_size_per_layer_input: Literal[0]
     hidden_size_per_layer_input: Literal[0]
@@ -262,13 +262,13 @@ class AssistantTextConfig(TextConfig):
 
 
 class UnifiedAssistantTextConfig(UnifiedTextConfig):
-    """The `gemma4_unified_text` of an assistant."""
+    """`gemma4_unified_text` of a draft model."""
 
     use_double_wide_mlp: Literal[False] = False
 
 
 class NestedConfig(Said):
-    """`gemma4`, as in Gemma4Config, around the configs of its parts. Null ids have no placeholder."""
+    """`gemma4`, as in Gemma4Config, which nests the configs of its parts. A null id means no placeholder."""
 
     model_type: Literal["gemma4"] = "gemma4"
     text_config: object = None
@@ -308,7 +308,7 @@ class UnifiedAssistantConfig(AssistantConfig):
 
 
 class AxialRope(Rope):
-    """`rope_parameters` of the vision tower; published configs call its one kind `default`."""
+    """`rope_parameters` of the vision tower. Published configs call its only type `default`."""
 
     rope_type: Literal["default", "axial"] = "axial"
     rope_theta: PositiveFloat = 100.0
@@ -319,7 +319,7 @@ class _TowerConfig(Said):
 
 
 class VisionConfig(_TowerConfig):
-    """`gemma4_vision`, as in Gemma4VisionConfig. How many soft tokens a picture gets is the processor's business."""
+    """`gemma4_vision`, as in Gemma4VisionConfig. The processor's config sets the soft tokens of an image."""
 
     model_type: Literal["gemma4_vision"] = "gemma4_vision"
     hidden_size: Width = 768
@@ -327,14 +327,14 @@ class VisionConfig(_TowerConfig):
     num_hidden_layers: Layers = 16
     num_attention_heads: Heads = 12
     num_key_value_heads: Heads = 12
-    # Some keys and values of a head share workgroup memory with their scores.
+    # Keys and values of a head share workgroup memory with their scores.
     head_dim: Annotated[int, Field(gt=0, le=128, multiple_of=4)] = 64
     hidden_activation: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     max_position_embeddings: Count = 131_072
     attention_bias: Literal[False] | None = False
     rope_parameters: AxialRope | None = None
     pooling_kernel_size: Count = 3
-    # Three colours of a patch are a row that kernels read.
+    # Kernels read the three colours of a patch as one row, four numbers at a time.
     patch_size: Annotated[int, Field(gt=0, le=1024, multiple_of=2)] = 16
     position_embedding_size: Count = 10_240
     use_clipped_linears: bool = False
@@ -348,7 +348,7 @@ class AudioConfig(_TowerConfig):
     """`gemma4_audio`, as in Gemma4AudioConfig."""
 
     model_type: Literal["gemma4_audio"] = "gemma4_audio"
-    # Half of the tower's norms take transformers' default, so that no other value could be meant for all.
+    # Half of the tower's norms use transformers' default, so no other value can hold for all.
     rms_norm_eps: Annotated[float, Field(ge=1e-6, le=1e-6)] = 1e-6
     hidden_size: Width = 1024
     num_hidden_layers: Layers = 12
@@ -372,7 +372,7 @@ class AudioConfig(_TowerConfig):
         if context // 2 != self.attention_context_left - 1:
             raise ValueError(
                 f"attention_chunk_size {self.attention_chunk_size} with attention_context_left "
-                f"{self.attention_context_left} gives distances that are not counted from the frame itself"
+                f"{self.attention_context_left} gives distances that do not count from the frame itself"
             )
         if self.hidden_size % self.num_attention_heads or self.hidden_size // self.num_attention_heads > 1024:
             raise ValueError(
@@ -382,8 +382,8 @@ class AudioConfig(_TowerConfig):
         bins, channels = self.subsampling_conv_channels
         if bins % 4 or bins // 4 * channels % 4:
             raise ValueError(
-                f"subsampling_conv_channels {bins}, {channels}: expected a multiple of 4, which is the number of mel "
-                "bins, and a quarter of the first times the second to be one"
+                f"subsampling_conv_channels {bins}, {channels}: expected a multiple of 4 for the first, the number of "
+                "mel bins, and for a quarter of the first times the second"
             )
         return self
 
@@ -406,7 +406,7 @@ class UnifiedVisionConfig(_TowerConfig):
         if side % 2:
             raise ValueError(
                 f"patch_size {self.patch_size} * pooling_kernel_size {self.pooling_kernel_size}: expected an even "
-                "side, so that the three colours of a patch are a multiple of 4, as many as kernels read at a time"
+                "side, so that the numbers of a patch are a multiple of 4, which kernels read at once"
             )
         if self.model_patch_size not in (None, side):
             raise ValueError(f"model_patch_size is {self.model_patch_size}, expected {side}")

@@ -1,4 +1,4 @@
-"""A checkpoint as it is given: a folder as transformers saves it, or a GGUF file."""
+"""Open a checkpoint: a folder as transformers saves it, or a GGUF file."""
 
 import json
 import os
@@ -23,42 +23,42 @@ from gemtab.errors import CheckpointError
 from gemtab.regular import read_regular
 
 ADDITIONAL_TEMPLATES = "additional_chat_templates"
-"""The folder of chat templates that are not the default one."""
+"""Folder of additional chat templates, beside the default one."""
 
 
 class Files(Protocol):
-    """The texts beside the weights: configs, tokenizer, template."""
+    """The text files of a checkpoint: configs, tokenizer, template."""
 
     @property
     def where(self) -> Path:
-        """Where they come from."""
+        """The checkpoint's path."""
         ...
 
     def text(self, name: str) -> str:
-        """The content of the file called `name`; raises CheckpointError where it is missing or damaged."""
+        """Return the content of the file `name`. Raises CheckpointError where it is missing or damaged."""
         ...
 
     def find(self, name: str) -> str | None:
-        """The content of the file called `name`, None where there is none; raises CheckpointError where it cannot be
+        """Return the content of the file `name`; None where it is missing. Raises CheckpointError where it cannot be
         read."""
         ...
 
     def additional_templates(self) -> Mapping[str, str]:
-        """Chat templates beside the default one, by name."""
+        """Return additional chat templates by name."""
         ...
 
     def notes(self) -> Iterable[str]:
-        """What a user should know of the files, whatever is exported of them."""
+        """Yield notes on the files that hold for every export."""
         ...
 
     def licence(self) -> str | None:
-        """The weights' licence, where it is named."""
+        """Return the weights' licence, if stated."""
         ...
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A checkpoint whose headers were read."""
+    """A checkpoint whose headers have been read."""
 
     name: Name
     spec: CheckpointSpec
@@ -67,41 +67,41 @@ class Opened:
 
 
 def parse_object(text: str, where: str) -> dict[str, Any]:
-    """The JSON object that a file holds. Raises CheckpointError where it holds none."""
+    """Parse the JSON object in a file. Raises CheckpointError where the text is not a JSON object."""
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_reject)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{where} cannot be read: {error}. Save it again, or download it again.") from None
     if not isinstance(found, dict):
         raise CheckpointError(
-            f"{where} holds {type(found).__name__}; expected a JSON object. Save it again, or download it again."
+            f"{where} contains {type(found).__name__}; expected a JSON object. Save it again, or download it again."
         )
     return found
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON, and browsers do not read it")
+def _reject(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON, and browsers do not read it")
 
 
 def read_object(files: Files, name: str) -> dict[str, Any] | None:
-    """The JSON object in the file called `name`; None where there is no such file. Raises as parse_object does."""
+    """Read the JSON object in the file `name`; None where the file is missing. Raises as parse_object does."""
     text = files.find(name)
     return None if text is None else parse_object(text, f"{files.where}: {name}")
 
 
 def is_config_file(path: Path) -> bool:
-    """Whether the path is that of a config.json by itself, whatever it is called, and not of a GGUF file."""
-    if not os.path.isfile(path):  # which is also False for a name that is too long, or a link to itself
+    """Whether `path` is a single config.json, under any name."""
+    if not os.path.isfile(path):  # also False for a name that is too long, or a circular link
         return False
     with path.open("rb") as file:
         return path.suffix == ".json" or file.read(64).lstrip().startswith(b"{")
 
 
 def open_checkpoint(path: Path) -> Opened:
-    """Opens the folder or GGUF file. Raises CheckpointError where it is damaged, or of a kind that gemtab does not
+    """Open the folder or GGUF file. Raises CheckpointError where it is damaged, or of a kind that gemtab does not
     know."""
     if is_config_file(path):
-        raise CheckpointError(f"{path} is a config, and holds no weights. Give the folder of the whole checkpoint.")
+        raise CheckpointError(f"{path} is a config without weights. Give the folder of the whole checkpoint.")
     if path.is_file():
         file = GgufFile(path)
         spec = parse_config(gguf_config(file), f"{path}, as config.json")
@@ -117,10 +117,10 @@ def _opened(name: Name, spec: CheckpointSpec, tensors: Tensors, files: Files) ->
 
 
 def load_spec(folder: Path) -> CheckpointSpec:
-    """The spec of the checkpoint in `folder`, or of the bundle there, which has no safetensors.
+    """Read the spec of the checkpoint in `folder`, or of the bundle there, which has no safetensors.
 
-    The text prefix and whether the head is tied come from the tensors where there are weights, from config.json where
-    there are none. Raises as open_checkpoint does.
+    With weights, the tensors decide the text prefix and whether the head is tied; without, config.json does. Raises as
+    open_checkpoint does.
     """
     return open_checkpoint(folder).spec if Checkpoint.is_in(folder) else read_config(folder)
 
@@ -131,7 +131,7 @@ def _tensors(checkpoint: Checkpoint) -> Tensors:
 
 
 class FolderFiles:
-    """Those of a folder."""
+    """The text files of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -156,7 +156,7 @@ class FolderFiles:
         """See Files."""
         path = self._folder / name
         try:
-            # Some editors begin a file with a mark that is no JSON. In a template it is text, to transformers too.
+            # Some editors begin a file with a byte-order mark, which is not JSON. transformers keeps it in templates.
             content = read_regular(path, max_bytes(name) or limits.TEMPLATE_BYTES)
             text = content.decode("utf-8-sig" if path.suffix == ".json" else "utf-8")
             text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -168,23 +168,23 @@ class FolderFiles:
         return text
 
     def additional_templates(self) -> dict[str, str]:
-        """Those that newer releases save beside the default one."""
+        """Return the templates that newer releases save beside the default one."""
         found = sorted((self._folder / ADDITIONAL_TEMPLATES).glob("*.jinja"))
         texts = {path.stem: self.find(f"{ADDITIONAL_TEMPLATES}/{path.name}") for path in found}
         return {name: text for name, text in texts.items() if text is not None}
 
     def notes(self) -> tuple[str, ...]:
-        """That an adapter lies beside the weights: transformers would apply it."""
+        """Return a note on an adapter beside the weights: transformers would apply it."""
         if not ((self._folder / ADAPTER_CONFIG).exists() and Checkpoint.is_in(self._folder)):
             return ()
         note = (
-            f"An adapter lies beside the weights ({ADAPTER_CONFIG}). It is applied only where --adapter names this "
-            "folder; leave that out if the weights were merged with it."
+            f"An adapter is beside the weights ({ADAPTER_CONFIG}). It is applied only if --adapter names this folder; "
+            "leave --adapter out if the adapter was merged into the weights."
         )
         return (note,)
 
     def licence(self) -> str | None:
-        """The licence that the head of README.md names, as model hubs have it."""
+        """Return the licence in the YAML head of README.md, as model hubs have it."""
         try:
             text = read_regular(self._folder / "README.md", limits.CONFIG_BYTES).decode("utf-8")
         except (OSError, ValueError):

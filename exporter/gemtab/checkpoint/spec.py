@@ -1,4 +1,4 @@
-"""What a Gemma checkpoint is: a model, and the names under which the checkpoint has its weights."""
+"""The spec of a checkpoint: a model, and the names of its weights in the checkpoint."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -12,25 +12,26 @@ from gemtab.model.spec import ModelSpec
 class CheckpointSpec(ModelSpec):
     """A whole checkpoint.
 
-    text_prefix: what stands before the text stack's tensor names in the checkpoint, e.g. `model.language_model.`.
-    norm_offset: what the stored weights of the text stack's norms lack: 1 where the model multiplies by 1 + weight.
+    text_prefix: text before the text stack's tensor names in the checkpoint, e.g. `model.language_model.`.
+    norm_offset: number to add to the stored weights of the text stack's norms: 1 where the model multiplies by 1 +
+    weight.
     """
 
     text_prefix: str
     norm_offset: float = 0.0
 
     def tensor_name(self, source: str) -> str:
-        """The name in the checkpoint of a weight's source."""
+        """Return the name in the checkpoint of a weight's source."""
         return tensor_name(self.text_prefix, source)
 
     @property
     def trained_codes(self) -> TrainedCodes | None:
-        """Which weights are codes; None for none."""
+        """The weights that are integers in the checkpoint; None for none."""
         codes = self.text.codes
         assert codes is None or isinstance(codes, TrainedCodes)
         return codes
 
     def with_text_prefix(self, prefix: str) -> Self:
-        """The same with another prefix before the text stack's tensor names."""
+        """Return this spec with another prefix before the text stack's tensor names."""
         codes = self.trained_codes and replace(self.trained_codes, text_prefix=prefix)
         return replace(self, text_prefix=prefix, text=replace(self.text, codes=codes))

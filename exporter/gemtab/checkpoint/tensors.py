@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint's safetensors files, memory-mapped and read one at a time."""
+"""Read the tensors of a checkpoint's safetensors files: memory-mapped, one at a time."""
 
 import json
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ from gemtab.quantize import Planes, StorageFormat
 from gemtab.regular import NotReadError, check_regular, read_regular
 
 MOST_INDEX_BYTES = 64 << 20
-"""Of the list of shards; a large mixture of experts has 10 MB."""
+"""Maximum bytes of the index of shards; a large mixture of experts has 10 MB."""
 
 DTYPES = ("F32", "F16", "BF16", "U8", "I8", "I32", "I64")
-"""What tensors may be: whole numbers are codes and what describes them."""
+"""Accepted dtypes of tensors; integers are quantized weights and their descriptions."""
 
 
 class _Slice(Protocol):
-    """A tensor in a file, not read yet."""
+    """A tensor in a file that is not read yet."""
 
     def get_shape(self) -> list[int]: ...
 
@@ -51,33 +51,33 @@ class Tensors(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where the checkpoint lies; a GGUF file is its own place."""
+        """The checkpoint's folder, or the GGUF file."""
         ...
 
     def names(self) -> list[str]:
-        """All tensor names, sorted."""
+        """Return all tensor names, sorted."""
         ...
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The tensor's shape; raises CheckpointError if there is no such tensor."""
+        """Return the tensor's shape. Raises CheckpointError where the tensor does not exist."""
         ...
 
     def read(self, name: str) -> torch.Tensor:
-        """The whole tensor."""
+        """Return the whole tensor."""
         ...
 
     def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1 along the first axis."""
+        """Return rows start … stop - 1 along the first axis."""
         ...
 
     def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> Planes | None:
-        """The planes of the rows where the checkpoint itself has the codes and scales of the format `stored`."""
+        """Return the rows' planes where the checkpoint already has them in the format `stored`; else None."""
         ...
 
 
 class Checkpoint:
-    """Names, shapes and values of all tensors in a folder's `model.safetensors`, or in the files that its index
-    lists. Opening reads headers only."""
+    """Names, shapes and values of all tensors in a folder's `model.safetensors`, or in the files that its index lists.
+    Opening reads headers only."""
 
     def __init__(self, folder: Path, files: dict[str, _File], file_of: dict[str, str]) -> None:
         self.folder = folder
@@ -86,13 +86,13 @@ class Checkpoint:
 
     @staticmethod
     def is_in(folder: Path) -> bool:
-        """Whether the folder holds weights, whole or not."""
+        """Whether the folder has weights, complete or not."""
         return (folder / SINGLE_NAME).exists() or (folder / INDEX_NAME).exists()
 
     @classmethod
     def open(cls, folder: Path) -> "Checkpoint":
-        """Open the folder's files. Raises CheckpointError if one is missing or truncated, or lacks a tensor that
-        the index promises, and where it is not clear which of two tensors is meant."""
+        """Open the folder's files. Raises CheckpointError where a file is missing or truncated, a tensor of the index
+        is missing, or one tensor is in two files."""
         if not cls.is_in(folder):
             raise missing_weights(folder)
         listed = read_index(folder)
@@ -101,47 +101,47 @@ class Checkpoint:
         for tensor, name in listed.items():
             if tensor not in held[name]:
                 raise CheckpointError(
-                    f"{folder / name} has no tensor {tensor}, which {INDEX_NAME} says it holds. Download both again."
+                    f"{folder / name} has no tensor {tensor}, which {INDEX_NAME} lists there. Download both again."
                 )
         _check_held_once(folder, held)
         return cls(folder, files, listed or dict.fromkeys(held[SINGLE_NAME], SINGLE_NAME))
 
     @classmethod
     def of_file(cls, folder: Path, name: str) -> "Checkpoint":
-        """The tensors of an adapter's file. Raises CheckpointError if it is missing or damaged."""
+        """Open an adapter's file. Raises CheckpointError where it is missing or damaged."""
         if not (folder / name).exists():
             raise missing_adapter(folder / name)
         file = _open_file(folder / name)
         return cls(folder, {name: file}, dict.fromkeys(file.keys(), name))
 
     def names(self) -> list[str]:
-        """All tensor names, sorted."""
+        """Return all tensor names, sorted."""
         return sorted(self._file_of)
 
     def file_of(self, name: str) -> str:
-        """The name of the file that the tensor is in."""
+        """Return the name of the file with the tensor."""
         return self._file_of[name]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The tensor's shape; raises CheckpointError if there is no such tensor."""
+        """Return the tensor's shape. Raises CheckpointError where the tensor does not exist."""
         return tuple(self._slice(name).get_shape())
 
     def read(self, name: str) -> torch.Tensor:
-        """The whole tensor in its own dtype, one of DTYPES."""
+        """Return the whole tensor in its own dtype, one of DTYPES."""
         return self._slice(name)[...]
 
     def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1 along the first axis, in the tensor's own dtype; nothing else is read."""
+        """Return rows start … stop - 1 along the first axis, in the tensor's own dtype; nothing else is read."""
         return self._slice(name)[start:stop]
 
     def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> None:
-        """None: safetensors of the known dtypes hold no codes."""
+        """Return None: plain safetensors have no packed weights."""
 
     def _slice(self, name: str) -> _Slice:
         if name not in self._file_of:
             raise CheckpointError(
-                f"{self.folder}: tensor {name} is not in the checkpoint, and its config.json says it should be. "
-                "Are all files there, and is the config this checkpoint's own?"
+                f"{self.folder}: tensor {name} is not in the checkpoint, and config.json requires it. "
+                "Check that all files are there, and that config.json belongs to this checkpoint."
             )
         file = self._file_of[name]
         view = self._files[file].get_slice(name)
@@ -153,7 +153,7 @@ class Checkpoint:
 
 
 def read_index(folder: Path) -> dict[str, str]:
-    """Tensor name -> file name as the folder's index has it, empty for a checkpoint of a single file. Raises
+    """Return the file name of each tensor by the folder's index; empty for a checkpoint of one file. Raises
     CheckpointError where the index is damaged, or a single file is beside it."""
     path = folder / INDEX_NAME
     if not path.exists():
@@ -176,8 +176,8 @@ def read_index(folder: Path) -> dict[str, str]:
         ) from None
     if SINGLE_NAME not in listed.values() and (folder / SINGLE_NAME).exists():
         raise CheckpointError(
-            f"{folder} has {SINGLE_NAME} and {INDEX_NAME}, which lists other files; expected either a single file or "
-            f"an index with its shards. Remove {SINGLE_NAME} if the shards are the model, {INDEX_NAME} if it is."
+            f"{folder} has {SINGLE_NAME}, and {INDEX_NAME} lists other files; expected a single file or an index with "
+            f"its shards. Remove {SINGLE_NAME} if the shards are the model, else {INDEX_NAME}."
         )
     return listed
 
@@ -187,7 +187,7 @@ class _RepeatedKeyError(Exception):
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The JSON object; raises _RepeatedKeyError."""
+    """Return the JSON object. Raises _RepeatedKeyError."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -197,14 +197,15 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_held_once(folder: Path, held: Mapping[str, set[str]]) -> None:
-    """Raises CheckpointError where two of the files have a tensor of the same name."""
+    """Raise CheckpointError where two files have a tensor of the same name."""
     first: dict[str, str] = {}
     for file, names in held.items():
         if both := names & first.keys():
             name = min(both)
             raise CheckpointError(
                 f"{folder}: tensor {name} is in {first[name]} and in {file}{_and_more(len(both) - 1)}; expected each "
-                "in one file. The shards are not of the same checkpoint, or one was saved twice: download them again."
+                "tensor in one file. Either the shards are of different checkpoints, or one was saved twice: download "
+                "them again."
             )
         first |= dict.fromkeys(names, file)
 
@@ -226,5 +227,5 @@ def _open_file(path: Path) -> _File:
         if is_pointer(path):
             check_no_pointer(path, path.read_text(encoding="utf-8"))
         raise CheckpointError(
-            f"{path} is damaged or cut short ({path.stat().st_size} bytes; {error}). Download it again."
+            f"{path} is damaged or truncated ({path.stat().st_size} bytes; {error}). Download it again."
         ) from None

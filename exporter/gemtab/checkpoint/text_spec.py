@@ -1,4 +1,5 @@
-"""The text stack's config -> `TextSpec`, resolving what transformers resolves: per-layer sizes, KV sharing, rope."""
+"""Turn the text stack's config into a `TextSpec`, resolving sizes by layer, KV sharing and rope as transformers
+does."""
 
 from gemtab.checkpoint.schema import DEFAULT_ROPE, LayerOverride, LayerType, RopeConfig, TextConfig
 from gemtab.errors import CheckpointError
@@ -6,8 +7,8 @@ from gemtab.model.spec import AttentionSpec, LayerSpec, MoeSpec, RopeSpec, TextS
 
 
 def text_spec(config: TextConfig, media_ids: tuple[int, ...], tied: bool, where: str) -> TextSpec:
-    """The text stack of a config. media_ids: see TextSpec; tied: whether the head multiplies by the embedding table;
-    where: names the config in errors. Raises CheckpointError where the config contradicts itself."""
+    """Return the text stack of a config. media_ids: see TextSpec. tied: whether the head is the embedding table. where:
+    names the config in errors. Raises CheckpointError where the config contradicts itself."""
     if media_ids and config.pad_token_id is None:
         raise CheckpointError(f"{where}: text_config.pad_token_id is null; media placeholders look up the pad token.")
     if media_ids and (config.pad_token_id or 0) >= config.vocab_size:
@@ -50,7 +51,7 @@ def _layers(config: TextConfig, where: str) -> tuple[LayerSpec, ...]:
 
 
 def _layer_types(config: TextConfig, where: str) -> list[LayerType]:
-    """The type of each layer; the last one is full whatever the config says, as in Gemma4TextConfig."""
+    """Return the type of each layer. As in Gemma4TextConfig, the last layer is always full."""
     count = config.num_hidden_layers
     types: list[LayerType]
     if config.layer_types is None:
@@ -63,9 +64,9 @@ def _layer_types(config: TextConfig, where: str) -> list[LayerType]:
 
 
 def _overrides(config: TextConfig, types: list[LayerType], where: str) -> dict[int, LayerOverride]:
-    """What differs by layer: `per_layer_config`, or the older keys that speak of all full layers."""
+    """Return the sizes that differ by layer, from `per_layer_config` or from older keys for all full layers."""
     if "per_layer_config" not in config.model_fields_set:
-        # transformers reads the full layers' own KV head count only where V is K.
+        # transformers reads the full layers' own number of KV heads only where V is K.
         kv_heads = config.num_global_key_value_heads if config.attention_k_eq_v else None
         full = LayerOverride(head_dim=config.global_head_dim, num_key_value_heads=kv_heads)
         return {index: full for index, kind in enumerate(types) if kind == "full_attention"}
@@ -84,14 +85,14 @@ def _overrides(config: TextConfig, types: list[LayerType], where: str) -> dict[i
 
 
 def _sizes(config: TextConfig, override: LayerOverride | None) -> tuple[int, int]:
-    """Head size and number of KV heads of a layer."""
+    """Return head size and number of KV heads of a layer."""
     override = override or LayerOverride()
     return override.head_dim or config.head_dim, override.num_key_value_heads or config.num_key_value_heads
 
 
 def _kv_layers(config: TextConfig, types: list[LayerType], where: str) -> list[int]:
-    """The layer whose KV each layer reads: its own, or for the last num_kv_shared_layers that of the last layer
-    of its type before them."""
+    """Return the layer whose KV each layer reads: its own, or, for the last num_kv_shared_layers, that of the last
+    layer of its type before them."""
     owners = len(types) - config.num_kv_shared_layers
     last = {kind: index for index, kind in enumerate(types[: max(owners, 0)])}
     missing = set(types) - last.keys()
@@ -129,7 +130,7 @@ def _attention(
 
 
 def _rope(config: RopeConfig, head_size: int, where: str) -> RopeSpec:
-    # The order of operations is transformers': the product is floored, not the quotient.
+    # As in transformers, the product is floored, not the quotient.
     pairs = int(config.partial_rotary_factor * head_size // 2)
     if not pairs:
         raise CheckpointError(

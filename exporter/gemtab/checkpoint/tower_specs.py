@@ -1,4 +1,4 @@
-"""The configs of towers, vision_config and audio_config -> what the model files need of them."""
+"""Turn vision_config and audio_config into the specs of towers."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from gemtab.model.spec import AudioSpec, FrameSpec, PatchSpec, VisionSpec
 
 
 def vision_spec(found: dict[str, Any], where: str) -> VisionSpec:
-    """The vision tower that vision_config describes; `where` names the config in errors."""
+    """Return the vision tower that vision_config describes. where: names the config in errors."""
     config = parse(VisionConfig, found, where, "vision_config.")
     if config.num_attention_heads % config.num_key_value_heads:
         raise CheckpointError(
@@ -40,13 +40,13 @@ def vision_spec(found: dict[str, Any], where: str) -> VisionSpec:
 
 
 def audio_spec(found: dict[str, Any], where: str) -> AudioSpec:
-    """The audio tower that audio_config describes."""
+    """Return the audio tower that audio_config describes. where: names the config in errors."""
     config = parse(AudioConfig, found, where, "audio_config.")
     return AudioSpec(
         hidden=config.hidden_size,
         layers=config.num_hidden_layers,
         heads=config.num_attention_heads,
-        # The tower's first projection has as many columns as so many bins leave.
+        # The first projection's number of columns follows from this number of bins.
         bins=config.subsampling_conv_channels[0],
         channels=config.subsampling_conv_channels,
         kernel=config.conv_kernel_size,
@@ -62,13 +62,13 @@ def audio_spec(found: dict[str, Any], where: str) -> AudioSpec:
 
 
 def patch_spec(found: dict[str, Any], where: str) -> PatchSpec:
-    """How pictures come in without a tower."""
+    """Return how patches of images are embedded without a vision tower."""
     config = parse(UnifiedVisionConfig, found, where, "vision_config.")
     side = config.patch_size * config.pooling_kernel_size
     return PatchSpec(side, config.mm_embed_dim, config.mm_posemb_size, config.rms_norm_eps)
 
 
 def frame_spec(found: dict[str, Any], where: str) -> FrameSpec:
-    """How sound comes in without a tower."""
+    """Return how frames of audio are embedded without an audio tower."""
     config = parse(UnifiedAudioConfig, found, where, "audio_config.")
     return FrameSpec(config.audio_embed_dim, config.rms_norm_eps)

@@ -1,4 +1,4 @@
-"""Which weights of a checkpoint are codes that it was trained with."""
+"""Determine which weights of a pre-quantized (QAT) checkpoint are integers."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +10,11 @@ from gemtab.patterns import Patterns
 
 @dataclass(frozen=True)
 class TrainedCodes:
-    """Which weights the checkpoint has as codes that it was trained with, after transformers' GemmaQuantizer.
+    """The integer weights of a pre-quantized (QAT) checkpoint, as in transformers' GemmaQuantizer.
 
-    default: bits of a module that no pattern names; patterns: regular expressions with bits, searched for in a module's
-    name; tables: embeddings are codes too; skipped: modules that stay plain, by name, ending or regular expression.
-    text_prefix: as in CheckpointSpec, since patterns speak of whole names.
+    default: bits of modules without a pattern. patterns: regular expressions, searched in a module's name, with bits.
+    tables: whether embeddings are integers too. skipped: modules that are not quantized, by name, ending or regular
+    expression. text_prefix: as in CheckpointSpec, since patterns match whole names.
     """
 
     default: Bits
@@ -24,14 +24,14 @@ class TrainedCodes:
     text_prefix: str
 
     def bits(self, source: str, table: bool) -> Bits | None:
-        """The bits of the weight called `source`, a table or a matrix; None where it is plain."""
+        """Return the bits of the weight `source`, a table or a matrix; None where it is not quantized."""
         if not source.endswith(".weight") or (table and not self.tables):
             return None
         module = tensor_name(self.text_prefix, source).removesuffix(".weight")
         return None if self._is_skipped(module) else self._pattern_bits(module) or self.default
 
     def names_none_of(self, sources: list[str]) -> bool:
-        """Whether there are patterns, and none of them names one of these weights."""
+        """Whether patterns exist and none of them matches one of these weights."""
         modules = [tensor_name(self.text_prefix, source).removesuffix(".weight") for source in sources]
         return bool(self.patterns) and not any(self._pattern_bits(module) for module in modules)
 
@@ -50,7 +50,7 @@ class TrainedCodes:
         return Patterns([key for key, _ in self.patterns], "search")
 
     def _pattern_bits(self, module: str) -> Bits | None:
-        """Of several patterns that are found, the one that is found first in the name; of those, the first listed."""
+        """Return the bits of the pattern that matches earliest in the name; the first listed one among equals."""
         starts = self._naming.found(module)
         found = [(at, bits) for at, (_, bits) in zip(starts, self.patterns, strict=True) if at is not None]
         return min(found, key=lambda each: each[0])[1] if found else None

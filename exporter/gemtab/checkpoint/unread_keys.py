@@ -1,7 +1,7 @@
-"""The keys of a config that gemtab does not read: which of them cannot change what the model computes.
+"""Decide which unread keys of a config cannot change what the model computes.
 
-Configs carry much beside the model: everything that transformers and trainers write. Such a key is dropped; any other
-stays in the config, and the schema refuses it by its name.
+transformers and training code write many keys that do not concern the model. Such keys are dropped. Any other key
+stays, and the schema rejects it with an error that names it.
 """
 
 import json
@@ -15,7 +15,7 @@ from gemtab.bundle.soft_tokens import BUDGETS
 
 # fmt: off
 BOOKKEEPING: Final = frozenset({
-    # What transformers 4.46 to 5.x writes of every model.
+    # Keys that transformers 4.46 to 5.x writes for every model.
     "_attn_implementation", "_attn_implementation_autoset", "_attn_implementation_internal", "_commit_hash",
     "_experts_implementation", "_name_or_path", "_output_attentions", "architectures", "attn_implementation",
     "auto_map", "chunk_size_feed_forward", "cross_attention_hidden_size", "dtype", "experts_implementation",
@@ -24,7 +24,7 @@ BOOKKEEPING: Final = frozenset({
     "problem_type", "return_dict", "task_specific_params", "tf_legacy_loss", "tie_last_hidden_states",
     "tokenizer_class", "torch_dtype", "torchscript", "transformers_version", "transformers_weights", "use_bfloat16",
     "use_return_dict", "xla_device",
-    # Settings of generation, which older configs carry.
+    # Settings of generation in older configs.
     "_from_model_config", "bad_words_ids", "cache_config", "cache_implementation", "compile_config", "constraints",
     "disable_compile", "diversity_penalty", "do_sample", "dola_layers", "early_stopping",
     "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff",
@@ -40,22 +40,22 @@ BOOKKEEPING: Final = frozenset({
     "router_jitter_noise", "use_gradient_checkpointing",
     # Tokens by name.
     "begin_suppress_tokens", "bos_token", "eos_token", "pad_token", "suppress_tokens", "unk_token",
-    # Tools around transformers, and what an export adds.
+    # Tools around transformers, and keys that an export adds.
     "base_model_name_or_path", "model_max_length", "model_name", "padding_side", "transformers.js_config",
     "trust_remote_code", "use_flash_attention_2",
-    # How many tokens an assistant drafts at a time is the business of who runs it.
+    # The user of a draft model decides how many tokens to draft at a time.
     "block_size",
 })
 # fmt: on
 
 _BOOKKEEPING: Final = re.compile(
     r"_?unsloth_\w+"
-    # Which tokens mean something is the tokenizer's business; the ids that the model looks at are read.
+    # The tokenizer defines tokens; the ids that the model uses are read.
     r"|\w+_token_(ids?|index)"
-    # Nothing is dropped when a model answers.
+    # Dropout is only for training.
     r"|(\w+_)?dropout(_\w+)?|\w+_pdrop"
 )
-"""More of them, by how they are called."""
+"""More bookkeeping keys, by pattern."""
 
 _TEXT: Final = ("gemma4_text", "gemma4_unified_text", "gemma3_text")
 
@@ -63,8 +63,7 @@ _FIXED: Final[Mapping[str, Mapping[str, object]]] = {
     **{kind: {"is_causal": True} for kind in _TEXT},
     "gemma4_vision": {"num_channels": 3},
 }
-"""Values that gemtab computes with. No other may be said, not even null: transformers takes a null `is_causal` for
-false."""
+"""The only values that gemtab supports. Null is rejected too: transformers reads a null `is_causal` as false."""
 
 _SAME: Final[Mapping[str, Mapping[str, str]]] = {
     **{
@@ -83,16 +82,16 @@ _SAME: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "gemma4_audio": {"hidden_activation": "hidden_act", "num_key_value_heads": "num_attention_heads"},
 }
-"""Keys that say again what another key says."""
+"""Keys that repeat another key."""
 
 _SOFT_TOKENS: Final = frozenset({"default_output_length", "vision_soft_tokens_per_image"})
-"""How many tokens an image has: the processor's business, but only the processor's values may be said."""
+"""Numbers of an image's tokens: the processor sets them, and only its values are accepted."""
 
 
 def without_unread(found: Mapping[str, Any], kind: str, read: Collection[str]) -> dict[str, Any]:
-    """The config `found` without the keys that cannot change what is computed.
+    """Return the config `found` without keys that cannot change the computation.
 
-    kind: the model_type of transformers' class, "" for an object that has none; read: the keys that gemtab reads.
+    kind: model_type of transformers' class, "" for an object without one. read: keys that gemtab reads.
     """
     return {key: value for key, value in found.items() if key in read or not _is_harmless(key, value, found, kind)}
 
@@ -111,7 +110,7 @@ def _is_harmless(key: str, value: object, found: Mapping[str, Any], kind: str) -
 
 
 def _said(path: str, found: Mapping[str, Any], kind: str) -> object:
-    """What the config, or else transformers' class, says under keys of objects in objects."""
+    """Return the value at a dotted path in the config, else in the defaults of transformers' class."""
     for source in (found, class_defaults().get(kind, {})):
         value: object = source
         for key in path.split("."):
@@ -122,7 +121,7 @@ def _said(path: str, found: Mapping[str, Any], kind: str) -> object:
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two JSON values are the same; a number is no truth value."""
+    """Whether two JSON values are the same; numbers and booleans differ."""
     if isinstance(one, int | float) and isinstance(other, int | float):
         return isinstance(one, bool) == isinstance(other, bool) and one == other
     return type(one) is type(other) and one == other
@@ -130,12 +129,12 @@ def same(one: object, other: object) -> bool:
 
 @cache
 def class_defaults() -> Mapping[str, Mapping[str, Any]]:
-    """What the config classes of transformers have where nothing is said, by model_type; bookkeeping is left out."""
+    """Return the defaults of transformers' config classes by model_type, without bookkeeping."""
     text = files("gemtab.checkpoint").joinpath("class_defaults.json").read_text(encoding="utf-8")
     found: dict[str, dict[str, Any]] = json.loads(text)
     return found
 
 
 def is_bookkeeping(key: str) -> bool:
-    """Whether the key says nothing of the model, whatever its value."""
+    """Whether the key does not concern the model, whatever its value."""
     return key in BOOKKEEPING or _BOOKKEEPING.fullmatch(key) is not None

@@ -1,4 +1,4 @@
-"""The graph's weights, made of the checkpoint's tensors."""
+"""Read a graph's weights from a checkpoint's tensors."""
 
 import math
 
@@ -15,17 +15,17 @@ from gemtab.quantize import Planes, StorageFormat, coded_format, unpack
 
 
 class CheckpointWeights:
-    """Reads graph weights as f32: sources stacked, the text prefix added, shapes and values checked.
+    """Reads a graph's weights as f32: sources are stacked, the text prefix is added, shapes and values are checked.
 
-    Raises CheckpointError for a tensor that is absent, of another shape, or holds NaN or Inf, and where `spec` ties a
-    head that is not the tensors' embedding: adapters may have changed one of them.
+    Raises CheckpointError for a tensor that is missing, has another shape, or contains NaN or Inf; and where `spec`
+    ties a head that differs from the embedding, as after an adapter changed one of them.
     """
 
     def __init__(self, checkpoint: Tensors, spec: CheckpointSpec) -> None:
         if spec.text.tied and not with_own_head(spec, checkpoint).text.tied:
             raise CheckpointError(
-                f"{checkpoint.folder}: {HEAD} differs from the embedding, and the spec says that they are one. Take "
-                "the spec that adapted_spec makes of it and the adapted tensors."
+                f"{checkpoint.folder}: {HEAD} differs from the embedding, and the spec ties them. Use the spec that "
+                "adapted_spec makes of this spec and the adapted tensors."
             )
         self._checkpoint = checkpoint
         self._coded = CodedWeights(checkpoint)
@@ -33,12 +33,12 @@ class CheckpointWeights:
         self._spec = spec
 
     def read(self, weight: Weight) -> torch.Tensor:
-        """The whole weight, of its shape, f32."""
+        """Return the whole weight, weight.shape f32."""
         return self.read_rows(weight, 0, weight.shape[0])
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1 along the first axis, f32: [stop - start, *weight.shape[1:]]. Reads nothing else,
-        so that a table of gigabytes passes through little memory."""
+        """Return rows start … stop - 1 along the first axis: [stop - start, *weight.shape[1:]] f32. Nothing else is
+        read, so tables of gigabytes need little memory."""
         if weight.bits:
             shape = (stop - start, weight.shape[1])
             return unpack(self._coded_rows(weight, start, stop), coded_format(weight.bits), shape)
@@ -56,7 +56,8 @@ class CheckpointWeights:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def packed_rows(self, weight: Weight, stored: StorageFormat, start: int, stop: int) -> Planes | None:
-        """The planes of rows start … stop - 1 where the checkpoint has all sources in the format `stored` already."""
+        """Return the planes of rows start … stop - 1 where the checkpoint has all sources in the format `stored`; else
+        None."""
         if weight.bits:
             return self._coded_rows(weight, start, stop) if stored == coded_format(weight.bits) else None
         parts, offset = [], 0
@@ -75,14 +76,14 @@ class CheckpointWeights:
 
     def _packed(self, source: str, weight: Weight, stored: StorageFormat, first: int, last: int) -> Planes | None:
         if len(self._checkpoint.shape(source)) != len(weight.shape):
-            return None  # a stack that is read as one table
+            return None  # a stack read as one table
         found = self._checkpoint.packed_rows(source, stored, first, last)
         if found is not None:
             self._finite(source, torch.from_numpy(found["scales"]))
         return found
 
     def check(self, weights: list[Weight]) -> None:
-        """Check names and shapes of all `weights` without reading values; raises CheckpointError."""
+        """Check names and shapes of all `weights` without reading values. Raises CheckpointError."""
         for weight in weights:
             if weight.bits:
                 self._coded.check(weight, self._names(weight))
@@ -92,7 +93,7 @@ class CheckpointWeights:
                 self._sources(weight)
 
     def _sources(self, weight: Weight) -> list[tuple[str, int]]:
-        """Name in the checkpoint and number of rows of each source, shapes checked against the weight's."""
+        """Return name and number of rows of each source, after checking shapes against the weight's."""
         names = self._names(weight)
         shapes = [_flattened(self._checkpoint.shape(name), weight) for name in names]
         if len(names) == 1 and shapes[0] != weight.shape:
@@ -106,11 +107,11 @@ class CheckpointWeights:
         return [(name, shape[0]) for name, shape in zip(names, shapes, strict=True)]
 
     def _names(self, weight: Weight) -> list[str]:
-        """The names of the weight's sources in the checkpoint."""
+        """Return the names of the weight's sources in the checkpoint."""
         return [self._spec.tensor_name(source) for source in weight.sources]
 
     def _bound(self, source: str) -> torch.Tensor:
-        """A scalar [1] f32; a scale of activations that the checkpoint does not have is 0, for none."""
+        """Return a scalar [1] f32; 0 for an activation scale that the checkpoint does not have."""
         name = self._spec.tensor_name(source)
         is_range = name.endswith(RANGE)
         if is_range and name not in self._known:
@@ -128,19 +129,19 @@ class CheckpointWeights:
         return found.reshape(1).float()
 
     def _ordering(self, weight: Weight) -> torch.Tensor:
-        """The numbers of an ordering, which f32 holds exactly."""
+        """Return the integers of an ordering as f32, which holds them exactly."""
         ((name, count),) = self._sources(weight)
         found = self._checkpoint.read(name)
         if not torch.equal(found.long().sort().values, torch.arange(count)):
             raise CheckpointError(
-                f"{self._checkpoint.folder}: tensor {name} is no ordering: expected each of 0 … {count - 1} once, "
+                f"{self._checkpoint.folder}: tensor {name} is not an ordering: expected each of 0 … {count - 1} once, "
                 f"found {len(torch.unique(found))} different numbers from {found.min()} to {found.max()}. The file is "
                 "damaged; use another copy."
             )
         return found.float()
 
     def _read(self, source: str, weight: Weight, first: int, last: int) -> torch.Tensor:
-        """Rows first … last - 1 of a source as the weight sees it."""
+        """Return rows first … last - 1 of a source in the weight's layout."""
         shape = self._checkpoint.shape(source)
         if len(shape) == len(weight.shape):
             return self._checkpoint.read_rows(source, first, last)
@@ -149,15 +150,15 @@ class CheckpointWeights:
         return outer.flatten(0, 1)[first - first // inner * inner :][: last - first]
 
     def _whole(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensor as the model multiplies by it, f32."""
+        """Return the tensor as f32, with the norm offset where it is a norm's weight."""
         found = self._finite(name, tensor).float()
         return found + self._spec.norm_offset if name.endswith("norm.weight") and self._spec.norm_offset else found
 
     def _finite(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         if not tensor.is_floating_point():
             raise CheckpointError(
-                f"{self._checkpoint.folder}: tensor {name} is {tensor.dtype}; expected F32, F16 or BF16, since "
-                "no quantization_config says that it is codes. Is the config this checkpoint's own?"
+                f"{self._checkpoint.folder}: tensor {name} is {tensor.dtype}; expected F32, F16 or BF16, since no "
+                "quantization_config covers it. Check that config.json belongs to this checkpoint."
             )
         low, high = torch.aminmax(tensor)
         if not (torch.isfinite(low) and torch.isfinite(high)):
@@ -170,7 +171,7 @@ class CheckpointWeights:
 
 
 def _flattened(shape: tuple[int, ...], weight: Weight) -> tuple[int, ...]:
-    """A source's shape as a weight sees it: a stack of tables [n, rows, width] as one table."""
+    """Return a source's shape in the weight's layout: a stack of tables [n, rows, width] is one table."""
     if weight.role == "table" and len(shape) == 3:
         return (shape[0] * shape[1], shape[2])
     return shape
@@ -179,5 +180,5 @@ def _flattened(shape: tuple[int, ...], weight: Weight) -> tuple[int, ...]:
 def _wrong_shape(name: str, expected: tuple[int | str, ...], found: tuple[int, ...]) -> str:
     return (
         f"Tensor {name} has the wrong shape: expected [{', '.join(map(str, expected))}] from config.json, "
-        f"found {list(found)}. Is the config this checkpoint's own?"
+        f"found {list(found)}. Check that config.json belongs to this checkpoint."
     )

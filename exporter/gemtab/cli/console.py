@@ -1,4 +1,4 @@
-"""What the commands print with: answers and tables on stdout, everything else on stderr."""
+"""Printing for all commands: answers and tables go to stdout, everything else to stderr."""
 
 import io
 import re
@@ -28,17 +28,17 @@ from gemtab.shown import shown, shown_in_line, shown_json
 
 
 class PlainConsole(Console):
-    """A console that takes nothing for markup, and shows control characters instead of sending them."""
+    """A console that interprets no markup, and shows control characters instead of sending them."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - Rich's own
-        """Called by Rich for strings, of which it drops some control characters in silence."""
+        """Called by Rich for strings; Rich itself would drop some control characters silently."""
         return super().render_str(shown(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Called by Rich for all that is printed, cells of tables included."""
+        """Called by Rich for everything that is printed, cells of tables included."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=shown(segment.text))
 
@@ -48,32 +48,31 @@ err = PlainConsole(stderr=True)
 
 
 def print_error(error: GemtabError) -> None:
-    """One paragraph on stderr."""
+    """Print an error as one paragraph on stderr."""
     words = shown_in_line(str(error))
     err.print(Text.assemble(("gemtab:", "bold red"), " ", words), soft_wrap=not err.is_terminal)
 
 
 def print_json(text: str) -> None:
-    """JSON on stdout, as it is but for control characters."""
+    """Print JSON on stdout, with escapes for control characters."""
     out.file.write(shown_json(text) + "\n")
 
 
 def print_answer(text: str) -> None:
-    """A stretch of the model's answer on stdout: for a terminal fit to be read, for a program as it is."""
+    """Print a part of the model's answer on stdout: control characters are shown on a terminal, unchanged elsewhere."""
     sys.stdout.write(shown(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 def escape_what_cannot_be_written() -> None:
-    """Lets stdout and stderr write an escape for a character that their encoding lacks, as of a path that is no
-    text."""
+    """Make stdout and stderr write escapes for characters that their encoding lacks, as in paths that are not text."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def size(count: float) -> str:
-    """Bytes for reading, in the decimal units that disks and networks are sold in: `2.46 GB`."""
+    """Format bytes in decimal units, as disks and networks are sold: `2.46 GB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
@@ -85,7 +84,7 @@ _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1
 
 
 def byte_count(text: str) -> int:
-    """The bytes that a size on the command line means: `8GB`, `1.5 GiB`, or a plain number. Raises UsageError."""
+    """Parse a size on the command line to bytes: `8GB`, `1.5 GiB`, or a plain number. Raises UsageError."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
     if not found or found[2] not in _UNITS:
         raise UsageError(f"{text!r} is not a size of memory. Write it as 8GB, 1.5GiB or 512MB.")
@@ -93,12 +92,12 @@ def byte_count(text: str) -> int:
 
 
 SECONDS_BETWEEN_LINES = 30.0
-"""How often a command that takes long prints how far it is where there is no terminal."""
+"""Interval of progress lines where stderr is not a terminal."""
 
 
 class StageProgress:
-    """Shows a command's stages: a bar with rate and time left where work is counted, else a spinner. Where nothing can
-    be redrawn, a line every half minute: nothing for what is soon done, and a sign of life for what takes long."""
+    """Shows a command's stages: a bar with rate and remaining time where work is counted, else a spinner. Where stderr
+    is not a terminal, one line every half minute."""
 
     def __init__(self, progress: Progress, lines: bool) -> None:
         self._progress = progress
@@ -132,8 +131,8 @@ class StageProgress:
 
 @contextmanager
 def stage_progress(quiet: bool = False, unit: Literal["bytes", "share"] = "bytes") -> Iterator[StageProgress]:
-    """Progress on stderr while inside, gone after it; on something that is not a terminal a line now and then; if
-    `quiet`, nothing. unit: whether bytes are counted, or something that only shares of are worth telling."""
+    """Show progress on stderr within the context, and remove it afterwards; nothing if `quiet`. unit: whether amounts
+    are bytes, or only their share of the total is shown."""
     counted = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (TaskProgressColumn(),)
     words = TextColumn("{task.description}", markup=False)
     columns = (SpinnerColumn(), words, BarColumn(), *counted, TimeRemainingColumn())

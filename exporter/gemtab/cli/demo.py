@@ -12,13 +12,13 @@ BUNDLE_NAME = "tiny"
 
 
 def command(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = DEFAULT_PORT,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser, where there is one.")] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = DEFAULT_PORT,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
-    """Export the tiny model that comes with gemtab, serve it, and open the page.
+    """Export gemtab's own tiny model, serve it, and open the page.
 
-    It is a Gemma 4 of a few million parameters, trained to show that everything works. The bundle is kept in the
-    user's cache folder, so that the next demo starts at once.
+    The model is a Gemma 4 with a few million parameters, trained to show that everything works. The bundle is kept in
+    the user's cache folder, so that the next demo starts at once.
     """
     from gemtab.cli.serve import serve_bundles
 
@@ -26,7 +26,7 @@ def command(
 
 
 def demo_bundle() -> Path:
-    """The tiny model's bundle, exported first where this version's is not there yet."""
+    """Return the folder of the tiny model's bundle. Export it first if this version's bundle is missing."""
     from gemtab import resources
     from gemtab.bundle.folder import is_bundle
     from gemtab.export import export_bundle
@@ -41,7 +41,7 @@ def demo_bundle() -> Path:
 
 
 def _version_of(checkpoint: Path) -> str:
-    """A digest of all that decides what the export would be: checkpoint, code and shader templates."""
+    """Return a digest of everything that decides the export: checkpoint, code and shader templates."""
     import hashlib
 
     from gemtab import resources

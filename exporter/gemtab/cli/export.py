@@ -16,41 +16,41 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of a Gemma checkpoint, as transformers saves it, a GGUF file, or a model's id on the hub, "
+            help="Folder of a Gemma checkpoint as transformers saves it, a GGUF file, or a model id on the hub, "
             "such as google/gemma-4-E2B-it."
         ),
     ],
-    out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the bundle to be made.")],
+    out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new bundle.")],
     weights: Annotated[
         WeightFormat | None,
         typer.Option(
-            help="How weights are stored: f32, f16, q8, q4 (4 bits, blocks of 32), or qat (codes that the checkpoint "
-            "was trained with). [default: qat where there are such, else q4]"
+            help="Format of the weights: f32, f16, q8, q4 (4 bits in blocks of 32), or qat (the integer weights of a "
+            "pre-quantized checkpoint). [default: qat for pre-quantized checkpoints, else q4]"
         ),
     ] = None,
     context: Annotated[
-        int | None, typer.Option(help="Most tokens of a conversation. [default: what the model takes, at most 32768]")
+        int | None, typer.Option(help="Maximum tokens of a conversation. [default: the model's maximum, at most 32768]")
     ] = None,
     inputs: Annotated[
         str | None,
         typer.Option(
-            help="What the bundle takes: text and of image, video, audio. [default: all that the model takes]"
+            help="Inputs of the bundle, separated by commas: text, image, video, audio. [default: all of the model]"
         ),
     ] = None,
     adapter: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of a LoRA adapter to merge; given several times, they are merged in this order."),
+        typer.Option(help="Folder of a LoRA adapter to merge. May be repeated; adapters are merged in this order."),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit of a model of the hub. [default: its main branch]")
+        str | None, typer.Option(help="Branch, tag or commit of a model on the hub. [default: its main branch]")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is at OUT already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle at OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Compile a checkpoint into a bundle: a folder of static files that any web server can offer.
+    """Compile a checkpoint into a bundle: a folder of static files for any web server.
 
-    An export that was interrupted, killed or stopped by a full disk leaves a folder OUT.partial, from which the same
-    command goes on.
+    An export that was interrupted, killed or stopped by a full disk leaves the folder OUT.partial. The same command
+    then resumes the export.
     """
     from gemtab.checkpoint.hub import checkpoint_folder, is_hub_id
     from gemtab.cli.tables import print_bundle
@@ -96,7 +96,7 @@ def command(
 
 @contextmanager
 def _interruption_explained(out_folder: Path) -> Iterator[None]:
-    """Says how things stand after Ctrl-C."""
+    """After Ctrl-C, say what is kept."""
     from gemtab.weight_files.partial import kept_note
 
     try:

@@ -1,4 +1,4 @@
-"""What some commands need beyond the core."""
+"""Packages that some commands need in addition to the core."""
 
 from importlib.util import find_spec
 
@@ -6,10 +6,10 @@ from gemtab.errors import UsageError
 
 
 def require(*modules: str, extra: str = "parity") -> None:
-    """Raises UsageError where one of the modules of the extra is not installed."""
+    """Raise UsageError that names the missing modules of the extra `extra`."""
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise UsageError(
-            f"This command needs {' and '.join(missing)}, which the core of gemtab does without. "
-            f"Install with: pip install 'gemtab[{extra}]'"
+            f"This command needs {' and '.join(missing)}, which is not installed with gemtab's core. "
+            f"Install it with: pip install 'gemtab[{extra}]'"
         )

@@ -11,26 +11,26 @@ from gemtab.errors import DeviceError, UsageError
 
 def command(
     path: Annotated[
-        Path, typer.Argument(help="Folder of a bundle or of a checkpoint, a GGUF file, or a config.json by itself.")
+        Path, typer.Argument(help="Folder of a bundle or of a checkpoint, a GGUF file, or a single config.json.")
     ],
     fit: Annotated[
         str | None,
         typer.Option(
             metavar="MEMORY",
-            help="Tell only whether it fits into so much GPU memory, as 8GB or 6GiB; ends with 5 if it does not.",
+            help="Only say whether the bundle fits into this GPU memory, such as 8GB or 6GiB. Exit code 5 if not.",
         ),
     ] = None,
     context: Annotated[
         int | None, typer.Option(help="With --fit: tokens of the conversation. [default: the bundle's]")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Tell what a bundle holds and needs, or what a checkpoint is and would become."""
+    """Show what a bundle contains and needs, or what a checkpoint is and which bundle it would become."""
     if fit is not None:
         _fit(path, byte_count(fit), context, as_json)
         return
     if context is not None:
-        raise UsageError("--context goes with --fit MEMORY, which tells whether it fits.")
+        raise UsageError("--context needs --fit MEMORY. Add --fit, or leave --context out.")
     from gemtab.cli.tables import print_bundle, print_checkpoint
     from gemtab.summary import BundleSummary, summarise
 
@@ -54,7 +54,7 @@ def _fit(path: Path, memory: int, context: int | None, as_json: bool) -> None:
     manifest = read_answering_manifest(path)
     check_small_files(path, manifest)
     for entry in plan_entries(manifest):
-        open_plan(path, manifest, entry.file)  # which tells whether it takes what the manifest says
+        open_plan(path, manifest, entry.file)  # checks the plan's memory against the manifest
     found = fit(manifest, memory, context)
     if as_json:
         print_json(json.dumps([one.model_dump() for one in found], indent=1))

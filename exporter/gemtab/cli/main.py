@@ -1,4 +1,4 @@
-"""`gemtab`: its commands, and how it ends."""
+"""The command line `gemtab`: its commands, signals and exit codes."""
 
 import os
 import signal
@@ -17,10 +17,10 @@ from gemtab.errors import GemtabError, UsageError
 app = typer.Typer(
     name="gemtab",
     help="Puts a Gemma 4 checkpoint into a browser tab.\n\n"
-    "EXPORT a checkpoint to a bundle, a folder of static files; INSPECT it, VERIFY it against the checkpoint, RUN it "
-    "here; SERVE it to a browser, which runs it on its own GPU; PUBLISH it. DEMO does all that with a tiny model that "
-    "comes along. SYNTH makes random checkpoints of any size.",
-    epilog="Exit codes: 0 done · 2 wrong use · 3 checkpoint · 4 bundle · 5 GPU · 6 parity · 7 context · 8 output · "
+    "EXPORT a checkpoint to a bundle, a folder of static files. INSPECT the bundle, VERIFY it against the checkpoint, "
+    "RUN it here. SERVE it to a browser, which runs it on its own GPU. PUBLISH it. DEMO does all this with gemtab's "
+    "own tiny model. SYNTH makes random checkpoints of any size.",
+    epilog="Exit codes: 0 success · 2 usage · 3 checkpoint · 4 bundle · 5 GPU · 6 parity · 7 context · 8 output · "
     "9 media · 10 hub · 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -55,10 +55,10 @@ def _options(
 
 
 class Signals:
-    """Ctrl-C and SIGTERM, as exceptions, so that partial output is removed on the way out.
+    """Turns Ctrl-C and SIGTERM into exceptions, so that partial output is removed.
 
-    A C extension that is interrupted may put an error of its own in the exception's place: so what came is also
-    remembered, and decides how the command ends.
+    An interrupted C extension may raise its own error instead. The signal is therefore remembered, and decides the exit
+    code.
     """
 
     def __init__(self) -> None:
@@ -67,15 +67,15 @@ class Signals:
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        # The second may come while the first is being obeyed: a terminal and a supervisor both send it.
+        # A second signal may arrive meanwhile: a terminal and a supervisor both send one.
         if self.received is None:
             self.received = number
             raise KeyboardInterrupt
 
 
 def main(watch: GpuWatch = UNWATCHED) -> None:
-    """Runs the command line. Errors that users can meet end in one paragraph and the error's exit code, signals in
-    128 and their number. watch: told when the GPU is waited for."""
+    """Run the command line. Errors that users can meet are printed as one paragraph and give their exit code; signals
+    give 128 plus their number. watch: is notified when the command waits for the GPU."""
     signals = Signals()
     escape_what_cannot_be_written()
     try:
@@ -94,15 +94,15 @@ def main(watch: GpuWatch = UNWATCHED) -> None:
 
 
 def end_by(error: Exception) -> NoReturn:
-    """Ends with the error's paragraph and exit code; what no user should meet is raised again."""
+    """Print the error and exit with its code. Unexpected errors are raised again."""
     if isinstance(error, GemtabError):
         print_error(error)
         sys.exit(error.exit_code)
     if isinstance(error, BrokenPipeError):
-        # The reader of our output has gone; Python would complain once more when it flushes stdout.
+        # The reader has closed the pipe; without this, Python would report it again when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     if isinstance(error, OSError) and error.filename is not None:
-        reason = f"{error.filename} cannot be used: {error.strerror}. Give another path, or the right to use this one."
+        reason = f"{error.filename} cannot be used: {error.strerror}. Give another path, or change its permissions."
         end_by(UsageError(reason))
     raise error

@@ -12,14 +12,15 @@ from gemtab.cli.console import err, out, size
 def command(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     to: Annotated[
-        str | None, typer.Option(help="Model repository on the hub, user/name, which is made if it is not there.")
+        str | None, typer.Option(help="Model repository on the hub, user/name. It is created if it does not exist.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files that would be uploaded.")] = False,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
-    """Upload a bundle to a model hub; without --to, print the commands for other hosts of static files.
+    """Upload a bundle to a model hub. Without --to, print commands for other static hosts.
 
-    Every file is checked against its digest first. HF_ENDPOINT and HF_TOKEN mean what they mean to huggingface_hub.
+    Every file is first checked against its digest. HF_ENDPOINT and HF_TOKEN have the same meaning as for
+    huggingface_hub.
     """
     from gemtab.publish import files_to_publish, host_commands, upload
 
@@ -35,13 +36,13 @@ def command(
 
 
 def _print_commands(commands: dict[str, str]) -> None:
-    out.print("The bundle is a folder of static files: any host over HTTPS will do that answers range requests.\n")
+    out.print("The bundle is a folder of static files. Any HTTPS host that supports range requests can serve it.\n")
     for host, line in commands.items():
         out.print(f"{host}:\n    {line}", soft_wrap=True)
     out.print(
-        "\nName the folder in bundles/index.json, which the site's index.html reads, or in the page of your own. "
-        "Where the page has another origin, let the host answer with `Access-Control-Allow-Origin`. Upload "
-        "gemtab.json last, so that nobody loads a bundle half way.",
+        "\nName the folder in bundles/index.json, which the site's index.html reads, or in your own page. If the page "
+        "has another origin, let the host answer with `Access-Control-Allow-Origin`. Upload gemtab.json last, so that "
+        "nobody loads an incomplete bundle.",
         soft_wrap=True,
     )
 

@@ -12,7 +12,7 @@ from gemtab.bundle.plan import HostEmbeddingsChoice, PlanChoice
 from gemtab.cli.console import byte_count, err, print_answer
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
-from gemtab.media.rules import LongSound
+from gemtab.media.rules import LongAudio
 from gemtab.shown import shown
 
 if TYPE_CHECKING:
@@ -22,83 +22,82 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Reading:
-    """How media are read: see the options of `command`."""
+    """Options for reading media: see `command`."""
 
     detail: int | None
     frames: int | None
-    long_sound: LongSound
+    long_audio: LongAudio
 
 
 def command(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to say to the model; - reads it from stdin.")],
-    image: Annotated[list[Path] | None, typer.Option(help="A picture to look at; may be given several times.")] = None,
-    audio: Annotated[list[Path] | None, typer.Option(help="A sound to listen to; may be given several times.")] = None,
-    video: Annotated[list[Path] | None, typer.Option(help="A clip to watch; may be given several times.")] = None,
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="The prompt; - reads it from stdin.")],
+    image: Annotated[list[Path] | None, typer.Option(help="Image file. May be repeated.")] = None,
+    audio: Annotated[list[Path] | None, typer.Option(help="Audio file. May be repeated.")] = None,
+    video: Annotated[list[Path] | None, typer.Option(help="Video file. May be repeated.")] = None,
     detail: Annotated[
         int | None,
         typer.Option(
-            help="Most tokens of a picture, or of each frame of a clip: 70, 140, 280, 560 or 1120. "
-            "[default: as the model has it]"
+            help="Maximum tokens of an image, or of each video frame: 70, 140, 280, 560 or 1120. [default: the model's]"
         ),
     ] = None,
     frames: Annotated[
         int | None,
-        typer.Option(min=1, help="Most frames of a clip that are looked at. [default: as the model has it]"),
+        typer.Option(min=1, help="Maximum frames of a video. [default: the model's]"),
     ] = None,
-    long_sound: Annotated[
-        LongSound,
-        typer.Option(help="What becomes of a sound that is longer than the model hears at once: segments, or refuse."),
+    long_audio: Annotated[
+        LongAudio,
+        typer.Option(help="Audio that is too long for one segment: `segments` cuts it, `refuse` is an error."),
     ] = "segments",
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     trusted: Annotated[
         bool,
         typer.Option(
             "--trusted",
-            help="Take control tokens that are spelled out in the prompts, such as <turn|>, for control tokens, as "
+            help="Treat control tokens that are spelled out in the prompts, such as <turn|>, as control tokens, as "
             "transformers does. By default they are text.",
         ),
     ] = False,
     thinking: Annotated[
-        bool, typer.Option("--thinking", help="Let the model think first; its thoughts go to stderr.")
+        bool, typer.Option("--thinking", help="Let the model think first. Thoughts go to stderr.")
     ] = False,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Most tokens of the answer. [default: until the context is full]")
+        int | None, typer.Option(min=1, help="Maximum tokens of the answer. [default: until the context is full]")
     ] = None,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 always takes the most likely token.")] = 0.0,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 always chooses the most likely token.")] = 0.0,
     top_k: Annotated[
-        int | None, typer.Option(min=0, help="Sample among so many. [default: as generation_config.json says]")
+        int | None, typer.Option(min=0, help="Sample among this many tokens. [default: from generation_config.json]")
     ] = None,
     top_p: Annotated[
         float | None,
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Sample among those that make up this probability. [default: as generation_config.json says]",
+            help="Sample among the tokens that make up this probability. [default: from generation_config.json]",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the sampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the sampling.")] = 0,
     memory: Annotated[
-        str | None, typer.Option(help="GPU memory that the text model may take, as 8GB. [default: as much as it needs]")
+        str | None, typer.Option(help="Maximum GPU memory of the text model, such as 8GB. [default: no limit]")
     ] = None,
     host_embeddings: Annotated[
         HostEmbeddingsChoice,
         typer.Option(
-            help="Keep per-layer embeddings in the file, which saves memory and costs speed: auto (where --memory asks "
-            "for it), never or always."
+            help="Read per-layer embeddings from the file instead of GPU memory, which is slower: auto (if --memory "
+            "needs it), never or always."
         ),
     ] = "auto",
     plan: Annotated[
         PlanChoice,
-        typer.Option(help="In what the caches keep keys and values: auto (f16 where the GPU has it), f16 or f32."),
+        typer.Option(help="Type of the keys and values in the caches: auto (f16 where the GPU has it), f16 or f32."),
     ] = "auto",
 ) -> None:
     """Answer a prompt on this machine's GPU, by the same plan that a tab runs.
 
-    Pictures, sounds and clips come before the prompt's text, each kind in the order given.
+    Images, audio and video come before the prompt's text, each kind in the order given.
 
-    The answer alone goes to stdout, as it comes; thoughts and statistics go to stderr.
+    Only the answer goes to stdout, as it arrives. Thoughts and statistics go to stderr.
     """
     require("wgpu")
     from gemtab.bundle.folder import verified
@@ -112,7 +111,7 @@ def command(
     from gemtab.backends.webgpu.engine.text_engine import TextEngine
 
     text = _stdin() if prompt == "-" else _argument(prompt, "--prompt")
-    how = _Reading(detail, frames, long_sound)
+    how = _Reading(detail, frames, long_audio)
     content = _content(bundle, manifest, text, image or [], audio or [], video or [], how)
     messages: list[Message] = [{"role": "system", "content": _argument(system, "--system")}] if system else []
     allowed = None if memory is None else byte_count(memory)
@@ -143,7 +142,7 @@ def command(
 
 
 def _stdin() -> str:
-    """All of stdin, which is UTF-8 whatever the locale says. Raises UsageError where it is not."""
+    """Read all of stdin as UTF-8, whatever the locale. Raises UsageError for other bytes."""
     content = sys.stdin.buffer.read()
     try:
         return content.decode("utf-8")
@@ -152,7 +151,8 @@ def _stdin() -> str:
 
 
 def _argument(text: str, option: str) -> str:
-    """Raises UsageError where an argument of the command line is not UTF-8: Python keeps such bytes as surrogates."""
+    """Return an argument of the command line. Raises UsageError where it is not UTF-8 (Python keeps such bytes as
+    surrogates)."""
     content = text.encode("utf-8", "surrogateescape")
     try:
         return content.decode("utf-8")
@@ -162,7 +162,7 @@ def _argument(text: str, option: str) -> str:
 
 def _not_utf8(what: str, content: bytes, at: int) -> UsageError:
     return UsageError(
-        f"{what} is not UTF-8: byte {at} is 0x{content[at]:02x}. Convert it first, for example by "
+        f"{what} is not UTF-8: byte {at} is 0x{content[at]:02x}. Convert the text first, for example with "
         "`iconv -f latin1 -t utf-8`."
     )
 
@@ -172,12 +172,12 @@ def _content(
     manifest: "Manifest",
     text: str,
     images: list[Path],
-    sounds: list[Path],
-    clips: list[Path],
+    audio: list[Path],
+    videos: list[Path],
     how: _Reading,
 ) -> "Content":
-    """The message."""
-    if not (images or sounds or clips):
+    """Return the message's content: the media, then the text."""
+    if not (images or audio or videos):
         return text
     from gemtab.chat.reader import MediaReader
     from gemtab.chat.session import content_of
@@ -185,8 +185,8 @@ def _content(
     reader = MediaReader(bundle, manifest)
     media = [
         *(reader.image(path, how.detail) for path in images),
-        *(reader.audio(path, how.long_sound) for path in sounds),
-        *(reader.video(path, how.detail, how.frames, how.long_sound) for path in clips),
+        *(reader.audio(path, how.long_audio) for path in audio),
+        *(reader.video(path, how.detail, how.frames, how.long_audio) for path in videos),
     ]
     return content_of(text, media)
 

@@ -15,14 +15,14 @@ def command(
         list[Path] | None,
         typer.Argument(metavar="[BUNDLE|FOLDER]…", help="Bundles, or folders of bundles. [default: this folder]"),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = DEFAULT_PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = DEFAULT_PORT,
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Other machines reach it only if you name one they can.")
+        str, typer.Option(help="Address to listen on. Other machines need an address that they can reach.")
     ] = DEFAULT_HOST,
 ) -> None:
     """Serve the page and bundles, and reload open tabs when either changes.
 
-    A changed shader, in a bundle or among gemtab's own templates, is swapped in the open tab.
+    A changed shader, in a bundle or among gemtab's own templates, is replaced in the open tab.
     """
     from gemtab.server.bundles import find_bundles
 
@@ -30,7 +30,7 @@ def command(
 
 
 def serve_bundles(bundles: dict[str, Path], host: str, port: int, open_browser: bool) -> None:
-    """Serves until Ctrl-C; says where."""
+    """Serve until Ctrl-C, and print the address."""
     import webbrowser
 
     from gemtab import resources

@@ -1,8 +1,7 @@
-"""Commands that run a bundle on the GPU, in a process of their own: a driver may crash on what a stranger's shader
-does, or never come back.
+"""Run commands that use the GPU in a process of their own: a stranger's shader may crash the driver, or hang it.
 
-The process is forked before anything is loaded, so that it costs nothing. On macOS, whose libraries do not outlive a
-fork, another interpreter is started. Windows runs the command as it is.
+The process is forked before anything is loaded, which costs nothing. On macOS, whose libraries do not survive a fork, a
+new interpreter is started. Windows runs the command in the same process.
 """
 
 import os
@@ -25,26 +24,26 @@ from gemtab.errors import DeviceError
 COMMANDS = ("run", "verify")
 
 MOST_SECONDS = 30.0
-"""How long the GPU may take for one piece of work where the shaders are not gemtab's own."""
+"""Maximum seconds of one wait for the GPU where the shaders are not gemtab's own."""
 
 SECONDS_VARIABLE = "GEMTAB_GPU_SECONDS"
-"""The environment variable that says another time."""
+"""Environment variable that replaces MOST_SECONDS."""
 
 OWN_SECONDS = 1800.0
-"""How long where they are: a chunk of a large model takes minutes on a processor."""
+"""Maximum seconds of one wait where the shaders are gemtab's own: a chunk of a large model takes minutes on a CPU."""
 
 _LOOK_SECONDS = 0.1
-"""How often the memory that is taken is looked at."""
+"""Interval in seconds at which the process's memory is measured."""
 
 _GRACE_SECONDS = 5.0
-"""How long a process may take to end by itself when it is told to."""
+"""Seconds that a process gets to end by itself after a signal."""
 
 _JUST_SENT_SECONDS = 0.3
-"""Until then, a terminal that was told to interrupt is taken to have told both processes."""
+"""Seconds within which the terminal is assumed to have sent the signal to both processes."""
 
 
 def main() -> None:
-    """The command `gemtab`."""
+    """Run the command `gemtab`."""
     words = sys.argv[1:]
     chosen = next((word for word in words if not word.startswith("-")), "")
     if not hasattr(os, "fork") or chosen not in COMMANDS:
@@ -66,7 +65,7 @@ def _most_seconds() -> float:
 
 
 def forked(work: Callable[[GpuWatch], None], read: int, write: int) -> int:
-    """Runs `work`, which tells `write` of its waits, in a fork of this process."""
+    """Run `work` in a fork of this process; it reports its waits to `write`. Return the process's number."""
     process = os.fork()
     if process == 0:
         os.close(read)
@@ -76,7 +75,7 @@ def forked(work: Callable[[GpuWatch], None], read: int, write: int) -> int:
 
 
 def spawned(words: Sequence[str], _: int, write: int) -> int:
-    """As `forked`, of the command line, in another interpreter."""
+    """As `forked`, for the command line `words` in a new interpreter."""
     os.set_inheritable(write, True)
     code = (
         "import sys; from gemtab.cli.main import main; from gemtab.backends.webgpu.engine.watch import GpuWatch; "
@@ -88,13 +87,12 @@ def spawned(words: Sequence[str], _: int, write: int) -> int:
 def supervised(
     start: Callable[[int, int], int], own: Callable[[], bool], seconds: float, most: int | None = None
 ) -> int:
-    """Waits for a process, and returns its exit code, 128 and the number where a signal was sent to it through this
-    one.
+    """Wait for a process and return its exit code; 128 plus the number for a signal that was sent through this process.
 
-    start: given both ends of a pipe, starts a process that tells the second of its waits, and returns its number.
-    own: whether the shaders are gemtab's own, so that waits may take as long as they like, and memory what they need;
-    asked where a wait has taken `seconds`, or the process `most` bytes. Raises DeviceError where a signal ended the
-    process, such a wait did not end, or a process with others' shaders took so much.
+    start: starts the process. It gets both ends of a pipe; the process reports its waits to the second one. own:
+    whether the shaders are gemtab's own, so that waits may take OWN_SECONDS, and memory is not limited; called when a
+    wait has taken `seconds`, or the process more than `most` bytes. Raises DeviceError where a signal ended the
+    process, a wait took too long, or a process with other shaders took too much memory.
     """
     read, write = os.pipe()
     process = start(read, write)
@@ -106,13 +104,13 @@ def supervised(
 
 
 class _Supervisor:
-    """Waits for a process, and passes signals on to it."""
+    """Waits for a process, and forwards signals to it."""
 
     def __init__(
-        self, process: int, told: int, own: Callable[[], bool], seconds: float, most: int | None = None
+        self, process: int, reports: int, own: Callable[[], bool], seconds: float, most: int | None = None
     ) -> None:
         self._process = process
-        self._told = told
+        self._reports = reports
         self._own = own
         self._seconds = seconds
         self._most = most
@@ -122,19 +120,19 @@ class _Supervisor:
         self._passed_on = False
 
     def wait(self) -> int:
-        """The process's exit code."""
+        """Return the process's exit code."""
         wake, woken = os.pipe()
         os.set_blocking(woken, False)
         signal.set_wakeup_fd(woken)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
-        open_ends = [self._told, wake]
-        while self._told in open_ends:
+        open_ends = [self._reports, wake]
+        while self._reports in open_ends:
             ready, _, _ = select.select(open_ends, [], [], self._until_next())
             if wake in ready:
                 os.read(wake, 64)
-            if self._told in ready and not self._hear():
-                open_ends.remove(self._told)
+            if self._reports in ready and not self._hear():
+                open_ends.remove(self._reports)
             self._act()
             self._look()
         return self._ended()
@@ -144,11 +142,11 @@ class _Supervisor:
             self._received, self._received_at = number, time.monotonic()
 
     def _hear(self) -> bool:
-        """Whether there is more to come."""
-        told = os.read(self._told, 4096)
-        if told:
-            self._waits_since = time.monotonic() if told.endswith(BEGUN) else None
-        return bool(told)
+        """Read a report. Return whether the pipe is still open."""
+        report = os.read(self._reports, 4096)
+        if report:
+            self._waits_since = time.monotonic() if report.endswith(BEGUN) else None
+        return bool(report)
 
     def _until_next(self) -> float | None:
         patience = self._patience()
@@ -157,7 +155,7 @@ class _Supervisor:
         return _LOOK_SECONDS if patience is None else min(patience, _LOOK_SECONDS)
 
     def _look(self) -> None:
-        """Ends a process that takes more memory than it may; it stands still while that is found out."""
+        """Kill a process that takes too much memory. The process is stopped while its shaders are checked."""
         if self._most is None or taken(self._process) <= self._most:
             return
         self._send(signal.SIGSTOP)
@@ -167,8 +165,8 @@ class _Supervisor:
             return
         self._kill()
         raise DeviceError(
-            f"The GPU's driver, or what compiles shaders for it, took more than {self._most / 1e9:.1f} GB of memory "
-            "for this bundle, whose shaders are not those that this gemtab makes of it. Export the checkpoint again."
+            f"The GPU's driver, or its shader compiler, took more than {self._most / 1e9:.1f} GB of memory for this "
+            "bundle, whose shaders are not those that this gemtab generates. Export the checkpoint again."
         )
 
     def _kill(self) -> None:
@@ -176,7 +174,7 @@ class _Supervisor:
         os.waitpid(self._process, 0)
 
     def _patience(self) -> float | None:
-        """Seconds until there is something to do though nothing is heard."""
+        """Return the seconds until the next action without a report; None for no limit."""
         now = time.monotonic()
         if self._received is not None:
             limit = _GRACE_SECONDS if self._passed_on else _JUST_SENT_SECONDS
@@ -194,9 +192,9 @@ class _Supervisor:
         else:
             self._kill()
             raise DeviceError(
-                f"The GPU has not come back for {self._seconds:.0f} s from work of this bundle. Where its shaders are "
-                f"not those that this gemtab makes of it, export the checkpoint again, or set {SECONDS_VARIABLE} to "
-                "wait longer; else try a shorter prompt, or another adapter."
+                f"The GPU has not finished a piece of this bundle's work for {self._seconds:.0f} s. If the bundle's "
+                "shaders are not those that this gemtab generates, export the checkpoint again, or set "
+                f"{SECONDS_VARIABLE} to wait longer. Otherwise try a shorter prompt or another adapter."
             )
 
     def _send(self, number: int) -> None:
@@ -216,21 +214,21 @@ class _Supervisor:
 def _ending(number: int) -> str:
     name = signal.Signals(number).name
     if number == signal.SIGKILL:
-        return f"The process that ran the bundle was ended from outside ({name}), as systems do when memory runs out."
+        return f"The process that ran the bundle was killed from outside ({name}), as systems do when memory runs out."
     return (
-        f"The GPU's driver, or a library beneath it, crashed while the bundle ran ({name}). Update the driver, or "
-        "export the checkpoint again; please report it if the bundle is one that this gemtab made."
+        f"The GPU's driver, or a library below it, crashed while the bundle ran ({name}). Update the driver, or "
+        "export the checkpoint again. Please report the crash if this gemtab made the bundle."
     )
 
 
 def _folder(words: list[str]) -> Path | None:
-    """The bundle that the command line names."""
+    """Return the bundle that the command line names."""
     return next((Path(word) for word in words if (Path(word) / "gemtab.json").is_file()), None)
 
 
 def is_own(folder: Path | None, seconds: float = 120.0) -> bool:
-    """Whether the bundle's shaders are those that this gemtab makes of it; found out in a process of its own, within
-    limits, since the bundle may be made to keep it busy."""
+    """Whether the bundle's shaders are those that this gemtab generates. The check runs in a process of its own, with
+    limits, since a hostile bundle may keep the check busy."""
     if folder is None:
         return False
     process = os.fork()
@@ -241,7 +239,7 @@ def is_own(folder: Path | None, seconds: float = 120.0) -> bool:
 
 
 def _compare(folder: Path, seconds: float) -> int:
-    """0 where they are."""
+    """Return 0 where the shaders are gemtab's own, else 1."""
     try:
         import resource
 

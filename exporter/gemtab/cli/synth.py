@@ -12,16 +12,17 @@ from gemtab.cli.extras import require
 
 def command(
     model: Annotated[str, typer.Argument(metavar="SIZE", help="E2B, E4B, 12B, 26B-A4B or 31B.")],
-    out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the checkpoint to be made.")],
+    out_folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new checkpoint.")],
     layers: Annotated[int | None, typer.Option(help="Keep only the first layers of each stack. [default: all]")] = None,
-    experts: Annotated[int | None, typer.Option(help="Keep only so many experts. [default: all]")] = None,
+    experts: Annotated[int | None, typer.Option(help="Keep only this many experts. [default: all]")] = None,
     qat: Annotated[
-        bool, typer.Option("--qat", help="E2B, E4B: codes of 2, 4 and 8 bits, as trained for mobile devices.")
+        bool,
+        typer.Option("--qat", help="E2B, E4B: pre-quantized to 2, 4 and 8 bits, as for mobile devices."),
     ] = False,
 ) -> None:
-    """Write a random checkpoint in the true shape of a published model, to measure an export or a tab with.
+    """Write a random checkpoint in the true shape of a published model, to measure an export or a tab.
 
-    It has every tensor, a tokenizer of as many entries and all other files, and says nothing that makes sense.
+    The checkpoint has every tensor, a tokenizer of the true size and all other files. Its answers make no sense.
     """
     require("transformers", extra="synth")
     from gemtab.commands import command_line

@@ -1,4 +1,4 @@
-"""The tables that commands end with."""
+"""Tables that commands print at their end."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from gemtab.grid_report import grid_words, inexact_words
 from gemtab.shown import shown
 from gemtab.summary import BundleSummary, CheckpointSummary, MemorySummary, ProgramSummary
 
-_UNITS = {"fill": "prompt chunk", "decode": "decoded token", "image": "picture", "audio": "clip"}
-"""What one step of a program, or one run of a tower, is about."""
+_UNITS = {"fill": "a prompt chunk", "decode": "a decoded token", "image": "an image", "audio": "an audio segment"}
+"""The unit of one step of a program, or of one run of a tower."""
 
 
 class _Facts(Table):
-    """Names and values; what files and folders are called is no markup."""
+    """A table of names and values. Values are not markup."""
 
     def add_fact(self, name: str, value: str) -> None:
-        """A row."""
+        """Add a row."""
         self.add_row(name, Text(shown(value)))
 
 
@@ -32,13 +32,13 @@ def _facts(title: str) -> _Facts:
 
 
 def _parameters(summary: BundleSummary | CheckpointSummary) -> str:
-    """Those of the whole model, and of its text stack where there is more."""
+    """Return the parameters of the whole model, and of its text stack where the model has more parts."""
     text = f", {summary.text_parameters:,} of them in the text stack"
     return f"{summary.parameters:,} parameters" + (text if summary.text_parameters < summary.parameters else "")
 
 
 def print_bundle(summary: BundleSummary, title: str) -> None:
-    """A bundle: what it is, its sizes, what runs, what a tab needs, how true it is."""
+    """Print a bundle's source, sizes, programs, memory and parity."""
     table = _facts(title)
     source = summary.source
     table.add_fact("model", f"{source.name} ({source.model_type}), {_parameters(summary)}")
@@ -83,7 +83,7 @@ def _add_notes(table: _Facts, notes: Sequence[str]) -> None:
 
 
 def print_fit(found: Sequence[Fit], title: str) -> None:
-    """Whether a bundle's plans fit, and what to do where they do not."""
+    """Print whether a bundle's plans fit, and advice where they do not."""
     table = _facts(title)
     for one in found:
         verdict = {
@@ -92,7 +92,9 @@ def print_fit(found: Sequence[Fit], title: str) -> None:
             "does not fit": f"does not fit into {size(one.memory)}",
         }[one.verdict]
         need = f"needs {size(one.needed)} with a context of {one.context:,} tokens: {_parts(one)}"
-        kept = ", its per-layer embeddings kept in the browser's storage (slower)" if one.embeddings == "host" else ""
+        kept = (
+            ", with its embeddings on the host: in the browser's storage (slower)" if one.embeddings == "host" else ""
+        )
         table.add_fact(f"{one.activation} plan", verdict + ("" if one.verdict == "does not fit" else kept))
         table.add_fact("", need)
         if one.advice:
@@ -101,7 +103,7 @@ def print_fit(found: Sequence[Fit], title: str) -> None:
 
 
 def _target(hidden: int) -> str:
-    return f"the model that it was trained with, of hidden size {hidden:,}; it cannot answer without it"
+    return f"the model that it was trained with, of hidden size {hidden:,}; it cannot answer without that model"
 
 
 def _memory(memory: MemorySummary) -> str:
@@ -110,19 +112,19 @@ def _memory(memory: MemorySummary) -> str:
 
 def _parts(memory: MemorySummary | Fit) -> str:
     parts = f"weights {size(memory.weights)}, caches {size(memory.state)}, scratch {size(memory.scratch)}"
-    return parts + (f", {size(memory.towers)} more at the first picture or sound" if memory.towers else "")
+    return parts + (f", {size(memory.towers)} more at the first image or audio" if memory.towers else "")
 
 
 def _program(name: str, program: ProgramSummary) -> str:
-    unit = _UNITS.get(name, "step")
+    unit = _UNITS.get(name, "a step")
     tokens = f" of {program.tokens} tokens" if program.tokens > 1 else ""
     grows = program.dispatches_at_most > program.dispatches
     late = f"; {program.dispatches_at_most} at the end of the context" if grows else ""
-    return f"{program.dispatches} dispatches a {unit}{tokens}, at most {program.longest_layer} a layer{late}"
+    return f"{program.dispatches} dispatches {unit}{tokens}, at most {program.longest_layer} a layer{late}"
 
 
 def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
-    """A checkpoint: what it is and what it would become."""
+    """Print a checkpoint's sizes, and the bytes of its bundles."""
     table = _facts(title)
     table.add_fact("model", f"{summary.name} ({summary.model_type}), {_parameters(summary)}")
     kinds = f"{summary.sliding_layers} sliding (window {summary.window}), {summary.layers_owning_kv} with their own KV"
@@ -143,8 +145,8 @@ def print_checkpoint(summary: CheckpointSummary, title: str) -> None:
 
 
 def print_parity(parity: Parity) -> None:
-    """The parity report."""
-    media = f", {parity.media_tokens} of pictures, frames and sound" if parity.media_tokens else ""
+    """Print the parity report."""
+    media = f", {parity.media_tokens} of images, frames and audio" if parity.media_tokens else ""
     title = (
         f"Parity over {parity.steps} tokens of {parity.prompts} prompts, the longest of {parity.longest_prompt} tokens"
         f"{media} ({parity.adapter})"

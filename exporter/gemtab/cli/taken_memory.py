@@ -1,17 +1,18 @@
-"""How much memory a process takes, and how much one may take that runs a bundle."""
+"""The memory of a process, and its limit for a process that runs a bundle."""
 
 import os
 from pathlib import Path
 
 _LEAST_BYTES = 2 << 30
-"""What libraries, a driver and a small bundle need."""
+"""Bytes for libraries, a driver and a small bundle."""
 
 _TIMES_FILES = 16
-"""How many times its files a bundle may need: 4 bits become 32 for the reference, and there are caches."""
+"""Factor from a bundle's files to the memory that it may need: 4 bits become 32 for the reference, and caches are
+added."""
 
 
 def taken(process: int) -> int:
-    """Bytes of memory that a process takes now; 0 where the system does not tell."""
+    """Return the bytes of memory that a process takes now; 0 where the system cannot say."""
     try:
         pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
@@ -20,8 +21,8 @@ def taken(process: int) -> int:
 
 
 def most_for(folder: Path | None) -> int | None:
-    """Bytes that running the bundle in `folder` may take; None where there is no bundle, or the system does not tell
-    what is taken."""
+    """Return the bytes that running the bundle in `folder` may take; None without a bundle, or where the system cannot
+    measure memory."""
     if folder is None or not taken(os.getpid()):
         return None
     try:

@@ -20,29 +20,29 @@ def command(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            help="The checkpoint it was exported from, a folder or an id on the hub; without it, only the arithmetic "
-            "is compared."
+            help="The checkpoint of the bundle: a folder, or an id on the hub. Without it, backends are compared with "
+            "the reference on the bundle's weights only."
         ),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a checkpoint of the hub.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a checkpoint on the hub.")] = None,
     adapter: Annotated[
-        list[Path] | None, typer.Option(help="Folder of an adapter that was merged into it; in the export's order.")
+        list[Path] | None, typer.Option(help="Folder of a merged adapter. May be repeated, in the export's order.")
     ] = None,
     extent: Annotated[
         ExtentChoice,
         typer.Option(
-            help="How much is compared. full: 24 tokens after each of up to six prompts. short: 8 tokens, and pictures "
+            help="Amount of comparison. full: 24 tokens after each of up to six prompts. short: 8 tokens, and images "
             "of little detail. quick: 4 tokens after up to three prompts, none longer than the sliding window. auto: "
-            "full, but short where a model of more than 1 GB has no GPU to run on."
+            "full, but short for a model of more than 1 GB without a GPU."
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Compare reference, ONNX graphs and WebGPU plans on this machine, and write parity.json into the bundle.
 
-    First every file is checked against its digest. Then each way of running the bundle continues a few prompts, one
-    of them longer than the sliding window; the logits are compared with the reference's, on the bundle's own weights
-    and on the checkpoint's. A large model takes minutes, and longer without a GPU: --extent shortens it.
+    First every file is checked against its digest. Then each backend continues a few prompts, one of them longer than
+    the sliding window. The logits are compared with the reference's, on the bundle's weights and on the checkpoint's.
+    A large model takes minutes, and longer without a GPU: --extent shortens the comparison.
     """
     require("wgpu", "onnxruntime")
     from gemtab.bundle.folder import read_answering_manifest
@@ -59,8 +59,8 @@ def command(
         parity = verify_bundle(bundle, source, progress, adapters, extent, context.obj)
     if manifest.inputs != ("text",) and not parity.media_tokens:
         err.print(
-            f"Towers were not compared: a prompt with pictures or sound does not fit the context of {manifest.context} "
-            "tokens. Export with a longer --context to compare them."
+            f"Towers were not compared: a prompt with images or audio does not fit the context of {manifest.context} "
+            "tokens. Export with a larger --context to compare them."
         )
     if as_json:
         print_json(parity.model_dump_json(indent=1))
@@ -69,7 +69,7 @@ def command(
 
 
 def _check_adapters(bundle: Path, manifest: "Manifest", checkpoint: Path | None, given: list[Path]) -> None:
-    """Raises UsageError where the bundle would be compared with another model than was exported."""
+    """Raise UsageError where the checkpoint and adapters given are not those of the export."""
     if given and checkpoint is None:
         raise UsageError("--adapter needs --checkpoint, the checkpoint that the adapters were merged into.")
     from gemtab.checkpoint.naming import name_of
@@ -77,8 +77,8 @@ def _check_adapters(bundle: Path, manifest: "Manifest", checkpoint: Path | None,
     wanted, found = list(manifest.source.adapters), [name_of(folder).text for folder in given]
     if checkpoint is not None and wanted != found:
         raise UsageError(
-            f"{bundle} was exported with {_adapters(wanted)}, not with {_adapters(found)}: give each by --adapter, in "
-            "the same order."
+            f"{bundle} was exported with {_adapters(wanted)}, not with {_adapters(found)}. Give each one by --adapter, "
+            "in the same order."
         )
 
 

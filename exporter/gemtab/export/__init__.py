@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle."""
+"""Export a checkpoint to a bundle."""
 
 from gemtab.export.options import DEFAULT_CONTEXT, MOST_CONTEXT, choose_weights
 from gemtab.export.write import Progress, check_output, check_without_weights, export_bundle

@@ -1,4 +1,4 @@
-"""What a user may choose of an export, and what is chosen where they say nothing."""
+"""The options of an export, and their defaults."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,46 +10,46 @@ from gemtab.checkpoint.spec import CheckpointSpec
 from gemtab.errors import UsageError
 
 DEFAULT_CONTEXT = 32_768
-"""Tokens that a bundle's caches may hold where the model takes more and nobody says otherwise."""
+"""Default maximum of a bundle's context, in tokens."""
 
 MOST_CONTEXT = 1 << 19
-"""Tokens beyond which no plan is made: caches would be cut into more parts than a plan describes. Published models take
-262,144 at most."""
+"""Maximum context of a plan, in tokens: beyond it, caches would need more segments than a plan describes. Published
+models have at most 262,144."""
 
 
 def check_weights(spec: CheckpointSpec, weights: WeightFormat, adapters: Sequence[Path]) -> None:
-    """Raises UsageError where the format is not for these weights."""
+    """Raise UsageError where the format does not suit the checkpoint's weights."""
     codes = spec.text.codes
     if codes is None:
         if weights == "qat":
-            raise UsageError("--weights qat: this checkpoint has no codes of its own. Choose f32, f16, q8 or q4.")
+            raise UsageError("--weights qat: this checkpoint is not pre-quantized. Choose f32, f16, q8 or q4.")
         return
     if weights != "qat":
         raise UsageError(
-            f"--weights {weights}: this checkpoint was trained with codes of its own, which other formats would lose. "
-            "Leave --weights out, or choose qat."
+            f"--weights {weights}: this checkpoint is pre-quantized, and another format would lose its integer "
+            "weights. Leave --weights out, or choose qat."
         )
     if adapters:
-        raise UsageError("--adapter: adapters cannot be merged into codes. Merge them into the unquantised checkpoint.")
+        raise UsageError("--adapter: adapters cannot be merged into integer weights. Use the unquantized checkpoint.")
 
 
 def choose_weights(spec: CheckpointSpec) -> WeightFormat:
-    """The format for a checkpoint where none is asked for: its own codes, or 4 bits."""
+    """Return the default format: qat for a pre-quantized checkpoint, else q4."""
     return "qat" if spec.text.codes else "q4"
 
 
 def choose_context(spec: CheckpointSpec, wanted: int | None) -> int:
-    """The bundle's context. Raises UsageError where the model cannot have the one that is wanted."""
+    """Return the bundle's context in tokens. Raises UsageError where `wanted` is not within the model's range."""
     most = min(spec.text.max_positions, MOST_CONTEXT)
     if wanted is None:
         return min(most, DEFAULT_CONTEXT)
     if not 1 <= wanted <= most:
-        raise UsageError(f"--context {wanted} is out of range: this model takes 1 to {most:,} tokens.")
+        raise UsageError(f"--context {wanted} is out of range: expected 1 to {most:,} tokens for this model.")
     return wanted
 
 
 def choose_inputs(spec: CheckpointSpec, wanted: Sequence[str] | None) -> tuple[Input, ...]:
-    """What the bundle takes, text always. Raises UsageError where the model does not take what is wanted."""
+    """Return the bundle's inputs, text always included. Raises UsageError for inputs that the model does not take."""
     known = model_inputs(spec)
     if wanted is None:
         return known
@@ -60,7 +60,7 @@ def choose_inputs(spec: CheckpointSpec, wanted: Sequence[str] | None) -> tuple[I
 
 
 def limited_to(spec: CheckpointSpec, inputs: Sequence[Input]) -> CheckpointSpec:
-    """The model without the towers that these inputs do not need."""
+    """Return the model without the towers that these inputs do not need."""
     seen = "image" in inputs or "video" in inputs
     text = replace(spec.text, image_blocks=spec.text.image_blocks and seen)
     return replace(

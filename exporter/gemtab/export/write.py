@@ -1,6 +1,6 @@
-"""From a checkpoint to a bundle: everything is written beside OUT and takes its name when it is whole.
+"""Export a checkpoint to a bundle. The export is atomic: everything is written beside OUT, and renamed at the end.
 
-What is written of the weights survives an interruption: see `gemtab.weight_files.partial`.
+Weights that are written survive an interruption: see `gemtab.weight_files.partial`.
 """
 
 import json
@@ -56,7 +56,7 @@ from gemtab.model.spec import TextSpec
 from gemtab.model.text import decoder_graph, embed_graph, fill_graph, text_graph
 from gemtab.model.towers import tower_graphs
 from gemtab.model.weights import model_weights
-from gemtab.output import check_place, is_taken
+from gemtab.output import check_name, is_taken
 from gemtab.weight_files.layout import Layout, lay_out
 from gemtab.weight_files.partial import Partial, partial
 from gemtab.weight_files.shards import write_weights
@@ -65,13 +65,13 @@ Locations = dict[tuple[str, str], Location]
 
 
 class Progress(Protocol):
-    """Told how an export goes."""
+    """Receives the progress of an export."""
 
     def begin(self, stage: str, total: int) -> None:
-        """A stage begins: what is done, and how many bytes there are to do (0 where it is not counted)."""
+        """A stage begins. stage: its description. total: its bytes; 0 where they are not counted."""
 
     def advance(self, amount: int) -> None:
-        """So many bytes more are done."""
+        """`amount` more bytes are done."""
 
 
 def export_bundle(
@@ -88,19 +88,19 @@ def export_bundle(
     limits: Limits | None = None,
     slice_bytes: int = SLICE_BYTES,
 ) -> Manifest:
-    """Exports the checkpoint `source`, a folder or a GGUF file, to the bundle `out`, and returns its manifest.
+    """Export the checkpoint `source`, a folder or a GGUF file, to the bundle `out`. Return its manifest.
 
-    weights: how they are stored, by default the codes that the checkpoint was trained with, or q4.
-    context: the most tokens a conversation may have; by default what the model takes, at most DEFAULT_CONTEXT.
-    force: replaces a bundle that is there already; any other folder is left alone.
-    inputs: what the bundle is to take beside text, by default all that the model does; towers of others are left out.
+    weights: format of the weights; by default qat for a pre-quantized checkpoint, else q4.
+    context: maximum tokens of a conversation; by default the model's maximum, at most DEFAULT_CONTEXT.
+    force: replace a bundle at `out`; any other folder is an error.
+    inputs: inputs of the bundle beside text, by default all of the model; towers of other inputs are left out.
     adapters: folders of LoRA adapters that are merged into the checkpoint, in this order.
-    name: the checkpoint's id on a hub; without it, the checkpoint is called as its folder or file is.
-    limits: what the plans may ask of a device, by default what every WebGPU device gives; slice_bytes: how much of a
-    file is downloaded and checked at a time.
-    Raises UsageError where context or inputs are not the model's, CheckpointError for what is wrong with the source,
-    OutputError where the output cannot be written; neither then nor when interrupted is there anything new at `out`,
-    and the next export of the same goes on with the weights that are written.
+    name: the checkpoint's id on a hub; by default the checkpoint has the name of its folder or file.
+    limits: limits that plans assume of a device, by default those that every WebGPU device has.
+    slice_bytes: bytes of a file that a tab downloads and checks at a time. Raises UsageError where the model does not
+    have this context or these inputs, CheckpointError where the source is damaged or not supported, OutputError where
+    the output cannot be written. After an error or an interruption nothing new is at `out`; the next export of the same
+    source resumes with the weights that are written.
     """
     progress.begin("Reading the checkpoint", 0)
     opened = open_checkpoint(source)
@@ -126,7 +126,7 @@ def export_bundle(
     described = _described(called, opened, adapters)
     limits = limits or Limits()
     texts, taken = chosen.texts, chosen.inputs
-    # Adapters may change the vocabulary; the towers stay as they are.
+    # Adapters may change the vocabulary, but not the towers.
     fused = chosen.fused if spec.text == chosen.spec.text else _fused(spec)
     made = _Export(
         texts, notes, described, spec, fused, taken, reader, weights, chosen.context, limits, slice_bytes, progress
@@ -138,21 +138,21 @@ def export_bundle(
 
 @dataclass(frozen=True)
 class _Fused:
-    """The steps of a model's graphs. text: of the whole text stack; None in an assistant, which has no plan yet."""
+    """The fused graphs of a model. text: the whole text stack; None for a draft model, which has no plan yet."""
 
     text: FusedGraph | None
     towers: Mapping[Tower, FusedGraph]
 
 
 def _fused(spec: CheckpointSpec) -> _Fused:
-    """Raises CheckpointError where there are no kernels for the model."""
+    """Fuse the model's graphs. Raises CheckpointError where the model needs kernels that do not exist."""
     text = fuse(text_graph(spec.text)) if spec.assistant is None else None
     return _Fused(text, {tower: fuse_tower(graph) for tower, graph in tower_graphs(spec).items()})
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What is exported, as far as config and options say. texts: the files that are copied; notes: see Manifest."""
+    """The content of an export, as decided by config and options. texts: copied files by name. notes: see Manifest."""
 
     spec: CheckpointSpec
     fused: _Fused
@@ -170,8 +170,7 @@ def check_without_weights(
     inputs: Sequence[str] | None,
     adapters: Sequence[Path],
 ) -> None:
-    """Raises what export_bundle would for a checkpoint's folder and these options, as far as that is known before its
-    weights are there."""
+    """Check a checkpoint's folder and options before the weights exist. Raises as export_bundle does."""
     _choose(read_config(folder), FolderFiles(folder), weights, context, inputs, adapters)
 
 
@@ -183,7 +182,7 @@ def _choose(
     inputs: Sequence[str] | None,
     adapters: Sequence[Path],
 ) -> _Chosen:
-    """What is exported; reads no tensor of the checkpoint. Raises as export_bundle does."""
+    """Decide the content of an export without reading tensors. Raises as export_bundle does."""
     taken = choose_inputs(spec, inputs)
     spec = limited_to(spec, taken)
     fused = _fused(spec)
@@ -196,56 +195,56 @@ def _choose(
 
 
 def _chats_files(files: Files, adapters: Sequence[Path], spec: CheckpointSpec, taken: Sequence[Input]) -> ChatFiles:
-    """The files of a chat, those that adapters bring among them."""
+    """Return the files of a chat, those of adapters included."""
     return chat_files(AdapterFiles(files, adapters, spec.text.vocabulary), spec, taken)
 
 
 def _promised(spec: CheckpointSpec, files: Files, adapters: Sequence[Path]) -> Tensors:
-    """The tensors that the config promises, with the adapters merged: what does not fit is seen without any values.
-    Raises CheckpointError as `adapted` does."""
+    """Return the tensors that the config promises, with the adapters merged, to check shapes without any values. Raises
+    CheckpointError as `adapted` does."""
     if not adapters:
         return PromisedTensors((), spec, files.where)
     return adapted(PromisedTensors(model_weights(spec), spec, files.where), adapters, spec)
 
 
 def _sized_as(text: TextSpec, adapted_text: TextSpec) -> TextSpec:
-    """The text stack, limited to some inputs, as adapters leave it."""
+    """Return the text stack with the vocabulary and head that adapters leave."""
     sizes = {name: getattr(adapted_text, name) for name in ("vocabulary", "per_layer_vocabulary", "tied")}
     return replace(text, **sizes)
 
 
 def _check_patterns(spec: CheckpointSpec) -> None:
-    """Raises CheckpointError where no codes are described: patterns speak of names that only the tensors tell."""
+    """Raise CheckpointError where the patterns of quantization_config match no module: only tensors have the names."""
     codes = spec.trained_codes
     if codes is None:
         return
     matrices = [weight for graph in _graphs(spec).values() for weight in graph.weights()]
     if codes.names_none_of([source for weight in matrices for source in weight.sources]):
         raise CheckpointError(
-            f"quantization_config: none of the patterns of module_quant_configs is found in any module's name: "
-            f"{', '.join(key for key, _ in codes.patterns)}. Is the config this checkpoint's own?"
+            f"quantization_config: the patterns of module_quant_configs match no module: "
+            f"{', '.join(key for key, _ in codes.patterns)}. Check that config.json belongs to this checkpoint."
         )
 
 
 def _assistants_files(files: Files) -> ChatFiles:
-    """An assistant has its target's tokenizer, and may say how many tokens to draft."""
+    """Return the files of a draft model: it has its target's tokenizer, and may state how many tokens to draft."""
     found = files.find(GENERATION_CONFIG_NAME)
     return ChatFiles({} if found is None else {GENERATION_CONFIG_NAME: files.text(GENERATION_CONFIG_NAME)}, ())
 
 
 def check_output(out: Path, force: bool) -> None:
-    """Raises OutputError where `out` is taken by something that must not be replaced."""
-    check_place(out)
+    """Raise OutputError where `out` exists and must not be replaced."""
+    check_name(out)
     if not is_taken(out):
         return
     if not is_bundle(out):
-        raise OutputError(f"{out} exists and is not a bundle, so it is left alone. Choose another output folder.")
+        raise OutputError(f"{out} exists and is not a bundle, so it is not replaced. Choose another output folder.")
     if not force:
         raise OutputError(f"{out} exists. Add --force to replace this bundle, or choose another output folder.")
 
 
 def _graphs(spec: CheckpointSpec) -> dict[str, Graph]:
-    """The ONNX graphs by stem."""
+    """Return the ONNX graphs by the stem of their file names."""
     if spec.assistant:
         return {DRAFT_STEM: draft_graph(spec.text, spec.assistant)}
     towers = {TOWER_STEMS[tower]: graph for tower, graph in tower_graphs(spec).items()}
@@ -254,7 +253,7 @@ def _graphs(spec: CheckpointSpec) -> dict[str, Graph]:
 
 @dataclass(frozen=True)
 class _Export:
-    """One export: what of, and how. See export_bundle."""
+    """One export: its source and options. See export_bundle."""
 
     texts: Mapping[str, str]
     notes: tuple[str, ...]
@@ -270,7 +269,7 @@ class _Export:
     progress: Progress
 
     def write(self, unfinished: Partial, layouts: dict[str, Layout]) -> Manifest:
-        """Writes the bundle, its manifest last."""
+        """Write the bundle, the manifest last."""
         out = unfinished.folder
         exact = self._write_weights(unfinished, [*layouts.values()])
         locations = self._write_graphs(out, layouts)
@@ -282,7 +281,7 @@ class _Export:
         return manifest
 
     def _write_weights(self, unfinished: Partial, layouts: Sequence[Layout]) -> dict[str, int]:
-        """Returns how many blocks of each weight are kept to the last bit."""
+        """Write the weights. Return the number of blocks of each weight that are stored without loss."""
         total = sum(location.bytes for layout in layouts for location in layout.locations.values())
         again = ", from where the last export stopped" if unfinished.journal.done else ""
         self.progress.begin(f"Packing the weights{again}", total)
@@ -294,8 +293,8 @@ class _Export:
         return grid_report(weights.values(), self.weights, exact, self.reader)
 
     def _write_graphs(self, out: Path, layouts: dict[str, Layout]) -> Locations:
-        """Writes the ONNX graphs. Returns where the weights lie: of the tied embedding, which two graphs need and
-        have, in the file that comes first in a download."""
+        """Write the ONNX graphs. Return the locations of the weights. The tied embedding is stored for two graphs; its
+        location is the one that comes first in a download."""
         locations: Locations = {}
         for stem, graph in _graphs(self.spec).items():
             write_onnx(out, stem, graph, self.weights, layouts[stem].locations)
@@ -311,7 +310,7 @@ class _Export:
         return compile_plans(filling, whole, self.weights, locations, self.reader, out, self.context, self.limits)
 
     def _compile_towers(self, out: Path, locations: Locations) -> Towers:
-        """Writes the plan of each of the model's towers."""
+        """Write the plan of each tower."""
         entries = {
             tower: (compile_tower(tower, fused, self.weights, locations, self.reader, out, self.limits),)
             for tower, fused in self.fused.towers.items()
@@ -344,13 +343,13 @@ class _Export:
 
 
 def _no_transformers_js(spec: CheckpointSpec) -> str | None:
-    """Why transformers.js 4.3 does not load the graphs of this model; None where it does."""
+    """Return why transformers.js 4.3 cannot load the graphs of this model; None where it can."""
     if spec.assistant is not None:
-        return "it knows no drafters"
+        return "it does not support draft models"
     if spec.model_type == GEMMA3:
-        return "it expects a Gemma 3 as one graph"
+        return "it expects Gemma 3 as one graph"
     if spec.text.image_blocks:
-        return "it cannot give `block_ids`, by which the tokens of one picture see each other"
+        return "it cannot pass `block_ids`, by which the tokens of one image see each other"
     return None
 
 
@@ -360,12 +359,12 @@ def _write_texts(texts: Mapping[str, str], folder: Path, weights: WeightFormat, 
     if PROCESSOR_CONFIG_NAME in texts:
         _write_json(folder / PREPROCESSOR_FILE, preprocessor_config(json.loads(texts[PROCESSOR_CONFIG_NAME])))
     config = _as_stored(json.loads(texts[CONFIG_NAME]), stack)
-    told = transformers_js_config(weights, _files(folder))
-    _write_json(folder / CONFIG_NAME, {**config, "transformers.js_config": told})
+    settings = transformers_js_config(weights, _files(folder))
+    _write_json(folder / CONFIG_NAME, {**config, "transformers.js_config": settings})
 
 
 def _as_stored(config: dict[str, Any], text: TextSpec) -> dict[str, Any]:
-    """config.json as the tensors have it, which adapters may have changed."""
+    """Return config.json with the vocabulary and head of the tensors, which adapters may have changed."""
     if config.get("tie_word_embeddings", True) != text.tied:
         config["tie_word_embeddings"] = text.tied
     sizes = config.get("text_config", config)
@@ -385,7 +384,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def _described(name: Name, opened: Opened, adapters: Sequence[Path]) -> Source:
-    """What is exported. Folders' names only: where they lie on the exporting machine is nobody's business."""
+    """Describe the source for the manifest. Only names of folders: their paths on the exporting machine are private."""
     return Source(
         name=name.text,
         repository=name.repository,

@@ -1,5 +1,5 @@
-"""Pictures, sounds and clips, from bytes to the towers' inputs.
+"""Images, audio and video: from bytes to the inputs of the vision and audio towers.
 
-`rules` holds what a model's processor_config.json decides; `images` and `video` need Pillow and PyAV, which the extra
-`media` brings.
+`rules` and `audio_rules` read a model's processor_config.json. `images`, `audio` and `video` need Pillow and PyAV,
+which the extra `media` installs.
 """

@@ -1,4 +1,4 @@
-"""How a model hears: what processor_config.json decides."""
+"""The audio settings of processor_config.json."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from gemtab.media.rules import section_of, size_in
 
 _SECTION = "feature_extractor"
 MOST_FRAME_SAMPLES = 1 << 16
-"""Samples of a frame or of a soft token, far above any model's."""
+"""Upper bound on the samples of a frame or of a soft token."""
 
 AUDIO_SETTINGS: dict[str, Any] = {
     "dither": 0.0,
@@ -24,7 +24,7 @@ AUDIO_SETTINGS: dict[str, Any] = {
     "per_bin_stddev": None,
     "preemphasis": 0.0,
 }
-"""Settings of transformers' feature extractor that every Gemma 4 has alike; another value is refused."""
+"""Settings of transformers' feature extractor that are the same in every Gemma 4. Other values are rejected."""
 
 READ = {
     "audio_samples_per_token",
@@ -38,24 +38,24 @@ READ = {
     "min_frequency",
     "sampling_rate",
 }
-"""Settings that the rules are made of."""
+"""Settings from which AudioRules is made."""
 
 WITHOUT_EFFECT = {"preemphasis_htk_flavor", "processor_class", "return_attention_mask"}
 """Settings that change nothing."""
 
 MOST_OF_EITHER = 10_000
-"""The most tokens of a segment, and milliseconds of a token."""
+"""Maximum tokens of a segment, and maximum milliseconds of a token."""
 
 COARSE = 0.002
-"""Seconds. The unit of an edit list is shorter: programs count in thousandths of a second, or 600 to a second."""
+"""Seconds. The unit of edit lists is shorter: programs count in 1/1000 s or 1/600 s."""
 
 
 @dataclass(frozen=True)
 class AudioRules:
-    """How a model hears.
+    """How audio becomes a model's inputs.
 
-    rate: samples per second. longest: samples in one segment at most. frames: how a tower's spectrogram is made, or,
-    for models without a tower, how many raw samples are one soft token.
+    rate: samples per second. longest: maximum samples of one segment. frames: rules of the tower's spectrogram, or, for
+    models without an audio tower, the number of raw samples in one soft token.
     """
 
     rate: int
@@ -64,18 +64,19 @@ class AudioRules:
 
     @property
     def least(self) -> int:
-        """The fewest samples that make a soft token."""
+        """The minimum number of samples for one soft token."""
         return self.frames.least if isinstance(self.frames, MelRules) else 1
 
     def soft_tokens(self, samples: int) -> int:
-        """Soft tokens of a segment of so many samples, as `Gemma4Processor` counts them."""
+        """Return the number of soft tokens of a segment of `samples` samples, as `Gemma4Processor` counts them."""
         if isinstance(self.frames, MelRules):
             return -(-self.frames.frames(samples) // 4)
         return -(-samples // self.frames)
 
 
 def audio_rules(processor: Mapping[str, Any]) -> AudioRules:
-    """The rules for sounds in a parsed processor_config.json. Raises CheckpointError for what is not known."""
+    """Read the audio rules from a parsed processor_config.json. Raises CheckpointError for unknown settings or
+    values."""
     settings = section_of(processor, _SECTION)
     _check(settings)
     rate = size_in(settings, _SECTION, "sampling_rate", 16_000, least=LOWEST_RATE, most=HIGHEST_RATE)

@@ -1,17 +1,17 @@
-"""Where the last frame of a FLAC file ends: bytes that others have put behind it are no sound.
+"""Find where the last frame of a FLAC file ends. Bytes after that frame are not audio.
 
-webruntime/src/input/audio/flac.ts does the same.
+Twin: webruntime/src/input/audio/flac.ts.
 """
 
 TAIL_BYTES = 1 << 18
-"""Bytes at the end in which the last frame is looked for."""
+"""Bytes at the end that are searched for the last frame."""
 
 SHORTEST_FRAME = 10
 """Bytes of the shortest frame."""
 
 
 def flac_end(content: bytes) -> int:
-    """Where the last whole frame ends by its checksum; the end of `content` where none is found."""
+    """Return the offset after the last whole frame whose checksum is right; `len(content)` where no frame is found."""
     start = max(0, len(content) - TAIL_BYTES)
     tail = content[start:]
     cut = -1
@@ -29,9 +29,10 @@ def flac_end(content: bytes) -> int:
 
 
 def _checked(tail: bytes, frame: int) -> list[int]:
-    """Where the frame may end: up to there, with its checksum, the checksum of all its bytes is 0.
+    """Return the offsets at which the frame may end: there the checksum over the frame, its own checksum included, is
+    0.
 
-    Zeros that follow leave it 0. A checksum of the frame that is itself 0 has two of them.
+    Zeros after the frame keep the checksum 0. So does each of the two bytes of a checksum that is 0 itself.
     """
     check, zeros, ends = 0, 0, []
     for at in range(frame, len(tail)):
@@ -43,13 +44,13 @@ def _checked(tail: bytes, frame: int) -> list[int]:
 
 
 def _is_header(tail: bytes, at: int) -> bool:
-    """Whether there is a frame's header, by its fixed bits and its checksum."""
+    """Whether a frame's header is at `at`, by its fixed bits and its checksum."""
     header = tail[at : at + 16]
     if len(header) < 6 or header[1] & 0xFE != 0xF8 or header[2] >> 4 == 0 or header[2] & 15 == 15:
         return False
     if header[3] >> 4 > 10 or header[3] & 1:
         return False
-    # A number as UTF-8 writes it: the first byte's ones before the first zero say how many bytes there are.
+    # The number is coded as in UTF-8: the leading ones of the first byte count the bytes.
     number = max(1, 8 - (header[4] ^ 0xFF).bit_length())
     block = {6: 1, 7: 2}.get(header[2] >> 4, 0)
     rate = {12: 1, 13: 2, 14: 2}.get(header[2] & 15, 0)
@@ -65,7 +66,7 @@ def _crc8(content: bytes) -> int:
 
 
 def _table(polynomial: int, bits: int) -> list[int]:
-    """Remainders of all bytes by the polynomial."""
+    """Return the remainder of each byte by the polynomial."""
     table = []
     for byte in range(256):
         value = byte << bits - 8

@@ -1,4 +1,4 @@
-"""Pictures: from a file to RGB, and from RGB to a tower's rows. Importing this needs the extra `media`."""
+"""Images: from a file to RGB, and from RGB to a tower's rows. Importing this module needs the extra `media`."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ with media_extra():
     from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
-"""What browsers read too. Pillow knows more, for some of which it starts other programs."""
+"""Formats that browsers read too. For some other formats Pillow starts programs."""
 
 WHITE = 255
 
@@ -29,10 +29,10 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """What the part of a model that sees takes for one picture of N patches.
+    """The model's inputs for one image of N patches.
 
-    patches: [N, cut * cut * 3] f32 in [0, 1], each patch by rows, then columns, then channels. positions: [N, 2] i32,
-    (x, y) counted in patches. Both go by the rows of the picture and have no padding.
+    patches: [N, cut * cut * 3] f32 in [0, 1]; a patch is ordered by row, column, channel. positions: [N, 2] i32, (x, y)
+    in patches. Both are in row-major order, without padding. soft_tokens: number of soft tokens of the image.
     """
 
     patches: NDArray[np.float32]
@@ -41,38 +41,38 @@ class ImageInputs:
 
 
 def load_image(source: Path | bytes) -> Pixels:
-    """The picture in a file or its bytes, upright, as RGB.
+    """Return the image in a file or its bytes, upright, as RGB.
 
-    As transformers' processor makes it of a file: a single transparent colour is put on white, other transparency is
-    dropped, and colour profiles are ignored. Unlike there, grey PNGs with 16 bits are not cut off at 255 (nearly all
-    white), but have the higher 8 bits, as PNGs in colour do; and EXIF that is damaged is ignored. Raises MediaError for
-    what cannot be read.
+    Pixels are those of transformers' processor: white replaces a single transparent colour, other transparency is
+    dropped, and colour profiles are ignored. Two cases differ. transformers cuts off 16-bit grey PNGs at 255 (nearly
+    all white); here they keep the higher 8 bits, as colour PNGs do. Damaged EXIF is ignored. Raises MediaError where
+    the file cannot be read or exceeds a limit of `gemtab.media.limits`.
     """
-    name, content = named_content(source, "The picture", MOST_IMAGE_BYTES)
+    name, content = named_content(source, "The image", MOST_IMAGE_BYTES)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's: of sizes, to which MAX_PIXELS is stricter, and of dropped alpha
+        warnings.simplefilter("ignore")  # on sizes (MAX_PIXELS is stricter) and on dropped alpha
         try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-                check_size(picture.width, picture.height, name)
-                return _on_white(_shallow(picture))
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                check_size(image.width, image.height, name)
+                return _on_white(_shallow(image))
         except Image.DecompressionBombError as error:
             raise MediaError(
-                f"{name} has too many pixels: at most {MAX_PIXELS:,} are read. Make it smaller."
+                f"{name} has too many pixels; the limit is {MAX_PIXELS:,}. Make the image smaller."
             ) from error
         except UnidentifiedImageError as error:
             kinds = ", ".join(FORMATS)
             if unread := unread_format(content):
-                raise MediaError(f"{name} is a file of {unread}, and only {kinds} are read. Save it as PNG.") from error
+                raise MediaError(f"{name} is {unread}; only {kinds} are read. Save it as PNG.") from error
             raise MediaError(
-                f"{name} cannot be read as a picture: whatever its name says, it holds none of {kinds}, or only a "
-                "damaged beginning of one."
+                f"{name} cannot be read as an image: its content is none of {kinds}, whatever the file's name says, or "
+                "its beginning is damaged."
             ) from error
         except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
             raise MediaError(f"{name} is damaged or incomplete ({error}). Save or download it again.") from error
 
 
 def image_inputs(pixels: Pixels, rules: ImageRules) -> ImageInputs:
-    """Resizes `pixels` by antialiased bicubic and cuts the patches."""
+    """Resize `pixels` ([height, width, 3]) by antialiased bicubic, and cut the patches."""
     height, width = target_size(pixels.shape[0], pixels.shape[1], rules)
     cut = rules.cut
     rows, columns = height // cut, width // cut
@@ -86,44 +86,44 @@ def image_inputs(pixels: Pixels, rules: ImageRules) -> ImageInputs:
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
-    """`pixels` by Pillow's bicubic filter: antialiased, rounded to 8 bits after each direction."""
+    """Resize `pixels` by Pillow's bicubic filter: antialiased, rounded to 8 bits after each direction."""
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def check_size(width: int, height: int, name: str) -> None:
-    """Raises MediaError for more than MAX_PIXELS, before anything of that size is allocated."""
+    """Raise MediaError for more than MAX_PIXELS, before memory of that size is allocated."""
     if width * height > MAX_PIXELS:
         raise MediaError(
-            f"{name} has too many pixels: {width} × {height}, and at most {MAX_PIXELS:,} are read. Make it smaller."
+            f"{name} has too many pixels: {width} × {height}; the limit is {MAX_PIXELS:,}. Make it smaller."
         )
 
 
-def _shallow(picture: Image.Image) -> Image.Image:
-    """The picture with 8 bits a channel. Pillow makes white of most of a grey PNG with 16."""
-    picture.load()
-    if not picture.mode.startswith("I"):
-        return picture
-    deep = np.asarray(picture).astype(np.uint32)
+def _shallow(image: Image.Image) -> Image.Image:
+    """Return the image with 8 bits a channel. Pillow itself turns most of a 16-bit grey PNG white."""
+    image.load()
+    if not image.mode.startswith("I"):
+        return image
+    deep = np.asarray(image).astype(np.uint32)
     pixels = (deep >> 8).astype(np.uint8)
-    pixels[deep == picture.info.get("transparency", -1)] = WHITE
+    pixels[deep == image.info.get("transparency", -1)] = WHITE
     grey = Image.fromarray(pixels)
-    grey.info = {name: value for name, value in picture.info.items() if name != "transparency"}
+    grey.info = {name: value for name, value in image.info.items() if name != "transparency"}
     return grey
 
 
-def _on_white(picture: Image.Image) -> Pixels:
-    """The picture upright, as RGB. Pillow keeps a single transparent colour in mind when it drops alpha."""
-    rgb = _upright(picture).convert("RGB")
+def _on_white(image: Image.Image) -> Pixels:
+    """Return the image upright, as RGB on white. Pillow remembers a single transparent colour when it drops alpha."""
+    rgb = _upright(image).convert("RGB")
     pixels = np.array(rgb)
     if rgb.info.get("transparency") is not None:
         pixels[np.asarray(rgb.convert("RGBA"))[..., 3] == 0] = WHITE
     return pixels
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(picture)
-    except (SyntaxError, ValueError, KeyError, struct.error):  # of damaged EXIF: the pixels have been read
-        return picture
+        return ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, KeyError, struct.error):  # damaged EXIF: the pixels are read already
+        return image

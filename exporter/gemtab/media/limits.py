@@ -1,34 +1,34 @@
-"""How much of images, audio and video is read: more is refused before any work, or as soon as it is seen.
+"""Limits on images, audio and video. Larger files are rejected as soon as their size is known.
 
-The tab has these numbers by `npm run gen`.
+`npm run gen` writes the same numbers for the tab.
 """
 
 LOWEST_RATE = 8_000
-"""The lowest rate in Hz of audio that is read."""
+"""Minimum rate of audio, in Hz."""
 
 HIGHEST_RATE = 192_000
-"""The highest rate in Hz of audio that is read."""
+"""Maximum rate of audio, in Hz."""
 
 MOST_SAMPLES = 1 << 27
-"""Of audio: 512 MiB, 46 minutes at 48 kHz."""
+"""Maximum samples of audio: 512 MiB, 46 minutes at 48 kHz."""
 
 MOST_RECORDINGS = 1_000
-"""That follow one another in an Ogg file."""
+"""Maximum number of recordings chained in one Ogg file."""
 
 MAX_PIXELS = 8192 * 8192
-"""Of an image, or of a frame of a video."""
+"""Maximum pixels of an image or of one frame of a video."""
 
 MOST_FRAMES = 1 << 20
-"""Of a video: ten hours at 30 a second."""
+"""Maximum frames of a video: ten hours at 30 a second."""
 
 MOST_SECONDS = 6 * 3600
-"""Of a video, from the first frame to the last."""
+"""Maximum seconds from a video's first frame to its last."""
 
-MOST_CLIP_BYTES = 1 << 30
-"""That the frames of a video may take while they are looked at."""
+MOST_VIDEO_BYTES = 1 << 30
+"""Maximum bytes of a video's prepared frames in memory."""
 
 MOST_IMAGE_BYTES = 256 << 20
-"""Of a file of an image."""
+"""Maximum bytes of an image file."""
 
 MOST_FILE_BYTES = 2 << 30
-"""Of a file of audio or video."""
+"""Maximum bytes of an audio or video file."""

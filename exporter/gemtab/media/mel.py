@@ -1,6 +1,6 @@
-"""Log-mel spectrograms, as Gemma 4's audio tower hears: see `Gemma4AudioFeatureExtractor` in transformers.
+"""Log-mel spectrograms for Gemma 4's audio tower, as in transformers' `Gemma4AudioFeatureExtractor`.
 
-webruntime/src/input/audio/mel.ts computes the same.
+Twin: webruntime/src/input/audio/mel.ts.
 """
 
 import functools
@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
-"""Mono sound, full scale ±1."""
+"""[samples] f32, mono, full scale ±1."""
 
 
 @dataclass(frozen=True)
 class MelRules:
-    """How sound becomes a spectrogram.
+    """How audio becomes a spectrogram.
 
-    frame, hop: samples in a frame, and from one frame to the next. transform: length of the Fourier transform, a power
-    of two. bins: on the mel scale, from `lowest` to `highest` Hz. floor: is added before the logarithm.
+    rate: samples a second. frame, hop: samples of a frame, and between the starts of two frames. transform: length of
+    the Fourier transform, a power of two. bins: number of mel bins from `lowest` to `highest` Hz. floor: added before
+    the logarithm.
     """
 
     rate: int
@@ -31,33 +32,35 @@ class MelRules:
     floor: float
 
     def frames(self, samples: int) -> int:
-        """Frames of so many samples.
+        """Return the number of frames of `samples` samples.
 
-        Frame i is centred on sample i * hop, as if half a frame of silence came before the sound. It counts only if
-        the sample after its last is there too: at 20 and 10 ms, every 160 samples but the first make a frame.
+        Frame i is centred on sample i * hop, as if half a frame of silence preceded the audio. A frame counts only if
+        the
+        sample after its last one exists: with 20 ms frames every 10 ms at 16 kHz, every 160 samples but the first make
+        a frame.
         """
         return max(0, (samples + self.frame // 2 - (self.frame + 1)) // self.hop + 1)
 
     @property
     def least(self) -> int:
-        """The fewest samples that make a frame."""
+        """The minimum number of samples for one frame."""
         return self.frame + 1 - self.frame // 2
 
 
 def log_mel(samples: Samples, rules: MelRules) -> NDArray[np.float32]:
-    """[frames, bins] of the natural logarithm of mel magnitudes; only frames that lie in the sound."""
+    """Return [frames, bins] f32: the natural logarithm of mel magnitudes, for frames inside the audio only."""
     padded = np.pad(samples.astype(np.float32), (rules.frame // 2, 0))
     count = rules.frames(len(samples))
     starts = np.lib.stride_tricks.sliding_window_view(padded, rules.frame)[:: rules.hop][:count]
-    # Windowed in f32 as in transformers: in silent bins of a loud frame that rounding is all there is to hear.
+    # The window is applied in f32, as in transformers: in silent bins of a loud frame only that rounding remains.
     spectrum = np.abs(np.fft.rfft(starts * _hann(rules.frame), n=rules.transform))
     return np.log(spectrum @ mel_filters(rules) + rules.floor).astype(np.float32)
 
 
 @functools.cache
 def mel_filters(rules: MelRules) -> NDArray[np.float64]:
-    """[transform / 2 + 1, bins]: a triangle of height 1 for each bin, in Hz, its corners equally far on the mel scale
-    of HTK. The lowest triangles are narrower than the distance of two frequencies, and some of them are empty."""
+    """Return [transform / 2 + 1, bins] f64: one triangle of height 1 a bin, with corners equally spaced on HTK's mel
+    scale. The lowest triangles are narrower than the distance of two frequencies; some of them are empty."""
     lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (rules.lowest, rules.highest))
     corners = 700 * (10 ** (np.linspace(lowest, highest, rules.bins + 2) / 2595) - 1)
     hertz = np.arange(rules.transform // 2 + 1)[:, None] * (rules.rate / rules.transform)
@@ -68,5 +71,5 @@ def mel_filters(rules: MelRules) -> NDArray[np.float64]:
 
 @functools.cache
 def _hann(length: int) -> Samples:
-    """The periodic Hann window."""
+    """Return the periodic Hann window, [length] f32."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)

@@ -1,21 +1,21 @@
-"""Frames of MP3 and of bare AAC (ADTS) streams, without what stands before, between and behind them.
+"""Extract the frames of MP3 and of bare AAC (ADTS) streams, without the bytes before, between and after them.
 
-webruntime/src/input/audio/mpeg.ts does the same.
+Twin: webruntime/src/input/audio/mpeg.ts.
 """
 
 from collections.abc import Callable
 
 Length = Callable[[bytes, int], int]
-"""Bytes of the frame at a position of a content, 0 where there is none."""
+"""Returns the size in bytes of the frame at an offset of a content; 0 where no frame begins there."""
 
 FIRST_FRAME_BYTES = 1 << 12
-"""Bytes in which the first frame is looked for."""
+"""Bytes that are searched for the first frame."""
 
 CERTAIN_FRAMES = 4
-"""Frames that do not follow one another by chance."""
+"""Consecutive frames that are no coincidence."""
 
 NEXT_FRAME_BYTES = 1 << 16
-"""Bytes in which the next frame is looked for, where something lies between two."""
+"""Bytes that are searched for the next frame after other data."""
 
 _KILOBITS = {
     (1, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -24,20 +24,20 @@ _KILOBITS = {
     (2, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
     (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-"""Bit rates by MPEG version (2 stands for 2.5 too) and layer (2 stands for 3 too in version 2)."""
+"""Bit rates in kbit/s by MPEG version and layer. Version 2 covers 2.5; its layer 2 covers layer 3."""
 
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 """Samples a second, by the version's bits."""
 
 _TABLE_OFFSETS = {(3, False): 36, (3, True): 21, (2, False): 21, (2, True): 13, (0, False): 21, (0, True): 13}
-"""Where the table of contents stands in its frame, by the version's bits and whether the sound is mono."""
+"""Offset of the table of contents in its frame, by the version's bits and whether the audio is mono."""
 
 _VBRI_OFFSET = 36
-"""The same of Fraunhofer's table, in all versions."""
+"""Offset of Fraunhofer's table, in all versions."""
 
 
 def end_of_tags(content: bytes) -> int:
-    """Where the ID3 tags at the beginning end."""
+    """Return the offset after the ID3 tags at the beginning."""
     start = 0
     while content[start : start + 3] == b"ID3" and len(content) >= start + 10:
         size = 0
@@ -48,10 +48,11 @@ def end_of_tags(content: bytes) -> int:
 
 
 def mpeg_frames(content: bytes, start: int, searched: bool = False) -> tuple[str, bytes] | None:
-    """Ffmpeg's name of the kind, "mp3" or "aac", and the whole frames from `start` on; None where it is another kind.
+    """Return ffmpeg's name of the kind ("mp3" or "aac") and the whole frames from `start` on; None for other kinds.
 
-    The first frame stands at `start`, but for zeros, or where `searched` up to 4 KiB behind it. Of an MP3's tables of
-    contents only one in the first frame is kept: ffmpeg reads it, and would play the others.
+    The first frame is at `start`, after zeros if any; where `searched`, up to 4 KiB later. An MP3's table of contents
+    is
+    kept in the first frame only: ffmpeg reads it there, and would play tables in later frames.
     """
     while content.startswith(b"\0", start):
         start += 1
@@ -66,13 +67,13 @@ def mpeg_frames(content: bytes, start: int, searched: bool = False) -> tuple[str
 
 
 def _filled(content: bytes, at: int) -> bytes:
-    """The frame at `at` filled up with zeros where the file ends in it, as ffmpeg reads it; empty where it does not."""
+    """Return the frame at `at`, filled with zeros where the file ends inside it, as ffmpeg reads it; else empty."""
     size = _mp3_length(content, at)
     return content[at:].ljust(size, b"\0") if at + size > len(content) else b""
 
 
 def _first(content: bytes, start: int, length: Length, searched: int) -> int | None:
-    """Where the first frame stands: at `start`, or in so many bytes from there on if enough others follow at once."""
+    """Return the offset of the first frame: `start`, or within `searched` bytes where enough frames follow at once."""
     at = content.find(b"\xff", start, start + searched)
     while at >= 0:
         end, count = _chain(content, at, length)
@@ -83,7 +84,7 @@ def _first(content: bytes, start: int, length: Length, searched: int) -> int | N
 
 
 def _chain(content: bytes, at: int, length: Length) -> tuple[int, int]:
-    """Where the whole frames that follow one another from `at` on end, and how many they are; no more than needed."""
+    """Return the end and the number of consecutive whole frames from `at` on; at most `_CERTAIN` are counted."""
     count = 0
     while count < CERTAIN_FRAMES and (size := length(content, at)) and at + size <= len(content):
         at, count = at + size, count + 1
@@ -104,7 +105,7 @@ def _frames(content: bytes, start: int, length: Length) -> list[tuple[int, int]]
 
 
 def _next_pair(content: bytes, start: int, length: Length) -> int | None:
-    """The first place from `start` on where one whole frame follows another: a single one may be there by chance."""
+    """Return the first offset from `start` on where two whole frames follow each other: one may be a coincidence."""
     at = content.find(b"\xff", start)
     while 0 <= at < start + NEXT_FRAME_BYTES:
         size = length(content, at)

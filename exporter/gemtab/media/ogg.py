@@ -1,6 +1,6 @@
-"""Ogg files, cut into the recordings that follow one another in them. Each has its own headers.
+"""Cut an Ogg file into its chained recordings. Each recording has its own headers.
 
-webruntime/src/input/audio/ogg.ts does the same.
+Twin: webruntime/src/input/audio/ogg.ts.
 """
 
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 _CAPTURE = b"OggS"
 _HEADER = 27
 _BEGINS, _ENDS = 2, 4
-"""Flags of the first page of a stream and of the last."""
+"""Flags of a stream's first and last page."""
 
 
 @dataclass(frozen=True)
 class OggLink:
-    """One recording. `samples`: how many Vorbis sound has, where an end mark says so."""
+    """One recording. samples: number of samples, for Vorbis with an end mark; else None."""
 
     content: bytes
     samples: int | None
@@ -27,15 +27,15 @@ class _Page:
 
 
 def ogg_links(content: bytes) -> list[OggLink]:
-    """The recordings in `content`, each with its whole pages alone.
+    """Return the recordings in `content`, made of whole pages only.
 
-    A recording ends where the file does or the next begins: an end mark is not needed. Bytes between pages and behind
-    the last are left out.
+    A recording ends where the next one begins or the file ends; an end mark is not needed. Bytes between pages and
+    after the last page are dropped.
     """
     links: list[OggLink] = []
     pages: list[_Page] = []
     for page in _pages(content):
-        # The first pages of all streams that run side by side stand together.
+        # First pages of parallel streams are adjacent.
         if pages and page.flags & _BEGINS and not pages[-1].flags & _BEGINS:
             links.append(_link(content, pages))
             pages = []
@@ -53,7 +53,7 @@ def _pages(content: bytes) -> list[_Page]:
 
 
 def _page_end(content: bytes, start: int) -> int:
-    """Where the page at `start` ends; behind the end of `content` where a part of it is missing."""
+    """Return the offset after the page at `start`; beyond `len(content)` where a part of the page is missing."""
     lengths = content[start + _HEADER :][: content[start + 26]] if start + _HEADER <= len(content) else b""
     missing = 0 if start + _HEADER <= len(content) and len(lengths) == content[start + 26] else len(content)
     return start + _HEADER + len(lengths) + sum(lengths) + missing

@@ -1,10 +1,10 @@
-"""Changing the rate of sound, by a polyphase filter: a sinc under a Kaiser window.
+"""Change the rate of audio by a polyphase filter: a sinc under a Kaiser window.
 
-webruntime/src/input/audio/resample.ts computes the same coefficients by the same formula. A browser's own resampler is
-not specified, and a model's greedy answers may differ with it.
+Twin: webruntime/src/input/audio/resample.ts, with the same coefficients by the same formula. Browsers' own resamplers
+are not specified, and greedy answers may differ with them.
 
-Measured (tests/media/test_audio_resample.py): level to 0.01 dB up to 0.455 of the lower of the two rates, everything
-above half of it at least 90 dB down. At 16 kHz that is 7.28 and 8 kHz. There is no delay.
+Measured (tests/media/test_audio_resample.py): the pass band is level to 0.01 dB up to 0.455 of the lower rate;
+everything above half that rate is at least 90 dB down. At 16 kHz these are 7.28 kHz and 8 kHz. There is no delay.
 """
 
 import math
@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 from gemtab.media.mel import Samples
 
 REACH = 64
-"""Samples of the lower rate that the filter reaches to either side."""
+"""Half width of the filter, in samples of the lower rate."""
 
 BETA = 9.0
-"""Of the Kaiser window: what the filter stops is 90 dB down."""
+"""Shape of the Kaiser window: the stop band is 90 dB down."""
 
 CUTOFF = 0.955
-"""Where the filter is 6 dB down, as a part of half the lower rate: at half the rate it has just come down."""
+"""Frequency at which the filter is 6 dB down, relative to half the lower rate."""
 
 _CHUNK = 1 << 21
-"""Elements of input windows that are multiplied at once (16 MiB)."""
+"""Elements of input windows in one product (16 MiB)."""
 
 
 def resample(samples: Samples, rate: int, target: int) -> Samples:
-    """ceil(len(samples) * target / rate) samples at `target` Hz of sound at `rate` Hz; both whole numbers."""
+    """Return ceil(len(samples) * target / rate) samples at `target` Hz from samples at `rate` Hz; both rates are
+    integers.
+    """
     if rate == target or not len(samples):
         return samples
     divisor = math.gcd(rate, target)
@@ -37,7 +39,7 @@ def resample(samples: Samples, rate: int, target: int) -> Samples:
     result = np.zeros(-(-len(samples) * up // down))
     padded = np.pad(samples.astype(np.float64), before)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * before)
-    # Output n lies at input n * down / up. Outputs `up` apart have the same phase, and are `down` inputs apart.
+    # Output n is at input n * down / up. Outputs that are `up` apart share a phase and are `down` inputs apart.
     for first in range(min(up, len(result))):
         start, phase = divmod(first * down, up)
         outputs = result[first::up]
@@ -46,13 +48,13 @@ def resample(samples: Samples, rate: int, target: int) -> Samples:
 
 
 def reach(up: int, down: int) -> int:
-    """Input samples that an output sample depends on, to either side."""
+    """Return how many input samples to either side an output sample depends on."""
     return math.ceil(REACH * max(1, down / up))
 
 
 def coefficients(up: int, down: int, phase: int) -> NDArray[np.float64]:
-    """[2 * reach] factors of the inputs 1 - reach … reach, counted from the last one not after an output that lies
-    phase / up behind it. They add up to 1."""
+    """Return [2 * reach] f64 factors, of sum 1, for the inputs 1 - reach … reach. Input 0 is the last one at or before
+    the output, which is phase / up after it."""
     before = reach(up, down)
     scale = min(1, up / down)
     t = (np.arange(1 - before, before + 1) - phase / up) * scale
@@ -62,7 +64,7 @@ def coefficients(up: int, down: int, phase: int) -> NDArray[np.float64]:
 
 
 def _multiply(windows: NDArray[np.float64], taps: NDArray[np.float64], outputs: NDArray[np.float64]) -> None:
-    """outputs = windows @ taps, in parts: the windows overlap, and a product copies them."""
+    """Compute outputs = windows @ taps in chunks: a product copies the overlapping windows."""
     rows = max(1, _CHUNK // len(taps))
     for row in range(0, len(outputs), rows):
         outputs[row : row + rows] = windows[row : row + rows] @ taps

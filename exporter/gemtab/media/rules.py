@@ -1,4 +1,4 @@
-"""How pictures and clips become patches: what processor_config.json says, and the sizes that follow from it."""
+"""The image and video settings of processor_config.json, and the sizes that follow from them."""
 
 import math
 from collections.abc import Mapping
@@ -7,22 +7,22 @@ from typing import Any, Literal
 
 from gemtab.bundle.soft_tokens import BUDGETS, FRAME_TOKENS, IMAGE_TOKENS
 from gemtab.errors import CheckpointError, UsageError
-from gemtab.media.limits import MOST_CLIP_BYTES
+from gemtab.media.limits import MOST_VIDEO_BYTES
 
-LongSound = Literal["segments", "refuse"]
-"""What becomes of a sound that is longer than a model hears at once."""
+LongAudio = Literal["segments", "refuse"]
+"""How audio longer than one segment is handled: cut into segments, or rejected."""
 
 PROCESSOR_CONFIG_NAME = "processor_config.json"
-"""What a checkpoint says of how pictures and sound become the towers' inputs."""
+"""The checkpoint's file with the settings that turn media into the towers' inputs."""
 
 DEFAULT_FRAMES = 32
-"""Frames of a video that are seen at most, where processor_config.json says nothing."""
+"""Maximum frames of a video where processor_config.json does not set them."""
 
 MOST_CHOSEN_FRAMES = 4096
-"""The most that processor_config.json may say of them."""
+"""Upper bound on the frames that processor_config.json may set."""
 
 BICUBIC = 3
-"""Pillow's number for the only filter that is implemented."""
+"""Pillow's number of the bicubic filter, the only one that is implemented."""
 
 IMAGE_SETTINGS: dict[str, Any] = {
     "do_convert_rgb": True,
@@ -33,15 +33,15 @@ IMAGE_SETTINGS: dict[str, Any] = {
     "resample": BICUBIC,
     "rescale_factor": 1 / 255,
 }
-"""Settings of transformers' processors that every Gemma 4 has alike; another value is refused."""
+"""Settings of transformers' processors that are the same in every Gemma 4. Other values are rejected."""
 
 
 @dataclass(frozen=True)
 class ImageRules:
-    """How a picture is cut.
+    """How an image is resized and cut.
 
     patch: pixels on a side of a patch. pooling: patches on a side of the square that becomes one soft token.
-    max_soft_tokens: one of BUDGETS. merged: that square itself is the patch (models without a vision tower).
+    max_soft_tokens: one of BUDGETS. merged: one row holds that whole square (models without a vision tower).
     """
 
     patch: int
@@ -56,40 +56,40 @@ class ImageRules:
 
     @property
     def cut(self) -> int:
-        """Pixels on a side of what the model is given as one row."""
+        """Pixels on a side of one row of the model's input."""
         return self.side if self.merged else self.patch
 
     def within(self, soft_tokens: int) -> "ImageRules":
-        """The same with another budget. Raises UsageError when it is none of BUDGETS."""
+        """Return these rules with another budget. Raises UsageError where `soft_tokens` is not one of BUDGETS."""
         if soft_tokens not in BUDGETS:
             allowed = ", ".join(map(str, BUDGETS))
-            raise UsageError(f"A picture can have at most {allowed} tokens, not {soft_tokens}. Choose one of these.")
+            raise UsageError(f"The most tokens of an image can be {allowed}, not {soft_tokens}. Choose one of these.")
         return replace(self, max_soft_tokens=soft_tokens)
 
 
 @dataclass(frozen=True)
 class VideoRules:
-    """How a clip is cut: `frames` of them at most, each a picture under `image`."""
+    """How a video is cut: at most `frames` frames, each an image under `image`."""
 
     image: ImageRules
     frames: int
 
     def check(self) -> None:
-        """Raises UsageError where so many frames take more memory than there may be."""
+        """Raise UsageError where the frames could take more memory than MOST_VIDEO_BYTES."""
         count, tokens = self.frames, self.image.max_soft_tokens
-        if count * tokens * self.image.side**2 * 3 * 4 > MOST_CLIP_BYTES:
+        if count * tokens * self.image.side**2 * 3 * 4 > MOST_VIDEO_BYTES:
             raise UsageError(
                 f"{count} frames of up to {tokens} tokens take too much memory. Choose fewer frames or less detail."
             )
 
 
 def image_rules(processor: Mapping[str, Any]) -> ImageRules:
-    """The rules for pictures in a parsed processor_config.json. Raises CheckpointError for what is not known."""
+    """Read the image rules from a parsed processor_config.json. Raises CheckpointError for unknown values."""
     return _rules(processor, "image_processor", max_soft_tokens=IMAGE_TOKENS)
 
 
 def video_rules(processor: Mapping[str, Any]) -> VideoRules:
-    """The rules for clips in a parsed processor_config.json. Raises CheckpointError for what is not known."""
+    """Read the video rules from a parsed processor_config.json. Raises CheckpointError for unknown values."""
     rules = _rules(processor, "video_processor", max_soft_tokens=FRAME_TOKENS)
     section = processor["video_processor"]
     frames = size_in(section, "video_processor", "num_frames", DEFAULT_FRAMES, most=MOST_CHOSEN_FRAMES)
@@ -97,7 +97,8 @@ def video_rules(processor: Mapping[str, Any]) -> VideoRules:
 
 
 def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> ImageRules:
-    """Settings left out have transformers' defaults, `max_soft_tokens` among them."""
+    """Read the rules of a section. Missing settings get transformers' defaults; that of the budget is
+    `max_soft_tokens`."""
     settings = section_of(processor, section)
     for name, expected in IMAGE_SETTINGS.items():
         if (found := settings.get(name, expected)) != expected:
@@ -118,17 +119,17 @@ def _rules(processor: Mapping[str, Any], section: str, max_soft_tokens: int) -> 
 
 
 def section_of(processor: Mapping[str, Any], section: str) -> Mapping[str, Any]:
-    """A part of processor_config.json. Raises CheckpointError where there is none."""
+    """Return a section of processor_config.json. Raises CheckpointError where it is missing or not an object."""
     settings = processor.get(section)
     if settings is None:
         raise CheckpointError(f"processor_config.json has no {section}: the model was saved without its processor.")
     if not isinstance(settings, dict):
-        raise CheckpointError(f"processor_config.json: {section} is no object. Save the model's processor again.")
+        raise CheckpointError(f"processor_config.json: {section} is not an object. Save the model's processor again.")
     return settings
 
 
 def size_in(settings: Mapping[str, Any], section: str, name: str, default: int, *, least: int = 1, most: int) -> int:
-    """A whole number of a section, in bounds that no model comes near. Raises CheckpointError for another value."""
+    """Return an integer setting within bounds far from any real model's. Raises CheckpointError for other values."""
     found = settings.get(name, default)
     if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
         raise CheckpointError(
@@ -141,18 +142,19 @@ def size_in(settings: Mapping[str, Any], section: str, name: str, default: int, 
 def _unknown(section: str, name: str, found: object, expected: object) -> CheckpointError:
     return CheckpointError(
         f"processor_config.json sets {name} of {section} to {found}; gemtab knows {expected}. "
-        "Such a model's pictures cannot be prepared."
+        "Images cannot be prepared for such a model."
     )
 
 
 def target_size(height: int, width: int, rules: ImageRules) -> tuple[int, int]:
-    """(height, width) in pixels that a picture is resized to: the aspect ratio is kept as far as both sides are
-    multiples of `rules.side` and the budget holds.
+    """Return (height, width) in pixels to which an image of `height` × `width` is resized.
+
+    The aspect ratio is kept as closely as the budget and sides that are multiples of `rules.side` allow.
     """
     scale = math.sqrt(rules.max_soft_tokens * rules.side**2 / (height * width))
     rows = math.floor(scale * height / rules.side)
     columns = math.floor(scale * width / rules.side)
-    # Sides that would vanish belong to pictures longer than the whole budget laid in one line.
+    # A side becomes 0 where the image is longer than the whole budget in one row or column.
     if rows == 0:
         rows, columns = 1, rules.max_soft_tokens
     elif columns == 0:

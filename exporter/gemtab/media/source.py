@@ -1,4 +1,4 @@
-"""Where media come from: files, and the libraries that read them."""
+"""Files of media, and the libraries that read them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,21 @@ from gemtab.regular import check_regular, read_regular
 
 @contextmanager
 def media_extra() -> Iterator[None]:
-    """Around imports of Pillow and PyAV: raises UsageError, with what to install, where they are missing."""
+    """Wrap imports of Pillow and PyAV: raise UsageError that says how to install them where they are missing."""
     try:
         yield
     except ImportError as error:
         raise UsageError(
-            f"Reading pictures, sounds and clips needs {error.name}, which the core of gemtab does without. "
-            "Install with: pip install 'gemtab[media]'"
+            f"Reading images, audio and video needs {error.name}, which is not installed with gemtab's core. "
+            "Install it with: pip install 'gemtab[media]'"
         ) from error
 
 
 def named_content(source: Path | bytes, what: str, most: int) -> tuple[str, bytes]:
-    """A name for messages (`what` where there is no file) and the content. Raises MediaError where there is none, or
-    more than `most` bytes."""
+    """Return a name for messages (`what` for bytes) and the content.
+
+    Raises MediaError where the file cannot be read, is empty, or has more than `most` bytes.
+    """
     if isinstance(source, bytes):
         name, content = what, source
     else:
@@ -38,8 +40,8 @@ def named_content(source: Path | bytes, what: str, most: int) -> tuple[str, byte
 
 
 def check_bytes(count: int, name: str, most: int) -> None:
-    """Raises MediaError for a file with more than `most` bytes, and for an empty one."""
+    """Raise MediaError for a file that is empty or has more than `most` bytes."""
     if not count:
         raise MediaError(f"{name} is empty: it has 0 bytes. Choose another file.")
     if count > most:
-        raise MediaError(f"{name} has {count:,} bytes, and at most {most:,} are read. Make it smaller, or cut it.")
+        raise MediaError(f"{name} has {count:,} bytes; the limit is {most:,}. Make it smaller, or cut it.")

@@ -1,4 +1,4 @@
-"""Kinds of images that are known, but not read. The tab has them by `npm run gen`."""
+"""Image formats that are recognised but not read. `npm run gen` writes the same table for the tab."""
 
 UNREAD = (
     (0, b"II*\0", "TIFF"),
@@ -19,10 +19,10 @@ UNREAD = (
     (0, b"<svg", "SVG"),
     (0, b"<?xml", "XML, such as SVG"),
 )
-"""Where a kind's mark stands, the mark, and the kind's name."""
+"""Offset of a format's mark, the mark, and the format's name."""
 
 
 def unread_format(content: bytes) -> str | None:
-    """The name of the kind that the bytes begin as; None where it is none of these."""
+    """Return the name of the format in which the bytes begin; None for formats not in the list."""
     names = (name for offset, magic, name in UNREAD if content.startswith(magic, offset))
     return next(names, None)

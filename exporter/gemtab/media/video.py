@@ -1,4 +1,4 @@
-"""Clips: a few frames of them, each a picture with its time. Importing this needs the extra `media`."""
+"""Video: a few frames of a file, each an image with its time. Importing this module needs the extra `media`."""
 
 import io
 import math
@@ -16,7 +16,7 @@ from gemtab.media.images import ImageInputs, Pixels, check_size, image_inputs
 from gemtab.media.limits import MOST_FILE_BYTES, MOST_FRAMES, MOST_SECONDS
 from gemtab.media.rules import VideoRules
 from gemtab.media.source import check_bytes, media_extra
-from gemtab.media.whole_clip import is_whole_clip
+from gemtab.media.whole_file import is_whole_file
 from gemtab.regular import check_regular
 
 with media_extra():
@@ -28,23 +28,30 @@ with media_extra():
 
 
 UNSPECIFIED = 2
-"""FFmpeg's number for a matrix of colours that is not named."""
+"""FFmpeg's number for an unspecified colour matrix."""
 
 
 @dataclass(frozen=True)
 class VideoInputs:
-    """The frames chosen from a clip, when each is shown in seconds from the first, and that as "mm:ss"."""
+    """The frames chosen from a video.
+
+    seconds: each frame's time from the first shown frame. stamps: the same times as "mm:ss". has_audio: whether the
+    file has an audio track.
+    """
 
     frames: list[ImageInputs]
     seconds: list[float]
     stamps: list[str]
-    has_sound: bool
+    has_audio: bool
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """When a clip's frames are shown, in ticks and in order; and the ticks of those, hidden ones too, that can be
-    decoded without any other. lead: how many ticks before its own time a key is to be sought."""
+    """Times of a video's frames, in ticks of the stream's time base.
+
+    shown: times of shown frames, in order. keys: times of frames, hidden ones too, that decode without any other frame.
+    lead: ticks before a key's own time at which to seek the key.
+    """
 
     shown: list[int]
     keys: list[int]
@@ -52,8 +59,7 @@ class Timeline:
 
 
 class _Packet(NamedTuple):
-    """When a frame is shown and decoded, in ticks, and whether it needs no other one, and is shown to nobody. What is
-    in it is not kept."""
+    """Times of a packet in ticks, and its flags. The packet's data is not kept."""
 
     ticks: int
     decoded: int | None
@@ -62,19 +68,20 @@ class _Packet(NamedTuple):
 
 
 def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = None) -> VideoInputs:
-    """`frames` of the clip in a file or its bytes (by default as the model has it), or all where there are fewer.
+    """Return `frames` frames of the video in a file or its bytes; all frames where there are fewer.
 
-    They are spread evenly over the frames that are shown, as transformers' Gemma4VideoProcessor spreads them over all:
-    also where the rate varies, it is frames that are counted. Unlike there, each frame has its own time, what an edit
-    list hides is neither seen nor counted, colours are those the file names, and clips recorded sideways are turned.
-    Raises MediaError for what cannot be read, UsageError for less than one frame.
+    frames: by default the model's number. Frames are spread evenly by count over the shown frames, as transformers'
+    Gemma4VideoProcessor spreads them, also where the frame rate varies. Unlike there, each frame has its own time,
+    frames hidden by an edit list are neither chosen nor counted, colours follow the file's colour tags, and videos
+    recorded sideways are turned. Raises MediaError where the file cannot be read or exceeds a limit, UsageError for
+    fewer than one frame.
     """
     count = rules.frames if frames is None else frames
     if count < 1:
-        raise UsageError(f"At least one frame of a clip must be looked at, not {count}.")
+        raise UsageError(f"A video needs at least one frame, not {count}.")
     replace(rules, frames=count).check()
     with _opened(source) as (name, container):
-        stream = _picture_track(container, name)
+        stream = _video_track(container, name)
         timeline = _timeline(container, stream, name)
         chosen = [timeline.shown[index] for index in sample(len(timeline.shown), count)]
         inputs = [image_inputs(pixels, rules.image) for pixels in _decoded(container, stream, name, timeline, chosen)]
@@ -85,28 +92,30 @@ def load_video(source: Path | bytes, rules: VideoRules, frames: int | None = Non
 
 
 def sample(total: int, count: int) -> list[int]:
-    """Which of `total` frames are looked at: `count` in equal steps from the first, or all."""
+    """Return the indices of the chosen frames: `count` of `total` in equal steps from the first, or all."""
     count = min(count, total)
     return [step * total // count for step in range(count)]
 
 
 def stamp(seconds: float) -> str:
-    """The time of a frame as it stands in prompts, "mm:ss"."""
+    """Return a frame's time as prompts have it: "mm:ss"."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes:02d}:{rest:02d}"
 
 
 @contextmanager
 def _opened(source: Path | bytes) -> Iterator[tuple[str, InputContainer]]:
-    """The clip with a name for messages. What FFmpeg finds wrong, here and while it is read, becomes a MediaError."""
-    name = "The clip" if isinstance(source, bytes) else str(source)
+    """Open the video; yield a name for messages and the container. FFmpeg's errors become MediaError, also while
+    reading.
+    """
+    name = "The video" if isinstance(source, bytes) else str(source)
     try:
         with _file(source) as file:
             check_bytes(file.seek(0, 2), name, MOST_FILE_BYTES)
-            if not is_whole_clip(file):
+            if not is_whole_file(file):
                 raise MediaError(f"{name} is incomplete: its end is missing. Save or download it again.")
             file.seek(0)
-            # Tags of old programs are no UTF-8, and nothing here reads them.
+            # Old programs write tags that are not UTF-8. Tags are not read.
             with av.open(file, "r", metadata_errors="replace") as container:
                 yield name, container
     except av.FFmpegError as error:
@@ -116,7 +125,7 @@ def _opened(source: Path | bytes) -> Iterator[tuple[str, InputContainer]]:
 
 
 def _file(source: Path | bytes) -> BinaryIO:
-    # Opened here, since FFmpeg would take a name for an address.
+    # FFmpeg would take a file's name for an address, so the file is opened here.
     if isinstance(source, bytes):
         return io.BytesIO(source)
     check_regular(source)
@@ -125,27 +134,27 @@ def _file(source: Path | bytes) -> BinaryIO:
 
 def _damaged(name: str, reason: str) -> str:
     return (
-        f"{name} cannot be read as a clip ({reason}): it is damaged, incomplete or no clip, whatever its name says. "
-        "Save or download it again."
+        f"{name} cannot be read as a video ({reason}): the file is damaged, incomplete, or not a video, whatever its "
+        "name says. Save or download it again."
     )
 
 
-def _picture_track(container: InputContainer, name: str) -> VideoStream:
-    # The cover of a song is a video stream to FFmpeg.
+def _video_track(container: InputContainer, name: str) -> VideoStream:
+    # FFmpeg lists the cover image of a song as a video stream.
     tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
     if not tracks:
-        raise MediaError(f"{name} has no pictures: there is no video track in it. Attach it as a sound instead.")
+        raise MediaError(f"{name} has no video track. Attach it as audio instead.")
     track = tracks[0]
     if track.codec_context is None:
-        raise MediaError(f"{name} has pictures in a codec that FFmpeg does not know. Save it as MP4 with H.264.")
+        raise MediaError(f"{name} has video in a codec that FFmpeg does not know. Save it as MP4 with H.264.")
     check_size(track.width, track.height, name)
     return track
 
 
 def _timeline(container: InputContainer, stream: VideoStream, name: str) -> Timeline:
-    """Read from the packets, without decoding: some files do not say how many frames they have.
+    """Read the times from the packets, without decoding: some files do not state their number of frames.
 
-    Frames that an edit list hides are marked by FFmpeg, but for files in pieces, where their times are negative.
+    FFmpeg marks frames that an edit list hides, except in fragmented files, where hidden frames have negative times.
     """
     packets = list(_packets(container, stream, name))
     expected = max(len(getattr(stream, "index_entries", ())), 1)
@@ -157,7 +166,7 @@ def _timeline(container: InputContainer, stream: VideoStream, name: str) -> Time
     hidden_below = 0 if _has_edits(container) else first
     shown = sorted(packet.ticks for packet in packets if not packet.is_hidden and packet.ticks >= hidden_below)
     if not shown:
-        raise MediaError(_damaged(name, "none of its frames is shown"))
+        raise MediaError(_damaged(name, "its edit list hides all frames"))
     return Timeline(shown, _keys(packets) or [first], _lead(container, packets))
 
 
@@ -169,17 +178,16 @@ def _packets(container: InputContainer, stream: VideoStream, name: str) -> Itera
 
 
 def check_length(frames: int, seconds: float, name: str) -> None:
-    """Raises MediaError for a video of more frames than are looked through, or a longer one."""
+    """Raise MediaError for a video with too many frames or seconds."""
     if frames > MOST_FRAMES or seconds > MOST_SECONDS:
         raise MediaError(
-            f"{name} is too long: at most {MOST_FRAMES:,} frames in {MOST_SECONDS // 3600} hours are looked through. "
-            "Cut it first."
+            f"{name} is too long: the limit is {MOST_FRAMES:,} frames and {MOST_SECONDS // 3600} hours. Cut it first."
         )
 
 
 def _keys(packets: list[_Packet]) -> list[int]:
-    """The ticks of key frames. None where times start anew within the clip, as they do after a part that is hidden: no
-    key can be found by its time there."""
+    """Return the ticks of key frames; none where times restart within the video, as after a hidden part: keys cannot be
+    sought by time there."""
     keys: list[int] = []
     latest: float = -math.inf
     for ticks, _, is_key, is_hidden in packets:
@@ -193,7 +201,7 @@ def _keys(packets: list[_Packet]) -> list[int]:
 
 
 def _lead(container: InputContainer, packets: list[_Packet]) -> int:
-    """Transport streams are sought by when frames are decoded, which is before they are shown."""
+    """Return the ticks to seek ahead: transport streams seek by decoding time, which precedes the shown time."""
     if container.format.name != "mpegts":
         return 0
     return max((packet.ticks - packet.decoded for packet in packets if packet.decoded is not None), default=0)
@@ -206,9 +214,9 @@ def _has_edits(container: InputContainer) -> bool:
 def _decoded(
     container: InputContainer, stream: VideoStream, name: str, timeline: Timeline, chosen: list[int]
 ) -> Iterator[Pixels]:
-    """The frames shown at the `chosen` ticks. What lies between them is skipped from key to key."""
+    """Yield the frames ([height, width, 3] RGB) at the `chosen` ticks, skipping from key frame to key frame."""
     stream.thread_type = "AUTO"
-    # Of VP8, FFmpeg's decoder says that it is BT.601, also where a browser recorded other and the file says so.
+    # FFmpeg's VP8 decoder always says BT.601, even where a browser recorded another matrix and the file says so.
     matrix, levels = stream.codec_context.colorspace, stream.codec_context.color_range
     reached = timeline.keys[0] - 1
     frames: Iterator[VideoFrame] = iter(())
@@ -222,6 +230,6 @@ def _decoded(
             if reached >= ticks:
                 frame.colorspace = frame.colorspace if matrix == UNSPECIFIED else matrix
                 frame.color_range = levels or frame.color_range
-                check_size(frame.width, frame.height, name)  # which may change within a clip
+                check_size(frame.width, frame.height, name)  # may change within a video
                 yield np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
                 break

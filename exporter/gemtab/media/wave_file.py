@@ -1,27 +1,27 @@
-"""WAVE files with the sizes that they truly have: writers that stream leave placeholders in the header.
+"""Rewrite WAVE files with their true sizes: programs that stream leave placeholders in the header.
 
-webruntime/src/input/audio/wave.ts does the same.
+Twin: webruntime/src/input/audio/wave.ts.
 """
 
 from dataclasses import dataclass
 
 WAVE_KINDS = (b"RIFF", b"RF64", b"BW64")
-"""Marks of WAVE files."""
+"""First bytes of WAVE files."""
 
 WAVE_CHUNKS = (b"fmt ", b"data", b"LIST", b"fact", b"bext", b"JUNK", b"id3 ")
-"""Chunks that may follow one of odd length without the byte that should fill it up."""
+"""Chunks that may follow a chunk of odd length without the padding byte between."""
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _SAMPLED = {_PCM, _FLOAT, 6, 7}
-"""Format tags whose data are samples, one after the other: integers, floats, A-law and mu-law."""
+"""Format tags of plain samples: integers, floats, A-law and mu-law."""
 
 _UNKNOWN = 0xFFFFFFFF
-"""A length that stands elsewhere, in the chunk ds64, or nowhere."""
+"""Placeholder for a length that is in the chunk ds64, or unknown."""
 
 
 @dataclass(frozen=True)
 class _Chunks:
-    """What the samples lie in. `start` and `end` are those of the data."""
+    """The content of the chunk "fmt ", and the range of the samples in the file."""
 
     format: bytes
     start: int
@@ -34,9 +34,9 @@ def is_wave(content: bytes) -> bool:
 
 
 def clean_wave(content: bytes) -> bytes:
-    """The WAVE file with its format and its data alone, as long as they are; `content` where one is missing.
+    """Return the WAVE file with only format and data, at their true lengths; `content` where either is missing.
 
-    Data whose length is 0 or more than there is go to the end of the file, as players read them.
+    Data with length 0, or longer than the file, ends where the file ends, as players read it.
     """
     chunks = _find(content)
     if chunks is None:
@@ -64,13 +64,14 @@ def _find(content: bytes) -> _Chunks | None:
 
 
 def _next(content: bytes, body: int, size: int) -> int:
-    """Where the chunk behind one of `size` bytes begins: an odd one is filled up, if the writer kept to the rule."""
+    """Return the offset of the chunk after one of `size` bytes: writers that keep the rule pad odd chunks by a byte."""
     end = body + size
     return end if content[end : end + 4] in WAVE_CHUNKS else end + size % 2
 
 
 def _plain_format(layout: bytes) -> tuple[bytes, int]:
-    """The format without extensions, and bytes of a moment; formats that are no samples stay as they are."""
+    """Return the format without extensions, and the bytes of one sample of all channels; other formats are
+    unchanged."""
     tag, channels, bits = (int.from_bytes(layout[at : at + 2], "little") for at in (0, 2, 14))
     if tag == _EXTENSIBLE and len(layout) >= 26:
         tag = int.from_bytes(layout[24:26], "little")

@@ -1,1 +1,1 @@
-"""How far a bundle is from its checkpoint, and each way of running it from what its weights stand for."""
+"""Compare a bundle's backends with the reference, on the bundle's weights and on the checkpoint's."""

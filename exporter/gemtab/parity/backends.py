@@ -1,7 +1,7 @@
-"""The ways to get logits, one function each.
+"""Logits of each backend, one function a backend.
 
-Every backend is fed the same tokens: a prompt, then its continuation, token by token. The logits that follow the
-prompt and each of these tokens but the last are those by which the backend would have chosen the continuation.
+Every backend gets the same tokens: a prompt, then its continuation, token by token. The compared logits are those from
+which the backend would choose each token of the continuation.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,12 +30,12 @@ from gemtab.parity.progress import Advance, fill_work, nobody
 from gemtab.quantize import WeightReader
 
 MOST_KEPT_BYTES = 4 << 30
-"""A tower's weights that take more than this in f32 are read anew for each image or audio."""
+"""Maximum f32 size of a tower's weights that stay in memory; larger ones are read again for each image or audio."""
 
 
 @dataclass(frozen=True)
 class Continued:
-    """A prompt's ids, the ids that follow it, and the media among the prompt's."""
+    """A prompt's ids, the ids of its continuation, and the media in the prompt."""
 
     prompt: list[int]
     continuation: list[int]
@@ -50,8 +50,8 @@ def continue_greedily(
     watch: EdgeWatch | None = None,
     advance: Advance = nobody,
 ) -> tuple[list[Continued], list[Logits]]:
-    """Each prompt with the `steps` ids that a plan makes of it, and the logits, [steps, vocabulary], that it took them
-    by: as `webgpu_logits` gives them, without running twice.
+    """Return each prompt with the `steps` ids with which a plan continues it, and the logits [steps, vocabulary] of
+    each text, as `webgpu_logits` returns them.
 
     watch: looks at the caches after each text.
     """
@@ -79,7 +79,8 @@ def webgpu_logits(
     watch: EdgeWatch | None = None,
     advance: Advance = nobody,
 ) -> list[Logits]:
-    """A plan's logits, [steps, vocabulary] a text: the prompt by `fill`, the rest by `decode`.
+    """Return a plan's logits, [steps, vocabulary] f32 for each text: the prompt goes through `fill`, the rest through
+    `decode`.
 
     watch: looks at the caches after each text.
     """
@@ -101,7 +102,7 @@ def webgpu_logits(
 def _fill(
     executor: TextEngine, prompt: Sequence[int], items: Sequence[PlacedItem], encoder: Encoder, advance: Advance
 ) -> None:
-    """Puts all of a prompt but the last token, which `decode` takes, into empty caches."""
+    """Fill empty caches with all of a prompt but its last token, which `decode` takes."""
     executor.reset()
     filled = 0
 
@@ -116,7 +117,8 @@ def _fill(
 def onnx_logits(
     folder: Path, weight_format: WeightFormat, texts: Sequence[Continued], advance: Advance = nobody
 ) -> list[Logits]:
-    """The ONNX graphs' logits, [steps, vocabulary] a text: the prompt in one step, the rest one by one."""
+    """Return the ONNX graphs' logits, [steps, vocabulary] f32 for each text: the prompt in one step, the rest one by
+    one."""
     model = OnnxText(folder, weight_format)
 
     towers = cache(lambda tower: OnnxTower(folder, TOWER_STEMS[tower], weight_format))
@@ -139,8 +141,8 @@ def onnx_logits(
 def reference_logits(
     spec: ModelSpec, weights: WeightReader, texts: Sequence[Continued], advance: Advance = nobody
 ) -> list[Logits]:
-    """The reference's logits, [steps, vocabulary] a text: all tokens of all texts in one step, so that a checkpoint too
-    large for memory is read once. Advances by `reference_work`."""
+    """Return the reference's logits, [steps, vocabulary] f32 for each text. All tokens of all texts run in one step, so
+    that a checkpoint too large for memory is read once. Advances by `reference_work`."""
     towers = cache(lambda tower: _tower(tower_graphs(spec)[tower], weights))
     embed, decoder = (Reference(graph(spec.text), weights, layerwise=True) for graph in (embed_graph, decoder_graph))
 
@@ -165,7 +167,7 @@ def reference_logits(
     for text in texts:
         runs.append(started(text))
         advance(1)
-    towers.cache_clear()  # gives their weights' memory back
+    towers.cache_clear()  # frees the memory of their weights
     found = decoder.run_together(runs, lambda: advance(1))
     return [np.asarray(outputs["logits"].numpy(), dtype=np.float32) for outputs in found]
 
@@ -176,7 +178,7 @@ def _tower(graph: Graph, weights: WeightReader) -> Reference:
 
 
 def reference_work(spec: ModelSpec, texts: int) -> int:
-    """By how much `reference_logits` advances."""
+    """Return the total by which `reference_logits` advances."""
     return texts + len(decoder_graph(spec.text).nodes)
 
 

@@ -1,4 +1,4 @@
-"""One backend's logits over several prompts, against the reference's."""
+"""Compare one backend's logits over several prompts with the reference's."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ Logits = npt.NDArray[np.float32]
 def compare(
     backend: Backend, against: Truth, found: Sequence[Logits], wanted: Sequence[Logits], most: Tolerance
 ) -> Comparison:
-    """Compares logits [steps, vocabulary], one array a prompt. most: what arithmetic explains."""
+    """Compare logits [steps, vocabulary], one array a prompt. most: the tolerance of arithmetic."""
     margin = most.tie
     error = compare_logits(torch.from_numpy(np.concatenate(wanted)), torch.from_numpy(np.concatenate(found)))
     matches = [

@@ -1,4 +1,4 @@
-"""How near keys and values come to the end of f16."""
+"""Measure how close keys and values come to the largest f16 number."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from gemtab.bundle.plan import Plan, StateBuffer
 
 
 class EdgeWatch:
-    """Looks at what an f32 plan has in its caches, which the plan `half` keeps in f16.
+    """Looks at the caches of an f32 plan, in place of those of the f16 plan `half`.
 
-    The f16 plan's own caches would not tell: what is beyond f16 is not in them.
+    The f16 plan's own caches cannot show numbers beyond f16.
     """
 
     def __init__(self, caches: Caches, half: Plan) -> None:
@@ -22,7 +22,7 @@ class EdgeWatch:
         self._largest = Edge(share=0.0, cache="")
 
     def look(self) -> None:
-        """Takes note of the largest number that is there now."""
+        """Record the largest number that is in the caches now."""
         for name, numbers in self._caches.read_all(np.float32):
             share = float(np.abs(numbers).max()) * self._scales[_cache(name)] / F16_MAX
             if share > self._largest.share:
@@ -30,10 +30,10 @@ class EdgeWatch:
 
     @property
     def edge(self) -> Edge:
-        """The nearest so far."""
+        """The largest share of f16's range so far."""
         return self._largest
 
 
 def _cache(buffer: str) -> str:
-    """A cache's name and part, whichever of its segments the buffer is: plans cut them differently."""
+    """Return a cache's name and part without the segment: plans cut caches differently."""
     return ":".join(buffer.split(":")[:2])

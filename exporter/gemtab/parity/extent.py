@@ -1,4 +1,4 @@
-"""How much `gemtab verify` compares."""
+"""The amount of comparison of `gemtab verify`."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,16 +8,16 @@ from gemtab.bundle.parity import ExtentChoice, ExtentName
 from gemtab.bundle.plan import Plan, StateBuffer, WeightBuffer
 
 LARGE_BYTES: Final = 1 << 30
-"""Weights of a plan from which the processor, where it stands in for a GPU, takes seconds for a token."""
+"""Bytes of a plan's weights from which a CPU takes seconds for a token."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """What the backends are compared on.
+    """The texts of a comparison.
 
-    questions: how many short prompts. steps: tokens after each prompt. wraps: how many tokens the long prompt has for
-    each row of the largest ring cache; 0 for no long prompt. detail: the most tokens of a picture or frame, None for as
-    many as the model has by default.
+    questions: number of short prompts. steps: tokens after each prompt. wraps: tokens of the long prompt for each row
+    of the largest ring cache; 0 for no long prompt. detail: maximum tokens of an image or frame; None for the model's
+    own.
     """
 
     name: ExtentName
@@ -27,7 +27,7 @@ class Extent:
     detail: int | None
 
     def long(self, plan: Plan) -> int | None:
-        """Tokens that the long prompt has at least."""
+        """Return the minimum number of tokens of the long prompt; None for no long prompt."""
         return int(self.wraps * _largest_ring(plan)) if self.wraps else None
 
 
@@ -39,7 +39,7 @@ EXTENTS: Final[dict[ExtentName, Extent]] = {
 
 
 def choose_extent(choice: ExtentChoice, plan: Plan, device: Device) -> Extent:
-    """`auto` is full, except where a large model has no GPU to run on."""
+    """Return the extent. `auto` is full, but short for a large model without a GPU."""
     if choice != "auto":
         return EXTENTS[choice]
     size = sum(buffer.bytes for buffer in plan.buffers.values() if isinstance(buffer, WeightBuffer))

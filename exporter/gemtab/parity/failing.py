@@ -1,4 +1,4 @@
-"""What libraries say of a bundle that they cannot run, as the error that users meet."""
+"""Turn errors of libraries that cannot run a bundle into errors for users."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ _MOST_WORDS = 300
 
 @contextmanager
 def failing(what: str) -> Iterator[None]:
-    """Turns whatever a library raises inside into BundleError: files are what the manifest says, so that what does not
-    run is the bundle's. `what` begins the sentence."""
+    """Turn any error of a library into BundleError: the files have been checked against the manifest, so the bundle
+    itself is at fault. what: begins the sentence of the message."""
     try:
         yield
     except GemtabError:
@@ -19,6 +19,6 @@ def failing(what: str) -> Iterator[None]:
     except Exception as error:
         words = " ".join(str(error).split())[:_MOST_WORDS]
         raise BundleError(
-            f"{what} failed ({type(error).__name__}: {words}). Export the checkpoint again; please report this if the "
-            "bundle is one that this gemtab made."
+            f"{what} failed ({type(error).__name__}: {words}). Export the checkpoint again. Please report this error "
+            "if this gemtab made the bundle."
         ) from error

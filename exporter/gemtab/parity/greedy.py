@@ -1,4 +1,4 @@
-"""Comparing greedy decoding, step by step, with a margin for near-ties."""
+"""Compare greedy decoding step by step, with a margin for near ties."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,15 @@ import torch
 from gemtab.bundle.plan import Strict
 
 MAX_TIE_SHARE = 0.01
-"""The largest share of steps that may be near-ties decided the other way."""
+"""Maximum share of steps that are near ties decided differently."""
 
 
 class GreedyMatch(Strict):
-    """Of `steps` greedy steps, how many chose the reference's token.
+    """The agreement of greedy steps with the reference.
 
-    ties: steps that chose another token, which in the reference's logits lies within the margin of the largest.
-    first_difference: the first step, from 0, with a token further away than that; None if there is none.
+    steps: number of steps. equal: steps that chose the reference's token. ties: steps that chose another token within
+    the margin of the reference's largest logit. first_difference: index of the first step beyond the margin; None for
+    none.
     """
 
     steps: int
@@ -24,15 +25,15 @@ class GreedyMatch(Strict):
 
     @property
     def holds(self) -> bool:
-        """Whether the two decode the same, near-ties apart, and those are rare enough."""
+        """Whether both decode the same tokens, except for a few near ties."""
         return self.first_difference is None and self.ties <= MAX_TIE_SHARE * self.steps
 
 
 def compare_greedy(reference: torch.Tensor, chosen: Sequence[int], margin: float) -> GreedyMatch:
-    """Whether `chosen`, one token a step, are the largest of the reference's logits [steps, vocabulary].
+    """Compare `chosen`, one token a step, with the reference's logits [steps, vocabulary].
 
-    At every step both must have been given the same tokens before it: the reference's, so that one difference does
-    not make all later steps differ. margin: in logits.
+    At every step both must have had the reference's tokens before, so that one difference does not change all later
+    steps. margin: maximum difference of a near tie, in logits.
     """
     ties, first_difference = 0, None
     for step, token in enumerate(chosen):

@@ -1,4 +1,4 @@
-"""Comparing logits."""
+"""Compare logits."""
 
 import torch
 
@@ -7,10 +7,10 @@ from gemtab.parity.tolerances import Tolerance
 
 
 class LogitError(Strict):
-    """How far logits are from the reference's, over `positions` tokens.
+    """The error of logits against the reference's, over `positions` tokens.
 
-    max and rms: of the differences, in logits. kl: mean of KL(reference || other), in nats. top1: the share of
-    positions whose largest logit is the same.
+    max, rms: of the differences, in logits. kl: mean of KL(reference || other), in nats. top1: share of positions with
+    the same largest logit.
     """
 
     positions: int
@@ -20,7 +20,7 @@ class LogitError(Strict):
     top1: float
 
     def beyond(self, tolerance: Tolerance) -> list[str]:
-        """What exceeds the tolerance, as phrases for a message; empty if nothing does."""
+        """Return phrases on values that exceed the tolerance; empty for none."""
         found = [
             f"{name} {value:.3g} is above {limit:g}"
             for name, value, limit in (
@@ -36,7 +36,7 @@ class LogitError(Strict):
 
 
 def compare(reference: torch.Tensor, other: torch.Tensor) -> LogitError:
-    """The error of logits `other`, [n, vocabulary] like the reference's."""
+    """Return the error of logits `other`, [n, vocabulary] like the reference's."""
     if reference.shape != other.shape:
         raise ValueError(f"expected logits {list(reference.shape)}, found {list(other.shape)}")
     reference, other = reference.double(), other.double()

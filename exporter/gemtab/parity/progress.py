@@ -1,32 +1,32 @@
-"""How `gemtab verify` tells what it is doing."""
+"""Progress of `gemtab verify`."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 Advance = Callable[[int], None]
-"""Told that so much more of a stage is done."""
+"""Called with the amount of a stage that is newly done."""
 
 _FILLED_AT_ONCE = 8
-"""Tokens of a prompt that take about as long as one that is decoded."""
+"""Prompt tokens that take about as long as one decoded token."""
 
 
 class Progress(Protocol):
-    """Told how a comparison goes."""
+    """Receives the progress of a comparison."""
 
     def begin(self, stage: str, total: int) -> None:
-        """A stage begins: what is done, and how much there is to do, in no unit of its own; 0 where it is not
+        """A stage begins. stage: its description. total: its amount of work, without a unit; 0 where it is not
         counted."""
 
     def advance(self, amount: int) -> None:
-        """So much more is done."""
+        """`amount` more work is done."""
 
 
 def nobody(_amount: int) -> None:
-    """An Advance that tells nobody."""
+    """An Advance that does nothing."""
 
 
 def fill_work(tokens: int) -> int:
-    """What so many tokens of a prompt add to the work of a text, each of whose decoded tokens is 1."""
+    """Return the work of `tokens` prompt tokens; a decoded token is 1."""
     return -(-tokens // _FILLED_AT_ONCE)
 
 
@@ -39,7 +39,7 @@ class Stages:
         self._begun = 0
 
     def begin(self, stage: str, total: int) -> Advance:
-        """The next stage begins; tell what is returned how it goes."""
+        """Begin the next stage. Return its Advance."""
         self._begun += 1
         self._progress.begin(f"{stage} ({self._begun} of {self._count})", total)
         return self._progress.advance

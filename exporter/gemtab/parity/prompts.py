@@ -1,4 +1,4 @@
-"""What the backends are compared on."""
+"""The prompts of a comparison."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,9 +27,9 @@ STORY = (
 def prompts(
     folder: Path, manifest: Manifest, long: int | None, most: int, extent: Extent = EXTENTS["full"]
 ) -> list[Prompt]:
-    """A few prompts, as the bundle's template renders them: short ones, one of about `long` tokens that makes ring
-    caches wrap, one with a picture and a sound, and one with a clip, as far as the bundle takes them. None is longer
-    than `most`: others are left out."""
+    """Return a few prompts, rendered by the bundle's template: short ones, one of about `long` tokens that makes ring
+    caches wrap, one with an image and audio, and one with a video, as far as the bundle takes these. Prompts of more
+    than `most` tokens are left out."""
     writer = PromptProcess(folder)
 
     def render(text: str, *media: Medium) -> Prompt:
@@ -47,27 +47,27 @@ def prompts(
 
 
 def _media(folder: Path, manifest: Manifest, detail: int | None) -> Iterator[list[Medium]]:
-    """A picture of overlapping waves of colour and a rising tone, then a clip of two such frames, for which no files
-    are needed."""
+    """Yield the media of two prompts, made without files: an image of overlapping colour waves with a rising tone, and
+    a video of two such frames."""
     if manifest.inputs == ("text",):
         return
     from gemtab.chat.reader import MediaReader  # needs Pillow and PyAV
 
-    reader, still = MediaReader(folder, manifest), []
+    reader, first = MediaReader(folder, manifest), []
     if "image" in manifest.inputs:
-        still.append(reader.picture(_waves(0), detail))
+        first.append(reader.image_from_pixels(_waves(0), detail))
     if "audio" in manifest.inputs:
         seconds = np.arange(20_000) / 16_000
         tone = 0.3 * np.sin(2 * np.pi * (200 + 600 * seconds) * seconds)
-        still.append(reader.sound(tone.astype(np.float32), 16_000))
-    if still:
-        yield still
+        first.append(reader.audio_from_samples(tone.astype(np.float32), 16_000))
+    if first:
+        yield first
     if "video" in manifest.inputs:
-        yield [reader.frames([_waves(0), _waves(2)], ["00:00", "00:01"], detail)]
+        yield [reader.video_from_frames([_waves(0), _waves(2)], ["00:00", "00:01"], detail)]
 
 
 def _waves(phase: float) -> Pixels:
-    """Overlapping waves of colour, [240, 320, 3]."""
+    """Return overlapping waves of colour, [240, 320, 3] u8."""
     y, x = np.mgrid[:240, :320]
     waves = [np.sin(x / 17 + y / 41 + phase), np.sin(x / 29 - y / 13 - phase), np.sin(x * y / 2000)]
     return (np.stack(waves, -1) * 120 + 128).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The text stack on the reference backend, with a conversation's caches."""
+"""Run the text stack on the reference backend, with a conversation's caches."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ from gemtab.quantize import WeightReader
 
 
 class ReferenceText:
-    """Takes token ids, keeps caches, gives logits.
+    """Takes token ids, keeps caches, returns logits.
 
-    Prompt tokens go through `fill_graph`, the last one through `text_graph`, as in the plan's programs.
+    As in a plan's programs, prompt tokens go through `fill_graph`, and the last one through `text_graph`.
     caches: keys and values of the `position` tokens so far.
     """
 
@@ -27,20 +27,20 @@ class ReferenceText:
         self.position = 0
 
     def step(self, ids: Sequence[int]) -> torch.Tensor:
-        """Append at least one id to the conversation; logits [vocabulary] of what comes after the last."""
+        """Append at least one id to the conversation. Return the logits [vocabulary] f32 after the last one."""
         if len(ids) > 1:
             self._fill.run(self._inputs(ids[:-1]), self.caches)
             self.position += len(ids) - 1
         return self.logits(ids[-1:])[-1]
 
     def logits(self, ids: Sequence[int]) -> torch.Tensor:
-        """Append ids to the conversation; logits [len(ids), vocabulary] after each of them."""
+        """Append ids to the conversation. Return the logits [len(ids), vocabulary] f32 after each of them."""
         logits = self._text.run(self._inputs(ids), self.caches)["logits"]
         self.position += len(ids)
         return logits
 
     def see(self, ids: Sequence[int], media: Sequence[Rows]) -> torch.Tensor:
-        """As `logits`, of a prompt whose placeholders stand for `media`."""
+        """As `logits`, for a prompt whose placeholders are replaced by `media`."""
         step = range(self.position, self.position + len(ids))
         inputs = self._inputs(ids) | media_inputs(self._spec.hidden, step, media)
         logits = Reference(text_graph(self._spec, media=True), self._weights, self._layerwise).run(inputs, self.caches)
@@ -48,7 +48,7 @@ class ReferenceText:
         return logits["logits"]
 
     def rewind(self, position: int) -> None:
-        """Forget the token at `position` and all after it."""
+        """Remove the token at `position` and all after it from the caches."""
         self.caches = {name: cache.until(position) for name, cache in self.caches.items()}
         self.position = position
 

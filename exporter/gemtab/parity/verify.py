@@ -1,4 +1,4 @@
-"""`gemtab verify`: every backend on a few prompts, and what to make of the differences."""
+"""`gemtab verify`: run every backend on a few prompts, and judge the differences."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from gemtab.checkpoint import CheckpointWeights, adapted, load_spec, open_checkp
 from gemtab.checkpoint.adapter import adapted_spec
 from gemtab.errors import BundleError, ParityError
 from gemtab.model.spec import ModelSpec
-from gemtab.output import write_in_one_step
+from gemtab.output import write_atomically
 from gemtab.parity.backends import (
     Continued,
     continue_greedily,
@@ -44,8 +44,8 @@ Explained = Callable[[Backend], Tolerance]
 
 @dataclass(frozen=True)
 class _Ran:
-    """What the plans gave: their logits, on texts that the f32 plan continued; and how near the plan for f16 comes to
-    its end, whether the device runs that plan or not."""
+    """Results of the plans. found: logits by backend. texts: prompts that the f32 plan continued. edge: how close the
+    f16 plan comes to the largest f16 number, even if the device cannot run that plan."""
 
     found: dict[Backend, list[Logits]]
     texts: list[Continued]
@@ -60,12 +60,12 @@ def verify_bundle(
     extent: ExtentChoice = "auto",
     watch: GpuWatch = UNWATCHED,
 ) -> Parity:
-    """Compares the bundle's backends on this machine with the reference, and writes parity.json.
+    """Compare the bundle's backends on this machine with the reference, and write parity.json.
 
-    checkpoint, adapters: what the bundle was exported from; without a checkpoint the truth is what the bundle's own
-    weights stand for. watch: told when the GPU is waited for.
-    Raises BundleError where a file is missing or altered, is not valid ONNX, or cannot be run, and ParityError where a
-    backend is further from the bundle's own weights than arithmetic explains.
+    checkpoint, adapters: the sources of the bundle's export. Without a checkpoint, the comparison is only with the
+    bundle's own weights. watch: is notified when the command waits for the GPU. Raises BundleError where a file is
+    missing or altered, is not valid ONNX, or cannot be run; ParityError where a backend differs from the bundle's own
+    weights by more than its tolerance.
     """
     progress.begin("Checking the files", 0)
     manifest = read_answering_manifest(folder)
@@ -109,7 +109,7 @@ def verify_bundle(
         onnx_graphs=tuple(graphs),
         comparisons=tuple(comparisons),
     )
-    write_in_one_step(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
+    write_atomically(folder / PARITY_NAME, parity.model_dump_json(indent=1) + "\n")
     accept_file(folder, PARITY_NAME)
     add_parity(folder, parity)
     _judge(parity, most)
@@ -117,7 +117,7 @@ def verify_bundle(
 
 
 def _half(folder: Path, manifest: Manifest) -> Plan | None:
-    """The bundle's plan for f16, if it has one."""
+    """Return the bundle's plan for f16, if any."""
     halves = [entry.file for entry in manifest.plans if entry.activation == "f16"]
     return open_plan(folder, manifest, halves[0]) if halves else None
 
@@ -125,7 +125,7 @@ def _half(folder: Path, manifest: Manifest) -> Plan | None:
 def _plan_file(folder: Path, manifest: Manifest) -> str:
     found = [entry.file for entry in manifest.plans if entry.activation == "f32"]
     if not found:
-        raise BundleError(f"{folder} has no f32 plan, which every export has. Copy or export the bundle again.")
+        raise BundleError(f"{folder} has no f32 plan, which every bundle needs. Copy or export the bundle again.")
     return found[0]
 
 
@@ -146,7 +146,7 @@ def _webgpu(
     found: dict[Backend, list[Logits]] = {"webgpu f32": logits}
     edge = watch.edge if watch else None
     if _runs(half, device):
-        del executor, watch  # and with them the first plan's weights, since a GPU may not hold both
+        del executor, watch  # frees the first plan's weights: a GPU may not hold both plans
         advance = stages.begin("Running the WebGPU plan in f16", work)
         executor = TextEngine(folder, "f16", device=device, manifest=manifest)
         found["webgpu f16"] = webgpu_logits(executor, texts, encoder, advance=advance)
@@ -171,14 +171,14 @@ def _compare_all(
 
 
 def _judge(parity: Parity, explained: Explained) -> None:
-    """What arithmetic explains is f32 sums in another order, or keys and values in f16, and what the model's own
-    roundings and choices of experts make of them. Quantisation is another matter, and reported without a limit."""
+    """Raise ParityError where a backend exceeds its tolerance, which covers the order of f32 sums, keys and values in
+    f16, and the model's own roundings and choices of experts. Errors of quantization are reported without a limit."""
     for one in parity.comparisons:
         most = explained(one.backend).kl
         if one.against == "stored weights" and not one.kl <= most:
             raise ParityError(
-                f"{one.backend} differs from what the bundle's weights stand for: KL divergence {one.kl:.3g} nats, "
-                f"where arithmetic explains {most:.0e} (largest logit error {one.max_error:.3g}, "
+                f"{one.backend} differs from the reference on the bundle's weights: KL divergence {one.kl:.3g} nats, "
+                f"tolerance {most:.0e} (largest logit error {one.max_error:.3g}, "
                 f"greedy tokens equal on {one.greedy_match:.0%} of the prompts; adapter {parity.adapter}). "
-                f"Please report this with {PARITY_NAME}; the bundle should not be published."
+                f"Please report this with {PARITY_NAME}, and do not publish the bundle."
             )

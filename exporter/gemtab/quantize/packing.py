@@ -127,6 +127,6 @@ def _to_f16(tensor: torch.Tensor) -> torch.Tensor:
     if halves.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(halves))).all()):
         largest = float(tensor.abs().max())
         raise CheckpointError(
-            f"A weight or its scale is {largest:g}, and f16 ends at 65504. Export with --weights f32."
+            f"A weight or its scale is {largest:g}, and the maximum of f16 is 65504. Export with --weights f32."
         )
     return halves.contiguous()

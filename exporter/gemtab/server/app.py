@@ -1,4 +1,4 @@
-"""The server's address space: the site at /, bundles at /bundles/NAME/, the live channel at LIVE_PATH."""
+"""The server's routes: the site at /, bundles at /bundles/NAME/, the live channel at LIVE_PATH."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +19,7 @@ from gemtab.server.watch import Rerender, Watch
 
 EXAMPLE = "example.html"
 EXAMPLE_BUNDLE = "bundles/tiny/"
-"""As the example page is built."""
+"""The bundle in the example page as built."""
 
 
 def create_app(
@@ -30,11 +30,10 @@ def create_app(
     names: tuple[str, ...] = LOOPBACK_NAMES,
     exposed: bool = False,
 ) -> ASGIApp:
-    """The server as an ASGI app.
+    """Return the server as an ASGI app.
 
-    site: the built page. bundles: name -> folder. templates, rerender: the shader
-    templates to watch, and what makes a bundle's shaders of them.
-    names, exposed: see `Guard`.
+    site: folder of the built page. bundles: folder of each bundle by name. templates: folder of shader templates to
+    watch. rerender: renders a bundle's shaders from the templates. names, exposed: see `Guard`.
     """
     live = LiveChannel()
     watch = Watch(site, bundles, templates, rerender, live.send)
@@ -47,7 +46,7 @@ def create_app(
         await task
 
     async def example(_: Request) -> Response:
-        """The example page with a bundle that is there."""
+        """Return the example page with a bundle that is served."""
         file = site / EXAMPLE
         if not file.is_file():
             return Response(status_code=404)

@@ -1,4 +1,4 @@
-"""Which bundles a server offers, and under which names."""
+"""Find the bundles to serve, with their names."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ from gemtab.errors import UsageError
 
 
 def find_bundles(folders: list[Path]) -> dict[str, Path]:
-    """Name -> folder of each bundle among `folders`, or directly inside one of them.
+    """Return name -> folder of each bundle among `folders` or directly inside one of them.
 
-    Raises UsageError where a folder is not there or holds no bundle, and where two bundles have one name.
+    Raises UsageError where a folder does not exist or has no bundle, and where two bundles have the same name.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -18,7 +18,7 @@ def find_bundles(folders: list[Path]) -> dict[str, Path]:
             name = bundle.resolve().name
             if found.get(name, bundle).resolve() != bundle.resolve():
                 raise UsageError(
-                    f"Two bundles are called {name}: {found[name]} and {bundle}. Rename one, or serve them apart."
+                    f"Two bundles are called {name}: {found[name]} and {bundle}. Rename one, or serve them separately."
                 )
             found[name] = bundle
     return found
@@ -33,7 +33,7 @@ def _bundles_in(folder: Path) -> list[Path]:
     inside = sorted(path for path in found if not path.name.startswith("."))
     if not inside:
         raise UsageError(
-            f"{folder} holds no bundle: neither it nor a folder in it has a {MANIFEST_NAME}. "
+            f"{folder} has no bundle: neither it nor a subfolder has a {MANIFEST_NAME}. "
             "Make one with `gemtab export CHECKPOINT OUT`."
         )
     return inside

@@ -1,4 +1,4 @@
-"""Files of one folder over HTTP, with ranges, ETags and the content types of a bundle."""
+"""Serve the files of one folder over HTTP, with ranges, ETags and the content types of a bundle."""
 
 import os
 from mimetypes import guess_type
@@ -22,28 +22,28 @@ CONTENT_TYPES = {
     ".webmanifest": "application/manifest+json",
     ".wgsl": "text/wgsl; charset=utf-8",
 }
-"""Written out, since the operating system's own table may say otherwise; browsers refuse modules that are not
-JavaScript and stream wasm only as application/wasm."""
+"""A fixed table, since the operating system's may differ: browsers reject modules that are not JavaScript, and stream
+wasm only as application/wasm."""
 
 
 def content_type(path: str | os.PathLike[str]) -> str:
-    """The Content-Type of a file by its name; weights and all that is unknown are octet streams."""
+    """Return the Content-Type of a file by its name; weights and unknown files are octet streams."""
     known = CONTENT_TYPES.get(PurePath(path).suffix)
     return known or guess_type(str(path))[0] or "application/octet-stream"
 
 
 class LargeFile(FileResponse):
-    """A file sent in pieces that suit weights."""
+    """A file sent in chunks of a size for weights."""
 
     chunk_size = 1 << 20
 
 
 class Folder(StaticFiles):
-    """A folder's files. Nothing outside it is reachable, by `..` or through links, and nothing hidden."""
+    """A folder's files. Files outside the folder, by `..` or through links, and hidden files are not served."""
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The file at `path` below the folder, or ("", None): parts that begin with a dot do not exist, nor does what
-        the system cannot find out about, such as a link to itself."""
+        """Return the file at `path` below the folder, or ("", None). Names that begin with a dot do not exist, nor do
+        files that the system cannot resolve, such as circular links."""
         if any(part.startswith(".") for part in PurePath(path).parts):
             return "", None
         try:
@@ -56,7 +56,7 @@ class Folder(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        """The file, or 304 where the client's copy is current. `no-cache` means: ask each time, by ETag."""
+        """Return the file, or 304 where the client's copy is current. `no-cache` means: ask each time, by ETag."""
         response = LargeFile(
             full_path,
             status_code=status_code,

@@ -1,4 +1,4 @@
-"""Who may talk to the server, and what a page that it serves may do."""
+"""Restrict access to the server, and set security headers on its pages."""
 
 import re
 from ipaddress import ip_address
@@ -15,7 +15,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def content_security_policy(host: str) -> str:
-    """The policy of a page served at `host` ("name:port"): nothing but the server's own files and live channel."""
+    """Return the policy of a page served at `host` ("name:port"): only the server's own files and live channel."""
     return (
         "default-src 'self'; script-src 'self'; style-src 'self'; worker-src 'self'; "
         f"connect-src 'self' ws://{host}; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; "
@@ -32,11 +32,11 @@ def _is_address(name: str) -> bool:
 
 
 class Guard:
-    """Wraps an app: refuses foreign hosts and origins, and puts the security headers on every answer.
+    """Wraps an app: rejects foreign hosts and origins, and sets security headers on every answer.
 
-    A page elsewhere can point its own name at 127.0.0.1 and read from there what it likes (DNS rebinding): so
-    the Host header must be one of the server's own names. `exposed` servers, bound to other addresses by their owner's
-    wish, also answer to plain IP addresses, which no such page can have.
+    A page elsewhere can point its own name at 127.0.0.1 and read anything from there (DNS rebinding). The Host header
+    must therefore be one of the server's own names. An `exposed` server, which its owner bound to another address, also
+    accepts plain IP addresses, which no such page can have.
     """
 
     def __init__(self, app: ASGIApp, names: tuple[str, ...] = LOOPBACK_NAMES, exposed: bool = False) -> None:
@@ -52,9 +52,9 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._is_own(host):
-            await _refuse(scope, receive, send, 421, "This server does not answer to that host name.")
+            await _reject(scope, receive, send, 421, "This server does not accept that host name.")
         elif scope["type"] == "websocket" and headers.get("origin") != f"http://{host}":
-            await _refuse(scope, receive, send, 403, "The live channel is for pages of this server only.")
+            await _reject(scope, receive, send, 403, "The live channel is for pages of this server only.")
         else:
             await self._app(scope, receive, _with_headers(send, host))
 
@@ -72,9 +72,9 @@ def _with_headers(send: Send, host: str) -> Send:
             headers["Content-Security-Policy"] = content_security_policy(host)
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "no-referrer"
-            # By this the page knows that there is a live channel, with no request that could fail elsewhere.
+            # Tells the page that a live channel exists, without a request that could fail elsewhere.
             headers["Server-Timing"] = f'gemtab-live;desc="{LIVE_PATH}"'
-            # Together they isolate the page, which gives it threads for wasm and fine timers.
+            # Together they isolate the page, which enables threads for wasm and fine timers.
             headers["Cross-Origin-Opener-Policy"] = "same-origin"
             headers["Cross-Origin-Embedder-Policy"] = "require-corp"
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
@@ -83,6 +83,6 @@ def _with_headers(send: Send, host: str) -> Send:
     return wrapped
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, reason: str) -> None:
+async def _reject(scope: Scope, receive: Receive, send: Send, status: int, reason: str) -> None:
     answer = WebSocketClose(1008) if scope["type"] == "websocket" else PlainTextResponse(reason + "\n", status)
     await answer(scope, receive, send)

@@ -7,23 +7,23 @@ from typing import Literal, TypedDict
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 MOST_TABS = 100
-"""More are refused."""
+"""Maximum number of connected tabs; more are rejected."""
 
 SECONDS_TO_TAKE = 5.0
-"""In which a tab takes a message. One that does not is dropped, and loads the page anew when it comes back."""
+"""Time limit for a tab to take a message. A slower tab is dropped, and reloads the page when it reconnects."""
 
 TRY_AGAIN_LATER = 1013
-"""The code with which a connection is refused."""
+"""WebSocket close code of rejected connections."""
 
 
 class Reload(TypedDict):
-    """The site or a bundle has changed: load the page anew."""
+    """The site or a bundle has changed: reload the page."""
 
     type: Literal["reload"]
 
 
 class ShaderChange(TypedDict):
-    """A shader of a bundle has changed. bundle: its name; file: within the bundle, e.g. `shaders/rms_norm.wgsl`."""
+    """A shader of a bundle has changed. bundle: its name. file: path in the bundle, e.g. `shaders/rms_norm.wgsl`."""
 
     type: Literal["shader"]
     bundle: str
@@ -40,10 +40,10 @@ class LiveChannel:
     def __init__(self, seconds: float = SECONDS_TO_TAKE) -> None:
         self._seconds = seconds
         self._tabs: dict[WebSocket, asyncio.Event] = {}
-        """With what ends each one's connection."""
+        """The event that ends each tab's connection."""
 
     async def connect(self, tab: WebSocket) -> None:
-        """Holds one tab's connection until it goes, or is dropped; what the tab says, in text or in bytes, is
+        """Keep one tab's connection until the tab closes it or is dropped. Messages from the tab, text or bytes, are
         ignored."""
         if len(self._tabs) >= MOST_TABS:
             await tab.close(TRY_AGAIN_LATER)
@@ -60,7 +60,7 @@ class LiveChannel:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def send(self, message: LiveMessage) -> None:
-        """Sends `message` to every tab; one that has just gone is not an error, and none waits for another."""
+        """Send `message` to all tabs in parallel. A tab that has just closed is not an error."""
         await asyncio.gather(*(self._send(tab, message) for tab in tuple(self._tabs)))
 
     async def _send(self, tab: WebSocket, message: LiveMessage) -> None:

@@ -1,4 +1,4 @@
-"""A bundle's shaders as the templates would have them now."""
+"""Render a bundle's shaders from the current templates."""
 
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from gemtab.quantize import planes
 
 
 def rerender(folder: Path) -> dict[str, str]:
-    """WGSL file of the bundle -> its text, compiled anew for what the bundle holds.
+    """Return WGSL file -> text, compiled again for the bundle's plans.
 
-    Where weights lie has no part in a shader's text, and of what they are only scales of activations have.
+    A shader's text does not depend on locations of weights, and of their values only on activation scales.
     """
     manifest, spec = read_manifest(folder), load_spec(folder)
     if not manifest.plans:
@@ -44,7 +44,7 @@ def rerender(folder: Path) -> dict[str, str]:
 
 
 def _opened(folder: Path, entry: PlanEntry, graph: Graph, manifest: Manifest) -> tuple[Plan, StoredWeights]:
-    """A plan of the bundle, and its graph's weights as if they lay nowhere."""
+    """Return a plan of the bundle, and its graph's weights with dummy locations."""
     plan, weights = open_plan(folder, manifest, entry.file), manifest.weights
     locations: dict[tuple[str, str], Location] = {
         (weight.name, plane.name): Location("", 0, plane.bytes)

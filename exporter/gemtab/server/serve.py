@@ -1,4 +1,4 @@
-"""Running the server on a socket of its own."""
+"""Run the server on a socket."""
 
 import errno
 import socket
@@ -15,16 +15,16 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
 
 LONGEST_MESSAGE = 1 << 16
-"""Bytes of what a tab says, which is ignored."""
+"""Maximum bytes of a tab's message, which is ignored."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server on `host` is reachable from this machine only."""
+    """Whether a server on `host` can be reached only from this machine."""
     return host in LOOPBACK_NAMES or host.startswith("127.")
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any that is free. Raises UsageError where the address cannot be had."""
+    """Return a listening socket; port 0 chooses a free port. Raises UsageError where the address is not available."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -35,19 +35,20 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         reason = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror
         raise UsageError(
-            f"The server cannot listen on {host}, port {port}: {reason}. Choose another with --port (0 takes any)."
+            f"The server cannot listen on {host}, port {port}: {reason}. Choose another port with --port (0 for a free "
+            "one)."
         ) from error
     return listener
 
 
 def address(listener: socket.socket) -> str:
-    """The page's address, e.g. `http://127.0.0.1:8765/`."""
+    """Return the page's address, e.g. `http://127.0.0.1:8765/`."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Answers on `listener` until Ctrl-C; calls `on_ready` once it does."""
+    """Serve on `listener` until Ctrl-C. on_ready: called when the server answers."""
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",
@@ -56,12 +57,12 @@ def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -
         log_level="warning",
         timeout_graceful_shutdown=1,
     )
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after shutdown
         Server(config, on_ready).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that says when it answers."""
+    """A uvicorn server that calls `on_ready` when it answers."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)

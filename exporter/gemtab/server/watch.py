@@ -1,4 +1,4 @@
-"""Watching site, bundles and shader templates, and telling open tabs what to do about a change."""
+"""Watch site, bundles and shader templates, and notify open tabs of changes."""
 
 import asyncio
 import sys
@@ -15,17 +15,17 @@ from gemtab.server.live import LiveMessage, ShaderChange
 from gemtab.shown import shown_in_line
 
 Rerender = Callable[[Path], Mapping[str, str]]
-"""Bundle's folder -> WGSL file within it -> its text by the templates as they are now."""
+"""Bundle's folder -> WGSL file in it -> text from the current templates."""
 
 QUIET_MS = 200
-"""A change is acted on when nothing has followed it for so long: builds and editors write in bursts."""
+"""Milliseconds without further changes before a change is handled: builds and editors write in bursts."""
 
 ROUND_MS = 1000
-"""How often it is checked whether a watched folder has been replaced, which the kernel does not report."""
+"""Interval of the check for replaced folders, which the kernel does not report."""
 
 
-def tell(words: str) -> None:
-    """One line on stderr."""
+def report(words: str) -> None:
+    """Print one line on stderr."""
     print(f"Live channel: {shown_in_line(words)}", file=sys.stderr)  # noqa: T201
 
 
@@ -34,7 +34,7 @@ def _words(error: Exception) -> str:
 
 
 class WatchedBundle:
-    """A served bundle as it was last seen."""
+    """A served bundle in its last known state."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class WatchedBundle:
         self._rest = self._read_rest()
 
     def was_exported(self) -> bool:
-        """Whether a new export has come, that is, a manifest that differs in more than its shaders."""
+        """Whether a new export has replaced the bundle: the manifest differs in more than its shaders."""
         before, self._rest = self._rest, self._read_rest()
         if self._rest == before or self._rest is None:
             return False
@@ -53,7 +53,7 @@ class WatchedBundle:
         return True
 
     def changed_shaders(self) -> list[ShaderChange]:
-        """The shaders whose text is new, their digests in the manifest brought up to date."""
+        """Return the shaders with new texts, and update their digests in the manifest."""
         before, self._shaders = self._shaders, self._read_shaders()
         changes: list[ShaderChange] = []
         for file, text in self._shaders.items():
@@ -63,13 +63,13 @@ class WatchedBundle:
         return changes
 
     def write_shaders(self, texts: Mapping[str, str]) -> None:
-        """Puts newly rendered shaders in the place of those that the bundle has."""
+        """Write newly rendered shaders over those of the bundle."""
         for file in self._shaders.keys() & texts.keys():
             if self._shaders[file] != texts[file]:
                 (self.folder / file).write_text(texts[file], encoding="utf-8")
 
     def _read_shaders(self) -> dict[str, str]:
-        """All shaders; of one that cannot be read, what it was before, and the reason is told once."""
+        """Read all shaders. For one that cannot be read, keep the last text and report the reason once."""
         paths = sorted((self.folder / SHADERS).glob("*.wgsl"))
         texts = {f"{SHADERS}/{path.name}": self._read_shader(path) for path in paths}
         return {file: text for file, text in texts.items() if text is not None}
@@ -82,7 +82,7 @@ class WatchedBundle:
             reason = f"{path} cannot be read: {error}. Save it again."
             if self._unread.get(file) != reason:
                 self._unread[file] = reason
-                tell(reason)
+                report(reason)
             return self._shaders.get(file)
         self._unread.pop(file, None)
         return text
@@ -96,7 +96,7 @@ class WatchedBundle:
 
 
 class Watch:
-    """Follows the folders and calls `send` with what open tabs are to do."""
+    """Watches the folders and calls `send` with messages for open tabs."""
 
     def __init__(
         self,
@@ -114,19 +114,19 @@ class Watch:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """Lets `run` return."""
+        """Make `run` return."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Watches until `stop`; begins anew when a folder has been replaced by another of its name, and when the
-        system cannot watch."""
-        told = ""
+        """Watch until `stop`. Start again when a folder was replaced by another of its name, and when the system cannot
+        watch."""
+        reported = ""
         while not self._stop.is_set():
             try:
                 await self._watch_until_replaced()
             except Exception as error:
-                if told != (told := _words(error)):
-                    tell(f"files cannot be watched ({told}); it is tried again.")
+                if reported != (reported := _words(error)):
+                    report(f"files cannot be watched ({reported}). Trying again.")
                 await asyncio.sleep(ROUND_MS / 1000)
 
     async def _watch_until_replaced(self) -> None:
@@ -145,8 +145,8 @@ class Watch:
             paths = [Path(path) for _, path in batch]
             try:
                 await self._act(paths)
-            except Exception as error:  # whatever is wrong with a file, its author saves it again
-                tell(_words(error))
+            except Exception as error:  # a broken file is handled again when its author saves it
+                report(_words(error))
             if self._identities() != identities:
                 return
 

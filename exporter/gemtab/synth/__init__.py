@@ -1,4 +1,4 @@
-"""Random checkpoints in the true shapes of the published models: for measuring, and for trying what a size needs."""
+"""Random checkpoints in the true shapes of published models, for measurements."""
 
 from gemtab.synth.published import SIZES, published_config
 from gemtab.synth.write import synthesise, write_checkpoint

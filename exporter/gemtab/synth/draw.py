@@ -1,4 +1,4 @@
-"""Random values of a tensor, as fast as a disk takes them."""
+"""Draw random values of tensors at the speed of a disk."""
 
 import zlib
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ import numpy.typing as npt
 import torch
 
 _CHUNK = 1 << 20
-"""Values drawn at a time."""
+"""Values drawn at once."""
 
 _DRAWS = 1 << 16
-"""Each value is picked by 16 random bits."""
+"""Number of different values: 16 random bits choose each value."""
 
 _SHARPNESS = 2.0
-"""The standard deviation of attention's scores, whose scale is 1: neither flat nor needle-sharp. That of random q and k
-is the product of their norms' weights and the root of the head's size."""
+"""Standard deviation of attention scores (their scale is 1), neither flat nor extremely sharp. For random q and k it is
+the product of their norms' weights and the root of the head size."""
 
 _RULES: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("layer_scalar",), 0.9, 0.05),
@@ -30,27 +30,26 @@ _RULES: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("per_dim_scale", "bias", "std_bias"), 0.0, 0.5),
     # The last norm spreads the logits.
     (("language_model.norm.weight",), 3.0, 0.5),
-    # The router's scores differ enough to choose.
+    # Router scores differ enough for a clear choice.
     (("router.proj.weight",), 0.0, 1.5),
-    # Activations reach 127 times these: 15 on both sides of the head and of what reads the residual or is gated by it,
-    # 5 where a norm came before, and few are cut off.
+    # Activations reach 127 times these: 15 at the head and at gates of the residual, 5 after a norm. Few are clipped.
     (("lm_head.input_activation_scale", "lm_head.output_activation_scale"), 0.12, 0.005),
     (("per_layer_input_gate.input_activation_scale", "per_layer_input_gate.output_activation_scale"), 0.12, 0.005),
     (("per_layer_projection.input_activation_scale", "per_layer_projection.output_activation_scale"), 0.12, 0.005),
     (("activation_scale",), 0.04, 0.002),
 )
-"""Mean and standard deviation by the end of a tensor's name."""
+"""Mean and standard deviation by the ending of a tensor's name."""
 
 Dtype = Literal["BF16", "F32", "U8", "I8"]
-"""As safetensors calls them."""
+"""Names of dtypes in safetensors."""
 
 _WIDTHS: dict[Dtype, int] = {"BF16": 2, "F32": 4, "U8": 1, "I8": 1}
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A tensor that is to be drawn: dtype and shape as they are stored, mean and standard deviation of its values; bits
-    of its codes, of which a byte holds as many as it can, 0 where it has none."""
+    """A tensor to draw. dtype, shape: as stored. mean, deviation: of its values. bits: bits of packed integers (as many
+    in a byte as fit); 0 for plain values."""
 
     dtype: Dtype
     shape: tuple[int, ...]
@@ -60,22 +59,22 @@ class Drawn:
 
     @property
     def width(self) -> int:
-        """Bytes of a number."""
+        """Bytes of one number."""
         return _WIDTHS[self.dtype]
 
     @property
     def bytes(self) -> int:
-        """Bytes of all."""
+        """Bytes of the tensor."""
         return self.width * prod(self.shape)
 
 
 def plain(name: str, shape: tuple[int, ...]) -> Drawn:
-    """A tensor in bf16, of values as they suit its name."""
+    """Return a bf16 tensor with the distribution for its name."""
     return Drawn("BF16", shape, *distribution(name, shape))
 
 
 def distribution(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Mean and standard deviation of a tensor: those with which activations keep their size from layer to layer."""
+    """Return mean and standard deviation of a tensor, so that activations keep their size from layer to layer."""
     if name.endswith(("q_norm.weight", "k_norm.weight")):
         return _SHARPNESS**0.5 * shape[0] ** -0.25, 0.2 * shape[0] ** -0.25
     for endings, mean, deviation in _RULES:
@@ -88,10 +87,10 @@ def distribution(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def draw(name: str, tensor: Drawn) -> Iterator[npt.NDArray[Any]]:
-    """The tensor's values as they are stored (bf16 as u16), in parts, row by row. They depend on the name and on what
-    is to be drawn, and so are always the same.
+    """Yield the tensor's values as stored (bf16 as u16), in chunks, row by row. The same name and tensor always give
+    the same values.
 
-    Each value, or byte of codes, is one of 65,536 quantiles of its distribution, picked by 16 random bits.
+    Each value, or byte of packed integers, is one of 65,536 quantiles of its distribution, chosen by 16 random bits.
     """
     values = _choices(tensor)
     generator = np.random.SFC64(zlib.crc32(name.encode()))
@@ -104,7 +103,7 @@ def draw(name: str, tensor: Drawn) -> Iterator[npt.NDArray[Any]]:
 
 
 def _choices(tensor: Drawn) -> npt.NDArray[Any]:
-    """What 16 random bits choose from."""
+    """Return the 65,536 values from which 16 random bits choose."""
     if tensor.bits:
         return _bytes_of_codes(tensor.bits)
     values = _quantiles(_DRAWS) * tensor.deviation + tensor.mean
@@ -114,14 +113,14 @@ def _choices(tensor: Drawn) -> npt.NDArray[Any]:
 
 
 def _quantiles(count: int) -> torch.Tensor:
-    """So many values of a standard normal distribution, all as likely."""
+    """Return `count` equally likely values of a standard normal distribution."""
     values: torch.Tensor = torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count)
     return values
 
 
 def _code_values(bits: int) -> torch.Tensor:
-    """What codes stand for, each as often as it is to come: nearly normal, so wide that all codes come, and of mean 0,
-    as sums over thousands of columns would magnify any other. As there is one code more below 0, one value moves up."""
+    """Return integers, each as often as it should occur: nearly normal, wide enough that all occur, and of mean 0,
+    since sums over thousands of columns magnify any mean. There is one more integer below 0, so one value moves up."""
     half = 1 << bits >> 1
     values = (_quantiles(1 << 2 * bits) * half / 2.2).round().clamp(1 - half, half - 1)
     values[0] -= 1
@@ -131,12 +130,13 @@ def _code_values(bits: int) -> torch.Tensor:
 
 @cache
 def code_deviation(bits: int) -> float:
-    """The standard deviation of what codes stand for, in units of their scale."""
+    """Return the standard deviation of the integers, in units of their scale."""
     return float(_code_values(bits).std(correction=0))
 
 
 def _bytes_of_codes(bits: int) -> npt.NDArray[Any]:
-    """Codes of 8 bits as signed bytes; of fewer, unsigned, as many as a byte holds, the earlier in the lower bits."""
+    """Return integers of 8 bits as signed bytes; fewer bits as unsigned codes, packed with earlier codes in lower
+    bits."""
     values = _code_values(bits)
     if bits == 8:
         return values.to(torch.int8).numpy()

@@ -1,4 +1,4 @@
-"""Checkpoints of codes, as Gemma's quantisation-aware training for mobile devices leaves E2B and E4B."""
+"""Pre-quantized checkpoints, as from Gemma's quantization-aware training for mobile devices (E2B and E4B)."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,24 +14,23 @@ MOBILE_SIZES = ("E2B", "E4B")
 _TOWERS = ["model.vision_tower", "model.audio_tower", "model.embed_vision", "model.embed_audio"]
 
 _ADDED = ("post_attention_layernorm.weight", "post_feedforward_layernorm.weight", "post_per_layer_input_norm.weight")
-"""The ends of the names of the norms that scale what a layer adds to the residual."""
+"""Name endings of the norms that scale a layer's contributions to the residual."""
 
 _SHARE = 0.25
-"""What all layers together add to the residual, beside the embedding's 1. Were it many times as much, as in plain
-random models, an activation that falls to the other side of an edge by a difference in the last place would change all
-that follows beyond recognition, which it does not in a trained model."""
+"""Contribution of all layers together to the residual, relative to the embedding's 1. With many times as much, as in
+plain random models, one activation that rounds differently would change all later ones beyond recognition. Trained
+models do not behave so."""
 
 
 def as_mobile(config: dict[str, Any], size: str) -> dict[str, Any]:
-    """The config of a published size, told to be codes: 2 bits for tokens, head and the MLPs of layers that share keys
-    and values, 8 for what the per-layer embeddings pass through, 4 for the rest of the text stack; towers stay plain.
+    """Return the config of a published size as a pre-quantized one: 2 bits for token embeddings, head and MLPs of
+    layers that share keys and values, 8 bits around the per-layer embeddings, 4 bits for the rest of the text stack;
+    towers are plain.
 
-    Raises UsageError for a size that there is not in codes.
+    Raises UsageError for a size without a pre-quantized form.
     """
     if size not in MOBILE_SIZES:
-        raise UsageError(
-            f"--qat: there are codes for mobile devices of {' and '.join(MOBILE_SIZES)} only, not of {size}."
-        )
+        raise UsageError(f"--qat: only {' and '.join(MOBILE_SIZES)} are pre-quantized for mobile devices, not {size}.")
     text = config["text_config"]
     layers = text["num_hidden_layers"]
     sharing = "|".join(map(str, range(layers - text["num_kv_shared_layers"], layers)))
@@ -40,7 +39,7 @@ def as_mobile(config: dict[str, Any], size: str) -> dict[str, Any]:
         patterns[rf"layers\.({sharing})\.mlp\."] = 2
     return {
         **config,
-        # transformers has no tied head where the embeddings are codes.
+        # transformers does not tie the head to quantized embeddings.
         "tie_word_embeddings": False,
         "text_config": {**text, "tie_word_embeddings": False},
         "quantization_config": {
@@ -54,7 +53,7 @@ def as_mobile(config: dict[str, Any], size: str) -> dict[str, Any]:
 
 
 def put_codes(model: "nn.Module", quantization: dict[str, Any]) -> None:
-    """Gives the model transformers' layers of codes in the place of its own."""
+    """Replace the model's layers by transformers' quantized layers."""
     from transformers import GemmaQuantizationConfig
     from transformers.integrations.gemma_quant import replace_with_quant_layers
 
@@ -63,8 +62,8 @@ def put_codes(model: "nn.Module", quantization: dict[str, Any]) -> None:
 
 
 def drawn_codes(model: "nn.Module", layers: int) -> dict[str, Drawn]:
-    """What a model of codes has otherwise than a plain one, by name: the tensors of all layers of codes, where of the
-    per-layer table there is a scale for each layer's part, and what scales a layer's share of the residual."""
+    """Return the tensors of a pre-quantized model that differ from a plain one, by name: tensors of quantized layers
+    (the per-layer table has a scale for each layer's part), and the scales of a layer's share of the residual."""
     from transformers.integrations.gemma_quant import QuantizedEmbedding, QuantizedLinear
 
     found: dict[str, Drawn] = {}
@@ -89,7 +88,7 @@ def drawn_codes(model: "nn.Module", layers: int) -> dict[str, Drawn]:
 
 
 def _drawn(name: str, packed: Any, columns: int, bits: int, parts: int) -> tuple[Drawn, Drawn]:  # noqa: ANN401
-    """Codes and scales of a matrix; a row's scale lies about what gives its values the deviation of plain ones."""
+    """Return codes and scales of a matrix. Scales give the values about the deviation of plain ones."""
     rows = packed.shape[0]
     _, deviation = distribution(f"{name}.weight", (rows, columns))
     mean = deviation / code_deviation(bits)

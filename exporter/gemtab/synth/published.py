@@ -1,4 +1,4 @@
-"""The published models' config.json, as `published/<size>.json`, and smaller ones made of them."""
+"""The published models' config.json, from `published/<size>.json`, and smaller configs made from them."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,8 @@ _FOLDER = Path(__file__).with_name("published")
 
 
 def published_config(size: str, layers: int | None = None, experts: int | None = None) -> dict[str, Any]:
-    """The config.json of a published size; with `layers`, only so many of each stack, with `experts`, only so many.
+    """Return the config.json of a published size. layers: keep only this many layers of each stack. experts: keep only
+    this many experts.
 
     Raises UsageError for an unknown size, and for more layers or experts than the model has.
     """
@@ -27,8 +28,8 @@ def published_config(size: str, layers: int | None = None, experts: int | None =
 
 
 def _keep_layers(config: dict[str, Any], size: str, layers: int) -> None:
-    """Of the layers that share KV, the same part stays, as far as a full layer is left for them to read. The last layer
-    is a full one, as transformers has it."""
+    """Keep the first layers. The share of layers that share KV stays the same, as far as a full layer remains for them.
+    As in transformers, the last layer is full."""
     text = config["text_config"]
     types = text["layer_types"]
     if not 1 <= layers <= len(types):

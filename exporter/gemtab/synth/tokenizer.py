@@ -1,4 +1,4 @@
-"""The files beside the weights that a chat needs: those of models/tiny, with the published models' ids and sizes."""
+"""Write a chat's files: those of models/tiny, with the published models' ids and sizes."""
 
 import copy
 import json
@@ -28,7 +28,7 @@ SPECIAL_IDS = {
     "<|turn>": 105,
     "<turn|>": 106,
 }
-"""The special tokens' ids in the published tokenizer, but for those that config.json tells."""
+"""Ids of special tokens in the published tokenizer; config.json has the others."""
 
 _MEDIA_KEYS = {
     "<|image>": "boi_token_id",
@@ -41,11 +41,11 @@ _MEDIA_KEYS = {
 }
 
 _STOPS = ("<eos>", "<turn|>", "<|tool_response>")
-_PICTURE_TOKENS = 280
+_IMAGE_TOKENS = 280
 
 
 def write_chat_files(folder: Path, config: dict[str, Any]) -> None:
-    """Writes tokenizer, template, generation config and processor config that fit the model's config.json."""
+    """Write tokenizer, template, generation config and processor config that fit the model's config.json."""
     tiny = tiny_checkpoint()
     for name in ("chat_template.jinja", "tokenizer_config.json"):
         (folder / name).write_bytes((tiny / name).read_bytes())
@@ -59,8 +59,8 @@ def write_chat_files(folder: Path, config: dict[str, Any]) -> None:
 
 
 def grown_tokenizer(tokenizer: dict[str, Any], special: dict[str, int], size: int) -> dict[str, Any]:
-    """A BPE tokenizer of `size` entries: the special tokens at their ids, then the tokenizer's own pieces, then pieces
-    of two of them, each with the merge that makes it."""
+    """Return a BPE tokenizer of `size` entries: special tokens at their ids, then the tokenizer's own pieces, then
+    joined pairs of pieces, each with its merge."""
     grown = copy.deepcopy(tokenizer)
     model = grown["model"]
     own = [piece for piece in sorted(model["vocab"], key=model["vocab"].get) if piece not in special]
@@ -85,8 +85,8 @@ def _pairs(pieces: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _processor(tiny: dict[str, Any], unified: bool) -> dict[str, Any]:
-    processor = {**tiny, "image_seq_length": _PICTURE_TOKENS}
-    processor["image_processor"] = {**tiny["image_processor"], "max_soft_tokens": _PICTURE_TOKENS}
+    processor = {**tiny, "image_seq_length": _IMAGE_TOKENS}
+    processor["image_processor"] = {**tiny["image_processor"], "max_soft_tokens": _IMAGE_TOKENS}
     if not unified:
         return processor
     processor["feature_extractor"] = {

@@ -1,4 +1,4 @@
-"""Writes a random checkpoint as transformers saves one, value by value: little of it is ever in memory."""
+"""Write a random checkpoint as transformers saves one, in small chunks that need little memory."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,14 +8,14 @@ from typing import Any
 from gemtab.checkpoint.config import CONFIG_NAME
 from gemtab.checkpoint.missing import INDEX_NAME, SINGLE_NAME
 from gemtab.errors import OutputError
-from gemtab.output import check_place, check_room, is_taken, unfinished
+from gemtab.output import check_free_space, check_name, is_taken, unfinished
 from gemtab.synth.draw import Drawn, draw, plain
 from gemtab.synth.mobile import as_mobile, drawn_codes, put_codes
 from gemtab.synth.published import published_config
 from gemtab.synth.tokenizer import write_chat_files
 
 SHARD_BYTES = 5_000_000_000
-"""The largest file, as transformers divides a checkpoint; a tensor beyond it has a file to itself."""
+"""Maximum bytes of a file, as in transformers; a larger tensor has a file of its own."""
 
 Tensors = dict[str, Drawn]
 Progress = Callable[[int], None]
@@ -30,29 +30,30 @@ def synthesise(
     advance: Progress,
     qat: bool = False,
 ) -> None:
-    """Writes the checkpoint of a published size into the folder `out`, which must not be there or be empty.
+    """Write the checkpoint of a published size into the folder `out`, which must be missing or empty.
 
-    layers, experts: see published_config; begin, advance: see `gemtab.export.Progress`; qat: as codes, see as_mobile.
-    Raises UsageError for what the size does not have, OutputError where the output cannot be written.
+    layers, experts: see published_config. begin, advance: see `gemtab.export.Progress`. qat: pre-quantized, see
+    as_mobile. Raises UsageError for sizes, layers or experts that do not exist, OutputError where the output cannot be
+    written.
     """
     config = published_config(size, layers, experts)
     if qat:
         config = as_mobile(config, size)
-    check_place(out)
+    check_name(out)
     if is_taken(out):
-        raise OutputError(f"{out} exists and is not empty, so it is left alone. Choose another output folder.")
+        raise OutputError(f"{out} exists and is not empty. Choose another output folder.")
     tensors = tensors_of(config)
     total = _bytes(tensors)
-    check_room(out, total)
+    check_free_space(out, total)
     begin("Writing random weights", total)
     with unfinished(out) as folder:
-        # Two files at least, listed by an index, as published checkpoints are.
+        # At least two files with an index, as in published checkpoints.
         write_checkpoint(config, tensors, folder, advance, min(SHARD_BYTES, total // 2 + 1))
         write_chat_files(folder, config)
 
 
 def tensors_of(config: dict[str, Any]) -> Tensors:
-    """Every tensor that transformers saves of a model with this config.json, by name."""
+    """Return every tensor that transformers saves for a model with this config.json, by name."""
     import torch
     import transformers
     from transformers.core_model_loading import revert_weight_conversion
@@ -73,7 +74,7 @@ def tensors_of(config: dict[str, Any]) -> Tensors:
 def write_checkpoint(
     config: dict[str, Any], tensors: Tensors, folder: Path, advance: Progress, shard_bytes: int = SHARD_BYTES
 ) -> None:
-    """Writes config.json and these tensors into safetensors files of the folder."""
+    """Write config.json, and the tensors in safetensors files, into the folder."""
     shards = list(_shards(tensors, shard_bytes))
     names = [SINGLE_NAME]
     if len(shards) > 1:
@@ -99,8 +100,8 @@ def _shards(tensors: Tensors, shard_bytes: int) -> Iterator[Tensors]:
 
 
 def _write_shard(path: Path, tensors: Tensors, advance: Progress) -> None:
-    """A safetensors file: the header's length (u64), the header (JSON, padded to 8 bytes), the tensors' bytes. Those of
-    the widest numbers come first, so that each lies at a multiple of their size."""
+    """Write a safetensors file: the header's length (u64), the header (JSON, padded to 8 bytes), the tensors' bytes.
+    Tensors of the widest numbers come first, so that each tensor is aligned to its number's size."""
     ordered = dict(sorted(tensors.items(), key=lambda entry: -entry[1].width))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0

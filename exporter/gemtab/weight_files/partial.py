@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gemtab.errors import GemtabError, OutputError
-from gemtab.output import check_place, check_room, explained, put_in_place, repair
+from gemtab.output import check_free_space, check_name, explained, put_in_place, repair
 from gemtab.weight_files.journal import Journal
 from gemtab.weight_files.layout import Layout
 
@@ -36,7 +36,7 @@ def kept_note(out: Path) -> str:
     folder = _folder(out)
     if not os.path.exists(folder):  # also False if access is denied
         return f"Nothing was left at {out}."
-    return f"What is done is kept in {folder}: the same command goes on from there; delete the folder to give it up."
+    return f"Finished work is kept in {folder}: the same command resumes from there. Delete the folder to discard it."
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
     rest_bytes: least bytes of the bundle besides these files. Raises OutputError if another export to `out` runs or the
     disk is full; then, and after an interruption, the unfinished bundle is kept.
     """
-    check_place(out)
+    check_name(out)
     folder = _folder(out)
     with _errors_explained(out):
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
                 repair(out)
                 _remove_all_but(folder / "bundle", layouts if journal.done else ())
                 needed = sum(sum(layout.files.values()) for layout in layouts) + rest_bytes
-                check_room(out, needed, _disk_bytes(folder / "bundle"))
+                check_free_space(out, needed, _disk_bytes(folder / "bundle"))
                 yield Partial(folder / "bundle", journal)
                 put_in_place(folder / "bundle", out)
         shutil.rmtree(folder, ignore_errors=True)  # again: Windows cannot remove a lock that is held

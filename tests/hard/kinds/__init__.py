@@ -1,4 +1,4 @@
-"""What can be wrong with a bundle: a name for each kind of damage, and what does it."""
+"""Kinds of damage to a bundle, by name."""
 
 from tests.hard.kind import Kind
 from tests.hard.kinds import configs, files, gpus, hosts, manifest, plans, shaders, template, tokenizer, weights

@@ -1,4 +1,4 @@
-"""What lies in the folder where the manifest names a file."""
+"""Damage to files: other content or other kinds of files where the manifest names a file."""
 
 from random import Random
 

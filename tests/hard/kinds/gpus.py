@@ -1,4 +1,4 @@
-"""The GPU on which a good bundle runs. Only the page in Node sees that."""
+"""Faults of the GPU on which a good bundle runs. Only the page in Node sees them."""
 
 from random import Random
 

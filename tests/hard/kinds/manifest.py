@@ -163,7 +163,7 @@ def depth(mutant: Mutant, rng: Random) -> None:
 
 
 def strings(mutant: Mutant, rng: Random) -> None:
-    """What is printed: markup, escape sequences, lone surrogates, texts of any length."""
+    """Texts that are printed: markup, escape sequences, lone surrogates, texts of any length."""
     tree = mutant.manifest
     tree["licence"] = None
     del tree["licence"]

@@ -154,7 +154,7 @@ def params(plan: Json, rng: Random) -> None:
 
 
 def layout(plan: Json, rng: Random) -> None:
-    """What a kernel says its bindings are."""
+    """The declared bindings of a kernel."""
     kernel = rng.choice(list(plan["kernels"].values()))
     bindings = kernel["bindings"]
     match rng.randrange(5):
@@ -172,7 +172,7 @@ def layout(plan: Json, rng: Random) -> None:
 
 
 def exchange(plan: Json, rng: Random) -> None:
-    """Things of one kind in each other's place."""
+    """Exchange things of one kind."""
     match rng.randrange(5):
         case 0:
             first, second = rng.sample(list(plan["kernels"]), 2)
@@ -193,7 +193,7 @@ def exchange(plan: Json, rng: Random) -> None:
 
 
 def file(plan: Json, rng: Random) -> None:
-    """Where weights and shaders lie."""
+    """Locations of weights and shaders."""
     bad = rng.choice([*PATHS, "gemtab.json", "tokenizer.json", "plan/f32.json", "onnx/embed_tokens_q4.onnx_data"])
     if rng.random() < 0.5:
         _buffer(plan, rng, "weight", "rows")[1]["file"] = bad
@@ -203,7 +203,7 @@ def file(plan: Json, rng: Random) -> None:
 
 
 def offset(plan: Json, rng: Random) -> None:
-    """Where in their file weights lie: beyond its end, over each other, between words."""
+    """Offsets of weights in their file: beyond its end, overlapping, between words."""
     weight = _buffer(plan, rng, "weight")[1]
     match rng.randrange(3):
         case 0:
@@ -311,7 +311,7 @@ def sizes_of_model(plan: Json, rng: Random) -> None:
 
 
 def strings(plan: Json, rng: Random) -> None:
-    """Labels and names that errors tell."""
+    """Labels and names that errors quote."""
     bad = rng.choice(TEXTS)
     chosen = _dispatch(plan, rng)
     chosen["label"] = bad

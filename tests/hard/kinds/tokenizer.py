@@ -55,7 +55,7 @@ def expression(tree: Json, rng: Random) -> None:
     """Expressions that take time without end on a short text, and some that are none."""
     pattern = {"Regex": rng.choice(EXPRESSIONS)}
     where = rng.randrange(4)
-    # What the expressions above choke on, out of whatever the prompt is.
+    # Text on which the expressions above take forever, from any prompt.
     choke = {"type": "Replace", "pattern": {"Regex": "^"}, "content": "a" * 60 + " "}
     if where == 0:
         tree["normalizer"] = {

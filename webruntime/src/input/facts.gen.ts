@@ -16,7 +16,7 @@ export const MOST_FRAMES = 1048576;
 /** Of a video, from the first frame to the last. */
 export const MOST_SECONDS = 21600;
 /** That the frames of a video may take while they are looked at. */
-export const MOST_CLIP_BYTES = 1073741824;
+export const MOST_VIDEO_BYTES = 1073741824;
 /** Of a file of an image. */
 export const MOST_IMAGE_BYTES = 268435456;
 /** Of a file of audio or video. */

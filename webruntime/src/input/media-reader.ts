@@ -14,7 +14,7 @@ import {
   checkBytes,
   HIGHEST_RATE,
   LOWEST_RATE,
-  MOST_CLIP_BYTES,
+  MOST_VIDEO_BYTES,
   MOST_FILE_BYTES,
   MOST_IMAGE_BYTES,
   MOST_SAMPLES,
@@ -164,7 +164,7 @@ async function imageSize(image: Blob): Promise<Size> {
 function clipRules(rules: VideoRules, frames = rules.frames, detail?: number): VideoRules {
   const image = within(rules.image, detail);
   const bytes = frames * image.maxSoftTokens * softTokenSide(image) ** 2 * 3 * Float32Array.BYTES_PER_ELEMENT;
-  if (bytes <= MOST_CLIP_BYTES) return { image, frames };
+  if (bytes <= MOST_VIDEO_BYTES) return { image, frames };
   throw new UsageError(
     `${frames} frames of up to ${image.maxSoftTokens} tokens take too much memory. Choose fewer frames or less detail.`,
   );

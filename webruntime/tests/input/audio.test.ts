@@ -15,8 +15,8 @@ interface Fixture {
   shown: number;
 }
 
-/** Made by tests/media/sound_fixture.py, from the same noise. */
-const fixture: Fixture = read("tests/fixtures/sounds.json");
+/** Made by tests/media/audio_fixture.py, from the same noise. */
+const fixture: Fixture = read("tests/fixtures/audio.json");
 const processor: { feature_extractor: object } = read("models/tiny/processor_config.json");
 const RULES = audioRules(processor);
 const UNIFIED = audioRules({ feature_extractor: { feature_extractor_type: "Gemma4UnifiedAudioFeatureExtractor" } });

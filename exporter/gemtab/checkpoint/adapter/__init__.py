@@ -1,4 +1,4 @@
-"""LoRA adapters as peft saves them, applied to a checkpoint's tensors as they are read."""
+"""Apply peft's LoRA adapters to a checkpoint's tensors as they are read."""
 
 from gemtab.checkpoint.adapter.merge import adapted, adapted_spec, adapter_notes, with_vocabulary
 

@@ -1,4 +1,4 @@
-"""What a low-rank change does to the rows of a tensor, as peft's merge computes it, in f32."""
+"""Apply a low-rank change to rows of a tensor, in f32, as peft's merge does."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ import torch
 
 @dataclass(frozen=True)
 class LowRank:
-    """first: [rank, columns]; second: [rows, rank]; of a stack of experts [experts, rank, columns] and [experts, rows,
-    rank]. row_lengths, column_factors: of DoRA, [rows] and [columns]."""
+    """first: [rank, columns] f32. second: [rows, rank] f32. For a stack of experts: [experts, rank, columns] and
+    [experts, rows, rank]. row_lengths [rows], column_factors [columns]: for DoRA."""
 
     first: torch.Tensor
     second: torch.Tensor
@@ -17,7 +17,7 @@ class LowRank:
     column_factors: torch.Tensor | None = None
 
     def rows(self, weight: torch.Tensor, start: int) -> torch.Tensor:
-        """Rows of the tensor from `start` on, changed."""
+        """Return `weight`, the tensor's rows from `start` on, with the change applied, f32."""
         stop = start + len(weight)
         first = self.first[start:stop] if self.first.dim() == 3 else self.first
         change = (self.second[start:stop] @ first).reshape(weight.shape)
@@ -29,16 +29,18 @@ class LowRank:
 
 
 def of_matrix(a: torch.Tensor, b: torch.Tensor, scaling: float, lengths: torch.Tensor | None) -> LowRank:
-    """lora_A [rank, columns], or of a convolution [rank, inputs, *kernel]; lora_B [rows, rank, …]."""
+    """Return the change of a matrix: lora_A [rank, columns], or [rank, inputs, *kernel] of a convolution; lora_B [rows,
+    rank, …]."""
     return LowRank(a.flatten(1), b.flatten(1), scaling, row_lengths=lengths)
 
 
 def of_embedding(a: torch.Tensor, b: torch.Tensor, scaling: float) -> LowRank:
-    """lora_embedding_A [rank, rows], lora_embedding_B [columns, rank]."""
+    """Return the change of an embedding: lora_embedding_A [rank, rows], lora_embedding_B [columns, rank]."""
     return LowRank(b.T.contiguous(), a.T.contiguous(), scaling)
 
 
 def of_experts(a: torch.Tensor, b: torch.Tensor, experts: int, scaling: float) -> LowRank:
-    """lora_A [experts × rank, columns], lora_B [rows, rank × experts]: the experts vary fastest in the latter."""
+    """Return the change of experts: lora_A [experts × rank, columns], lora_B [rows, rank × experts], experts
+    innermost."""
     first = a.reshape(experts, -1, a.shape[1])
     return LowRank(first, b.reshape(len(b), -1, experts).permute(2, 0, 1), scaling)

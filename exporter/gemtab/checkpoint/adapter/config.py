@@ -1,4 +1,4 @@
-"""adapter_config.json: what a merge needs of it, and the kinds of adapter that no merge can follow."""
+"""Read adapter_config.json, and reject kinds of adapters that cannot be merged."""
 
 import json
 import math
@@ -25,22 +25,22 @@ _NO_WEIGHTS: Final = {
     "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "CPT", "CARTRIDGE",
     "XLORA", "POLY",
 }  # fmt: skip
-"""Kinds of peft that add to the prompt, to the cache or a router, so that no checkpoint's weights can hold them."""
+"""Kinds of peft that change the prompt, the cache or a router, which no checkpoint's weights can hold."""
 
 _OTHER_BASE: Final = {"pissa": "PiSSA", "olora": "OLoRA", "corda": "CorDA", "lora_ga": "LoRA-GA", "loftq": "LoftQ"}
-"""Initialisations that take something out of the base's weights before training, by what their values begin with."""
+"""Initialisations that change the base's weights before training, by the beginning of their values."""
 
 _NOT_MERGED: Final = {
     "layer_replication": f"the adapter repeats layers of its base. {MERGE_WITH_PEFT}",
     "lora_bias": "the adapter adds biases, and the model's matrices have none. Train it again without them.",
-    "alora_invocation_tokens": "the adapter acts only after certain tokens, which no weights can hold.",
-    "use_qalora": f"the adapter is added to groups of columns of a GPTQ model. {MERGE_WITH_PEFT}",
+    "alora_invocation_tokens": "the adapter is active only after certain tokens, which no weights can hold.",
+    "use_qalora": f"the adapter changes groups of columns of a GPTQ model. {MERGE_WITH_PEFT}",
     "use_bdlora": f"the adapter's matrices are stored in blocks. {MERGE_WITH_PEFT}",
-    "arrow_config": "the adapter chooses among others for each token, which no weights can hold.",
+    "arrow_config": "the adapter chooses among adapters for each token, which no weights can hold.",
     "kasa_config": f"KaSA changed the base's weights before training. {MERGE_WITH_PEFT}",
-    "monteclora_config": f"the adapter is drawn at random around its values. {MERGE_WITH_PEFT}",
+    "monteclora_config": f"the adapter's values are sampled at random. {MERGE_WITH_PEFT}",
 }
-"""Settings that change what an adapter computes in ways that are not merged here."""
+"""Settings that change an adapter's computation in ways that are not merged here."""
 
 _HARMLESS: Final = {
     "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
@@ -48,7 +48,7 @@ _HARMLESS: Final = {
     "layers_pattern", "megatron_config", "megatron_core", "loftq_config", "eva_config", "corda_config",
     "lora_ga_config", "velora_config", "qalora_group_size", "runtime_config", "ensure_weight_tying",
 }  # fmt: skip
-"""Settings of peft that say how an adapter was made, or what its tensors show by themselves."""
+"""Settings of peft that describe how an adapter was made, or that its tensors show."""
 
 _CLASSIFIERS: Final = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION")
 
@@ -57,7 +57,7 @@ Rank = Annotated[int, Field(gt=0)]
 
 
 class AdapterConfig(BaseModel):
-    """What adapter_config.json says, as far as a merge needs it."""
+    """The settings of adapter_config.json that a merge needs."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -94,27 +94,27 @@ class AdapterConfig(BaseModel):
 
     @property
     def base_name(self) -> str:
-        """What the adapter calls its base."""
+        """The adapter's name for its base."""
         return str((self.model_extra or {}).get("base_model_name_or_path") or "not named")
 
     def rank(self, target: str, found: int) -> int:
-        """The rank of what changes `target`, a module or parameter by the adapter's own name: the one that its tensors
-        have, where any pattern says so. peft sorts patterns when it saves them, so that the first is not the first of
+        """Return the rank of the change of `target`, a module or parameter by the adapter's own name: the rank of its
+        tensors, if any pattern states that rank. peft sorts patterns when it saves them, so their order is not that of
         the training."""
         ranks = _values(self.rank_pattern, self._ranked, target) or [self.r]
         return found if found in ranks else int(ranks[0])
 
     def scaling(self, target: str, rank: int) -> float:
-        """What B A is multiplied by."""
+        """Return the factor of the product B A."""
         alpha = (_values(self.alpha_pattern, self._scaled, target) or [self.lora_alpha])[0]
         return alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
     def saves(self, module: str) -> bool:
-        """Whether modules_to_save names the module: its parameters were trained as they are."""
+        """Whether modules_to_save names the module, whose parameters were then trained in full."""
         return any(f"{name}." in f"{module}." for name in self.modules_to_save)
 
     def token_indices(self, module: str) -> tuple[int, ...]:
-        """The rows of the module that were trained one by one."""
+        """Return the rows of the module that were trained individually."""
         found = self.trainable_token_indices
         if not isinstance(found, dict):
             return found
@@ -122,14 +122,14 @@ class AdapterConfig(BaseModel):
         return next(inside, ())
 
     def target(self, module: str, parameter: str) -> str:
-        """What patterns are matched with: the module's name, or the parameter's where that is the target."""
+        """Return the name that patterns match: the module's, or the parameter's if the parameter is a target."""
         name = f"{module}.{parameter}"
         return name if any(_is_end(each, name) for each in self.target_parameters) else module
 
 
 def read_adapter_config(folder: Path) -> AdapterConfig:
-    """The config of the adapter in `folder`. Raises CheckpointError where it is missing, damaged, or of a kind that
-    cannot be merged here, with the reason and the way out."""
+    """Read the config of the adapter in `folder`. Raises CheckpointError, with the reason and an alternative, where the
+    config is missing, damaged, or of a kind that cannot be merged."""
     path = folder / CONFIG_NAME
     content = _read(path)
     _check_kind(content, path)
@@ -143,13 +143,13 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
 
 
 def open_adapter(folder: Path) -> Checkpoint:
-    """The tensors of the adapter in `folder`. Raises CheckpointError where they are missing, damaged, or in a file that
-    gemtab does not open, with the reason and the way out."""
+    """Open the tensors of the adapter in `folder`. Raises CheckpointError, with the reason and an alternative, where
+    they are missing, damaged, or in a file that gemtab does not open."""
     if not (folder / WEIGHTS_NAME).exists():
         if (folder / PICKLE_NAME).exists():
             raise CheckpointError(
-                f"{folder} has {PICKLE_NAME} alone, a pickle: opening one can run code, so gemtab reads safetensors. "
-                "Load it with peft where you trust it, and save it again (save_pretrained)."
+                f"{folder} has only {PICKLE_NAME}, a pickle: reading it can execute code, so gemtab reads safetensors. "
+                "If you trust the adapter, load it with peft and save it again (save_pretrained)."
             )
         found = sorted(each.name for each in folder.glob("*.safetensors"))
         if found:
@@ -176,30 +176,32 @@ def _missing(path: Path) -> str:
     if folder.is_file():
         return f"{folder} is a file. Name the folder of the adapter, with {CONFIG_NAME} and {WEIGHTS_NAME}."
     if not folder.is_dir():
-        return f"{path} is missing: there is no folder {folder}. An adapter is a folder as peft saves it."
+        return f"{path} is missing: there is no folder {folder}. An adapter is a folder in peft's format."
     if (folder / "config.json").exists():
-        return f"{path} is missing: {folder} is a checkpoint, no adapter. Export it by itself."
+        return f"{path} is missing: {folder} is a checkpoint, not an adapter. Export it without --adapter."
     inner = sorted(found.parent.name for found in folder.glob(f"*/{CONFIG_NAME}"))
-    hint = f" Its subfolders {', '.join(inner)} have one: name one of them." if inner else ""
-    return f"{path} is missing: an adapter is a folder as peft saves it.{hint}"
+    hint = f" Its subfolders {', '.join(inner)} have one: name one of these." if inner else ""
+    return f"{path} is missing: an adapter is a folder in peft's format.{hint}"
 
 
 def _check_kind(content: Mapping[str, Any], path: Path) -> None:
     kind = content.get("peft_type")
     if kind is None:
         reason = (
-            "the adapter is mlx-lm's. Fuse it there (mlx_lm.fuse), and export the result."
+            "the adapter is in mlx-lm's format. Fuse it with mlx-lm (mlx_lm.fuse), and export the result."
             if "fine_tune_type" in content
-            else "it is no adapter as peft saves it. Save it with peft."
+            else "it is not an adapter in peft's format. Save it with peft."
         )
         raise CheckpointError(f"{path} has no peft_type: {reason}")
     if kind != "LORA":
-        reason = f"{path}: peft_type is {kind}; only LORA can be merged into a checkpoint here. "
-        way = "No checkpoint can hold it, since it changes more than weights." if kind in _NO_WEIGHTS else None
+        reason = f"{path}: peft_type is {kind}; only LORA can be merged. "
+        way = "No checkpoint can hold this kind: it changes more than weights." if kind in _NO_WEIGHTS else None
         raise CheckpointError(reason + (way or MERGE_WITH_PEFT))
     task = content.get("task_type")
     if task in _CLASSIFIERS:
-        raise CheckpointError(f"{path}: task_type is {task}: the adapter makes no chat model. Choose a CAUSAL_LM one.")
+        raise CheckpointError(
+            f"{path}: task_type is {task}: the adapter is not for a chat model. Use one with CAUSAL_LM."
+        )
 
 
 def _check_settings(content: Mapping[str, Any], path: Path) -> None:
@@ -208,19 +210,19 @@ def _check_settings(content: Mapping[str, Any], path: Path) -> None:
     if changed:
         raise CheckpointError(
             f"{path}: init_lora_weights is {content['init_lora_weights']!r}: {changed} changed the base's weights "
-            "before training, so that the adapter does not fit the base as it was. Convert it to a plain LoRA "
+            "before training, so the adapter does not fit the original base. Convert the adapter to a plain LoRA "
             "(save_pretrained with path_initial_model_for_weight_conversion), or merge it where it was trained "
             "(merge_and_unload, save_pretrained) and export the result."
         )
     for name, reason in _NOT_MERGED.items():
         if content.get(name):
-            raise CheckpointError(f"{path}: {name} is {content[name]!r}, which cannot be merged here: {reason}")
+            raise CheckpointError(f"{path}: {name} is {content[name]!r}, which cannot be merged: {reason}")
     known = _HARMLESS | {*_NOT_MERGED, *AdapterConfig.model_fields, "peft_type"}
     for name, value in content.items():
-        # A switch that is on, or a group of settings, may change the computation; a number by itself does not.
+        # A switch that is on, or a group of settings, may change the computation; a single number does not.
         if name not in known and (value is True or (isinstance(value, dict | list) and value)):
             raise CheckpointError(
-                f"{path}: {name} is {value!r}, which gemtab does not know; it could change what the adapter computes. "
+                f"{path}: {name} is {value!r}, which gemtab does not know. It could change the adapter's computation. "
                 f"{MERGE_WITH_PEFT}"
             )
 
@@ -234,6 +236,6 @@ def _whole_or_end(expressions: Iterable[str]) -> Patterns:
 
 
 def _values(by_pattern: Mapping[str, Value], patterns: Patterns, target: str) -> list[Value]:
-    """The values of the patterns that are the target's name or its end: patterns are regular expressions."""
+    """Return the values whose patterns (regular expressions) match the target's whole name or its end."""
     starts = patterns.found(target) if by_pattern else []
     return [value for value, start in zip(by_pattern.values(), starts, strict=True) if start is not None]

@@ -1,4 +1,4 @@
-"""An adapter's tensors, sorted by what they do to which tensor of the base, and checked against it by their shapes."""
+"""Sort an adapter's tensors by their effect on the base's tensors, and check their shapes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from gemtab.errors import CheckpointError
 
 _EXPERTS = ("gate_up_proj", "down_proj")
 _NO_CHAT = ("score", "classifier", "v_head", "summary", "value_head", "reward_head", "qa_outputs")
-"""What heads that give no tokens are called."""
+"""Names of heads that do not give tokens."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The keys of a low-rank change by part. experts: how many there are, 0 where the tensor is one matrix."""
+    """The tensors of a low-rank change, by part. experts: number of experts; 0 for a single matrix."""
 
     keys: Mapping[str, str]
     scaling: float
@@ -28,7 +28,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Trained rows of a table: the file's tensor, and which row each of its rows is."""
+    """Trained rows of a table. key: the tensor in the file. rows: the table's row for each of the tensor's rows."""
 
     key: str
     rows: tuple[int, ...]
@@ -36,8 +36,8 @@ class Tokens:
 
 @dataclass
 class Contents:
-    """saved, copies: the file's tensors by those of the base whose place they take (see names.Kind); parts, tokens:
-    what is applied to tensors of the base. notes: what is left out, in words."""
+    """saved, copies: tensors of the file that replace tensors of the base, by the base's names (see names.Kind). parts,
+    tokens: changes of tensors of the base. notes: sentences on what is left out."""
 
     saved: dict[str, str] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Contents:
 
     @staticmethod
     def read(file: Checkpoint, folder: Path, config: AdapterConfig, base: Tensors, spec: CheckpointSpec) -> "Contents":
-        """What the file in `folder` holds. Raises CheckpointError for what has no place in the base."""
+        """Sort the tensors of the file in `folder`. Raises CheckpointError for tensors that fit nothing in the base."""
         return _Sorter(file, folder, config, base, spec).sort()
 
 
@@ -85,21 +85,21 @@ class _Sorter:
         return found
 
     def _is_empty(self, entry: Entry) -> bool:
-        """Whether the tensor has no values, and none are needed: it is the base's."""
+        """Whether the tensor is empty and its values are not needed, since they are the base's."""
         shape = self._file.shape(entry.key)
         if 0 not in shape:
             return False
         if self._is_trained(entry):
             raise CheckpointError(
-                f"{self._where}: {entry.key} is empty (shape {list(shape)}): DeepSpeed ZeRO-3 or FSDP had spread its "
-                "values, and they were not gathered when the adapter was saved. Save it again with the values "
+                f"{self._where}: {entry.key} is empty (shape {list(shape)}): DeepSpeed ZeRO-3 or FSDP spread its "
+                "values, and they were not gathered when the adapter was saved. Save the adapter again with the values "
                 "gathered (stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py on the training checkpoint)."
             )
         self._empty.append(entry.key)
         return True
 
     def _take(self, entry: Entry, found: Contents) -> None:
-        """Sorts one tensor in."""
+        """Sort one tensor."""
         if entry.kind == "part":
             self._parts.setdefault(entry.wrapper, {})
             if entry.part in self._parts[entry.wrapper]:
@@ -111,26 +111,26 @@ class _Sorter:
             return
         if entry.kind == "tokens":
             rows = self._config.token_indices(entry.module)
-            if not rows and name == HEAD:  # tied, and saved beside the embedding's
+            if not rows and name == HEAD:  # tied, and saved beside the embedding
                 rows = self._config.token_indices(EMBEDDING.removesuffix(".weight"))
             self._check_tokens(entry, rows, name)
             found.tokens[name] = Tokens(entry.key, rows)
             return
-        place = found.saved if self._is_trained(entry) else found.copies
+        target = found.saved if self._is_trained(entry) else found.copies
         self._check_whole(entry.key, name)
-        if name in place and entry.kind == self._kinds[name]:
-            raise self._twice(entry.key, place[name])
-        if name not in place or entry.kind == "plain":  # what peft loads where it wrote both
-            place[name], self._kinds[name] = entry.key, entry.kind
+        if name in target and entry.kind == self._kinds[name]:
+            raise self._twice(entry.key, target[name])
+        if name not in target or entry.kind == "plain":  # as peft loads a file with both
+            target[name], self._kinds[name] = entry.key, entry.kind
 
     def _is_trained(self, entry: Entry) -> bool:
-        """Whether the tensor was trained as it is."""
+        """Whether the tensor was trained in full."""
         if entry.kind == "plain":
             return self._config.saves(entry.module) or entry.parameter == "bias"
         return entry.kind != "base"
 
     def _resolved(self, name: str) -> str | None:
-        """The base's name; None where the tensor has no place there, which is then listed."""
+        """Return the base's name. Where the base has no such tensor, return None and list the tensor."""
         known = in_base(name, self._spec, self._known)
         if known is None:
             without = not any(map(is_of_tower, self._known))
@@ -145,7 +145,7 @@ class _Sorter:
         return known
 
     def _add_parts(self, entries: Mapping[str, Entry], found: Contents) -> None:
-        """Adds a low-rank change, whole and of fitting shapes."""
+        """Add a low-rank change after checking that it is complete and its shapes fit."""
         entry = next(iter(entries.values()))
         keys = {part: each.key for part, each in entries.items()}
         experts = entry.module.endswith(".experts")
@@ -165,13 +165,13 @@ class _Sorter:
         found.parts[name] = Parts(keys, self._config.scaling(target, rank), shape[0] if experts else 0)
 
     def _found_rank(self, keys: Mapping[str, str]) -> int:
-        """The first size of the part that has the rank there; 0 where there is none."""
+        """Return the rank from the first dimension of the part that has it; 0 where that part is missing."""
         shape = next((self._file.shape(key) for part, key in keys.items() if part.endswith("_A")), ())
         return shape[0] if shape else 0
 
     def _parameter(self, keys: Mapping[str, str], resolved: Sequence[tuple[str, str]]) -> tuple[str, str]:
-        """Which of the experts' parameters the parts change: their shapes tell, no matter in which order peft wrapped
-        them."""
+        """Return the experts' parameter that the parts change, by their shapes: peft may wrap parameters in any
+        order."""
         sizes = {part: self._file.shape(key) for part, key in keys.items()}
         if sizes.keys() >= {"lora_A", "lora_B"}:
             for own, name in resolved:
@@ -181,7 +181,7 @@ class _Sorter:
         return resolved[0]
 
     def _shape(self, name: str, found: Contents) -> tuple[int, ...]:
-        """The shape of what the parts are added to."""
+        """Return the shape of the tensor that the parts change."""
         key = found.saved.get(name) or found.copies.get(name)
         if key:
             return self._file.shape(key)
@@ -191,7 +191,7 @@ class _Sorter:
         return self._file.shape(found.copies[embedding]) if embedding in found.copies else self._base.shape(embedding)
 
     def _expected(self, keys: Mapping[str, str], shape: Sequence[int], rank: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of the parts that change a tensor of the shape `shape`."""
+        """Return the shapes of the parts for a tensor of shape `shape`."""
         rows, *columns = shape
         lengths: tuple[int, ...] = (rows,)
         if "lora_embedding_A" in keys:
@@ -213,7 +213,7 @@ class _Sorter:
         if keys.keys() != expected.keys():
             raise CheckpointError(
                 f"{self._where} has {', '.join(sorted(keys))} for {target}, but adapter_config.json "
-                f"asks for {', '.join(sorted(expected))}. The two files are not of the same adapter."
+                f"requires {', '.join(sorted(expected))}. The two files belong to different adapters."
             )
         for part, wanted in expected.items():
             found = self._file.shape(keys[part])
@@ -226,22 +226,23 @@ class _Sorter:
                 raise self._misfit(part, keys[part], name, wanted, f"The rank of {target} is {rank}")
 
     def _misfit(self, part: str, key: str, name: str, wanted: Sequence[int], rank: str) -> CheckpointError:
-        """Why a part does not fit: its rank is not the config's, the vocabulary was resized, or its base is not this
-        one."""
+        """Return why a part does not fit: the rank differs from the config's, the vocabulary was resized, or the base
+        is another one."""
         found, at = self._file.shape(key), 0 if part.endswith("_A") else 1
         start = f"{self._where}: {key} has the shape {list(found)}, but {name} of {self._base.folder} and "
-        start += f"adapter_config.json ask for {list(wanted)}. "
+        start += f"adapter_config.json require {list(wanted)}. "
         if len(found) > at and found[at] != wanted[at]:
-            return CheckpointError(f"{start}{rank} by adapter_config.json: the two files are not of the same adapter.")
+            return CheckpointError(f"{start}{rank} by adapter_config.json: the two files belong to different adapters.")
         if name in (HEAD, self._spec.tensor_name(EMBEDDING)) and part in ("lora_B", "lora_embedding_A"):
             return CheckpointError(
-                f"{start}The vocabulary was resized, and the adapter does not have the other rows. Save it again with "
-                "save_embedding_layers=True, or merge it where it was trained and export the result."
+                f"{start}The vocabulary was resized, and the adapter does not have the other rows. Save the adapter "
+                "again with save_embedding_layers=True, or merge it where it was trained and export the result."
             )
         return CheckpointError(f"{start}The adapter was trained on another base ({self._config.base_name}?).")
 
     def _check_whole(self, key: str, name: str) -> None:
-        """Raises CheckpointError where a tensor cannot take the place of the base's: tables may have other rows."""
+        """Raise CheckpointError where a tensor cannot replace the base's: only tables may have other numbers of
+        rows."""
         tables = {HEAD, *(self._spec.tensor_name(each) for each in (EMBEDDING, "embed_tokens_per_layer.weight"))}
         known = self._spec.tensor_name(EMBEDDING) if name == HEAD and HEAD not in self._known else name
         found, wanted = self._file.shape(key), self._base.shape(known)
@@ -259,18 +260,19 @@ class _Sorter:
         if len(found) != 2 or found[0] != len(rows):
             raise CheckpointError(
                 f"{self._where}: {entry.key} has the shape {list(found)}, but trainable_token_indices of "
-                f"adapter_config.json names {len(rows)} tokens for {name}. The two files are not of the same adapter."
+                f"adapter_config.json has {len(rows)} tokens for {name}. The two files belong to different adapters."
             )
 
     def _check_rows(self, found: Contents) -> None:
-        """Trained tokens have their rows in the table."""
+        """Check that the table has the rows of trained tokens."""
         for name, tokens in found.tokens.items():
             rows, columns = self._shape(name, found)
             beyond = [row for row in tokens.rows if not 0 <= row < rows]
             if beyond:
                 raise CheckpointError(
                     f"{self._where}: token {beyond[0]} was trained, but {name} has {rows} rows: the vocabulary was "
-                    "resized, and the adapter does not have the others. Save it again with save_embedding_layers=True."
+                    "resized, and the adapter does not have the other rows. Save the adapter again with "
+                    "save_embedding_layers=True."
                 )
             if self._file.shape(tokens.key)[1] != columns:
                 raise CheckpointError(
@@ -281,48 +283,48 @@ class _Sorter:
 
     def _no_matrix(self, key: str, name: str) -> CheckpointError:
         return CheckpointError(
-            f"{self._where}: {key} is a low-rank change, or rows, of {name}, which is a vector: only matrices have "
-            "such. Train such modules whole (modules_to_save), or leave them out of target_modules."
+            f"{self._where}: {key} changes {name}, a vector, by low rank or by rows; only matrices can be changed so. "
+            "Train such modules in full (modules_to_save), or leave them out of target_modules."
         )
 
     def _twice(self, one: str, other: str) -> CheckpointError:
         return CheckpointError(
-            f"{self._where}: {other} and {one} change the same tensor: the file holds several adapters. Save the one "
-            "that is meant by itself."
+            f"{self._where}: {other} and {one} change the same tensor: the file holds several adapters. Save the "
+            "intended adapter alone."
         )
 
     def _nothing(self) -> CheckpointError:
         left = self._unused + self._towers + self._empty
-        why = f"all that it has is left out ({_listed(left)})" if left else "it has no tensors"
+        why = f"all its tensors are left out ({_listed(left)})" if left else "it has no tensors"
         return CheckpointError(f"{self._where}: there is nothing to merge: {why}.")
 
     def _stray(self) -> CheckpointError:
-        """Why tensors have no place in the base."""
+        """Return why tensors fit nothing in the base."""
         listed = _listed(self._strange)
-        start = f"{self._where} changes what the checkpoint does not have: {listed}. "
+        start = f"{self._where} changes tensors that the checkpoint does not have: {listed}. "
         if any(set(name.split(".")) & set(_NO_CHAT) for name in self._strange):
-            return CheckpointError(f"{start}A chat model has no place for the head of a classifier or a reward model.")
+            return CheckpointError(f"{start}A chat model has no head of a classifier or a reward model.")
         return CheckpointError(
-            f"{start}Its adapter_config.json calls the base {self._config.base_name}; the checkpoint is "
-            f"{self._base.folder}. Export the base that it was trained on, or merge it with peft."
+            f"{start}adapter_config.json names the base {self._config.base_name}; the checkpoint is "
+            f"{self._base.folder}. Export the base on which the adapter was trained, or merge the adapter with peft."
         )
 
     def _notes(self) -> list[str]:
         notes = []
         if self._unused:
             notes.append(
-                f"Adapter {self._name}: left out are its changes of {_listed(self._unused)}: the layer reads another "
+                f"Adapter {self._name}: its changes of {_listed(self._unused)} are left out: the layer reads another "
                 "layer's keys and values."
             )
         if self._towers:
             notes.append(
-                f"Adapter {self._name}: left out are its changes of {_listed(self._towers)}: the checkpoint takes text "
-                "alone."
+                f"Adapter {self._name}: its changes of {_listed(self._towers)} are left out: the checkpoint takes only "
+                "text."
             )
         if self._empty:
             notes.append(
-                f"Adapter {self._name}: taken from the checkpoint, since the adapter's file has an empty tensor, is "
-                f"{_listed(self._empty)}. It was not trained."
+                f"Adapter {self._name}: {_listed(self._empty)} is taken from the checkpoint, since the adapter's "
+                "tensor is empty. It was not trained."
             )
         return notes
 

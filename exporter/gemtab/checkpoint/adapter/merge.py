@@ -1,4 +1,4 @@
-"""Several adapters over one checkpoint, and what they make of its spec."""
+"""Merge several adapters into one checkpoint, and adapt its spec."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,8 @@ from gemtab.checkpoint.tensors import Tensors
 
 
 def adapted(base: Tensors, adapters: Sequence[Path], spec: CheckpointSpec | None = None) -> Tensors:
-    """`base` with all adapters merged, in this order. spec: that of the base, by default as its folder or file says.
+    """Return `base` with all adapters merged, in this order. spec: the base's spec; by default read from its folder or
+    file.
 
     Raises CheckpointError where an adapter does not fit. The merged model may need another spec: see adapted_spec.
     """
@@ -25,12 +26,12 @@ def adapted(base: Tensors, adapters: Sequence[Path], spec: CheckpointSpec | None
 
 
 def adapted_spec(spec: CheckpointSpec, tensors: Tensors) -> CheckpointSpec:
-    """`spec` as adapters leave it: with a head of its own, or a vocabulary of another size."""
+    """Return `spec` with the changes of adapters: a separate head, or a resized vocabulary."""
     return with_own_head(with_vocabulary(spec, tensors), tensors)
 
 
 def with_vocabulary(spec: CheckpointSpec, tensors: Tensors) -> CheckpointSpec:
-    """`spec` with the vocabulary that adapters leave; reads no values."""
+    """Return `spec` with the adapters' vocabulary. Reads no values."""
     if not isinstance(tensors, AdaptedCheckpoint):
         return spec
     text, per_layer = spec.text, spec.tensor_name(PER_LAYER)
@@ -44,15 +45,15 @@ def with_vocabulary(spec: CheckpointSpec, tensors: Tensors) -> CheckpointSpec:
 
 
 def adapter_notes(tensors: Tensors, before: CheckpointSpec, after: CheckpointSpec) -> tuple[str, ...]:
-    """What a user should know of the merge: `before` and `after` are the specs without and with the adapters."""
+    """Return notes on the merge. before, after: the specs without and with the adapters."""
     if not isinstance(tensors, AdaptedCheckpoint):
         return ()
     notes = list(_left_out(tensors))
     if before.text.tied and not after.text.tied:
-        notes.append("The head is a matrix of its own: the adapters changed it and the embedding differently.")
+        notes.append("The head is a separate matrix: the adapters changed the head and the embedding differently.")
     if before.text.vocabulary != after.text.vocabulary:
         notes.append(
-            f"The vocabulary has {after.text.vocabulary} tokens by the adapters; {before.text.vocabulary} before."
+            f"The vocabulary has {after.text.vocabulary} tokens with the adapters, {before.text.vocabulary} without."
         )
     return tuple(notes)
 

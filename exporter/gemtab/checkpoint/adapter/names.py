@@ -1,7 +1,7 @@
-"""What the tensors of an adapter's file are called, and which tensor of the base each one changes.
+"""Parse the tensor names of an adapter's file, and find the base's tensors that they change.
 
-peft writes the path of a module in the model that was trained, which differs by class and release of transformers
-(`model.language_model.layers…`, `language_model.model.layers…`, `model.layers…`), and wraps names into its own.
+peft writes the path of a module in the trained model, which differs by class and release of transformers
+(`model.language_model.layers…`, `language_model.model.layers…`, `model.layers…`), and adds its own wrappers.
 """
 
 import re
@@ -12,8 +12,8 @@ from gemtab.checkpoint.head import HEAD
 from gemtab.checkpoint.spec import CheckpointSpec
 
 Kind = Literal["part", "tokens", "saved", "base", "plain"]
-"""part: of a low-rank change; tokens: rows of an embedding; saved: trained as it is; base: the base's own tensor under
-such a change; plain: either of the last two, which the config tells."""
+"""part: a part of a low-rank change. tokens: rows of an embedding. saved: trained in full. base: the base's own tensor
+under such a change. plain: saved or base; the config decides."""
 
 _WRAPPERS: Final = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _PART: Final = re.compile(
@@ -32,9 +32,11 @@ _TEXT_MODULES: Final = ("layers.", "embed_tokens.", "embed_tokens_per_layer.", "
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor of an adapter's file. module: as the adapter calls it; parameter: of the module, which the part of a
-    low-rank change does not tell where the module has several; wrapper: the innermost name around the part, which is
-    another one for each parameter."""
+    """A tensor of an adapter's file.
+
+    module: the adapter's name of the module. parameter: of the module; unknown for a part of a low-rank change where
+    the module has several parameters. wrapper: the innermost name around the part, a different one for each parameter.
+    """
 
     key: str
     kind: Kind
@@ -45,12 +47,12 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What the adapter calls the tensor that is changed."""
+        """The adapter's name of the changed tensor."""
         return f"{self.module}.{self.parameter}"
 
 
 def parse(key: str) -> Entry | None:
-    """What the tensor called `key` is; None for what no release of peft writes."""
+    """Parse the tensor name `key`; None for names that no release of peft writes."""
     name = _WRAPPERS.sub("", key).removeprefix("base_model.model.")
     if match := _PART.fullmatch(name):
         module = _FROZEN.sub("", f"{match['module']}.").removesuffix(".")
@@ -65,7 +67,7 @@ def parse(key: str) -> Entry | None:
 
 
 def in_base(name: str, spec: CheckpointSpec, known: set[str]) -> str | None:
-    """The base's name of the tensor that the adapter calls `name`; the head is known where it is the embedding."""
+    """Return the base's name of the adapter's tensor `name`. A tied head has its name too."""
     if name in known:
         return name
     source = _source(name)
@@ -76,12 +78,12 @@ def in_base(name: str, spec: CheckpointSpec, known: set[str]) -> str | None:
 
 
 def is_of_tower(name: str) -> bool:
-    """Whether the tensor belongs to what encodes images or audio."""
+    """Whether the tensor belongs to a vision or audio tower."""
     return any(name.removeprefix(prefix).startswith(_TOWERS) for prefix in _TEXT)
 
 
 def is_unused(name: str, spec: CheckpointSpec) -> bool:
-    """Whether the tensor makes keys or values of a layer that reads another layer's, so that nothing depends on it."""
+    """Whether the tensor makes keys or values of a layer that reads another layer's, so that it has no effect."""
     match = re.search(r"(?:^|\.)layers\.([0-9]{1,4})\.self_attn\.(?:[kv]_proj|[kv]_norm)(?:\.|$)", name)
     if match is None or is_of_tower(name):
         return False
@@ -90,7 +92,7 @@ def is_unused(name: str, spec: CheckpointSpec) -> bool:
 
 
 def _source(name: str) -> str | None:
-    """The name as the graphs have it: the text stack's without its prefix."""
+    """Return the name in the graphs, without the text stack's prefix."""
     for prefix in _TEXT:
         tail = name.removeprefix(prefix)
         if name.startswith(prefix) and tail.startswith((HEAD, *_TEXT_MODULES, *_TOWERS)):

@@ -1,7 +1,7 @@
-"""A checkpoint's tensors with an adapter applied as they are read, so that only one tensor's change is in memory.
+"""Read a checkpoint's tensors with an adapter applied, so that only one tensor's change is in memory.
 
-What is read is the model as it was trained. Where head and embedding are tied, a change of one module does not reach
-the other: the head then becomes a tensor of its own.
+The result is the model as it was trained. Where head and embedding are tied, a change of one module does not reach the
+other: the head then becomes a separate tensor.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,13 +23,13 @@ from gemtab.quantize import Planes, StorageFormat
 PER_LAYER: Final = "embed_tokens_per_layer.weight"
 
 _PIECE: Final = 1 << 24
-"""Values that are read at a time where a whole table is passed through."""
+"""Values that are read at once where a whole table is scanned."""
 
 
 @dataclass(frozen=True)
 class _Change:
-    """What happens to one tensor. saved: the file's tensor in its place; copy: the file's tensor that the base's should
-    equal; base: the base's name of it; parts, tokens: of the file, applied to that."""
+    """The change of one tensor. base: the base's tensor. saved: the file's tensor that replaces it. copy: the file's
+    copy that should equal the base's tensor. parts, tokens: changes from the file, applied to that."""
 
     base: str
     saved: str | None = None
@@ -39,13 +39,13 @@ class _Change:
 
 
 class AdaptedCheckpoint:
-    """The tensors of `base` with those changed that the adapter in `folder` names, f32 where they are computed.
+    """The tensors of `base` with the changes of the adapter in `folder`; computed tensors are f32.
 
-    notes: what of the adapter is left out.
+    notes: sentences on parts of the adapter that are left out.
     """
 
     def __init__(self, base: Tensors, folder: Path, spec: CheckpointSpec) -> None:
-        """Raises CheckpointError where the adapter is damaged, of a kind that cannot be merged, or of another base."""
+        """Raise CheckpointError where the adapter is damaged, cannot be merged, or belongs to another base."""
         self.base = base
         self.folder = base.folder
         self.adapter = folder
@@ -60,11 +60,11 @@ class AdaptedCheckpoint:
         self._same: dict[str, bool] = {}
 
     def names(self) -> list[str]:
-        """All tensor names of the base, sorted, and that of the head where the adapter unties it."""
+        """Return all tensor names of the base, sorted, and the head's where the adapter unties it."""
         return sorted({*self.base.names(), *self._changes})
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The tensor's shape; raises CheckpointError if there is no such tensor."""
+        """Return the tensor's shape. Raises CheckpointError where the tensor does not exist."""
         change = self._changes.get(name)
         if change is None:
             return self.base.shape(name)
@@ -72,13 +72,13 @@ class AdaptedCheckpoint:
         return self.base.shape(change.base) if key is None else self._file.shape(key)
 
     def read(self, name: str) -> torch.Tensor:
-        """The whole tensor, f32 where the adapter changes it."""
+        """Return the whole tensor, f32 if the adapter changes it."""
         if name in self._changes:
             return self.read_rows(name, 0, self.shape(name)[0])
         return self.base.read(name)
 
     def read_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1 along the first axis, f32 where the adapter changes the tensor."""
+        """Return rows start … stop - 1 along the first axis, f32 if the adapter changes the tensor."""
         change = self._changes.get(name)
         if change is None:
             return self.base.read_rows(name, start, stop)
@@ -86,7 +86,7 @@ class AdaptedCheckpoint:
         return self._low_rank(name, change.parts).rows(rows, start) if change.parts else rows
 
     def packed_rows(self, name: str, stored: StorageFormat, start: int, stop: int) -> Planes | None:
-        """The base's planes of the rows where it has them, and the adapter leaves the tensor alone."""
+        """Return the base's planes of the rows where the adapter does not change the tensor; else None."""
         return None if name in self._changes else self.base.packed_rows(name, stored, start, stop)
 
     @property
@@ -95,7 +95,7 @@ class AdaptedCheckpoint:
         return self.base.first_base if isinstance(self.base, AdaptedCheckpoint) else self.base
 
     def _sorted(self, contents: Contents) -> dict[str, _Change]:
-        """What changes, by the name of the tensor."""
+        """Return the changes by the name of the tensor."""
         changes: dict[str, _Change] = {}
         for name in {*contents.saved, *contents.copies, *contents.parts, *contents.tokens}:
             saved, copy = contents.saved.get(name), contents.copies.get(name)
@@ -110,16 +110,16 @@ class AdaptedCheckpoint:
         return changes
 
     def _share_copy(self, changes: dict[str, _Change], embedding: str) -> None:
-        """A copy of the tied tensor that has other rows, saved with the head alone, is the embedding's too."""
+        """Apply a resized copy of the tied tensor, saved with the head only, to the embedding too."""
         copy = changes[HEAD].copy if HEAD in changes else None
         table = changes.get(embedding, _Change(embedding))
         if copy and not (table.copy or table.saved) and self._file.shape(copy) != self.base.shape(embedding):
             changes[embedding] = replace(table, copy=copy)
 
     def _tied_head(self, changes: dict[str, _Change], embedding: str) -> _Change:
-        """What happens to the head of a model that was trained with one tensor for head and embedding: of what happens
-        to the embedding, the head follows a copy of that tensor and, as in peft, trained tokens. A head that an adapter
-        before this one untied has values of its own, and follows a copy only to have as many rows."""
+        """Return the change of the head in a model that was trained with one tensor for head and embedding. As in peft,
+        the head follows a copy of that tensor and trained tokens, among the changes of the embedding. A head that an
+        earlier adapter untied has its own values, and follows a copy only for the number of rows."""
         own = changes.get(HEAD, _Change(HEAD))
         table = changes.get(embedding, _Change(embedding))
         base = HEAD if HEAD in self.base.names() else embedding
@@ -129,7 +129,7 @@ class AdaptedCheckpoint:
         return replace(own, base=base, copy=own.copy or copy, tokens=own.tokens or table.tokens)
 
     def _check_vocabulary(self) -> None:
-        """Raises CheckpointError where the adapter resized one of the tables alone."""
+        """Raise CheckpointError where the adapter resized only one of the tables."""
         embedding, per_layer = map(self._spec.tensor_name, (EMBEDDING, PER_LAYER))
         if not self._changes.keys() & {embedding, HEAD}:
             return
@@ -144,12 +144,12 @@ class AdaptedCheckpoint:
         module = other.removesuffix(".weight").rsplit(".", 1)[-1]
         return CheckpointError(
             f"{self.adapter / WEIGHTS_NAME}: the vocabulary was resized to {self.shape(one)[0]} tokens ({one}), but "
-            f"{other} has {self.shape(other)[0]} rows, and the adapter does not have the others. Save it again with "
+            f"{other} has {self.shape(other)[0]} rows, and the adapter has no more. Save the adapter again with "
             f"{module} in modules_to_save, or merge it where it was trained and export the result."
         )
 
     def _unchanged(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """The rows that a low-rank change is added to: with trained tokens, as where peft wraps both around a head."""
+        """Return the rows before the low-rank change; as peft wraps a head, trained tokens are applied first."""
         change = self._changes[name]
         key = change.saved or change.copy
         if key is None or (change.saved is None and self._is_copy(change, key)):
@@ -159,8 +159,8 @@ class AdaptedCheckpoint:
         return self._with_tokens(change.tokens, rows, start) if change.tokens else rows
 
     def _is_copy(self, change: _Change, key: str) -> bool:
-        """Whether the file's copy says nothing: it equals the checkpoint's tensor, which adapters before this one may
-        have changed, and have given as many rows."""
+        """Whether the file's copy has no effect: it equals the checkpoint's tensor, which earlier adapters may have
+        changed and resized."""
         if not isinstance(self.base, AdaptedCheckpoint):
             return False
         if key not in self._same:
@@ -174,8 +174,8 @@ class AdaptedCheckpoint:
         return self._same[key]
 
     def _low_rank(self, name: str, parts: Parts) -> LowRank:
-        """The low-rank change of the tensor `name`; that of the last one is kept, since a tensor is read in several
-        pieces, by several threads."""
+        """Return the low-rank change of the tensor `name`. The latest one is cached: several threads read a tensor in
+        pieces."""
         latest = self._latest
         if latest is None or latest[0] != name:
             latest = name, self._loaded(name, parts)
@@ -193,7 +193,7 @@ class AdaptedCheckpoint:
         return plain if lengths is None else replace(plain, column_factors=lengths / self._column_lengths(name, plain))
 
     def _column_lengths(self, name: str, change: LowRank) -> torch.Tensor:
-        """The lengths of a changed table's columns, [columns]."""
+        """Return the lengths of a changed table's columns, [columns] f32."""
         total: torch.Tensor | float = 0.0
         for start, stop in _pieces(self.shape(name)):
             rows = change.rows(self._unchanged(name, start, stop), start)
@@ -202,7 +202,7 @@ class AdaptedCheckpoint:
         return total.sqrt().float()
 
     def _with_tokens(self, tokens: Tokens, rows: torch.Tensor, start: int) -> torch.Tensor:
-        """The rows with those of trained tokens in their places."""
+        """Return the rows, with trained tokens' rows replaced."""
         inside = [(at, row - start) for at, row in enumerate(tokens.rows) if start <= row < start + len(rows)]
         if not inside:
             return rows.float()
@@ -221,7 +221,7 @@ class AdaptedCheckpoint:
 
 
 def _pieces(shape: Sequence[int]) -> list[tuple[int, int]]:
-    """A table's rows from … to, so many at a time that they pass through little memory."""
+    """Return ranges of a table's rows, each small enough for little memory."""
     rows, step = shape[0], max(1, _PIECE // max(1, torch.Size(shape[1:]).numel()))
     return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 

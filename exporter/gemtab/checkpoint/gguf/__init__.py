@@ -1,4 +1,4 @@
-"""A GGUF file as a checkpoint: its config, tensors and chat files, as transformers would have saved them."""
+"""Read a GGUF file as a checkpoint: its config, tensors and chat files in transformers' form."""
 
 from gemtab.checkpoint.gguf.chat import GgufChatFiles
 from gemtab.checkpoint.gguf.config import gguf_config

@@ -1,4 +1,4 @@
-"""What a chat needs beside the weights, rebuilt from a GGUF file's metadata."""
+"""Rebuild a chat's files from a GGUF file's metadata."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,14 +12,16 @@ from gemtab.checkpoint.gguf.tokenizer import build_tokenizer, retyped
 from gemtab.errors import CheckpointError
 
 ENDINGS = ("<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>")
-"""Tokens at which Gemma's answers end, beside those that the file names: a GGUF names one or two of them."""
+"""Tokens at which Gemma's answers end: a GGUF file names only one or two of them."""
 
-CONTINUATION = """{{ bos_token }}
+CONTINUATION = (
+    """{{ bos_token }}
 {%- for message in messages -%}
     {{ message['content'] }}
 {%- endfor -%}
 """
-"""The template of a model that was not trained to chat, whose file has none: what is written is continued."""
+    """The template for a file without one, a model that was not trained to chat: the model continues the text."""
+)
 
 
 class GgufChatFiles:
@@ -41,9 +43,9 @@ class GgufChatFiles:
         return self._file.path
 
     def text(self, name: str) -> str:
-        """The content of the file called `name`; raises CheckpointError where the metadata has nothing for it."""
+        """Return the content of the file `name`. Raises CheckpointError where the metadata has nothing for it."""
         if name not in self._makers:
-            raise CheckpointError(f"{self.where}: a GGUF file has nothing to make {name} of.")
+            raise CheckpointError(f"{self.where}: the metadata of a GGUF file has nothing for {name}.")
         return self._makers[name]()
 
     def find(self, name: str) -> str | None:
@@ -51,37 +53,37 @@ class GgufChatFiles:
         return self._makers[name]() if name in self._makers else None
 
     def notes(self) -> tuple[str, ...]:
-        """What is taken otherwise than the file says, and what is left out."""
+        """Return notes on differences from the file, and on parts that are left out."""
         return tuple(self._notes())
 
     def _notes(self) -> Iterator[str]:
         if not self._file.text("tokenizer.chat_template"):
             yield (
-                "The file has no chat template (tokenizer.chat_template): what is written is continued, without turns. "
+                "The file has no chat template (tokenizer.chat_template): the model continues the text, without turns. "
                 "If the model was trained to chat, convert it again with its template."
             )
         if tokens := retyped(self._file):
             yield (
-                f"The file calls {', '.join(tokens)} ordinary text; they are control tokens and are matched whole, as "
-                "llama.cpp does."
+                f"The file has {', '.join(tokens)} as ordinary text. They are control tokens, and are matched as such, "
+                "as in llama.cpp."
             )
         beside = [path.name for path in sorted(self.where.parent.glob("*mmproj*.gguf")) if path.name != self.where.name]
         towers = any(name.startswith(TOWERS) for name in self._file.tensors)
         if beside or towers:
-            place = f"in {beside[0]}, beside the file" if beside else "in the file, but not read"
+            location = f"in {beside[0]}, beside the file" if beside else "in the file, but not read"
             yield (
-                f"The bundle takes text alone: what sees images and hears audio is {place}. Export the folder that "
-                "transformers saves to have them."
+                f"The bundle takes only text: the vision and audio parts are {location}. For images and audio, export "
+                "the folder in transformers' format."
             )
 
     def additional_templates(self) -> dict[str, str]:
-        """llama.cpp's key names other templates beside the default one."""
+        """Return the templates that llama.cpp's key names beside the default one."""
         names = self._file.strings("tokenizer.chat_templates")
         found = {name: self._file.text(f"tokenizer.chat_template.{name}") for name in names}
         return {name: text for name, text in found.items() if text is not None}
 
     def licence(self) -> str | None:
-        """The licence that the file names."""
+        """Return the licence that the file names."""
         return self._file.general.license
 
     def _tokenizer_config(self) -> dict[str, Any]:
@@ -99,7 +101,9 @@ class GgufChatFiles:
         ids = {index for index, token in enumerate(found.tokens) if token in ENDINGS}
         ids |= {index for index in (found.eos, found.eot, found.eom) if index is not None}
         if not ids:
-            raise CheckpointError(f"{self.where} names no token that ends an answer (tokenizer.ggml.eos_token_id).")
+            raise CheckpointError(
+                f"{self.where} has no token that ends an answer (tokenizer.ggml.eos_token_id). Convert the model again."
+            )
         sampling = {"temperature": general.temperature, "top_k": general.top_k, "top_p": general.top_p}
         return {"eos_token_id": sorted(ids), "do_sample": True, **sampling}
 

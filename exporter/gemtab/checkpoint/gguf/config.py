@@ -1,6 +1,6 @@
-"""The config.json of a GGUF file: its metadata in the terms of transformers' config classes.
+"""Translate a GGUF file's metadata into a config.json of transformers.
 
-llama.cpp keeps some facts in its code and not in the file; they are given here.
+llama.cpp keeps some facts in its code and not in the file; those facts are here.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from gemtab.errors import CheckpointError
 
 
 def gguf_config(file: GgufFile) -> dict[str, Any]:
-    """The config of a bare text model. Raises CheckpointError for what is missing, not known, or cannot be said."""
+    """Return the config of a bare text model. Raises CheckpointError for missing, unknown or unsupported metadata."""
     prefix = f"{file.architecture}."
     if file.architecture == "gemma3":
         three = parse(Gemma3Hyperparameters, _given(file, prefix, Gemma3Hyperparameters), str(file.path), prefix)
@@ -34,7 +34,7 @@ def _given(file: GgufFile, prefix: str, schema: type[Hyperparameters]) -> dict[s
 
 
 def _check_heads(file: GgufFile, ending: str, width: int, value_length: int | None, rotated: int | None) -> None:
-    """Raises CheckpointError where a head's values have another size than its keys, or only a part is rotated."""
+    """Raise CheckpointError where a head's values and keys differ in size, or only a part is rotated."""
     for key, found in (("attention.value_length", value_length), ("rope.dimension_count", rotated)):
         if found not in (None, width):
             raise CheckpointError(
@@ -45,14 +45,16 @@ def _check_heads(file: GgufFile, ending: str, width: int, value_length: int | No
 def _common(file: GgufFile, given: Hyperparameters) -> dict[str, Any]:
     table = file.tensors.get("token_embd.weight")
     if table is None:
-        raise CheckpointError(f"{file.path} has no tensor token_embd.weight, the token embedding. Is the file whole?")
+        raise CheckpointError(
+            f"{file.path} has no tensor token_embd.weight, the token embedding. Check that the file is complete."
+        )
     return {
         "vocab_size": int(table.shape[1]),
         "hidden_size": given.embedding_length,
         "num_hidden_layers": given.block_count,
         "num_attention_heads": given.heads,
         "max_position_embeddings": given.context_length,
-        # The f32 as it was written: 1e-6, and not 9.999999974752427e-07.
+        # The shortest decimal of the f32: 1e-6, not 9.999999974752427e-07.
         "rms_norm_eps": float(str(np.float32(given.eps))),
         "sliding_window": given.window,
         "final_logit_softcapping": given.final_logit_softcapping,
@@ -108,7 +110,7 @@ def _gemma4(file: GgufFile, given: Gemma4Hyperparameters) -> dict[str, Any]:
             "full_attention": {
                 "rope_type": "proportional",
                 "rope_theta": given.theta,
-                "partial_rotary_factor": _turning(file),
+                "partial_rotary_factor": _rotated_share(file),
             },
             "sliding_attention": {"rope_type": "default", "rope_theta": given.local_theta},
         },
@@ -116,13 +118,13 @@ def _gemma4(file: GgufFile, given: Gemma4Hyperparameters) -> dict[str, Any]:
 
 
 def _layer_types(pattern: int | Sequence[bool], layers: int) -> list[LayerType]:
-    """pattern: whether each layer slides, or that every so many-th does not."""
+    """Return the layers' types. pattern: whether each layer is sliding, or the period of full layers."""
     slides = [(index + 1) % pattern != 0 for index in range(layers)] if isinstance(pattern, int) else pattern
     return ["sliding_attention" if sliding else "full_attention" for sliding in slides]
 
 
 def _kv_heads(file: GgufFile, given: Gemma4Hyperparameters, types: Sequence[LayerType]) -> dict[str, Any]:
-    """KV heads of both kinds of layer; V is K on full layers where the file has no V for them."""
+    """Return the numbers of KV heads of both types of layers. V is K on full layers without a tensor for V."""
     by_type = dict(zip(types, _by_layer(given.kv_heads, len(types)), strict=False))
     full = by_type.get("full_attention", 1)
     sliding = by_type.get("sliding_attention", full)
@@ -130,8 +132,8 @@ def _kv_heads(file: GgufFile, given: Gemma4Hyperparameters, types: Sequence[Laye
     v_is_k = f"blk.{first}.attn_v.weight" not in file.tensors
     if full != sliding and not v_is_k:
         raise CheckpointError(
-            f"{file.path}: full layers have {full} KV heads and sliding layers {sliding}, but V of their own; Gemma 4 "
-            "has such only where V is K."
+            f"{file.path}: full layers have {full} KV heads, sliding layers {sliding}, and V is separate from K; in "
+            "Gemma 4 the numbers differ only where V is K."
         )
     return {
         "num_key_value_heads": sliding,
@@ -141,27 +143,27 @@ def _kv_heads(file: GgufFile, given: Gemma4Hyperparameters, types: Sequence[Laye
 
 
 def _widths(file: GgufFile, given: Gemma4Hyperparameters) -> dict[str, Any]:
-    """The MLPs' width, and whether the layers that share KV have twice that."""
+    """Return the MLPs' width, and whether layers that share KV have twice that width."""
     widths = _by_layer(given.feed_forward_length, given.block_count)
     width, last = widths[0], widths[-1]
     sharing = given.shared_kv_layers
     if widths != [width] * (given.block_count - sharing) + [last] * sharing or last not in (width, 2 * width):
         raise CheckpointError(
-            f"{file.path}: gemma4.feed_forward_length is {widths}; expected one width, or twice that in the last "
+            f"{file.path}: gemma4.feed_forward_length is {widths}; expected one width, or twice that width in the last "
             f"{sharing} layers, which share KV."
         )
     return {"intermediate_size": width, "use_double_wide_mlp": last != width}
 
 
-def _turning(file: GgufFile) -> float:
-    """The share of the full layers' pairs that turn: the others' frequencies are divided by 1e30."""
+def _rotated_share(file: GgufFile) -> float:
+    """Return the share of the full layers' pairs that are rotated: other pairs' frequencies are divided by 1e30."""
     tensor = file.tensors.get(ROPE_FREQUENCIES)
     if tensor is None:
         return 1.0
     factors = np.asarray(tensor.data)
     count = int((factors == 1.0).sum())
     if not ((factors[:count] == 1.0).all() and (factors[count:] >= 1e20).all()):
-        raise CheckpointError(f"{file.path}: {ROPE_FREQUENCIES} has factors that are neither 1 nor without end.")
+        raise CheckpointError(f"{file.path}: {ROPE_FREQUENCIES} has factors other than 1 and (nearly) infinite ones.")
     return count / len(factors)
 
 

@@ -1,4 +1,4 @@
-"""What a GGUF file says: metadata and where its tensors lie, by the reader of the gguf package."""
+"""Read a GGUF file's metadata and the locations of its tensors, with the reader of the gguf package."""
 
 import sys
 from functools import cached_property
@@ -21,14 +21,14 @@ TENSOR_TYPES = frozenset({
     "IQ4_XS",
 })
 # fmt: on
-"""Types that are read; all are dequantised by the gguf package."""
+"""Tensor types that are read; the gguf package dequantizes all of them."""
 
 
 class GgufFile:
     """A GGUF file, memory-mapped. tensors: by the file's own names.
 
-    Raises CheckpointError where it is missing, damaged, cut short, one of several parts, of another architecture, or
-    holds tensors of a type that is not read.
+    Raises CheckpointError where the file is missing, damaged, truncated, one of several parts, of another architecture,
+    or has tensors of a type that is not read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,16 +40,16 @@ class GgufFile:
         self._check()
 
     def text(self, key: str) -> str | None:
-        """The metadata at `key` as text; None where there is none."""
+        """Return the metadata at `key` as text; None where missing."""
         return str(self._value(key)) if key in self._fields else None
 
     def strings(self, key: str) -> list[str]:
-        """The array of strings at `key`; empty where there is none."""
+        """Return the array of strings at `key`; empty where missing."""
         found = self._value(key) if key in self._fields else []
         return [str(one) for one in found] if isinstance(found, list) else []
 
     def under(self, prefix: str) -> dict[str, object]:
-        """All metadata whose keys begin with `prefix`, by what follows it."""
+        """Return all metadata whose keys begin with `prefix`, by the rest of the key."""
         return {key.removeprefix(prefix): self._value(key) for key in self._fields if key.startswith(prefix)}
 
     @cached_property
@@ -59,7 +59,7 @@ class GgufFile:
 
     @cached_property
     def general(self) -> General:
-        """What the file says of itself."""
+        """General metadata of the file."""
         return parse(General, self.under("general."), str(self.path), "general.")
 
     def _value(self, key: str) -> object:
@@ -89,29 +89,28 @@ class GgufFile:
             if tensor.tensor_type.name not in TENSOR_TYPES:
                 raise CheckpointError(
                     f"{self.path}: tensor {tensor.name} is {tensor.tensor_type.name}; expected one of "
-                    f"{', '.join(sorted(TENSOR_TYPES))}. Use a file of another quantisation."
+                    f"{', '.join(sorted(TENSOR_TYPES))}. Use a file with another quantization."
                 )
 
 
 def _not_a_model(architecture: str | None, kind: str | None) -> str | None:
-    """What a file is that holds no text model, and what to do; None where it holds one."""
+    """Return what a file without a text model is, and what to do; None for a text model."""
     if architecture == "clip" or kind == "mmproj":
         return (
-            "is the projector of a model (mmproj): it holds what sees images and hears audio, and no text model. Give "
-            "the text model's GGUF file; images and audio come in where the model is exported from the folder that "
-            "transformers saves."
+            "is a projector (mmproj): it has a model's vision and audio parts, and no text model. Give the text "
+            "model's GGUF file. For images and audio, export the folder in transformers' format."
         )
     if kind == "adapter":
         return (
-            "is a LoRA adapter in GGUF, and no model. Export the model that it was trained on, with the adapter's "
-            "folder as peft saves it by --adapter."
+            "is a LoRA adapter in GGUF, not a model. Export its base model, with the adapter's folder in peft's format "
+            "by --adapter."
         )
-    return "is an importance matrix, and no model. Give the model's own file." if kind == "imatrix" else None
+    return "is an importance matrix, not a model. Give the model's own file." if kind == "imatrix" else None
 
 
 class _Reader(GGUFReader):
-    """The package's reader, which makes an array of numpy for every element of an array: of a vocabulary and its merges
-    that is half a million. Here an array of numbers is one array, and a string a view of the file."""
+    """A faster reader. The package's reader makes a numpy array for every element of an array: half a million for a
+    vocabulary and its merges. Here an array of numbers is one array, and a string is a view of the file."""
 
     def _get_field_parts(self, orig_offs: int, raw_type: int) -> tuple[int, list[Any], list[int], list[GGUFValueType]]:
         if raw_type != GGUFValueType.ARRAY or self.byte_order != "I":
@@ -140,7 +139,7 @@ class _Reader(GGUFReader):
 
 def _check_whole(whole: bool) -> None:
     if not whole:
-        raise ValueError("an array goes on beyond the file's end")
+        raise ValueError("an array extends beyond the end of the file")
 
 
 def _open(path: Path) -> GGUFReader:
@@ -150,15 +149,17 @@ def _open(path: Path) -> GGUFReader:
         if is_pointer(path):
             check_no_pointer(path, path.read_text(encoding="utf-8"))
         if advice := not_a_gguf(path):
-            raise CheckpointError(f"{path} is no GGUF file. {advice}") from None
+            raise CheckpointError(f"{path} is not a GGUF file. {advice}") from None
         raise CheckpointError(
-            f"{path} cannot be read as GGUF ({path.stat().st_size} bytes; {error}). It is damaged, cut short, or newer "
-            "than the installed gguf package: download it again, or update gguf."
+            f"{path} cannot be read as GGUF ({path.stat().st_size} bytes; {error}). The file is damaged, truncated, or "
+            "newer than the installed gguf package: download it again, or update gguf."
         ) from None
     if reader.byte_order != "I":
-        raise CheckpointError(f"{path} is in the byte order of other machines. Convert it again on one like this.")
+        raise CheckpointError(
+            f"{path} has the byte order of other machines. Convert the model again on a machine like this one."
+        )
     for tensor in reader.tensors:
-        # Slices of a mapping that ends too early are shorter, and without rows they have no shape to contradict.
+        # Slices of a truncated mapping are shorter, and tensors without rows have no shape to contradict them.
         if tensor.data.nbytes != tensor.n_bytes:
-            raise CheckpointError(f"{path} is cut short: {tensor.name} is not whole. Download it again.")
+            raise CheckpointError(f"{path} is truncated: {tensor.name} is incomplete. Download it again.")
     return reader

@@ -1,6 +1,6 @@
-"""Metadata that change nothing: other spellings of what is read, and what says no more than what is computed anyway.
+"""Normalise GGUF metadata: translate other spellings, and drop values that do not change the computation.
 
-A value that could change the model stays, and is refused by name.
+A value that could change the model stays, and is rejected with an error that names it.
 """
 
 import math
@@ -14,13 +14,13 @@ SPELLINGS = {
     "rope.local.freq_base": "rope.freq_base_swa",
     "rope.scale_linear": "rope.scaling.factor",
 }
-"""Keys of older and other converters, with llama.cpp's key of today."""
+"""Keys of older and other converters, with llama.cpp's current keys."""
 
 TOWERS = ("vision.", "audio.", "mm.", "clip.")
-"""Beginnings of keys that describe towers. Towers are left out."""
+"""Prefixes of keys that describe towers, which are left out."""
 
 GEMMA3_27B_LAYERS = 62
-"""Of all Gemma 3 models, only this one's scores are scaled by hidden / heads and not by the head size."""
+"""Layers of the only Gemma 3 model whose scores are scaled by hidden / heads instead of the head size."""
 
 _OFF_AT_0 = (
     "final_logit_softcapping",
@@ -31,16 +31,16 @@ _OFF_AT_0 = (
     "rope.dimension_count",
     "rope.dimension_count_swa",
 )
-"""Keys that are read, and that llama.cpp takes for absent where they are 0."""
+"""Keys that count as absent where they are 0, as in llama.cpp."""
 
 _CLOSE = 1e-5
-"""Relative: an f32 that was written from a double."""
+"""Relative difference of an f32 from the double that it was written from."""
 
 
 def readable(given: Given, architecture: str, read: Collection[str]) -> dict[str, object]:
-    """The metadata after `gemma3.` or `gemma4.` in llama.cpp's spelling, without what changes nothing.
+    """Return the metadata after `gemma3.` or `gemma4.` in llama.cpp's spelling, without values that have no effect.
 
-    read: the keys that are read.
+    read: the keys that gemtab reads.
     """
     spelled = {key: value for key, value in given.items() if key not in SPELLINGS and not key.startswith(TOWERS)}
     for theirs, ours in SPELLINGS.items():
@@ -52,8 +52,8 @@ def readable(given: Given, architecture: str, read: Collection[str]) -> dict[str
 
 
 def _with_scaling(given: dict[str, object]) -> dict[str, object]:
-    """The metadata with llama.cpp's rules for the scaling of positions applied: a factor without a type is a linear
-    one; factors of 0 and 1 are none, and so is a type without a factor."""
+    """Apply llama.cpp's rules for scaling positions: a factor without a type is linear; a factor of 0 or 1, and a type
+    without a factor, mean no scaling."""
     kind, factor = given.get("rope.scaling.type", "linear"), given.get("rope.scaling.factor", 1.0)
     if kind not in ("linear", "none"):
         return given
@@ -71,7 +71,7 @@ def _is_harmless(key: str, value: object, computed: Given, read: Collection[str]
 
 
 def _computed(given: Given, architecture: str) -> Given:
-    """What is computed, by the keys that would say so, as far as the metadata tell."""
+    """Return the values that gemtab computes with, by the keys that could state them, as far as the metadata tell."""
     found: dict[str, object] = {
         "attention.causal": True,
         "attention.layer_norm_epsilon": given.get("attention.layer_norm_rms_epsilon"),
@@ -90,7 +90,7 @@ def _computed(given: Given, architecture: str) -> Given:
 
 
 def _gemma3_scale(given: Given) -> float | None:
-    """What Gemma 3's scores are multiplied by."""
+    """Return the factor of Gemma 3's scores."""
     hidden, heads = given.get("embedding_length"), given.get("attention.head_count")
     width = given.get("attention.key_length")
     if given.get("block_count") == GEMMA3_27B_LAYERS and _is_number(hidden) and _is_number(heads) and heads:
@@ -99,14 +99,14 @@ def _gemma3_scale(given: Given) -> float | None:
 
 
 def _says(value: object, computed: object) -> bool:
-    """Whether the value is what is computed, or 0, by which llama.cpp says that nothing is said."""
+    """Whether the value equals the computed one, or is 0, which means "not stated" in llama.cpp."""
     if _is_number(value) and _is_number(computed):
         return value == 0 or math.isclose(value, computed, rel_tol=_CLOSE)
     return value == computed
 
 
 def _is_nothing(value: object) -> bool:
-    """Whether the value is empty, false or 0, alone or in every place of an array."""
+    """Whether the value, or every element of an array, is empty, false or 0."""
     if isinstance(value, Iterable) and not isinstance(value, str):
         return all(_is_nothing(one) for one in value)
     return value in (None, False, 0, "")

@@ -1,5 +1,5 @@
-"""The metadata of a GGUF file that are read, by llama.cpp's keys. What could change the model and is not known here is
-refused by name; what describes the file is passed over, and so is what `harmless.py` knows."""
+"""Schemas of a GGUF file's metadata, by llama.cpp's keys. Unknown metadata that could change the model are rejected
+with an error that names them; metadata that describe the file, and those of `harmless.py`, are ignored."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ Id = Annotated[int, Field(ge=0)]
 
 
 class Hyperparameters(BaseModel):
-    """What both architectures have, after `gemma3.` or `gemma4.`."""
+    """Metadata of both architectures, after `gemma3.` or `gemma4.`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,7 +33,7 @@ class Hyperparameters(BaseModel):
 
 
 class Gemma3Hyperparameters(Hyperparameters):
-    """The pattern is a period where it is a number: the last of so many layers is full. llama.cpp's default is 6."""
+    """pattern: the period of full layers (llama.cpp's default is 6), or whether each layer is sliding."""
 
     feed_forward_length: Count
     kv_heads: Count = Field(alias="attention.head_count_kv")
@@ -43,7 +43,7 @@ class Gemma3Hyperparameters(Hyperparameters):
 
 
 class Gemma4Hyperparameters(Hyperparameters):
-    """Lengths without `_swa` are those of the full layers."""
+    """Keys without `_swa` are for the full layers."""
 
     pattern: list[bool] = Field(alias="attention.sliding_window_pattern")
     local_key_length: Count | None = Field(None, alias="attention.key_length_swa")
@@ -57,12 +57,12 @@ class Gemma4Hyperparameters(Hyperparameters):
 
 
 def keys(schema: type[Hyperparameters]) -> frozenset[str]:
-    """The keys that a schema reads."""
+    """Return the keys that a schema reads."""
     return frozenset(field.alias or name for name, field in schema.model_fields.items())
 
 
 class Vocabulary(BaseModel):
-    """What stands after `tokenizer.ggml.`. merges: `left right`, best first."""
+    """Metadata after `tokenizer.ggml.`. merges: `left right`, by priority."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -79,12 +79,12 @@ class Vocabulary(BaseModel):
     add_bos_token: bool = True
 
     def token(self, index: int | None) -> str | None:
-        """The token of that id; None where there is none."""
+        """Return the token of an id; None where there is none."""
         return self.tokens[index] if index is not None and index < len(self.tokens) else None
 
 
 class General(BaseModel):
-    """What stands after `general.`; sampling: how the model's authors sample. The defaults are Gemma's."""
+    """Metadata after `general.`. sampling: of the model's authors. The defaults are Gemma's."""
 
     model_config = ConfigDict(frozen=True)
 

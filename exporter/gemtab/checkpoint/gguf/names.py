@@ -1,4 +1,4 @@
-"""What llama.cpp calls the tensors of Gemma 3 and 4, and what transformers calls them."""
+"""Names of Gemma 3's and 4's tensors in llama.cpp and in transformers."""
 
 import re
 
@@ -41,18 +41,18 @@ _LAYER = {
 _IN_LAYER = re.compile(r"blk\.(\d+)\.(.+)")
 
 HEAD = "output.weight"
-"""The head of models that do not tie it to the embedding."""
+"""The head of models without a tied head."""
 
 ROPE_FREQUENCIES = "rope_freqs.weight"
-"""Factors of the full layers' rotary frequencies: no weight, but a part of the config."""
+"""Factors of the full layers' rotary frequencies: a part of the config, not a weight."""
 
 
 TOWERS = ("v.", "a.", "mm.")
-"""Beginnings of the names of towers' tensors, which some converters put beside the text model's."""
+"""Prefixes of towers' tensors, which some converters add to the text model's file."""
 
 
 def checkpoint_name(name: str) -> str | None:
-    """transformers' name of the tensor that the file calls `name`; None for one that is not known."""
+    """Return transformers' name of the tensor `name`; None for unknown names."""
     if name == HEAD:
         return "lm_head.weight"
     if match := _IN_LAYER.fullmatch(name):

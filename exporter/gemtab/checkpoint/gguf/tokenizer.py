@@ -1,7 +1,7 @@
-"""tokenizer.json of the vocabulary in a GGUF file: BPE with byte fallback, as GemmaTokenizer in transformers.
+"""Rebuild tokenizer.json from a GGUF file's vocabulary: BPE with byte fallback, as GemmaTokenizer in transformers.
 
-Gemma 3's files have no merges. Their order is that of the vocabulary, and not that of the scores: a token's merges are
-all ways to cut it into two tokens, the longest left part first.
+Gemma 3's files have no merges. The vocabulary's order, not the scores, decides their priority: a token's merges are all
+ways to cut the token into two tokens, the longest left part first.
 """
 
 import re
@@ -23,7 +23,7 @@ SPACE = "▁"
 
 
 class TokenType(IntEnum):
-    """tokenizer.ggml.token_type, as far as it matters here."""
+    """Values of tokenizer.ggml.token_type that matter here."""
 
     NORMAL = 1
     CONTROL = 3
@@ -41,14 +41,14 @@ MARKS = frozenset({
 })
 # fmt: on
 """The control tokens of Gemma 3 and 4. Converters give some of them other types: user-defined, to show them, or normal,
-by mistake. They are special all the same, as in tokenizer.json and as llama.cpp has it."""
+by mistake. As in tokenizer.json and llama.cpp, they are special in any case."""
 
 _LOOKS_LIKE_CONTROL = re.compile(r"<\|[^<>\s]+>|<[^<>\s]+\|>|</?[a-z]+(_[a-z]+)+>|\[/?[A-Z_]+\]")
-"""Tokens of other templates. `<code>` and its like are ordinary."""
+"""Tokens of other templates. `<code>` and similar tokens are ordinary."""
 
 
 def build_tokenizer(file: GgufFile) -> Tokenizer:
-    """The tokenizer. Raises CheckpointError where the file has none, or one of another kind."""
+    """Build the tokenizer. Raises CheckpointError where the file has none, or one of another kind."""
     found, expected = file.vocabulary, MODELS[file.architecture]
     if found.model != expected or len(found.token_type) != len(found.tokens):
         raise CheckpointError(
@@ -65,7 +65,7 @@ def build_tokenizer(file: GgufFile) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     _add_marks(tokenizer, file)
-    if file.architecture == "gemma3" and found.add_bos_token:  # Gemma 4's template writes it
+    if file.architecture == "gemma3" and found.add_bos_token:  # Gemma 4's template writes `bos`
         _begin(tokenizer, found.token(found.bos))
     return tokenizer
 
@@ -85,7 +85,7 @@ def _merges(tokens: Sequence[str], ids: dict[str, int]) -> list[tuple[str, str]]
 
 
 def _add_marks(tokenizer: Tokenizer, file: GgufFile) -> None:
-    """Tokens that are matched whole; those that mark structure are special."""
+    """Add the tokens that are matched before the text is split; tokens that mark structure are special."""
     control = control_tokens(file)
     found = file.vocabulary
     typed = zip(found.tokens, found.token_type, strict=True)
@@ -97,8 +97,8 @@ def _add_marks(tokenizer: Tokenizer, file: GgufFile) -> None:
 
 
 def control_tokens(file: GgufFile) -> dict[str, int]:
-    """The tokens that mark structure, with the types that the file gives them: those of type control, Gemma's own,
-    those that have a role, and those that look like one and that the template writes."""
+    """Return the tokens that mark structure, with the file's types: tokens of type control, Gemma's own, tokens with a
+    role, and tokens that look like control tokens and that the template writes."""
     found = file.vocabulary
     template = file.text("tokenizer.chat_template") or ""
     named = {found.token(index) for index in (found.bos, found.eos, found.eot, found.eom)}
@@ -113,12 +113,12 @@ def control_tokens(file: GgufFile) -> dict[str, int]:
 
 
 def retyped(file: GgufFile) -> list[str]:
-    """The control tokens that the file calls ordinary text, which it would cut into pieces."""
+    """Return the control tokens that the file types as ordinary text, and would split."""
     return [token for token, kind in control_tokens(file).items() if kind in (TokenType.NORMAL, TokenType.UNUSED)]
 
 
 def _begin(tokenizer: Tokenizer, bos: str | None) -> None:
-    """Lets prompts begin with `bos`."""
+    """Make prompts begin with `bos`."""
     if bos is not None:
         tokenizer.post_processor = TemplateProcessing(
             single=[bos, "$A"], pair=[bos, "$A", f"{bos}:1", "$B:1"], special_tokens=[(bos, tokenizer.token_to_id(bos))]

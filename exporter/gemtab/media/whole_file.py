@@ -1,16 +1,16 @@
-"""Whether all bytes of a clip are there. Decoders read what there is of a file that was cut off, and say nothing.
+"""Detect truncated video and audio files. Decoders read the part that exists and report no error.
 
-webruntime/src/input/video/whole.ts does the same.
+Twin: webruntime/src/input/video/whole.ts.
 """
 
 from typing import BinaryIO
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-"""What Matroska and WebM begin with: a header, and the element that holds all else."""
+"""Ids of the header with which Matroska and WebM begin, and of the element that contains everything else."""
 
 
-def is_whole_clip(file: BinaryIO) -> bool:
-    """False where an MP4, MOV, Matroska or WebM file says itself that more should follow."""
+def is_whole_file(file: BinaryIO) -> bool:
+    """Whether the file has all its bytes; False where an MP4, MOV, Matroska or WebM file declares more than it has."""
     size = file.seek(0, 2)
     head = _read(file, 0, 8)
     if head[:4] == _EBML:
@@ -19,7 +19,8 @@ def is_whole_clip(file: BinaryIO) -> bool:
 
 
 def _whole_boxes(file: BinaryIO, size: int) -> bool:
-    """The boxes of an MP4 fill the file. A length of 0 means "to the end", and 1 that it stands after the name."""
+    """Whether the boxes of an MP4 fill the file. Length 0 means "to the end"; length 1 means that 8 bytes after the
+    name have it."""
     start = 0
     while start < size:
         head = _read(file, start, 16)
@@ -44,7 +45,7 @@ def _whole_matroska(file: BinaryIO, size: int) -> bool:
 
 
 def _number(file: BinaryIO, at: int) -> tuple[int, int | None]:
-    """Where the number of variable length at `at` ends, and its value: None where it says "unknown" (all ones)."""
+    """Return the offset after the variable-length number at `at`, and its value; None for "unknown" (all ones)."""
     content = _read(file, at, 8)
     width = 9 - content[0].bit_length() if content and content[0] else 1
     ones = (1 << 7 * width) - 1

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from tests.media.sound_fixture import FIXTURE, make
+from tests.media.audio_fixture import FIXTURE, make
 
 
 def test_the_fixture_is_what_python_says_today() -> None:
     expected, found = json.loads(json.dumps(make())), json.loads(FIXTURE.read_text(encoding="utf-8"))
-    hint = "run `python -m tests.media.sound_fixture` and look at what changed"
+    hint = "run `python -m tests.media.audio_fixture` and look at what changed"
     assert found.keys() == expected.keys(), hint
     for name in ("frames", "tokens", "shown"):
         assert found[name] == expected[name], hint

@@ -1,9 +1,9 @@
-"""Makes tests/fixtures/sounds.json: what Python makes of a noise that TypeScript can make too.
+"""Makes tests/fixtures/audio.json: what Python makes of a noise that TypeScript can make too.
 
 pytest checks that the file still says what Python says; vitest checks the TypeScript resampler and spectrogram against
 it. To write it again:
 
-    python -m tests.media.sound_fixture
+    python -m tests.media.audio_fixture
 """
 
 import json
@@ -18,7 +18,7 @@ from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
 
 TINY = REPOSITORY / "models" / "tiny"
-FIXTURE = REPOSITORY / "tests" / "fixtures" / "sounds.json"
+FIXTURE = REPOSITORY / "tests" / "fixtures" / "audio.json"
 RATES = [8_000, 8_001, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000]
 SECONDS = 0.02
 LENGTHS = [1, 160, 161, 321, 640, 641, 1_600, 2_000, 2_560, 2_561, 479_999, 480_000]

@@ -1,4 +1,4 @@
-"""Pictures in the formats people have, made anew by every test run from one seed."""
+"""Images in the formats people have, made anew by every test run from one seed."""
 
 import io
 import struct
@@ -66,9 +66,9 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def saved(picture: Image.Image, **options: Any) -> bytes:
+def saved(image: Image.Image, **options: Any) -> bytes:
     file = io.BytesIO()
-    picture.save(file, **options)
+    image.save(file, **options)
     return file.getvalue()
 
 
@@ -90,7 +90,7 @@ def deep(height: int, width: int, channels: int) -> Array:
     return pixels
 
 
-def pictures() -> dict[str, bytes]:
+def images() -> dict[str, bytes]:
     """File contents by file name."""
     rgb, rgba = Image.fromarray(scene(217, 333)), Image.fromarray(scene(217, 333, 4))
     grey = rgb.convert("L")

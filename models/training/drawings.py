@@ -1,4 +1,4 @@
-"""Pictures of one or two coloured shapes, what is in them, and questions about them."""
+"""Images of one or two coloured shapes, what is in them, and questions about them."""
 
 import math
 import zlib
@@ -65,12 +65,12 @@ class Shape:
 
 
 def is_held_out(caption: str) -> bool:
-    """Whether training leaves out pictures of two shapes with this caption."""
+    """Whether training leaves out images of two shapes with this caption."""
     return zlib.crc32(caption.encode()) % 10 == 0
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """One or two shapes on `columns` × `rows` cells. Of two, the left or the upper one comes first."""
 
     columns: int
@@ -81,7 +81,7 @@ class Picture:
 
     @property
     def caption(self) -> str:
-        """What the model says when asked what it sees."""
+        """The model's answer when it is asked what it sees."""
         text = f" {self.relation} ".join(shape.noun for shape in self.shapes)
         return text[0].upper() + text[1:] + "."
 
@@ -91,7 +91,7 @@ class Picture:
         return len(self.shapes) == 2 and is_held_out(self.caption)
 
     def paint(self) -> Image.Image:
-        """The picture on a ground with a gradient, with a little noise, colours that vary and edges hard or soft."""
+        """The image on a ground with a gradient, with a little noise, colours that vary and edges hard or soft."""
         noise = np.random.default_rng(self.seed)
         width, height = self.columns * CELL, self.rows * CELL
         image = Image.fromarray(_ground(width, height, {shape.colour for shape in self.shapes}, noise))
@@ -137,7 +137,7 @@ def _ground(width: int, height: int, colours: set[str], noise: np.random.Generat
 
 
 def _shape(rng: Random, columns: int, rows: int, avoid: Shape | None) -> Shape:
-    """A shape that lies inside the picture, clear of `avoid` and of another colour or kind."""
+    """A shape that lies inside the image, clear of `avoid` and of another colour or kind."""
     width, height = columns * CELL, rows * CELL
     while True:
         radius = rng.uniform(0.13, 0.27) * min(width, height)
@@ -151,26 +151,26 @@ def _shape(rng: Random, columns: int, rows: int, avoid: Shape | None) -> Shape:
             return shape
 
 
-def picture(rng: Random, shapes: int) -> Picture:
-    """A random picture of one or two shapes."""
+def drawing(rng: Random, shapes: int) -> Drawing:
+    """A random image of one or two shapes."""
     columns, rows = rng.choice(GRIDS)
     first = _shape(rng, columns, rows, None)
     if shapes == 1:
-        return Picture(columns, rows, (first,), "", rng.randrange(2**31))
+        return Drawing(columns, rows, (first,), "", rng.randrange(2**31))
     second = _shape(rng, columns, rows, first)
     sideways = abs(first.x - second.x) > abs(first.y - second.y)
     ordered = sorted((first, second), key=lambda shape: shape.x if sideways else shape.y)
-    return Picture(columns, rows, tuple(ordered), "left of" if sideways else "above", rng.randrange(2**31))
+    return Drawing(columns, rows, tuple(ordered), "left of" if sideways else "above", rng.randrange(2**31))
 
 
 _CAPTION = (
-    "what is in the picture|what do you see|describe the picture|describe this image|what is this|what does the image show|"
-    "what is shown here|caption this picture|what can you see|tell me what you see"
+    "what is in the picture|what do you see|describe the picture|describe this image|what is this|what does the image "
+    "show|what is shown here|caption this picture|what can you see|tell me what you see"
 )
 _OTHER_END = {"left of": ("left", "right"), "above": ("top", "bottom")}
 
 
-def _question(rng: Random, seen: Picture) -> tuple[str, str]:
+def _question(rng: Random, seen: Drawing) -> tuple[str, str]:
     """A question about details, and its answer."""
     shape = rng.choice(seen.shapes)
     kinds = {one.kind for one in seen.shapes}
@@ -190,9 +190,9 @@ def _question(rng: Random, seen: Picture) -> tuple[str, str]:
     ] + "."
 
 
-def example(rng: Random, task: str) -> tuple[Example, Picture]:
-    """An example with one picture. `task`: "caption_one", "caption_two" or "question"."""
-    seen = picture(rng, {"caption_one": 1, "caption_two": 2}.get(task) or rng.choice((1, 2, 2)))
+def example(rng: Random, task: str) -> tuple[Example, Drawing]:
+    """An example with one image. `task`: "caption_one", "caption_two" or "question"."""
+    seen = drawing(rng, {"caption_one": 1, "caption_two": 2}.get(task) or rng.choice((1, 2, 2)))
     asked, answer = (
         (rng.choice(_CAPTION.split("|")), seen.caption) if task.startswith("caption") else _question(rng, seen)
     )

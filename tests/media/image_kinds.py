@@ -13,8 +13,8 @@ from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImagePr
 from tests.media.bmps import bmp, run_length_bmp
 from tests.media.drawing import SIDEWAYS, Draw, Kind, orientation
 from tests.media.gifs import compressed_gif, plain_gif, small_first_frame_gif, transparent_gif
+from tests.media.images import chunk, png, red_for_blue, saved, turned
 from tests.media.jpegs import cmyk_jpeg, grey_jpeg, jpeg, several_in_one_jpeg
-from tests.media.pictures import chunk, png, red_for_blue, saved, turned
 from tests.media.pngs import (
     alpha_png,
     animated_png,
@@ -36,7 +36,7 @@ def turned_image(draw: Draw) -> bytes:
     """By EXIF, in each format that has it."""
     exif = turned((draw.seed + SIDEWAYS) % 10)  # 0 and 9 are none
     options = draw.choice({"format": "JPEG"}, {"format": "PNG"}, {"format": "WEBP", "lossless": True})
-    return saved(draw.picture(), exif=exif, **options)
+    return saved(draw.image(), exif=exif, **options)
 
 
 def turned_by_note(draw: Draw) -> bytes:
@@ -52,23 +52,23 @@ def turned_by_note(draw: Draw) -> bytes:
         profile = b"Raw profile type exif\0\0" + zlib.compress(text)
         return png(draw.pixels(), 2, chunks=chunk(b"zTXt", profile))
     options = {"exif": turned(3)} if form == "both" else {}
-    return saved(draw.picture(), format="JPEG" if form == "both" else form, xmp=xmp, **options)
+    return saved(draw.image(), format="JPEG" if form == "both" else form, xmp=xmp, **options)
 
 
 def webp(draw: Draw) -> bytes:
     options = draw.choice({"quality": 80}, {"lossless": True}, {"quality": 30, "icc_profile": red_for_blue()})
-    return saved(draw.picture(), format="WEBP", **options)
+    return saved(draw.image(), format="WEBP", **options)
 
 
 def alpha_webp(draw: Draw) -> bytes:
     options = draw.choice({"lossless": True, "exact": True}, {"lossless": True}, {"quality": 80})
-    return saved(draw.picture(4), format="WEBP", **options)
+    return saved(draw.image(4), format="WEBP", **options)
 
 
 def animated_webp(draw: Draw) -> bytes:
     """The first frame covers the canvas or a part of it."""
     channels = draw.choice(3, 4)
-    frame = draw.picture(channels)
+    frame = draw.image(channels)
     inner = saved(frame, format="WEBP", lossless=True, exact=True)[12:]
     if inner[:4] == b"VP8X":
         inner = inner[18:]
@@ -100,24 +100,24 @@ def avif(draw: Draw) -> bytes:
         {"range": "limited"},
         {"icc_profile": red_for_blue()},
     )
-    return saved(draw.picture(), format="AVIF", quality=int(draw.random.integers(40, 95)), speed=9, **options)
+    return saved(draw.image(), format="AVIF", quality=int(draw.random.integers(40, 95)), speed=9, **options)
 
 
 def grey_avif(draw: Draw) -> bytes:
-    return saved(draw.picture(1), format="AVIF", speed=9)
+    return saved(draw.image(1), format="AVIF", speed=9)
 
 
 def alpha_avif(draw: Draw) -> bytes:
-    return saved(draw.picture(4), format="AVIF", speed=9, quality=90)
+    return saved(draw.image(4), format="AVIF", speed=9, quality=90)
 
 
 def turned_avif(draw: Draw) -> bytes:
     """Pillow writes the orientation as the format's own turn and mirror."""
-    return saved(draw.picture(), format="AVIF", speed=9, exif=turned(orientation(draw.seed)))
+    return saved(draw.image(), format="AVIF", speed=9, exif=turned(orientation(draw.seed)))
 
 
 def animated_avif(draw: Draw) -> bytes:
-    frame = draw.picture()
+    frame = draw.image()
     return saved(frame, format="AVIF", speed=9, save_all=True, append_images=[frame.rotate(180)])
 
 
@@ -172,7 +172,7 @@ def drawn(kind: str, count: int) -> list[bytes]:
 
 def processed(content: bytes, budget: int) -> tuple[Any, Any]:
     """Patches and positions of a file by transformers, as it opens files by their paths."""
-    with Image.open(io.BytesIO(content)) as picture:
-        out = Gemma4ImageProcessorPil(max_soft_tokens=budget)(load_image(picture), return_tensors="np")
+    with Image.open(io.BytesIO(content)) as image:
+        out = Gemma4ImageProcessorPil(max_soft_tokens=budget)(load_image(image), return_tensors="np")
     real = out["image_position_ids"][0][:, 0] >= 0
     return out["pixel_values"][0][real], out["image_position_ids"][0][real]

@@ -1,4 +1,4 @@
-"""A corpus of sounds, made when tests run: seeded, in every format and rate that is read."""
+"""A corpus of audio files, made when tests run: seeded, in every format and rate that is read."""
 
 import io
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ Channels = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Sound:
+class AudioFile:
     """One file of the corpus.
 
     bits: of a lossless file, which decodes to its samples rounded to so many (0: exactly); None of others.
@@ -29,7 +29,7 @@ class Sound:
     bits: int | None = None
 
     def samples(self) -> Channels:
-        """What is in it: a rising tone and a little noise, other in each channel."""
+        """Return the samples: a rising tone and a little noise, different in each channel."""
         count = round(self.rate * self.seconds)
         if self.silent:
             return np.zeros((self.channels, count), np.float32)
@@ -40,35 +40,35 @@ class Sound:
         return encode(self.samples(), self.rate, self.container, self.codec)
 
 
-SOUNDS = {
-    "wav 8 bit": Sound("wav", "pcm_u8", 16_000, bits=8),
-    "wav 16 bit": Sound("wav", "pcm_s16le", 16_000, bits=16),
-    "wav 16 bit stereo 44.1": Sound("wav", "pcm_s16le", 44_100, 2, bits=16),
-    "wav 24 bit 48": Sound("wav", "pcm_s24le", 48_000, bits=24),
-    "wav 32 bit 11.025": Sound("wav", "pcm_s32le", 11_025, bits=32),
-    "wav float 22.05": Sound("wav", "pcm_f32le", 22_050, bits=0),
-    "wav float stereo 96": Sound("wav", "pcm_f32le", 96_000, 2, bits=0),
-    "wav 8 kHz": Sound("wav", "pcm_s16le", 8_000, bits=16),
-    "wav silence": Sound("wav", "pcm_s16le", 16_000, silent=True, bits=16),
-    "wav 0.1 s": Sound("wav", "pcm_s16le", 16_000, seconds=0.1, bits=16),
-    "wav 65 s": Sound("wav", "pcm_s16le", 16_000, seconds=65, bits=16),
-    "flac stereo 48": Sound("flac", "flac", 48_000, 2, bits=16),
-    "flac 8 kHz": Sound("flac", "flac", 8_000, bits=16),
-    "mp3 44.1": Sound("mp3", "libmp3lame", 44_100),
-    "mp3 stereo 48": Sound("mp3", "libmp3lame", 48_000, 2),
-    "mp3 16 kHz": Sound("mp3", "libmp3lame", 16_000),
-    "ogg opus": Sound("ogg", "libopus", 48_000),
-    "ogg opus stereo": Sound("ogg", "libopus", 48_000, 2),
-    "ogg vorbis stereo": Sound("ogg", "vorbis", 44_100, 2),
-    "webm opus": Sound("webm", "libopus", 48_000),
-    "mp4 opus": Sound("mp4", "libopus", 48_000),
-    "mp4 aac 44.1": Sound("mp4", "aac", 44_100),
-    "mp4 flac 44.1": Sound("mp4", "flac", 44_100, bits=16),
+AUDIO_FILES = {
+    "wav 8 bit": AudioFile("wav", "pcm_u8", 16_000, bits=8),
+    "wav 16 bit": AudioFile("wav", "pcm_s16le", 16_000, bits=16),
+    "wav 16 bit stereo 44.1": AudioFile("wav", "pcm_s16le", 44_100, 2, bits=16),
+    "wav 24 bit 48": AudioFile("wav", "pcm_s24le", 48_000, bits=24),
+    "wav 32 bit 11.025": AudioFile("wav", "pcm_s32le", 11_025, bits=32),
+    "wav float 22.05": AudioFile("wav", "pcm_f32le", 22_050, bits=0),
+    "wav float stereo 96": AudioFile("wav", "pcm_f32le", 96_000, 2, bits=0),
+    "wav 8 kHz": AudioFile("wav", "pcm_s16le", 8_000, bits=16),
+    "wav silence": AudioFile("wav", "pcm_s16le", 16_000, silent=True, bits=16),
+    "wav 0.1 s": AudioFile("wav", "pcm_s16le", 16_000, seconds=0.1, bits=16),
+    "wav 65 s": AudioFile("wav", "pcm_s16le", 16_000, seconds=65, bits=16),
+    "flac stereo 48": AudioFile("flac", "flac", 48_000, 2, bits=16),
+    "flac 8 kHz": AudioFile("flac", "flac", 8_000, bits=16),
+    "mp3 44.1": AudioFile("mp3", "libmp3lame", 44_100),
+    "mp3 stereo 48": AudioFile("mp3", "libmp3lame", 48_000, 2),
+    "mp3 16 kHz": AudioFile("mp3", "libmp3lame", 16_000),
+    "ogg opus": AudioFile("ogg", "libopus", 48_000),
+    "ogg opus stereo": AudioFile("ogg", "libopus", 48_000, 2),
+    "ogg vorbis stereo": AudioFile("ogg", "vorbis", 44_100, 2),
+    "webm opus": AudioFile("webm", "libopus", 48_000),
+    "mp4 opus": AudioFile("mp4", "libopus", 48_000),
+    "mp4 aac 44.1": AudioFile("mp4", "aac", 44_100),
+    "mp4 flac 44.1": AudioFile("mp4", "flac", 44_100, bits=16),
 }
 
 
 def speechlike(count: int, rate: int) -> NDArray[np.float64]:
-    """A tone that rises from 150 to 3,000 Hz and swells four times a second; the same sound at every rate."""
+    """A tone that rises from 150 to 3,000 Hz and swells four times a second; the same audio at every rate."""
     t = np.arange(count) / rate
     swell = 0.3 + 0.2 * np.sin(2 * np.pi * 4 * t)
     return np.asarray(swell * np.sin(2 * np.pi * (150 * t + 1425 * t**2 / max(1, count / rate))))
@@ -99,26 +99,26 @@ def encode(
     return path.read_bytes() if path else file.getvalue()
 
 
-def clip(sound: Channels | None) -> bytes:
-    """An MP4 of half a second of grey, with a sound track at 48 kHz or without."""
-    return film(sound, 48_000, "mp4", "libopus", "mpeg4", 5)
+def grey_video(audio: Channels | None) -> bytes:
+    """An MP4 of half a second of grey, with an audio track at 48 kHz or without."""
+    return film(audio, 48_000, "mp4", "libopus", "mpeg4", 5)
 
 
-def film(sound: Channels | None, rate: int, container: str, codec: str, pictures: str, count: int) -> bytes:
-    """A file of so many grey pictures, ten a second, by the encoder `pictures`, with a sound track or without."""
+def film(audio: Channels | None, rate: int, container: str, codec: str, video_codec: str, count: int) -> bytes:
+    """A video of `count` grey frames, ten a second, encoded by `video_codec`, with an audio track or without."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
-        picture = output.add_stream(pictures, rate=10)
-        assert isinstance(picture, av.VideoStream)
-        picture.width = picture.height = 32
+        stream = output.add_stream(video_codec, rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.width = stream.height = 32
         track = None
-        if sound is not None:
+        if audio is not None:
             track = output.add_stream(codec, rate=rate, layout="mono")
         for _ in range(count):
-            output.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
-        output.mux(picture.encode(None))
-        if sound is not None and isinstance(track, av.AudioStream):
-            for frame in _frames(sound, rate, track):
+            output.mux(stream.encode(av.VideoFrame(32, 32, "yuv420p")))
+        output.mux(stream.encode(None))
+        if audio is not None and isinstance(track, av.AudioStream):
+            for frame in _frames(audio, rate, track):
                 output.mux(track.encode(frame))
             output.mux(track.encode(None))
     return file.getvalue()

@@ -1,6 +1,6 @@
-"""Decoding a sound track as browsers do: by the same decoders, from the first sample to the last that is sound.
+"""Decode an audio track as browsers do: with the same decoders, from the first sample of audio to the last.
 
-webruntime/src/input/audio/trim.ts does the same.
+Twin of the trimming: webruntime/src/input/audio/trim.ts.
 """
 
 import math
@@ -17,12 +17,12 @@ with media_extra():
     import av
 
 DECODERS = {"opus": "libopus", "mp2": "mp2float"}
-"""ffmpeg's decoders that are used in place of its first choice: its own of Opus is two samples late in speech, and
-differs; its first of MP2 rounds to 16 bits."""
+"""ffmpeg's decoders that replace its default. Its own Opus decoder is two samples late in speech and differs; its
+default for MP2 rounds to 16 bits."""
 
 
-class SoundTrack:
-    """The first sound track of a file, decoded as browsers do."""
+class AudioTrack:
+    """Decodes the first audio track of a file. known: its number of samples, where the file states that."""
 
     def __init__(self, container: av.container.InputContainer, known: int | None) -> None:
         self._container = container
@@ -30,13 +30,13 @@ class SoundTrack:
         self._track = container.streams.audio[0]
         self._is_mp4 = "mp4" in container.format.name
         self._start, self._end = math.inf, -math.inf
-        """In seconds, where the packets begin and end."""
+        """Seconds at which the packets begin and end."""
         self._packets = 0
         self._sizes: list[int] = []
-        """How many packets there are, and samples in each frame that was made of them."""
+        """Number of packets, and samples of each frame decoded from them."""
 
     def frames(self) -> Iterator[av.AudioFrame]:
-        """What the decoder makes of the packets. One that is only partly there is left out."""
+        """Yield the decoded frames. Damaged packets are skipped."""
         decoder = self._decoder()
         for packet in self._container.demux(self._track):
             if packet.is_corrupt:
@@ -50,14 +50,14 @@ class SoundTrack:
                 yield frame
 
     def trim(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-        """`samples` without what an encoder has put before and behind the sound, where ffmpeg leaves that.
+        """Return `samples` without the encoder's padding before and after the audio, where ffmpeg leaves padding.
 
-        In MP4, ffmpeg leaves what is behind. Before Opus there, it leaves out as many samples at 48 kHz as the track
-        has units of time, which may be other ones, and nothing without an edit list: the decoder was told to leave
-        that to us.
+        In MP4, ffmpeg leaves the padding at the end. For Opus in MP4, ffmpeg removes a wrong number of samples at the
+        start: it takes units of the track's time for samples at 48 kHz, and removes none without an edit list. The
+        decoder is therefore told to remove nothing.
         """
         if self._known is not None:
-            # The first packet of Vorbis holds no sound. FFmpeg makes a frame of it that is to be left out, or none.
+            # The first packet of Vorbis has no audio. FFmpeg makes one frame of it, which is dropped, or none.
             before = self._sizes[0] if len(self._sizes) == self._packets else 0
             return samples[before:][: self._known]
         if not self._is_mp4 or not math.isfinite(self._start):
@@ -70,7 +70,8 @@ class SoundTrack:
         return samples[before : max(0, zero) + round(self._seconds() * rate)]
 
     def _seconds(self) -> float:
-        """How long the track is shown. An edit list says that in coarse units, where it does not cut the end away."""
+        """Return the track's duration. An edit list gives it in coarse units, and counts only where it cuts off the
+        end."""
         there = self._end - max(0.0, self._start)
         track = self._track
         if track.duration is None or track.time_base is None:
@@ -81,12 +82,12 @@ class SoundTrack:
     def _decoder(self) -> av.AudioCodecContext:
         decoder = self._track.codec_context
         name = DECODERS.get(self._codec, "")
-        if name in av.codecs_available:  # builds without libopus have ffmpeg's own decoder
+        if name in av.codecs_available:  # builds without libopus keep ffmpeg's own decoder
             header = decoder.extradata
             decoder = cast(av.AudioCodecContext, av.CodecContext.create(name, "r"))
             if name == "libopus":
                 decoder.extradata = header
-                decoder.options = {"request_sample_fmt": "flt"}  # not rounded to 16 bits
+                decoder.options = {"request_sample_fmt": "flt"}  # without rounding to 16 bits
         if self._known is not None or (self._is_mp4 and self._codec == "opus"):
             decoder.flags2 |= av.codec.context.Flags2.skip_manual  # see trim
         return decoder

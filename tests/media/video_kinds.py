@@ -1,4 +1,4 @@
-"""The kinds of clips that people have, as functions of a seed: what `playwright_tests/corpus` draws from."""
+"""The kinds of videos that people have, as functions of a seed: what `playwright_tests/corpus` draws from."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 
-from tests.media.clips import clip, encoded_apart, frame_of, picture
+from tests.media.videos import encoded_apart, frame_of, frame_pixels, video_file
 
 Edit = tuple[int, int]
 """How long a part is shown, in ticks of the movie, and where it begins in the track: -1 where nothing is shown."""
@@ -40,7 +40,7 @@ def cut(content: bytes, start: float, end: float | None = None, container: str =
 
 
 def edited(mp4: bytes, edits: list[Edit]) -> bytes:
-    """The clip with another edit list. Its tables must follow its frames, as FFmpeg writes them."""
+    """The video with another edit list. Its tables must follow its frames, as FFmpeg writes them."""
     at = mp4.index(b"elst")
     size = int.from_bytes(mp4[at - 4 : at], "big")
     entries = b"".join(struct.pack(">IiI", duration, start, 1 << 16) for duration, start in edits)
@@ -54,7 +54,7 @@ def edited(mp4: bytes, edits: list[Edit]) -> bytes:
 
 
 def rotated(mp4: bytes, degrees: int) -> bytes:
-    """The clip with the note in its track header that it is to be turned clockwise."""
+    """The video with the note in its track header that it is to be turned clockwise."""
     one = 1 << 16
     rows = {90: (0, one, -one, 0), 180: (-one, 0, 0, -one), 270: (0, -one, one, 0)}[degrees]
     matrix = mp4.index(b"tkhd") + 4 + 40
@@ -73,7 +73,7 @@ def irregular(container: str, codec: str, seed: int) -> bytes:
         stream.codec_context.time_base = Fraction(1, 1000)
         time = 0
         for index in range(24):
-            frame = frame_of(picture(index, 24, size), "yuv420p")
+            frame = frame_of(frame_pixels(index, 24, size), "yuv420p")
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             output.mux(stream.encode(frame))
             time += int(random.integers(20, 400))
@@ -83,7 +83,7 @@ def irregular(container: str, codec: str, seed: int) -> bytes:
 
 def h264(seed: int, container: str = "mp4", **options: Any) -> bytes:
     width = 96 + 16 * (seed % 3)
-    return clip(container, "libx264", frames=48, rate=24, size=(96, width), crf="20", g="12", **options)
+    return video_file(container, "libx264", frames=48, rate=24, size=(96, width), crf="20", g="12", **options)
 
 
 def plain(seed: int) -> bytes:
@@ -117,32 +117,32 @@ def in_pieces(seed: int) -> bytes:
 def with_alpha(seed: int) -> bytes:
     codec = ("libvpx-vp9", "libvpx")[seed % 2]
     options: dict[str, Any] = {"crf": "20"} if seed % 2 == 0 else {"b": "1M", "auto-alt-ref": "0"}
-    return clip("webm", codec, frames=24, size=(96, 128), pix_fmt="yuva420p", **options)
+    return video_file("webm", codec, frames=24, size=(96, 128), pix_fmt="yuva420p", **options)
 
 
 def ten_bits(seed: int) -> bytes:
     if seed % 2 == 0:
         return encoded_apart("libsvtav1", frames=16, size=(96, 128), pix_fmt="yuv420p10le", crf="30")
     format_ = ("yuv420p10le", "yuv422p10le", "yuv444p10le")[seed // 2 % 3]
-    return clip("mp4", "libx264", frames=16, size=(96, 128), pix_fmt=format_, crf="20", full_range=seed % 4 == 1)
+    return video_file("mp4", "libx264", frames=16, size=(96, 128), pix_fmt=format_, crf="20", full_range=seed % 4 == 1)
 
 
 def fine_chroma(seed: int) -> bytes:
     codec, container = (("libvpx-vp9", "webm"), ("libx264", "mp4"))[seed % 2]
     format_ = ("yuv444p", "yuv444p", "yuv422p", "yuv422p")[seed % 4]
-    return clip(container, codec, frames=16, size=(96, 128), pix_fmt=format_, crf="20", full_range=seed % 3 == 1)
+    return video_file(container, codec, frames=16, size=(96, 128), pix_fmt=format_, crf="20", full_range=seed % 3 == 1)
 
 
 def odd_sizes(seed: int) -> bytes:
     size = ((95, 128), (96, 131), (97, 133))[seed % 3]
-    return clip("webm", "libvpx-vp9", frames=16, size=size, crf="20")
+    return video_file("webm", "libvpx-vp9", frames=16, size=size, crf="20")
 
 
 def varying_rate(seed: int) -> bytes:
     return irregular(*(("mp4", "libx264"), ("webm", "libvpx"), ("matroska", "libx264"))[seed % 3], seed)
 
 
-def turned_clip(seed: int) -> bytes:
+def turned_video(seed: int) -> bytes:
     return rotated(h264(seed), (90, 180, 270)[seed % 3])
 
 
@@ -156,7 +156,7 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     "4:4:4 and 4:2:2": fine_chroma,
     "odd sizes": odd_sizes,
     "varying frame rate": varying_rate,
-    "turned": turned_clip,
+    "turned": turned_video,
 }
 
 
