@@ -1,9 +1,8 @@
-"""What loading a bundle takes in Chromium: `python -m benchmarks.loading BUNDLE...`.
+"""Memory of loading a bundle in Chromium: `python -m benchmarks.loading BUNDLE...`.
 
-Prints, for each bundle with its per-layer embeddings on the GPU and on the host, the most memory of JavaScript while it
-is loaded, heaps and ArrayBuffers of the page and its worker together (as playwright_tests/loading.py samples them), and
-the GPU memory that was allocated, beside what the bundle's manifest states. `gemtab synth` makes checkpoints of the
-published shapes to export and measure.
+Prints for each bundle, with per-layer embeddings on the GPU and on the host: the peak of JavaScript memory during the
+load (heaps and ArrayBuffers of page and worker, as playwright_tests/loading.py samples them), the allocated GPU memory,
+and the GPU memory that the manifest states. `gemtab synth` makes checkpoints of the published shapes.
 """
 
 import argparse
@@ -24,14 +23,14 @@ from playwright_tests.loading import MOST_BYTES, watch_loading
 from playwright_tests.serving import serving
 
 NAME = "loaded"
-"""What the server calls the bundle."""
+"""The bundle's name on the server."""
 
 HOST_EMBEDDINGS: dict[Residence, str] = {"gpu": "never", "host": "always"}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """script: the most bytes of JavaScript; allocated, stated: bytes on the GPU."""
+    """script: peak bytes of JavaScript. allocated, stated: bytes on the GPU."""
 
     bundle: str
     embeddings: Residence
@@ -46,7 +45,7 @@ def residences(bundle: Path) -> list[Residence]:
 
 
 def measure(browser: Browser, site: str, bundle: Path, embeddings: Residence) -> Measured:
-    """Loads the bundle, which `site` offers, on a page of its own."""
+    """Load the bundle, which `site` serves, on a new page. Return the figures."""
     page = browser.new_page()
     try:
         watched = watch_loading(page, site, NAME, {"hostEmbeddings": HOST_EMBEDDINGS[embeddings]})
@@ -59,7 +58,7 @@ def measure(browser: Browser, site: str, bundle: Path, embeddings: Residence) ->
 
 
 def print_table(found: list[Measured]) -> None:
-    """A line for each."""
+    """Return a table, one line per load."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("bundle", "embeddings on"):
         table.add_column(name, no_wrap=True)

@@ -1,4 +1,4 @@
-"""Per-layer embeddings on the host: the same tokens, in less GPU memory."""
+"""Host-resident per-layer embeddings: the same tokens, in less GPU memory."""
 
 import random
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def export(name: str, weights: WeightFormat, folder: Path, limits: Limits) -> Pa
 
 
 def prompt(bundle: Path, length: int) -> list[int]:
-    """Random ids, with those among them that count as others: placeholders of media."""
+    """Random ids, with placeholders of media among them, which count as the pad token."""
     vocabulary = load_spec(bundle).text.vocabulary
     replaced = {id_ for buffer in rows_of(bundle).values() for id_ in buffer.replaced}
     draw = random.Random(length)
@@ -47,7 +47,8 @@ def rows_of(bundle: Path) -> dict[str, RowsBuffer]:
 
 
 def run(executor: TextEngine, ids: list[int], steps: int) -> tuple[list[int], np.ndarray]:
-    """Greedy ids after `ids`, each step taking what the one before left on the GPU, then logits of verified ids."""
+    """Greedy ids after `ids`, each step with the id that the step before left on the GPU; then logits of verified
+    ids."""
     executor.fill(ids[:-1])
     chosen = [executor.decode(ids[-1])]
     chosen += [executor.decode() for _ in range(steps - 1)]
@@ -116,12 +117,12 @@ def test_the_choice_is_made_by_what_fits(tmp_path: Path, devices: Devices) -> No
 
     assert residence(None) == residence(on_gpu) == "gpu"
     assert residence(on_gpu - 1) == residence(on_host) == residence(on_gpu, "always") == "host"
-    refused: tuple[tuple[int, HostEmbeddingsChoice], ...] = (
+    rejected: tuple[tuple[int, HostEmbeddingsChoice], ...] = (
         (on_host - 1, "auto"),
         (on_gpu - 1, "never"),
         (on_host - 1, "always"),
     )
-    for memory, way in refused:
+    for memory, way in rejected:
         with pytest.raises(DeviceError, match=r"needs [\d,]+ bytes of GPU memory .* smaller context"):
             residence(memory, way)
 

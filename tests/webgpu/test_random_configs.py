@@ -1,4 +1,4 @@
-"""Whatever sizes a config has: it is refused by name, or the kernels compute what the reference does.
+"""Configs of random sizes: gemtab rejects them with an error that names the key, or kernels agree with the reference.
 
 `GEMTAB_EXAMPLES=300 pytest tests/webgpu/test_random_configs.py` tries more of them.
 """
@@ -48,13 +48,13 @@ examples = settings(
 
 
 def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
-    """What is computed in f32 differs by the order of sums alone."""
+    """Compare values in f32, which differ only by the order of sums."""
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(expected).max())))
 
 
 def accepted(config: dict[str, Any]) -> ModelSpec | None:
-    """The spec of the config; None where it is refused by a key that it names."""
+    """Return the spec of the config; None if it is rejected with an error that names one of its keys."""
     try:
         return parse_config(config, "config.json")
     except CheckpointError as error:
@@ -62,7 +62,7 @@ def accepted(config: dict[str, Any]) -> ModelSpec | None:
         assert any(
             key in message for key in (*config, *config.get("vision_config", ()), *config.get("audio_config", ()))
         )
-        event("refused")
+        event("rejected")
         return None
 
 

@@ -1,4 +1,4 @@
-"""How attention of a few tokens is dealt out: every key that is seen is in one split, and workgroups fit any device."""
+"""Splits of attention: every visible key is in exactly one split, and workgroups fit every device."""
 
 import re
 from math import ceil, prod

@@ -60,7 +60,7 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
                 check_free_space(out, needed, _disk_bytes(folder / "bundle"))
                 yield Partial(folder / "bundle", journal)
                 put_in_place(folder / "bundle", out)
-        shutil.rmtree(folder, ignore_errors=True)  # again: Windows cannot remove a lock that is held
+        shutil.rmtree(folder, ignore_errors=True)  # again: some systems cannot remove a lock that is held
 
 
 def _folder(out: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, refusal
+from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, unsupported
 from gemtab.backends.webgpu.steps import (
     AddNorm,
     Attend,
@@ -118,7 +118,7 @@ class _TextFusion(Fusion):
     def _scale(self, node: Node) -> None:
         """Every reader must be linear: the linear scales its output instead."""
         if any(reader.op != "linear" for reader in self._consumers[node.output.name]):
-            raise refusal(node)
+            raise unsupported(node)
 
     def _picked(self, value: Value) -> Picked:
         node = self._producer.get(value.name)

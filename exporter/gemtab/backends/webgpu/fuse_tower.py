@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, refusal
+from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, unsupported
 from gemtab.backends.webgpu.steps import (
     INFINITE,
     AddNorm,
@@ -59,7 +59,7 @@ class _TowerFusion(Fusion):
         def check(node: Node) -> None:
             consumers = self._consumers[node.output.name]
             if not consumers or any(consumer.op != op for consumer in consumers):
-                raise refusal(node)
+                raise unsupported(node)
 
         return check
 
@@ -67,7 +67,7 @@ class _TowerFusion(Fusion):
         """Absorb and return the only consumer of `value`. Raises CheckpointError for `node` if it is not of this op."""
         consumer = self._only_consumer(value, op)
         if consumer is None:
-            raise refusal(node)
+            raise unsupported(node)
         self._absorb(consumer)
         return consumer
 
@@ -172,7 +172,7 @@ class _TowerFusion(Fusion):
 
     def _layer_norm(self, node: Node) -> None:
         if len(node.inputs) != 3:
-            raise refusal(node)
+            raise unsupported(node)
         x, eps = self._resolve(node.value(0)), node.number("eps")
         self._steps.append(LayerNorm(x, node.weight(1), node.weight(2), node.output, eps, node.label))
 
@@ -190,7 +190,7 @@ class _TowerFusion(Fusion):
 
     def _full_attention(self, node: Node) -> None:
         if known(node.output.shape[2]) > MAX_HEAD_SIZE:
-            raise refusal(node)
+            raise unsupported(node)
         q, k, v = (node.value(index) for index in range(3))
         self._steps += [self._heads(value, node) for value in (q, k, v)]
         self._steps.append(FullAttend(q, k, v, node.number("scale"), node.output, node.label))
@@ -201,7 +201,7 @@ class _TowerFusion(Fusion):
             positions, theta = node.value(1), node.number("theta")
             node = self._producer.get(node.value(0).name)
         if node is None or node.op != "rms_norm":
-            raise refusal(attention)
+            raise unsupported(attention)
         x, norm = self._resolve(node.value(0)), _optional_weight(node)
         return RopeHeads(x, norm, positions, theta, value, node.number("eps"), attention.label)
 
@@ -224,7 +224,7 @@ class _TowerFusion(Fusion):
         norm = self._needed(node.output, "layer_norm", node)
         relu = self._needed(norm.output, "relu", node)
         if len(norm.inputs) != 2:
-            raise refusal(norm)
+            raise unsupported(norm)
         x = self._resolve(node.value(0))
         halvings = sum(isinstance(step, Subsample) for step in self._steps)
         self._steps.append(

@@ -55,7 +55,7 @@ class Fusion:
                 continue
             handler = handlers.get(node.op)
             if handler is None:
-                raise refusal(node)
+                raise unsupported(node)
             handler(node)
         return FusedGraph(self._graph, tuple(self._steps))
 
@@ -91,9 +91,9 @@ def ranges(linear: Node) -> tuple[Weight, Weight] | None:
     return (linear.weight(2), linear.weight(3)) if len(linear.inputs) > 2 else None
 
 
-def refusal(node: Node) -> CheckpointError:
+def unsupported(node: Node) -> CheckpointError:
     """Return the error for a node that fits no pattern."""
     return CheckpointError(
-        f"The op {node.op} at {node.label} has no WebGPU kernel where it stands: this model cannot be "
+        f"The op {node.op} at {node.label} has no WebGPU kernel in this context: this model cannot be "
         "compiled for a browser tab by this version of gemtab."
     )
