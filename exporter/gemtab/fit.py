@@ -1,4 +1,4 @@
-"""Check whether a bundle fits into a given GPU memory, and advise where it does not."""
+"""Whether a bundle fits GPU memory, and advice if it does not."""
 
 from typing import Literal
 
@@ -11,12 +11,11 @@ Verdict = Literal["fits", "smaller context", "does not fit"]
 
 
 class Fit(Strict):
-    """The fit of a plan in `memory` bytes with `context` tokens.
+    """How a plan fits `memory` bytes with `context` tokens.
 
-    embeddings: the residence of per-layer embeddings. weights, state, scratch: bytes of the text model. towers:
-    bytes that the first image and audio add. needed: bytes in all. most_context: the maximum tokens that fit, 0 for
-    none.
-    advice: ways to make the bundle fit; empty where it fits.
+    embeddings: the residence of per-layer embeddings. weights, state, scratch: bytes of the text model with them there.
+    towers: bytes that images and audio add when first used. needed: the sum. most_context: most tokens that fit, 0 if
+    none do. advice: changes that make the plan fit; none if it fits.
     """
 
     activation: Activation
@@ -34,10 +33,10 @@ class Fit(Strict):
 
 
 def fit(manifest: Manifest, memory: int, context: int | None = None) -> tuple[Fit, ...]:
-    """Return the fit of each of the bundle's plans; the first one is for GPUs with f16.
+    """Return how each of the bundle's plans fits. The first plan is for GPUs with f16.
 
-    memory: bytes of GPU memory. context: tokens, by default the bundle's. Raises UsageError where the bundle does not
-    have that context.
+    memory: bytes of GPU memory. context: in tokens, by default the bundle's. Raises UsageError for a context that the
+    bundle does not support.
     """
     wanted = manifest.context if context is None else context
     least = max(entry.tokens for entry in manifest.plans)
@@ -71,12 +70,12 @@ def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -
 
 
 def _residence(entry: PlanEntry, memory: int, context: int) -> Residence:
-    """Return where the embeddings are: on the GPU if they fit, as the executors choose; always "gpu" without any."""
+    """Return the residence that executors choose: the GPU if everything fits there, else the host."""
     return "gpu" if not entry.memory.embeddings or memory_need(entry, context).total <= memory else "host"
 
 
 def most_context(entry: PlanEntry, memory: int, limit: int) -> int:
-    """Return the maximum tokens, up to `limit`, with which a plan fits into `memory` bytes; 0 for none."""
+    """Return the most tokens, up to `limit`, with which a plan fits `memory` bytes; 0 if no context fits."""
     embeddings: Residence = "host" if entry.memory.embeddings else "gpu"
     if memory_need(entry, entry.tokens, embeddings).total > memory:
         return 0

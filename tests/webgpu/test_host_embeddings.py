@@ -1,4 +1,4 @@
-"""Host-resident per-layer embeddings: the same tokens, in less GPU memory."""
+"""Per-layer embeddings on the host: the same tokens, in less GPU memory."""
 
 import random
 from collections.abc import Callable

@@ -24,7 +24,7 @@ class HostEmbeddings:
         self._slot_of: OrderedDict[int, int] = OrderedDict()
 
     def place(self, ids: Sequence[int]) -> tuple[np.ndarray, list[tuple[str, int, np.ndarray]]]:
-        """Return the slots of `ids`, [T] u32, and the writes to do first (buffer, offset, bytes)."""
+        """Give each id a slot. Return the slots [T] u32, and the writes to do first: buffer, offset, bytes."""
         wanted = dict.fromkeys(ids)
         for token in wanted:
             if token in self._slot_of:
