@@ -28,7 +28,7 @@ def shards(*numbers: int, count: int = 3) -> list[str]:
         (["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], ("pickled", "save_pretrained")),
         (["consolidated.00.pth", "params.json"], ("consolidated.00.pth", "pickled")),
         (shards(1, 2, 3), ("all 3 shards are there", "model.safetensors.index.json", "is missing")),
-        (shards(1, 3), ("1 of 3 s", "number 2", "Download the checkpoint again")),
+        (shards(1, 3), ("1 of 3 shards are missing", "number 2", "Download the checkpoint again")),
         (["adapter_config.json", "adapter_model.safetensors"], ("peft adapter", "--adapter")),
         (["adapter_config.json", "adapter_model.bin"], ("peft adapter", "--adapter")),
         (["gemma-Q4_0.gguf", "mmproj-F16.gguf"], ("GGUF", "gemma-Q4_0.gguf")),
