@@ -1,1 +1,1 @@
-"""Speed, measured."""
+"""Benchmarks."""

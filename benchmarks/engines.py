@@ -1,7 +1,8 @@
 """transformers.js and gemtab on the same bundle in one Chromium: `python -m benchmarks.engines BUNDLE`.
 
-Both are given the same ids and decode greedily. The first run of each compiles and is not counted; of the others the
-median is printed. A prompt's speed is its tokens over the time to the first token, decoding's is that of the others.
+Both get the same ids and decode greedily. The first run of each engine compiles and does not count; the medians of the
+others are printed. The speed of a prompt is its tokens divided by the time to the first token; the speed of decoding is
+that of the further tokens.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from playwright_tests.serving import serving
 from playwright_tests.transformers_js import open_transformers_js
 
 NAME = "measured"
-"""What the server calls the bundle."""
+"""The bundle's name on the server."""
 
 TIMEOUT_MS = 1_800_000
 
@@ -38,8 +39,8 @@ LOADED = (
 
 @dataclass(frozen=True)
 class Measured:
-    """One engine. prompt, decode: tokens a second; first: seconds to the first token; load: seconds until it could
-    run; code: bytes of script and wasm that were loaded, uncompressed; ids: that it chose."""
+    """The figures of one engine. prompt, decode: tokens per second. first: seconds to the first token. load: seconds
+    until ready. code: bytes of loaded script and wasm, uncompressed. ids: the decoded ids."""
 
     engine: str
     prompt: float
@@ -57,7 +58,7 @@ def main() -> None:
     bundle = options.bundle or demo_bundle()
     manifest, vocabulary = read_manifest(bundle), load_spec(bundle).text.vocabulary
     draw = random.Random(1)
-    # Special tokens and placeholders come before 30 in the tiny model, and are few in others.
+    # Special tokens and placeholders have ids below 30 in the tiny model, and are rare in others.
     prompt = [draw.randrange(30, vocabulary) for _ in range(options.prompt)]
     chromium = find_chromium()
     if chromium is None:
@@ -92,7 +93,7 @@ def _options() -> argparse.Namespace:
 
 
 def launch_browser(kind: BrowserType, chromium: str, site: str) -> tuple[Browser, str]:
-    """A browser on this machine's GPU, on the software one where there is none, and the adapter's name."""
+    """Open a browser on this machine's GPU, or on a software GPU. Return the browser and the adapter's name."""
     for flags in (["--enable-features=Vulkan", "--ignore-gpu-blocklist"], [SOFTWARE_GPU, UNCLEARED]):
         browser = kind.launch(**launch_options(chromium, *flags))
         page = browser.new_page()
@@ -106,7 +107,7 @@ def launch_browser(kind: BrowserType, chromium: str, site: str) -> tuple[Browser
 
 
 def _measure(browser: Browser, site: str, engine: str, prompt: list[int], steps: int, runs: int) -> Measured:
-    """Loads an engine on a page of its own and lets it answer. Raises Error where it cannot."""
+    """Load an engine on a new page and decode. Raises Error if the engine fails."""
     page = browser.new_page()
     page.set_default_timeout(TIMEOUT_MS)
     try:
@@ -139,13 +140,13 @@ def _load_theirs(page: Page, site: str, device: str) -> Run:
 
 
 def _now(page: Page) -> float:
-    """Milliseconds on a clock that navigation does not set back."""
+    """Return milliseconds on a clock that navigation does not reset."""
     now: float = page.evaluate("Date.now()")
     return now
 
 
 def _table(found: list[Measured]) -> Table:
-    """A line an engine; behind each number, how many times better the first engine is. Code is script and wasm."""
+    """Return a table, one line per engine. After each number: how many times better the first engine is."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("engine", no_wrap=True)
     for name in ("prompt tok/s", "decode tok/s", "first token ms", "load s", "code MB", "same tokens"):

@@ -1,11 +1,11 @@
-"""How fast and in how much memory a checkpoint is exported, against plain copies of the same bytes.
+"""Time and memory of an export, compared with plain copies of the same bytes.
 
     python -m benchmarks.export CHECKPOINT [--weights q4] [--workplace FOLDER]
 
-Prints a table: bytes in and out, bits a weight, the peak of anonymous memory, the time of all processors together, and
-the time beside that of reading the input and writing the output by plain copies, right after it on the same disk.
-Before each, the files that are read are dropped from the system's cache. `gemtab synth` makes checkpoints to measure.
-Linux only: memory is what /proc tells of the exporting process.
+Prints a table: bytes in and out, bits per weight, the peak of anonymous memory, CPU time, wall time, and the wall time
+of plain copies that read the input and write the output, right after the export on the same disk. Before each, the
+input is dropped from the system's cache. `gemtab synth` makes checkpoints to measure. Linux only: memory is read from
+/proc.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _SAMPLE_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Measured:
-    """seconds: of the export, of all processors in it, and of the plain copies; anonymous: its peak in bytes."""
+    """seconds: of the export, of its CPUs together, and of the plain copies. anonymous: peak in bytes."""
 
     seconds: float
     processor_seconds: float
@@ -42,7 +42,7 @@ class Measured:
 
 
 def measure(checkpoint: Path, bundle: Path, weights: str) -> Measured:
-    """Exports the checkpoint to `bundle`, which stays, and does the plain copies."""
+    """Export the checkpoint to `bundle`, which stays, and do the plain copies."""
     drop_from_cache(checkpoint)
     started, before = time.monotonic(), processor_seconds()
     peak = export(checkpoint, bundle, "--weights", weights)
@@ -52,7 +52,7 @@ def measure(checkpoint: Path, bundle: Path, weights: str) -> Measured:
 
 
 def export(checkpoint: Path, bundle: Path, *options: str) -> int:
-    """Exports the checkpoint in a process of its own; gives the peak of that one's anonymous memory, in bytes."""
+    """Export the checkpoint in a child process. Return the peak of the child's anonymous memory in bytes."""
     program = "from gemtab.cli import main; main()"
     command = [sys.executable, "-c", program, "export", str(checkpoint), str(bundle), "--json", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process, peak_of(process.pid) as peak:
@@ -63,14 +63,16 @@ def export(checkpoint: Path, bundle: Path, *options: str) -> int:
 
 
 def processor_seconds() -> float:
-    """What the processes that this one has waited for have used of all processors."""
+    """Return the CPU seconds of all finished child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def copy(checkpoint: Path, bundle: Path) -> float:
-    """Seconds for reading the checkpoint and writing another file of the size of each of the bundle's, to the disk and
-    not only to the system's cache: so each can be removed at once, and the largest bundles need no room for two."""
+    """Return the seconds for reading the checkpoint and writing a file of the size of each of the bundle's files.
+
+    Files are synced to the disk and removed at once, so that the disk need not hold two bundles.
+    """
     started = time.monotonic()
     for path in files(checkpoint):
         read(path)
@@ -84,7 +86,7 @@ def copy(checkpoint: Path, bundle: Path) -> float:
 
 
 def read(path: Path) -> None:
-    """Reads a file and keeps nothing."""
+    """Read a file and discard the content."""
     buffer = bytearray(_BUFFER_BYTES)
     with path.open("rb", buffering=0) as file:
         while file.readinto(buffer):
@@ -92,14 +94,14 @@ def read(path: Path) -> None:
 
 
 def files(folder: Path) -> list[Path]:
-    """All files under a folder, or the one that is given."""
+    """Return all files under a folder, or the given file."""
     if folder.is_file():
         return [folder]
     return [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
 def drop_from_cache(folder: Path) -> None:
-    """Has the next reader of the folder's files read them from the disk."""
+    """Drop the folder's files from the system's cache."""
     for path in files(folder):
         with path.open("rb") as file:
             os.fdatasync(file.fileno())
@@ -108,7 +110,7 @@ def drop_from_cache(folder: Path) -> None:
 
 @contextmanager
 def peak_of(process: int) -> Iterator[list[int]]:
-    """The most anonymous memory that the process has while inside, in bytes."""
+    """Record the peak of a process's anonymous memory, in bytes, inside the block."""
     peak, ended = [0], threading.Event()
 
     def sample() -> None:
@@ -125,7 +127,7 @@ def peak_of(process: int) -> Iterator[list[int]]:
 
 
 def anonymous_bytes(process: int) -> int:
-    """RssAnon of a process; 0 when it has ended."""
+    """Return RssAnon of a process in bytes; 0 if the process has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -135,7 +137,7 @@ def anonymous_bytes(process: int) -> int:
 
 
 def print_table(checkpoint: Path, bundle: Path, weights: str, measured: Measured) -> None:
-    """What was measured."""
+    """Return the table of figures."""
     bytes_in = sum(path.stat().st_size for path in files(checkpoint))
     bytes_out = sum(path.stat().st_size for path in files(bundle))
     table = Table(title=f"{checkpoint.name} as {weights}", title_justify="left", box=None, padding=(0, 2, 0, 0))

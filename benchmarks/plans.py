@@ -1,9 +1,9 @@
 """Dispatches and bytes of one decoded token, from the plans of the published models: `python -m benchmarks.plans`.
 
-No weight is needed: a plan depends on shapes alone. Bytes are those of the weights that the token's dispatches read (of
-tables its row, of experts the active ones) and of the keys and values that it attends to, by the rule of
-benchmarks/traffic.py; beside them stands their ratio to the active weights and the live cache, which no engine can do
-without. `--json FILE` writes the same numbers in bytes.
+No weights are needed: a plan depends on shapes alone. Bytes are those of weights that the token's dispatches read (one
+row of an embedding table, the active experts) and of keys and values that it attends to, as benchmarks/traffic.py
+counts them. The table also has their ratio to the active weights and the live cache, the least that any engine must
+read. `--json FILE` writes the same numbers in bytes.
 """
 
 import argparse
@@ -37,22 +37,25 @@ from gemtab.synth.published import SIZES, published_config
 CONTEXT = 131_072
 
 POSITIONS = (1024, 8192, 32_768, CONTEXT - 1)
-"""The last is the last of the context."""
+"""The last position is the end of the context."""
 
 WEIGHTS: tuple[WeightFormat, ...] = ("q4", "qat")
 
 TARGETS = {"E2B": 249, "E4B": 298, "26B-A4B": 183, "31B": 303}
-"""Dispatches that were aimed at for one token."""
+"""The goal for the dispatches of one token."""
 
 GREEDY = Sampling(temperature=0, top_k=0, top_p=1)
 
 
 @dataclass(frozen=True)
 class Counted:
-    """The counts of one decoded token. merges: dispatches that merge attention's splits, which `dispatches` leaves out.
-    single: of both, dispatches of one workgroup. weights, cache: bytes read, each counted once; issued: bytes of keys
-    and values as often as workgroups load them; needed: bytes of active weights and live cache; greedy, sampled: bytes
-    that choosing the token reads, greedily and by the model's own settings."""
+    """The counts of one decoded token.
+
+    dispatches: without merges of attention's splits, which are `merges`. single: dispatches of one workgroup, of both.
+    weights, cache: bytes read, each counted once. issued: bytes of keys and values, as often as workgroups load them.
+    needed: bytes of active weights and live cache. greedy, sampled: bytes that the choice of the token reads, greedily
+    and with the model's settings.
+    """
 
     dispatches: int
     merges: int
@@ -66,13 +69,13 @@ class Counted:
 
     @property
     def ratio(self) -> float:
-        """Bytes read, of those that are needed."""
+        """Bytes read / bytes needed."""
         return (self.weights + self.cache) / self.needed
 
 
 @dataclass(frozen=True)
 class Model:
-    """A text model and its plan in f16. sampling: the settings that its generation config asks for."""
+    """A text model and its f16 plan. sampling: the settings of its generation config."""
 
     spec: TextSpec
     weights: WeightFormat
@@ -81,18 +84,18 @@ class Model:
 
 
 def model(spec: TextSpec, weights: WeightFormat, sampling: Sampling, context: int = CONTEXT) -> Model:
-    """The model with its plan, of weights that lie nowhere."""
+    """Return the model with its plan, without weights."""
     return Model(spec, weights, text_plan(spec, weights, context), sampling)
 
 
 def own_sampling(folder: Path) -> Sampling:
-    """The settings of the generation config in a folder."""
+    """Return the settings of the generation config in a folder."""
     config: dict[str, Any] = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     return Sampling(config["temperature"], config["top_k"], config["top_p"])
 
 
 def count(model: Model, position: int) -> Counted:
-    """The counts for a token at `position`."""
+    """Return the counts of a token at `position`."""
     sizes = {"T": 1, "P": position, "C": model.plan.context}
     dispatches = running(model.plan.programs["decode"], sizes)
     found = [reads(model.plan, one, model.spec) for one in dispatches]
@@ -119,7 +122,7 @@ def _workgroups(dispatch: Dispatch, sizes: dict[str, int]) -> int:
 
 
 def text_plan(spec: TextSpec, weights: WeightFormat, context: int) -> Plan:
-    """The text plan in f16, of weights that lie nowhere."""
+    """Return the f16 text plan, without weights."""
     filling, whole = fill_graph(spec), text_graph(spec)
     held = {weight.name: weight for graph in (filling, whole) for weight in graph.weights()}
     locations: dict[tuple[str, str], Location] = {
@@ -135,7 +138,7 @@ def text_plan(spec: TextSpec, weights: WeightFormat, context: int) -> Plan:
 
 
 def active_bytes(graph: Graph, weights: WeightFormat, spec: TextSpec) -> int:
-    """Bytes of the weights that a token cannot do without: of a table that is only looked up, a row."""
+    """Return the bytes of a token's active weights: one row of a table that is only looked up."""
     multiplied = {node.weight(1).name for node in graph.nodes if node.op == "linear"}
     return sum(round(_active(weight, weight.name in multiplied, weights, spec)) for weight in graph.weights())
 
@@ -151,7 +154,7 @@ def _active(weight: Weight, multiplied: bool, weights: WeightFormat, spec: TextS
 
 
 def live_cache(spec: TextSpec, position: int) -> int:
-    """Bytes of f16 keys and values that the layers attend to, each layer for itself."""
+    """Return the bytes of f16 keys and values that all layers attend to, counted in each layer."""
     total = 0
     for layer in spec.layers:
         a = layer.attention
@@ -161,7 +164,7 @@ def live_cache(spec: TextSpec, position: int) -> int:
 
 
 def published(weights: WeightFormat) -> Iterator[tuple[str, Model]]:
-    """The published models that there are in a format, by size."""
+    """Return the published models in a format, by size."""
     sampling = own_sampling(tiny_checkpoint())
     for size in SIZES if weights != "qat" else MOBILE_SIZES:
         config = published_config(size)
@@ -170,7 +173,7 @@ def published(weights: WeightFormat) -> Iterator[tuple[str, Model]]:
 
 
 def table_of(rows: list[tuple[str, int, Counted]]) -> Table:
-    """The counts in Markdown; bytes in MB."""
+    """Return the counts as a Markdown table, bytes in MB."""
     table = Table(box=box.MARKDOWN)
     table.add_column("model")
     headings = ("position", "dispatches", "target", "merges", "one workgroup", "weights", "cache", "cache issued")
@@ -191,7 +194,7 @@ def main() -> None:
     parser.add_argument("--position", type=int, nargs="+", default=POSITIONS, help="of the token that is decoded")
     parser.add_argument("--json", type=Path, help="file to be written as well", metavar="FILE")
     options = parser.parse_args()
-    # Wide enough for the tables wherever they go.
+    # Wide enough for the tables, also without a terminal.
     console, found = Console(width=180), list[dict[str, Any]]()
     for weights in options.weights:
         rows = [(size, at, count(one, at)) for size, one in published(weights) for at in options.position]

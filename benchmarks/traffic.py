@@ -1,8 +1,8 @@
 """Bytes that a dispatch of a plan reads: `python -m benchmarks.traffic BUNDLE` writes them as JSON for gpu/bench.mjs.
 
-Counted are weights (of tables that are looked up, a row a token; of experts, the active ones) and the keys and values
-that a step attends to. Values that live within a step are not counted. The counts are the plan's own kind of
-expression, of T tokens after P, so that a reader without Python evaluates them for any step.
+Counts weights (one row per token of embedding tables, the active experts) and the keys and values that a step attends
+to. Values within a step do not count. Counts are expressions as in plans, for T tokens after P, so that a reader
+without Python can evaluate them for any step.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from gemtab.checkpoint import load_spec
 from gemtab.model.spec import TextSpec
 
 WORD = 4
-"""Bytes of a logit, and of the key of a maximum."""
+"""Bytes of a logit, and of a maximum's key."""
 
 
 @dataclass(frozen=True)
 class Reads:
-    """Bytes that a dispatch reads. weights, cache: each byte counted once; issued: bytes of keys and values as often as
-    workgroups load them."""
+    """Bytes that a dispatch reads. weights, cache: each byte counted once. issued: bytes of keys and values, as often
+    as workgroups load them."""
 
     weights: Expr
     cache: Expr
@@ -34,7 +34,7 @@ class Reads:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Settings of the sampler; temperature 0 is greedy."""
+    """Settings of the sampler. Temperature 0 is greedy."""
 
     temperature: float
     top_k: int
@@ -42,7 +42,7 @@ class Sampling:
 
 
 def reads(plan: Plan, dispatch: Dispatch, spec: TextSpec) -> Reads:
-    """The counts of a dispatch."""
+    """Return the counts of a dispatch."""
     weights: list[Expr] = []
     cache: list[Expr] = []
     of_one_token: list[Expr] = []
@@ -61,7 +61,7 @@ def reads(plan: Plan, dispatch: Dispatch, spec: TextSpec) -> Reads:
 
 def _weight(kernel: str, size: int, spec: TextSpec) -> Expr:
     if kernel.startswith("embed."):
-        # A token's row lies in one of the table's pieces: the pieces together count as one row.
+        # A token's row is in one of the table's pieces, so all pieces together count as one row.
         return ("*", round(size / spec.vocabulary), "T")
     moe = next((layer.moe for layer in spec.layers if layer.moe), None)
     if moe and ".experts" in kernel:
@@ -70,8 +70,10 @@ def _weight(kernel: str, size: int, spec: TextSpec) -> Expr:
 
 
 def _live(name: str, buffer: StateBuffer, tokens: Expr) -> Expr:
-    """Of a cache, or of a segment that begins where its name says, the bytes that the last `tokens` of a step attend
-    to."""
+    """Return the bytes of a cache, or of the segment whose first position is in its name, that a step attends to.
+
+    tokens: the last tokens of the step that count.
+    """
     end: Expr = ("+", "P", "T")
     if buffer.ring:
         return _live_ring(buffer.bytes, buffer.ring, end, tokens)
@@ -87,8 +89,11 @@ def _live_ring(size: Expr, ring: Ring, end: Expr, tokens: Expr) -> Expr:
 
 
 def _workgroups(plan: Plan, dispatch: Dispatch) -> int:
-    """Workgroups that load a key or value for one token. Those along the grid's first axis share out the query heads,
-    and each loads the keys of one KV head; those along the second take other keys (splits) or other tokens."""
+    """Return the number of workgroups that load a key or value for one token.
+
+    Workgroups along the grid's first axis divide the query heads, and each loads the keys of one KV head. Those along
+    the second axis have other keys (splits) or other tokens.
+    """
     heads = int(plan.kernels[dispatch.kernel].forms[0].constants["KV_HEADS"])
     assert isinstance(dispatch.grid[0], int), f"{dispatch.label} shares out its heads by {dispatch.grid[0]}"
     return dispatch.grid[0] // heads
@@ -102,8 +107,11 @@ def _sum(parts: Iterable[Expr]) -> Expr:
 
 
 def sampler_bytes(plan: Plan, sampling: Sampling) -> int:
-    """Bytes that choosing a token reads: all logits once for the maxima, then their winners (greedy), or the slices'
-    maxima for each byte of the k-th largest and once more, and the k slices that reach it, where no two are alike."""
+    """Return the bytes that the choice of a token reads.
+
+    All logits once, for the maxima. Then, greedily, the groups' winners; else the slices' maxima once per byte of the
+    k-th largest and once more, and the k slices that reach it, if all maxima differ.
+    """
     kernels = [plan.kernels[one.kernel].forms[0].constants for one in plan.programs["decode"].dispatches[-2:]]
     constants = {name: int(value) for each in kernels for name, value in each.items()}
     logits = constants["VOCABULARY"] * WORD
@@ -114,7 +122,7 @@ def sampler_bytes(plan: Plan, sampling: Sampling) -> int:
 
 
 def traffic(plan: Plan, spec: TextSpec) -> list[dict[str, Any]]:
-    """The counts of each kind of dispatch: `kernel`, and the `buffers` with weights or caches that it binds."""
+    """Return the counts of each kind of dispatch, by `kernel` and the bound `buffers` of weights or caches."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for program in plan.programs.values():
         for dispatch in program.dispatches:
@@ -127,12 +135,12 @@ def traffic(plan: Plan, spec: TextSpec) -> list[dict[str, Any]]:
 
 
 def bytes_of(count: Expr, tokens: int, position: int, context: int) -> int:
-    """The value of a count for a step."""
+    """Return the value of a count for a step."""
     return evaluate(count, {"T": tokens, "P": position, "C": context})
 
 
 def bundle_traffic(folder: Path) -> dict[str, Any]:
-    """`traffic` of each of a bundle's plans, by activation."""
+    """Return `traffic` of each of a bundle's plans, by activation."""
     spec = load_spec(folder).text
     plans = read_manifest(folder).plans
     return {entry.activation: traffic(load_plan(folder / entry.file), spec) for entry in plans}

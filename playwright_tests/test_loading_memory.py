@@ -106,14 +106,18 @@ def test_exporting_takes_no_memory_for_weights(large_bundle: Path) -> None:
     assert 100_000_000 < peak < MOST_EXPORTING
 
 
-@pytest.mark.parametrize("host_table", ["never", "always"])
+@pytest.mark.parametrize("host_embeddings", ["never", "always"])
 def test_weights_never_gather(
-    host_table: str, large_bundle: Path, large_site: str, page: Page, record_property: Callable[[str, object], None]
+    host_embeddings: str,
+    large_bundle: Path,
+    large_site: str,
+    page: Page,
+    record_property: Callable[[str, object], None],
 ) -> None:
     weights = memory_need(read_manifest(large_bundle).plans[0], 2048).weights
     assert weights > LEAST_WEIGHTS
-    watched = watch_loading(page, large_site, "large", {"hostTable": host_table})
-    record_property(LOADING_LINE, f"{weights / 1e6:.0f} MB of weights, hostTable {host_table}: {watched}")
+    watched = watch_loading(page, large_site, "large", {"hostEmbeddings": host_embeddings})
+    record_property(LOADING_LINE, f"{weights / 1e6:.0f} MB of weights, hostEmbeddings {host_embeddings}: {watched}")
     assert len(watched.samples) > 20, "loading was hardly watched"
     assert SLICE_BYTES < watched.by_stage()["download"] < MOST_DOWNLOADING
     assert watched.most < MOST_BYTES

@@ -111,7 +111,7 @@ def rows_of_pictures(answer: dict[str, Any], stored: DequantisedWeights) -> list
         counted = positions[:, 0] >= 0
         assert not counted.all(), "padding is meant here"
         features = rows(graph, stored, pixel_values=pixels[counted], pixel_position_ids=positions[counted])
-        made.append(Rows(start, features, picture=True))
+        made.append(Rows(start, features, bidirectional=True))
     return made
 
 
@@ -124,7 +124,7 @@ def rows_of_sound(answer: dict[str, Any], stored: DequantisedWeights) -> list[Ro
     (features,), (mask,) = tensor(answer["sound"], torch.float32), tensor(answer["mask"], torch.bool)
     (start,) = runs(answer["ids"], placeholder("audio_token_id"))
     made = rows(audio_graph(spec.audio, spec.text), stored, input_features=features[mask])
-    return [Rows(start, made, picture=False)]
+    return [Rows(start, made, bidirectional=False)]
 
 
 def placeholder(name: str) -> int:

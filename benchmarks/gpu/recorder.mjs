@@ -6,7 +6,7 @@
  */
 
 /** Dispatches that can be recorded at once; two timestamps each, and a query set holds 4,096. */
-const MOST = 2048;
+const MAX_DISPATCHES = 2048;
 
 export class Recorder {
   #device;
@@ -68,7 +68,7 @@ export class Recorder {
 
   #timed(what) {
     const index = this.#found.length;
-    if (index >= MOST) throw new Error(`More than ${MOST} dispatches were to be recorded at once.`);
+    if (index >= MAX_DISPATCHES) throw new Error(`More than ${MAX_DISPATCHES} dispatches were to be recorded at once.`);
     this.#found.push(what);
     const [beginningOfPassWriteIndex, endOfPassWriteIndex] = [2 * index, 2 * index + 1];
     return { timestampWrites: { querySet: this.#queries, beginningOfPassWriteIndex, endOfPassWriteIndex } };
@@ -79,7 +79,7 @@ export class Recorder {
    * each, or "passes", which gives { us } of each. buffers: the labels of the buffers that the dispatch binds.
    */
   async record(mode, run) {
-    this.#queries ??= this.#device.createQuerySet({ type: "timestamp", count: 2 * MOST });
+    this.#queries ??= this.#device.createQuerySet({ type: "timestamp", count: 2 * MAX_DISPATCHES });
     this.#found = [];
     this.#mode = mode;
     try {

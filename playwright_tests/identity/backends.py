@@ -80,7 +80,7 @@ class WgpuBackend:
 
     def _encode(self, one: Placed) -> Media:
         rows, tokens = self._tower(one.tower).encode_to_buffer(one.inputs)
-        return Media(one.position, tokens, rows, picture=one.tower == "image")
+        return Media(one.position, tokens, rows, bidirectional=one.tower == "image")
 
 
 class TabBackend:

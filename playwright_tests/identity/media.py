@@ -32,7 +32,7 @@ class Placed:
 
 def rows_of(media: Sequence[Placed], encode: Callable[[Placed], torch.Tensor]) -> list[Rows]:
     """What `encode` makes of each, in its place."""
-    return [Rows(one.position, encode(one), picture=one.tower == "image") for one in media]
+    return [Rows(one.position, encode(one), bidirectional=one.tower == "image") for one in media]
 
 
 def reference_rows(spec: ModelSpec, weights: WeightReader, media: Sequence[Placed]) -> list[Rows]:

@@ -68,7 +68,7 @@ export async function turn([prompt, media, wanted]: [number[], Medium[], number[
       return [name, type === "f" ? new Float32Array(bytes) : new Uint32Array(bytes)];
     });
     const made = await (await engine.tower(tower)).encode(Object.fromEntries(arrays), { tokens, rows });
-    placed.push({ position, rows: made, picture: tower === "image" });
+    placed.push({ position, rows: made, bidirectional: tower === "image" });
   }
   await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: placed });
   const chosen: number[] = [];
@@ -140,7 +140,7 @@ export function countReads(): void {
 
 /** How often the file of the host's table is read for new tokens, for the same ones again, and for others. */
 export async function readsOfTables([site, bundle]: [string, string]): Promise<number[]> {
-  await load([site, bundle, { hostTable: "always" }]);
+  await load([site, bundle, { hostEmbeddings: "always" }]);
   const readFor = async (first: number) => {
     const before = reads;
     await engine.fill(Uint32Array.from({ length: 40 }, (_, i) => first + (i % 20)));
@@ -153,7 +153,7 @@ export async function readsOfTables([site, bundle]: [string, string]): Promise<n
 
 /** The sizes of the files that the origin keeps for tables. */
 export async function storedSizes(): Promise<number[]> {
-  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("gemtab-tables");
+  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("gemtab-embeddings");
   const sizes = [];
   for await (const file of folder.values()) sizes.push((await (file as FileSystemFileHandle).getFile()).size);
   return sizes;

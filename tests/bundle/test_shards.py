@@ -10,7 +10,7 @@ import torch
 from gemtab.bundle.digest import digest_file
 from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import MOST_DATA_FILES
+from gemtab.bundle.onnx_files import MAX_DATA_FILES
 from gemtab.errors import OutputError
 from gemtab.graph import Weight
 from gemtab.quantize import packed_rows, planes
@@ -121,7 +121,7 @@ def test_slices_of_64_kib_have_their_own_digests(tmp_path: Path) -> None:
 
 
 def test_more_files_than_browsers_take_are_refused() -> None:
-    weights = [Weight(f"norm.{n}", (64,), "vector", ("norm",)) for n in range(MOST_DATA_FILES + 1)]
+    weights = [Weight(f"norm.{n}", (64,), "vector", ("norm",)) for n in range(MAX_DATA_FILES + 1)]
     with pytest.raises(OutputError, match="more than 100 data files of 256 bytes"):
         lay_out("decoder", weights, "f32", file_bytes=256)
     lay_out("decoder", weights[1:], "f32", file_bytes=256)

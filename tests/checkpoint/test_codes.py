@@ -192,7 +192,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "matrices of a stack that are codes in part": (
         lambda folder: describe(folder, modules_to_not_convert=[r".*layers\.0\.mlp\.up_proj"]),
-        "codes in part: layers.0.mlp.gate_proj.weight 8, layers.0.mlp.up_proj.weight plain",
+        "only some have integer weights: layers.0.mlp.gate_proj.weight 8, layers.0.mlp.up_proj.weight float",
     ),
     "codes of another dtype": (
         lambda folder: rewrite(folder, lambda t: t.update({f"{GATE}.weight": t[f"{GATE}.weight"].view(torch.uint8)})),

@@ -55,7 +55,7 @@ def altered_data(bundle: Path) -> None:
         (no_manifest, ["not a bundle", "gemtab.json"]),
         (broken_manifest, ["gemtab.json", "damaged"]),
         (strange_manifest, ["gemtab.json", "weights"]),
-        (missing_data, [DATA, "lacks"]),
+        (missing_data, [DATA, "has no"]),
         (short_data, [DATA, "bytes"]),
         (altered_data, [DATA, "slice 0", "SHA-256"]),
     ],
@@ -144,7 +144,7 @@ def test_a_shader_that_the_gpu_refuses(gemtab: Gemtab, bundle: Path) -> None:
     for name in shaders:
         (bundle / "shaders" / name).write_text("@compute @workgroup_size(1) fn main() { nothing(); }")
     accept_changes(bundle, *(f"shaders/{name}" for name in shaders))
-    gemtab("run", bundle, "-p", "Hello").refused(4, "advance", "the GPU refuses it")
+    gemtab("run", bundle, "-p", "Hello").refused(4, "advance", "the GPU rejects it")
 
 
 def test_a_template_that_does_not_end(gemtab: Gemtab, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

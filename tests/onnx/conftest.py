@@ -1,4 +1,4 @@
-"""The variants, and `tiny`, the trained checkpoint, written as ONNX once a session."""
+"""The variants, and `tiny`, the trained checkpoint, written as ONNX once per session."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,14 +42,14 @@ def text_graphs(spec: ModelSpec) -> dict[str, Graph]:
 
 
 def tower_graphs(spec: ModelSpec) -> dict[str, Graph]:
-    """The graphs of pictures and of sound by stem, where the model has them."""
+    """The graphs of the model's towers, by stem."""
     vision = {VISION_STEM: vision_graph(spec.vision, spec.text)} if spec.vision else {}
     audio = {AUDIO_STEM: audio_graph(spec.audio, spec.text)} if spec.audio else {}
     return {**vision, **audio}
 
 
 def draft_graphs(spec: ModelSpec) -> dict[str, Graph]:
-    """The graph of an assistant by stem."""
+    """The graph of a draft model, by stem."""
     assert spec.assistant is not None
     return {DRAFT_STEM: draft_graph(spec.text, spec.assistant)}
 
@@ -60,7 +60,7 @@ WrittenAs = Callable[[str, WeightFormat], Written]
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> WrittenAs:
     """Text stacks as ONNX."""
-    # Small files, so that graphs have several.
+    # Small files, so that a graph has several.
     return writer(tmp_path_factory, text_graphs, 200_000)
 
 
@@ -72,14 +72,14 @@ def towers(tmp_path_factory: pytest.TempPathFactory) -> WrittenAs:
 
 @pytest.fixture(scope="session")
 def drafts(tmp_path_factory: pytest.TempPathFactory) -> WrittenAs:
-    """Assistants as ONNX."""
+    """Draft models as ONNX."""
     return writer(tmp_path_factory, draft_graphs, 50_000)
 
 
 def writer(
     folders: pytest.TempPathFactory, graphs: Callable[[ModelSpec], dict[str, Graph]], file_bytes: int
 ) -> WrittenAs:
-    """What writes a checkpoint's `graphs` once, in data files of about `file_bytes`."""
+    """Return a function that writes a checkpoint's `graphs` once, in data files of about `file_bytes`."""
 
     @cache
     def checkpoint(name: str) -> Path:

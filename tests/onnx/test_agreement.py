@@ -1,4 +1,4 @@
-"""The ONNX graphs in onnxruntime against the reference on the weights as they are stored."""
+"""The ONNX graphs in onnxruntime against the reference on the dequantised weights."""
 
 from typing import get_args
 

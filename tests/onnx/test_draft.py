@@ -1,4 +1,4 @@
-"""The draft graph in onnxruntime against the reference on the weights as they are stored, and what it promises."""
+"""The draft graph in onnxruntime against the reference on the dequantised weights; its inputs and outputs."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -79,7 +79,7 @@ def test_inputs_are_what_a_target_has_and_outputs_what_the_next_draft_takes(name
 
 @pytest.mark.parametrize("name", ["plain", "centroids"])
 def test_conversations_in_a_batch_do_not_see_each_other_nor_padding(name: str, drafts: WrittenAs) -> None:
-    """The shorter one is padded on the left by more than the window."""
+    """The shorter conversation is padded on the left by more than the window."""
     exported = drafts(name, "q8")
     runner, pasts = OnnxDraft(exported.folder, "q8"), (12, 31)
     each = [random_draft(name, past) for past in pasts]
@@ -91,7 +91,7 @@ def test_conversations_in_a_batch_do_not_see_each_other_nor_padding(name: str, d
 
 
 def batch(each: list[Draft]) -> dict[str, npt.NDArray[Any]]:
-    """The graph's inputs for several conversations, padded on the left with what nobody may read."""
+    """The graph's inputs for several conversations, padded on the left with values that must not be read."""
     longest = max(draft.position for draft in each)
 
     def padded(tensor: torch.Tensor) -> npt.NDArray[np.float32]:

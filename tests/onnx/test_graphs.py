@@ -1,4 +1,4 @@
-"""What the ONNX files promise to transformers.js, to other engines, and to the plans that share their data."""
+"""The interface of the ONNX files: for transformers.js, other engines, and plans that share their data."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +22,7 @@ from tests.variants import IMAGE_ID, VIDEO_ID
 
 Array = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
-# Sums in another order, nothing more.
+# For sums in another order.
 ROUNDING = 1e-4
 
 FORMATS = get_args(WeightFormat)
@@ -37,7 +37,7 @@ def signature(declared: Any) -> dict[str, tuple[str, list[int | str]]]:
 
 
 def decode(exported: Written, ids: npt.NDArray[np.int64], **changed: Array) -> npt.NDArray[np.float32]:
-    """Logits of ids [batch, T] without a past; `changed` replaces inputs of the decoder."""
+    """Logits of ids [batch, T] without a past. changed: replaces inputs of the decoder."""
     batch, length = ids.shape
     embed, decoder = session(exported.graphs[EMBED_STEM]), session(exported.graphs[DECODER_STEM])
     feeds: dict[str, Array] = dict(
@@ -79,7 +79,7 @@ def test_inputs_and_outputs_are_what_transformers_js_feeds_and_reads(written: Wr
     }
     assert signature(embed.get_inputs()) == {"input_ids": ("tensor(int64)", [batch, tokens])}
     assert signature(embed.get_outputs()) == embeddings
-    # Of eight layers, four own KV; the fourth is full, with larger heads.
+    # Four of eight layers own a cache. The fourth is full, with larger heads.
     sizes = {0: 32, 1: 32, 2: 32, 3: 64}
 
     def caches(name: str, length: str) -> dict[str, tuple[str, list[int | str]]]:
@@ -119,12 +119,12 @@ def test_num_logits_to_keep_counts_from_the_end(keep: int, kept: int, written: W
 
 @pytest.mark.parametrize("name", ["everything", "mixed"])
 def test_padding_on_the_left_changes_nothing(name: str, written: WrittenAs) -> None:
-    """The prompts are longer than the window of 8, and padded by more than it, so that rows of padding see nothing."""
+    """Prompts and padding are longer than the window of 8, so that rows of padding see nothing."""
     exported = written(name, "f32")
     ids, pad = some_ids(1, 20), 11
     padded = np.concatenate([np.zeros((1, pad), np.int64), ids], axis=1)
     mask = (np.arange(pad + 20) >= pad).astype(np.int64)[None]
-    # As transformers.js counts them: 1 at padding.
+    # As transformers.js counts positions: 1 at padding.
     positions = np.where(mask == 1, mask.cumsum(-1) - 1, 1)
     found = decode(exported, padded, attention_mask=mask, position_ids=positions)
     assert np.isfinite(found).all()
@@ -171,7 +171,7 @@ def test_every_initializer_of_the_checkpoint_lies_where_the_plan_looks(
 def test_no_f16_or_f64_is_left_once_an_engine_has_folded_constants(
     weight_format: WeightFormat, stem: str, written: WrittenAs, tmp_path: Path
 ) -> None:
-    """A GPU without f16 could not compute with it, and some builds of ONNX Runtime have no f64."""
+    """GPUs without f16 could not compute with f16, and some builds of ONNX Runtime have no f64."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(tmp_path / "folded.onnx")
@@ -191,7 +191,7 @@ def test_rope_is_as_exact_at_the_last_position_as_at_the_first(
 ) -> None:
     b = GraphBuilder("rope")
     positions = b.input("position_ids", ("T",), "i32")
-    graph = b.finish(turned=b.rope(b.input("x", ("T", 2, size)), positions, theta, rotated_pairs))
+    graph = b.finish(rotated=b.rope(b.input("x", ("T", 2, size)), positions, theta, rotated_pairs))
     path = tmp_path / write_onnx(tmp_path, "rope", graph, "f32", {})
     places = np.array([0, 1, 4095, 131_071, 262_143])
     x = np.random.default_rng(6).standard_normal((len(places), 2, size), np.float32)
@@ -205,7 +205,7 @@ def test_a_missing_graph_is_named(tmp_path: Path) -> None:
         OnnxText(tmp_path, "q4")
 
 
-def test_a_cut_data_file_is_refused_by_name(tmp_path: Path, written: WrittenAs) -> None:
+def test_a_cut_data_file_is_rejected_by_an_error_that_names_it(tmp_path: Path, written: WrittenAs) -> None:
     exported = written("base", "q4")
     copy = tmp_path / FOLDER
     copy.mkdir()
@@ -213,5 +213,5 @@ def test_a_cut_data_file_is_refused_by_name(tmp_path: Path, written: WrittenAs) 
         (copy / file.name).write_bytes(file.read_bytes())
     data = copy / f"{exported.graphs[EMBED_STEM].name}_data"
     data.write_bytes(data.read_bytes()[:100])
-    with pytest.raises(BundleError, match=r"onnxruntime refuses .*embed_tokens_q4\.onnx"):
+    with pytest.raises(BundleError, match=r"onnxruntime rejects .*embed_tokens_q4\.onnx"):
         OnnxText(tmp_path, "q4")

@@ -1,4 +1,4 @@
-"""The towers' ONNX graphs against the reference, several pictures and clips in one call."""
+"""The towers' ONNX graphs against the reference, several images and clips in one call."""
 
 from typing import get_args
 
@@ -19,30 +19,30 @@ from tests.variants import TOWERS
 
 SEEING = [name for name, recipe in TOWERS.items() if recipe.vision]
 HEARING = [name for name, recipe in TOWERS.items() if recipe.audio]
-# Two formats for every width; all of them for the small ones.
+# Two formats for every tower; all formats for the small ones.
 FORMATS: tuple[WeightFormat, ...] = get_args(WeightFormat)
 WIDE = ("e2b_towers", "large_tower")
 
 
 def cases(names: list[str]) -> list[tuple[str, WeightFormat]]:
-    """Names with formats."""
+    """Names of variants with formats."""
     return [(name, one) for name in names for one in (("f32", "q4") if name in WIDE else FORMATS)]
 
 
-# Cells across and down; the largest is not the first.
-PICTURES = [(2, 1), (3, 4), (1, 1), (5, 2)]
-# Frames: four make a token, a remainder one more; 12 tokens are a window.
-CLIPS = [57, 1, 132, 130, 4]
+# Cells across and down. The largest image is not the first.
+IMAGES = [(2, 1), (3, 4), (1, 1), (5, 2)]
+# Frames: four make a token, a remainder one more. A window has 12 tokens.
+RECORDINGS = [57, 1, 132, 130, 4]
 
 
 def reference(exported: Written, stem: str, batch: list[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
-    """The features of each of a batch, by itself and without padding."""
+    """The features of each item of a batch, computed alone and without padding."""
     tower = Reference(tower_graphs(exported.spec)[stem], DequantisedWeights(exported.weights, exported.format))
     return [features for inputs in batch for features in tower.run(inputs, {}).values()]
 
 
-def pictures(exported: Written, cells: list[tuple[int, int]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Patches [N, width] and positions [N, 2] of noise, one pair for each size in cells."""
+def images(exported: Written, cells: list[tuple[int, int]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Patches [N, width] of noise and positions [N, 2], for each size in cells."""
     vision, draw = exported.spec.vision, torch.Generator().manual_seed(4)
     side, patch = (1, vision.side) if isinstance(vision, PatchSpec) else (3, 16)
     made = []
@@ -53,8 +53,8 @@ def pictures(exported: Written, cells: list[tuple[int, int]]) -> list[tuple[torc
     return made
 
 
-def clips(exported: Written, lengths: list[int]) -> list[torch.Tensor]:
-    """Frames [N, width] of noise, one for each length."""
+def recordings(exported: Written, lengths: list[int]) -> list[torch.Tensor]:
+    """Frames [N, width] of noise, for each length."""
     width = tower_graphs(exported.spec)[AUDIO_STEM].inputs[0].shape[1]
     assert isinstance(width, int)
     draw = torch.Generator().manual_seed(5)
@@ -62,7 +62,7 @@ def clips(exported: Written, lengths: list[int]) -> list[torch.Tensor]:
 
 
 def see(exported: Written, batch: list[tuple[torch.Tensor, torch.Tensor]], padding: float = 0.0) -> torch.Tensor:
-    """The soft tokens of a batch; padding: the value of the pixels that do not count."""
+    """The soft tokens of a batch. padding: the value of pixels of padding."""
     pixels = pad_sequence([pixels for pixels, _ in batch], batch_first=True, padding_value=padding)
     positions = pad_sequence([positions for _, positions in batch], batch_first=True, padding_value=-1)
     tower = OnnxTower(exported.folder, VISION_STEM, exported.format)
@@ -70,9 +70,9 @@ def see(exported: Written, batch: list[tuple[torch.Tensor, torch.Tensor]], paddi
 
 
 def hear(exported: Written, batch: list[torch.Tensor], padding: float = 0.0) -> torch.Tensor:
-    """The soft tokens of a batch; padding: the value of the frames that do not count."""
+    """The soft tokens of a batch. padding: the value of frames of padding."""
     features = pad_sequence(batch, batch_first=True, padding_value=padding)
-    mask = pad_sequence([torch.ones(len(clip), dtype=torch.bool) for clip in batch], batch_first=True)
+    mask = pad_sequence([torch.ones(len(one), dtype=torch.bool) for one in batch], batch_first=True)
     tower = OnnxTower(exported.folder, AUDIO_STEM, exported.format)
     return tower.run(input_features=features, input_features_mask=mask)
 
@@ -83,34 +83,34 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize(("name", "weight_format"), cases(SEEING))
-def test_pictures_of_several_sizes(name: str, weight_format: WeightFormat, towers: WrittenAs) -> None:
+def test_images_of_several_sizes(name: str, weight_format: WeightFormat, towers: WrittenAs) -> None:
     exported = towers(name, weight_format)
-    batch = pictures(exported, PICTURES)
+    batch = images(exported, IMAGES)
     alone = [{"pixel_values": pixels, "pixel_position_ids": positions} for pixels, positions in batch]
     expected = reference(exported, VISION_STEM, alone)
-    assert [len(features) for features in expected] == [columns * rows for columns, rows in PICTURES]
+    assert [len(features) for features in expected] == [columns * rows for columns, rows in IMAGES]
     assert_close(see(exported, batch), torch.cat(expected))
 
 
 @pytest.mark.parametrize(("name", "weight_format"), cases(HEARING))
-def test_clips_of_several_lengths(name: str, weight_format: WeightFormat, towers: WrittenAs) -> None:
+def test_recordings_of_several_lengths(name: str, weight_format: WeightFormat, towers: WrittenAs) -> None:
     exported = towers(name, weight_format)
-    batch = clips(exported, CLIPS)
-    expected = reference(exported, AUDIO_STEM, [{"input_features": clip} for clip in batch])
+    batch = recordings(exported, RECORDINGS)
+    expected = reference(exported, AUDIO_STEM, [{"input_features": one} for one in batch])
     assert_close(hear(exported, batch), torch.cat(expected))
 
 
 @pytest.mark.parametrize("name", SEEING)
 def test_what_stands_in_padded_patches_does_not_matter(name: str, towers: WrittenAs) -> None:
     exported = towers(name, "f32")
-    batch = pictures(exported, PICTURES)
+    batch = images(exported, IMAGES)
     torch.testing.assert_close(see(exported, batch, padding=1.0), see(exported, batch), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", HEARING)
 def test_what_stands_in_padded_frames_does_not_matter(name: str, towers: WrittenAs) -> None:
     exported = towers(name, "f32")
-    batch = clips(exported, CLIPS)
+    batch = recordings(exported, RECORDINGS)
     torch.testing.assert_close(hear(exported, batch, padding=9.0), hear(exported, batch), rtol=0, atol=1e-5)
 
 

@@ -37,7 +37,7 @@ SEEING_OR_HEARING = [(name, one) for name in (*TOWERS, "coded_tower") for one in
 
 
 def assert_valid(folder: Path, path: Path) -> None:
-    """By path, data files included, as its users check a graph; and as `gemtab verify` does."""
+    """By path, with data files, as users check a graph; and as `gemtab verify` does."""
     onnx.checker.check_model(str(path), full_check=True)
     inferred = folder / "inferred.onnx"
     with contrib_operators():
@@ -74,7 +74,7 @@ def test_drafts(name: str, weight_format: WeightFormat, drafts: WrittenAs) -> No
 
 
 def without_weights(folder: Path, spec: ModelSpec, weight_format: WeightFormat) -> Iterator[tuple[Path, int]]:
-    """The graphs of a model beside data files of the right sizes that take no place on the disk, and bytes of data."""
+    """The graphs of a model beside sparse data files of the right sizes, and the bytes of data."""
     for stem, graph in {**text_graphs(spec), **tower_graphs(spec)}.items():
         layout = lay_out(stem, graph.weights(), weight_format)
         for file, size in layout.files.items():
@@ -87,7 +87,7 @@ def without_weights(folder: Path, spec: ModelSpec, weight_format: WeightFormat) 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("weight_format", ["q4", "f32"])
 def test_published_sizes(size: str, weight_format: WeightFormat, tmp_path: Path) -> None:
-    """In f32 the data of each is beyond the 2 GB that a protobuf holds."""
+    """In f32, the data of each graph exceed the 2 GB of a protobuf."""
     spec = parse_config(published_config(size), size)
     held = 0
     for path, count in without_weights(tmp_path, spec, weight_format):
@@ -104,7 +104,7 @@ def test_published_sizes_as_codes(size: str, tmp_path: Path) -> None:
 
 
 def test_behind_operators_that_onnx_does_not_know_strict_inference_finds_nothing(written: WrittenAs) -> None:
-    """Which is why the check tells onnx of them."""
+    """So the check registers schemas of these operators."""
     model = onnx.load(written("base", "q4").graphs[DECODER_STEM], load_external_data=False)
     last = [node for node in model.graph.node if node.op_type == "Concat"][-1]
     last.attribute[0].i = 9
@@ -122,7 +122,7 @@ def test_onnx_is_left_as_it_was(written: WrittenAs) -> None:
 
 
 def test_links_into_the_store_of_a_hubs_cache_are_checked_too(written: WrittenAs, tmp_path: Path) -> None:
-    """onnx's checker, given a path, refuses data files that are links."""
+    """onnx's checker, given a path, rejects data files that are links."""
     exported = written("base", "q4")
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "main"
     blobs.mkdir()

@@ -12,7 +12,7 @@ from tests.gridded import exact_blocks, gridded, of_codes
 def trained(
     rows: int, columns: int, seed: int, spread: float = 0.02
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Weights as such a training leaves them: bf16 values, and the scales and numbers that they are made of."""
+    """Weights as after such a training: bf16 values, and their scales and numbers."""
     generator = torch.Generator().manual_seed(seed)
     return gridded(spread * torch.randn(rows, columns, generator=generator))
 
@@ -24,7 +24,7 @@ def numbers_in(planes: Planes) -> torch.Tensor:
 
 
 def stored_by(planes: Planes) -> torch.Tensor:
-    """What a checkpoint in bf16 of q4's planes holds, [rows, columns] f32."""
+    """The values of q4 planes in a bf16 checkpoint, [rows, columns] f32."""
     exact = torch.from_numpy(planes["scales"]).float()[..., None] * numbers_in(planes)
     return exact.to(torch.bfloat16).float().flatten(-2)
 
@@ -36,7 +36,7 @@ def random(rows: int, columns: int, seed: int) -> torch.Tensor:
 
 
 RANGES = [(-8, 7), (-7, 7), (-5, 6), (-8, 0), (0, 7), (-3, 3), (-1, 1)]
-"""Of numbers: what a training may clip to, and what a block may happen to reach."""
+"""Ranges of numbers: clips of a training, and parts of a range that a block may use."""
 
 
 @pytest.mark.parametrize(("low", "high"), RANGES)
@@ -44,13 +44,13 @@ def test_blocks_may_reach_any_number(low: int, high: int) -> None:
     values, scales, numbers = of_codes((512, 512), low, high, seed=7)
     planes = pack(values, "q4")
     assert torch.equal(stored_by(planes), values)
-    # Where a block has numbers that only one grid has, they come back, and the scale to the bits that are left. Its
-    # sign is free where -8 is not among them; up to 3, the numbers may be doubled and the scale halved.
+    # If only one grid has a block's numbers, they are recovered, and the scale as far as its bits are known. The sign
+    # is free without -8. Up to 3, numbers may be doubled and the scale halved.
     found, found_scales = numbers_in(planes), torch.from_numpy(planes["scales"]).float()
-    told = (numbers.abs() == 1).any(-1) & (numbers.amax(-1) == high) & (high - low > 6)
+    known = (numbers.abs() == 1).any(-1) & (numbers.amax(-1) == high) & (high - low > 6)
     sign = torch.where((numbers == -8).any(-1), 1.0, found_scales.sign())
-    assert torch.equal((found * sign[..., None])[told], numbers[told])
-    assert ((found_scales * sign / scales.float() - 1).abs() <= 2**-7)[told].all()
+    assert torch.equal((found * sign[..., None])[known], numbers[known])
+    assert ((found_scales * sign / scales.float() - 1).abs() <= 2**-7)[known].all()
 
 
 @given(st.integers(0, 2**16), st.sampled_from(RANGES), st.sampled_from([-1, 1]))
@@ -60,7 +60,7 @@ def test_scales_of_either_sign(seed: int, numbers: tuple[int, int], sign: int) -
 
 
 def test_blocks_on_a_grid_among_others() -> None:
-    """Every third block is of ordinary weights, every seventh of zeros, and the rest of four ranges."""
+    """Every third block has ordinary weights, every seventh zeros, the rest numbers of four ranges."""
     rows, blocks = 300, 21
     ranges = [of_codes((rows, blocks * BLOCK), low, high, seed=low)[0] for low, high in RANGES[:4]]
     kinds = torch.arange(rows * blocks)
@@ -73,7 +73,7 @@ def test_blocks_on_a_grid_among_others() -> None:
     assert exact == exact_blocks(flat.reshape(rows, -1), planes) == int((~ordinary | zero).sum())
     same = (stored_by(planes).reshape(-1, BLOCK) == flat).all(-1)
     assert torch.equal(same, ~ordinary | zero)
-    # Ordinary blocks are packed as they are where no block is on a grid.
+    # Ordinary blocks are packed as if no block were on a grid.
     alone, off = pack(free, "q4"), (ordinary & ~zero).numpy()
     for name in ("codes", "scales"):
         packed, expected = (each[name].reshape(rows * blocks, -1) for each in (planes, alone))
@@ -84,7 +84,7 @@ def test_ordinary_weights_pass_for_no_grid() -> None:
     free = random(2048, 512, 11)
     planes, exact = pack_counted(free, "q4")
     assert exact == exact_blocks(free, planes) == 0
-    # Nor where there is a grid beside them, so that each block is looked at.
+    # Also beside blocks on a grid, when each block is tried.
     mixed = torch.cat([free, of_codes((2048, 512), -7, 7, seed=1)[0]], dim=1)
     same = (stored_by(pack(mixed, "q4")) == mixed).reshape(2048, -1, BLOCK).all(-1)
     assert not same[:, :16].any() and same[:, 16:].all()
@@ -100,7 +100,7 @@ def test_every_value_is_scale_times_code_in_bf16(seed: int, spread: float) -> No
 
 
 def test_scales_are_nearer_than_requantising_would_have_them() -> None:
-    """bf16 keeps eight bits of a scale: taken from the largest value alone it is off by up to a 512th."""
+    """bf16 keeps eight bits of a scale: computed from the largest value alone, it would be off by up to 1/512."""
     values, scales, _ = trained(64, 1024, 3)
     found = torch.from_numpy(pack(values, "q4")["scales"]).float()
     error = (found / scales.float() - 1).abs()
@@ -111,7 +111,7 @@ def test_scales_are_nearer_than_requantising_would_have_them() -> None:
 
 
 def test_blocks_off_the_grid_are_quantised_as_ever() -> None:
-    """One value of a block moved by a quarter of a step: that block is like any other, its neighbours are not."""
+    """One value is moved by a quarter of a step: its block is on no grid, but its neighbours are."""
     values, _, _ = trained(4, 96, 5)
     moved = values.clone()
     moved[1, 40] *= 1.03

@@ -1,4 +1,4 @@
-"""ONNX Runtime as an oracle: its quantizer chooses our scales and codes, and its MatMulNBits reads our bytes."""
+"""ONNX Runtime as an oracle: its quantizer gives the same scales and codes, and its MatMulNBits reads the planes."""
 
 from typing import Any
 
@@ -37,8 +37,8 @@ def unpacked_codes(codes: Array, weight_format: PlainFormat) -> Array:
 
 @pytest.mark.parametrize("weight_format", ["q4", "q8"])
 def test_same_codes_and_scales_where_f16_holds_the_scale(weight_format: PlainFormat) -> None:
-    """Every block's largest value is made a multiple of the half range that f16 holds, so that rounding the scale
-    changes nothing: then all bytes must be equal."""
+    """Every block's largest value is an f16 multiple of the half range, so that rounding does not change the scale.
+    Then all bytes must be equal."""
     generator = torch.Generator().manual_seed(4)
     half_range = 2 ** (BITS[weight_format] - 1)
     scales = (torch.rand(64, 5, generator=generator) + 0.5).half().float()
@@ -60,7 +60,7 @@ def test_any_tensor_differs_only_by_the_rounding_of_the_scale(weight_format: Pla
     assert np.array_equal(ours["scales"], scales.astype(np.float16))
     difference = np.abs(unpacked_codes(ours["codes"], weight_format) - unpacked_codes(codes, weight_format))
     assert difference.max() <= 1
-    # A code moves where a value lies within half_range * 2^-11 steps of a half: at most 1.6 % (q4), 12 % (q8).
+    # A code may differ if a value is within half_range * 2^-11 steps of a half: at most 1.6 % (q4), 12 % (q8).
     assert (difference > 0).mean() < {"q4": 0.016, "q8": 0.12}[weight_format]
 
 

@@ -1,4 +1,4 @@
-"""Round trips, the layout, and how far a packed weight may be from what it was."""
+"""Round trips, the layout, and the error of packed weights."""
 
 import numpy as np
 import pytest
@@ -56,8 +56,8 @@ def test_error_is_within_half_a_step(
     elif weight_format == "f16":
         assert bool((error <= tensor.abs() * 2.0**-11 + 2.0**-25).all())
     else:
-        # Half a step of the block's scale, plus a whole one at the end of the range that is a step short, plus
-        # f16's rounding of the scale, which a subnormal one has in steps of 2^-24, times the code.
+        # Half a step of the block's scale; a whole step at the positive end of the range, which is one step short; and
+        # the code times the rounding of the scale to f16, which has steps of 2^-24 for subnormal scales.
         largest = blockwise_largest(tensor)
         most = 2 ** (BITS[weight_format] - 1)
         scale = largest / most
@@ -109,7 +109,7 @@ def test_q8_layout_by_hand() -> None:
 
 
 def test_codes_are_taken_against_the_scale_as_stored() -> None:
-    """A scale that f16 rounds down by 2^-12 of itself would leave the last column a step too low."""
+    """With the scale before rounding, one that f16 rounds down by 2^-12 would put the last column a step too low."""
     tensor = torch.tensor([[-8.0 * (1 + 2.0**-12), 3.5 * (1 + 2.0**-13), *[0.0] * 30]])
     packed = pack(tensor, "q4")
     assert packed["scales"].tolist() == [[1.0]]
@@ -117,7 +117,7 @@ def test_codes_are_taken_against_the_scale_as_stored() -> None:
 
 
 @pytest.mark.parametrize("weight_format", ["f16", "q8", "q4"])
-def test_what_does_not_fit_f16_is_refused(weight_format: PlainFormat) -> None:
+def test_what_does_not_fit_f16_is_rejected(weight_format: PlainFormat) -> None:
     with pytest.raises(CheckpointError, match=r"the maximum of f16 is 65504.*--weights f32"):
         pack(torch.full((2, 32), 1e8), weight_format)
 
@@ -175,7 +175,7 @@ def test_dequantised_weights_are_what_the_planes_stand_for() -> None:
 
 @pytest.mark.parametrize("weight_format", FORMATS)
 def test_an_ordering_is_kept_to_the_last_number(weight_format: PlainFormat) -> None:
-    """As many as Gemma has tokens, which f16 could not tell apart."""
+    """As many numbers as Gemma has tokens, which f16 could not distinguish."""
     order = torch.randperm(262_144, generator=torch.Generator().manual_seed(5))
     ordering = weight((len(order),), "ordering")
     (plane,) = planes(ordering, weight_format)

@@ -1,4 +1,4 @@
-"""What each weight format costs a trained model."""
+"""The loss of each weight format on a trained model."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ ANSWER = 24
 
 
 def answered(folder: Path) -> list[tuple[list[int], int]]:
-    """Each question as a prompt with the model's own greedy answer after it, and the prompt's length."""
+    """Each question as a prompt with the model's greedy answer, and the prompt's length."""
     spec = load_spec(folder)
     weights = CheckpointWeights(Checkpoint.open(folder), spec)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

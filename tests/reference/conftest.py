@@ -10,7 +10,7 @@ from tests.variants import variant
 
 @pytest.fixture(scope="package", autouse=True)
 def one_thread() -> Iterator[None]:
-    """The variants' matrices are so small that handing them to threads takes longer than multiplying them."""
+    """One thread: the variants' matrices are so small that threads would be slower."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -19,7 +19,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a variant, written once a session."""
+    """The folder of a variant, written once per session."""
 
     @cache
     def folder(name: str) -> Path:

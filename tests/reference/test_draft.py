@@ -1,4 +1,4 @@
-"""Assistants on the reference backend against transformers, alone and with a target that hands its caches over."""
+"""Draft models on the reference backend against transformers, alone and with the caches of a target."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,12 +21,12 @@ from tests.variants import VOCABULARY, load_transformers
 
 Folder = Callable[[str], Path]
 
-# Windows are 8 positions, of which an assistant sees one more: before, at and after the first that it does not see.
+# Windows have 8 positions, of which a draft model sees one more: before, at and after the first that it does not see.
 PASTS = [1, 8, 9, 10, 11, 57]
 
 
 def drafting(folder: Path) -> Reference:
-    """The draft graph of the assistant in `folder`."""
+    """The draft graph of the draft model in `folder`."""
     spec = load_spec(folder)
     assert spec.assistant is not None
     weights = CheckpointWeights(Checkpoint.open(folder), spec)
@@ -82,9 +82,9 @@ def test_tokens_of_other_centroids_are_one_below_the_lowest(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["plain", "centroids", "untied"])
 def test_drafts_after_a_prompt_are_those_of_transformers(name: str, checkpoint_folder: Folder, tmp_path: Path) -> None:
-    """Caches, embeddings and hidden states are the target's on the reference backend; there they are transformers'.
+    """Compare drafts with a target: the reference's target against transformers' target.
 
-    Two drafts: with each the differences of the one before it, in the hidden state, double.
+    Two drafts only: the differences in the hidden state double with each draft.
     """
     folder, target = assistant(name, tmp_path), checkpoint_folder(ASSISTANTS[name].target)
     ids, count = prompt(), 2
@@ -105,8 +105,8 @@ def test_drafts_after_a_prompt_are_those_of_transformers(name: str, checkpoint_f
 def transformers_candidates(
     assistant_model: Any, target: Any, ids: list[int], count: int
 ) -> tuple[list[int], torch.Tensor]:
-    """All ids and the logits [count, vocabulary] of `count` drafts, after the prompt `ids` and one token of the
-    target's."""
+    """Return all ids, and the logits [count, vocabulary] of `count` drafts after the prompt `ids` and one token of the
+    target."""
     assistant_model.generation_config.num_assistant_tokens = count
     generator = SinglePositionMultiTokenCandidateGenerator(
         assistant_model, target.get_input_embeddings(), GenerationConfig(max_length=2 * len(ids))
@@ -121,8 +121,8 @@ def transformers_candidates(
 
 
 def handed_over(spec: ModelSpec, weights: CheckpointWeights, ids: list[int]) -> tuple[torch.Tensor, dict[str, KV], int]:
-    """Of a target that has taken a prompt: the last token's hidden state [1, hidden] after the final norm, the last
-    caches of each kind, and the most likely next token."""
+    """The state of a target after a prompt: the last token's hidden state [1, hidden] after the final norm, the last
+    cache of each kind, and the most likely next token."""
     graph, caches = text_graph(spec.text), Caches()
     values: dict[str, Any] = inputs(ids)
     hidden = torch.empty(0)

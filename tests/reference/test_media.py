@@ -1,4 +1,4 @@
-"""Whole prompts with pictures and sound on the reference backend against transformers."""
+"""Whole prompts with images and audio on the reference backend against transformers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +23,8 @@ Folder = Callable[[str], Path]
 
 
 class Prompt:
-    """Text, a picture, text, sound, text, another picture of the same size, text, a clip of two frames with text for
-    their stamps, text, as far as the model takes them."""
+    """A prompt of text, an image, text, audio, text, another image of the same size, text, a video of two frames with
+    text for their stamps, text; without media that the model does not take."""
 
     def __init__(self, folder: Path) -> None:
         self.spec = load_spec(folder)
@@ -34,43 +34,43 @@ class Prompt:
         self.kinds: list[int] = []
         self.media: list[Rows] = []
         self.inputs: dict[str, Any] = {}
-        pictures, sounds, frames = [], [], []
+        images, audios, frames = [], [], []
         self._text(9)
         if self.spec.vision is not None:
-            pictures.append(self._picture(weights))
+            images.append(self._image(weights))
         self._text(5)
         if self.spec.audio is not None:
-            sounds.append(self._sound(weights))
+            audios.append(self._audio(weights))
         self._text(3)
         if self.spec.vision is not None:
-            pictures.append(self._picture(weights))
+            images.append(self._image(weights))
             for _ in range(2):
                 self._text(4)
-                frames.append(self._picture(weights, VIDEO_ID, 2))
+                frames.append(self._image(weights, VIDEO_ID, 2))
         self._text(20)
-        if pictures:
-            self.inputs["pixel_values"] = torch.stack([pixels for pixels, _ in pictures])
-            self.inputs["image_position_ids"] = torch.stack([positions for _, positions in pictures])
+        if images:
+            self.inputs["pixel_values"] = torch.stack([pixels for pixels, _ in images])
+            self.inputs["image_position_ids"] = torch.stack([positions for _, positions in images])
             self.inputs["pixel_values_videos"] = torch.stack([pixels for pixels, _ in frames])
             self.inputs["video_position_ids"] = torch.stack([positions for _, positions in frames])
             self.inputs["num_frames_per_video"] = torch.tensor([len(frames)])
-        if sounds:
-            self.inputs["input_features"] = torch.stack(sounds)
-            self.inputs["input_features_mask"] = torch.ones(1, len(sounds[0]), dtype=torch.bool)
+        if audios:
+            self.inputs["input_features"] = torch.stack(audios)
+            self.inputs["input_features_mask"] = torch.ones(1, len(audios[0]), dtype=torch.bool)
 
     def _text(self, count: int) -> None:
         self.ids += torch.randint(3, IMAGE_ID, (count,), generator=self._random).tolist()
         self.kinds += [0] * count
 
     def _placed(self, rows: torch.Tensor, token: int, kind: int) -> None:
-        self.media.append(Rows(len(self.ids), rows, picture=token != AUDIO_ID))
+        self.media.append(Rows(len(self.ids), rows, bidirectional=token != AUDIO_ID))
         self.ids += [token] * len(rows)
         self.kinds += [kind] * len(rows)
 
-    def _picture(
+    def _image(
         self, weights: CheckpointWeights, token: int = IMAGE_ID, kind: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Twelve soft tokens, more than the sliding window of those variants that have a short one."""
+        """Twelve soft tokens, more than a short sliding window."""
         assert self.spec.vision is not None
         graph = vision_graph(self.spec.vision, self.spec.text)
         side = 1 if isinstance(self.spec.vision, PatchSpec) else 3
@@ -82,7 +82,7 @@ class Prompt:
         self._placed(made["image_features"], token, kind)
         return pixels, positions
 
-    def _sound(self, weights: CheckpointWeights) -> torch.Tensor:
+    def _audio(self, weights: CheckpointWeights) -> torch.Tensor:
         assert self.spec.audio is not None
         graph = audio_graph(self.spec.audio, self.spec.text)
         width = graph.inputs[0].shape[1]
@@ -92,8 +92,8 @@ class Prompt:
         return features
 
     def expected(self, folder: Path) -> torch.Tensor:
-        """transformers' logits [T, vocabulary], with the masks of its `generate`: called without, the towerless model
-        makes others (pictures see ahead on full layers too)."""
+        """Return transformers' logits [T, vocabulary], with the masks of its `generate`. Without these masks, the model
+        without a tower lets images see ahead on full layers too."""
         model: Any = load_transformers(folder)
         kinds, ids = torch.tensor([self.kinds]), torch.tensor([self.ids])
         with torch.inference_mode():
@@ -125,7 +125,7 @@ def test_prompts_with_media_are_as_in_transformers(name: str, checkpoint_folder:
 
 @pytest.mark.parametrize("name", ["blocks", "towerless", "seeing"])
 def test_the_decoder_graph_says_the_same_of_rows_put_in_by_others(name: str, checkpoint_folder: Folder) -> None:
-    """The graph that becomes ONNX is given rows in their places, and the numbers of pictures where they matter."""
+    """The graph for ONNX takes embeddings with media inserted, and the numbers of images if they matter."""
     folder = checkpoint_folder(name)
     prompt = Prompt(folder)
     weights = CheckpointWeights(Checkpoint.open(folder), prompt.spec)
@@ -141,11 +141,11 @@ def test_the_decoder_graph_says_the_same_of_rows_put_in_by_others(name: str, che
     assert float((found - prompt.expected(folder)).abs().max()) < TRANSFORMERS_MAX
 
 
-def test_tokens_of_a_picture_see_each_other(checkpoint_folder: Folder) -> None:
-    """Without it, the logits would be others: the test above would not hold by chance."""
+def test_tokens_of_an_image_see_each_other(checkpoint_folder: Folder) -> None:
+    """Otherwise the logits differ, so the test above does not pass by chance."""
     folder = checkpoint_folder("blocks")
     prompt = Prompt(folder)
     weights = CheckpointWeights(Checkpoint.open(folder), prompt.spec)
-    blind = [Rows(one.position, one.rows, picture=False) for one in prompt.media]
+    blind = [Rows(one.position, one.rows, bidirectional=False) for one in prompt.media]
     found = ReferenceText(prompt.spec.text, weights).see(prompt.ids, blind)
     assert float((found - prompt.expected(folder)).abs().max()) > 0.1

@@ -1,4 +1,4 @@
-"""The measures themselves, on numbers that can be checked by hand."""
+"""The measures of parity, on numbers that can be checked by hand."""
 
 import math
 

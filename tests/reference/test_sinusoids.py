@@ -1,4 +1,4 @@
-"""The table that backends make at export is what the reference computes."""
+"""The table that backends compute at export equals the reference's."""
 
 import numpy as np
 import pytest

@@ -15,15 +15,15 @@ from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ROUNDED, TRANSFORMERS_MAX
 from tests.variants import AUDIO_ID, IMAGE_ID, VARIANTS, VIDEO_ID, load_transformers, transformers_logits
 
-# Twice the longest window and more, so that every window has left tokens behind in prompt and decoding.
+# More than twice the longest window, so that every window slides in prompt and decoding.
 LENGTH = 56
 
-# A step computed in another order of additions; an error of meaning is a thousand times larger.
+# For sums in another order. An error in the computation is a thousand times larger.
 ROUNDING = 5e-5
 
 
 def prompt() -> list[int]:
-    """Token ids, one of each media placeholder among them (plain tokens where the checkpoint is text only)."""
+    """Token ids with one placeholder of each medium, which are plain tokens if the checkpoint is text only."""
     ids = torch.randint(0, IMAGE_ID, (LENGTH,), generator=torch.Generator().manual_seed(1)).tolist()
     ids[10:13] = [IMAGE_ID, AUDIO_ID, VIDEO_ID]
     return list(ids)
@@ -93,7 +93,7 @@ def test_embedding_and_decoder_make_the_text_graph(name: str, checkpoint_folder:
 
 
 class CountingWeights(CheckpointWeights):
-    """Remembers what was read."""
+    """A reader that records its reads."""
 
     def __init__(self, folder: Path, spec: CheckpointSpec) -> None:
         super().__init__(Checkpoint.open(folder), spec)
@@ -106,8 +106,7 @@ class CountingWeights(CheckpointWeights):
 
 @pytest.mark.parametrize("name", ["everything", "mixed", "coded"])
 def test_texts_that_run_together_read_weights_once_and_stay_apart(name: str, checkpoint_folder: Folder) -> None:
-    """Each text has the logits that it has alone, whatever its length and wherever the other's window is. Of
-    the values only those are there that a node still needs."""
+    """Each text has the logits that it has alone. Values are dropped after the last node that needs them."""
     spec, weights = opened(checkpoint_folder(name))
     texts = [prompt(), prompt()[20:3:-1], prompt()[30:31]]
     graph, counting = text_graph(spec.text), CountingWeights(checkpoint_folder(name), spec)

@@ -20,7 +20,7 @@ Folder = Callable[[str], Path]
 
 SEEING = [name for name, recipe in TOWERS.items() if recipe.vision]
 HEARING = [name for name, recipe in TOWERS.items() if recipe.audio]
-# Cells across and down: square, a strip, one alone.
+# Cells across and down: a rectangle, a strip, a single cell.
 CELLS = [(3, 2), (5, 1), (1, 1)]
 
 
@@ -37,13 +37,13 @@ def grid(columns: int, rows: int) -> torch.Tensor:
 
 
 def padded(tensor: torch.Tensor, rows: int, value: float) -> torch.Tensor:
-    """As transformers' processors pad: rows of `value` at the end, one in a batch."""
+    """Pad as transformers' processors: rows of `value` at the end, in a batch of one."""
     return torch.nn.functional.pad(tensor, (0, 0, 0, rows), value=value)[None]
 
 
 @pytest.mark.parametrize("cells", CELLS)
 @pytest.mark.parametrize("name", SEEING)
-def test_pictures(name: str, cells: tuple[int, int], checkpoint_folder: Folder) -> None:
+def test_images(name: str, cells: tuple[int, int], checkpoint_folder: Folder) -> None:
     folder = checkpoint_folder(name)
     spec = load_spec(folder)
     assert spec.vision is not None
@@ -68,7 +68,7 @@ def test_pictures(name: str, cells: tuple[int, int], checkpoint_folder: Folder) 
 
 @pytest.mark.parametrize("frames", [1, 4, 57, 130, 131, 132, 133])
 @pytest.mark.parametrize("name", HEARING)
-def test_sound(name: str, frames: int, checkpoint_folder: Folder) -> None:
+def test_audio(name: str, frames: int, checkpoint_folder: Folder) -> None:
     folder = checkpoint_folder(name)
     spec = load_spec(folder)
     assert spec.audio is not None

@@ -10,7 +10,7 @@ from gemtab.bundle.plan import Limits
 
 @pytest.fixture(scope="session")
 def devices() -> Callable[[bool], Device]:
-    """The device, with its subgroups or as one without. Fails where there is no adapter."""
+    """The device, with or without its subgroups. Fails if there is no adapter."""
     device = open_device(Limits())
     plain = Device(device.gpu, device.features - {"subgroups"}, device.name)
     assert {"subgroups", "shader-f16"} <= device.features, f"{device.name} has only {sorted(device.features)}"

@@ -25,12 +25,12 @@ from gemtab.graph import Graph, Weight
 from gemtab.quantize import DequantisedWeights, WeightReader, packed_rows
 
 POISON = 0x7FC07E00
-"""NaN as an f32, and NaN and zero as two f16: what a kernel leaves unwritten shows."""
+"""NaN as an f32, and NaN and zero as two f16: shows elements that a kernel does not write."""
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """Random weights, made when first read, the same for the same name."""
+    """Random weights, which depend on the weight's name alone."""
 
     made: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -48,7 +48,7 @@ class Tensors:
 
 @dataclass(frozen=True)
 class Setting:
-    """How a graph is compiled. `fill` chooses the kernels for many tokens."""
+    """Settings of the compiler. fill: use the kernels for many tokens."""
 
     activation: Activation = "f32"
     weight_format: WeightFormat = "f32"
@@ -75,8 +75,7 @@ def store(
 
 @dataclass
 class GraphOnDevice:
-    """A graph as the only program, `run`, of a plan, beside the reference running the same graph on the weights
-    that the stored format stands for."""
+    """A graph as the only program, `run`, of a plan, and the reference on the dequantised weights."""
 
     graph: Graph
     setting: Setting
@@ -123,7 +122,7 @@ class GraphOnDevice:
         return self.text.runner
 
     def step(self, inputs: Mapping[str, torch.Tensor], tokens: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Run `tokens` tokens on both: (found, expected) by output."""
+        """Run `tokens` tokens on both. Return (found, expected) by output."""
         for name, buffer in self.runner.plan.buffers.items():
             if isinstance(buffer, ScratchBuffer):
                 self.runner.write(name, np.full(evaluate(buffer.bytes, {"T": tokens}) // 4, POISON, np.uint32))
@@ -143,7 +142,7 @@ class GraphOnDevice:
 
 
 def write_files(builder: PlanBuilder, folder: Path) -> None:
-    """The folders and shaders that a plan refers to."""
+    """Write the weight files and shaders of a plan."""
     (folder / "plan").mkdir(exist_ok=True)
     (folder / "shaders").mkdir(exist_ok=True)
     for file, text in builder.shaders.items():
@@ -153,7 +152,7 @@ def write_files(builder: PlanBuilder, folder: Path) -> None:
 def assert_close(
     found: torch.Tensor, expected: torch.Tensor, activation: Activation = "f32", least: float = 1.0
 ) -> None:
-    """Within rounding of f32, or of caches in f16, relative to the largest value, or to `least`; NaN fails."""
+    """Compare within rounding of f32, or of f16 caches, relative to the largest value or to `least`. NaN fails."""
     tolerance = {"f32": 1e-5, "f16": 4e-3}[activation]
     error = (found - expected).abs().max().item()
     assert error <= tolerance * max(least, expected.abs().max().item()), f"off by {error:.3g}"
@@ -161,7 +160,7 @@ def assert_close(
 
 @dataclass(frozen=True)
 class Scaled:
-    """Random weights, of which some are multiplied: by factors by name."""
+    """Random weights, some multiplied by factors, which are given by name."""
 
     factors: Mapping[str, float]
     weights: Tensors = field(default_factory=Tensors)

@@ -1,4 +1,4 @@
-"""Random small configs for hypothesis: most of their sizes are such as kernels can take, some are not."""
+"""Random small configs for hypothesis. Kernels support most of their sizes, but not all."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Config = dict[str, Any]
 SLIDING, FULL = "sliding_attention", "full_attention"
 
 VOCABULARIES = st.integers(2048, 2500)
-"""No fewer tokens than the tokenizer of models/tiny has."""
+"""At least the tokens of the tokenizer of models/tiny."""
 
 
 RARELY = st.sampled_from([False] * 39 + [True])
@@ -17,7 +17,7 @@ RARELY = st.sampled_from([False] * 39 + [True])
 
 @st.composite
 def widths(draw: st.DrawFn, most: int, step: int = 4) -> int:
-    """Mostly multiples of `step` up to `step * most`; rarely another number."""
+    """Draw a size: mostly a multiple of `step` up to `step * most`, rarely another number."""
     return draw(st.integers(1, step * most)) if draw(RARELY) else step * draw(st.integers(1, most))
 
 
@@ -31,7 +31,7 @@ def gemma4_text(draw: st.DrawFn) -> Config:
     kv_heads = draw(st.integers(1, 3))
     vocabulary = draw(VOCABULARIES)
     types = [*draw(st.lists(st.sampled_from([SLIDING, FULL]), max_size=4)), FULL]
-    # Layers that share need one of their kind before them.
+    # Layers that share a cache need a layer of their kind before them.
     owners = next(count for count in range(1, 6) if set(types[:count]) == set(types))
     config: Config = {
         "model_type": "gemma4_text",

@@ -1,4 +1,4 @@
-"""Caches: they grow as steps reach them, the rings tell what they still hold, and a second model can be given them."""
+"""Caches: they grow on demand, rings know which positions they hold, and a second model can use them."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ IDS = [40 + (7 * i) % 900 for i in range(400)]
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """models/tiny with short chunks: rings of 96 positions for a window of 64, so 32 may be taken back."""
+    """models/tiny with short chunks: rings of 96 positions for a window of 64, so a rewind of 32 is possible."""
     out = tmp_path_factory.mktemp("bundle") / "tiny"
     small = Limits(maxStorageBufferBindingSize=65536)
     export_bundle(TINY, out, "q4", 1024, False, Silent(), limits=small, inputs=["text"])
@@ -56,7 +56,7 @@ def test_a_short_rewind_finds_what_it_needs(engine: TextEngine) -> None:
 
 
 def test_two_short_rewinds_are_one_long_one(engine: TextEngine) -> None:
-    """What the first 300 positions overwrote stays overwritten, however small the steps back are."""
+    """Rows that the first 300 positions overwrote stay overwritten after any number of rewinds."""
     engine.reset()
     engine.fill(IDS[:300])
     assert engine.rewind(280)
@@ -137,7 +137,7 @@ def changed(plan: Plan, buffers: dict[str, StateBuffer]) -> Plan:
     return plan.model_copy(update={"buffers": {**plan.buffers, **buffers}})
 
 
-def test_a_model_that_needs_other_caches_is_refused(bundle: Path, engine: TextEngine) -> None:
+def test_a_model_that_needs_other_caches_is_rejected(bundle: Path, engine: TextEngine) -> None:
     plan = load_plan(bundle / "plan" / "f32.json")
     name, cache = next((name, one) for name, one in plan.buffers.items() if isinstance(one, StateBuffer))
     fewer = {other: one for other, one in plan.buffers.items() if other != name}

@@ -1,4 +1,4 @@
-"""Matrices and tables of codes, with activations rounded on both sides, against the reference."""
+"""Integer matrices and tables, with rounded inputs and outputs, against the reference."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ from tests.webgpu.test_kernels import cases, random
 
 Devices = Callable[[bool], Device]
 
-MOST_FLIPS = 0.002
-"""The share of products that may lie so near an edge that another order of additions puts them on its other side."""
+MAX_FLIPS = 0.002
+"""Share of products that may round to another code, since sums in another order put them across a rounding edge."""
 
 
 @dataclass(frozen=True)
 class RandomCodes:
-    """Random codes and scales; `ranges` gives the scales of activations by weight name."""
+    """Random codes and scales. ranges: scales of activations, by weight name."""
 
     ranges: Mapping[str, list[float]] = field(default_factory=dict)
 
@@ -51,10 +51,10 @@ def coded(name: str, bits: int) -> GraphBuilder:
 
 
 def assert_rounded(found: torch.Tensor, expected: torch.Tensor, step: float) -> None:
-    """Equal but for rounding of floats, and for a few values that lie on an edge and fall to its other side."""
+    """Compare within rounding of floats, except a few values at a rounding edge."""
     error = (found - expected).abs()
     flipped = error > 1e-5 * max(1.0, float(expected.abs().max()))
-    assert float(flipped.float().mean()) <= MOST_FLIPS, f"{int(flipped.sum())} of {flipped.numel()} differ"
+    assert float(flipped.float().mean()) <= MAX_FLIPS, f"{int(flipped.sum())} of {flipped.numel()} differ"
     assert float(error.max()) <= step * 1.001
     assert float(expected.abs().max()) > 10 * step, "the step is too large to tell"
 
@@ -122,7 +122,7 @@ def test_rounding_comes_before_the_gate(
     assert_rounded(found, expected, 0.06)
 
 
-def test_scales_for_parts_of_a_block_are_refused() -> None:
+def test_scales_for_parts_of_a_block_are_rejected() -> None:
     b = coded("embed", 4)
     table = b.weight("table", (50, 96), "table", "table.weight", groups=6)
     graph = b.finish(y=b.embed(b.input("ids", ("T",), "i32"), table, 3.5))

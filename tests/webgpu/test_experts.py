@@ -1,4 +1,4 @@
-"""Experts on the GPU against the reference: routing, the chosen experts' matrices, what becomes of their outputs."""
+"""Experts on the GPU against the reference: routing, matrices of the chosen experts, the sum of their outputs."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ MIDDLE: Case = {"experts": 16, "active": 4, "hidden": 64, "intermediate": 48, "t
 
 
 def experts_graph(case: Case) -> Graph:
-    """The experts of a layer beside an MLP whose output is given, with scores that are given."""
+    """A layer's experts beside an MLP. Scores and the output of the MLP are inputs."""
     b = GraphBuilder("experts")
     hidden, experts, intermediate = case["hidden"], case["experts"], case["intermediate"]
     x, dense = b.input("x", ("T", hidden)), b.input("dense", ("T", hidden))
@@ -31,7 +31,7 @@ def experts_graph(case: Case) -> Graph:
 
 
 def scores_of(routing: str, case: Case) -> torch.Tensor:
-    """Every token to experts of its own, all to the same, or all but one to the same."""
+    """Scores that send every token to its own experts, all to the same experts, or all but one to the same."""
     scores = 3 * random(case["tokens"], case["experts"])
     if routing != "spread":
         scores[:] = scores[0].clone()
@@ -79,14 +79,14 @@ def test_formats(weight_format: WeightFormat, subgroups: bool, tmp_path: Path, d
 @pytest.mark.parametrize("fill", [False, True], ids=["decode", "fill"])
 @pytest.mark.parametrize("routing", ["all the same", "one apart"])
 def test_skewed_routing(routing: str, fill: bool, tmp_path: Path, devices: Devices) -> None:
-    """All tokens to the same experts: more tiles of these than of all others together, and none of most."""
+    """All tokens choose the same experts: many tiles for these experts, none for others."""
     case = {**MIDDLE, "tokens": 100 if fill else 5}
     check(case, routing, Setting("f32", "q4", fill), tmp_path, devices)
 
 
 @pytest.mark.parametrize("fill", [False, True], ids=["decode", "fill"])
 def test_experts_beyond_f16(fill: bool, tmp_path: Path, devices: Devices) -> None:
-    """Of x so large that what lies between an expert's matrices is beyond f16, in a plan for f16 too."""
+    """x is so large that the inner values of an expert exceed f16, in an f16 plan too."""
     check({**MIDDLE, "tokens": 20 if fill else 4}, "spread", Setting("f16", "q4", fill), tmp_path, devices, size=1e6)
 
 
@@ -98,7 +98,7 @@ def test_experts_in_pieces(fill: bool, tmp_path: Path, devices: Devices) -> None
 
 
 def test_norms_and_scores_of_a_router(tmp_path: Path, devices: Devices) -> None:
-    """The router reads its own norm of the residual, made together with the experts' norm."""
+    """One kernel computes the router's norm of the residual and the experts' norm."""
     hidden, experts = 96, 24
     b = GraphBuilder("router")
     x = b.input("x", ("T", hidden))

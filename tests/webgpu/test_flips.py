@@ -1,4 +1,5 @@
-"""Models whose activations are rounded: how many codes fall to an edge's other side, and how near to it they lay."""
+"""Models with rounded activations: how many codes differ from the reference, and how near they are to a rounding
+edge."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,17 +18,17 @@ from tests.tables import FLIPS_LINE
 from tests.variants import variant
 from tests.webgpu.graphs import GraphOnDevice, Setting
 
-MOST_FLIPS = 1e-5
-"""The share of a model's codes."""
+MAX_FLIPS = 1e-5
+"""Largest share of codes that differ."""
 
 MARGIN = 1e-4
-"""How far from an edge those may lie that fall to its other side, in codes."""
+"""Largest distance from a rounding edge of a code that differs, in codes."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix's rows of one source: the codes that the reference and the device give for the same x, and what the
-    reference rounds, in f64."""
+    """The rows of one source of a matrix: codes of the reference and of the device for one x, and the reference's value
+    before rounding, in f64."""
 
     expected: torch.Tensor
     found: torch.Tensor
@@ -43,13 +44,15 @@ class Product:
 
     @property
     def from_edge(self) -> torch.Tensor:
-        """Of those that flipped, in codes."""
+        """Distances of differing codes from a rounding edge, in codes."""
         return ((self.exact - self.exact.floor()) - 0.5).abs()[self.flipped]
 
 
 def products(folder: Path, tokens: int) -> tuple[Graph, dict[str, torch.Tensor], CheckpointWeights]:
-    """All products of the model that round, as a graph of their own, and by its inputs what they multiply in the
-    reference's run of the whole: each then shows its own flips, not those of what came before."""
+    """Return a graph of all rounded products of the model, and its inputs from the reference's run of the whole model.
+
+    So each product shows its own flips, without those of products before it.
+    """
     spec = load_spec(folder)
     reader = CheckpointWeights(Checkpoint.open(folder), spec)
     whole = text_graph(spec.text)
@@ -114,6 +117,6 @@ def test_codes_flip_only_on_an_edge(
     message = f"{flipped} of {codes} codes flipped, at most {farthest:.1e} of a code from the edge"
     record_property(FLIPS_LINE, f"{name}, {'prompt' if fill else 'answer'}: {message}")
     assert len(found) > 10 and codes > 10_000
-    assert flipped <= MOST_FLIPS * codes + 1, message
+    assert flipped <= MAX_FLIPS * codes + 1, message
     assert farthest <= MARGIN, message
     assert max(float((one.found - one.expected).abs().max()) for one in found) <= 1, message

@@ -1,5 +1,5 @@
-"""Every kernel against the reference op, on the cases that lie beside it, with and without subgroups, for
-one token, a few, and many; with caches in f32 and f16."""
+"""Every kernel against the reference op, on the cases in the kernel's folder: with and without subgroups, for one
+token, a few and many, with caches in f32 and f16."""
 
 import json
 from collections.abc import Callable
@@ -109,10 +109,10 @@ def test_matmul_of_a_weight_in_pieces(epilogue: str, fill: bool, tmp_path: Path,
 
 @pytest.mark.parametrize("case", cases("glu"))
 def test_glu(case: dict[str, int], tmp_path: Path, devices: Devices) -> None:
-    """The kernel of its own, which runs where a weight is in pieces: here in two at least."""
+    """The separate kernel for a weight in pieces, here at least two."""
     width, tokens, columns = case["width"], case["tokens"], 32
     limits = Limits(maxStorageBufferBindingSize=2 * width * columns * 4 // 2)
-    # A step that decodes has 8 tokens at most.
+    # A step of decoding kernels has at most 8 tokens.
     setting = Setting("f32", "f32", fill=tokens > 8, limits=limits)
     run = GraphOnDevice.make(matmul_graph(2 * width, columns, "glu"), setting, tokens, tmp_path, devices(True))
     assert any(name.split(".")[0] == "glu" for name in run.runner.plan.kernels)
@@ -143,8 +143,8 @@ def test_norm_alone(tmp_path: Path, devices: Devices) -> None:
 
 
 def attention_graph(case: dict[str, Any]) -> Graph:
-    """From a row of q, k and v to the attended heads, as in the model. Values that go through no norm come of a matrix
-    after a norm."""
+    """From a row of q, k and v to the attended heads, as in the model. Values without a norm come from a matrix after
+    a norm."""
     heads, kv_heads, size = case["heads"], case["kv_heads"], case["size"]
     v_is_k = case.get("v_is_k", False)
     pairs, factor = case.get("rotated_pairs", size // 4), case.get("factor", 1.0)
@@ -171,7 +171,7 @@ def attention_graph(case: dict[str, Any]) -> Graph:
 
 
 def check_attention(case: dict[str, Any], setting: Setting, folder: Path, device: Device) -> Plan:
-    """Run the case's steps beside the reference. Returns the plan."""
+    """Run the case's steps and the reference. Return the plan."""
     graph = attention_graph(case)
     steps = case.get("steps", [5, 1, 3])
     run = GraphOnDevice.make(graph, setting, max(steps), folder, device)
@@ -198,8 +198,8 @@ def test_heads_and_attention(
 def test_no_key_or_value_is_too_large_or_too_small_for_a_cache_in_f16(
     factor: float, segments: bool, tmp_path: Path, devices: Devices
 ) -> None:
-    """Keys are as large as their norm's weights, values that go through no norm as a matrix and the norm before it;
-    queries take the size of keys away again, so that scores stay."""
+    """Keys are as large as their norm's weights; values without a norm as a matrix and the norm before it. Small
+    queries compensate, so that scores stay."""
     case = {"heads": 4, "kv_heads": 2, "size": 64, "window": None, "v_normed": False}
     half = factor**0.5
     weights = Scaled({"k_norm": factor, "q_norm": 1 / factor, "norm": half, "qkv_proj": half})
@@ -219,7 +219,7 @@ def test_no_key_or_value_is_too_large_or_too_small_for_a_cache_in_f16(
 @pytest.mark.parametrize("fill", [False, True], ids=["decode", "fill"])
 @pytest.mark.parametrize("epilogue", ["scale", "glu", "gelu_mul"])
 def test_products_beyond_f16(epilogue: str, fill: bool, tmp_path: Path, devices: Devices) -> None:
-    """In a plan for f16 too, and on into the next matrix."""
+    """Also in an f16 plan, and with a matrix that reads the result."""
     b = GraphBuilder("beyond")
     x = b.input("x", ("T", 96))
     inner = b.linear(x, b.weight("w", (64, 96), "matrix"))
@@ -239,7 +239,7 @@ def test_products_beyond_f16(epilogue: str, fill: bool, tmp_path: Path, devices:
 
 @pytest.mark.parametrize("factor", [1e-9, 1e9])
 def test_normed_rows_beyond_f16(factor: float, tmp_path: Path, devices: Devices) -> None:
-    """Of a norm with such weights, in a plan for f16 too, and on into the next matrix."""
+    """A norm with such weights, also in an f16 plan, and with a matrix that reads the result."""
     b = GraphBuilder("normed")
     x = b.input("x", ("T", 160))
     normed = b.rms_norm(x, b.weight("norm", (160,), "vector"), EPS)
@@ -251,7 +251,7 @@ def test_normed_rows_beyond_f16(factor: float, tmp_path: Path, devices: Devices)
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_splits_of_a_cache_in_segments(activation: Activation, tmp_path: Path, devices: Devices) -> None:
-    """Of 128 positions: the next is reached in the midst of a step, and splits are of several tiles, some of them empty
+    """Segments of 128 positions: a step crosses into the next one. Splits have several tiles, of which some are empty
     for the first tokens of a step."""
     steps = [7, *[8] * 10, 1, 8, 1, 1, *[8] * 20, 1]
     case = {"heads": 2, "kv_heads": 2 if activation == "f16" else 1, "size": 128, "window": None, "steps": steps}
@@ -269,8 +269,8 @@ def test_one_token_at_a_time_from_the_first_on(activation: Activation, tmp_path:
 
 
 def test_attention_over_a_cache_in_segments(tmp_path: Path, devices: Devices) -> None:
-    """A row takes 256 bytes of keys: segments of 64 positions where a binding holds 16 KiB, which is too little for
-    splits of 64 tokens: each segment carries on what the one before found."""
+    """Keys of 256 bytes per row: a binding of 16 KiB holds segments of 64 positions, and no splits of 64 tokens. So
+    each segment continues from the carry of the one before."""
     case = {"heads": 2, "kv_heads": 1, "size": 64, "window": None, "steps": [7, 64, 1, 64, 50, 1, 1]}
     setting = Setting(limits=Limits(maxStorageBufferBindingSize=16384))
     plan = check_attention(case, setting, tmp_path, devices(True))

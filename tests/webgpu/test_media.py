@@ -1,4 +1,4 @@
-"""Rows of embeddings in the places of placeholders, on the GPU and in ONNX, against the reference."""
+"""Rows of embeddings instead of placeholders, on the GPU and in ONNX, against the reference."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ SMALL = Limits(maxStorageBufferBindingSize=65536)
 
 
 class Case:
-    """A bundle of a variant in f32 and a prompt with three pictures of 20 tokens, which its chunks would divide."""
+    """A bundle of a variant in f32, and a prompt with three images of 20 tokens across the borders of chunks."""
 
     def __init__(self, name: str, folder: Path, limits: Limits) -> None:
         source = variant(name, folder / name, with_tokenizer=True)
@@ -37,10 +37,12 @@ class Case:
         self.rows = []
         for position in (25, 60, 150):
             self.ids[position : position + 20] = [self.image_id] * 20
-            self.rows.append(Rows(position, torch.randn(20, self.spec.text.hidden, generator=random), picture=True))
+            self.rows.append(
+                Rows(position, torch.randn(20, self.spec.text.hidden, generator=random), bidirectional=True)
+            )
 
     def media(self) -> list[Media]:
-        """The rows as buffers on the GPU."""
+        """The rows in GPU buffers."""
         gpu = self.executor.runner.device.gpu
         usage = wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
         return [
@@ -57,7 +59,7 @@ class Case:
 
 @pytest.mark.parametrize("limits", [Limits(), SMALL], ids=["whole", "small"])
 @pytest.mark.parametrize("name", ["seeing", "blocks"])
-def test_logits_after_a_prompt_with_pictures(name: str, limits: Limits, tmp_path: Path) -> None:
+def test_logits_after_a_prompt_with_images(name: str, limits: Limits, tmp_path: Path) -> None:
     case = Case(name, tmp_path, limits)
     if limits is SMALL:
         assert case.executor.runner.plan.programs["fill"].max_tokens < 150
@@ -67,12 +69,12 @@ def test_logits_after_a_prompt_with_pictures(name: str, limits: Limits, tmp_path
         in_onnx = OnnxText(tmp_path / "bundle", "f32").see(case.ids, case.rows, keep)
         assert len(in_onnx) == (keep or len(case.ids))
         assert float((in_onnx[-1] - wanted).abs().max()) < ACTIVATIONS["f32"].max
-    blank = [Rows(one.position, torch.zeros_like(one.rows), one.picture) for one in case.rows]
+    blank = [Rows(one.position, torch.zeros_like(one.rows), one.bidirectional) for one in case.rows]
     without = ReferenceText(case.spec.text, case.weights).see(case.ids, blank)[-1]
-    assert float((wanted - without).abs().max()) > 0.05, "the pictures do not matter enough to test"
+    assert float((wanted - without).abs().max()) > 0.05, "the images do not matter enough to test"
 
 
-def test_chunks_do_not_divide_a_picture() -> None:
+def test_chunks_do_not_divide_an_image() -> None:
     one, other = Media(10, 20, None, True), Media(30, 5, None, True)
     assert list(chunks(0, 64, 32, [])) == [(0, 32), (32, 64)]
     assert list(chunks(0, 64, 24, [one, other])) == [(0, 10), (10, 30), (30, 54), (54, 64)]

@@ -1,4 +1,4 @@
-"""What a bundle says that it needs is what the executor allocates."""
+"""The executor allocates the memory that the bundle states."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -23,12 +23,12 @@ from tests.silent import Silent
 from tests.variants import variant
 
 AGREEMENT = 0.05
-"""The most that statement and allocation may differ by."""
+"""Largest difference between statement and allocation, in bytes."""
 
 
 @dataclass
 class Ledger:
-    """Sizes of the buffers that a device made, other than for reading back, by the buffers' identity."""
+    """Sizes of the buffers that a device has created, except those for reading back, by identity."""
 
     sizes: dict[int, int] = field(default_factory=dict)
     kept: list[Any] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Ledger:
 
 @contextmanager
 def ledger_of(device: Device, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    """Counts what is made on the device meanwhile, whoever makes it, and what is destroyed again."""
+    """Count the buffers that are created and destroyed on the device inside the block."""
     ledger = Ledger()
     make = device.gpu.create_buffer
 
@@ -68,7 +68,7 @@ def entry_of(folder: Path, activation: Activation) -> PlanEntry:
 
 
 def small_bindings() -> Limits:
-    """So small that caches come in several segments."""
+    """Limits so small that caches have several segments."""
     return Limits(maxStorageBufferBindingSize=65536)
 
 

@@ -1,4 +1,4 @@
-"""What the compiler makes of whole models: which dispatches there are, how they fit the limits, what is refused."""
+"""Plans of whole models: their dispatches, the limits, and the models that the compiler rejects."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ SMALL = Limits(maxStorageBufferBindingSize=65536)
 
 
 def plan_of(spec: TextSpec, weight_format: WeightFormat, limits: Limits, context: int, media: bool = False) -> Plan:
-    """The f32 plan of a model whose weights are not there: plans need only know where they would lie."""
+    """The f32 plan of a model without weights: plans need only their locations."""
     found = [(weight, plane) for weight in text_graph(spec).weights() for plane in planes(weight, weight_format)]
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
     stored = StoredWeights(weight_format, locations, lambda _: [1.0], limits.maxStorageBufferBindingSize)
@@ -42,7 +42,7 @@ def spec_of(name: str) -> TextSpec:
 
 
 def layers_of(plan: Plan, program: str, tokens: int, position: int) -> dict[int, int]:
-    """Dispatches that run, by layer, without the merge of attention's splits."""
+    """Dispatches of a step by layer, without the merges of attention's splits."""
     sizes = {"T": tokens, "P": position, "C": plan.context}
     counts: dict[int, int] = {}
     for dispatch in plan.programs[program].dispatches:
@@ -64,8 +64,8 @@ def test_a_decode_layer_takes_few_dispatches(name: str) -> None:
 
 
 @pytest.mark.parametrize("size", ["12B", "26B-A4B", "31B"])
-def test_a_picture_of_the_largest_budget_is_filled_in_one_chunk(size: str) -> None:
-    """Its tokens see each other, and so must be in the cache together."""
+def test_an_image_of_the_largest_budget_is_filled_in_one_chunk(size: str) -> None:
+    """Its tokens see each other, and so must be filled in one step."""
     spec = parse_config(published_config(size), size).text
     assert spec.image_blocks
     plan = plan_of(spec, "q4", Limits(), context=4096, media=True)
@@ -88,7 +88,7 @@ def test_the_experts_of_a_layer_are_cut_between_experts() -> None:
 
 
 def test_prompt_tokens_skip_the_layers_that_share_kv() -> None:
-    """E2B: layers 15 to 34 have no part in `fill`; of layer 14, the last to own KV, only K and V are computed."""
+    """E2B: `fill` skips layers 15 to 34, and computes only K and V of layer 14, the last that owns a cache."""
     plan = plan_of(spec_of("E2B"), "q4", Limits(), context=4096)
     counts = layers_of(plan, "fill", 256, 0)
     assert sorted(counts) == list(range(15))
@@ -132,7 +132,7 @@ def test_programs_do_not_run_what_the_context_has_not_reached() -> None:
 
 
 def test_every_file_byte_of_a_weight_is_read_once() -> None:
-    """The pieces of a weight follow one another without gap or overlap."""
+    """The pieces of a weight have no gaps and no overlap."""
     plan = plan_of(spec_of("E2B"), "q4", Limits(), context=4096)
     pieces = [
         buffer
@@ -147,7 +147,7 @@ def test_every_file_byte_of_a_weight_is_read_once() -> None:
     assert end == 262_144 * 35 * 256 // 2
 
 
-def test_an_op_without_a_kernel_is_refused_by_name() -> None:
+def test_an_op_without_a_kernel_is_rejected_by_an_error_that_names_it() -> None:
     b = GraphBuilder("lone")
     with b.at("layers.3.mlp"):
         y = b.gelu_tanh(b.input("x", ("T", 8)))
@@ -155,12 +155,12 @@ def test_an_op_without_a_kernel_is_refused_by_name() -> None:
         fuse(b.finish(y=y))
 
 
-def test_limits_too_small_for_a_row_are_refused() -> None:
+def test_limits_too_small_for_a_row_are_rejected() -> None:
     with pytest.raises(DeviceError, match="raise the limit"):
         plan_of(spec_of("E2B"), "f32", Limits(maxStorageBufferBindingSize=4096), context=512)
 
 
-def test_an_adapter_with_too_small_limits_is_refused() -> None:
+def test_an_adapter_with_too_small_limits_is_rejected() -> None:
     with pytest.raises(DeviceError, match=r"max-storage-buffer-binding-size = [\d,]+, but this plan needs"):
         open_device(Limits(maxStorageBufferBindingSize=1 << 40))
 

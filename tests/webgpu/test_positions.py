@@ -1,4 +1,4 @@
-"""Positions far on, where transformers' angles, in f32, have lost places: reference and plans against exact ones."""
+"""Large positions, where transformers' f32 angles are inexact: reference and plans against exact angles."""
 
 import json
 from collections.abc import Callable
@@ -24,12 +24,12 @@ Devices = Callable[[bool], Device]
 CONTEXT = 131_072
 LENGTH = 40
 LIMITS = Limits(maxStorageBufferBindingSize=4 << 20)
-"""Segments of 16,384 positions in f32: llvmpipe ends an invocation's loops after 65,535 rounds."""
+"""Segments of 16,384 positions in f32: llvmpipe stops the loops of an invocation after 65,535 iterations."""
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """E2B's features, for a context as long as E2B's."""
+    """The features and the context of E2B."""
     folder = variant("softcap_off", tmp_path_factory.mktemp("far") / "checkpoint", with_tokenizer=True)
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["max_position_embeddings"] = CONTEXT
@@ -49,7 +49,7 @@ def ids_of(count: int) -> list[int]:
 
 
 def past_of(checkpoint: Path, count: int) -> dict[int, KV]:
-    """Random keys and values of so many positions, by layer."""
+    """Random keys and values of all positions, by layer."""
     spec = load_spec(checkpoint)
     text = ReferenceText(spec.text, CheckpointWeights(Checkpoint.open(checkpoint), spec))
     text.logits([0])
@@ -110,7 +110,7 @@ def test_positions_far_on_are_exact(checkpoint: Path, bundle: Path, begin: int, 
 
 
 def test_a_long_prompt_is_exact(checkpoint: Path, bundle: Path, devices: Devices) -> None:
-    """Without empty positions: what is far apart is turned by both its positions."""
+    """Without empty positions: q and k far apart are both rotated by large angles."""
     ids = ids_of(1_500)
     wanted = transformers_logits(with_exact_angles(load_transformers(checkpoint)), ids)
     spec = load_spec(checkpoint)

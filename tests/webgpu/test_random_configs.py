@@ -1,4 +1,4 @@
-"""Whatever sizes a config has: it is refused by name, or the kernels compute what the reference does.
+"""Configs of random sizes: gemtab rejects them with an error that names the key, or kernels agree with the reference.
 
 `GEMTAB_EXAMPLES=300 pytest tests/webgpu/test_random_configs.py` tries more of them.
 """
@@ -48,13 +48,13 @@ examples = settings(
 
 
 def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
-    """What is computed in f32 differs by the order of sums alone."""
+    """Compare values in f32, which differ only by the order of sums."""
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(expected).max())))
 
 
 def accepted(config: dict[str, Any]) -> ModelSpec | None:
-    """The spec of the config; None where it is refused by a key that it names."""
+    """Return the spec of the config; None if it is rejected with an error that names one of its keys."""
     try:
         return parse_config(config, "config.json")
     except CheckpointError as error:
@@ -62,7 +62,7 @@ def accepted(config: dict[str, Any]) -> ModelSpec | None:
         assert any(
             key in message for key in (*config, *config.get("vision_config", ()), *config.get("audio_config", ()))
         )
-        event("refused")
+        event("rejected")
         return None
 
 
@@ -126,7 +126,7 @@ def test_images(devices: Devices, tower: dict[str, Any], hidden: int, weights: W
     positions = patch_grid(3 * cell, 2 * cell)
     pixels = torch.rand(len(positions), 3 * side**2, generator=torch.Generator().manual_seed(2))
     with tempfile.TemporaryDirectory() as name:
-        run = TowerOnDevice.make(graph, Path(name), devices(True), weights, most_tokens=64)
+        run = TowerOnDevice.make(graph, Path(name), devices(True), weights, max_tokens=64)
         found, expected = run.run(pixel_values=pixels, pixel_position_ids=positions)
     assert_close(found.numpy(), expected.numpy())
     event("computed")
@@ -143,7 +143,7 @@ def test_audio(devices: Devices, tower: dict[str, Any], hidden: int, weights: We
     width = tower["audio_embed_dim"] if "unified" in tower["model_type"] else tower["subsampling_conv_channels"][0]
     features = torch.randn(frames, width, generator=torch.Generator().manual_seed(3))
     with tempfile.TemporaryDirectory() as name:
-        run = TowerOnDevice.make(graph, Path(name), devices(True), weights, most_tokens=128)
+        run = TowerOnDevice.make(graph, Path(name), devices(True), weights, max_tokens=128)
         found, expected = run.run(input_features=features)
     assert_close(found.numpy(), expected.numpy())
     event("computed")

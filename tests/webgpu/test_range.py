@@ -1,5 +1,5 @@
-"""Whole models with weights so large or small that what lies between them is beyond f16, though a norm takes the size
-away again: the plan for f16 is as near to transformers as with ordinary weights."""
+"""Whole models with weights so large or small that inner values exceed f16, before a norm removes their magnitude. The
+f16 plan is as near to transformers as with ordinary weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,12 +33,12 @@ SITES = [
     ("gemma3", "v_proj up_proj"),
     ("gemma3", "v_proj input_layernorm"),
 ]
-"""Weights of E2B, of 26B-A4B and of Gemma 3, whose values go through no norm. (Keys alone are not made large: attention
-then looks at one token, and which of two that score alike depends on the last bit of f16.)"""
+"""Weights of E2B, 26B-A4B and Gemma 3, whose values go through no norm. Keys alone are not scaled: attention would see
+one token, and the last bit of f16 would decide between equal scores."""
 
 
 def scaled(name: str, site: str, factor: float, folder: Path, seed: int = 0) -> Path:
-    """A variant of which these weights of all layers are multiplied; a norm of Gemma 3 multiplies by 1 + its weight."""
+    """A variant with these weights of all layers multiplied. A norm of Gemma 3 multiplies by 1 + its weight."""
     variant(name, folder, with_tokenizer=True, seed=seed)
     (file,) = folder.glob("*.safetensors")
     tensors = load_file(file)
@@ -51,7 +51,7 @@ def scaled(name: str, site: str, factor: float, folder: Path, seed: int = 0) -> 
 
 
 def logits_of(checkpoint: Path, device: Device, seed: int = 1) -> tuple[torch.Tensor, dict[str, np.ndarray], Path]:
-    """Logits of the last tokens of a random prompt: transformers' and those of both plans; and the bundle."""
+    """Logits of the last tokens of a random prompt, from transformers and from both plans; and the bundle."""
     bundle = checkpoint.parent / "bundle"
     export_bundle(checkpoint, bundle, "f32", 128, False, Silent())
     generator = torch.Generator().manual_seed(seed)
@@ -75,7 +75,7 @@ def test_f16_holds_what_f32_holds(name: str, site: str, factor: float, tmp_path:
 
 @pytest.mark.parametrize("factor", [LARGE, SMALL], ids=["large", "small"])
 def test_a_head_that_is_large_or_small(factor: float, tmp_path: Path, devices: Devices) -> None:
-    """The final norm's size stays in the logits."""
+    """The magnitude of the final norm stays in the logits."""
     folder = variant("softcap_off", tmp_path / "checkpoint", with_tokenizer=True)
     (file,) = folder.glob("*.safetensors")
     tensors = load_file(file)
@@ -96,8 +96,8 @@ def test_random_experts_stay_within_what_the_table_states(seed: int, tmp_path: P
 
 
 @pytest.mark.parametrize("factor", [1.0, LARGE, SMALL], ids=["ordinary", "large", "small"])
-def test_the_edge_is_told_as_the_caches_have_it(factor: float, tmp_path: Path, devices: Devices) -> None:
-    """From the f32 plan, but as near as the f16 plan's own caches come, which is within a half of f16."""
+def test_the_edge_is_reported_as_the_caches_have_it(factor: float, tmp_path: Path, devices: Devices) -> None:
+    """The f32 plan reports the same as the f16 plan's own caches, within rounding of f16."""
     checkpoint = scaled("gemma3", "v_proj k_norm", factor, tmp_path / "checkpoint")
     export_bundle(checkpoint, tmp_path / "bundle", "f32", 128, False, Silent())
     text = [Continued(list(range(30, 90)), [5, 6, 7])]

@@ -14,9 +14,9 @@ from gemtab.backends.webgpu.engine.load import load_text_plan
 from gemtab.backends.webgpu.engine.text_runner import TextRunner
 from gemtab.backends.webgpu.lower import (
     FOUND_CANDIDATES,
+    MAX_CANDIDATES,
     MAXIMA_GROUP,
     MAXIMA_SLICE,
-    MOST_CANDIDATES,
     SAMPLED_RING,
     Lowering,
     Shared,
@@ -31,7 +31,7 @@ CASES = json.loads((shader_root() / "sample" / "cases.json").read_text())
 
 
 def sampler(vocabulary: int, folder: Path, device: Device) -> TextRunner:
-    """A plan whose only program samples from logits that the test writes."""
+    """A plan whose only program samples from logits, which the test writes."""
     stored = StoredWeights("f32", {}, lambda _: [1.0], 1 << 27)
     shared = Shared(stored, "f32", Limits(), context=512, fill_tokens=1)
     lowering = Lowering(shared, tokens=1, fill=False)
@@ -45,19 +45,19 @@ def sampler(vocabulary: int, folder: Path, device: Device) -> TextRunner:
 
 
 def hash32(value: int) -> int:
-    """pcg's output function, as in the kernel."""
+    """The output function of pcg, as in the kernel."""
     state = (value * 747796405 + 2891336453) & 0xFFFFFFFF
     word = (((state >> ((state >> 28) + 4)) ^ state) * 277803737) & 0xFFFFFFFF
     return (word >> 22) ^ word
 
 
 def expected_id(logits: np.ndarray, case: dict[str, Any], seed: int, position: int) -> tuple[int, float]:
-    """The id that the rule gives, and how far its score is ahead of the second."""
+    """The id by the rule, and the lead of its score over the second."""
     logits = np.nan_to_num(logits, nan=-np.inf)
     order = np.lexsort((np.arange(len(logits)), -logits))
     if case["temperature"] == 0:
         return int(order[0]), np.inf
-    kept = order[: min(case["top_k"] or MOST_CANDIDATES, MOST_CANDIDATES)]
+    kept = order[: min(case["top_k"] or MAX_CANDIDATES, MAX_CANDIDATES)]
     scaled = logits[kept].astype(np.float64) / case["temperature"]
     shares = np.exp(scaled - scaled[0])
     count = int(np.searchsorted(np.cumsum(shares), case["top_p"] * shares.sum() * (1 - 1e-12)) + 1)
@@ -143,11 +143,11 @@ SETTINGS = [
     (1e6, 0, 1.0),
     *((1e6, top_k, 1.0) for top_k in (5, 20, 40, 64, 80, 160, 320, 640)),
 ]
-"""(temperature, top_k, top_p). At a million each of the top_k is as likely as any other."""
+"""(temperature, top_k, top_p). At temperature a million, all of the top_k are equally likely."""
 
 
 def rounding(logits: np.ndarray, temperature: float) -> float:
-    """How far f32 may be off in a difference of scores."""
+    """Largest error of f32 in a difference of scores."""
     return 1e-4 + (3e-7 * float(np.abs(logits[np.isfinite(logits)]).max()) / temperature if temperature else 0)
 
 
@@ -185,7 +185,7 @@ def test_takes_the_first_id_where_all_are_masked(
 def test_looks_at_few_logits_once_more(
     top_k: int, most: int, tmp_path: Path, devices: Callable[[bool], Device]
 ) -> None:
-    """Candidates are the logits that reach the k-th largest maximum of 64, and no others."""
+    """Candidates are exactly the logits that reach the k-th largest maximum of a slice of 64."""
     text = sampler(262144, tmp_path, devices(True))
     logits = (4 * np.random.default_rng(5).standard_normal(262144)).astype(np.float32)
     low = np.sort(logits.reshape(-1, MAXIMA_SLICE, MAXIMA_GROUP // MAXIMA_SLICE).max(axis=1), axis=None)[-top_k]

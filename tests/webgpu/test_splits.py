@@ -1,4 +1,4 @@
-"""How attention of a few tokens is dealt out: every key that is seen is in one split, and workgroups fit any device."""
+"""Splits of attention: every visible key is in exactly one split, and workgroups fit every device."""
 
 import re
 from math import ceil, prod
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gemtab.backends.webgpu.cache_scales import Activation
 from gemtab.backends.webgpu.split_attention import (
-    MOST_SPLITS,
+    MAX_SPLITS,
     WORKGROUPS,
     Shape,
     Splits,
@@ -82,7 +82,7 @@ def test_a_large_gpu_is_busy_early_and_splits_grow_with_length() -> None:
     assert workgroups(1000) >= 32
     assert workgroups(8000) >= 128
     assert workgroups(131_000) <= len(splits.pieces) * WORKGROUPS
-    assert splits.most <= MOST_SPLITS
+    assert splits.most <= MAX_SPLITS
     _, ring = dealt(step_of(8, 1, 256, window=512), [(0, 768)])
     in_ring = [
         evaluate(ring.pieces[0].splits, {"P": position, "T": 1, "C": 4096}) for position in (0, 31, 32, 511, 4000)

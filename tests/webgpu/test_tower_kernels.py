@@ -1,5 +1,4 @@
-"""The kernels that only towers have, and what towers ask of the others, against the reference op, with and
-without subgroups."""
+"""The kernels of towers, and towers' forms of other kernels, against the reference op, with and without subgroups."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,7 @@ def vector(b: GraphBuilder, name: str, *shape: int) -> Weight:
 
 
 def narrowed(b: GraphBuilder, x: Value) -> Value:
-    """x times a matrix."""
+    """x @ matrix.T."""
     width = x.shape[-1]
     assert isinstance(width, int)
     return b.linear(x, b.weight("narrowed", (8, width), "matrix"))
@@ -45,13 +44,13 @@ def clip(b: GraphBuilder, x: Value, prefix: str) -> Value:
 
 
 def matrix_graph(b: GraphBuilder, kind: str, rows: int, columns: int) -> Value:
-    """A matrix with what may stand before and after it, three rows a token."""
+    """A matrix with the ops that may come before and after it, three rows per token."""
     x, matrix = b.input("x", ("3T", columns)), b.weight("w", (rows, columns), "matrix")
     if kind == "affine":
         return b.linear(b.affine(x, 2.0, -1.0), matrix)
     if kind == "bias":
         return b.add_vector(b.linear(x, matrix), vector(b, "bias", rows))
-    # The operand of gelu_mul, which must be there before the matrix.
+    # The operand of gelu_mul, which must be computed before the matrix.
     up = clip(b, b.linear(clip(b, x, "up_in"), b.weight("up", (rows, columns), "matrix")), "up_out")
     y = clip(b, b.linear(clip(b, x, "in"), matrix), "out")
     if kind == "silu":
@@ -77,7 +76,7 @@ def check_matrix(
     rows, columns, tokens = case
     b = GraphBuilder("matrix")
     graph = b.finish(y=matrix_graph(b, kind, rows, columns))
-    # Bounds that cut a good part of normal values; one side of the second matrix's is open.
+    # Bounds that clip many normal values. One bound of the second matrix is infinite.
     made = {**bounds(-0.5, 1.0, "in"), **bounds(-0.25, 0.5, "out")}
     made |= {**bounds(-float("inf"), 1.5, "up_in"), **bounds(-0.75, float("inf"), "up_out")}
     run = TowerOnDevice.make(graph, folder, device, weight_format, limits, Tensors(made))
@@ -109,7 +108,7 @@ def test_matrices_in_pieces(kind: str, tmp_path: Path, devices: Devices) -> None
 @SUBGROUPS
 @pytest.mark.parametrize("case", cases("add_norm"))
 def test_guarded_sums(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
-    """x + 0.5 * norm(y kept within a bound), of which the norm after another bound, and a plain sum of both."""
+    """s = x + 0.5 * norm(clamp(y)), norm(clamp(s)), and the plain sum of both."""
     width, tokens = case["width"], case["tokens"]
     b = GraphBuilder("guarded")
     x, y = b.input("x", ("4T", width)), b.input("y", ("4T", width))
@@ -125,7 +124,7 @@ def test_guarded_sums(case: dict[str, int], subgroups: bool, tmp_path: Path, dev
 @SUBGROUPS
 @pytest.mark.parametrize("case", cases("layer_norm"))
 def test_layer_norm(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
-    """Twice. The mean is large beside the deviation."""
+    """Two layer norms. The mean is large compared with the deviation."""
     width, tokens = case["width"], case["tokens"]
     b = GraphBuilder("layer_norm")
     x = b.input("x", ("T", width))
@@ -136,7 +135,7 @@ def test_layer_norm(case: dict[str, int], subgroups: bool, tmp_path: Path, devic
     assert_close(found, expected)
 
 
-# --- pictures ---------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("weight_format", FORMATS)
@@ -145,7 +144,7 @@ def test_layer_norm(case: dict[str, int], subgroups: bool, tmp_path: Path, devic
 def test_embed_positions(
     case: dict[str, int], limits: Limits, weight_format: WeightFormat, tmp_path: Path, devices: Devices
 ) -> None:
-    """With the rows of both axes one after the other, and in turn, as the towerless model has them."""
+    """With the rows of both axes one after the other, and alternating, as in the model without a tower."""
     positions = patch_grid(case["across"], case["down"])
     for name, steps in (("apart", (1, case["positions"])), ("in_turn", (2, 1))):
         folder = tmp_path / name
@@ -160,7 +159,7 @@ def test_embed_positions(
 
 
 @SUBGROUPS
-@pytest.mark.parametrize("case", [*cases("turn_heads"), *cases("full_attention")])
+@pytest.mark.parametrize("case", [*cases("rope_heads"), *cases("full_attention")])
 def test_heads_and_full_attention(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
     heads, kv_heads, size = case["heads"], case["kv_heads"], case["size"]
     positions = patch_grid(case["across"], case["down"])
@@ -170,7 +169,7 @@ def test_heads_and_full_attention(case: dict[str, int], subgroups: bool, tmp_pat
     q = b.axial_rope(b.rms_norm(q, vector(b, "q_norm", size), EPS), at, 100.0)
     k = b.axial_rope(b.rms_norm(k, vector(b, "k_norm", size), EPS), at, 100.0)
     graph = b.finish(y=b.full_attention(q, k, b.rms_norm(v, None, EPS), 0.3))
-    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), most_tokens=len(positions))
+    run = TowerOnDevice.make(graph, tmp_path, devices(subgroups), max_tokens=len(positions))
     shapes = {"q": (heads, size), "k": (kv_heads, size), "v": (kv_heads + 1, size)}
     inputs = {name: 2 * random(len(positions), *shape) for name, shape in shapes.items()}
     inputs["v"] = inputs["v"][:, 1:].contiguous()
@@ -181,7 +180,7 @@ def test_heads_and_full_attention(case: dict[str, int], subgroups: bool, tmp_pat
 @pytest.mark.parametrize("standardised", [True, False])
 @pytest.mark.parametrize("case", cases("pool"))
 def test_pool(case: dict[str, int], standardised: bool, tmp_path: Path, devices: Devices) -> None:
-    """Also beyond what f16 can hold."""
+    """Also with values beyond f16."""
     side, width = case["side"], case["width"]
     positions = patch_grid(case["across"] * side, case["down"] * side)
     b = GraphBuilder("pool")
@@ -196,13 +195,13 @@ def test_pool(case: dict[str, int], standardised: bool, tmp_path: Path, devices:
     assert_close(found, expected)
 
 
-# --- sound ------------------------------------------------------------------------------------------------
+# --- audio ------------------------------------------------------------------------------------------------
 
 
 @SUBGROUPS
 @pytest.mark.parametrize("case", cases("subsample"))
 def test_subsample(case: dict[str, int], subgroups: bool, tmp_path: Path, devices: Devices) -> None:
-    """Both convolutions: of the second's input, the rows past the sound would not be 0 if they were computed."""
+    """Both convolutions. Rows of padding of the second's input would not be 0 if they were computed."""
     bins, frames = case["bins"], case["frames"]
     b = GraphBuilder("subsample")
     x = b.reshape(b.input("x", ("4T", bins)), "4T", bins, 1)
@@ -230,7 +229,7 @@ def test_depthwise(case: dict[str, int], subgroups: bool, tmp_path: Path, device
 
 @pytest.mark.parametrize("case", cases("local_attention"))
 def test_local_attention(case: dict[str, int], tmp_path: Path, devices: Devices) -> None:
-    """The encodings of the distances go through a matrix, whose rows are not counted by tokens."""
+    """The encodings of distances go through a matrix. Their number of rows does not depend on T."""
     heads, size, tokens = case["heads"], case["size"], case["tokens"]
     width = heads * size
     b = GraphBuilder("local_attention")
@@ -245,7 +244,7 @@ def test_local_attention(case: dict[str, int], tmp_path: Path, devices: Devices)
     assert_close(found, expected)
 
 
-# --- refusals ---------------------------------------------------------------------------------------------
+# --- rejections -------------------------------------------------------------------------------------------
 
 
 def lonely(b: GraphBuilder, op: str) -> Value:
@@ -263,7 +262,7 @@ def lonely(b: GraphBuilder, op: str) -> Value:
 
 
 @pytest.mark.parametrize("op", ["clamp", "clip", "relu", "causal_depthwise", "layer_norm", "full_attention"])
-def test_ops_that_fit_no_pattern_are_refused_by_name(op: str) -> None:
+def test_ops_that_fit_no_pattern_are_rejected_by_an_error_that_names_them(op: str) -> None:
     b = GraphBuilder("lonely")
     with b.at("here"):
         y = lonely(b, op)

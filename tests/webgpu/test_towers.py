@@ -1,4 +1,4 @@
-"""Whole towers on the GPU against the reference; what their plans hold; what they refuse."""
+"""Whole towers on the GPU against the reference, their plans, and the inputs that they reject."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gemtab.backends.reference import Reference
-from gemtab.backends.webgpu.compile_tower import MOST_TOKENS, build_tower, tower_plan
+from gemtab.backends.webgpu.compile_tower import MAX_TOKENS, build_tower, tower_plan
 from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.engine.load import load_tower
 from gemtab.backends.webgpu.engine.text_engine import TextEngine
@@ -49,14 +49,14 @@ ALL: list[tuple[str, Tower]] = [
 ]
 WIDE = ("e2b_towers", "large_tower")
 STORED: list[WeightFormat] = ["f32", "q4", "q8", "f16"]
-"""Wide towers, which take long here, are run in the first two only."""
+"""Formats. Wide towers, which are slow here, run in the first two only."""
 SMALL = Limits(maxStorageBufferBindingSize=65536)
 VALIDATOR = Path(__file__).parents[2] / "webruntime" / "scripts" / "validate-wgsl.mjs"
 
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    """A variant's spec and weights, written once."""
+    """The spec and the weights of a variant, written once."""
 
     @cache
     def open_variant(name: str) -> tuple[ModelSpec, CheckpointWeights]:
@@ -67,8 +67,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     return open_variant
 
 
-def picture(spec: ModelSpec, across: int, down: int) -> dict[str, torch.Tensor]:
-    """A random picture of so many soft tokens."""
+def image(spec: ModelSpec, across: int, down: int) -> dict[str, torch.Tensor]:
+    """A random image of across * down soft tokens."""
     towerless = isinstance(spec.vision, PatchSpec)
     side, width = (1, 3 * 48**2) if towerless else (3, 3 * 16**2)
     positions = patch_grid(across * side, down * side)
@@ -77,29 +77,29 @@ def picture(spec: ModelSpec, across: int, down: int) -> dict[str, torch.Tensor]:
 
 
 def test_a_tower_of_codes_rounds_as_the_reference_does(opened: Opened, tmp_path: Path, devices: Devices) -> None:
-    """Most rows are the reference's; a value on an edge moves its row by codes."""
+    """Most rows equal the reference's; a value at a rounding edge changes its row."""
     spec, weights = opened("coded_tower")
     graph = tower_graphs(spec)["image"]
     tower = TowerOnDevice.make(graph, tmp_path, devices(True), "qat", weights=weights)
     assert any("matmul-fill.rows2.f" not in name and ".codes" in name for name in tower.runner.plan.kernels)
-    found, expected = tower.run(**picture(spec, 5, 4))
+    found, expected = tower.run(**image(spec, 5, 4))
     error = (found - expected).norm(dim=-1) / expected.norm(dim=-1)
     assert float(error.median()) < 0.02
     assert float(error.max()) < 0.3
 
 
-def sound(spec: ModelSpec, frames: int) -> dict[str, torch.Tensor]:
-    """Random features of a clip."""
+def audio(spec: ModelSpec, frames: int) -> dict[str, torch.Tensor]:
+    """Random features of audio."""
     width = spec.audio.bins if isinstance(spec.audio, AudioSpec) else 640
     return {"input_features": torch.randn(frames, width, generator=torch.Generator().manual_seed(3))}
 
 
 def media(spec: ModelSpec, tower: Tower, small: bool = False) -> Iterator[dict[str, torch.Tensor]]:
-    """Pictures square, as a strip and alone; sounds that end within a token, and longer than a window."""
+    """Images: a rectangle, a strip, a single cell. Audio that ends within a token, and longer than a window."""
     if tower == "image":
-        yield from (picture(spec, *cells) for cells in ([(2, 1), (1, 1)] if small else [(3, 2), (5, 1), (1, 1)]))
+        yield from (image(spec, *cells) for cells in ([(2, 1), (1, 1)] if small else [(3, 2), (5, 1), (1, 1)]))
     else:
-        yield from (sound(spec, frames) for frames in ([1] if small else [57, 1, 4, 130, 131, 133]))
+        yield from (audio(spec, frames) for frames in ([1] if small else [57, 1, 4, 130, 131, 133]))
 
 
 def assert_rows(found: torch.Tensor, expected: torch.Tensor) -> None:
@@ -144,7 +144,7 @@ def test_rows_of_12b_at_its_true_shape(tower: Tower, stored: WeightFormat, devic
 def test_rows_within_small_limits(
     name: str, tower: Tower, weight_format: WeightFormat, opened: Opened, devices: Devices, tmp_path: Path
 ) -> None:
-    """Bindings of 64 KiB: matrices and position tables in pieces, and two soft tokens of a picture, one of a sound."""
+    """Bindings of 64 KiB: matrices and position tables in pieces; two soft tokens of an image, one of audio."""
     spec, weights = opened(name)
     graph = tower_graphs(spec)[tower]
     run = TowerOnDevice.make(graph, tmp_path, devices(True), weight_format, SMALL, weights)
@@ -153,10 +153,10 @@ def test_rows_within_small_limits(
         assert_rows(*run.run(**inputs))
 
 
-def test_rows_of_a_picture_whose_mlp_goes_in_parts(
+def test_rows_of_an_image_whose_mlp_goes_in_parts(
     opened: Opened, devices: Devices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 64 patches each: a picture of 171 has three, the last with a part of its rows, and one of 18 a single one."""
+    """Parts of 64 patches: an image of 171 has three, the last one not full; an image of 18 has one."""
     monkeypatch.setattr("gemtab.backends.webgpu.lower_tower.MLP_ROWS", 64)
     for name in ("seeing", "coded_tower"):
         folder = tmp_path / name
@@ -165,7 +165,7 @@ def test_rows_of_a_picture_whose_mlp_goes_in_parts(
         form: WeightFormat = "qat" if name == "coded_tower" else "f32"
         run = TowerOnDevice.make(tower_graphs(spec)["image"], folder, devices(True), form, weights=weights)
         for cells in ((19, 1), (2, 1)):
-            found, expected = run.run(**picture(spec, *cells))
+            found, expected = run.run(**image(spec, *cells))
             if form == "qat":
                 assert float(((found - expected).norm(dim=-1) / expected.norm(dim=-1)).median()) < 0.02
             else:
@@ -185,7 +185,7 @@ def test_rows_without_subgroups(opened: Opened, devices: Devices, tmp_path: Path
 
 @dataclass(frozen=True)
 class Loud:
-    """Weights whose patch embedding is so large that all residuals are."""
+    """Weights with a patch embedding so large that all residuals are large."""
 
     weights: WeightReader
 
@@ -198,7 +198,7 @@ class Loud:
 
 def test_features_beyond_f16_stay_exact(opened: Opened, devices: Devices, tmp_path: Path) -> None:
     spec, weights = opened("seeing")
-    graph, inputs = tower_graphs(spec)["image"], picture(spec, 3, 2)
+    graph, inputs = tower_graphs(spec)["image"], image(spec, 3, 2)
     pooled = next(node for node in graph.nodes if node.op == "pool").output
     (features,) = Reference(graph.needed_for({"x": pooled}, "pooled"), Loud(weights)).run(inputs, {}).values()
     assert float(features.abs().max()) > 65_504
@@ -224,12 +224,12 @@ E2B_AUDIO = AudioSpec(
 
 
 def plan_of(spec: VisionSpec | PatchSpec | AudioSpec, text: TextSpec = TEXT) -> Plan:
-    """The plan of a tower in q4 whose weights are not there."""
+    """The plan of a tower in q4 without weights."""
     graph = audio_graph(spec, text) if isinstance(spec, AudioSpec) else vision_graph(spec, text)
     found = [(weight, plane) for weight in graph.weights() for plane in planes(weight, "q4")]
     locations = {(weight.name, str(plane.name)): Location("weights", 0, plane.bytes) for weight, plane in found}
     stored = StoredWeights("q4", locations, lambda _: [1.0], Limits().maxStorageBufferBindingSize)
-    most = MOST_TOKENS["audio" if isinstance(spec, AudioSpec) else "image"]
+    most = MAX_TOKENS["audio" if isinstance(spec, AudioSpec) else "image"]
     return tower_plan(*build_tower(fuse_tower(graph), stored, Limits(), most), {})
 
 
@@ -248,7 +248,7 @@ def test_published_towers_fit(spec: VisionSpec | AudioSpec, tokens: int, dispatc
     for count, parts in ((280, 1), (plan.context, -(-9 * plan.context // 2560))):
         sizes = {"T": count, "P": 0, "C": plan.context}
         running = [one for one in plan.programs["encode"].dispatches if 0 not in [evaluate(e, sizes) for e in one.grid]]
-        # Of a large picture, queries and the three matrices of an MLP go in parts.
+        # Queries and the three matrices of an MLP of a large image are processed in parts.
         split = 4 * (parts - 1) if isinstance(spec, VisionSpec) else 0
         assert len(running) == dispatches + split * spec.layers
     for name, buffer in plan.buffers.items():
@@ -270,7 +270,7 @@ def test_slots_hold_their_values_at_every_size() -> None:
                     assert evaluate(buffer.bytes, {"T": tokens}) <= held
 
 
-def test_a_patch_that_does_not_fit_is_refused(opened: Opened, devices: Devices, tmp_path: Path) -> None:
+def test_a_patch_that_does_not_fit_is_rejected(opened: Opened, devices: Devices, tmp_path: Path) -> None:
     spec, weights = opened("seeing")
     limits = Limits(maxStorageBufferBindingSize=16384)
     with pytest.raises(DeviceError, match=r"One token's activations need a storage binding of 27,648 bytes"):
@@ -313,31 +313,31 @@ def test_rows_stay_on_the_device_of_the_text(bundles: Callable[[str], Path]) -> 
     text = TextEngine(folder, "f32")
     tower = load_tower(folder, "image", text.runner.device)
     assert tower.runner.device is text.runner.device
-    inputs = as_arrays(picture(load_spec(folder), 3, 2))
+    inputs = as_arrays(image(load_spec(folder), 3, 2))
     rows, tokens = tower.encode_to_buffer(inputs)
     data = text.runner.device.gpu.queue.read_buffer(rows)
     assert tokens == 6
     assert np.array_equal(np.frombuffer(data, np.float32).reshape(6, -1), tower.encode(inputs))
 
 
-def test_a_picture_is_encoded_the_same_after_another(bundles: Callable[[str], Path]) -> None:
-    """Nothing of a larger picture is left in a smaller one's scratch."""
+def test_an_image_is_encoded_the_same_after_another(bundles: Callable[[str], Path]) -> None:
+    """A larger image leaves nothing in the scratch of a smaller one."""
     folder = bundles("seeing")
     spec, tower = load_spec(folder), load_tower(folder, "image")
-    first = tower.encode(as_arrays(picture(spec, 2, 1)))
-    tower.encode(as_arrays(picture(spec, 5, 4)))
-    assert np.array_equal(tower.encode(as_arrays(picture(spec, 2, 1))), first)
+    first = tower.encode(as_arrays(image(spec, 2, 1)))
+    tower.encode(as_arrays(image(spec, 5, 4)))
+    assert np.array_equal(tower.encode(as_arrays(image(spec, 2, 1))), first)
 
 
-def test_media_that_do_not_fit_are_refused(bundles: Callable[[str], Path]) -> None:
+def test_media_that_do_not_fit_are_rejected(bundles: Callable[[str], Path]) -> None:
     seeing = load_tower(bundles("seeing"), "image")
     hearing = load_tower(bundles("hearing"), "audio")
-    inputs = as_arrays(picture(load_spec(bundles("seeing")), 2, 1))
+    inputs = as_arrays(image(load_spec(bundles("seeing")), 2, 1))
     with pytest.raises(UsageError, match="pixel_position_ids is missing"):
         seeing.encode({"pixel_values": inputs["pixel_values"]})
     with pytest.raises(UsageError, match="17 patches do not fill whole cells"):
         seeing.encode({name: array[:-1] for name, array in inputs.items()})
-    with pytest.raises(UsageError, match="not of the same number of rows"):
+    with pytest.raises(UsageError, match="their numbers of rows differ"):
         seeing.encode({**inputs, "pixel_values": inputs["pixel_values"][:9]})
     with pytest.raises(UsageError, match=r"pixel_values float64\[18, 768\] does not fit"):
         seeing.encode({**inputs, "pixel_values": inputs["pixel_values"].astype(np.float64)})
@@ -349,7 +349,7 @@ def test_media_that_do_not_fit_are_refused(bundles: Callable[[str], Path]) -> No
 
 
 def test_tint_accepts_every_shader_of_towers(bundles: Callable[[str], Path]) -> None:
-    """naga has taken them all where they ran; Chrome's compiler is another."""
+    """naga has compiled all kernels that ran; Chrome has another compiler."""
     shaders: list[dict[str, Any]] = []
     for name in ("seeing", "hearing", "blocks", "towerless"):
         for path in sorted((bundles(name) / "plan").glob("*.json")):

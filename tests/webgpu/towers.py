@@ -1,4 +1,4 @@
-"""Runs a small graph of a tower's ops through the whole WebGPU backend, beside the reference."""
+"""Runs a small graph of a tower's ops through the whole WebGPU backend and the reference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from tests.webgpu.graphs import POISON, Tensors, store, write_files
 
 
 class Poisoning(Device):
-    """What a kernel leaves unwritten, and what it reads beyond its input, shows."""
+    """Fills scratch with NaN: shows elements that a kernel does not write, and reads beyond its input."""
 
     def storage(self, label: str, size: int) -> Any:
         buffer = super().storage(label, size)
@@ -36,7 +36,7 @@ class Poisoning(Device):
 
 @dataclass
 class TowerOnDevice:
-    """A graph as a tower's plan, beside the reference on the weights that the stored format stands for."""
+    """A graph as the plan of a tower, and the reference on the dequantised weights."""
 
     graph: Graph
     tower: Tower
@@ -51,13 +51,13 @@ class TowerOnDevice:
         weight_format: WeightFormat = "f32",
         limits: Limits | None = None,
         weights: WeightReader | None = None,
-        most_tokens: int = 1120,
+        max_tokens: int = 1120,
     ) -> "TowerOnDevice":
         limits, weights = limits or Limits(), weights or Tensors()
         locations = store(graph, weights, weight_format, folder)
         most = limits.maxStorageBufferBindingSize
         stored = StoredWeights(weight_format, locations, lambda weight: weights.read(weight).tolist(), most)
-        builder, lowering = build_tower(fuse_tower(graph), stored, limits, most_tokens)
+        builder, lowering = build_tower(fuse_tower(graph), stored, limits, max_tokens)
         write_files(builder, folder)
         plan = tower_plan(builder, lowering, write_tables(folder, builder.shared.tables))
         tower = load_tower_plan(folder, plan, Poisoning(**vars(device)))
@@ -68,14 +68,14 @@ class TowerOnDevice:
         return self.tower.runner
 
     def run(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The only output: (found, expected)."""
+        """Return (found, expected) of the only output."""
         (expected,) = self.reference.run(inputs, {}).values()
         found = self.tower.encode(as_arrays(inputs)).reshape(-1)[: expected.numel()]
         return torch.from_numpy(found).reshape(expected.shape), expected
 
 
 def as_arrays(inputs: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """As the executor takes them: f32, and i32 for positions."""
+    """Inputs for the executor: f32, and i32 for positions."""
     return {name: (x if x.is_floating_point() else x.int()).numpy() for name, x in inputs.items()}
 
 

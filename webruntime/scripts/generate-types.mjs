@@ -31,7 +31,7 @@ const CONSTANTS = {
       "ROWS",
       "Feature",
       "PlanChoice",
-      "HostTableChoice",
+      "HostEmbeddingsChoice",
     ],
     "gemtab.bundle.manifest": ["MANIFEST_NAME", "Tower"],
     "gemtab.bundle.parity": ["PARITY_NAME"],
@@ -114,6 +114,8 @@ function mapSchema(schema, change) {
  * json-schema-to-typescript reads tuples in their older spelling, and makes a type of every title.
  */
 function forTypes({ title, prefixItems, patternProperties, ...schema }) {
+  // A description beside a reference would replace that of the type.
+  if (schema.$ref && schema.description) return { description: schema.description, allOf: [{ $ref: schema.$ref }] };
   if (patternProperties) schema.additionalProperties = Object.values(patternProperties)[0];
   // It would spell out every length up to the most.
   if (!prefixItems) delete schema.maxItems;

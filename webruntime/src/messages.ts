@@ -3,9 +3,9 @@
  * from `api`.
  */
 
-import type { Tables } from "./bundle/dispatches.ts";
+import type { Residence } from "./bundle/dispatches.ts";
 import type { PLAN_CHOICES } from "./bundle/facts.gen.ts";
-import type { HostTableChoice } from "./bundle/memory.ts";
+import type { HostEmbeddingsChoice } from "./bundle/memory.ts";
 import type { BUDGETS, LONG_SOUNDS } from "./facts.gen.ts";
 
 /** Tokens that a picture takes at most; the more, the smaller the things that are seen. */
@@ -170,11 +170,11 @@ export interface LoadOptions {
   /** Bytes of the GPU's memory that the text model may take; loading fails, before any weight comes, where it needs more. */
   memory?: number | undefined;
   /**
-   * Whether look-up tables (per-layer embeddings) stay in the browser's storage, from where each step is handed the rows
+   * Whether per-layer embeddings stay in the browser's storage, from where each step is handed the rows
    * that it lacks: `auto`, as by default, where the model does not fit into `memory` otherwise, on machines that say they
    * have little, and when the GPU runs out of memory. Answers are the same and come more slowly.
    */
-  hostTable?: HostTableChoice | undefined;
+  hostEmbeddings?: HostEmbeddingsChoice | undefined;
   /** In what keys and values are kept: `auto`, as by default, in f16 where the GPU has it; or `f16`, or `f32`. */
   plan?: PlanChoice | undefined;
 }
@@ -196,7 +196,7 @@ export interface AdapterSummary {
  */
 export interface EngineStats {
   activation: "f32" | "f16";
-  tables: Tables;
+  embeddings: Residence;
   weightBytes: number;
   /** Caches. */
   stateBytes: number;

@@ -1,1 +1,1 @@
-"""What runs or emits a graph: the reference (torch), ONNX and WebGPU."""
+"""The backends of a graph: the reference in torch, ONNX and WebGPU."""

@@ -1,4 +1,4 @@
-"""Rows of embeddings that stand in the places of placeholders."""
+"""Rows of embeddings that replace those of placeholders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """What a tower made of a picture, a frame or a clip, [tokens, hidden], for the placeholders from `position` on.
+    """The output of a tower for an image, a video frame or a stretch of audio.
 
-    picture: one picture or frame, whose tokens see each other where the model has it so.
+    position: of the first placeholder. rows: [tokens, hidden] f32. bidirectional: the tokens see each other, in a model
+    with `image_blocks`; True for images and frames.
     """
 
     position: int
     rows: "torch.Tensor"
-    picture: bool
+    bidirectional: bool
 
     @property
     def end(self) -> int:
@@ -29,41 +30,44 @@ class Rows:
 class Media:
     """Rows of embeddings for the placeholders at positions `position` … `position` + `tokens` - 1.
 
-    rows: [tokens, hidden] f32 as the backend has them, a buffer of its GPU for instance. picture: as in Rows.
+    rows: [tokens, hidden] f32 in the backend's own form, e.g. a GPU buffer. bidirectional: as in Rows.
     """
 
     position: int
     tokens: int
     rows: Any
-    picture: bool
+    bidirectional: bool
 
     @property
     def end(self) -> int:
-        """The position after the last."""
+        """The position after the last placeholder."""
         return self.position + self.tokens
 
 
 def media_inputs(hidden: int, step: range, media: Sequence[Rows]) -> dict[str, "torch.Tensor"]:
-    """The inputs `media` and `visible` of `gemtab.model.text.fill_graph`, for tokens at the positions of `step`, which
-    divides no picture."""
+    """Return the inputs `media` [T, hidden] and `visible` [T] of `gemtab.model.text.fill_graph` for the positions
+    `step`.
+
+    An image must be inside or outside `step` as a whole.
+    """
     import torch
 
     rows, visible = torch.zeros(len(step), hidden), torch.arange(step.start, step.stop, dtype=torch.int32)
     for one in _within(step, media):
         begin, end = one.position - step.start, one.end - step.start
         rows[begin:end] = one.rows
-        if one.picture:
+        if one.bidirectional:
             visible[begin:end] = one.end - 1
     return {"media": rows, "visible": visible}
 
 
 def block_numbers(step: range, media: Sequence[Rows]) -> "torch.Tensor":
-    """The input `block_ids` of `gemtab.model.text.decoder_graph`, for tokens at the positions of `step`: which picture
-    a token is of, -1 for none."""
+    """Return the input `block_ids` [T] of `gemtab.model.text.decoder_graph` for the positions `step`: the number of
+    each token's image, -1 for none."""
     import torch
 
     blocks = torch.full((len(step),), -1, dtype=torch.int64)
-    for number, one in enumerate(one for one in _within(step, media) if one.picture):
+    for number, one in enumerate(one for one in _within(step, media) if one.bidirectional):
         blocks[one.position - step.start : one.end - step.start] = number
     return blocks
 

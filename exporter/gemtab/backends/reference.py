@@ -1,4 +1,4 @@
-"""The reference backend: runs a graph eagerly in f32. The functions below are what the ops mean.
+"""The reference backend: runs a graph eagerly in f32. The functions below define the ops.
 
 Shapes are those of the method of the same name in `gemtab.graph.builder.GraphBuilder`.
 """
@@ -13,7 +13,7 @@ from torch.nn.functional import conv1d, conv2d, gelu, pad, softplus
 from gemtab.graph import CACHE, Graph, Node, Shape, Weight
 from gemtab.quantize import WeightReader
 
-# Elements of a weight that are in memory at a time when weights are not kept (256 MB of f32).
+# Elements of a weight in memory at a time, if weights are not kept (256 MB of f32).
 _CHUNK = 1 << 26
 
 
@@ -25,7 +25,7 @@ class KV:
     v: torch.Tensor
 
     def until(self, position: int) -> "KV":
-        """The cache as it was before the token at `position`."""
+        """Return the cache of the positions before `position`."""
         return KV(self.k[:position], self.v[:position])
 
 
@@ -36,7 +36,7 @@ Values = dict[str, Result]
 
 @dataclass(frozen=True)
 class Run:
-    """A sequence on its way through a graph: its values by name, to begin with the inputs, and its caches."""
+    """A sequence that runs through a graph: its values by name, at first the inputs, and its caches."""
 
     values: Values
     caches: Caches = field(default_factory=dict)
@@ -44,48 +44,48 @@ class Run:
 
 @dataclass(frozen=True)
 class StoredWeight:
-    """A weight that ops read as much of as they need."""
+    """A weight in a reader. An op reads the rows that it needs."""
 
     weight: Weight
     reader: WeightReader
 
     def whole(self) -> torch.Tensor:
-        """The weight, of its shape."""
+        """Return the whole weight."""
         return self.reader.read(self.weight)
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1 along the first axis."""
+        """Return rows start … stop - 1 of the first axis."""
         return self.reader.read_rows(self.weight, start, stop)
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
-        """The rows at `ids`, any shape: [*ids.shape, *weight.shape[1:]]."""
+        """Return the rows at `ids`, which have any shape: [*ids.shape, *weight.shape[1:]]."""
         unique, where = torch.unique(ids, return_inverse=True)
         return torch.cat([self.rows(i, i + 1) for i in unique.tolist()])[where]
 
 
 class KeptWeights:
-    """Weights that stay in memory, in f32, once they have been read."""
+    """A reader that keeps each weight in memory, in f32, after the first read."""
 
     def __init__(self, weights: WeightReader) -> None:
         self._weights = weights
         self._kept: dict[str, torch.Tensor] = {}
 
     def read(self, weight: Weight) -> torch.Tensor:
-        """The whole weight."""
+        """Return the whole weight."""
         if weight.name not in self._kept:
             self._kept[weight.name] = self._weights.read(weight)
         return self._kept[weight.name]
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1."""
+        """Return rows start … stop - 1."""
         return self.read(weight)[start:stop]
 
 
 class Reference:
     """Runs one graph.
 
-    layerwise: weights are read when an op needs them and dropped after it, a part at a time, so that a checkpoint
-    larger than memory works; otherwise they are kept.
+    layerwise: read weights when an op needs them, in parts, and drop them afterwards, so that a checkpoint may be
+    larger than memory. Otherwise weights are kept.
     """
 
     def __init__(self, graph: Graph, weights: WeightReader, layerwise: bool = False) -> None:
@@ -93,10 +93,9 @@ class Reference:
         self._weights = weights if layerwise else KeptWeights(weights)
 
     def run(self, inputs: Mapping[str, torch.Tensor], caches: Caches) -> dict[str, torch.Tensor]:
-        """The graph's outputs by name, of the `inputs` by name; `caches` grow in place, but for those that are inputs
-        of the graph.
+        """Return the graph's outputs by name, except caches.
 
-        Outputs that are caches are not among them: they are in `caches`.
+        inputs: by name. caches: extended in place, except those that are inputs of the graph.
         """
         read = (value.name for value in self._graph.inputs if value.dtype == CACHE)
         (outputs,) = self.run_together([Run({**inputs, **{name: caches[name] for name in read}}, caches)])
@@ -105,8 +104,10 @@ class Reference:
     def run_together(
         self, runs: Sequence[Run], after_node: Callable[[], None] = lambda: None
     ) -> list[dict[str, torch.Tensor]]:
-        """The outputs of each run, as `run` gives them. Weights are read once for all runs, and a value is kept as
-        long as a node needs it: of a large model, reading takes longer than multiplying, and values more than memory.
+        """Return the outputs of each run, as `run` does. `after_node` is called after each node.
+
+        For large models: weights are read once for all runs, since reading takes longer than multiplying, and a value
+        is dropped after the last node that needs the value.
         """
         unneeded = self._unneeded_after()
         for index, node in enumerate(self._graph.nodes):
@@ -120,7 +121,7 @@ class Reference:
         return [{name: one for name, one in each.items() if isinstance(one, torch.Tensor)} for each in found]
 
     def _unneeded_after(self) -> list[list[str]]:
-        """The values that no node after each needs, and no output is."""
+        """Return, for each node, the values that are not needed after the node: no outputs, read by no later node."""
         last: dict[str, int] = {}
         for index, node in enumerate(self._graph.nodes):
             read = [item.name for item in node.inputs if not isinstance(item, Weight)]
@@ -133,8 +134,7 @@ class Reference:
         return unneeded
 
     def _apply(self, node: Node, runs: Sequence[Run]) -> list[Values]:
-        """The node's results for each run. Rows of several runs go through a weight together where the op treats rows
-        by themselves."""
+        """Return the node's results for each run. An op that works row by row gets the rows of all runs at once."""
         if len(runs) == 1 or node.op not in ROW_BY_ROW or not any(isinstance(x, Weight) for x in node.inputs):
             return [self._results(node, run.values, run.caches) for run in runs]
         names = [value.name for value in node.inputs if not isinstance(value, Weight)]
@@ -148,7 +148,7 @@ class Reference:
         ]
 
     def steps(self, values: Mapping[str, Result], caches: Caches) -> Iterator[tuple[Node, Values]]:
-        """Each node in turn with its results by name, which the caller adds to `values` before it goes on."""
+        """Yield each node with its results by name. The caller adds the results to `values` before the next node."""
         for node in self._graph.nodes:
             yield node, self._results(node, values, caches)
 
@@ -166,7 +166,7 @@ def _tensor(result: Result) -> torch.Tensor:
 
 
 def _context(node: Node, caches: Caches) -> dict[str, object]:
-    """What an op is told beside its inputs and attributes."""
+    """Return the arguments of an op beside inputs and attributes."""
     if node.op == "kv_write":
         return {"caches": caches}
     if node.op == "reshape":
@@ -179,20 +179,20 @@ def _context(node: Node, caches: Caches) -> dict[str, object]:
 # --- tokens ---------------------------------------------------------------------------------------------
 
 
-def replace_ids(ids: torch.Tensor, *, replaced: tuple[int, ...], by: int) -> torch.Tensor:
-    """Exchanges every id in `replaced` for `by`."""
-    return torch.where(torch.isin(ids, torch.tensor(replaced, dtype=ids.dtype)), by, ids)
+def replace_ids(ids: torch.Tensor, *, replaced: tuple[int, ...], replacement: int) -> torch.Tensor:
+    """`replacement` for every id in `replaced`."""
+    return torch.where(torch.isin(ids, torch.tensor(replaced, dtype=ids.dtype)), replacement, ids)
 
 
 def embed(ids: torch.Tensor, table: StoredWeight, *, scale: float, columns: int) -> torch.Tensor:
-    """Looks up rows of the table, and scales their first `columns` columns."""
+    """table[ids, :columns] * scale."""
     return table.gather(ids)[..., :columns] * scale
 
 
 def insert_rows(
     x: torch.Tensor, ids: torch.Tensor, rows: torch.Tensor, *, placeholders: tuple[int, ...]
 ) -> torch.Tensor:
-    """Takes rows from elsewhere for tokens that only hold a place."""
+    """rows[t] where ids[t] is a placeholder, else x[t]."""
     held = torch.isin(ids, torch.tensor(placeholders, dtype=ids.dtype))
     return torch.where(held[:, None], rows, x)
 
@@ -204,7 +204,7 @@ def block_ends(blocks: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 
 def keep_last(x: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    """The last `count` rows; Python's x[-0:] is all of them, which is what 0 asks for."""
+    """The last `count` rows. For count 0, x[-0:] is all rows, as specified."""
     return x[-int(count) :]
 
 
@@ -219,7 +219,7 @@ def linear(
     *,
     rows: int,
 ) -> torch.Tensor:
-    """x @ weight[:rows].T, a chunk of rows at a time; activations rounded where the weight was trained so."""
+    """x @ weight[:rows].T, a chunk of rows at a time, with rounded activations if there are scales."""
     if input_scales is None or output_scales is None:
         return _product(x, weight, 0, rows)
     sides = zip(weight.weight.parts, input_scales.whole(), output_scales.whole(), strict=True)
@@ -238,91 +238,91 @@ def _product(x: torch.Tensor, weight: StoredWeight, first: int, stop: int) -> to
 
 
 def _rounded(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Rounds to whole numbers of a scale within a signed byte's range."""
+    """clamp(round(x / scale), -128, 127) * scale; x if scale is 0."""
     return x if scale == 0 else (x / scale).round().clamp(-128, 127) * scale
 
 
 def rms_norm(x: torch.Tensor, weight: StoredWeight | None = None, *, eps: float) -> torch.Tensor:
-    """Divides by the root of the mean square."""
+    """x / sqrt(mean(x^2) + eps) * weight."""
     normed = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
     return normed if weight is None else normed * weight.whole()
 
 
 def add(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The sum."""
+    """x + y."""
     return x + y
 
 
 def mul(x: torch.Tensor, y: torch.Tensor | StoredWeight) -> torch.Tensor:
-    """The product."""
+    """x * y."""
     return x * (y.whole() if isinstance(y, StoredWeight) else y)
 
 
 def scale(x: torch.Tensor, *, factor: float) -> torch.Tensor:
-    """The product with a number."""
+    """x * factor."""
     return x * factor
 
 
 def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
-    """gelu, tanh approximation."""
+    """gelu(x), tanh approximation."""
     return gelu(x, approximate="tanh")
 
 
 def glu(x: torch.Tensor) -> torch.Tensor:
-    """Gates the second half by gelu of the first."""
+    """gelu(first half) * second half."""
     gate, up = x.chunk(2, dim=-1)
     return gelu_tanh(gate) * up
 
 
 def softcap(x: torch.Tensor, *, cap: float) -> torch.Tensor:
-    """Bends values smoothly into -cap … cap."""
+    """cap * tanh(x / cap)."""
     return cap * torch.tanh(x / cap)
 
 
 def affine(x: torch.Tensor, *, factor: float, offset: float) -> torch.Tensor:
-    """A line."""
+    """x * factor + offset."""
     return x * factor + offset
 
 
 def add_vector(x: torch.Tensor, vector: StoredWeight) -> torch.Tensor:
-    """The sum with a bias."""
+    """x + vector."""
     return x + vector.whole()
 
 
 def standardise(x: torch.Tensor, mean: StoredWeight, factor: StoredWeight) -> torch.Tensor:
-    """The distance from the mean, in units."""
+    """(x - mean) * factor."""
     return (x - mean.whole()) * factor.whole()
 
 
 def clamp(x: torch.Tensor, *, bound: float) -> torch.Tensor:
-    """Cuts off what is beyond the bound."""
+    """max(-bound, min(x, bound))."""
     return x.clamp(-bound, bound)
 
 
 def clip(x: torch.Tensor, low: StoredWeight, high: StoredWeight) -> torch.Tensor:
-    """Cuts off what is outside learned bounds."""
+    """max(low, min(x, high))."""
     return x.clamp(low.whole(), high.whole())
 
 
 def layer_norm(x: torch.Tensor, weight: StoredWeight, bias: StoredWeight | None = None, *, eps: float) -> torch.Tensor:
-    """Takes off the mean and divides by the standard deviation."""
+    """(x - mean) / sqrt(variance + eps) * weight + bias."""
     centred = x - x.mean(-1, keepdim=True)
     normed = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps) * weight.whole()
     return normed if bias is None else normed + bias.whole()
 
 
 def relu(x: torch.Tensor) -> torch.Tensor:
-    """What is positive."""
+    """max(x, 0)."""
     return x.clamp(min=0)
 
 
 def silu(x: torch.Tensor) -> torch.Tensor:
-    """Gates by its own sigmoid."""
+    """x * sigmoid(x)."""
     return x * torch.sigmoid(x)
 
 
 def sigmoid_glu(x: torch.Tensor) -> torch.Tensor:
-    """Gates the first half by the sigmoid of the second."""
+    """first half * sigmoid(second half)."""
     value, gate = x.chunk(2, dim=-1)
     return value * torch.sigmoid(gate)
 
@@ -331,17 +331,17 @@ def sigmoid_glu(x: torch.Tensor) -> torch.Tensor:
 
 
 def slice_columns(x: torch.Tensor, *, start: int, stop: int) -> torch.Tensor:
-    """Columns start … stop - 1 of the last axis."""
+    """x[..., start:stop]."""
     return x[..., start:stop]
 
 
 def reshape(x: torch.Tensor, *, shape: Shape) -> torch.Tensor:
-    """The same elements in another shape; a symbolic size is what is left over."""
+    """x.reshape(shape); a symbolic size is inferred."""
     return x.reshape([-1 if isinstance(dim, str) else dim for dim in shape])
 
 
 def pick(x: torch.Tensor, *, index: int) -> torch.Tensor:
-    """One entry of the second axis."""
+    """x[:, index]."""
     return x[:, index]
 
 
@@ -351,23 +351,23 @@ def pick(x: torch.Tensor, *, index: int) -> torch.Tensor:
 def rope(
     x: torch.Tensor, positions: torch.Tensor, *, theta: float, rotated_pairs: int, factor: float = 1.0
 ) -> torch.Tensor:
-    """Turns element pairs (i, i + size/2) by position / factor * theta^(-2i/size).
+    """Rotate pairs (i, i + size/2) by position / factor * theta^(-2i/size).
 
-    Angles are taken in f64: in f32 those of large positions have lost their fraction.
+    Angles are f64: in f32, those of large positions lose their fraction.
     """
     size = x.shape[-1]
     exponents = -2.0 * torch.arange(rotated_pairs, dtype=torch.float64) / size
     angles = positions.double()[:, None, None] * theta**exponents / factor
     cos, sin = angles.cos().float(), angles.sin().float()
-    turned = x.clone()
+    rotated = x.clone()
     a, b = x[..., :rotated_pairs], x[..., size // 2 : size // 2 + rotated_pairs]
-    turned[..., :rotated_pairs] = a * cos - b * sin
-    turned[..., size // 2 : size // 2 + rotated_pairs] = b * cos + a * sin
-    return turned
+    rotated[..., :rotated_pairs] = a * cos - b * sin
+    rotated[..., size // 2 : size // 2 + rotated_pairs] = b * cos + a * sin
+    return rotated
 
 
 def kv_write(k: torch.Tensor, v: torch.Tensor, *, cache: str, window: int | None, caches: Caches) -> KV:
-    """Appends to the cache. The whole history is kept: `window` is for backends that keep less."""
+    """Append k and v to the cache. All positions are kept; `window` is for backends that keep fewer."""
     del window
     if cache in caches:
         k, v = torch.cat([caches[cache].k, k]), torch.cat([caches[cache].v, v])
@@ -384,7 +384,7 @@ def attention(
     scale: float,
     window: int | None,
 ) -> torch.Tensor:
-    """Softmax attention over the positions that each token sees."""
+    """softmax(scale * q . k) @ v, over the positions that each token sees."""
     shared = q.shape[1] // cache.k.shape[1]
     k, v = cache.k.repeat_interleave(shared, dim=1), cache.v.repeat_interleave(shared, dim=1)
     scores = torch.einsum("thd,shd->hts", q, k) * scale
@@ -402,22 +402,22 @@ def attention(
 def embed_positions(
     positions: torch.Tensor, table: StoredWeight, *, position_step: int, axis_step: int
 ) -> torch.Tensor:
-    """Looks up a row for x and one for y and adds them."""
+    """table[px * position_step] + table[py * position_step + axis_step]."""
     rows = positions * position_step + torch.tensor([0, axis_step], dtype=positions.dtype)
     return table.gather(rows).sum(1)
 
 
 def axial_rope(x: torch.Tensor, positions: torch.Tensor, *, theta: float) -> torch.Tensor:
-    """Turns the halves of each head by x and by y."""
-    turned = [
+    """Rotate the first half of each head by x, the second half by y."""
+    rotated = [
         rope(half, positions[:, axis], theta=theta, rotated_pairs=half.shape[-1] // 2)
         for axis, half in enumerate(x.chunk(2, dim=-1))
     ]
-    return torch.cat(turned, dim=-1)
+    return torch.cat(rotated, dim=-1)
 
 
 def full_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scale: float) -> torch.Tensor:
-    """Softmax attention of every row over every row."""
+    """softmax(scale * q . k) @ v, over all rows."""
     shared = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
     heads = [((q[:, h] @ k[:, h].T) * scale).softmax(-1) @ v[:, h] for h in range(q.shape[1])]
@@ -425,7 +425,7 @@ def full_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scale: 
 
 
 def pool(x: torch.Tensor, positions: torch.Tensor, *, side: int) -> torch.Tensor:
-    """Averages the patches of each cell."""
+    """The mean of each cell's patches."""
     cells = positions // side
     columns = int(cells[:, 0].max()) + 1
     sums = x.new_zeros(len(x) // side**2, x.shape[1])
@@ -433,19 +433,19 @@ def pool(x: torch.Tensor, positions: torch.Tensor, *, side: int) -> torch.Tensor
 
 
 def subsample(x: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
-    """Convolves time and frequency, keeping every second place of each."""
+    """Convolution of time and frequency, 3 by 3, stride 2."""
     return conv2d(x.permute(2, 0, 1)[None], weight.whole(), stride=2, padding=1)[0].permute(1, 2, 0)
 
 
 def causal_depthwise(x: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
-    """Convolves each channel with the past; before the beginning there are zeros."""
+    """Convolution of each channel with row t and the rows before it; zeros before the first row."""
     kernel = weight.whole()
     padded = pad(x.T, (kernel.shape[-1] - 1, 0))
     return conv1d(padded[None], kernel, groups=len(kernel))[0].T
 
 
 def sinusoids(*, count: int, width: int) -> torch.Tensor:
-    """Sines, then cosines, of each distance on timescales from 1 to 10,000."""
+    """sin, then cos, of distance / timescale, on timescales from 1 to 10,000."""
     half = width // 2
     rates = 1e4 ** (-torch.arange(half, dtype=torch.float64) / max(half - 1, 1))
     angles = torch.arange(count, dtype=torch.float64)[:, None] * rates
@@ -464,7 +464,7 @@ def local_attention(
     key_scale: float,
     cap: float,
 ) -> torch.Tensor:
-    """Softmax attention over the last rows, scored by content and by distance."""
+    """Softmax attention over a window of rows, scored by content and by distance."""
     q = q * (scale * softplus(dim_scale.whole()))
     near = relative.reshape(len(relative), *q.shape[1:])
     by_content = torch.einsum("thd,shd->hts", q, k * key_scale)
@@ -480,22 +480,22 @@ def local_attention(
 
 
 def top_k(scores: torch.Tensor, *, k: int) -> torch.Tensor:
-    """Finds the largest."""
+    """Indices of the k largest scores."""
     return scores.topk(k).indices.to(torch.int32)
 
 
 def members(groups: torch.Tensor, ordering: StoredWeight, *, size: int) -> torch.Tensor:
-    """Looks up whole groups."""
+    """ordering[g * size : (g + 1) * size] of each group g."""
     return ordering.whole().to(torch.int32).reshape(-1, size)[groups].flatten(1)
 
 
 def linear_rows(x: torch.Tensor, ids: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
-    """Multiplies by the chosen rows, reading no others."""
+    """x[t] . weight[ids[t, i]]. Only these rows are read."""
     return torch.einsum("th,tnh->tn", x, weight.gather(ids))
 
 
 def scatter(scores: torch.Tensor, ids: torch.Tensor, *, size: int) -> torch.Tensor:
-    """Puts scores in their places, and what is below all of them in the rest."""
+    """Scores at the indices ids, and min(scores) - 1 at all others."""
     below = scores.amin(-1, keepdim=True) - 1
     return below.expand(-1, size).scatter(-1, ids.long(), scores)
 
@@ -504,14 +504,14 @@ def scatter(scores: torch.Tensor, ids: torch.Tensor, *, size: int) -> torch.Tens
 
 
 def route_top_k(scores: torch.Tensor, expert_scale: StoredWeight, *, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Picks each token's k experts and weighs them."""
+    """The k largest of softmax(scores), renormalised, times expert_scale."""
     weights, ids = scores.softmax(-1).topk(k)
     weights = weights / weights.sum(-1, keepdim=True)
     return weights * expert_scale.whole()[ids], ids.to(torch.int32)
 
 
 def expert_linear(x: torch.Tensor, ids: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
-    """Multiplies by the matrices of the chosen experts, reading no others."""
+    """weight[ids[t, i]] @ x[t] or x[t, i]. Only the matrices of chosen experts are read."""
     if x.dim() == 2:
         x = x[:, None].expand(-1, ids.shape[1], -1)
     out = x.new_empty(*ids.shape, weight.weight.shape[1])
@@ -522,7 +522,7 @@ def expert_linear(x: torch.Tensor, ids: torch.Tensor, weight: StoredWeight) -> t
 
 
 def weighted_sum(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Sums over the second axis, weighted."""
+    """The sum over i of weights[t, i] * x[t, i]."""
     return (x * weights[..., None]).sum(1)
 
 
@@ -573,4 +573,4 @@ OPS: dict[str, Callable[..., Result | tuple[Result, ...]]] = {
 }
 
 ROW_BY_ROW = frozenset({"embed", "linear", "rms_norm", "mul", "expert_linear", "route_top_k"})
-"""Ops that make a row of the result of a row of each tensor, so that rows need not be of one sequence."""
+"""Ops whose result row t depends only on row t of each tensor, so that rows of several sequences may be joined."""

@@ -1,4 +1,4 @@
-"""The graph: a small op set in which the model is written once, for every backend."""
+"""The graph: a small op set. The model is written in these ops once, for all backends."""
 
 from gemtab.graph.builder import GraphBuilder
 from gemtab.graph.ir import CACHE, Attr, Dim, Graph, Node, Role, Shape, Value, Weight, known

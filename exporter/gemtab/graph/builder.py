@@ -1,7 +1,7 @@
-"""The op set as a builder: one method an op, each with its shape rule.
+"""The op set as a builder: one method per op, with the op's shape rule.
 
-`T` is the number of tokens in this step, in a tower of soft tokens; a size like `9T` is nine a token. Shapes carry no
-batch: a browser tab has one conversation.
+`T` is the number of tokens in this step; in a tower, the number of soft tokens. A size `9T` is nine per token. Shapes
+have no batch axis: a browser tab runs one conversation.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from gemtab.graph.ir import CACHE, Attr, Dim, Graph, Node, Role, Shape, Value, W
 
 
 def element_count(shape: Shape) -> tuple[int, tuple[str, ...]]:
-    """The product of the known sizes, and the symbolic ones in order of name."""
+    """Return the product of the known sizes, and the symbolic sizes sorted by name."""
     known, symbols = 1, []
     for dim in shape:
         if isinstance(dim, int):
@@ -23,9 +23,10 @@ def element_count(shape: Shape) -> tuple[int, tuple[str, ...]]:
 
 
 class GraphBuilder:
-    """Appends nodes; every method returns the value that the node makes.
+    """Builds a graph. Each op's method appends a node and returns the node's output.
 
-    bits: gives the bits of a source that the checkpoint has as codes, told whether it is a table; None where plain.
+    bits: called with a source and whether the source is a table; returns the bits of its integer weights, None for
+    floats.
     """
 
     def __init__(self, name: str, bits: Callable[[str, bool], int | None] | None = None) -> None:
@@ -38,13 +39,13 @@ class GraphBuilder:
 
     @contextmanager
     def at(self, label: str) -> Iterator[None]:
-        """Label the nodes made inside with their place in the model; labels nest with dots."""
+        """Label the nodes made inside with their location in the model. Nested labels are joined by dots."""
         self._labels.append(label)
         yield
         self._labels.pop()
 
     def input(self, name: str, shape: Shape, dtype: str = "f32") -> Value:
-        """An input of the graph."""
+        """Add an input to the graph."""
         value = Value(name, shape, dtype)
         self._inputs.append(value)
         return value
@@ -58,10 +59,11 @@ class GraphBuilder:
         parts: tuple[int, ...] | None = None,
         groups: int = 1,
     ) -> Weight:
-        """A tensor of the checkpoint: `sources` stacked along the first axis (`name` itself if none is given).
+        """Return a weight: `sources` stacked along the first axis, or the source `name` if none is given.
 
-        parts: rows of each source, by default as many of all; groups: scales a row, where there are codes.
-        Codes of sources that differ in their bits are widened to the most.
+        parts: rows of each source, by default equal. groups: scales per row of integer weights. Integer weights of
+        different bits are stored with the most bits among them. Raises CheckpointError if only some sources are
+        integers.
         """
         sources = sources or (name,)
         parts = parts or (shape[0] // len(sources),) * len(sources)
@@ -74,15 +76,15 @@ class GraphBuilder:
         found = [self._bits(source, role == "table") for source in sources]
         bits = tuple(each for each in found if each is not None)
         if len(bits) not in (0, len(sources)):
-            listed = ", ".join(f"{source} {each or 'plain'}" for source, each in zip(sources, found, strict=True))
+            listed = ", ".join(f"{source} {each or 'float'}" for source, each in zip(sources, found, strict=True))
             raise CheckpointError(
-                f"Matrices that are multiplied together are codes in part: {listed} (bits by quantization_config). "
-                "gemtab reads checkpoints in which all or none of them are."
+                f"Of the matrices that are multiplied together, only some have integer weights: {listed} (bits by "
+                "quantization_config). gemtab reads checkpoints in which all or none of them have."
             )
         return bits
 
     def finish(self, **outputs: Value) -> Graph:
-        """The graph of all nodes so far that `outputs` need."""
+        """Return the graph of the nodes that `outputs` depend on."""
         whole = Graph(self._name, tuple(self._inputs), tuple(self._nodes), outputs)
         return whole.needed_for(outputs, self._name)
 
@@ -102,38 +104,41 @@ class GraphBuilder:
 
     # --- tokens -----------------------------------------------------------------------------------------
 
-    def replace_ids(self, ids: Value, replaced: tuple[int, ...], by: int) -> Value:
-        """ids [T] i32, with every id in `replaced` exchanged for `by`."""
-        return self._add("replace_ids", (ids,), (ids.shape, "i32"), replaced=replaced, by=by)[0]
+    def replace_ids(self, ids: Value, replaced: tuple[int, ...], replacement: int) -> Value:
+        """ids [T] i32, with `replacement` for every id in `replaced`."""
+        attrs: dict[str, Attr] = {"replaced": replaced, "replacement": replacement}
+        return self._add("replace_ids", (ids,), (ids.shape, "i32"), **attrs)[0]
 
     def embed(self, ids: Value, table: Weight, scale: float, columns: int | None = None) -> Value:
-        """Rows of `table` [vocabulary, width] times `scale`: [T, columns], the first `columns` of the width."""
+        """table[ids, :columns] * scale, for ids [T] and a table [vocabulary, width]: [T, columns]."""
         columns = columns or table.shape[1]
         return self._one("embed", (ids, table), (*ids.shape, columns), scale=scale, columns=columns)
 
     def insert_rows(self, x: Value, ids: Value, rows: Value, placeholders: tuple[int, ...]) -> Value:
-        """x [T, width], with row t of `rows` [T, width] in the place of row t wherever the token's id (ids [T]) is one
-        of `placeholders`."""
+        """rows[t] if ids[t] is one of `placeholders`, else x[t]: x and rows [T, width], ids [T] -> [T, width]."""
         assert rows.shape == x.shape
         return self._one("insert_rows", (x, ids, rows), x.shape, placeholders=placeholders)
 
     def block_ends(self, blocks: Value, positions: Value) -> Value:
-        """The last position that each token sees: blocks [T] i32 numbers the pictures of this step, whose tokens see
-        each other, and is -1 for other tokens, which see up to their own of positions [T]. [T] i32."""
+        """The last position that each token sees, [T] i32.
+
+        blocks [T] i32 is the number of a token's image within this step, or -1. Tokens of one image see each other, so
+        theirs is the largest of their positions [T]. Other tokens see up to their own position.
+        """
         return self._add("block_ends", (blocks, positions), (positions.shape, "i32"))[0]
 
     def keep_last(self, x: Value, count: Value) -> Value:
-        """The last `count` (i32 scalar input) rows of x [T, width]; all of them where count is 0."""
+        """The last `count` rows of x [T, width], all rows if count is 0: [kept, width]. count: an i32 scalar."""
         return self._one("keep_last", (x, count), ("kept", *x.shape[1:]))
 
     # --- arithmetic -------------------------------------------------------------------------------------
 
     def linear(self, x: Value, weight: Weight, rows: int | None = None) -> Value:
-        """x [..., columns] times the first `rows` rows of weight [rows, columns], transposed: [..., rows].
+        """x @ weight[:rows].T, for x [..., columns] and a weight [rows, columns]: [..., rows].
 
-        A matrix of codes was trained with activations that are rounded on both of its sides: with each of its sources
-        goes a scale for x and one for the product, and v becomes clamp(round(v / scale), -128, 127) * scale, halves to
-        even, or stays as it is where the scale is 0.
+        A matrix with integer weights was trained with rounded activations. Each of its sources has a scale for x and a
+        scale for the product: v becomes clamp(round(v / scale), -128, 127) * scale, halves to even; v stays if scale is
+        0.
         """
         rows = rows or weight.shape[0]
         assert x.shape[-1] == weight.shape[1], f"{weight.name}: {x.shape} x {weight.shape}"
@@ -141,16 +146,16 @@ class GraphBuilder:
         return self._one("linear", (x, weight, *ranges), (*x.shape[:-1], rows), rows=rows)
 
     def _range(self, weight: Weight, side: str) -> Weight:
-        """The scales of a matrix's activations on one side, one a source."""
+        """Return the scales of a matrix's activations on one side (input or output), one per source."""
         sources = tuple(f"{source.removesuffix('weight')}{side}_activation_scale" for source in weight.sources)
         return Weight(f"{weight.name}.{side}_scale", (len(sources),), "bound", sources, (1,) * len(sources))
 
     def rms_norm(self, x: Value, weight: Weight | None, eps: float) -> Value:
-        """x / sqrt(mean(x^2) + eps) over the last axis, times weight where there is one. Shape of x."""
+        """x / sqrt(mean(x^2) + eps) over the last axis, times weight if there is one. Shape of x."""
         return self._one("rms_norm", (x,) if weight is None else (x, weight), x.shape, eps=eps)
 
     def add(self, x: Value, y: Value) -> Value:
-        """x + y, of equal shapes."""
+        """x + y, which have equal shapes."""
         assert x.shape == y.shape, f"add: {x.shape} and {y.shape}"
         return self._one("add", (x, y), x.shape)
 
@@ -178,15 +183,15 @@ class GraphBuilder:
         return self._one("standardise", (x, mean, factor), x.shape)
 
     def clamp(self, x: Value, bound: float) -> Value:
-        """x kept within -bound … bound."""
+        """max(-bound, min(x, bound))."""
         return self._one("clamp", (x,), x.shape, bound=bound)
 
     def clip(self, x: Value, low: Weight, high: Weight) -> Value:
-        """x kept within low … high, scalars [1] of the checkpoint that may be infinite."""
+        """max(low, min(x, high)). low and high [1] come from the checkpoint and may be infinite."""
         return self._one("clip", (x, low, high), x.shape)
 
     def layer_norm(self, x: Value, weight: Weight, bias: Weight | None, eps: float) -> Value:
-        """(x - mean) / sqrt(variance + eps) over the last axis, times weight, plus bias where there is one."""
+        """(x - mean) / sqrt(variance + eps) * weight + bias over the last axis; bias is 0 if None."""
         inputs = (x, weight) if bias is None else (x, weight, bias)
         return self._one("layer_norm", inputs, x.shape, eps=eps)
 
@@ -203,7 +208,7 @@ class GraphBuilder:
         return self._one("sigmoid_glu", (x,), (*x.shape[:-1], known(x.shape[-1]) // 2))
 
     def gelu_tanh(self, x: Value) -> Value:
-        """The tanh approximation of gelu, elementwise."""
+        """gelu(x) in its tanh approximation."""
         return self._one("gelu_tanh", (x,), x.shape)
 
     def glu(self, x: Value) -> Value:
@@ -213,7 +218,7 @@ class GraphBuilder:
         return self._one("glu", (x,), (*x.shape[:-1], width // 2))
 
     def softcap(self, x: Value, cap: float) -> Value:
-        """cap * tanh(x / cap), elementwise."""
+        """cap * tanh(x / cap)."""
         return self._one("softcap", (x,), x.shape, cap=cap)
 
     # --- views ------------------------------------------------------------------------------------------
@@ -223,7 +228,7 @@ class GraphBuilder:
         return self._one("slice", (x,), (*x.shape[:-1], stop - start), start=start, stop=stop)
 
     def reshape(self, x: Value, *shape: Dim) -> Value:
-        """The same elements in another shape."""
+        """x with the same elements in another shape."""
         assert element_count(x.shape) == element_count(shape), f"reshape: {x.shape} to {shape}"
         return self._one("reshape", (x,), shape)
 
@@ -236,8 +241,8 @@ class GraphBuilder:
     def rope(self, x: Value, positions: Value, theta: float, rotated_pairs: int, factor: float = 1.0) -> Value:
         """Rotary embedding of x [T, heads, size] at positions [T].
 
-        Elements i and i + size/2 are turned by position / factor * theta^(-2i/size) for i < rotated_pairs; the rest
-        stay.
+        For i < rotated_pairs, the pair (x[i], x[i + size/2]) is rotated by position / factor * theta^(-2i/size). Other
+        pairs stay.
         """
         attrs: dict[str, Attr] = {"theta": theta, "rotated_pairs": rotated_pairs, "factor": factor}
         return self._one("rope", (x, positions), x.shape, **attrs)
@@ -245,7 +250,7 @@ class GraphBuilder:
     def kv_write(self, k: Value, v: Value, cache: str, window: int | None) -> Value:
         """Append k and v [T, kv_heads, size] to the cache named `cache`.
 
-        window: no reader looks further back than this many positions (its own included); None for all.
+        window: the most positions that a reader sees, its own included; None for all.
         """
         assert k.shape == v.shape
         shape: Shape = ("P+T", *k.shape[1:])
@@ -260,10 +265,11 @@ class GraphBuilder:
         window: int | None,
         visible: Value | None = None,
     ) -> Value:
-        """Causal attention of q [T, heads, size] over a cache with kv_heads (heads / kv_heads share one).
+        """Causal attention of q [T, heads, size] over a cache: [T, heads, size]. heads / kv_heads heads share a KV
+        head.
 
-        A token at position p sees positions p - window + 1 … p, or 0 … p without a window; where `visible` [T] i32 is
-        given, up to that position instead of its own. [T, heads, size].
+        A token at position p sees positions p - window + 1 … p, or 0 … p without a window. With `visible` [T] i32,
+        token t sees up to visible[t] instead of p.
         """
         assert cache.dtype == CACHE and cache.shape[-1] == q.shape[-1]
         inputs = (q, cache, positions) if visible is None else (q, cache, positions, visible)
@@ -272,46 +278,58 @@ class GraphBuilder:
     # --- towers -----------------------------------------------------------------------------------------
 
     def embed_positions(self, positions: Value, table: Weight, position_step: int, axis_step: int) -> Value:
-        """The sum over both axes of rows of a table: positions [N, 2] (x, y) i32, table [rows, width] -> [N, width].
+        """table[px * position_step] + table[py * position_step + axis_step], (px, py) = positions[n]: [N, width].
 
-        The row of position p on axis a (0 for x, 1 for y) is p * position_step + a * axis_step.
+        positions: [N, 2] i32; table: [rows, width].
         """
         shape: Shape = (positions.shape[0], table.shape[1])
         return self._one("embed_positions", (positions, table), shape, position_step=position_step, axis_step=axis_step)
 
     def axial_rope(self, x: Value, positions: Value, theta: float) -> Value:
-        """Rotary embedding in two dimensions: the first half of each head of x [N, heads, size] turns with the x of
-        positions [N, 2], the second half with the y, each half as `rope` turns a head of its size."""
+        """Rotary embedding of x [N, heads, size] in two dimensions.
+
+        `rope` rotates the first half of each head by the x of positions [N, 2], the second half by the y, each as a
+        head of size / 2.
+        """
         assert known(x.shape[-1]) % 4 == 0, f"axial_rope: head size {x.shape[-1]}"
         return self._one("axial_rope", (x, positions), x.shape, theta=theta)
 
     def full_attention(self, q: Value, k: Value, v: Value, scale: float) -> Value:
-        """Every row sees every other: q [N, heads, size], k and v [N, kv_heads, size] -> [N, heads, size]."""
+        """Attention of every row over all rows: q [N, heads, size], k and v [N, kv_heads, size] -> [N, heads, size]."""
         assert k.shape == v.shape and k.shape[-1] == q.shape[-1]
         return self._one("full_attention", (q, k, v), q.shape, scale=scale)
 
     def pool(self, x: Value, positions: Value, side: int, rows: Dim) -> Value:
-        """Means of the side * side patches of each cell: x [N, width] at positions [N, 2] -> [rows, width], cells row
-        by row. The patches fill a rectangle whose sides are multiples of `side`."""
+        """The mean of each cell's side * side patches: x [N, width] at positions [N, 2] -> [rows, width].
+
+        The patches fill a rectangle whose sides are multiples of `side`. Cells are in order row by row.
+        """
         return self._one("pool", (x, positions), (rows, x.shape[1]), side=side)
 
     def subsample(self, x: Value, weight: Weight, rows: Dim) -> Value:
-        """Convolution in time and frequency, 3 by 3, stride 2, padded by 1: x [frames, bins, channels in], weight
-        [channels out, channels in, 3 (time), 3 (frequency)] -> [rows = ceil(frames / 2), ceil(bins / 2), channels
-        out]."""
+        """Convolution in time and frequency, 3 by 3, with stride 2 and padding 1.
+
+        x: [frames, bins, channels in]; weight: [channels out, channels in, 3 (time), 3 (frequency)]. Returns
+        [rows = ceil(frames / 2), ceil(bins / 2), channels out].
+        """
         bins = -(-known(x.shape[1]) // 2)
         assert x.shape[2] == weight.shape[1], f"{weight.name}: {x.shape} and {weight.shape}"
         return self._one("subsample", (x, weight), (rows, bins, weight.shape[0]))
 
     def causal_depthwise(self, x: Value, weight: Weight) -> Value:
-        """Each channel's own convolution over the rows before and the row itself: x [T, channels], weight [channels,
-        1, size] -> [T, channels]."""
+        """Convolution of each channel over row t and the size - 1 rows before it, zeros before the first row.
+
+        x: [T, channels]; weight: [channels, 1, size]. Returns [T, channels].
+        """
         assert x.shape[1] == weight.shape[0], f"{weight.name}: {x.shape} and {weight.shape}"
         return self._one("causal_depthwise", (x, weight), x.shape)
 
     def sinusoids(self, count: int, width: int) -> Value:
-        """Encodings [count, width] of the distances 0 … count - 1: the sines of distance / timescale, then the cosines,
-        timescales from 1 to 10,000 in geometric steps."""
+        """Encodings [count, width] of the distances 0 … count - 1.
+
+        The first half of a row is sin(distance / timescale), the second half the cosines. Timescales go from 1 to
+        10,000 in geometric steps.
+        """
         return self._one("sinusoids", (), (count, width))
 
     def local_attention(
@@ -327,11 +345,10 @@ class GraphBuilder:
         key_scale: float,
         cap: float,
     ) -> Value:
-        """Attention of each row over itself and the window - 1 rows before it, q, k and v [T, heads, size].
+        """Attention of each row over itself and the window - 1 rows before it: [T, heads, size].
 
-        With q' = scale * softplus(dim_scale [size]) * q, the score of the row at distance d before is
-        cap * tanh(q' . (key_scale * k + relative[d]) / cap), relative being [distances, heads * size].
-        Returns [T, heads, size].
+        q, k, v: [T, heads, size]; relative: [distances, heads * size]; dim_scale: [size]. The score of the row at
+        distance d is cap * tanh(q' . (key_scale * k + relative[d]) / cap), with q' = scale * softplus(dim_scale) * q.
         """
         assert q.shape == k.shape == v.shape and window <= known(relative.shape[0])
         attrs: dict[str, Attr] = {"window": window, "scale": scale, "key_scale": key_scale, "cap": cap}
@@ -340,25 +357,28 @@ class GraphBuilder:
     # --- centroids --------------------------------------------------------------------------------------
 
     def top_k(self, scores: Value, k: int) -> Value:
-        """The places of the k largest of scores [T, n], the largest first: [T, k] i32."""
+        """The indices of the k largest of scores [T, n], the largest first: [T, k] i32."""
         return self._add("top_k", (scores,), ((scores.shape[0], k), "i32"), k=k)[0]
 
     def members(self, groups: Value, ordering: Weight, size: int) -> Value:
-        """What belongs to groups [T, k] i32, where `ordering` lists the `size` members of each group in turn:
-        [T, k * size] i32."""
+        """The members of groups [T, k] i32: [T, k * size] i32.
+
+        ordering: [groups * size]. Group g has the members ordering[g * size : (g + 1) * size].
+        """
         assert ordering.role == "ordering" and ordering.shape[0] % size == 0
         shape: Shape = (groups.shape[0], known(groups.shape[1]) * size)
         return self._add("members", (groups, ordering), (shape, "i32"), size=size)[0]
 
     def linear_rows(self, x: Value, ids: Value, weight: Weight) -> Value:
-        """x [T, columns] times the rows of weight [rows, columns] that each token has chosen by ids [T, n] i32:
-        [T, n]."""
+        """x[t] . weight[ids[t, i]], for x [T, columns], ids [T, n] i32 and a weight [rows, columns]: [T, n]."""
         assert x.shape[-1] == weight.shape[1] and not weight.bits, f"{weight.name}: {x.shape} x {weight.shape}"
         return self._one("linear_rows", (x, ids, weight), ids.shape)
 
     def scatter(self, scores: Value, ids: Value, size: int) -> Value:
-        """[T, size], with scores [T, n] at the places ids [T, n] i32, which differ within a token, and one below the
-        token's lowest at all others."""
+        """[T, size], with scores [T, n] at the indices ids [T, n] i32, and min(scores[t]) - 1 at all others.
+
+        The ids of a token are distinct.
+        """
         assert scores.shape == ids.shape
         return self._one("scatter", (scores, ids), (scores.shape[0], size), size=size)
 
@@ -367,17 +387,19 @@ class GraphBuilder:
     def route_top_k(self, scores: Value, expert_scale: Weight, k: int) -> tuple[Value, Value]:
         """Softmax of scores [T, experts], the k largest renormalised to sum 1, times expert_scale [experts].
 
-        Returns the weights [T, k] f32 and the experts' ids [T, k] i32, largest first.
+        Returns the weights [T, k] f32 and the experts' ids [T, k] i32, the largest score first.
         """
         shape: Shape = (scores.shape[0], k)
         weights, ids = self._add("route_top_k", (scores, expert_scale), (shape, "f32"), (shape, "i32"), k=k)
         return weights, ids
 
     def expert_linear(self, x: Value, ids: Value, weight: Weight) -> Value:
-        """Each chosen expert's matrix: x [T, columns] or [T, k, columns], ids [T, k], weight [experts, rows,
-        columns] -> [T, k, rows]."""
+        """weight[ids[t, i]] @ x[t], or @ x[t, i]: [T, k, rows].
+
+        x: [T, columns] or [T, k, columns]; ids: [T, k]; weight: [experts, rows, columns].
+        """
         return self._one("expert_linear", (x, ids, weight), (*ids.shape, weight.shape[1]))
 
     def weighted_sum(self, x: Value, weights: Value) -> Value:
-        """Sum over k of x [T, k, width] times weights [T, k]: [T, width]."""
+        """The sum over i of weights[t, i] * x[t, i], for x [T, k, width] and weights [T, k]: [T, width]."""
         return self._one("weighted_sum", (x, weights), (x.shape[0], x.shape[2]))

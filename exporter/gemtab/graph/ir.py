@@ -1,42 +1,46 @@
 """Values, weights and nodes.
 
-A graph is a list of nodes in execution order. What an op means is defined by its few lines of torch in
-`gemtab.backends.reference`; its shape rule stands in `gemtab.graph.builder`.
+A graph is a list of nodes in execution order. The torch function of an op in `gemtab.backends.reference` defines the
+op. The op's method in `gemtab.graph.builder` has the shape rule.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 Dim = int | str
-"""A size: a number, or the name of a symbolic one (`T` tokens in this step, `9T` nine times as many)."""
+"""A size: a number, or a symbol. `T` is the number of tokens in this step; `9T` is nine times as many."""
 
 Shape = tuple[Dim, ...]
 
 
 def known(dim: Dim) -> int:
-    """A size that is a number and not a symbol."""
+    """Return a size that must be a number."""
     assert isinstance(dim, int), f"expected a known size, found {dim}"
     return dim
 
 
 Role = Literal["matrix", "table", "vector", "bound", "experts", "ordering"]
-"""What a weight is for, which decides how it may be stored: a `matrix` [rows, columns] multiplies activations,
-a `table` [rows, columns] is looked up by row (a tied head multiplies by it too), `experts` [experts, rows,
-columns] is a stack of matrices, a `vector` (norm weights, scalars, biases, small kernels) is always kept in f32, and so
-is a `bound`, a few scalars of the checkpoint that say what activations are kept within. An `ordering` [n] holds the
-numbers 0 … n - 1, each once, as i32."""
+"""The use of a weight, which decides how the weight may be stored.
+
+matrix [rows, columns]            multiplies activations
+table [rows, columns]             is looked up by row; a tied head multiplies by the table too
+experts [experts, rows, columns]  a stack of matrices
+vector                            norm weights, scalars, biases, small kernels; always f32
+bound                             a few scalars: bounds or scales of activations; always f32
+ordering [n]                      a permutation of 0 … n - 1, as i32
+"""
 
 Attr = int | float | str | bool | None | tuple[int, ...]
 
 CACHE = "cache"
-"""The dtype of a value that stands for a layer's key/value cache rather than for a tensor."""
+"""The dtype of a value that is a layer's key/value cache instead of a tensor."""
 
 
 @dataclass(frozen=True)
 class Value:
     """The result of a node, or an input of the graph.
 
-    shape may hold symbolic sizes; dtype is `f32`, `i32` (token ids, positions, expert ids) or `cache`.
+    shape: may have symbolic sizes. dtype: `f32`, `i32` (token ids, positions, expert ids) or `cache`.
     """
 
     name: str
@@ -46,14 +50,13 @@ class Value:
 
 @dataclass(frozen=True)
 class Weight:
-    """A tensor of the checkpoint, or several of them stacked along their first axis.
+    """A tensor of the checkpoint, or several tensors stacked along the first axis.
 
     name: the name within gemtab, e.g. `layers.3.attention.qkv`.
-    sources: names in the checkpoint (without the model's prefix), in stacking order.
+    sources: names in the checkpoint, without the model's prefix, in stacking order.
     parts: rows of each source.
-    source_bits: of the codes that the checkpoint was trained with and that stand for each source's values; none where
-    they are plain.
-    groups: how many scales such codes have a row.
+    source_bits: bits of each source's integer weights; empty for floats.
+    groups: scales per row of integer weights.
     """
 
     name: str
@@ -66,13 +69,13 @@ class Weight:
 
     @property
     def bits(self) -> int | None:
-        """Of the codes of the whole, to which those of fewer bits are widened; None where values are plain."""
+        """Bits of the stored integer weights: the most of any source. None for floats."""
         return max(self.source_bits, default=None)
 
 
 @dataclass(frozen=True)
 class Node:
-    """One application of an op. `label` is the place in the model, e.g. `layers.3.attention`."""
+    """One application of an op. `label` is the location in the model, e.g. `layers.3.attention`."""
 
     op: str
     inputs: tuple[Value | Weight, ...]
@@ -115,7 +118,7 @@ class Node:
 class Graph:
     """Nodes in execution order, with the graph's inputs and named outputs.
 
-    `outputs` may name cache values: a graph whose only outputs are caches is one that fills them.
+    outputs: may name caches. A graph whose outputs are all caches only fills the caches.
     """
 
     name: str
@@ -124,7 +127,7 @@ class Graph:
     outputs: dict[str, Value]
 
     def weights(self) -> list[Weight]:
-        """Every weight once, in the order of first use."""
+        """Return every weight once, in the order of first use."""
         seen: dict[str, Weight] = {}
         for node in self.nodes:
             for item in node.inputs:
@@ -133,7 +136,7 @@ class Graph:
         return list(seen.values())
 
     def needed_for(self, outputs: dict[str, Value], name: str) -> "Graph":
-        """The part of the graph that `outputs` depend on, as a graph of its own called `name`."""
+        """Return the part of the graph that `outputs` depend on, as a graph called `name`."""
         wanted = {value.name for value in outputs.values()}
         kept: list[Node] = []
         for node in reversed(self.nodes):

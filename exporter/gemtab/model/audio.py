@@ -1,4 +1,4 @@
-"""Sound to soft tokens, after `Gemma4AudioModel` and the towerless 12B in transformers."""
+"""Audio to soft tokens, as in `Gemma4AudioModel` and the 12B model without a tower in transformers."""
 
 import math
 
@@ -10,8 +10,8 @@ from gemtab.model.spec import AudioSpec, FrameSpec, TextSpec
 def audio_graph(spec: AudioSpec | FrameSpec, text: TextSpec) -> Graph:
     """`input_features` -> `audio_features` [T, text hidden], T soft tokens.
 
-    With a tower, the features are a log-mel spectrogram [frames, bins], four frames a token (the last token may have
-    fewer); without, they are frames of raw samples [T, samples].
+    With a tower, the features are a log-mel spectrogram [frames, bins], four frames per token; the last token may have
+    fewer. Without a tower, the features are frames of raw samples [T, samples].
     """
     b = GraphBuilder("audio_encoder", text.bits)
     x = _tower(b, spec) if isinstance(spec, AudioSpec) else b.input("input_features", ("T", spec.samples))
@@ -39,7 +39,7 @@ def _tower(b: GraphBuilder, spec: AudioSpec) -> Value:
 
 
 def _subsample(b: GraphBuilder, spec: AudioSpec, name: str, x: Value, channels: int, rows: str) -> Value:
-    """A convolution that halves time and frequency, its norm over the channels, and relu."""
+    """A convolution that halves time and frequency, a norm over the channels, and relu."""
     kernel = (channels, known(x.shape[2]), 3, 3)
     weight = b.weight(f"audio.{name}.conv", kernel, "vector", f"audio_tower.{name}.conv.weight")
     y = b.subsample(x, weight, rows)
@@ -63,7 +63,7 @@ def _layer(b: GraphBuilder, spec: AudioSpec, name: str, x: Value, distances: Val
 
 
 def _feed_forward(b: GraphBuilder, spec: AudioSpec, name: str, x: Value) -> Value:
-    """x [T, hidden] plus a part of its feed-forward."""
+    """x + residual_weight * feed_forward(x), for x [T, hidden]."""
     y = _guarded_norm(b, spec, f"{name}.pre_layer_norm", x)
     y = b.silu(clipped_linear(b, "audio", f"{name}.ffw_layer_1", y, 4 * spec.hidden, spec.clipped))
     y = clipped_linear(b, "audio", f"{name}.ffw_layer_2", y, spec.hidden, spec.clipped)
@@ -71,7 +71,7 @@ def _feed_forward(b: GraphBuilder, spec: AudioSpec, name: str, x: Value) -> Valu
 
 
 def _attention(b: GraphBuilder, spec: AudioSpec, name: str, x: Value, distances: Value) -> Value:
-    """Attention of normed x [T, hidden] over the frames just before, output projection included."""
+    """Local attention of normed x [T, hidden], with the output projection."""
     size = spec.hidden // spec.heads
 
     def heads(part: str) -> Value:
@@ -86,7 +86,7 @@ def _attention(b: GraphBuilder, spec: AudioSpec, name: str, x: Value, distances:
         relative,
         _vector(b, f"{name}.per_dim_scale", size),
         window=spec.window,
-        # A softplus of 0 is ln 2, and one of 1 is ln(1 + e): with these factors both scales are neutral there.
+        # softplus(0) = ln 2 and softplus(1) = ln(1 + e): parameters of 0 and 1 make both scales neutral.
         scale=size**-0.5 / math.log(2),
         key_scale=math.log(1 + math.e) / math.log(2),
         cap=spec.logit_cap,
@@ -95,7 +95,7 @@ def _attention(b: GraphBuilder, spec: AudioSpec, name: str, x: Value, distances:
 
 
 def _convolution(b: GraphBuilder, spec: AudioSpec, name: str, x: Value) -> Value:
-    """The convolution block of x [T, hidden]: gated, each channel convolved with the past."""
+    """The convolution block of x [T, hidden]: a gated linear, then a causal convolution of each channel."""
     y = b.rms_norm(x, _vector(b, f"{name}.pre_layer_norm.weight", spec.hidden), spec.eps)
     y = b.sigmoid_glu(clipped_linear(b, "audio", f"{name}.linear_start", y, 2 * spec.hidden, spec.clipped))
     kernel = (spec.hidden, 1, spec.kernel)
@@ -106,7 +106,7 @@ def _convolution(b: GraphBuilder, spec: AudioSpec, name: str, x: Value) -> Value
 
 
 def _guarded_norm(b: GraphBuilder, spec: AudioSpec, name: str, x: Value) -> Value:
-    """The norm of x, kept within the bound first."""
+    """rms_norm(clamp(x, -bound, bound))."""
     return b.rms_norm(b.clamp(x, spec.bound), _vector(b, f"{name}.weight", spec.hidden), spec.eps)
 
 

@@ -1,13 +1,13 @@
-"""The assistant of a Gemma 4 model, after `Gemma4AssistantForCausalLM` in transformers: it drafts the tokens that its
-target then verifies.
+"""The draft model of a Gemma 4 model, as `Gemma4AssistantForCausalLM` in transformers. transformers calls it assistant.
 
-Its layers have no keys and values of their own. All read what the target has written in its last layer of their kind,
-so that the assistant needs no prompt, and all tokens of one draft stand at one position: that of the last token, which
-the target has not taken yet. The first is drafted from that token's embedding and the target's hidden state before it,
-the next from the drafted token's embedding and the hidden state that the assistant gives in its place.
+The draft model drafts tokens, and its target verifies them. Its layers have no keys and values: each layer reads the
+cache of the target's last layer of the same kind. So the draft model needs no prompt. All tokens of one draft have one
+position: that of the last token, which the target has not processed yet. The first token is drafted from the last
+token's embedding and the target's hidden state before it. Each further token is drafted from the drafted token's
+embedding and the draft model's own hidden state.
 
-The caches end before that position. transformers' candidate generator does the same after a prompt; after a draft of
-which part was refused, it leaves the first refused token's keys and values in them.
+The caches end before that position. transformers' candidate generator agrees after a prompt; after a draft that was
+rejected in part, its caches still hold the first rejected token.
 """
 
 from gemtab.graph import CACHE, Graph, GraphBuilder, Value
@@ -16,11 +16,11 @@ from gemtab.model.text import Caches, decoder_layers, head, head_weight
 
 
 def draft_graph(spec: TextSpec, assistant: AssistantSpec) -> Graph:
-    """`inputs_embeds` [T, 2 * target_hidden], the target's embedding of a token (scaled, as it takes it) and the hidden
-    state beside it (the target's after its final norm), -> `logits` [T, vocabulary] of the next token and
-    `last_hidden_state` [T, target_hidden].
+    """`inputs_embeds` [T, 2 * target_hidden] -> `logits` [T, vocabulary] of the next token and `last_hidden_state`
+    [T, target_hidden]. T is 1.
 
-    `position_ids` [T] are those behind the target's caches, `kv.sliding` and `kv.full` [P, kv_heads, size]; T is 1.
+    inputs_embeds: the target's scaled embedding of a token, then a hidden state (of the target, after its final norm).
+    position_ids [T]: the position after the target's caches, `kv.sliding` and `kv.full` [P, kv_heads, size].
     """
     b = GraphBuilder("draft", spec.bits)
     pair = b.input("inputs_embeds", ("T", 2 * assistant.target_hidden))
@@ -38,8 +38,10 @@ def draft_graph(spec: TextSpec, assistant: AssistantSpec) -> Graph:
 
 
 def centroid_head(b: GraphBuilder, spec: TextSpec, centroids: CentroidSpec, x: Value) -> Value:
-    """Normed hidden states [T, hidden] -> logits [T, vocabulary], of which those of tokens that belong to none of the
-    best centroids are one below the lowest of the others."""
+    """Normed hidden states [T, hidden] -> logits [T, vocabulary].
+
+    Tokens of the best centroids are scored. All others get the lowest of these scores, minus 1.
+    """
     with b.at("head"):
         source = "masked_embedding.centroids.weight"
         matrix = b.weight("centroids", (centroids.count, spec.hidden), "matrix", source)
@@ -51,6 +53,6 @@ def centroid_head(b: GraphBuilder, spec: TextSpec, centroids: CentroidSpec, x: V
 
 
 def _target_caches(b: GraphBuilder, spec: TextSpec) -> Caches:
-    """The graph's inputs for the caches that the layers read, by kind."""
+    """Add an input for each of the target's caches that layers read; return the inputs by kind of layer."""
     kinds: dict[LayerKind, AttentionSpec] = {layer.attention.kind: layer.attention for layer in spec.layers}
     return {kind: b.input(f"kv.{kind}", ("P", a.kv_heads, a.head_size), CACHE) for kind, a in kinds.items()}

@@ -1,11 +1,13 @@
-"""What both towers have: linears that clip, and the projection into the text stack."""
+"""Parts that both towers share: clipped linears, and the projection into the text stack."""
 
 from gemtab.graph import GraphBuilder, Value, Weight
 
 
 def clipped_linear(b: GraphBuilder, tower: str, name: str, x: Value, rows: int, clipped: bool) -> Value:
-    """x [..., columns] times the matrix `name` of a tower (`vision` or `audio`): [..., rows]. Where it is clipped, what
-    goes in and what comes out are kept within bounds that the checkpoint has as scalars."""
+    """x [..., columns] times the matrix `name` of a tower (`vision` or `audio`): [..., rows].
+
+    clipped: input and output are clipped to bounds, which are scalars of the checkpoint.
+    """
     source = f"{tower}_tower.{name}"
 
     def bound(which: str) -> Weight:
@@ -21,7 +23,7 @@ def clipped_linear(b: GraphBuilder, tower: str, name: str, x: Value, rows: int, 
 
 
 def project(b: GraphBuilder, source: str, x: Value, eps: float, hidden: int) -> Value:
-    """Features x [T, width] -> rows [T, hidden] that take the place of token embeddings, by the matrix `source`."""
+    """Project features x [T, width] by the matrix `source` to rows [T, hidden] that replace token embeddings."""
     width = x.shape[-1]
     assert isinstance(width, int)
     with b.at("project"):

@@ -1,21 +1,21 @@
-"""What a Gemma model is: the sizes and switches that the model files need, resolved layer by layer."""
+"""The sizes and switches of a Gemma model, resolved layer by layer, as the model files need them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Bits = Literal[2, 4, 8]
-"""Of a code that stands for a weight."""
+"""Bits of an integer weight."""
 
 LayerKind = Literal["sliding", "full"]
-"""What a layer's attention looks back over: a window, or everything."""
+"""Whether a layer's attention sees a sliding window, or all positions."""
 
 
 class Codes(Protocol):
-    """Which weights the checkpoint has as codes that it was trained with."""
+    """The integer weights of a pre-quantized checkpoint."""
 
     def bits(self, source: str, table: bool) -> Bits | None:
-        """The bits of the weight called `source`, a table or a matrix; None where it is plain."""
+        """Return the bits of the table or matrix called `source`; None for floats."""
         ...
 
 
@@ -33,10 +33,11 @@ class AttentionSpec:
     """One layer's attention.
 
     window: positions that a token sees, itself included; None on full layers.
-    kv_layer: the layer whose keys and values are read; another one's on layers that share. In an assistant the kind of
-    layer: its target's last one of that kind.
-    v_is_k: V is K's projection, before their norms.
-    v_normed: V goes through a norm without weight; scale: what scores are multiplied by. Gemma 3 norms Q and K alone.
+    kv_layer: the layer whose cache is read; another layer on layers that share a cache. In a draft model, the kind of
+    layer: the cache of the target's last layer of this kind is read.
+    v_is_k: V is the projection of K, before their norms.
+    v_normed: V goes through a norm without a weight; in Gemma 3 only Q and K have norms.
+    scale: factor of the scores.
     """
 
     kind: LayerKind
@@ -62,7 +63,7 @@ class MoeSpec:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One decoder layer. `intermediate` is the width of its own MLP (double where the config says so)."""
+    """One decoder layer. intermediate: width of the layer's dense MLP, which differs between layers in some models."""
 
     index: int
     attention: AttentionSpec
@@ -79,13 +80,13 @@ class LayerSpec:
 class TextSpec:
     """The text stack.
 
-    per_layer_size: width of a layer's per-layer embedding, 0 where the model has none.
-    logit_cap: soft cap of the logits, None for none.
+    per_layer_size: width of a layer's per-layer embedding; 0 if the model has none.
+    logit_cap: soft cap of the logits; None for no cap.
     media_ids: ids of image, audio and video placeholders, which look up the pad token's row.
     tied: the head multiplies by the embedding table.
-    image_blocks: on sliding layers the tokens of one picture, or of one frame of a clip, see each other.
-    codes: which weights are codes, the towers' too; None for none.
-    layer_scalars: each layer's output is multiplied by a number of its own.
+    image_blocks: on sliding layers, the tokens of one image or video frame see each other.
+    codes: the integer weights, those of the towers too; None if all weights are floats.
+    layer_scalars: the output of each layer is multiplied by a scalar of the checkpoint.
     """
 
     vocabulary: int
@@ -105,7 +106,7 @@ class TextSpec:
 
     @property
     def bits(self) -> Callable[[str, bool], int | None] | None:
-        """What a GraphBuilder asks for the bits of a source; None where nothing is codes."""
+        """The function that a GraphBuilder calls for the bits of a source; None if all weights are floats."""
         return None if self.codes is None else self.codes.bits
 
 
@@ -113,8 +114,8 @@ class TextSpec:
 class VisionSpec:
     """The vision tower.
 
-    patch: side of a patch in pixels; pooling: side in patches of the cell that becomes one soft token; positions:
-    rows of the position table an axis; clipped: linears clip their inputs and outputs; standardised: soft tokens are
+    patch: side of a patch in pixels. pooling: side in patches of the cell that becomes one soft token. positions: rows
+    of the position table per axis. clipped: linears clip their inputs and outputs. standardised: soft tokens are
     brought to mean 0 and scale 1 before the projection.
     """
 
@@ -135,7 +136,7 @@ class VisionSpec:
 
 @dataclass(frozen=True)
 class PatchSpec:
-    """Pictures without a tower: each patch of side * side pixels is projected to one soft token of `hidden`."""
+    """Images without a tower: each patch of side * side pixels is projected to one soft token [hidden]."""
 
     side: int
     hidden: int
@@ -147,8 +148,9 @@ class PatchSpec:
 class AudioSpec:
     """The audio tower.
 
-    bins: of the log-mel spectrogram; channels: of the two convolutions; window: frames that a frame sees, itself
-    included; distances: that have an encoding; bound: of the guards against overflow; output: width before the
+    bins: of the log-mel spectrogram. channels: of the two convolutions. window: frames that a frame sees, itself
+    included.
+    distances: how many have an encoding. bound: clamp of the norms' inputs, against overflow. output: width before the
     projection.
     """
 
@@ -170,7 +172,7 @@ class AudioSpec:
 
 @dataclass(frozen=True)
 class FrameSpec:
-    """Sound without a tower: each frame of so many samples is projected to one soft token."""
+    """Audio without a tower: each frame of `samples` samples is projected to one soft token."""
 
     samples: int
     eps: float
@@ -178,8 +180,10 @@ class FrameSpec:
 
 @dataclass(frozen=True)
 class CentroidSpec:
-    """A head that scores only some tokens: each of `count` centroids stands for an equal part of the vocabulary, and
-    the tokens of the `active` best are scored."""
+    """A head that scores only some tokens.
+
+    The vocabulary is divided among `count` centroids equally. The tokens of the `active` best centroids are scored.
+    """
 
     count: int
     active: int
@@ -187,9 +191,9 @@ class CentroidSpec:
 
 @dataclass(frozen=True)
 class AssistantSpec:
-    """What an assistant, which drafts tokens for a target model, has around its text stack.
+    """The parts of a draft model around its text stack.
 
-    target_hidden: width of the target's embeddings and hidden states; centroids: None where every token is scored.
+    target_hidden: width of the target's embeddings and hidden states. centroids: None if every token is scored.
     """
 
     target_hidden: int
@@ -201,8 +205,8 @@ class ModelSpec:
     """A whole model.
 
     model_type: as in config.json, e.g. `gemma4` or `gemma4_unified`.
-    vision, audio: how pictures and sound come in; None where they do not.
-    assistant: None on models that answer by themselves.
+    vision, audio: None if the model takes no images or no audio.
+    assistant: None unless the model is a draft model.
     """
 
     model_type: str

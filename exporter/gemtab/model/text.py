@@ -1,18 +1,18 @@
-"""The text stack of Gemma 4 and Gemma 3, after `Gemma4TextModel` and `Gemma3TextModel` in transformers.
+"""The text stack of Gemma 4 and Gemma 3, as in `Gemma4TextModel` and `Gemma3TextModel` in transformers.
 
-Weight names are the checkpoint's, without the prefix before `layers`, `embed_tokens` and `norm`; projections that
-read the same input are stacked into one matrix (q, k and v; gate and up).
+Weight names are those of the checkpoint, without the prefix before `layers`, `embed_tokens` and `norm`. Projections of
+the same input are stacked into one matrix: q, k and v; gate and up.
 """
 
 from gemtab.graph import Graph, GraphBuilder, Role, Value, Weight
 from gemtab.model.spec import AttentionSpec, LayerKind, LayerSpec, MoeSpec, TextSpec
 
 Caches = dict[int | LayerKind, Value]
-"""By the layer that owns them; those of an assistant's target by the kind of layer."""
+"""Caches by the layer that owns them; in a draft model, the target's caches by kind of layer."""
 
 
 def embed_graph(spec: TextSpec) -> Graph:
-    """Token ids [T] -> `inputs_embeds` [T, hidden] and, where there are per-layer embeddings, the raw lookup
+    """Token ids [T] -> `inputs_embeds` [T, hidden] and, if the model has per-layer embeddings, their rows
     `per_layer_inputs` [T, layers, per_layer_size]."""
     b = GraphBuilder("embed_tokens", spec.bits)
     ids = b.input("input_ids", ("T",), "i32")
@@ -23,8 +23,11 @@ def embed_graph(spec: TextSpec) -> Graph:
 
 
 def decoder_graph(spec: TextSpec) -> Graph:
-    """What `embed_graph` gives, rows of media put in their places -> `logits` [kept, vocabulary] of the last
-    `num_logits_to_keep` tokens. Where the tokens of a picture see each other, `block_ids` [T] numbers the pictures."""
+    """The outputs of `embed_graph`, with rows of media inserted, -> `logits` [kept, vocabulary] of the last
+    `num_logits_to_keep` tokens.
+
+    If the tokens of an image see each other, `block_ids` [T] is the number of a token's image, or -1.
+    """
     b = GraphBuilder("decoder", spec.bits)
     x = b.input("inputs_embeds", ("T", spec.hidden))
     lookup = None
@@ -38,9 +41,9 @@ def decoder_graph(spec: TextSpec) -> Graph:
 
 
 def text_graph(spec: TextSpec, media: bool = False) -> Graph:
-    """Token ids [T] at positions [T] -> `logits` [T, vocabulary] of every token, caches appended.
+    """Token ids [T] at positions [T] -> `logits` [T, vocabulary] of every token, and the extended caches.
 
-    media: some tokens may be placeholders, as in `fill_graph`.
+    media: tokens may be placeholders, as in `fill_graph`.
     """
     b = GraphBuilder("text", spec.bits)
     hidden, caches = _from_ids(b, spec, len(spec.layers), media)
@@ -48,13 +51,13 @@ def text_graph(spec: TextSpec, media: bool = False) -> Graph:
 
 
 def fill_graph(spec: TextSpec, media: bool = False) -> Graph:
-    """Token ids [T] at positions [T] -> caches appended, and nothing else.
+    """Token ids [T] at positions [T] -> the extended caches.
 
-    media: the rows `media` [T, hidden] take the places of placeholders. Where the tokens of a picture see each other,
-    `visible` [T] is the last position that each token sees.
+    media: the rows `media` [T, hidden] replace the embeddings of placeholders. If the tokens of an image see each
+    other, `visible` [T] is the last position that each token sees.
 
-    Layers that share another layer's KV have no part in it, and of the last layer that owns KV only K and V are
-    computed: what the caches do not depend on is not in the graph.
+    The graph has only nodes that the caches depend on: no layers that share a cache, and only K and V of the last layer
+    that owns a cache.
     """
     b = GraphBuilder("fill", spec.bits)
     owners = [layer.index for layer in spec.layers if layer.owns_kv]
@@ -81,15 +84,15 @@ def embedding_table(b: GraphBuilder, spec: TextSpec) -> Weight:
 
 
 def embed_tokens(b: GraphBuilder, spec: TextSpec, ids: Value) -> Value:
-    """ids [T] -> [T, hidden], scaled by sqrt(hidden); media placeholders give the pad token's row."""
+    """ids [T] -> embeddings [T, hidden], times sqrt(hidden). Media placeholders get the row of the pad token."""
     with b.at("embed_tokens"):
         text_ids = b.replace_ids(ids, spec.media_ids, spec.pad_id)
         return b.embed(text_ids, embedding_table(b, spec), spec.hidden**0.5)
 
 
 def lookup_per_layer(b: GraphBuilder, spec: TextSpec, ids: Value, layers: int) -> Value:
-    """ids [T] -> the tokens' part of the per-layer embeddings of the first `layers` layers,
-    [T, layers, per_layer_size], scaled by sqrt(per_layer_size)."""
+    """ids [T] -> rows of the per-layer embeddings of the first `layers` layers, times sqrt(per_layer_size):
+    [T, layers, per_layer_size]."""
     size = spec.per_layer_size
     shape = (spec.per_layer_vocabulary, len(spec.layers) * size)
     with b.at("per_layer"):
@@ -100,8 +103,10 @@ def lookup_per_layer(b: GraphBuilder, spec: TextSpec, ids: Value, layers: int) -
 
 
 def project_per_layer(b: GraphBuilder, spec: TextSpec, x: Value, lookup: Value, layers: int) -> Value:
-    """The per-layer inputs [T, layers, per_layer_size]: a projection of the embeddings x [T, hidden], normed, and
-    the tokens' own `lookup`, averaged by 1/sqrt(2)."""
+    """The per-layer inputs [T, layers, per_layer_size]: (lookup + rms_norm(projection of x)) / sqrt(2).
+
+    x: embeddings [T, hidden]. lookup: the rows of `lookup_per_layer`.
+    """
     size = spec.per_layer_size
     with b.at("per_layer"):
         shape = (len(spec.layers) * size, spec.hidden)
@@ -122,10 +127,12 @@ def decoder_layers(
     visible: Value | None = None,
     shared: Caches | None = None,
 ) -> tuple[Value, dict[str, Value]]:
-    """The first `layers` layers and the final norm on embeddings x [T, hidden]; `visible` [T], where it is given, is
-    the last position that each token sees on sliding layers; `shared` are caches of a target model.
+    """Apply the first `layers` layers and the final norm to embeddings x [T, hidden].
 
-    Returns the normed hidden states [T, hidden] and the layers' own caches by name.
+    lookup: the rows of `lookup_per_layer`, None if the model has none. visible [T]: the last position that each token
+    sees on sliding layers; None for its own. shared: caches of a target model, for a draft model.
+
+    Returns the normed hidden states [T, hidden] and the caches that the layers own, by name.
     """
     per_layer = None if lookup is None else project_per_layer(b, spec, x, lookup, layers)
     caches = dict(shared or {})
@@ -148,7 +155,7 @@ def decoder_layer(
     caches: Caches,
     visible: Value | None,
 ) -> Value:
-    """One layer on the residual x [T, hidden]; adds its cache to `caches` where it owns one."""
+    """Apply one layer to the residual x [T, hidden]. Adds the layer's cache to `caches` if the layer owns one."""
 
     def norm(name: str, value: Value) -> Value:
         weight = _layer_weight(b, layer, f"{name}.weight", (spec.hidden,), "vector")
@@ -181,7 +188,7 @@ def attention_block(
     caches: Caches,
     visible: Value | None,
 ) -> Value:
-    """Attention of normed x [T, hidden], output projection included: [T, hidden]."""
+    """Attention of normed x [T, hidden], with the output projection: [T, hidden]."""
     a = layer.attention
     q_width, kv_width = a.heads * a.head_size, a.kv_heads * a.head_size
     sources = ["q_proj"] if not layer.owns_kv else ["q_proj", "k_proj"] + ([] if a.v_is_k else ["v_proj"])
@@ -215,7 +222,7 @@ def mlp_block(b: GraphBuilder, spec: TextSpec, layer: LayerSpec, x: Value) -> Va
 
 
 def experts_block(b: GraphBuilder, spec: TextSpec, layer: LayerSpec, moe: MoeSpec, residual: Value, x: Value) -> Value:
-    """The routed experts: the router reads the residual, the experts read normed x, both [T, hidden]."""
+    """The routed experts. The router reads the residual, the experts read normed x; both are [T, hidden]."""
     scale = _layer_weight(b, layer, "router.scale", (spec.hidden,), "vector")
     router = _layer_weight(b, layer, "router.proj.weight", (moe.experts, spec.hidden), "matrix")
     expert_scale = _layer_weight(b, layer, "router.per_expert_scale", (moe.experts,), "vector")
@@ -229,7 +236,7 @@ def experts_block(b: GraphBuilder, spec: TextSpec, layer: LayerSpec, moe: MoeSpe
 
 
 def per_layer_block(b: GraphBuilder, spec: TextSpec, layer: LayerSpec, x: Value, own: Value) -> Value:
-    """Gates the layer's per-layer input `own` [T, per_layer_size] by x [T, hidden]: [T, hidden]."""
+    """Gate the layer's per-layer input `own` [T, per_layer_size] by x [T, hidden], and project to [T, hidden]."""
     size = spec.per_layer_size
     gate = _layer_weight(b, layer, "per_layer_input_gate.weight", (size, spec.hidden), "matrix")
     projection = _layer_weight(b, layer, "per_layer_projection.weight", (spec.hidden, size), "matrix")
@@ -244,7 +251,7 @@ def head(b: GraphBuilder, spec: TextSpec, x: Value) -> Value:
 
 
 def head_weight(b: GraphBuilder, spec: TextSpec) -> Weight:
-    """What the head multiplies by [vocabulary, hidden]."""
+    """The matrix of the head [vocabulary, hidden]."""
     if spec.tied:
         return embedding_table(b, spec)
     return b.weight("lm_head", (spec.vocabulary, spec.hidden), "matrix", "lm_head.weight")

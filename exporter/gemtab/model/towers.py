@@ -1,4 +1,4 @@
-"""The towers that a model has."""
+"""The graphs of a model's towers."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from gemtab.model.vision import vision_graph
 
 
 def tower_graphs(spec: ModelSpec) -> dict[Literal["image", "audio"], Graph]:
-    """The graphs that make rows of embeddings of pictures and of sound, as far as the model takes them."""
+    """Return the graphs that turn images and audio into rows of embeddings, for the inputs that the model takes."""
     graphs: dict[Literal["image", "audio"], Graph] = {}
     if spec.vision is not None:
         graphs["image"] = vision_graph(spec.vision, spec.text)

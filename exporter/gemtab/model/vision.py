@@ -1,6 +1,7 @@
-"""Pictures to soft tokens, after `Gemma4VisionModel` and `Gemma4UnifiedVisionEmbedder` in transformers.
+"""Images to soft tokens, as in `Gemma4VisionModel` and `Gemma4UnifiedVisionEmbedder` in transformers.
 
-A picture is its patches, row by row, and their positions (x, y); its sides are multiples of a cell of pooled patches.
+The input is an image's patches, row by row, and their positions (x, y). Both sides of the image are multiples of a cell
+of pooled patches.
 """
 
 from gemtab.graph import Graph, GraphBuilder, Value, Weight
@@ -8,12 +9,14 @@ from gemtab.model.projection import clipped_linear, project
 from gemtab.model.spec import PatchSpec, TextSpec, VisionSpec
 
 LAYER_NORM_EPS = 1e-5
-"""Of the towerless model's layer norms: PyTorch's default, which no config states."""
+"""eps of the layer norms of the model without a tower: PyTorch's default, which no config states."""
 
 
 def vision_graph(spec: VisionSpec | PatchSpec, text: TextSpec) -> Graph:
-    """`pixel_values` [N, 3 * side * side] in 0 … 1 at `pixel_position_ids` [N, 2] -> `image_features` [T, text hidden],
-    T soft tokens: one for each cell of pooled patches, or for each patch where there is no tower."""
+    """`pixel_values` [N, 3 * side * side] in 0 … 1 at `pixel_position_ids` [N, 2] -> `image_features` [T, text hidden].
+
+    The T soft tokens are one per cell of pooled patches, or one per patch if there is no tower.
+    """
     b = GraphBuilder("vision_encoder", text.bits)
     features = _tower(b, spec) if isinstance(spec, VisionSpec) else _patches(b, spec)
     source = "embed_vision.embedding_projection.weight"
@@ -43,7 +46,7 @@ def _tower(b: GraphBuilder, spec: VisionSpec) -> Value:
 
 
 def _layer(b: GraphBuilder, spec: VisionSpec, name: str, x: Value, positions: Value) -> Value:
-    """One encoder layer on x [N, hidden]."""
+    """Apply one encoder layer to x [N, hidden]."""
 
     def norm(part: str, value: Value) -> Value:
         return b.rms_norm(value, _vector(b, f"{name}.{part}.weight", spec.hidden), spec.eps)
@@ -57,18 +60,18 @@ def _layer(b: GraphBuilder, spec: VisionSpec, name: str, x: Value, positions: Va
 
 
 def _attention(b: GraphBuilder, spec: VisionSpec, name: str, x: Value, positions: Value) -> Value:
-    """Attention of normed x [N, hidden] over all patches, output projection included."""
+    """Attention of normed x [N, hidden] over all patches, with the output projection."""
 
     def heads(part: str, count: int) -> Value:
         y = _linear(b, spec, f"{name}.{part}_proj", x, count * spec.head_size)
         return b.reshape(y, x.shape[0], count, spec.head_size)
 
-    def turned(value: Value, part: str) -> Value:
+    def rotated(value: Value, part: str) -> Value:
         normed = b.rms_norm(value, _vector(b, f"{name}.{part}_norm.weight", spec.head_size), spec.eps)
         return b.axial_rope(normed, positions, spec.theta)
 
     q, k, v = heads("q", spec.heads), heads("k", spec.kv_heads), heads("v", spec.kv_heads)
-    attended = b.full_attention(turned(q, "q"), turned(k, "k"), b.rms_norm(v, None, spec.eps), 1.0)
+    attended = b.full_attention(rotated(q, "q"), rotated(k, "k"), b.rms_norm(v, None, spec.eps), 1.0)
     width = spec.heads * spec.head_size
     return _linear(b, spec, f"{name}.o_proj", b.reshape(attended, x.shape[0], width), spec.hidden)
 

@@ -1,4 +1,4 @@
-"""Weight formats: how a weight is stored, packed and unpacked."""
+"""Weight formats: the planes of a stored weight, packing and unpacking."""
 
 from gemtab.quantize.formats import (
     BLOCK,

@@ -1,15 +1,15 @@
-"""What each weight format stores: planes, each a plain array.
+"""The planes of each weight format. A plane is a plain array.
 
-f32, f16   one plane `values` [..., columns]; so has i32, of an ordering.
-q8, q4     blocks of 32 columns, the last one padded with zeros: `codes` [..., blocks, 32 or 16] u8 and `scales`
-           [..., blocks] f16. A value is (code - 128) * scale, or (code - 8) * scale. Of q4's bytes, the low nibble is
-           the earlier column. This is the layout of ONNX Runtime's MatMulNBits with its default zero points.
+f32, f16, i32   `values` [..., columns]. i32 is for orderings.
+q8, q4          `codes` [..., blocks, 32 or 16] u8 and `scales` [..., blocks] f16, in blocks of 32 columns. The last
+                block is padded with zeros. value = (code - 128) * scale, or (code - 8) * scale. A byte of q4 has the
+                earlier column in its low nibble. This is the layout of ONNX Runtime's MatMulNBits with default zero
+                points.
+rows8, rows4,   integer weights of a pre-quantized checkpoint: `codes` [rows, blocks, 32, 16 or 8] u8 and `scales`
+rows2           [rows, groups] f32, each for columns / groups columns. value = (code - 128, 8 or 2) * scale. A byte has
+                the earlier columns in its low bits.
 
-rows8,     codes that a checkpoint was trained with: `codes` [rows, blocks, 32, 16 or 8] u8, and `scales` [rows,
-rows4,     groups] f32, each for columns / groups columns. A value is (code - 128, 8 or 2) * scale; of a byte, the low
-rows2      bits are the earlier columns.
-
-Leading axes are the weight's own: [rows, …] of a matrix or table, [experts, rows, …] of experts.
+Leading axes are those of the weight: [rows, …] for a matrix or table, [experts, rows, …] for experts.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from gemtab.bundle.manifest import WeightFormat
 from gemtab.graph import Weight
 
 BLOCK = 32
-"""Columns that share a scale, and that a kernel reads at a time."""
+"""Columns that share a scale in q8 and q4, and that a kernel reads at a time."""
 
 StorageFormat = Literal["f32", "f16", "q8", "q4", "rows8", "rows4", "rows2", "i32"]
-"""How one weight is stored."""
+"""The format of one stored weight."""
 
 PlainFormat = Literal["f32", "f16", "q8", "q4"]
-"""Those that any values can be brought to."""
+"""Formats for weights of any values."""
 
 PlaneName = Literal["values", "codes", "scales"]
 PlaneDtype = Literal["u8", "f16", "f32", "i32"]
@@ -49,24 +49,24 @@ class PlaneSpec:
 
 
 CODE_BITS: dict[StorageFormat, int] = {"q8": 8, "q4": 4, "rows8": 8, "rows4": 4, "rows2": 2}
-"""Bits of the formats that have codes."""
+"""Bits of a code, by the formats that have codes."""
 
 
 def coded_format(bits: int) -> StorageFormat:
-    """The format of codes with so many bits that a checkpoint was trained with."""
+    """Return the format of integer weights of so many bits: 8, 4 or 2."""
     formats: dict[int, StorageFormat] = {8: "rows8", 4: "rows4", 2: "rows2"}
     return formats[bits]
 
 
 _CHOOSING = (".router.proj", "centroids")
-"""Endings of the names of matrices by whose products something is chosen."""
+"""Endings of the names of matrices whose products choose experts or tokens."""
 
 
 def storage_format(weight: Weight, weight_format: WeightFormat) -> StorageFormat:
-    """The format that a weight is stored in where `weight_format` is asked for.
+    """Return the format that a weight is stored in, in an export with `weight_format`.
 
-    Vectors stay f32: they are small and scale everything. So do routers and centroids: an error there picks another
-    expert, or other tokens. With `qat`, codes stay what they are, and what has none is f16.
+    Vectors are f32, since they are small and scale all values. Routers and centroids are f32, since an error there
+    chooses another expert or other tokens. With `qat`, integer weights keep their codes, and float weights are f16.
     """
     if weight.role == "ordering":
         return "i32"
@@ -78,12 +78,12 @@ def storage_format(weight: Weight, weight_format: WeightFormat) -> StorageFormat
 
 
 def padded_columns(columns: int) -> int:
-    """`columns` rounded up to whole blocks."""
+    """Return `columns` rounded up to whole blocks."""
     return -(-columns // BLOCK) * BLOCK
 
 
 def planes(weight: Weight, weight_format: WeightFormat) -> list[PlaneSpec]:
-    """The planes of a weight in the format it is stored in (see `storage_format`), in storage order."""
+    """Return the planes of a weight in its format (see `storage_format`), in storage order."""
     stored = storage_format(weight, weight_format)
     if stored == "f32" or stored == "f16" or stored == "i32":
         return [PlaneSpec("values", stored, weight.shape)]

@@ -1,66 +1,68 @@
-"""The 4-bit grid that weights lie on where a model was trained for Q4_0 and saved unquantised.
+"""Recovers the 4-bit grid of weights that were trained for Q4_0 and saved unquantised.
 
-Such a weight is a scale in f16 times a whole number from -8 to 7, rounded to bf16. The rounding hides the scale's last
-bits: the largest value of a block gives eight of its eleven, and another scale would be another model. Here the others
-come back, from what each of the block's values leaves possible.
+Such a weight is bf16(scale * number), with an f16 scale per block and an integer number in -8 … 7. The rounding to bf16
+hides the last bits of the scale: the block's largest value gives eight of its eleven bits, and another scale would be
+another model. The other bits follow from all values of the block: each value bounds the scale.
 
-Which number the largest value stands for is not told: -8 where llama.cpp's quantiser chose the scales, but a training
-may clip otherwise, and a block need not reach as far as its range. So each is tried, -8 first and then 7 to 1; below 8
-the signs of scale and numbers are free, and the scale is taken as positive. More than one may do: 6 where it is 3, with
+The number of the largest value is unknown. llama.cpp's quantiser chooses the scale such that it is -8, but training may
+clip otherwise, and a block need not use the whole range. So all numbers are tried: -8 first, then 7 to 1. Below 8, the
+signs of scale and numbers are free, and the scale is chosen positive. Several numbers may fit, e.g. 6 instead of 3 with
 numbers doubled and the scale halved, which is the same model.
 """
 
 import torch
 
 _NEAR = 1.01 * 2.0**-7
-"""How far a rounded value may lie from the grid that the block's largest value spans, relatively: both are rounded to
-eight bits, and f32 takes a little more."""
+"""Largest relative distance of a rounded value from the grid of the block's largest value: both are rounded to eight
+bits, and f32 adds a little."""
 
 _SAMPLED = 256
-"""Blocks that are looked at first, from all over."""
+"""Size of a sample of blocks, spread over the weight."""
 
-_MOST = 0.9
-"""Of blocks: bf16 makes of a scale with all bits of f16 one that does as well in less than half of them."""
+_MAJORITY = 0.9
+"""Share of sampled blocks that proves that scales have only the bits of bf16. Scales with all bits of f16, rounded to
+bf16, fit less than half of the blocks."""
 
-_MOSTLY = 0.5
-"""Of blocks: where so many are near to a grid, looking for those that are costs more than it spares."""
+_HALF = 0.5
+"""Share of blocks near a grid, from which on it is faster to skip the search for these blocks."""
 
 _FEW = 6
-"""Values of a block that are looked at first: hardly any six lie near to one of the eight grids by chance."""
+"""Values of a block that are compared first: six values are rarely near one of the eight grids by chance."""
 
 _HALF_STEP = 0x8000
-"""Half of the distance to the next bf16, in the bits of an f32."""
+"""Half of the distance between two bf16, in the bits of an f32."""
 
 _NO_VALUE = 2.0**-100
-"""Stands for 0 in bounds: its bits can be stepped down from, and it bounds no scale of f16."""
+"""Replaces 0 in bounds: its bits can be decreased, and it bounds no f16 scale."""
 
 _LARGEST = (-8, 7, 6, 5, 4, 3, 2, 1)
-"""Numbers that the largest value of a block may stand for, in the order in which they are tried."""
+"""Numbers of the largest value of a block, in the order in which they are tried."""
 
 
 def on_grid(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor, largest: torch.Tensor) -> int:
-    """Puts right, in place, codes and scales of blocks that lie on a grid, so that bf16(scale * (code - 8)) is each
-    stored value; how many blocks those are, of zeros included.
+    """Correct codes and scales, in place, of blocks on a grid, so that bf16(scale * (code - 8)) equals each value.
 
-    values: [..., 32] f32; codes: [..., 32] i16, 8 standing for 0; scales: [...] f16; largest: [...] f32, a block's
-    value of largest magnitude, which codes and scales take for -8. Other blocks keep theirs, and so do those of zeros.
+    values: [..., 32] f32. codes: [..., 32] i16; code 8 is 0. scales: [...] f16. largest: [...] f32, a block's value of
+    largest magnitude, to which codes and scales give the number -8. Blocks on no grid keep codes and scales.
+
+    Returns the number of blocks on a grid, with blocks of zeros.
     """
     blocks, spans = values.view(-1, values.shape[-1]), largest.reshape(-1)
     exact = len(spans) - int(spans.count_nonzero())
-    # Where there is no grid, hardly a block passes for one by its first values: none of a sample, and the rest need not
-    # be looked at.
-    apart = len(spans) // _SAMPLED | 1  # odd, so as not to meet the same columns in every row
+    # Without a grid, the first values of hardly any block look like one. If no block of a sample does, none is on a
+    # grid.
+    apart = len(spans) // _SAMPLED | 1  # odd: samples other columns in each row
     sample = blocks[::apart, :_FEW].T.contiguous()[:, None]  # [values, 1, blocks]
     shares = _near(sample, spans[::apart] / torch.tensor(_LARGEST)[:, None]).float().mean(-1).tolist()
     if not any(shares):
         return exact
     flat_codes, flat_scales = codes.view(-1, codes.shape[-1]), scales.view(-1)
     waiting = spans != 0
-    index = waiting.nonzero()[:, 0] if exact else None  # none for all, which need not be picked out then
+    index = waiting.nonzero()[:, 0] if exact else None  # None: all blocks, without a gather
     for number, share in zip(_LARGEST, shares, strict=True):
         left = spans if index is None else spans[index]
         guesses = left / number if number < 0 else left.abs() / number
-        if share < _MOSTLY:
+        if share < _HALF:
             firsts = blocks[:, :_FEW] if index is None else blocks[:, :_FEW].index_select(0, index)
             near = _near(firsts.T.contiguous(), guesses).nonzero()[:, 0]
             if not len(near):
@@ -79,36 +81,40 @@ def on_grid(values: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor, lar
     return exact
 
 
-# Below, what holds for every value of a block is asked as the largest of numbers that should not exceed 0: torch
-# compares floats and joins truths along an axis at a tenth of the speed.
+# Below, a condition on all values of a block is computed as a maximum that must not exceed 0: in torch, comparisons and
+# `all` along an axis are ten times as slow.
 
 
 def _near(values: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-    """Whether the values [n, ...] of a block are near to multiples of its scale [...], all n of them."""
+    """Whether all n values [n, ...] of a block are near multiples of its scale [...]."""
     numbers = (values / scales).round_()
     distance = numbers.mul_(scales).sub_(values).abs_()
     return distance.sub_(values.abs(), alpha=_NEAR).amax(0) <= 0
 
 
 def _recovered(values: torch.Tensor, guesses: torch.Tensor, largest: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Numbers [blocks, 32] f32 and scales [blocks] f16 that make up the values [blocks, 32] exactly; a scale is 0 where
-    there is none. guesses: [blocks] f32, right to eight bits where the largest value stands for `largest`."""
+    """Return numbers [blocks, 32] f32 and scales [blocks] f16 such that bf16(scale * number) equals the values [blocks,
+    32].
+
+    The scale is 0 for blocks without a solution. guesses: [blocks] f32, scales that are right to eight bits if the
+    largest value has the number `largest`.
+    """
     numbers = (values * (1 / guesses)[:, None]).round_()
     if largest == -8:
-        numbers.clamp_(max=7)  # with largest values of both signs, a block is found to be on no such grid
-    # What all values come to, by all numbers: mostly that is the scale, as their roundings cancel each other out.
+        numbers.clamp_(max=7)  # a block with both 8 and -8 then fails `_exact`
+    # sum(|values|) / sum(|numbers|) is mostly the scale, since the values' rounding errors cancel.
     ones = torch.ones(values.shape[-1])
     nearest = ((values.abs() @ ones) / (numbers.abs() @ ones)).copysign_(guesses).to(torch.float16)
-    # Where scales had no more bits than bf16, the guesses are those scales, as a sample of them tells.
+    # If a sample shows that scales have only the bits of bf16, the guesses are the scales.
     sample = slice(None, None, len(values) // _SAMPLED | 1)
     as_guessed = _exact(values[sample], numbers[sample], guesses[sample].to(torch.float16))
-    candidate = guesses.to(torch.float16) if as_guessed.float().mean() > _MOST else nearest
+    candidate = guesses.to(torch.float16) if as_guessed.float().mean() > _MAJORITY else nearest
     found = torch.where(_exact(values, numbers, candidate), candidate, 0.0)
     missed = (found == 0).nonzero()[:, 0]
     if len(missed):
         values, numbers_left = values.index_select(0, missed), numbers.index_select(0, missed)
         middle = _middle(values, numbers_left).copysign_(guesses[missed]).to(torch.float16)
-        # Neighbours: where its products are ties that fall to the other side, or the bounds lie within a step of f16.
+        # Neighbours in f16: if products are ties that round the other way, or the bounds are within one step.
         for step in (0, -1, 1):
             neighbour = (middle.view(torch.int16) + step).view(torch.float16)
             better = torch.where(_exact(values, numbers_left, neighbour), neighbour, 0.0)
@@ -122,17 +128,20 @@ def _recovered(values: torch.Tensor, guesses: torch.Tensor, largest: int) -> tup
 
 
 def _middle(values: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """The size of a block's scale, in the middle of what its values leave possible: one that was rounded from between a
-    and b, as n times the scale, leaves a / n to b / n; a 0 leaves every scale."""
+    """Return the magnitude of a block's scale: the middle of the interval that its values leave.
+
+    A value n * scale that was rounded from between a and b bounds the scale to a / n … b / n. A value of 0 has no
+    bounds.
+    """
     counts = numbers.abs()
     bits = values.abs().clamp_(min=_NO_VALUE).view(torch.int32)
-    # The upper bound is taken as the largest n / b, where 0 needs no exception.
+    # The least b / n, as 1 / max(n / b), which needs no exception for n = 0.
     highest = 1 / (counts / (bits + _HALF_STEP).view(torch.float32)).amax(-1)
     lowest = (bits.sub_(_HALF_STEP).view(torch.float32) / counts.clamp_(min=1)).amax(-1)
     return (lowest + highest) / 2
 
 
 def _exact(values: torch.Tensor, numbers: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-    """Whether each value [blocks, 32] is bf16(scale [blocks] * number), for all of a block, [blocks]."""
+    """Whether all values [blocks, 32] of a block equal bf16(scale [blocks] * number): [blocks] bool."""
     made = (numbers * scales.float()[:, None]).to(torch.bfloat16).float()
     return made.sub_(values).abs_().amax(-1) <= 0

@@ -1,4 +1,4 @@
-"""Packing f32 tensors into planes, and back. Rows are independent: a part of them packs to a part of the planes."""
+"""Packs f32 tensors into planes, and unpacks them. Rows are independent: a slice of rows packs to a slice of planes."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -14,20 +14,20 @@ from gemtab.quantize.grid import on_grid
 
 Planes = dict[PlaneName, npt.NDArray[np.generic]]
 
-# Values packed at a time, so that a step finds in the processor's cache what the one before it left (2 MB each).
+# Values packed at a time: the data of a step (2 MB) stay in the CPU's cache.
 _CHUNK = 1 << 19
 
 
 def pack(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32"]) -> Planes:
-    """The planes of a tensor [..., columns] f32, finite, in exactly `weight_format`; i32 is for whole numbers.
+    """Return the planes of a finite tensor [..., columns] f32 in `weight_format`. i32 is for integers.
 
-    Raises CheckpointError where a value or scale does not fit f16.
+    Raises CheckpointError if a value or scale does not fit f16.
     """
     return pack_counted(tensor, weight_format)[0]
 
 
 def pack_counted(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32"]) -> tuple[Planes, int]:
-    """What `pack` gives, and of how many blocks q4 keeps every value to the last bit of bf16."""
+    """Return what `pack` returns, and the number of q4 blocks that keep all values exactly in bf16."""
     if weight_format == "f32":
         return {"values": tensor.float().contiguous().numpy()}, 0
     if weight_format == "i32":
@@ -52,7 +52,7 @@ def pack_counted(tensor: torch.Tensor, weight_format: PlainFormat | Literal["i32
 def unpack(
     planes: Mapping[PlaneName, npt.NDArray[np.generic]], weight_format: StorageFormat, shape: tuple[int, ...]
 ) -> torch.Tensor:
-    """The f32 tensor of `shape` that the planes stand for."""
+    """Return the f32 tensor of `shape` that the planes represent."""
     if weight_format in ("f32", "f16", "i32"):
         return torch.from_numpy(planes["values"]).float().reshape(shape)
     codes = unpack_codes(torch.from_numpy(planes["codes"]), CODE_BITS[weight_format])
@@ -65,22 +65,24 @@ def unpack(
 
 
 def unpack_codes(packed: torch.Tensor, bits: int) -> torch.Tensor:
-    """packed [..., bytes] u8 -> codes [..., 8 / bits * bytes] u8, the low bits first."""
+    """Unpack bytes [..., bytes] u8 to codes [..., 8 / bits * bytes] u8, the low bits first."""
     mask = (1 << bits) - 1
     return torch.stack([packed >> shift & mask for shift in range(0, 8, bits)], dim=-1).flatten(-2)
 
 
 def pack_codes(codes: torch.Tensor, bits: int) -> torch.Tensor:
-    """codes [rows, columns] u8 -> [rows, blocks, bytes] u8, the low bits first, the last block filled up with codes
-    of 0."""
+    """Pack codes [rows, columns] u8 to [rows, blocks, bytes] u8, the low bits first. The last block is padded with the
+    code of 0."""
     columns = codes.shape[-1]
     filled = pad(codes, (0, padded_columns(columns) - columns), value=1 << (bits - 1))
     return _joined(filled.reshape(len(codes), -1, BLOCK), bits)
 
 
 def _joined(codes: torch.Tensor, bits: int) -> torch.Tensor:
-    """codes [..., n] u8 -> [..., n * bits / 8], the earlier ones in a byte's lower bits. Codes that share a byte are
-    taken as one word, whose lowest byte they are shifted into."""
+    """Pack codes [..., n] u8 to [..., n * bits / 8], the earlier codes in the lower bits of a byte.
+
+    The codes of a byte are read as one word, and shifted into its lowest byte.
+    """
     count = 8 // bits
     if count == 1:
         return codes
@@ -90,17 +92,16 @@ def _joined(codes: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def zero_point(weight_format: StorageFormat) -> int:
-    """The code of 0."""
+    """Return the code of the value 0."""
     return 1 << (CODE_BITS[weight_format] - 1)
 
 
 def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """rows [n, columns] -> codes [n, blocks, bytes] u8, scales [n, blocks] f16, and how many blocks q4 keeps exactly.
+    """Quantise rows [n, columns]: codes [n, blocks, bytes] u8, scales [n, blocks] f16, number of exact q4 blocks.
 
-    The value of largest magnitude, with its sign, becomes code 0, the end of the range that reaches one further
-    (as ONNX Runtime and GGUF's Q4_0 do it). Codes are taken against the scale as f16 rounds it, since that is the
-    scale they will be multiplied by. Weights that were trained for Q4_0 keep the codes and scales that they were
-    trained with.
+    The value of largest magnitude gets code 0, as in ONNX Runtime and GGUF's Q4_0: the negative end of the range is one
+    larger. Codes are computed with the scale as rounded to f16, since this is the scale that multiplies them. Weights
+    that were trained for Q4_0 keep the codes and scales of their training.
     """
     zero = zero_point(weight_format)
     columns = padded_columns(rows.shape[1])
@@ -108,11 +109,11 @@ def _quantise(rows: torch.Tensor, weight_format: StorageFormat) -> tuple[torch.T
     if columns > rows.shape[1]:
         values = pad(values, (0, columns - rows.shape[1]))
     values = values.reshape(-1, columns // BLOCK, BLOCK)
-    low, high = values.amin(-1), values.amax(-1)  # torch.aminmax is four times as slow along an axis
+    low, high = values.amin(-1), values.amax(-1)  # four times as fast as torch.aminmax along an axis
     largest = torch.where(high > -low, high, low)
     scales = _to_f16(largest / -zero)
     inverse = torch.where(scales == 0, 0.0, 1.0 / scales.float())
-    # As i16, to which and from which torch converts at ten times the speed of u8.
+    # i16: torch converts to and from i16 ten times as fast as u8.
     codes = (values * inverse[..., None]).add_(zero + 0.5).clamp_(0, 2 * zero - 1).to(torch.int16)
     if weight_format != "q4":
         return codes.to(torch.uint8), scales, 0

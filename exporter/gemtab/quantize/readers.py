@@ -1,4 +1,4 @@
-"""Where weights come from: the interface, and the weights as a stored format has them."""
+"""Readers of weights: the interface, and a reader of weights as a stored format represents them."""
 
 from typing import Protocol, runtime_checkable
 
@@ -12,37 +12,37 @@ from gemtab.quantize.packing import Planes, pack_counted, unpack
 
 
 class WeightReader(Protocol):
-    """Gives weights as f32, whole or by rows of the first axis."""
+    """Reads weights as f32, whole or by rows of the first axis."""
 
     def read(self, weight: Weight) -> torch.Tensor:
-        """The whole weight, of its shape."""
+        """Return the whole weight."""
         ...
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1: [stop - start, *weight.shape[1:]]."""
+        """Return rows start … stop - 1: [stop - start, *weight.shape[1:]]."""
         ...
 
 
 @runtime_checkable
 class PackedReader(Protocol):
-    """A WeightReader whose source may hold codes with their scales, which packing anew would lose."""
+    """A WeightReader whose source may have codes and scales, which packing of f32 values would lose."""
 
     def packed_rows(self, weight: Weight, stored: StorageFormat, start: int, stop: int) -> Planes | None:
-        """The planes of rows start … stop - 1 in exactly the format `stored`, where the source has them."""
+        """Return the planes of rows start … stop - 1 in the format `stored`; None if the source does not have them."""
         ...
 
 
 def packed_rows(weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int) -> Planes:
-    """The planes of rows start … stop - 1 as `weight_format` stores them: the source's own, if it has such, else packed
-    from its values."""
+    """Return the planes of rows start … stop - 1 in an export with `weight_format`: those of the source if it has them,
+    else packed from its values."""
     return packed_counted(weights, weight, weight_format, start, stop)[0]
 
 
 def packed_counted(
     weights: WeightReader, weight: Weight, weight_format: WeightFormat, start: int, stop: int
 ) -> tuple[Planes, int]:
-    """What `packed_rows` gives, and of how many blocks q4 keeps every value to the last bit of bf16; 0 where the source
-    has such planes itself. Raises CheckpointError, with the weight's name, where a value or scale does not fit f16."""
+    """Return what `packed_rows` returns, and the number of q4 blocks that keep all values exactly in bf16; 0 for planes
+    of the source. Raises CheckpointError, with the weight's name, if a value or scale does not fit f16."""
     stored = storage_format(weight, weight_format)
     if stored in CODE_BITS and isinstance(weights, PackedReader):
         held = weights.packed_rows(weight, stored, start, stop)
@@ -58,17 +58,17 @@ def packed_counted(
 
 
 class DequantisedWeights:
-    """Weights as `weight_format` stores them: what an exact backend computes with after an export."""
+    """Weights as an export with `weight_format` represents them: the values for an exact backend."""
 
     def __init__(self, weights: WeightReader, weight_format: WeightFormat) -> None:
         self._weights = weights
         self._format = weight_format
 
     def read(self, weight: Weight) -> torch.Tensor:
-        """The whole weight."""
+        """Return the whole weight."""
         return self.read_rows(weight, 0, weight.shape[0])
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1."""
+        """Return rows start … stop - 1."""
         planes = packed_rows(self._weights, weight, self._format, start, stop)
         return unpack(planes, storage_format(weight, self._format), (stop - start, *weight.shape[1:]))

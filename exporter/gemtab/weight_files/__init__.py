@@ -1,1 +1,1 @@
-"""Where the planes of weights lie in data files, and writing them there: an export that was stopped goes on."""
+"""The layout of weights in data files, and their resumable writing."""

@@ -1,8 +1,8 @@
-"""What an export has written so far, so that the next one need not write it again.
+"""The journal of an export: which pieces of the weights are written. A resumed export skips these pieces.
 
-A text file beside the unfinished bundle: first a line with what the export is made of, then one a piece of weights,
-with the checksum of its bytes and what was found of its values. A line is written after the bytes that it is about; one
-that was cut short is none.
+The journal is a text file beside the unfinished bundle. Its first line is the fingerprint of the export. Each further
+line has the number of a piece, the checksum of its bytes, and its number of exact blocks. A line is written after the
+piece's bytes. A last line without a newline is ignored.
 """
 
 from pathlib import Path
@@ -10,24 +10,26 @@ from typing import NamedTuple, Self
 
 
 class Written(NamedTuple):
-    """A piece of weights that is written. exact: how many of its blocks are, in bf16, the checkpoint's values."""
+    """A written piece of weights. exact: number of blocks that equal the checkpoint's values in bf16."""
 
     checksum: int
     exact: int
 
 
 class Journal:
-    """done: the pieces that are written, by their number."""
+    """A journal of written pieces. done: the written pieces, by number."""
 
     def __init__(self, path: Path, fingerprint: str) -> None:
-        """A journal at `path` of the export that `fingerprint`, one line, stands for. One that is there already is
-        taken up if it is of the same export; otherwise it begins anew."""
+        """Open the journal at `path`. fingerprint: one line that identifies the export.
+
+        An existing journal of the same export is continued. Any other is overwritten.
+        """
         self._path = path
         self._first = f"{fingerprint}\n".encode("ascii")
         self.done, self._bytes = _read(path, self._first)
 
     def __enter__(self) -> Self:
-        """Opens the file for writing, behind the last line that is whole."""
+        """Open the file for writing, after the last complete line."""
         self._file = self._path.open("ab", buffering=0)
         self._file.truncate(self._bytes)
         if not self._bytes:
@@ -38,18 +40,18 @@ class Journal:
         self._file.close()
 
     def record(self, piece: int, written: Written) -> None:
-        """The piece is written. From here on an export that is killed need not write it again."""
+        """Record a written piece. A resumed export skips the piece."""
         self.done[piece] = written
         self._file.write(f"{piece} {written.checksum} {written.exact}\n".encode("ascii"))
 
     def forget(self, piece: int) -> None:
-        """The piece was found altered, and is written anew."""
+        """Drop a piece whose bytes have changed, so that it is written again."""
         del self.done[piece]
 
 
 def _read(path: Path, first: bytes) -> tuple[dict[int, Written], int]:
-    """What is recorded, and the number of bytes up to the end of the last line that is whole. Of two lines about a
-    piece the later counts."""
+    """Return the recorded pieces, and the bytes up to the end of the last complete line. Of two lines of one piece, the
+    later counts."""
     content = path.read_bytes() if path.exists() else b""
     if not content.startswith(first):
         return {}, 0

@@ -1,11 +1,11 @@
-"""A bundle while it is being written: in `OUT.partial`, beside the place that it takes when it is whole.
+"""The unfinished bundle of an export to OUT, in the folder OUT.partial. The move to OUT is atomic.
 
-    OUT.partial/bundle     the bundle so far; without a manifest, so that nobody takes it for one
-    OUT.partial/journal    which pieces of the weights are in it: see `gemtab.weight_files.journal`
-    OUT.partial/lock       held while an export runs; the system lets go of it when a process ends
+    OUT.partial/bundle     the bundle so far; no manifest, so that no reader accepts the bundle
+    OUT.partial/journal    the written pieces of weights: see `gemtab.weight_files.journal`
+    OUT.partial/lock       held while an export runs; the system releases the lock when the process ends
 
-An export that is interrupted, killed, or stopped by a full disk leaves the folder behind, and the next one for the same
-place goes on where it stopped, if it is made of the same; otherwise it begins anew.
+An export that is interrupted, killed, or stopped by a full disk leaves the folder. The next export to OUT resumes there
+if its fingerprint is the same; otherwise it begins again.
 """
 
 import os
@@ -25,28 +25,27 @@ from gemtab.weight_files.layout import Layout
 
 @dataclass(frozen=True)
 class Partial:
-    """folder: where the bundle is written; journal: what of its weights is there."""
+    """An unfinished bundle. folder: of the bundle. journal: of its written weights."""
 
     folder: Path
     journal: Journal
 
 
 def kept_note(out: Path) -> str:
-    """How things stand after an export was stopped."""
+    """Return the sentence that tells users what a stopped export has left."""
     folder = _folder(out)
-    if not os.path.exists(folder):  # which is also False where that may not be known
+    if not os.path.exists(folder):  # also False if access is denied
         return f"Nothing was left at {out}."
     return f"Finished work is kept in {folder}: the same command resumes from there. Delete the folder to discard it."
 
 
 @contextmanager
 def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: int) -> Iterator[Partial]:
-    """The unfinished bundle for `out`, which takes its place at the end, and the data files of `layouts` in it that
-    were written before, by an export of the same `fingerprint` (one line).
+    """Open the unfinished bundle for `out`, and move the bundle to `out` at the end of the block.
 
-    rest_bytes: what the bundle takes at least besides those files. Raises OutputError where another export to the same
-    place runs, where the disk is too small, and where it takes no more; then, and after an interruption, what is
-    written stays for the next time.
+    fingerprint: one line. The data files of `layouts` are kept if an export with the same fingerprint has written them.
+    rest_bytes: least bytes of the bundle besides these files. Raises OutputError if another export to `out` runs or the
+    disk is full; then, and after an interruption, the unfinished bundle is kept.
     """
     check_name(out)
     folder = _folder(out)
@@ -56,12 +55,12 @@ def partial(out: Path, fingerprint: str, layouts: Sequence[Layout], rest_bytes: 
             journal = Journal(folder / "journal", fingerprint)
             with _kept_if_useful(folder, journal), journal:
                 repair(out)
-                _throw_away_but(folder / "bundle", layouts if journal.done else ())
+                _remove_all_but(folder / "bundle", layouts if journal.done else ())
                 needed = sum(sum(layout.files.values()) for layout in layouts) + rest_bytes
                 check_free_space(out, needed, _disk_bytes(folder / "bundle"))
                 yield Partial(folder / "bundle", journal)
                 put_in_place(folder / "bundle", out)
-        shutil.rmtree(folder, ignore_errors=True)  # again, where the lock could not be removed while it was held
+        shutil.rmtree(folder, ignore_errors=True)  # again: some systems cannot remove a lock that is held
 
 
 def _folder(out: Path) -> Path:
@@ -70,7 +69,7 @@ def _folder(out: Path) -> Path:
 
 @contextmanager
 def _kept_if_useful(folder: Path, journal: Journal) -> Iterator[None]:
-    """Removes the folder in the end, but after an error that another run may not come to and go on from here."""
+    """Remove the folder at the end of the block, except after an error from which another run may resume."""
     try:
         yield
     except BaseException as error:
@@ -106,8 +105,8 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _throw_away_but(bundle: Path, layouts: Sequence[Layout]) -> None:
-    """Removes what an earlier export left, but for the data files; plans, shaders and graphs are made anew."""
+def _remove_all_but(bundle: Path, layouts: Sequence[Layout]) -> None:
+    """Remove all files of an earlier export except data files. Plans, shaders and graphs are written again."""
     data = {bundle / name for layout in layouts for name in layout.files}
     bundle.mkdir(exist_ok=True)
     for path in sorted(bundle.rglob("*"), reverse=True):
@@ -119,7 +118,7 @@ def _throw_away_but(bundle: Path, layouts: Sequence[Layout]) -> None:
 
 
 def _disk_bytes(folder: Path) -> int:
-    """What the folder's files take on the disk, where they may have holes."""
+    """Return the disk bytes of the folder's files, which may be sparse."""
     return sum(_blocks(path) for path in folder.rglob("*") if path.is_file())
 
 

@@ -1,8 +1,8 @@
-"""Weights on disk: the ONNX graphs' external data files, which the plans point into as well.
+"""Writes weights into the external data files of the ONNX graphs, which plans use too.
 
-Weights are read, packed and written in pieces of a few megabytes, several at a time, so that little is in memory
-whatever a weight's size. Where each piece goes is known beforehand (see layout.py): pieces need not wait for each
-other, and what an export that was interrupted has written need not be written again.
+Weights are read, packed and written in pieces of a few megabytes, several at a time, so that memory stays small for
+weights of any size. The location of each piece is known beforehand (see layout.py). So pieces do not wait for each
+other, and a resumed export skips written pieces.
 """
 
 import os
@@ -30,12 +30,13 @@ from gemtab.weight_files.journal import Journal, Written
 from gemtab.weight_files.layout import Layout
 
 CHUNK_BYTES = 16 << 20
-"""How much of a weight, as f32, is read and packed at a time."""
+"""Bytes of a weight, as f32, that are read and packed at a time."""
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
+"""Most threads that read and pack weights."""
 
 Progress = Callable[[int], None]
-"""Called with the number of bytes that were written since the last call."""
+"""Called with the number of bytes written since the last call."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -43,13 +44,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows start … stop - 1 of a weight's first axis (experts, of experts), and where its planes lie: in the files of
-    every graph that has the weight, which is read and packed once for all."""
+    """Rows start … stop - 1 of a weight's first axis, which for experts are whole experts.
+
+    locations: of the weight's planes, one entry per graph that has the weight. The piece is packed once for all graphs.
+    """
 
     weight: Weight
     start: int
     stop: int
-    places: tuple[dict[PlaneName, Location], ...]
+    locations: tuple[dict[PlaneName, Location], ...]
 
 
 def write_weights(
@@ -61,11 +64,13 @@ def write_weights(
     journal: Journal | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> dict[str, int]:
-    """Writes the weights of all layouts into their data files in the bundle folder `out`. Returns, by weight, how many
-    blocks of q4 are what the checkpoint has, value for value in bf16, without the weights that have none.
+    """Write the weights of all layouts into their data files in the bundle folder `out`.
 
-    journal: what was written there before is kept as far as its checksums are right; what is written is recorded.
-    Raises OSError where the disk does not take it, and what the reader and the packing raise.
+    Returns the number of q4 blocks whose values equal the checkpoint's in bf16, by weight, for weights that have such
+    blocks.
+
+    journal: its pieces are kept if their checksums are right; written pieces are recorded. Raises OSError if a file
+    cannot be written, and what the reader and the packing raise.
     """
     pieces = dict(enumerate(_pieces(layouts, weight_format, chunk_bytes)))
     _make_files(out, layouts)
@@ -95,10 +100,13 @@ def write_weights(
 
 
 def in_order_of_completion(
-    pool: ThreadPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int = 4 * MOST_WORKERS
+    pool: ThreadPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int = 4 * MAX_WORKERS
 ) -> Iterator[Result]:
-    """The function's results, each as it comes; no more than `ahead` tasks are begun before results are taken. An error
-    comes out when all results are out that were there before it was seen."""
+    """Yield the function's results as they complete. At most `ahead` tasks are submitted before their results are
+    taken.
+
+    An error is raised after the results that completed before it.
+    """
     waiting = iter(tasks)
     running: set[Future[Result]] = {pool.submit(function, task) for task in islice(waiting, ahead)}
     while running:
@@ -114,9 +122,10 @@ def _failed(future: Future[Result]) -> bool:
 
 @contextmanager
 def _workers() -> Iterator[ThreadPoolExecutor]:
-    """As many threads as processors, in each of which torch uses just one; after an error, what waits is dropped."""
+    """Open a pool of one thread per CPU, at most MAX_WORKERS, in which torch uses one thread each. An error cancels
+    waiting tasks."""
     before = torch.get_num_threads()
-    count = min(os.cpu_count() or 1, MOST_WORKERS)
+    count = min(os.cpu_count() or 1, MAX_WORKERS)
     pool = ThreadPoolExecutor(count, "weights", torch.set_num_threads, (1,))
     try:
         yield pool
@@ -129,7 +138,7 @@ def _pieces(layouts: Sequence[Layout], weight_format: WeightFormat, chunk_bytes:
     weights = {weight.name: weight for layout in layouts for weight in layout.weights}
     for weight in weights.values():
         names = [plane.name for plane in planes(weight, weight_format)]
-        places = tuple(
+        locations = tuple(
             {name: layout.locations[weight.name, name] for name in names}
             for layout in layouts
             if (weight.name, names[0]) in layout.locations
@@ -137,11 +146,11 @@ def _pieces(layouts: Sequence[Layout], weight_format: WeightFormat, chunk_bytes:
         rows = weight.shape[0]
         step = max(1, chunk_bytes // (4 * prod(weight.shape[1:])))
         for start in range(0, rows, step):
-            yield Piece(weight, start, min(start + step, rows), places)
+            yield Piece(weight, start, min(start + step, rows), locations)
 
 
 def _make_files(out: Path, layouts: Sequence[Layout]) -> None:
-    """All data files in their sizes, with what is in them already."""
+    """Create the data files in their sizes. Existing content is kept."""
     for layout in layouts:
         for name, size in layout.files.items():
             path = out / name
@@ -153,20 +162,20 @@ def _make_files(out: Path, layouts: Sequence[Layout]) -> None:
 def _write_piece(out: Path, piece: Piece, reader: WeightReader, weight_format: WeightFormat) -> Written:
     packed, exact = packed_counted(reader, piece.weight, weight_format, piece.start, piece.stop)
     parts = {name: _bytes(values) for name, values in packed.items()}
-    for place in piece.places:
-        for name, location in place.items():
+    for by_plane in piece.locations:
+        for name, location in by_plane.items():
             with (out / location.file).open("r+b") as file:
                 file.seek(_span(piece, location)[0])
                 file.write(parts[name])
-    checksum = _checksum(parts[plane.name] for _ in piece.places for plane in planes(piece.weight, weight_format))
+    checksum = _checksum(parts[plane.name] for _ in piece.locations for plane in planes(piece.weight, weight_format))
     return Written(checksum, exact)
 
 
 def _stored_checksum(out: Path, piece: Piece, weight_format: WeightFormat) -> int:
-    """The checksum of what lies where the piece should."""
+    """Return the checksum of the bytes at the piece's locations."""
     return _checksum(
-        _read(out / place[plane.name].file, *_span(piece, place[plane.name]))
-        for place in piece.places
+        _read(out / by_plane[plane.name].file, *_span(piece, by_plane[plane.name]))
+        for by_plane in piece.locations
         for plane in planes(piece.weight, weight_format)
     )
 
@@ -178,13 +187,13 @@ def _read(path: Path, offset: int, size: int) -> memoryview:
 
 
 def _span(piece: Piece, location: Location) -> tuple[int, int]:
-    """First byte and number of bytes of a piece's part of a plane: planes are stored row by row."""
+    """Return the first byte and the number of bytes of a piece in a plane. Planes are stored row by row."""
     row_bytes = location.bytes // piece.weight.shape[0]
     return location.offset + piece.start * row_bytes, (piece.stop - piece.start) * row_bytes
 
 
 def _piece_bytes(piece: Piece) -> int:
-    return sum(_span(piece, location)[1] for place in piece.places for location in place.values())
+    return sum(_span(piece, location)[1] for by_plane in piece.locations for location in by_plane.values())
 
 
 def _bytes(values: npt.NDArray[np.generic]) -> memoryview:

@@ -24,7 +24,7 @@ export interface LoadOptions {
    * default, where the model does not fit into `memory` otherwise, on machines that say they have little, and when the
    * GPU runs out of memory; or `never`, or `always`.
    */
-  hostTable?: "auto" | "never" | "always" | undefined;
+  hostEmbeddings?: "auto" | "never" | "always" | undefined;
   /**
    * The folder with the scripts gemtab-worker*.js of the package, where the page's script was built by a bundler
    * that does not copy them. A page has one worker: the first load says where it comes from.

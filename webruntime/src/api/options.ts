@@ -1,6 +1,6 @@
 /** What each call takes, as tables. A member that is missing here or there does not compile. */
 
-import { HOST_TABLE_CHOICES, PLAN_CHOICES } from "../bundle/facts.gen.ts";
+import { HOST_EMBEDDINGS_CHOICES, PLAN_CHOICES } from "../bundle/facts.gen.ts";
 import { BUDGETS, LONG_SOUNDS, SETTINGS } from "../facts.gen.ts";
 import type {
   AudioPart,
@@ -114,7 +114,7 @@ const LOAD: TableOf<LoadOptions> = {
   signal: signalRule,
   context: whole(1),
   memory: whole(1),
-  hostTable: oneOf(HOST_TABLE_CHOICES),
+  hostEmbeddings: oneOf(HOST_EMBEDDINGS_CHOICES),
   assets: addressRule,
   plan: planRule,
 };

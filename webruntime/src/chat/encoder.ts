@@ -41,7 +41,7 @@ export class Encoder {
     const tell = encodingEvents(items.filter(({ item }) => !this.#cache.get(item.key)));
     for (const one of items) {
       const rows = this.#cache.get(one.item.key) ?? (await this.#encode(one, tell, call));
-      placed.push({ position: one.position, rows, picture: one.item.tower === "image" });
+      placed.push({ position: one.position, rows, bidirectional: one.item.tower === "image" });
     }
     return placed;
   }

@@ -23,13 +23,13 @@ export const MOST_IMAGE_BYTES = 268435456;
 export const MOST_FILE_BYTES = 2147483648;
 
 // gemtab.bundle.soft_tokens
-/** The budget of an image where processor_config.json says nothing. */
+/** Most soft tokens of an image if processor_config.json has no number. */
 export const IMAGE_TOKENS = 280;
-/** The budget of a frame of a video where processor_config.json says nothing. */
+/** Most soft tokens of a frame of a video if processor_config.json has no number. */
 export const FRAME_TOKENS = 70;
-/** The most soft tokens of audio where processor_config.json says nothing: 30 s. */
+/** Most soft tokens of audio if processor_config.json has no number: 30 s. */
 export const AUDIO_TOKENS = 750;
-/** Milliseconds of a soft token of audio where processor_config.json says nothing. */
+/** Milliseconds of a soft token of audio if processor_config.json has no number. */
 export const AUDIO_TOKEN_MS = 40;
 
 // gemtab.media.rules

@@ -2,10 +2,10 @@
 
 import { Bundle } from "../bundle/bundle.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
-import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../bundle/memory.ts";
+import { chooseResidence, isTight, memoryNeed, smallMachine, towersNeed } from "../bundle/memory.ts";
 import { planMemory } from "../bundle/plan-memory.ts";
 import { choosePlan } from "../engine/choose-plan.ts";
-import { openTableStorage } from "../engine/host-table.ts";
+import { openEmbeddingsStorage } from "../engine/host-embeddings.ts";
 import { readTowerPlans } from "../engine/towers.ts";
 import { DeviceError, type ErrorRecord, toRecord } from "../errors.ts";
 import type { BundlePreview, PreviewRequest } from "./protocol.ts";
@@ -21,13 +21,13 @@ export async function previewBundle(request: PreviewRequest, signal: AbortSignal
   const { manifest } = bundle;
   const { plan: chosen, refusal } = planFor(bundle, request);
   const plan = request.features ? await proven(bundle, chosen, request.features, signal) : chosen;
-  const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;
-  const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
-  const text = memoryNeed(plan, manifest.context, tables).total;
-  const stored = tables === "host" ? plan.memory.tables : 0;
+  const storage = plan.memory.embeddings > 0 ? await openEmbeddingsStorage() : undefined;
+  const [embeddings] = chooseResidence(plan, manifest.context, {}, storage !== undefined);
+  const text = memoryNeed(plan, manifest.context, embeddings).total;
+  const stored = embeddings === "host" ? plan.memory.embeddings : 0;
   const [towers, machine] = [towersNeed(manifest), smallMachine()];
   const memory = { text, stored, towers, machine, tight: isTight(text, machine) };
-  return { manifest, downloadBytes: plan.memory.weights + plan.memory.tables, refusal, memory };
+  return { manifest, downloadBytes: plan.memory.weights + plan.memory.embeddings, refusal, memory };
 }
 
 /** The entry with the plan's own sums, once the plans were held against what the manifest says of them. */

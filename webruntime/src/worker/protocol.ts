@@ -45,7 +45,7 @@ export interface ModelInfo {
 }
 
 /** Which bundle, and how: see LoadOptions. */
-export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "hostTable" | "plan"> {
+export interface LoadRequest extends Pick<LoadOptions, "context" | "memory" | "hostEmbeddings" | "plan"> {
   url: string;
   /** The whole address of the script that reads media, which the worker imports when the first medium comes. */
   mediaUrl: string;
@@ -69,7 +69,7 @@ export interface BundlePreview {
   memory: {
     /** Bytes of the GPU's memory that the model takes once a conversation fills the bundle's whole context. */
     text: number;
-    /** Bytes of look-up tables that stay in the browser's storage. */
+    /** Bytes of per-layer embeddings in the browser's storage. */
     stored: number;
     /** Those that are added when pictures and sound first come; 0 where the bundle takes text only. */
     towers: number;

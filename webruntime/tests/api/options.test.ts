@@ -87,11 +87,11 @@ describe("options", () => {
     [{ context: 0 }, "context: found 0; expected a whole number from 1 on."],
     [{ memory: "8GB" }, 'memory: found "8GB"; expected a whole number from 1 on.'],
     [{ onProgress: "yes" }, 'onProgress: found "yes"; expected a function.'],
-    [{ hostTable: true }, 'hostTable: true is not known. Choose one of "auto", "never", "always".'],
+    [{ hostEmbeddings: true }, 'hostEmbeddings: true is not known. Choose one of "auto", "never", "always".'],
     [{ plan: "f64" }, 'plan: "f64" is not known. Choose one of "auto", "f16", "f32".'],
     [{ assets: 7 }, "assets: found 7; expected an address."],
     [{ progress: 1 }, 'progress: this is no option that gemtab has. Did you mean "onProgress"?'],
-    [{ offline: true }, /^offline: .* Known are onProgress, signal, context, memory, hostTable, assets, plan\.$/],
+    [{ offline: true }, /^offline: .* Known are onProgress, signal, context, memory, hostEmbeddings, assets, plan\.$/],
     [{ context_length: 7 }, 'context_length: this is no option that gemtab has. Did you mean "context"?'],
   ])("of a load cannot be %j", (options, message) => {
     expect(refusal(() => checkLoadOptions(options))).toMatch(message);

@@ -49,7 +49,7 @@ test("a drafter's bundle is told from one that answers", async () => {
   const opened = open(withManifest({ plans: [], draft }));
   await expect(opened).rejects.toMatchObject({ code: "UsageError" });
   await expect(opened).rejects.toThrow(
-    /holds a drafter \(toy\).*cannot answer without it\. Load the bundle of that model/,
+    /has a draft model alone \(toy\).*cannot answer without it\. Load the bundle of the target model/,
   );
 });
 

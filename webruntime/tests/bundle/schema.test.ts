@@ -41,7 +41,7 @@ test("defaults of the schema are filled in", () => {
   expect(plan.programs.fill?.dispatches[0]?.params).toBeNull();
 });
 
-const ROWS = { kind: "rows", file: "a.bin", offset: 0, row_bytes: 4, rows: 8, places: 4 };
+const ROWS = { kind: "rows", file: "a.bin", offset: 0, row_bytes: 4, rows: 8, slots: 4 };
 
 describe("a plan is refused, by file and place, that", () => {
   const cases: [string, Damage, RegExp][] = [

@@ -100,7 +100,7 @@ export function toyTowerPlan(): Plan {
             kernel: "scale",
             bindings: ["input", "weight", "scaled"],
             params: null,
-            tables: null,
+            embeddings: null,
             grid: ["T", 1, 1] as Plan["programs"][string]["dispatches"][number]["grid"],
             label: "scale",
           })),
@@ -108,7 +108,7 @@ export function toyTowerPlan(): Plan {
             kernel: "lay",
             bindings: ["step", "scaled", "rows"],
             params: null,
-            tables: null,
+            embeddings: null,
             grid: ["T", 1, 1],
             label: "lay",
           },
@@ -134,7 +134,7 @@ export function seeing(plan: Plan, visible: boolean): void {
     kernel: "remember",
     bindings,
     params: null,
-    tables: null,
+    embeddings: null,
     grid: ["T", 1, 1],
     label: "remember",
   });
@@ -143,7 +143,7 @@ export function seeing(plan: Plan, visible: boolean): void {
 /** As an export states it: a weight and `step`; slots and the rows that come out. */
 const TOWER_MEMORY: Manifest["plans"][number]["memory"] = {
   weights: 16,
-  tables: 0,
+  embeddings: 0,
   rows: 0,
   state: 0,
   scratch: ["+", 16, ["*", 8 + 8 * HIDDEN, "T"]],

@@ -79,7 +79,7 @@ describe("media", () => {
     const { ids, media } = engine.fills.at(-1) ?? { ids: [], media: [] };
     const all = engine.fills.flatMap(({ ids }) => ids);
     expect(ids.length).toBeGreaterThan(0);
-    expect(media.map(({ rows, picture }) => [rows.tokens, picture])).toEqual([
+    expect(media.map(({ rows, bidirectional }) => [rows.tokens, bidirectional])).toEqual([
       [9, true],
       [3, false],
       [2, false],

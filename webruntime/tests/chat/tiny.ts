@@ -57,7 +57,7 @@ export class NotingEngine implements TextEngine {
   readonly vocabulary = 2048;
   readonly stats = {
     activation: "f32" as const,
-    tables: "gpu" as const,
+    embeddings: "gpu" as const,
     weightBytes: 0,
     stateBytes: 0,
     scratchBytes: 0,

@@ -49,7 +49,7 @@ async function answer(engine: TextEngine, said: (number | number[])[], count = 6
   for (const part of said) {
     if (typeof part === "number") ids.push(part);
     else {
-      media.push({ position: engine.position + ids.length, rows: await encode(tower, part), picture: true });
+      media.push({ position: engine.position + ids.length, rows: await encode(tower, part), bidirectional: true });
       ids.push(...blanks(part));
     }
   }
@@ -143,7 +143,7 @@ describe("a tower", () => {
       const rows = await encode(tower, pixels);
       expect(rows).toMatchObject({ tokens: pixels.length, bytes: pixels.length * 8 });
       toy.reset();
-      await toy.fill(Uint32Array.from(blanks(pixels)), { media: [{ position: 0, rows, picture: true }] });
+      await toy.fill(Uint32Array.from(blanks(pixels)), { media: [{ position: 0, rows, bidirectional: true }] });
       expect(await decode(toy, 1, 4)).toEqual(oracleContinuation([...remembered(pixels), 1], 4));
       rows.dispose();
       await expect(toy.fill(Uint32Array.of(1))).resolves.toBeUndefined();
@@ -154,7 +154,7 @@ describe("a tower", () => {
     const toy = await load();
     const tower = await toy.tower("image");
     const rows = await tower.encode({ pixels: Float32Array.of(4, 5) }, { tokens: 3, rows: 2 });
-    await toy.fill(Uint32Array.from(blanks([4, 5, 0])), { media: [{ position: 0, rows, picture: true }] });
+    await toy.fill(Uint32Array.from(blanks([4, 5, 0])), { media: [{ position: 0, rows, bidirectional: true }] });
     const expected = [4, 5, 0].map((pixel) => pixel * 3 + 2);
     expect(await decode(toy, 1, 3)).toEqual(oracleContinuation([...expected, 1], 3));
   });
@@ -365,7 +365,7 @@ describe("filling with media", () => {
     toy.reset();
     const rows = await encode(await toy.tower("image"), [5, 6, 7, 8]);
     const ids = Uint32Array.of(3, 1, ...blanks([5, 6, 7, 8]), 2);
-    await toy.fill(ids, { media: [{ position: 2, rows, picture: true }], onChunk: (count) => done.push(count) });
+    await toy.fill(ids, { media: [{ position: 2, rows, bidirectional: true }], onChunk: (count) => done.push(count) });
     expect(done).toEqual([2, 6, 7]);
   });
 
@@ -387,14 +387,14 @@ describe("filling with media", () => {
     const rows: MediaRows = { tokens: 1, bytes: 8, dispose: () => undefined };
     const toy = await load(toyBundle());
     expect([toy.towerTokens, toy.blockTokens]).toEqual([{}, undefined]);
-    const filling = toy.fill(Uint32Array.of(1), { media: [{ position: 0, rows, picture: true }] });
+    const filling = toy.fill(Uint32Array.of(1), { media: [{ position: 0, rows, bidirectional: true }] });
     await expect(filling).rejects.toThrow(/takes text only/);
   });
 
   test("rows of another make are refused", async () => {
     const toy = await load();
     const rows: MediaRows = { tokens: 1, bytes: 8, dispose: () => undefined };
-    const filling = toy.fill(Uint32Array.of(1), { media: [{ position: 0, rows, picture: true }] });
+    const filling = toy.fill(Uint32Array.of(1), { media: [{ position: 0, rows, bidirectional: true }] });
     await expect(filling).rejects.toThrow(UsageError);
     expect(toy.position).toBe(0);
   });

@@ -58,7 +58,7 @@ describe("loading", () => {
     const { stats, adapter, context, vocabulary } = await load();
     expect(stats).toEqual({
       activation: "f32",
-      tables: "gpu",
+      embeddings: "gpu",
       weightBytes: 64,
       stateBytes: 8 * 4 + CONTEXT * 4,
       scratchBytes: 64 + 16 + 16 + 16 + 32 + 256,
@@ -273,7 +273,7 @@ describe("caches that grow", () => {
     kernel: "touch",
     bindings: ["late"],
     params: null,
-    tables: null,
+    embeddings: null,
     grid: [["min", 1, ["max", 0, ["-", ["+", "P", "T"], FROM]]], 1, 1],
     label: "touch",
   } as const satisfies Dispatch;

@@ -1,4 +1,4 @@
-"""The ONNX backend: graph -> an ONNX file for onnxruntime, onnxruntime-web and transformers.js."""
+"""The ONNX backend: writes a graph as an ONNX file for onnxruntime, onnxruntime-web and transformers.js."""
 
 from gemtab.backends.onnx.model import OPSET, write_onnx
 

@@ -1,11 +1,11 @@
 """Rotary embedding, caches and attention in plain operators.
 
-Caches have the names and shapes that transformers.js gives and takes back: `past_key_values.<layer>.key` and `.value`
-[batch_size, kv_heads, past_sequence_length, head_size], all of one length, sliding layers' too; `present.…` with this
-step's tokens appended. `attention_mask` [batch_size, total_sequence_length] is 0 at padding.
+Caches have the names and shapes of transformers.js. The inputs are `past_key_values.<layer>.key` and `.value`
+[batch_size, kv_heads, past_sequence_length, head_size], all of one length, those of sliding layers too. The outputs
+`present.…` have this step's tokens appended. `attention_mask` [batch_size, total_sequence_length] is 0 at padding.
 
-Caches that an assistant reads of its target have transformers' names, as `shared_kv_states.full_attention.key`; nothing
-is appended to them, and `attention_mask` is as long as they are.
+The target's caches that a draft model reads have the names of transformers, e.g. `shared_kv_states.full_attention.key`.
+The graph appends nothing to them, and `attention_mask` has their length.
 """
 
 import numpy as np
@@ -17,57 +17,57 @@ from gemtab.graph import Node, Value, known
 PAST_NAME = "past_key_values"
 
 SHARED_NAME = "shared_kv_states"
-"""What a target's caches are called."""
+"""Begins the names of a target's caches."""
 
-PARTS_OF_A_TURN = 1 << 44
-"""So fine that half a part a position, over a million of them, is no more than f32's own rounding; and so coarse that
-an angle of a million radians is below 2 ** 63 parts."""
+PARTS_PER_TURN = 1 << 44
+"""Integer parts of a full turn. Fine enough: half a part per position, over a million positions, is below the rounding
+of f32. Coarse enough: an angle of a million radians is below 2 ** 63 parts."""
 
 MASKED = -3.0e38
-"""Score of a position that is not seen. Finite, so that a row of padding, which sees nothing, is not NaN."""
+"""Score of a masked position. Finite, so that a row of padding, which sees nothing, does not become NaN."""
 
 
 def rope(e: Emitter, node: Node) -> ir.Value:
-    """x [B, T, heads, size] turned at positions [B, T]."""
+    """Rotate x [B, T, heads, size] at positions [B, T]."""
     x, positions = e.get(node.value(0)), e.get(node.value(1))
     theta, pairs, factor = node.number("theta"), node.integer("rotated_pairs"), node.number("factor")
-    return turn(e, x, known(node.output.shape[-1]), positions, theta, pairs, factor)
+    return rotate(e, x, known(node.output.shape[-1]), positions, theta, pairs, factor)
 
 
-def turn(
+def rotate(
     e: Emitter, x: ir.Value, size: int, positions: ir.Value, theta: float, pairs: int, factor: float = 1.0
 ) -> ir.Value:
-    """The first `pairs` of the size / 2 pairs of x [B, T, heads, size], turned at positions [B, T] over factor."""
+    """Rotate the first `pairs` of the size / 2 pairs of x [B, T, heads, size] at positions [B, T] / factor."""
     cos, sin = (_angles(e, positions, size, theta, pairs, factor, function) for function in ("Cos", "Sin"))
     first, second = e.op_many("Split", 2, x, axis=-1, num_outputs=2)
-    turned_first = e.op("Sub", e.op("Mul", first, cos), e.op("Mul", second, sin))
-    turned_second = e.op("Add", e.op("Mul", second, cos), e.op("Mul", first, sin))
-    return e.op("Concat", turned_first, turned_second, axis=-1)
+    rotated_first = e.op("Sub", e.op("Mul", first, cos), e.op("Mul", second, sin))
+    rotated_second = e.op("Add", e.op("Mul", second, cos), e.op("Mul", first, sin))
+    return e.op("Concat", rotated_first, rotated_second, axis=-1)
 
 
 def _angles(
-    e: Emitter, positions: ir.Value, size: int, theta: float, turning: int, factor: float, function: str
+    e: Emitter, positions: ir.Value, size: int, theta: float, rotated: int, factor: float, function: str
 ) -> ir.Value:
-    """Cosine or sine of the angles [B, T, 1, size / 2]; angle 0 for pairs that do not turn.
+    """Return the cosine or sine of the angles [B, T, 1, size / 2]. The angle is 0 for pairs that are not rotated.
 
-    As f32, the angle of position 131,071 would be off by up to 0.008, and not every build of ONNX Runtime for browsers
-    computes in f64. So angles are integers, in parts of a turn, of which whole turns are taken off exactly.
+    In f32, the angle of position 131,071 would be off by up to 0.008, and not all builds of ONNX Runtime for browsers
+    have f64. So angles are integers, in parts of a full turn, and whole turns are subtracted exactly.
     """
-    key = (positions.name, theta, turning, factor, size)
+    key = (positions.name, theta, rotated, factor, size)
 
     def make() -> ir.Value:
         pairs = np.arange(size // 2)
-        frequencies = np.where(pairs < turning, theta ** (-2.0 * pairs / size) / factor, 0.0)
-        parts = np.rint(frequencies / (2 * np.pi) * PARTS_OF_A_TURN)
-        angle, turn = e.op("Mul", e.unsqueeze(positions, -1, -2), e.i64(parts)), e.i64(PARTS_OF_A_TURN)
+        frequencies = np.where(pairs < rotated, theta ** (-2.0 * pairs / size) / factor, 0.0)
+        parts = np.rint(frequencies / (2 * np.pi) * PARTS_PER_TURN)
+        angle, turn = e.op("Mul", e.unsqueeze(positions, -1, -2), e.i64(parts)), e.i64(PARTS_PER_TURN)
         rest = e.op("Sub", angle, e.op("Mul", e.op("Div", angle, turn), turn))
-        return e.op("Mul", e.cast(rest, ir.DataType.FLOAT), e.f32(2 * np.pi / PARTS_OF_A_TURN))
+        return e.op("Mul", e.cast(rest, ir.DataType.FLOAT), e.f32(2 * np.pi / PARTS_PER_TURN))
 
     return e.once((function, *key), lambda: e.op(function, e.once(("angles", *key), make)))
 
 
 def kv_write(e: Emitter, node: Node) -> None:
-    """Append k and v [B, T, kv_heads, size] to the layer's past; the pair is what the cache's value becomes."""
+    """Append k and v [B, T, kv_heads, size] to the layer's past. Defines the cache as the pair of both."""
     cache = node.attrs["cache"]
     assert isinstance(cache, str)
     _, heads, size = node.output.shape
@@ -93,7 +93,8 @@ def read_cache(e: Emitter, cache: Value) -> None:
 
 
 def attention(e: Emitter, node: Node) -> ir.Value:
-    """q [B, T, heads, size] over its cache: [B, T, heads, size]. Heads that share KV lie on an axis of their own."""
+    """q [B, T, heads, size] over its cache: [B, T, heads, size]. Heads that share a KV head have an axis of their
+    own."""
     heads, size = (known(dim) for dim in node.output.shape[1:])
     kv_heads = known(node.value(1).shape[1])
     keys, values = (e.unsqueeze(part, 2) for part in e.caches[node.value(1).name])
@@ -105,17 +106,17 @@ def attention(e: Emitter, node: Node) -> ir.Value:
 
 
 def attention_weights(e: Emitter, scores: ir.Value, scale: float, seen: ir.Value) -> ir.Value:
-    """Softmax over the last axis of scores times `scale`, where `seen` bool, which broadcasts, says so."""
+    """softmax(scores * scale) over the last axis, where `seen` bool, which broadcasts, is true."""
     if scale != 1.0:
         scores = e.op("Mul", scores, e.f32(scale))
     return e.op("Softmax", e.op("Where", seen, scores, e.f32(MASKED)), axis=-1)
 
 
 def _seen(e: Emitter, node: Node) -> ir.Value:
-    """What each token sees of the cache, [B, 1, 1, T, P + T] bool; shared by all layers of one window.
+    """Return which rows of the cache each token sees, [B, 1, 1, T, P + T] bool. Layers with one window share the mask.
 
-    Causality and window go by place in the cache, which padding takes too, as in transformers. The places of tokens are
-    its last ones, or those behind it where tokens are not appended.
+    As in transformers, causality and window count rows of the cache, those of padding too. The tokens have the last
+    rows; in a draft model, whose tokens are not appended, the rows after the cache.
     """
     positions, cache = node.value(2), node.value(1)
     window, ahead = node.attrs["window"], len(node.inputs) == 4
@@ -141,9 +142,10 @@ def _seen(e: Emitter, node: Node) -> ir.Value:
 
 
 def block_ends(e: Emitter, node: Node) -> ir.Value:
-    """The place within the step [B, T] of the last token of each token's block, its own for tokens of none."""
+    """The index within the step, [B, T], of the last token of each token's block; its own index for tokens of no
+    block."""
     blocks = e.get(node.value(0))
     rows, columns = e.unsqueeze(blocks, -1), e.unsqueeze(blocks, 1)
     same = e.op("And", e.op("Equal", rows, columns), e.op("GreaterOrEqual", rows, e.i64(0)))
-    places = e.op("Range", e.i64(0), e.size(blocks, 1), e.i64(1))
-    return e.op("ReduceMax", e.op("Where", same, places, e.unsqueeze(places, 1)), e.i64([-1]), keepdims=0)
+    indices = e.op("Range", e.i64(0), e.size(blocks, 1), e.i64(1))
+    return e.op("ReduceMax", e.op("Where", same, indices, e.unsqueeze(indices, 1)), e.i64([-1]), keepdims=0)

@@ -1,4 +1,4 @@
-"""A bundle's weights as its files have them, read through the ONNX graphs that describe them."""
+"""Reads the weights of a bundle through its ONNX graphs, which describe the data files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from gemtab.quantize import Planes, planes, storage_format, unpack
 
 
 class BundleWeights:
-    """Reads a bundle's weights as f32. Raises BundleError where the bundle lacks one or is damaged."""
+    """Reads a bundle's weights as f32. Raises BundleError for a missing weight and for damaged files."""
 
     def __init__(self, folder: Path, weight_format: WeightFormat) -> None:
         self._format = weight_format
@@ -40,16 +40,16 @@ class BundleWeights:
                     self._tensors.setdefault(name, value.const_value)
 
     def read(self, weight: Weight) -> torch.Tensor:
-        """The whole weight, of its shape, f32."""
+        """Return the whole weight, f32."""
         return self.read_rows(weight, 0, weight.shape[0])
 
     def read_rows(self, weight: Weight, start: int, stop: int) -> torch.Tensor:
-        """Rows start … stop - 1 along the first axis, f32."""
+        """Return rows start … stop - 1 of the first axis, f32."""
         stored = self.read_planes(weight, start, stop)
         return unpack(stored, storage_format(weight, self._format), (stop - start, *weight.shape[1:]))
 
     def read_planes(self, weight: Weight, start: int, stop: int) -> Planes:
-        """The planes of rows start … stop - 1."""
+        """Return the planes of rows start … stop - 1."""
         specs = planes(weight, self._format)
         return {plane.name: self._plane(weight, plane.name)[start:stop].copy() for plane in specs}
 
@@ -64,14 +64,15 @@ class BundleWeights:
             raise BundleError(f"The bundle's data of {name} cannot be read: {error}. Export again.") from error
 
     def _mapped(self, tensor: ir.ExternalTensor) -> npt.NDArray[Any]:
-        """Read here, since onnx-ir refuses files that have another name too, as those in a hub's cache have."""
+        """Return the data of an external tensor. onnx-ir rejects files with several links, such as those of a hub's
+        cache."""
         path = inside(self._folder, f"{FOLDER}/{tensor.location}")
         shape = tuple(int(size) for size in tensor.shape.numpy())
         return np.memmap(path, tensor.dtype.numpy(), "r", tensor.offset or 0, shape)
 
 
 def _check_listed(tensor: ir.TensorProtocol, graph: Path, files: Mapping[str, FileEntry]) -> None:
-    """Raises BundleError where the tensor lies in a file whose digests nobody checked."""
+    """Raise BundleError if the tensor is in a file that the manifest, and so its digests, does not cover."""
     if isinstance(tensor, ir.ExternalTensor):
         location = str(tensor.location)
         if f"{graph.parent.name}/{location}" not in files:

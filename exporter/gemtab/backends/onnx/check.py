@@ -1,4 +1,4 @@
-"""Whether a bundle's graph is valid ONNX, by the onnx package: its checker and strict shape inference."""
+"""Checks a bundle's graphs with the onnx package: its checker and strict shape inference."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ from gemtab.backends.onnx.emitter import MICROSOFT
 from gemtab.bundle.reading import inside
 from gemtab.errors import BundleError, GemtabError
 
-_MOST_WORDS = 600
+_MAX_CHARACTERS = 600
 
 
 def check_graph(folder: Path, file: str) -> int:
-    """Check the graph `file` of the bundle at `folder`, with its data files; return the number of its nodes.
+    """Check the graph `file` of the bundle at `folder`, with its data files. Return the number of nodes.
 
-    No weight is read: a graph of gigabytes takes a fraction of a second. Raises BundleError, which names the file and
-    the node, where the checker or strict shape inference finds a fault, where the shape of a node's output does not
-    follow, and where the data of a tensor are not as long as its shape says.
+    No weights are read, so a graph of gigabytes takes a fraction of a second. Raises BundleError, which names the file
+    and the node, if the checker or strict shape inference finds a fault, if the shape of an output cannot be inferred,
+    or if a tensor's data do not have the size of its shape.
     """
     path = inside(folder, file)
     with _named(path):
@@ -38,13 +38,13 @@ def check_graph(folder: Path, file: str) -> int:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Turn whatever protobuf and onnx raise inside into BundleError."""
+    """Turn errors of protobuf and onnx into BundleError."""
     try:
         yield
     except GemtabError:
         raise
     except Exception as error:
-        raise _invalid(path, " ".join(str(error).split())[:_MOST_WORDS]) from error
+        raise _invalid(path, " ".join(str(error).split())[:_MAX_CHARACTERS]) from error
 
 
 def _check_data(folder: Path, beside: Path, path: Path, tensor: onnx.TensorProto) -> None:
@@ -61,9 +61,9 @@ def _check_data(folder: Path, beside: Path, path: Path, tensor: onnx.TensorProto
 
 
 def _detach_data(model: onnx.ModelProto) -> None:
-    """Make inputs of the tensors whose values lie in data files: of them the graph knows type and shape alone.
+    """Replace tensors in data files by inputs of their type and shape.
 
-    The checker opens data files, and refuses those that are links, as all files in a hub's cache are.
+    The checker opens data files, and rejects links, such as the files of a hub's cache.
     """
     held = [tensor for tensor in model.graph.initializer if tensor.data_location != onnx.TensorProto.EXTERNAL]
     for tensor in model.graph.initializer:
@@ -75,7 +75,7 @@ def _detach_data(model: onnx.ModelProto) -> None:
 
 
 def _check_shapes(path: Path, graph: onnx.GraphProto) -> None:
-    """Raises BundleError where the shape of a node's output is not known, and where a product's inputs do not fit."""
+    """Raise BundleError if the shape of a node's output is unknown, or if a product's inputs do not fit."""
     shapes = {
         value.name: [dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.value_info, *graph.output)

@@ -1,7 +1,7 @@
-"""The operators of onnxruntime that exported graphs use, as onnx needs them to check those graphs.
+"""Schemas of onnxruntime's operators that exported graphs use, so that onnx can check the graphs.
 
-onnx does not know these operators. Beside a node that it does not know, `onnx.checker` checks no attribute and no
-shape, and strict shape inference ignores the errors of all nodes that follow, whatever types are declared.
+Without a schema, `onnx.checker` checks no attributes and shapes of a node, and strict shape inference ignores errors in
+all nodes that follow.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,12 @@ VERSION = 1
 _ATTRIBUTES = ("K", "N", "bits", "block_size")
 
 Shape = list[int | None]
-"""Sizes; None for one that is not known as a number."""
+"""Sizes; None for a size that is no number."""
 
 
 @contextmanager
 def contrib_operators() -> Iterator[None]:
-    """Inside, onnx knows the operators of onnxruntime that exported graphs use."""
+    """Register the operators of onnxruntime that exported graphs use, inside the block."""
     if onnx.defs.has(MATMUL_N_BITS, MICROSOFT):
         yield
         return
@@ -36,7 +36,7 @@ def contrib_operators() -> Iterator[None]:
 
 
 def _matmul_n_bits() -> OpSchema:
-    """MatMulNBits with the inputs that gemtab gives: x, codes and scales, all scales in x's dtype."""
+    """MatMulNBits with the inputs that gemtab uses: x, codes and scales. Scales have the dtype of x."""
     inputs = [
         OpSchema.FormalParameter(name, kind) for name, kind in (("A", "T"), ("B", "tensor(uint8)"), ("scales", "T"))
     ]
@@ -55,7 +55,7 @@ def _matmul_n_bits() -> OpSchema:
 
 
 def _infer(context: InferenceContext) -> None:
-    """x [..., K] -> [..., N]. Faults are left to `product_fault`, which can name the node."""
+    """Infer x [..., K] -> [..., N]. `product_fault` finds faults, since it can name the node."""
     known = context.get_input_type(0)
     if known is None or not len(known.tensor_type.shape.dim):
         return
@@ -67,8 +67,11 @@ def _infer(context: InferenceContext) -> None:
 
 
 def product_fault(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> str | None:
-    """The fault of a MatMulNBits whose inputs do not fit, or None. They are x [..., K], codes [N, blocks, bytes of a
-    block] and scales [N, blocks] or [N * blocks]. shapes: of the values that are known."""
+    """Return the fault of a MatMulNBits whose inputs do not fit, or None.
+
+    The inputs are x [..., K], codes [N, blocks, bytes of a block] and scales [N, blocks] or [N * blocks]. shapes: the
+    known shapes, by the name of the value.
+    """
     sizes = {attribute.name: attribute.i for attribute in node.attribute}
     columns, rows, bits, block = (sizes[name] for name in _ATTRIBUTES)
     blocks = -(-columns // block)

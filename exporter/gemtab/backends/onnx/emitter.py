@@ -1,4 +1,4 @@
-"""What emission functions write with: ONNX nodes, constants, and weights that lie in external data files."""
+"""The builder of an ONNX graph: nodes, constants, and weights in external data files."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,16 +17,16 @@ MICROSOFT = "com.microsoft"
 """The domain of onnxruntime's own operators."""
 
 BATCH, TOKENS, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
-"""Symbolic sizes. transformers.js makes empty caches from them: it knows `batch_size`, and takes 0 for others."""
+"""Symbolic sizes. transformers.js makes empty caches from them: 1 for `batch_size`, 0 for others."""
 
 ROWS = {"pixel_values": "max_patches", "pixel_position_ids": "max_patches", "input_features": "frames"}
-"""What the axis behind the batch is called, by a tower's input."""
+"""Names of the axis after the batch, by the input of a tower."""
 
 Dims = tuple[int | str, ...]
 """A shape in ONNX."""
 
 TO_END = np.iinfo(np.int64).max
-"""Where a slice stops that goes on to the end."""
+"""The stop of a slice to the end."""
 
 DTYPES = {"f32": ir.DataType.FLOAT, "i32": ir.DataType.INT64}
 """ONNX dtypes of graph values: ids and positions are 64-bit, as all ONNX language models have them."""
@@ -74,23 +74,23 @@ class Emitter:
     # --- graph values -----------------------------------------------------------------------------------
 
     def input(self, name: str, shape: Dims, dtype: ir.DataType) -> ir.Value:
-        """The ONNX graph's input of this name, declared when first asked for."""
+        """Return the ONNX graph's input of this name. The first call declares the input."""
         if name not in self.inputs:
             self.inputs[name] = ir.val(name, dtype, shape)
         return self.inputs[name]
 
     def define(self, value: Value, emitted: ir.Value) -> None:
-        """Record what a graph value has become."""
+        """Record the ONNX value of a graph value."""
         self._values[value.name] = emitted
 
     def get(self, value: Value) -> ir.Value:
-        """What a graph value has become."""
+        """Return the ONNX value of a graph value."""
         return self._values[value.name]
 
     def dims(self, value: Value) -> Dims:
-        """A graph value's shape in ONNX: a batch axis before the tokens or the tower's rows, none on a scalar.
+        """Return the ONNX shape of a graph value: a batch axis before the value's own axes; none for a scalar.
 
-        The batch of a value that is the same for all (a table of distances, whose sizes are numbers) is 1.
+        The batch is 1 if the first size is a number, as that of a table of distances.
         """
         if not value.shape:
             return ()
@@ -99,13 +99,13 @@ class Emitter:
 
     @contextmanager
     def at(self, node: Node) -> Iterator[None]:
-        """Name the ONNX nodes made inside after the graph node's place in the model."""
+        """Name the ONNX nodes that are added inside after the graph node's location in the model."""
         self._label = f"{node.label}.{node.op}"
         yield
 
     @contextmanager
     def body(self) -> Iterator[list[ir.Node]]:
-        """Collect the nodes made inside for a subgraph of their own."""
+        """Collect the nodes that are added inside for a subgraph."""
         outer, self.nodes = self.nodes, []
         yield self.nodes
         self.nodes = outer
@@ -127,7 +127,8 @@ class Emitter:
         return values
 
     def once(self, key: Hashable, make: Callable[[], ir.Value]) -> ir.Value:
-        """What `make` emits into the main graph when the key is first asked for, which subgraphs see too."""
+        """Return the value of `make`, called once per key. Emits into the main graph, so that subgraphs can read the
+        value."""
         if key not in self._made:
             inner, self.nodes = self.nodes, self._main
             self._made[key] = make()
@@ -135,7 +136,7 @@ class Emitter:
         return self._made[key]
 
     def constant(self, value: npt.ArrayLike | Attr, dtype: npt.DTypeLike) -> ir.Value:
-        """A constant; equal ones are stored once."""
+        """Return a constant. Equal constants are stored once."""
         array = np.asarray(value, dtype)
         key = ("constant", array.dtype.str, array.shape, array.tobytes())
         if key not in self._made:
@@ -143,21 +144,21 @@ class Emitter:
         return self._made[key]
 
     def f32(self, value: npt.ArrayLike | Attr) -> ir.Value:
-        """An f32 constant."""
+        """Return an f32 constant."""
         return self.constant(value, np.float32)
 
     def i64(self, value: npt.ArrayLike | Attr) -> ir.Value:
-        """An i64 constant."""
+        """Return an i64 constant."""
         return self.constant(value, np.int64)
 
     # --- weights ----------------------------------------------------------------------------------------
 
     def format_of(self, weight: Weight) -> StorageFormat:
-        """The format that the weight is stored in."""
+        """Return the format that the weight is stored in."""
         return storage_format(weight, self._format)
 
     def plane(self, weight: Weight, name: str) -> ir.Value:
-        """The plane `name` of a weight, as it is stored."""
+        """Return the plane `name` of a weight, as stored."""
         key = ("plane", weight.name, name)
         if key not in self._made:
             (spec,) = [plane for plane in planes(weight, self._format) if plane.name == name]
@@ -165,12 +166,12 @@ class Emitter:
         return self._made[key]
 
     def values(self, weight: Weight) -> npt.NDArray[np.float32]:
-        """The values of a small weight, by which what is emitted is chosen."""
+        """Return the values of a small weight, for decisions at export."""
         (spec,) = planes(weight, self._format)
         return np.asarray(self._external(weight, spec).numpy(), np.float32)
 
     def plane_f32(self, weight: Weight, name: str) -> ir.Value:
-        """The plane `name` of a weight as f32. An engine folds the cast when it loads the graph."""
+        """Return the plane `name` of a weight as f32. An engine folds the cast when it loads the graph."""
         plane = self.plane(weight, name)
         if plane.dtype == ir.DataType.FLOAT:
             return plane
@@ -201,11 +202,11 @@ class Emitter:
         return self.op("Cast", x, to=int(dtype))
 
     def reshape(self, x: ir.Value, *shape: int) -> ir.Value:
-        """x in another shape; 0 keeps the size at that place, -1 takes what is left."""
+        """x in another shape. 0 keeps the size of that axis, -1 is inferred."""
         return self.op("Reshape", x, self.i64(shape))
 
     def unsqueeze(self, x: ir.Value, *axes: int) -> ir.Value:
-        """x with axes of size 1 put in."""
+        """x with axes of size 1 inserted."""
         return self.op("Unsqueeze", x, self.i64(axes))
 
     def slice(self, x: ir.Value, start: int, stop: int, axis: int, step: int = 1) -> ir.Value:
@@ -213,5 +214,5 @@ class Emitter:
         return self.op("Slice", x, self.i64([start]), self.i64([stop]), self.i64([axis]), self.i64([step]))
 
     def size(self, x: ir.Value, axis: int) -> ir.Value:
-        """x's size along an axis, a scalar i64."""
+        """The size of x along an axis, a scalar i64."""
         return self.op("Squeeze", self.op("Shape", x, start=axis, end=axis + 1))

@@ -1,7 +1,7 @@
 """Mixture of experts in plain operators.
 
-A loop over the experts that this step's tokens chose: each matrix is dequantised once a step, whatever the number of
-tokens, and a single token touches only its own experts.
+A loop goes over the experts that this step's tokens chose. So each matrix is dequantised at most once per step, and a
+single token reads only its own experts.
 """
 
 import onnx_ir as ir
@@ -24,9 +24,9 @@ def route_top_k(e: Emitter, node: Node) -> None:
 
 
 def expert_linear(e: Emitter, node: Node) -> ir.Value:
-    """x [B, T, columns] or [B, T, k, columns] through the experts ids [B, T, k]: [B, T, k, rows].
+    """The experts ids [B, T, k] on x [B, T, columns] or [B, T, k, columns]: [B, T, k, rows].
 
-    Slots are the B * T * k choices; without an axis k, row s // k of x belongs to slot s.
+    Slots are the B * T * k choices. If x has no axis k, row s // k of x belongs to slot s.
     """
     x, ids, weight = e.get(node.value(0)), e.get(node.value(1)), node.weight(2)
     _, rows, columns = weight.shape
@@ -39,21 +39,21 @@ def expert_linear(e: Emitter, node: Node) -> ir.Value:
     body = _one_expert(e, node, flat, slots, experts, share)
     count = e.size(experts, 0)
     done = e.op("Loop", count, e.constant(True, bool), empty, body=body)
-    # Not inferred: another loop's turns could change the shape.
+    # Declared: shape inference assumes that an iteration may change the shape.
     done.dtype, done.shape = ir.DataType.FLOAT, ir.Shape((None, rows))
     shape = e.op("Concat", e.op("Shape", ids), e.i64([rows]), axis=0)
     return e.op("Reshape", done, shape)
 
 
 def _one_expert(e: Emitter, node: Node, flat: ir.Value, slots: ir.Value, experts: ir.Value, share: int) -> ir.Graph:
-    """The loop's body: fill in the slots [slots, rows] of expert number `turn` of those chosen."""
+    """Return the loop's body, which fills the slots [slots, rows] of experts[index]."""
     weight = node.weight(2)
     name = f"{node.label}.{weight.name}"
-    turn = ir.val(f"{name}.turn", ir.DataType.INT64, ())
+    index = ir.val(f"{name}.index", ir.DataType.INT64, ())
     going = ir.val(f"{name}.going", ir.DataType.BOOL, ())
     filled = ir.val(f"{name}.filled", ir.DataType.FLOAT, ("slots", weight.shape[1]))
     with e.body() as nodes:
-        expert = e.op("Gather", experts, turn, axis=0)
+        expert = e.op("Gather", experts, index, axis=0)
         own = e.op("Squeeze", e.op("NonZero", e.op("Equal", slots, expert)), e.i64([0]))
         x = e.op("Gather", flat, e.op("Div", own, e.i64(share)), axis=0)
         matrix = e.op("Transpose", lookup(e, weight, expert, 1), perm=(1, 0))
@@ -61,7 +61,7 @@ def _one_expert(e: Emitter, node: Node, flat: ir.Value, slots: ir.Value, experts
         result.type, result.shape = filled.type, filled.shape
         still = e.op("Identity", going)
         still.type, still.shape = going.type, going.shape
-    return ir.Graph([turn, going, filled], [still, result], nodes=nodes, name=f"{name}.body")
+    return ir.Graph([index, going, filled], [still, result], nodes=nodes, name=f"{name}.body")
 
 
 def weighted_sum(e: Emitter, node: Node) -> ir.Value:

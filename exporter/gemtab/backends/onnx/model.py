@@ -1,4 +1,4 @@
-"""From a graph to an ONNX file beside its data."""
+"""Writes a graph as an ONNX file beside its data files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +17,12 @@ from gemtab.errors import CheckpointError
 from gemtab.graph import CACHE, Graph, Node
 
 OPSET = 21
-"""The first with everything used here (Gelu is of 20) that onnxruntime has known since 1.18."""
+"""Has all operators used here (Gelu came with 20). onnxruntime supports opset 21 since 1.18."""
 
 IR_VERSION = 10
 
 PRESENT_NAME = "present"
-"""What caches are called as outputs; `past_key_values` as inputs."""
+"""Begins the names of caches as outputs; `past_key_values` those as inputs."""
 
 
 def write_onnx(
@@ -32,10 +32,10 @@ def write_onnx(
     weight_format: WeightFormat,
     locations: Mapping[tuple[str, str], Location],
 ) -> str:
-    """Write `graph` as `onnx/<stem><suffix>.onnx` in the bundle folder `out`, where its weights already lie.
+    """Write `graph` as `onnx/<stem><suffix>.onnx` in the bundle folder `out`, which has the graph's weights already.
 
-    Returns the file's path in the bundle. Raises CheckpointError for an op that has no ONNX form, OSError where the
-    disk does not take the file.
+    Returns the file's path in the bundle. Raises CheckpointError for an op without an ONNX form, and OSError if the
+    file cannot be written.
     """
     name = graph_file(stem, weight_format)
     path = out / name
@@ -48,7 +48,7 @@ def write_onnx(
 def onnx_model(
     graph: Graph, weight_format: WeightFormat, locations: Mapping[tuple[str, str], Location], data_folder: Path
 ) -> ir.Model:
-    """The graph as an ONNX model whose initializers lie in files of `data_folder`."""
+    """Return the graph as an ONNX model whose initializers are in files of `data_folder`."""
     e = Emitter(graph, weight_format, locations, data_folder)
     for value in graph.inputs:
         if value.dtype == CACHE:
@@ -80,12 +80,12 @@ def _emit(e: Emitter, node: Node) -> None:
 
 
 def _is_past(value: ir.Value) -> bool:
-    """Whether an input is a cache: those stand behind the others."""
+    """Whether an input is a cache; caches come after other inputs."""
     return bool(value.name and value.name.startswith((PAST_NAME, SHARED_NAME)))
 
 
 def _outputs(e: Emitter, graph: Graph) -> list[ir.Value]:
-    """The graph's outputs by their names; a cache gives two, `present.<layer>.key` and `.value`."""
+    """Return the graph's outputs. A cache becomes two: `present.<layer>.key` and `.value`."""
     outputs: list[ir.Value] = []
     for name, value in graph.outputs.items():
         if value.dtype == CACHE:

@@ -1,4 +1,4 @@
-"""How each op of the graph is written in ONNX: one function an op. An op that is not here cannot be exported."""
+"""The ONNX form of each op: one function per op. An op without a function cannot be exported."""
 
 from collections.abc import Callable
 
@@ -23,22 +23,22 @@ from gemtab.backends.onnx.weights import lookup, matmul
 from gemtab.graph import Node, Weight
 
 Emission = Callable[[Emitter, Node], ir.Value | None]
-"""Gives what the node's only output becomes; None where the function has recorded the outputs itself."""
+"""Emits a node. Returns the ONNX value of its only output, or None if the function has defined the outputs itself."""
 
 
 def replace_ids(e: Emitter, node: Node) -> ir.Value:
-    """Ids, with some exchanged for another."""
+    """`replacement` for every id in `replaced`."""
     ids, replaced = e.get(node.value(0)), node.attrs["replaced"]
     assert isinstance(replaced, tuple)
     if not replaced:
         return ids
     matches = e.op("Equal", e.unsqueeze(ids, -1), e.i64(replaced))
     any_match = e.op("ReduceMax", e.cast(matches, ir.DataType.INT32), e.i64([-1]), keepdims=0)
-    return e.op("Where", e.cast(any_match, ir.DataType.BOOL), e.i64(node.attrs["by"]), ids)
+    return e.op("Where", e.cast(any_match, ir.DataType.BOOL), e.i64(node.attrs["replacement"]), ids)
 
 
 def embed(e: Emitter, node: Node) -> ir.Value:
-    """Rows of a table, scaled."""
+    """table[ids, :columns] * scale."""
     table, columns = node.weight(1), node.attrs["columns"]
     assert isinstance(columns, int)
     rows = lookup(e, table, e.get(node.value(0)), 2)
@@ -48,13 +48,13 @@ def embed(e: Emitter, node: Node) -> ir.Value:
 
 
 def keep_last(e: Emitter, node: Node) -> ir.Value:
-    """The last rows: from -count on, which is from the first on where count is 0."""
+    """The rows from -count on. For count 0, these are all rows, as specified."""
     start = e.reshape(e.op("Neg", e.get(node.value(1))), 1)
     return e.op("Slice", e.get(node.value(0)), start, e.i64([TO_END]), e.i64([1]))
 
 
 def linear(e: Emitter, node: Node) -> ir.Value:
-    """A product with a stored matrix, or with its first rows."""
+    """x @ weight[:rows].T."""
     weight, rows = node.weight(1), node.attrs["rows"]
     assert isinstance(rows, int)
     x, lead = e.get(node.value(0)), e.dims(node.value(0))[:-1]
@@ -65,7 +65,7 @@ def linear(e: Emitter, node: Node) -> ir.Value:
 
 
 def rms_norm(e: Emitter, node: Node) -> ir.Value:
-    """The chain of operators that onnxruntime fuses into one."""
+    """x / sqrt(mean(x^2) + eps) * weight, in the chain of operators that onnxruntime fuses."""
     x = e.get(node.value(0))
     mean = e.op("ReduceMean", e.op("Pow", x, e.f32(2)), e.i64([-1]), keepdims=1)
     normed = e.op("Div", x, e.op("Sqrt", e.op("Add", mean, e.f32(node.attrs["eps"]))))
@@ -80,7 +80,7 @@ def add(e: Emitter, node: Node) -> ir.Value:
 
 
 def mul(e: Emitter, node: Node) -> ir.Value:
-    """x * y, of which y may be a vector of the checkpoint."""
+    """x * y, where y may be a weight."""
     y = node.inputs[1]
     factor = e.plane(y, "values") if isinstance(y, Weight) else e.get(y)
     return e.op("Mul", e.get(node.value(0)), factor)
@@ -108,19 +108,19 @@ def standardise(e: Emitter, node: Node) -> ir.Value:
 
 
 def clamp(e: Emitter, node: Node) -> ir.Value:
-    """x within -bound … bound."""
+    """max(-bound, min(x, bound))."""
     bound = node.number("bound")
     return e.op("Clip", e.get(node.value(0)), e.f32(-bound), e.f32(bound))
 
 
 def clip(e: Emitter, node: Node) -> ir.Value:
-    """x within bounds of the checkpoint [1], as scalars."""
+    """clamp(x, low, high). The bounds [1] become scalars."""
     low, high = (e.op("Squeeze", e.plane(node.weight(index), "values")) for index in (1, 2))
     return e.op("Clip", e.get(node.value(0)), low, high)
 
 
 def layer_norm(e: Emitter, node: Node) -> ir.Value:
-    """The operator of that name."""
+    """(x - mean) / sqrt(variance + eps) * weight + bias."""
     vectors = (e.plane(node.weight(index), "values") for index in range(1, len(node.inputs)))
     return e.op("LayerNormalization", e.get(node.value(0)), *vectors, epsilon=node.number("eps"), axis=-1)
 
@@ -137,18 +137,18 @@ def silu(e: Emitter, node: Node) -> ir.Value:
 
 
 def sigmoid_glu(e: Emitter, node: Node) -> ir.Value:
-    """The first half times the sigmoid of the second."""
+    """first half * sigmoid(second half)."""
     value, gate = e.op_many("Split", 2, e.get(node.value(0)), axis=-1, num_outputs=2)
     return e.op("Mul", value, e.op("Sigmoid", gate))
 
 
 def gelu_tanh(e: Emitter, node: Node) -> ir.Value:
-    """gelu, approximated by tanh."""
+    """gelu(x), tanh approximation."""
     return e.op("Gelu", e.get(node.value(0)), approximate="tanh")
 
 
 def glu(e: Emitter, node: Node) -> ir.Value:
-    """gelu_tanh of the first half times the second."""
+    """gelu(first half) * second half."""
     gate, up = e.op_many("Split", 2, e.get(node.value(0)), axis=-1, num_outputs=2)
     return e.op("Mul", e.op("Gelu", gate, approximate="tanh"), up)
 
@@ -160,21 +160,21 @@ def softcap(e: Emitter, node: Node) -> ir.Value:
 
 
 def slice_last(e: Emitter, node: Node) -> ir.Value:
-    """A range of the last axis."""
+    """x[..., start:stop]."""
     start, stop = node.attrs["start"], node.attrs["stop"]
     assert isinstance(start, int) and isinstance(stop, int)
     return e.slice(e.get(node.value(0)), start, stop, -1)
 
 
 def reshape(e: Emitter, node: Node) -> ir.Value:
-    """Another shape behind the axis of tokens, which stays."""
+    """x in another shape; the batch and the first axis stay."""
     tokens, *sizes = node.output.shape
     assert tokens == node.value(0).shape[0] and all(isinstance(size, int) for size in sizes)
     return e.reshape(e.get(node.value(0)), 0, 0, *(size for size in sizes if isinstance(size, int)))
 
 
 def pick(e: Emitter, node: Node) -> ir.Value:
-    """One entry of the axis behind the tokens."""
+    """x[:, :, index]."""
     return e.op("Gather", e.get(node.value(0)), e.i64(node.attrs["index"]), axis=2)
 
 

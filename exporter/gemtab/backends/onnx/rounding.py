@@ -1,4 +1,4 @@
-"""Products with matrices that were trained with rounded activations, in ONNX: see GraphBuilder.linear."""
+"""Products with rounded activations, for matrices with integer weights: see GraphBuilder.linear."""
 
 import onnx_ir as ir
 
@@ -10,7 +10,7 @@ from gemtab.graph import Weight
 def rounded_linear(
     e: Emitter, x: ir.Value, weight: Weight, input_scales: Weight, output_scales: Weight, rows: int, lead: Dims
 ) -> ir.Value:
-    """x [*lead, columns] times the first `rows` rows of the matrix, what goes in and what comes out rounded."""
+    """rounded(rounded(x) @ weight[:rows].T) for x [*lead, columns]: [*lead, rows]."""
     before, after = e.plane(input_scales, "values"), e.plane(output_scales, "values")
     if len(set(e.values(input_scales).tolist())) == 1:
         y = matmul(e, _rounded(e, x, e.slice(before, 0, 1, 0), _has_off(e, input_scales)), weight, lead)
@@ -27,8 +27,11 @@ def rounded_linear(
 
 
 def _by_source(e: Emitter, x: ir.Value, weight: Weight, before: ir.Value, off: bool, lead: Dims) -> ir.Value:
-    """The product where each source has its own rounding of x: the whole matrix for each, of which its rows are kept.
-    A checkpoint that is calibrated by what the sources share has one rounding for all."""
+    """The product, if sources round x differently: multiply by the whole matrix for each source, keep the source's
+    rows.
+
+    Published checkpoints do not need this: all sources of a matrix share the scale of x.
+    """
     kept, first = [], 0
     for index, size in enumerate(weight.parts):
         y = matmul(e, _rounded(e, x, e.slice(before, index, index + 1, 0), off), weight, lead)
@@ -42,7 +45,7 @@ def _has_off(e: Emitter, scales: Weight) -> bool:
 
 
 def _rounded(e: Emitter, x: ir.Value, scale: ir.Value, off: bool) -> ir.Value:
-    """x in whole numbers of scale; off: where that is 0, x stays as it is."""
+    """clamp(round(x / scale), -128, 127) * scale. off: some scales are 0, which leaves x as it is."""
     is_off = e.op("Equal", scale, e.f32(0.0)) if off else None
     unit = scale if is_off is None else e.op("Where", is_off, e.f32(1.0), scale)
     numbers = e.op("Clip", e.op("Round", e.op("Div", x, unit)), e.f32(-128.0), e.f32(127.0))

@@ -1,4 +1,4 @@
-"""Running a bundle's ONNX graphs on the CPU with onnxruntime, for parity and tests."""
+"""Runs the ONNX graphs of a bundle on the CPU with onnxruntime, for parity checks and tests."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class OnnxText:
-    """Takes token ids, keeps caches, gives logits: a conversation with the text graphs of the bundle at `folder`.
+    """A conversation on the text graphs of the bundle at `folder`: takes token ids, keeps caches, returns logits.
 
-    Raises UsageError where onnxruntime is not installed, BundleError where a graph is missing or refused.
+    Raises UsageError if onnxruntime is not installed, and BundleError if a graph is missing or onnxruntime rejects it.
     """
 
     def __init__(self, folder: Path, weight_format: WeightFormat) -> None:
@@ -36,19 +36,19 @@ class OnnxText:
         self.position = 0
 
     def step(self, ids: Sequence[int]) -> torch.Tensor:
-        """Append at least one id to the conversation; logits [vocabulary] of what comes after the last."""
+        """Append at least one id to the conversation. Return the logits [vocabulary] after the last id."""
         return self._run(ids, 1)[0]
 
     def logits(self, ids: Sequence[int]) -> torch.Tensor:
-        """Append ids to the conversation; logits [len(ids), vocabulary] after each of them."""
+        """Append ids to the conversation. Return the logits [len(ids), vocabulary] after each id."""
         return self._run(ids, 0)
 
     def see(self, ids: Sequence[int], media: Sequence[Rows], keep: int = 0) -> torch.Tensor:
-        """As `logits`, of a prompt whose placeholders stand for `media`; keep: of the last so many alone, 0 for all."""
+        """As `logits`, for a prompt with placeholders of `media`. keep: return only the last `keep` rows, 0 for all."""
         return self._run(ids, keep, media)
 
     def rewind(self, position: int) -> None:
-        """Forget the token at `position` and all after it."""
+        """Drop the token at `position` and all later tokens."""
         self._past = {name: past[:, :, :position] for name, past in self._past.items()}
         self.position = position
 
@@ -71,7 +71,7 @@ class OnnxText:
 
 
 class OnnxDraft:
-    """The assistant of the bundle at `folder`. Raises as OnnxText does."""
+    """The draft model of the bundle at `folder`. Raises what OnnxText raises."""
 
     def __init__(self, folder: Path, weight_format: WeightFormat) -> None:
         self._session = _session(folder / graph_file(DRAFT_STEM, weight_format))
@@ -79,8 +79,10 @@ class OnnxDraft:
     def step(
         self, inputs_embeds: torch.Tensor, position: int, caches: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
     ) -> dict[str, torch.Tensor]:
-        """The outputs of the draft graph, of inputs_embeds [1, 2 * target_hidden] at `position`; `caches` are the
-        target's by kind of layer, keys and values [P, kv_heads, size] of the positions before it."""
+        """Return the outputs of the draft graph by name, for inputs_embeds [1, 2 * target_hidden] at `position`.
+
+        caches: the target's, by kind of layer: keys and values [P, kv_heads, size] of the positions before `position`.
+        """
         feeds: dict[str, npt.NDArray[Any]] = {
             f"{SHARED_NAME}.{kind}_attention.{part}": tensor.transpose(0, 1)[None].numpy()
             for kind, cache in caches.items()
@@ -97,18 +99,18 @@ class OnnxDraft:
 
 
 class OnnxTower:
-    """The graph `stem` of the bundle at `folder`, of pictures or of sound. Raises as OnnxText does."""
+    """The tower `stem` of the bundle at `folder`. Raises what OnnxText raises."""
 
     def __init__(self, folder: Path, stem: str, weight_format: WeightFormat) -> None:
         self._session = _session(folder / graph_file(stem, weight_format))
 
     def run(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """The soft tokens [all of the batch, hidden] of `inputs` by name, padded to one length."""
+        """Return the soft tokens [all of the batch, hidden] of `inputs` by name, which are padded to one length."""
         (features,) = self._session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
         return torch.from_numpy(features)
 
     def encode(self, inputs: Mapping[str, npt.NDArray[Any]]) -> torch.Tensor:
-        """The soft tokens of one picture or sound, whose inputs have no padding: a batch of one."""
+        """Return the soft tokens [T, hidden] of one image or stretch of audio, whose inputs have no padding."""
         batch = {name: torch.from_numpy(array)[None] for name, array in inputs.items()}
         if "pixel_position_ids" in batch:
             batch["pixel_position_ids"] = batch["pixel_position_ids"].to(torch.int64)
@@ -127,9 +129,9 @@ def _session(path: Path) -> "InferenceSession":
     if not path.is_file():
         raise BundleError(f"{path} is missing. Export the checkpoint again.")
     options = onnxruntime.SessionOptions()
-    # Idle threads would spin, and take the processor from whatever the graph is compared with.
+    # Idle threads would spin, and take the CPU from the backend that the graph is compared with.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise BundleError(f"onnxruntime refuses {path}: {error}. Copy or export the bundle again.") from error
+        raise BundleError(f"onnxruntime rejects {path}: {error}. Copy or export the bundle again.") from error

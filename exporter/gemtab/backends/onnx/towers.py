@@ -1,16 +1,16 @@
-"""The towers' ops in plain operators, for several pictures or clips in one call.
+"""The towers' ops in plain operators, for a batch of images or stretches of audio.
 
-The graph speaks of one picture or clip of its own size. ONNX is called with a batch [B, N, …] padded to one length, as
-processors make it. So what concerns neighbours keeps to the rows that count: those at positions of at least 0, or those
-that `input_features_mask` [B, N] bool names. Padding stands at the end, so that causal ops see none of it. Features
-leave without it, [soft tokens of the whole batch, hidden], in the order in which they take the place of placeholders.
+The graph describes one image or stretch of audio. ONNX gets a batch [B, N, …] that is padded to one length, as
+processors make it. So ops that mix rows use only valid rows: those at positions of at least 0, or those of
+`input_features_mask` [B, N] bool. Padding is at the end, where causal ops do not see it. The output has no padding:
+[soft tokens of the whole batch, hidden], in the order of the placeholders.
 """
 
 import numpy as np
 import onnx_ir as ir
 
 from gemtab.backends import sinusoids as table
-from gemtab.backends.onnx.attention import MASKED, attention_weights, turn
+from gemtab.backends.onnx.attention import MASKED, attention_weights, rotate
 from gemtab.backends.onnx.emitter import BATCH, ROWS, TO_END, Emitter
 from gemtab.backends.onnx.weights import lookup
 from gemtab.graph import Node, Value, known
@@ -18,14 +18,14 @@ from gemtab.graph import Node, Value, known
 POSITIONS, FEATURES, FEATURES_MASK = "pixel_position_ids", "input_features", "input_features_mask"
 
 SOFT_TOKENS = ("image_features", "audio_features")
-"""Outputs that leave without padding, and so without a batch."""
+"""Outputs without padding, and so without a batch axis."""
 
 
-# --- which rows count -----------------------------------------------------------------------------------
+# --- valid rows -----------------------------------------------------------------------------------------
 
 
 def soft_tokens(e: Emitter, features: ir.Value) -> ir.Value:
-    """features [B, T, hidden] without padding: [soft tokens, hidden]."""
+    """Remove padding from features [B, T, hidden]: [soft tokens, hidden]."""
     counted = _counted_frames(e, 1) if _input(e).name == FEATURES else _counted_cells(e)
     kept = e.op("Squeeze", e.op("NonZero", e.reshape(counted, -1)), e.i64([0]))
     (output,) = e.graph.outputs.values()
@@ -33,20 +33,19 @@ def soft_tokens(e: Emitter, features: ir.Value) -> ir.Value:
 
 
 def _input(e: Emitter) -> Value:
-    """The tower's first input: pixels or sound."""
+    """The tower's first input: pixels or audio."""
     return e.graph.inputs[0]
 
 
 def _rows_a_token(value: Value) -> int:
-    """Rows of a value for each soft token: 4 where its shape begins with `4T`."""
+    """Rows of a value per soft token: 4 if its shape begins with `4T`."""
     rows = value.shape[0]
     assert isinstance(rows, str)
     return int(rows.removesuffix("T") or 1)
 
 
 def _counted_frames(e: Emitter, rows_a_token: int) -> ir.Value:
-    """Which rows of sound count [B, rows] bool, where there are so many for each soft token: those whose first frame
-    does."""
+    """Which rows of audio are valid, [B, rows] bool: those whose first frame is valid."""
     stride = _rows_a_token(_input(e)) // rows_a_token
 
     def make() -> ir.Value:
@@ -57,12 +56,12 @@ def _counted_frames(e: Emitter, rows_a_token: int) -> ir.Value:
 
 
 def _counted_patches(e: Emitter) -> ir.Value:
-    """Which patches count [B, N] bool."""
+    """Which patches are valid, [B, N] bool."""
     return e.once("counted patches", lambda: e.op("GreaterOrEqual", _axis(e, _positions(e), 0), e.i64(0)))
 
 
 def _counted_cells(e: Emitter) -> ir.Value:
-    """Which soft tokens count [B, T] bool: the first ones, as many as the patches fill."""
+    """Which soft tokens are valid, [B, T] bool: the first ones, as many as the patches fill."""
     patches, share = _counted_patches(e), _rows_a_token(_input(e))
     if share == 1:
         return patches
@@ -71,11 +70,11 @@ def _counted_cells(e: Emitter) -> ir.Value:
 
 
 def _cells(e: Emitter, share: int) -> ir.Value:
-    """The numbers [T] of all cells of `share` patches that there is room for."""
+    """0 … T - 1, for the T cells of `share` patches that the padded input has."""
 
     def make() -> ir.Value:
-        room = e.op("Div", e.size(_positions(e), 1), e.i64(share))
-        return e.op("Range", e.i64(0), room, e.i64(1))
+        count = e.op("Div", e.size(_positions(e), 1), e.i64(share))
+        return e.op("Range", e.i64(0), count, e.i64(1))
 
     return e.once("cells", make)
 
@@ -91,11 +90,11 @@ def _axis(e: Emitter, positions: ir.Value, axis: int) -> ir.Value:
     return e.once(("axis", positions.name, axis), lambda: e.op("Gather", positions, e.i64(axis), axis=2))
 
 
-# --- pictures -------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------------
 
 
 def embed_positions(e: Emitter, node: Node) -> ir.Value:
-    """The rows for x and y, added. Padding looks up position 0, which no one reads."""
+    """table[px * position_step] + table[py * position_step + axis_step]. Padding gets position 0, which is not used."""
     steps = np.array([0, node.integer("axis_step")])
     positions = e.op("Max", e.get(node.value(0)), e.i64(0))
     rows = e.op("Add", e.op("Mul", positions, e.i64(node.integer("position_step"))), e.i64(steps))
@@ -103,17 +102,20 @@ def embed_positions(e: Emitter, node: Node) -> ir.Value:
 
 
 def axial_rope(e: Emitter, node: Node) -> ir.Value:
-    """The halves of each head of x [B, N, heads, size], turned by x and by y."""
+    """Rotate the first half of each head of x [B, N, heads, size] by x, the second half by y."""
     half = known(node.output.shape[-1]) // 2
     positions, theta = e.get(node.value(1)), node.number("theta")
     halves = e.op_many("Split", 2, e.get(node.value(0)), axis=-1, num_outputs=2)
-    turned = [turn(e, x, half, _axis(e, positions, axis), theta, half // 2) for axis, x in enumerate(halves)]
-    return e.op("Concat", *turned, axis=-1)
+    rotated = [rotate(e, x, half, _axis(e, positions, axis), theta, half // 2) for axis, x in enumerate(halves)]
+    return e.op("Concat", *rotated, axis=-1)
 
 
 def full_attention(e: Emitter, node: Node) -> ir.Value:
-    """Every patch over all patches of its own picture, those heads at a time that share keys: the scores of all heads
-    at once would not fit a browser's memory, where each head's are 25 MB a picture of 2,520 patches."""
+    """Attention of every patch over all patches of its own image, one KV head at a time.
+
+    The scores of one head take 25 MB for an image of 2,520 patches; those of all heads would not fit a browser's
+    memory.
+    """
     heads, size = (known(dim) for dim in node.output.shape[1:])
     kv_heads = known(node.value(1).shape[1])
     q, k, v = (e.get(node.value(index)) for index in range(3))
@@ -126,7 +128,7 @@ def full_attention(e: Emitter, node: Node) -> ir.Value:
 
 
 def _shared_heads(e: Emitter, node: Node) -> ir.Graph:
-    """The scan's body: q [B, N, heads that share keys, size] over k and v [B, N, size], of q's shape."""
+    """The scan's body: q [B, N, heads of a KV head, size] over k and v [B, N, size] -> the shape of q."""
     name = f"{node.label}.heads"
     q, k, v = (ir.val(f"{name}.{part}", ir.DataType.FLOAT) for part in "qkv")
     with e.body() as nodes:
@@ -140,31 +142,31 @@ def _shared_heads(e: Emitter, node: Node) -> ir.Graph:
 
 
 def pool(e: Emitter, node: Node) -> ir.Value:
-    """Means of the patches of each cell [B, T, width], by a matrix of zeros and ones; cells without patches are 0."""
+    """The mean of each cell's patches [B, T, width], by a matrix of zeros and ones. Cells without patches are 0."""
     x, positions, side = e.get(node.value(0)), e.get(node.value(1)), node.integer("side")
     across, down = (e.op("Div", _axis(e, positions, axis), e.i64(side)) for axis in (0, 1))
     columns = e.op("Add", e.op("ReduceMax", across, e.i64([-1]), keepdims=1), e.i64(1))
-    # Padding is put into no cell: integer division brings its -1 to 0.
+    # Padding belongs to no cell: integer division turns its -1 into 0.
     cell = e.op("Where", _counted_patches(e), e.op("Add", across, e.op("Mul", columns, down)), e.i64(-1))
     belongs = e.op("Equal", e.unsqueeze(_cells(e, side**2), 0, 2), e.unsqueeze(cell, 1))
     return e.op("Mul", e.op("MatMul", e.cast(belongs, ir.DataType.FLOAT), x), e.f32(side**-2))
 
 
-# --- sound ----------------------------------------------------------------------------------------------
+# --- audio ----------------------------------------------------------------------------------------------
 
 
 def subsample(e: Emitter, node: Node) -> ir.Value:
-    """x [B, frames, bins, channels], convolved: what lies behind a clip's end is silence, whatever an earlier
-    convolution has put there."""
+    """Convolution of x [B, frames, bins, channels]. Rows of padding count as 0: an earlier convolution may have filled
+    them."""
     counted = _counted_frames(e, _rows_a_token(node.value(0)))
-    sound = e.op("Mul", e.get(node.value(0)), e.cast(e.unsqueeze(counted, 2, 3), ir.DataType.FLOAT))
-    image = e.op("Transpose", sound, perm=(0, 3, 1, 2))
+    valid = e.op("Mul", e.get(node.value(0)), e.cast(e.unsqueeze(counted, 2, 3), ir.DataType.FLOAT))
+    image = e.op("Transpose", valid, perm=(0, 3, 1, 2))
     convolved = e.op("Conv", image, e.plane(node.weight(1), "values"), strides=(2, 2), pads=(1, 1, 1, 1))
     return e.op("Transpose", convolved, perm=(0, 2, 3, 1))
 
 
 def causal_depthwise(e: Emitter, node: Node) -> ir.Value:
-    """Each channel of x [B, T, channels], convolved with its past."""
+    """Causal convolution of each channel of x [B, T, channels]."""
     channels, _, size = node.weight(1).shape
     columns = e.op("Transpose", e.get(node.value(0)), perm=(0, 2, 1))
     kernel = e.plane(node.weight(1), "values")
@@ -172,13 +174,13 @@ def causal_depthwise(e: Emitter, node: Node) -> ir.Value:
 
 
 def sinusoids(e: Emitter, node: Node) -> ir.Value:
-    """A table [1, count, width], the same for the whole batch."""
+    """A constant table [1, count, width], for the whole batch."""
     count, width = (known(dim) for dim in node.output.shape)
     return e.f32(table.sinusoids(count, width)[None])
 
 
 def local_attention(e: Emitter, node: Node) -> ir.Value:
-    """Each row of q [B, T, heads, size] over a window of rows of k and v, laid out as [B, T, window, heads, size]."""
+    """Attention of q [B, T, heads, size] over windows of k and v, gathered as [B, T, window, heads, size]."""
     q, k, v = (e.get(node.value(index)) for index in range(3))
     heads, size = (known(dim) for dim in node.output.shape[1:])
     window, cap = node.integer("window"), e.f32(node.number("cap"))
@@ -197,8 +199,8 @@ def local_attention(e: Emitter, node: Node) -> ir.Value:
 
 
 def _rows_before(e: Emitter, x: ir.Value, window: int) -> ir.Value:
-    """The numbers [T, window] of the rows at distances 0 … window - 1 before each row of x [B, T, …]; negative where
-    there is none."""
+    """The indices [T, window] of the rows at distances 0 … window - 1 before each row of x [B, T, …]; negative for
+    none."""
 
     def make() -> ir.Value:
         rows = e.op("Range", e.i64(0), e.size(x, 1), e.i64(1))

@@ -1,9 +1,9 @@
 """Weights in ONNX: products with stored matrices, and rows of stored tables.
 
-Tables are dequantised with plain operators after the lookup, since the CPU build of onnxruntime-web has no
-GatherBlockQuantized. Products with q8 and q4 are MatMulNBits, whose layout the planes have. Its accuracy_level stays
-unset: level 4 would quantise the activations. So are products with codes that a checkpoint was trained with, whose one
-scale a row stands for each of the largest blocks that the operator takes.
+Rows of tables are dequantised with plain operators after the lookup, since the CPU build of onnxruntime-web has no
+GatherBlockQuantized. Products with q8, q4 and integer weights are MatMulNBits, whose layout the planes have. Its
+accuracy_level stays unset, since level 4 quantises activations. Integer weights have one scale per row; each of the
+largest blocks that the operator takes gets this scale.
 """
 
 import numpy as np
@@ -14,14 +14,13 @@ from gemtab.graph import Weight
 from gemtab.quantize import BLOCK, CODE_BITS, padded_columns
 
 LARGEST_BLOCK = 256
-"""Of MatMulNBits."""
+"""Columns of the largest block of MatMulNBits."""
 
 
 def matmul(e: Emitter, x: ir.Value, weight: Weight, lead: Dims) -> ir.Value:
-    """x [*lead, columns] times weight [rows, columns], transposed: [*lead, rows].
+    """x @ weight.T for x [*lead, columns] and weight [rows, columns]: [*lead, rows].
 
-    The shape of a product by MatMulNBits is declared, since onnx cannot infer it: onnx does not know the operators of
-    onnxruntime.
+    The shape of a MatMulNBits is declared, since onnx cannot infer the shapes of onnxruntime's operators.
     """
     rows, columns = weight.shape
     bits = CODE_BITS.get(e.format_of(weight))
@@ -47,10 +46,10 @@ def _largest_block(columns: int) -> int:
 
 
 def lookup(e: Emitter, weight: Weight, index: ir.Value, kept: int) -> ir.Value:
-    """Entries `index` of the weight's first axis, as f32; `kept` is the number of axes of the result before columns.
+    """weight[index], as f32. kept: number of axes of the result before columns.
 
-    A table [rows, columns] by ids [B, T] gives [B, T, columns], where kept is 2; experts [experts, rows, columns] by
-    a scalar give [rows, columns], where kept is 1.
+    A table [rows, columns] at ids [B, T] gives [B, T, columns], with kept 2. Experts [experts, rows, columns] at a
+    scalar give [rows, columns], with kept 1.
     """
     columns = weight.shape[-1]
     bits = CODE_BITS.get(e.format_of(weight))

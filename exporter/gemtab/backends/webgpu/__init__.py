@@ -1,1 +1,1 @@
-"""The WebGPU backend: graph -> fused steps -> dispatches -> placed buffers -> `plan/*.json` and WGSL."""
+"""The WebGPU backend: graph -> fused steps -> dispatches -> buffers in slots -> `plan/*.json` and WGSL."""

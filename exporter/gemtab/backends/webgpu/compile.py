@@ -1,4 +1,4 @@
-"""From a model's graphs to `plan/<activation>.json`, `plan/tables.bin` and `shaders/*.wgsl`."""
+"""Compiles a model's graphs to `plan/<activation>.json`, `plan/tables.bin` and `shaders/*.wgsl`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import (
     DECODE,
     FILL,
-    MOST_ROWS_BYTES,
+    MAX_ROWS_BYTES,
     VERIFY,
     Dispatch,
     Form,
@@ -41,23 +41,23 @@ from gemtab.graph import Graph, Weight, known
 from gemtab.quantize import WeightReader
 
 FILL_TOKENS = 256
-"""Prompt tokens per `fill` step, where the limits allow so many."""
+"""Prompt tokens per `fill` step, if the limits allow so many."""
 
 BLOCK_TOKENS = 1152
-"""The same where the tokens of a picture see each other: a picture of 1,120 tokens is put in at once."""
+"""The same if the tokens of an image see each other: an image of 1,120 tokens must be filled in one step."""
 
-HOST_PLACES = 2048
-"""Places on the GPU for rows of tables that lie on the host: those of the words of a conversation, at E2B 10 MB."""
+HOST_SLOTS = 2048
+"""Slots on the GPU for rows of embeddings on the host: enough for the words of a conversation, 10 MB for E2B."""
 
 VERIFY_TOKENS = 8
-"""Drafted tokens that `verify` takes at once."""
+"""Drafted tokens per `verify` step."""
 
 TABLES = "plan/tables.bin"
 
 
 @dataclass
 class PlanBuilder:
-    """Gathers programs into one plan, its buffers into slots, and its kernels' WGSL into `shaders`."""
+    """Collects programs into one plan: scratch values into slots, kernels' WGSL into `shaders` (text by file)."""
 
     shared: Shared
     vocabulary: int
@@ -71,7 +71,11 @@ class PlanBuilder:
     def add_program(
         self, name: str, lowering: Lowering, tokens: int, outputs: Mapping[str, str], inputs: Sequence[str] = ()
     ) -> None:
-        """Place a lowered program's values and append it. `inputs` are written before it runs."""
+        """Assign slots to the values of a lowered program, and add the program.
+
+        tokens: most tokens of a step. outputs: values that callers read, by the output's name. inputs: values that
+        callers write before the program runs.
+        """
         chosen, sizes = place(_lifetimes(lowering, [*outputs.values()], inputs), lowering.sizes)
         for slot, size in enumerate(sizes):
             if slot == len(self._slots):
@@ -90,7 +94,7 @@ class PlanBuilder:
                 params=launch.params or None,
                 grid=launch.grid,
                 label=launch.label,
-                tables=launch.tables,
+                embeddings=launch.embeddings,
             )
             for launch in lowering.launches
         )
@@ -102,7 +106,7 @@ class PlanBuilder:
         )
 
     def finish(self, tables: Mapping[str, WeightBuffer]) -> Plan:
-        """The plan; `tables` are the buffers of the angle tables."""
+        """Return the plan. tables: the buffers of the angle tables, by name."""
         buffers = {
             **self.shared.buffers,
             **tables,
@@ -157,8 +161,10 @@ def _lifetimes(lowering: Lowering, outputs: Sequence[str], inputs: Sequence[str]
 def lower_program(
     shared: Shared, fused: FusedGraph, tokens: int, fill: bool, keep: Sequence[str] = ()
 ) -> tuple[Lowering, dict[str, str]]:
-    """Lower the steps of a graph; `keep` names its tensor outputs that a caller reads. Returns the lowering, and names
-    of outputs."""
+    """Lower the steps of a graph. keep: names of the graph's outputs that callers read.
+
+    Returns the lowering, and the value's name of each kept output.
+    """
     lowering = Lowering(shared, tokens, fill)
     inputs = [value for value in fused.graph.inputs if value.dtype == "f32"]
     lowering.lower(fused.steps, inputs)
@@ -166,23 +172,28 @@ def lower_program(
 
 
 def looked_up(graph: Graph) -> list[Weight]:
-    """The weights that serve look-ups only: no embedding that is the output matrix too."""
+    """Return the weights that are only looked up by row: no embedding that a tied head multiplies by."""
     uses = [(item, node.op == "embed") for node in graph.nodes for item in node.inputs if isinstance(item, Weight)]
     others = {weight.name for weight, look_up in uses if not look_up}
     return [weight for weight, look_up in uses if look_up and weight.name not in others]
 
 
-def _host_places(tables: Sequence[Weight], stored: StoredWeights, fill_tokens: int) -> int:
-    """Places for rows of tables that lie on the host: HOST_PLACES, but no more than an eighth of the rows, of which the
-    smallest models have few; at least those of a step, or 0 where there may not be so many."""
-    most = min((stored.most_places(table, MOST_ROWS_BYTES) for table in tables), default=0)
+def _host_slots(tables: Sequence[Weight], stored: StoredWeights, fill_tokens: int) -> int:
+    """Return the number of slots for rows of embeddings on the host; 0 if the limits do not allow those of one step.
+
+    HOST_SLOTS, at most an eighth of the table's rows (small models have few), at least `fill_tokens`.
+    """
+    most = min((stored.max_slots(table, MAX_ROWS_BYTES) for table in tables), default=0)
     eighth = min((table.shape[0] // 8 for table in tables), default=0)
-    return min(most, max(fill_tokens, min(HOST_PLACES, eighth))) if most >= fill_tokens else 0
+    return min(most, max(fill_tokens, min(HOST_SLOTS, eighth))) if most >= fill_tokens else 0
 
 
 def _fill_tokens(shared: Shared, filling: FusedGraph) -> int:
-    """The largest power of two up to FILL_TOKENS for which every value of `fill` fits a binding; up to BLOCK_TOKENS, in
-    steps of EXPERT_TOKENS, where the tokens of a picture see each other."""
+    """Return the tokens of a `fill` step, such that every value fits a binding.
+
+    A power of two up to FILL_TOKENS. If the tokens of an image see each other: a multiple of EXPERT_TOKENS up to
+    BLOCK_TOKENS.
+    """
     lowering, _ = lower_program(replace(shared, buffers={}, tables={}), filling, 1, fill=True)
     most = tokens_that_fit(max(lowering.sizes.values()), shared.limits)
     if any(value.name == "visible" for value in filling.graph.inputs):
@@ -191,7 +202,7 @@ def _fill_tokens(shared: Shared, filling: FusedGraph) -> int:
 
 
 def tokens_that_fit(bytes_per_token: int, limits: Limits) -> int:
-    """How many tokens a binding holds. Raises DeviceError where it does not hold one."""
+    """Return the number of tokens that fit a binding. Raises DeviceError if one token does not fit."""
     most = limits.maxStorageBufferBindingSize // bytes_per_token
     if most < 1:
         raise DeviceError(
@@ -209,15 +220,18 @@ def build_text_plan(
     context: int,
     limits: Limits,
 ) -> tuple[PlanBuilder, Shared]:
-    """The programs `fill`, `decode` and `verify` of a text model: of the graph that only fills its caches, and of the
-    one that ends in `logits`, both from `input_ids` at `position_ids`."""
+    """Build the programs `fill`, `decode` and `verify` of a text model.
+
+    filling: the graph that only fills caches. whole: the graph that ends in `logits`. Both take `input_ids` at
+    `position_ids`. Raises DeviceError if the model does not fit the limits.
+    """
     vocabulary = known(whole.graph.outputs["logits"].shape[-1])
     tables = looked_up(whole.graph)
     names = frozenset(table.name for table in tables)
     shared = Shared(stored, activation, limits, context, fill_tokens=1, looked_up=names)
     fill_tokens = _fill_tokens(shared, filling)
-    places = _host_places(tables, stored, fill_tokens)
-    shared = replace(shared, fill_tokens=fill_tokens, host_places=places, buffers={}, tables={})
+    slots = _host_slots(tables, stored, fill_tokens)
+    shared = replace(shared, fill_tokens=fill_tokens, host_slots=slots, buffers={}, tables={})
     builder = PlanBuilder(shared, vocabulary)
 
     lowering, _ = lower_program(shared, filling, shared.fill_tokens, fill=True)
@@ -248,9 +262,8 @@ def compile_plans(
 ) -> tuple[PlanEntry, ...]:
     """Write `plan/` and `shaders/` into the bundle folder `out`, and return the plans in order of preference.
 
-    filling, whole: see build_text_plan.
-    locations: where each plane of each weight lies, by (weight name, plane name); context: largest context in tokens.
-    Raises DeviceError where the model cannot fit the limits.
+    filling, whole: see build_text_plan. locations: of each plane, by (weight name, plane name). context: the largest
+    context in tokens. Raises DeviceError if the model does not fit the limits.
     """
     limits = limits or Limits()
     stored = StoredWeights(
@@ -272,13 +285,13 @@ def compile_plans(
 
 
 def plan_entry(file: str, plan: Plan, memory: PlanMemory) -> PlanEntry:
-    """The manifest's entry of a plan."""
+    """Return the manifest's entry of a plan."""
     tokens = max(program.max_tokens for program in plan.programs.values())
     return PlanEntry(file=file, activation=plan.activation, features=plan.features, tokens=tokens, memory=memory)
 
 
 def write_shaders(out: Path, shaders: Mapping[str, str]) -> None:
-    """Write shaders by file; plans share those of the same name, which have the same text."""
+    """Write shaders, text by file. Plans share files: two shaders of one name have one text."""
     for file, text in shaders.items():
         path = out / file
         assert not path.exists() or path.read_text() == text, f"two kernels are called {file}"
@@ -286,7 +299,7 @@ def write_shaders(out: Path, shaders: Mapping[str, str]) -> None:
 
 
 def write_tables(out: Path, tables: Mapping[str, np.ndarray], file: str = TABLES) -> dict[str, WeightBuffer]:
-    """Write tables made at export into `file`, one after another, each at a multiple of 256 bytes; no file for none."""
+    """Write tables into `file`, each at a multiple of 256 bytes. Return their buffers by name. No tables, no file."""
     buffers, content = {}, bytearray()
     for name, table in tables.items():
         content.extend(b"\0" * (-len(content) % 256))

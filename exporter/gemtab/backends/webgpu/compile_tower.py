@@ -1,6 +1,6 @@
-"""From a tower's graph to `plan/<tower>.json`, its tables and the shaders that it adds.
+"""Compiles a tower's graph to `plan/<tower>.json`, `plan/<tower>.bin` and shaders.
 
-A tower has no caches, so that there is one plan for all devices: see caches.py.
+Only caches differ between f16 and f32 plans, and a tower has no caches. So a tower has one plan for all devices.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,12 +19,12 @@ from gemtab.bundle.plan import ENCODE, ROWS, Expr, Limits, Plan, ScratchBuffer, 
 from gemtab.bundle.soft_tokens import AUDIO_TOKENS, BUDGETS
 from gemtab.quantize import WeightReader
 
-MOST_TOKENS: dict[Tower, int] = {"image": max(BUDGETS), "audio": AUDIO_TOKENS}
-"""The most soft tokens of a picture, and of a clip of 30 s; fewer where a value would not fit the limits."""
+MAX_TOKENS: dict[Tower, int] = {"image": max(BUDGETS), "audio": AUDIO_TOKENS}
+"""Most soft tokens of an image, and of 30 s of audio. A plan has fewer if a value would not fit the limits."""
 
 
 def tower_plan_file(tower: Tower) -> str:
-    """Where a tower's plan lies in the bundle."""
+    """Return the path of a tower's plan in the bundle."""
     return f"plan/{tower}.json"
 
 
@@ -37,10 +37,9 @@ def compile_tower(
     out: Path,
     limits: Limits | None = None,
 ) -> PlanEntry:
-    """Write a tower's plan and shaders into the bundle folder `out`, and return it.
+    """Write a tower's plan and shaders into the bundle folder `out`, and return the plan's entry.
 
-    locations: where each plane of each weight lies, by (weight name, plane name).
-    Raises DeviceError where the tower cannot fit the limits.
+    locations: of each plane, by (weight name, plane name). Raises DeviceError if the tower does not fit the limits.
     """
     limits = limits or Limits()
     stored = StoredWeights(
@@ -48,7 +47,7 @@ def compile_tower(
     )
     (out / "plan").mkdir(parents=True, exist_ok=True)
     (out / "shaders").mkdir(exist_ok=True)
-    builder, lowering = build_tower(fused, stored, limits, MOST_TOKENS[tower])
+    builder, lowering = build_tower(fused, stored, limits, MAX_TOKENS[tower])
     plan = tower_plan(builder, lowering, write_tables(out, builder.shared.tables, f"plan/{tower}.bin"))
     file = tower_plan_file(tower)
     (out / file).write_text(plan.model_dump_json(exclude_none=True))
@@ -59,14 +58,14 @@ def compile_tower(
 
 
 def build_tower(
-    fused: FusedGraph, stored: StoredWeights, limits: Limits, most_tokens: int
+    fused: FusedGraph, stored: StoredWeights, limits: Limits, max_tokens: int
 ) -> tuple[PlanBuilder, TowerLowering]:
-    """The program `encode` of a tower, for at most so many soft tokens, and the lowering that it is of."""
+    """Build the program `encode` of a tower for at most `max_tokens` soft tokens. Return builder and lowering."""
     graph, steps = fused.graph, fused.steps
     trial = TowerLowering(Shared(stored, "f32", limits, 1, 1), tokens=1)
     trial.lower(steps, graph.inputs)
     largest = max(size for name, size in trial.sizes.items() if name not in trial.fixed and name not in trial.partial)
-    tokens = min(most_tokens, tokens_that_fit(largest, limits))
+    tokens = min(max_tokens, tokens_that_fit(largest, limits))
 
     shared = Shared(stored, "f32", limits, context=tokens, fill_tokens=tokens)
     lowering = TowerLowering(shared, tokens)
@@ -79,7 +78,7 @@ def build_tower(
 
 
 def tower_plan(builder: PlanBuilder, lowering: TowerLowering, tables: Mapping[str, WeightBuffer]) -> Plan:
-    """The plan of a built tower: its scratch is sized by T, and of the controls it has only `step`."""
+    """Return the plan of a built tower: scratch sizes are expressions in T, the only control buffer is `step`."""
     plan = builder.finish(tables)
     scratch = {
         name: buffer.model_copy(update={"bytes": _by_tokens(buffer, plan.context, name, lowering)})
@@ -109,7 +108,7 @@ def _by_tokens(buffer: ScratchBuffer, tokens: int, name: str, lowering: TowerLow
 
 
 def _largest(sizes: Collection[Expr]) -> Expr:
-    """The largest of sizes that are numbers, multiples of T, or the smaller of both."""
+    """Return the largest of sizes: numbers, multiples of T, or minima of both."""
     numbers = [size for size in sizes if isinstance(size, int)]
     factors = [size[1] for size in sizes if isinstance(size, tuple) and size[0] == "*" and isinstance(size[1], int)]
     bounded = {size for size in sizes if isinstance(size, tuple) and size[0] == "min"}

@@ -1,17 +1,17 @@
-"""Fusion of a text stack: its nodes, gathered into the steps that have kernels."""
+"""Fusion of a text stack: turns its nodes into steps that have kernels."""
 
 from dataclasses import replace
 
-from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, refusal
+from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, unsupported
 from gemtab.backends.webgpu.steps import (
     AddNorm,
     Attend,
     Cache,
+    CombineExperts,
     Embed,
     ExpertMatmul,
     InsertRows,
     Matmul,
-    Mix,
     Picked,
     QkvHeads,
     Route,
@@ -22,13 +22,13 @@ from gemtab.quantize import BLOCK
 
 
 def fuse(graph: Graph) -> FusedGraph:
-    """The steps of `graph`, for any activation and program. Raises CheckpointError where an op has no kernel: known
+    """Return the steps of `graph`, for any activation and program. Raises CheckpointError for an op without a kernel,
     before any weight is read."""
     return _TextFusion(graph).run()
 
 
 def _other(add: Node, one: Value) -> Value:
-    """What `add` adds to `one`."""
+    """Return the other operand of `add`."""
     return add.value(1) if add.value(0) == one else add.value(0)
 
 
@@ -49,7 +49,7 @@ class _TextFusion(Fusion):
         }
 
     def _back(self, value: Value, *ops: str) -> list[Node]:
-        """The chain of producers of `value` with these ops, nearest first."""
+        """Return the chain of producers of `value`, which have these ops, nearest first."""
         chain = []
         for op in ops:
             node = self._producer[value.name]
@@ -62,13 +62,13 @@ class _TextFusion(Fusion):
     # --- steps ------------------------------------------------------------------------------------------
 
     def _embed(self, node: Node) -> None:
-        ids, by = node.value(0), 0
+        ids, replacement = node.value(0), 0
         replaced: tuple[int, ...] = ()
         source = self._producer.get(ids.name)
         if source is not None:
             masked = source.attrs["replaced"]
             assert isinstance(masked, tuple)
-            ids, replaced, by = source.value(0), masked, source.integer("by")
+            ids, replaced, replacement = source.value(0), masked, source.integer("replacement")
         scale, columns, table = node.number("scale"), node.integer("columns"), node.weight(1)
         group = table.shape[1] // table.groups
         if table.groups > 1 and group % BLOCK:
@@ -76,13 +76,13 @@ class _TextFusion(Fusion):
                 f"{table.name} has a scale for each {group} columns; expected a multiple of {BLOCK}, which kernels "
                 "read at once."
             )
-        self._steps.append(Embed(ids, table, scale, columns, replaced, by, node.output, node.label))
+        self._steps.append(Embed(ids, table, scale, columns, replaced, replacement, node.output, node.label))
 
     def _insert_rows(self, node: Node) -> None:
         placeholders = node.attrs["placeholders"]
         assert isinstance(placeholders, tuple)
         x, ids, rows = (self._resolve(node.value(i)) for i in range(3))
-        # What it is put into has no other reader, so that it is done in place.
+        # In place, since x has no other reader.
         assert self._only_consumer(node.value(0), "insert_rows"), f"{node.label}: another op reads the text's rows"
         self._alias[node.output.name] = x
         self._steps.append(InsertRows(x, ids, rows, placeholders, node.label))
@@ -99,7 +99,7 @@ class _TextFusion(Fusion):
         if source is not None and source.op == "scale" and id(source) not in self._absorbed:
             x, x_factor = source.value(0), source.number("factor")
         step = Matmul(self._resolve(x), node.weight(1), start, stop, out, node.label, factor, ranges=ranges(node))
-        # Only what is rounded in between keeps the two apart.
+        # Rounding comes between the two factors; without rounding, one factor does for both.
         step = replace(step, x_factor=x_factor) if step.ranges else replace(step, factor=factor * x_factor)
         self._steps.append(self._with_epilogue(step))
 
@@ -116,9 +116,9 @@ class _TextFusion(Fusion):
         return step
 
     def _scale(self, node: Node) -> None:
-        """Linear ops scale their output instead, and every reader must be one."""
+        """Every reader must be linear: the linear scales its output instead."""
         if any(reader.op != "linear" for reader in self._consumers[node.output.name]):
-            raise refusal(node)
+            raise unsupported(node)
 
     def _picked(self, value: Value) -> Picked:
         node = self._producer.get(value.name)
@@ -149,25 +149,25 @@ class _TextFusion(Fusion):
             step = replace(step, out=glu.output, epilogue="glu")
         self._steps.append(step)
 
-    def _mix(self, dense: Node, mixed: Node, add: Node) -> None:
-        """The norms of the dense MLP's output and of the experts' weighted sum, added."""
-        self._absorb(mixed, add)
-        total = self._producer[mixed.value(0).name]
+    def _combine_experts(self, dense: Node, combined: Node, add: Node) -> None:
+        """Append the step that norms and adds the dense MLP's output and the weighted sum of the experts."""
+        self._absorb(combined, add)
+        total = self._producer[combined.value(0).name]
         self._steps.append(
-            Mix(
+            CombineExperts(
                 dense=self._resolve(dense.value(0)),
                 dense_norm=dense.weight(1),
                 slots=self._resolve(total.value(0)),
                 weights=total.value(1),
-                mixed_norm=mixed.weight(1),
+                combined_norm=combined.weight(1),
                 out=add.output,
-                eps=mixed.number("eps"),
-                label=mixed.label,
+                eps=combined.number("eps"),
+                label=combined.label,
             )
         )
 
-    def _mixed_with(self, norm: Node, add: Node) -> Node | None:
-        """The norm of a weighted sum that `add` adds to `norm`."""
+    def _combined_with(self, norm: Node, add: Node) -> Node | None:
+        """Return the norm of a weighted sum that `add` adds to `norm`; None if the other operand is another."""
         other = self._producer.get(_other(add, norm.output).name)
         if other is None or other.op != "rms_norm" or len(other.inputs) != 2:
             return None
@@ -178,23 +178,23 @@ class _TextFusion(Fusion):
 
     def _rms_norm(self, node: Node) -> None:
         if any(consumer.op in ("rope", "kv_write") for consumer in self._consumers[node.output.name]):
-            return  # a head's norm, which QkvHeads does
+            return  # a head's norm: QkvHeads absorbs it
         if add := self._only_consumer(node.output, "add"):
-            if self._mixed_with(node, add):
-                return  # of a dense MLP: the norm of the weighted sum comes later, and takes it in
+            if self._combined_with(node, add):
+                return  # of a dense MLP: the norm of the weighted sum, which comes later, absorbs it
             dense = self._producer.get(_other(add, node.output).name)
-            if dense is not None and dense.op == "rms_norm" and self._mixed_with(dense, add) is node:
-                self._mix(dense, node, add)
+            if dense is not None and dense.op == "rms_norm" and self._combined_with(dense, add) is node:
+                self._combine_experts(dense, node, add)
             else:
                 self._add_norm(node, add)
         else:
             self._norm_alone(node)
 
     def _norm_alone(self, node: Node) -> None:
-        """A norm that rides on no step before it, and a router's of the same value, which is done with it."""
+        """Append a norm that no step before absorbs, together with a router's norm of the same value."""
         weight, normed = self._weighted(node)
         x = self._resolve(node.value(0))
-        # Elsewhere a norm rides on the step before it; this one stands alone, and belongs there all the same.
+        # As a norm that the step before absorbs, it gets the label of that step.
         before = self._producer.get(x.name)
         label = node.label if before is None else before.label
         step = AddNorm(x, None, None, 1.0, None, None, weight, normed, node.number("eps"), label)
@@ -207,14 +207,15 @@ class _TextFusion(Fusion):
         self._steps.append(step)
 
     def _weight_of(self, norm: Node) -> Node | None:
-        """The multiplication by a vector that follows a norm without a weight, as a router's does."""
+        """Return the multiplication by a vector after a norm without a weight, as in a router; None if there is
+        none."""
         mul = self._only_consumer(norm.output, "mul") if len(norm.inputs) == 1 else None
         if mul is None or not isinstance(mul.inputs[1], Weight):
             return None
         return mul if mul.weight(1).shape == norm.output.shape[-1:] else None
 
     def _weighted(self, norm: Node) -> tuple[Weight | None, Value]:
-        """A norm's weight and output, what follows taken in."""
+        """Return a norm's weight and output. Absorbs a multiplication by a vector that follows."""
         mul = self._weight_of(norm)
         if mul is None:
             return norm.weight(1) if len(norm.inputs) == 2 else None, norm.output
@@ -222,7 +223,7 @@ class _TextFusion(Fusion):
         return mul.weight(1), mul.output
 
     def _add_norm(self, norm: Node, add: Node) -> None:
-        """norm -> add -> [scale or mul by a scalar] -> [the next norm]."""
+        """Append norm -> add -> [scale or mul by a scalar] -> [the next norm] as one step."""
         out, factor, scalar = add.output, 1.0, None
         self._absorb(add)
         if scaled := self._only_consumer(out, "scale"):

@@ -1,8 +1,8 @@
-"""Fusion of a tower: its nodes, gathered into the steps that have kernels."""
+"""Fusion of a tower: turns its nodes into steps that have kernels."""
 
 from dataclasses import replace
 
-from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, refusal
+from gemtab.backends.webgpu.fusion import FusedGraph, Fusion, Handler, ranges, unsupported
 from gemtab.backends.webgpu.steps import (
     INFINITE,
     AddNorm,
@@ -14,18 +14,18 @@ from gemtab.backends.webgpu.steps import (
     Matmul,
     Picked,
     Pool,
+    RopeHeads,
     Sinusoids,
     Subsample,
-    TurnHeads,
 )
 from gemtab.graph import Graph, Node, Value, Weight, known
 
-MOST_HEAD = 128
-"""The largest heads of which a tile of keys and values fits workgroup memory."""
+MAX_HEAD_SIZE = 128
+"""Elements of the largest head for which a tile of keys and values fits workgroup memory."""
 
 
 def fuse_tower(graph: Graph) -> FusedGraph:
-    """The steps of a tower's graph. Raises CheckpointError where an op has no kernel: known before any weight is
+    """Return the steps of a tower's graph. Raises CheckpointError for an op without a kernel, before any weight is
     read."""
     return _TowerFusion(graph).run()
 
@@ -51,28 +51,28 @@ class _TowerFusion(Fusion):
             "reshape": self._reshape,
         }
 
-    # --- looking around ---------------------------------------------------------------------------------
+    # --- consumers and producers ---------------------------------------------------------------------------------
 
     def _read_by(self, op: str) -> Handler:
-        """Leaves a node to the steps that consume it, if they are all of this op."""
+        """Return a handler that leaves a node to its consumers, which must all have this op."""
 
         def check(node: Node) -> None:
             consumers = self._consumers[node.output.name]
             if not consumers or any(consumer.op != op for consumer in consumers):
-                raise refusal(node)
+                raise unsupported(node)
 
         return check
 
     def _needed(self, value: Value, op: str, node: Node) -> Node:
-        """The only consumer of `value`, which must be of this op for `node` to have a kernel."""
+        """Absorb and return the only consumer of `value`. Raises CheckpointError for `node` if it is not of this op."""
         consumer = self._only_consumer(value, op)
         if consumer is None:
-            raise refusal(node)
+            raise unsupported(node)
         self._absorb(consumer)
         return consumer
 
     def _guarded(self, value: Value) -> tuple[Value, float]:
-        """A norm's input before its clamp, and the clamp's bound."""
+        """Return a norm's input before its clamp, and the clamp's bound; INFINITE without a clamp."""
         clamp = self._producer.get(value.name)
         if clamp is None or clamp.op != "clamp":
             return self._resolve(value), INFINITE
@@ -120,7 +120,7 @@ class _TowerFusion(Fusion):
     def _rms_norm(self, node: Node) -> None:
         readers = {consumer.op for consumer in self._consumers[node.output.name]}
         if readers and readers <= {"axial_rope", "full_attention"}:
-            return  # a head's norm, which TurnHeads does
+            return  # a head's norm: RopeHeads absorbs it
         scaled = self._only_consumer(node.output, "scale")
         if add := self._only_consumer((scaled or node).output, "add"):
             y, bound = self._guarded(node.value(0))
@@ -145,7 +145,7 @@ class _TowerFusion(Fusion):
         )  # fmt: skip
 
     def _add(self, node: Node) -> None:
-        """A sum of which no part is normed first."""
+        """Append a sum of two values that are not normed."""
         step = AddNorm(
             x=self._resolve(node.value(0)), y=self._resolve(node.value(1)), norm=None, factor=1.0, scalar=None,
             sum=None, next_norm=None, normed=None, eps=0.0, label=node.label,
@@ -153,7 +153,7 @@ class _TowerFusion(Fusion):
         self._steps.append(self._with_next_norm(step, node.output))
 
     def _with_next_norm(self, step: AddNorm, out: Value) -> AddNorm:
-        """The step with the norm that follows on its sum `out`, if there is one and no more."""
+        """Return the step, which absorbs the norm of its sum `out` if there is exactly one."""
         following = []
         for consumer in self._consumers[out.name]:
             norm = self._only_consumer(consumer.output, "rms_norm") if consumer.op == "clamp" else consumer
@@ -172,16 +172,16 @@ class _TowerFusion(Fusion):
 
     def _layer_norm(self, node: Node) -> None:
         if len(node.inputs) != 3:
-            raise refusal(node)
+            raise unsupported(node)
         x, eps = self._resolve(node.value(0)), node.number("eps")
         self._steps.append(LayerNorm(x, node.weight(1), node.weight(2), node.output, eps, node.label))
 
-    # --- pictures ---------------------------------------------------------------------------------------
+    # --- images -----------------------------------------------------------------------------------------
 
     def _embed_positions(self, node: Node) -> None:
         add = self._needed(node.output, "add", node)
         other = add.value(0) if add.value(1) == node.output else add.value(1)
-        # What it is added to has no other reader, so that it is done in place.
+        # In place, since the patches have no other reader.
         assert self._only_consumer(other, "add"), f"{node.label}: another op reads the patches"
         x = self._alias[add.output.name] = self._resolve(other)
         position_step, axis_step = node.integer("position_step"), node.integer("axis_step")
@@ -189,21 +189,21 @@ class _TowerFusion(Fusion):
         self._steps.append(step)
 
     def _full_attention(self, node: Node) -> None:
-        if known(node.output.shape[2]) > MOST_HEAD:
-            raise refusal(node)
+        if known(node.output.shape[2]) > MAX_HEAD_SIZE:
+            raise unsupported(node)
         q, k, v = (node.value(index) for index in range(3))
         self._steps += [self._heads(value, node) for value in (q, k, v)]
         self._steps.append(FullAttend(q, k, v, node.number("scale"), node.output, node.label))
 
-    def _heads(self, value: Value, attention: Node) -> TurnHeads:
+    def _heads(self, value: Value, attention: Node) -> RopeHeads:
         node, positions, theta = self._producer.get(value.name), None, 1.0
         if node is not None and node.op == "axial_rope":
             positions, theta = node.value(1), node.number("theta")
             node = self._producer.get(node.value(0).name)
         if node is None or node.op != "rms_norm":
-            raise refusal(attention)
+            raise unsupported(attention)
         x, norm = self._resolve(node.value(0)), _optional_weight(node)
-        return TurnHeads(x, norm, positions, theta, value, node.number("eps"), attention.label)
+        return RopeHeads(x, norm, positions, theta, value, node.number("eps"), attention.label)
 
     def _pool(self, node: Node) -> None:
         out, factor = node.output, 1.0
@@ -218,13 +218,13 @@ class _TowerFusion(Fusion):
             step = replace(step, mean=standard.weight(1), deviation=standard.weight(2), out=standard.output)
         self._steps.append(step)
 
-    # --- sound ------------------------------------------------------------------------------------------
+    # --- audio ------------------------------------------------------------------------------------------
 
     def _subsample(self, node: Node) -> None:
         norm = self._needed(node.output, "layer_norm", node)
         relu = self._needed(norm.output, "relu", node)
         if len(norm.inputs) != 2:
-            raise refusal(norm)
+            raise unsupported(norm)
         x = self._resolve(node.value(0))
         halvings = sum(isinstance(step, Subsample) for step in self._steps)
         self._steps.append(

@@ -1,7 +1,6 @@
-"""Walking a graph and gathering its nodes into steps: what fusing a text stack and fusing a tower have in common.
+"""Turns the nodes of a graph into steps: the part that text stacks and towers share.
 
-Every node is either the head of a step or absorbed into one. What fits no pattern is refused by name: an op
-without a kernel must not disappear.
+Every node begins a step or is absorbed by one. A node that fits no pattern is rejected with an error that names the op.
 """
 
 from collections import defaultdict
@@ -15,19 +14,19 @@ from gemtab.graph import Graph, Node, Value, Weight
 Handler = Callable[[Node], None]
 
 VECTOR = 4
-"""Numbers that kernels read at a time."""
+"""Elements that kernels read at a time."""
 
 
 @dataclass(frozen=True)
 class FusedGraph:
-    """A graph and its steps in execution order. Any number of programs is lowered from the same steps."""
+    """A graph and its steps in execution order. All programs of the graph are lowered from the same steps."""
 
     graph: Graph
     steps: tuple[Step, ...]
 
 
 class Fusion:
-    """Makes the steps of a graph. A subclass has the handlers, by op, that append to `_steps`."""
+    """Makes the steps of a graph. A subclass has handlers by op, which append to `_steps`."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -42,11 +41,12 @@ class Fusion:
                     self._consumers[item.name].append(node)
 
     def handlers(self) -> Mapping[str, Handler]:
-        """What to do with a node of each op."""
+        """Return the handler of each op."""
         raise NotImplementedError
 
     def run(self) -> FusedGraph:
-        """The graph with its steps. Raises CheckpointError for an op without a kernel and for ragged rows."""
+        """Return the graph with its steps. Raises CheckpointError for an op without a kernel, and for rows whose length
+        kernels cannot read."""
         for weight in self._graph.weights():
             _check_rows(weight)
         handlers = self.handlers()
@@ -55,7 +55,7 @@ class Fusion:
                 continue
             handler = handlers.get(node.op)
             if handler is None:
-                raise refusal(node)
+                raise unsupported(node)
             handler(node)
         return FusedGraph(self._graph, tuple(self._steps))
 
@@ -70,14 +70,14 @@ class Fusion:
         self._absorbed.update(id(node) for node in nodes)
 
     def _read_by_consumer(self, node: Node) -> None:
-        """The step that consumes the node takes it in."""
+        """Leave the node to the step that consumes it."""
 
     def _reshape(self, node: Node) -> None:
         self._alias[node.output.name] = self._resolve(node.value(0))
 
 
 def _check_rows(weight: Weight) -> None:
-    """Raises CheckpointError for a matrix whose rows kernels, which read four numbers at a time, would read wrongly."""
+    """Raise CheckpointError for a matrix whose rows are no multiple of VECTOR, which kernels would read wrongly."""
     columns = weight.shape[-1]
     if weight.role in ("matrix", "table", "experts") and columns % VECTOR:
         raise CheckpointError(
@@ -87,13 +87,13 @@ def _check_rows(weight: Weight) -> None:
 
 
 def ranges(linear: Node) -> tuple[Weight, Weight] | None:
-    """The scales of a linear's activations, where it has them."""
+    """Return the input and output scales of a linear's activations; None if it has none."""
     return (linear.weight(2), linear.weight(3)) if len(linear.inputs) > 2 else None
 
 
-def refusal(node: Node) -> CheckpointError:
-    """The error for a node that fits no pattern."""
+def unsupported(node: Node) -> CheckpointError:
+    """Return the error for a node that fits no pattern."""
     return CheckpointError(
-        f"The op {node.op} at {node.label} has no WebGPU kernel where it stands: this model cannot be "
+        f"The op {node.op} at {node.label} has no WebGPU kernel in this context: this model cannot be "
         "compiled for a browser tab by this version of gemtab."
     )

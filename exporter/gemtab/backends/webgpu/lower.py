@@ -1,9 +1,7 @@
-"""Lowering: steps -> launches of kernels, with their bindings, parameters and grids.
+"""Lowering: turns steps into launches of kernels, with bindings, params and grids.
 
-Two phases of the same model: `fill` multiplies tiles of many tokens, `decode` streams every weight once for the
-few tokens it has. Both write the same caches.
-
-All values are f32. In a plan for f16, the caches alone are f16: see `caches.py`.
+`fill` multiplies tiles of many tokens. `decode` reads every weight once for a few tokens. Both write the same caches.
+All values are f32, except the caches of an f16 plan: see `cache_scales.py`.
 """
 
 import struct
@@ -37,56 +35,57 @@ from gemtab.backends.webgpu.steps import (
     Attend,
     Bounds,
     Cache,
+    CombineExperts,
     Embed,
     ExpertMatmul,
     Glu,
     InsertRows,
     Matmul,
-    Mix,
     QkvHeads,
     Route,
     Step,
 )
 from gemtab.backends.webgpu.stored import Piece, StoredWeights
 from gemtab.backends.webgpu.tiles import DECODE_ROWS, EXPERT_TOKENS, TILE_ROWS, TILE_TOKENS
-from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer, Tables
+from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Residence, Ring, StateBuffer
 from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, Value, Weight, known
 from gemtab.quantize import BLOCK, CODE_BITS, StorageFormat
 
 SAMPLED_RING = 64
-MOST_CANDIDATES = 1024
-"""The sampler keeps at most this many candidates."""
+"""Sampled ids that the GPU keeps."""
+
+MAX_CANDIDATES = 1024
+"""Most candidates that the sampler sorts."""
 
 FOUND_CANDIDATES = 4096
-"""Of so many it chooses those that it keeps; where more come into question, of all logits."""
+"""Most candidates from which the sampler chooses these. If there are more, it chooses from all logits."""
 
 MAXIMA_SLICE = 64
 MAXIMA_GROUP = 4096
-"""Logits of which the largest is known to the sampler, and that one workgroup looks at."""
+"""Logits per maximum that the sampler reads, and logits per workgroup of `maxima`."""
 
 FIRST_SEGMENT = 4096
 FIRST_SEGMENT_BYTES = 8 << 20
-"""A growing cache's first segment has so many positions, or so many bytes if those hold more; each further one is as
-large as all before it together."""
+"""The first segment of a growing cache has FIRST_SEGMENT positions, or FIRST_SEGMENT_BYTES if these hold more. Each
+further segment is as large as all before it together."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A dispatch before its values are placed: `bindings` names values or buffers."""
+    """A dispatch before values get their slots. bindings: names of values or buffers."""
 
     kernel: KernelSource
     bindings: tuple[str, ...]
     params: tuple[int, ...]
     grid: tuple[Expr, Expr, Expr]
     label: str
-    tables: Tables | None = None
+    embeddings: Residence | None = None
 
 
 @dataclass(frozen=True)
 class _Run:
-    """Rows first … stop - 1 of a matrix, and what they multiply: `x`, as signed bytes times `scale`, or as it is where
-    that is 0."""
+    """Rows first … stop - 1 of a matrix that multiply the value `x`. scale: of x in signed bytes; 0 if x is f32."""
 
     first: int
     stop: int
@@ -96,7 +95,8 @@ class _Run:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows first … first + rows - 1 of the matrices that make `values`. Those `inside` have a part's rows only."""
+    """Rows first … first + rows - 1 of `values`, which are computed in parts. Values `inside` hold only one part's
+    rows."""
 
     first: int
     rows: int
@@ -106,7 +106,7 @@ class Part:
 
 @dataclass
 class Segment:
-    """Positions first … first + rows of a cache that grows."""
+    """Positions first … first + rows - 1 of a cache, or a ring of `rows` positions: names of the two buffers."""
 
     keys: str
     values: str
@@ -117,11 +117,11 @@ class Segment:
 
 @dataclass
 class Shared:
-    """What the programs of one plan have in common: caches, weights and tables.
+    """Caches, weights and tables that the programs of one plan share.
 
-    looked_up: names of the weights of which every program reads rows by token id, and nothing else: they may lie on
-    the host. host_places: for how many of their rows the GPU then has places; 0 where there may not be as many as a
-    step needs.
+    context, fill_tokens: in tokens. looked_up: names of the weights that are only looked up by token id, and so may
+    stay on the host. host_slots: slots on the GPU for their rows; 0 if the limits do not allow those of one step.
+    tables: angle tables and other tables that are computed at export, by name.
     """
 
     stored: StoredWeights
@@ -130,18 +130,18 @@ class Shared:
     context: int
     fill_tokens: int
     looked_up: frozenset[str] = frozenset()
-    host_places: int = 0
+    host_slots: int = 0
     scales: dict[str, CacheScales] = field(default_factory=dict)
-    """By the names of caches."""
+    """Scales, by the name of the cache."""
     buffers: dict[str, Buffer] = field(default_factory=dict)
     tables: dict[str, np.ndarray] = field(default_factory=dict)
 
     def segments(self, cache: Cache) -> list[Segment]:
-        """The cache's buffers: a ring for a window, segments that grow geometrically without one."""
+        """Return the cache's buffers: one ring for a window, else segments that grow geometrically."""
         row_bytes = cache.kv_heads * cache.head_size * CACHE_BYTES[self.activation]
         if cache.window is not None:
             rows = min(cache.window + self.fill_tokens, self.context)
-            # A cache as long as the context never comes round.
+            # A ring as long as the context never wraps.
             ring = Ring(rows=rows, window=cache.window) if rows < self.context else None
             return [self._segment(cache, "", 0, rows, row_bytes, ring, is_ring=True)]
         segments: list[Segment] = []
@@ -173,7 +173,7 @@ class Shared:
         return Segment(names[0], names[1], first, rows, is_ring)
 
     def angles(self, theta: float, head_size: int, pairs: int, positions: int, factor: float = 1.0) -> str:
-        """The name of the angle table for this rotation of so many positions."""
+        """Return the name of the angle table for this rotation, with `positions` positions: see angle_table."""
         name = f"angles:{theta:g}:{head_size}:{pairs}" + (f":{factor:g}" if factor != 1.0 else "")
         if name not in self.tables:
             self.tables[name] = angle_table(theta, head_size, pairs, positions, factor)
@@ -181,34 +181,34 @@ class Shared:
 
 
 def row_counts(value: Value) -> tuple[int, int]:
-    """How many rows a value has for each token, and how many whatever the tokens: one of the two is 0."""
+    """Return a value's rows per token and its fixed rows. One of the two is 0."""
     rows = value.shape[0]
     return (0, rows) if isinstance(rows, int) else (int(rows.removesuffix("T") or 1), 0)
 
 
 def times(factor: int, expr: Expr) -> Expr:
-    """The product."""
+    """Return factor * expr."""
     return expr if factor == 1 else ("*", factor, expr)
 
 
 def float_bits(value: float) -> int:
-    """The bits of an f32, as which a parameter that is one is passed; what is beyond f32 counts as its end."""
+    """Return the bits of a value as f32, clamped to the range of f32, for a u32 param."""
     (bits,) = struct.unpack("<I", struct.pack("<f", min(max(value, -INFINITE), INFINITE)))
     return int(bits)
 
 
 def _spread(count: int) -> tuple[Expr, Expr, Expr]:
-    """A grid of at least `count` workgroups, within the limit of 65,535 in a dimension."""
+    """Return a grid of at least `count` workgroups, at most 65,535 in a dimension."""
     return (min(count, 65535), -(-count // 65535), 1)
 
 
 def read(name: str, wgsl: str) -> Binding:
-    """A binding that is only read: an array of that WGSL type."""
+    """Return a read-only binding: an array of a WGSL type."""
     return Binding(name, "read", f"array<{wgsl}>")
 
 
 def write(name: str, wgsl: str) -> Binding:
-    """A binding that is written, and may be read."""
+    """Return a binding that may be written: an array of a WGSL type."""
     return Binding(name, "read_write", f"array<{wgsl}>")
 
 
@@ -227,29 +227,30 @@ _MATMUL_PARAMS = tuple(
         "blocks",
     )
 )
-"""Sizes whose place is not the innermost loop are parameters, so that matrices share a pipeline: a tile of many
-tokens takes all of them so, a vector's product has its columns compiled in."""
+"""Sizes outside the innermost loop are params, so that matrices share a pipeline. matmul-fill takes all sizes as
+params; matmul-decode has its columns compiled in."""
 
 _FILL_PARAMS = (*_MATMUL_PARAMS, *((name, "u32") for name in ("rows_per_token", "fixed_rows", "x_row", "out_row")))
-"""A tile of many tokens also takes how many rows there are, so many a token and so many besides, and where
-they begin."""
+"""matmul-fill also takes the number of rows of x, per token and fixed, and the first rows of x and out."""
 
 _RANGE_PARAMS = tuple((name, "u32") for name in ("x_scale", "scale_0", "stop_0", "scale_1", "stop_1", "scale_2"))
-"""Of a matrix with rounded activations: the scale of x, and those of up to three sources' columns, with their ends."""
+"""Params of a matrix with rounded activations: the scale of x, and the scales of up to three sources with the ends of
+their columns."""
 
 _GATED = ("glu", "sigmoid_glu")
-"""Epilogues for which rows have partners."""
+"""Epilogues that take a row and its partner."""
 
 _GUARDS = ("y_factor", "y_bound", "sum_bound")
 
 STEP = Binding("step", "read", "array<u32, 4>")
-"""See ControlBuffer."""
+"""The step buffer: see ControlBuffer."""
 
 
 class Lowering:
     """Lowers the steps of one program.
 
-    tokens: the largest number of tokens in a step; `fill` chooses the kernels for many.
+    tokens: most tokens of a step. fill: use the kernels for many tokens. launches: in order. sizes: bytes of the
+    program's values, by name.
     """
 
     def __init__(self, shared: Shared, tokens: int, fill: bool) -> None:
@@ -260,12 +261,12 @@ class Lowering:
         self.sizes: dict[str, int] = {}
         self._part: Part | None = None
         self._norms: dict[str, Weight | None] = {}
-        """By the names of rows that a norm has made, the norm's weights."""
+        """The weights of a norm, by the name of the norm's output."""
         self._products: dict[str, Matmul] = {}
-        """By the name of the product."""
+        """Matrix products, by the name of the output."""
 
     def lower(self, steps: Sequence[Step], inputs: Sequence[Value] = ()) -> None:
-        """Append the launches of `steps`; `inputs` are f32 values that the caller will write."""
+        """Append the launches of `steps`. inputs: f32 values that the caller will write."""
         for value in inputs:
             if value.name != "media":  # a control buffer
                 self._value(value)
@@ -292,20 +293,20 @@ class Lowering:
                 self._route(step)
             case ExpertMatmul():
                 self._expert_matmul(step)
-            case Mix():
-                self._mix(step)
+            case CombineExperts():
+                self._combine_experts(step)
             case _:
                 raise AssertionError(f"{type(step).__name__} is a tower's")
 
     # --- values -----------------------------------------------------------------------------------------
 
     def _value(self, value: Value) -> str:
-        """Declare a value of this program, of f32 or words."""
+        """Declare a value of this program, with 4 bytes per element. Return its name."""
         self._declare(value.name, value, 4 * prod(known(dim) for dim in value.shape[1:]))
         return value.name
 
     def _declare(self, name: str, like: Value, row_bytes: int) -> None:
-        """Make room for as many rows as `like` has."""
+        """Declare a value `name` with as many rows as `like`."""
         per_token, fixed = row_counts(like)
         self.sizes[name] = (per_token * self._tokens + fixed) * row_bytes
 
@@ -321,10 +322,10 @@ class Lowering:
         params: Sequence[int],
         grid: tuple[Expr, Expr, Expr],
         label: str,
-        tables: Tables | None = None,
+        embeddings: Residence | None = None,
     ) -> None:
         assert len(bindings) == len(kernel.bindings), f"{kernel.name} at {label}: bindings do not match"
-        self.launches.append(Launch(kernel, tuple(bindings), tuple(params), grid, label, tables))
+        self.launches.append(Launch(kernel, tuple(bindings), tuple(params), grid, label, embeddings))
 
     # --- tokens -----------------------------------------------------------------------------------------
 
@@ -358,22 +359,22 @@ class Lowering:
         grid: tuple[Expr, Expr, Expr] = (-(-step.columns // (BLOCK * 64)), "T", 1)
         rows = self._host_rows(step)
         for piece in pieces:
-            params = (piece.first, piece.rows, step.by, len(step.replaced), *masked)
-            tables: Tables | None = "gpu" if rows else None
-            self._launch(kernel, ("ids", *piece.buffers.values(), out), params, grid, step.label, tables)
+            params = (piece.first, piece.rows, step.replacement, len(step.replaced), *masked)
+            embeddings: Residence | None = "gpu" if rows else None
+            self._launch(kernel, ("ids", *piece.buffers.values(), out), params, grid, step.label, embeddings)
         if rows:
-            # The rows are a table of their own, in which a token's place is its id.
-            params = (0, self._shared.host_places, *[0] * 10)
-            self._launch(kernel, ("places", *rows, out), params, grid, step.label, "host")
+            # The rows on the GPU are a table of their own, and the token's slot is the id.
+            params = (0, self._shared.host_slots, *[0] * 10)
+            self._launch(kernel, ("slots", *rows, out), params, grid, step.label, "host")
 
     def _host_rows(self, step: Embed) -> list[str]:
-        """The buffers for the rows of a table that may lie on the host, by plane; none for another."""
+        """Declare and return the buffers, by plane, for rows of embeddings on the host; none for other tables."""
         shared = self._shared
-        if step.table.name not in shared.looked_up or not shared.host_places:
+        if step.table.name not in shared.looked_up or not shared.host_slots:
             return []
-        rows = shared.stored.host_rows(step.table, shared.host_places, step.replaced, step.by)
+        rows = shared.stored.host_rows(step.table, shared.host_slots, step.replaced, step.replacement)
         named = {f"{step.table.name}:{plane}:rows": buffer for plane, buffer in rows.items()}
-        shared.buffers.update({**named, "places": ControlBuffer(role="places", bytes=4 * shared.fill_tokens)})
+        shared.buffers.update({**named, "slots": ControlBuffer(role="slots", bytes=4 * shared.fill_tokens)})
         return list(named)
 
     def _insert_rows(self, step: InsertRows) -> None:
@@ -385,7 +386,7 @@ class Lowering:
             (("count", "u32"), ("placeholders", "array<vec4<u32>, 2>")),
             (("WIDTH", width),),
         )
-        # A uniform's array begins at a multiple of 16 bytes.
+        # An array in a uniform begins at a multiple of 16 bytes.
         params = (len(step.placeholders), 0, 0, 0, *step.placeholders, *[0] * (8 - len(step.placeholders)))
         names = ("ids", step.rows.name, step.x.name)
         self._launch(kernel, names, params, (-(-width // 64), "T", 1), step.label)
@@ -410,7 +411,7 @@ class Lowering:
     def _launch_matmul(
         self, kernel: KernelSource, step: Matmul, run: _Run, piece: Piece, start: int, stop: int, out: str
     ) -> None:
-        """Multiplies by rows start … stop - 1, which lie in one piece."""
+        """Launch the product with rows start … stop - 1, which are all in `piece`."""
         rows = (step.row_stop - step.row_start) // (2 if step.epilogue in _GATED else 1)
         offset, width = (step.operand.index * rows, step.operand.count * rows) if step.operand else (0, 0)
         columns = step.weight.shape[1]
@@ -439,33 +440,34 @@ class Lowering:
     # --- rows -------------------------------------------------------------------------------------------
 
     def _row_params(self, value: Value) -> tuple[int, int]:
-        """How many rows of the value there are from the part's first on: so many a token, and so many besides."""
+        """Return the value's rows from the part's first on: rows per token, and fixed rows."""
         per_token, fixed = row_counts(value)
         if self._part and value.name in self._part.values:
-            return per_token, -self._part.first % 2**32  # words wrap round: so many less
+            return per_token, -self._part.first % 2**32  # unsigned: fewer rows by part.first
         return per_token, fixed
 
     def _row_count(self, value: Value) -> Expr:
-        """How many rows of the value a launch makes."""
+        """Return the number of rows of the value that a launch computes."""
         per_token, fixed = row_counts(value)
         count = times(per_token, "T") if per_token else fixed
         if self._part and value.name in self._part.values:
-            # A picture that is not so large has no rows here, so the dispatch is left out.
+            # A smaller image has no rows in this part, and its dispatch is left out.
             return ("min", self._part.rows, ("max", 0, ("-", count, self._part.first)))
         return count
 
     def _first_row(self, value: Value) -> int:
-        """Where a launch's rows of the value begin."""
+        """Return the value's first row of a launch."""
         return 0 if self._part is None or value.name in self._part.inside else self._part.first
 
     # --- rounded activations ----------------------------------------------------------------------------
 
     def _input_scales(self, step: Matmul) -> list[float]:
-        """The scales to which each source of the matrix has its input rounded, none where there is no rounding."""
+        """Return the input scale of each source of the matrix; empty without rounding."""
         return [] if step.ranges is None else self._shared.stored.values(step.ranges[0])
 
     def _runs(self, step: Matmul) -> list[_Run]:
-        """The matrix's rows by what they multiply: sources side by side that round x alike have it rounded once."""
+        """Divide the matrix's rows into runs. Neighbouring sources with one input scale share a run, so x is rounded
+        once."""
         rows = (step.row_stop - step.row_start) // (2 if step.epilogue in _GATED else 1)
         last = step.row_start + rows
         runs: list[_Run] = []
@@ -480,7 +482,7 @@ class Lowering:
         return runs or [_Run(step.row_start, last, step.x.name)]
 
     def _round(self, step: Matmul, scale: float) -> str:
-        """The name of x as signed bytes: made once for all that round it alike."""
+        """Return the name of x in signed bytes. x is rounded once for all readers with the same scale."""
         width = step.weight.shape[1]
         words = -(-width // BLOCK) * 8
         stride = 8 // CODE_BITS[self._shared.stored.format_of(step.weight)]
@@ -517,7 +519,7 @@ class Lowering:
         return (float_bits(run.scale), first, ends[0], second, ends[1], third)
 
     def _ends(self, step: Matmul, run: _Run) -> tuple[int, ...]:
-        """The parameters of what a tower's matrix does to its input, if rounding has not done it, and to its output."""
+        """Return the params of a tower's affine and clamps. Rounding, if any, has applied the affine already."""
         line = () if step.affine is None or run.scale else tuple(float_bits(value) for value in step.affine)
         bounds = (*self._bounds(step.x_bounds), *self._bounds(step.bounds)) if step.x_bounds or step.bounds else ()
         return (*line, *bounds)
@@ -576,7 +578,7 @@ class Lowering:
         )
 
     def _matmul_then_glu(self, step: Matmul) -> None:
-        """Partners may lie in different pieces: multiply first, then combine."""
+        """Multiply first, then gate: partners may be in different pieces."""
         both = Value(f"{step.out.name}.both", (*step.out.shape[:-1], step.row_stop - step.row_start))
         self._matmul(replace(step, out=both, epilogue="none"))
         self._glu(Glu(both, step.out, step.label, step.epilogue))
@@ -596,7 +598,7 @@ class Lowering:
     # --- experts ----------------------------------------------------------------------------------------
 
     def _route(self, step: Route) -> None:
-        """The experts of each token, and where there are many tokens also the tokens of each expert."""
+        """Launch the choice of each token's experts; in `fill`, also the sorting of tokens by expert."""
         active, experts = known(step.ids.shape[1]), known(step.scores.shape[1])
         weights, ids = self._value(step.weights), self._value(step.ids)
         kernel = KernelSource(
@@ -631,7 +633,7 @@ class Lowering:
         kernel = self._expert_kernel(step, columns)
         pairs = times(active, "T")
         for piece in pieces:
-            # As a matrix's: no row left out, its columns are the output's, the partner lies `rows` further, factor 1.
+            # _MATMUL_PARAMS: all rows of the expert, the columns of out, partners `rows` further on, factor 1.
             common = (0, rows, 0, rows, 0, 0, rows, float_bits(1.0), columns, -(-columns // BLOCK))
             own = (piece.first, piece.rows, expert_rows, sharing)
             if self._fill:
@@ -675,17 +677,17 @@ class Lowering:
             reduces=not self._fill,
         )
 
-    def _mix(self, step: Mix) -> None:
+    def _combine_experts(self, step: CombineExperts) -> None:
         width = known(step.out.shape[-1])
         kernel = KernelSource(
-            "experts/mix",
+            "experts/combine",
             (("wg", _norm_invocations(width)),),
             (
                 read("dense", "vec4<f32>"),
                 read("dense_norm", "vec4<f32>"),
                 read("slots", "vec4<f32>"),
                 read("weights", "f32"),
-                read("mixed_norm", "vec4<f32>"),
+                read("combined_norm", "vec4<f32>"),
                 write("out", "vec4<f32>"),
             ),
             constants=(("WIDTH", width), ("ACTIVE", known(step.weights.shape[1])), ("EPS", float(step.eps))),
@@ -696,7 +698,7 @@ class Lowering:
             self._weight(step.dense_norm),
             step.slots.name,
             step.weights.name,
-            self._weight(step.mixed_norm),
+            self._weight(step.combined_norm),
             self._value(step.out),
         )
         self._launch(kernel, names, (), ("T", 1, 1), step.label)
@@ -809,7 +811,7 @@ class Lowering:
             self._launch(kernel, [*names, *cache_names], params, (groups, tokens, 1), step.label)
 
     def _cache_scales(self, step: QkvHeads) -> CacheScales:
-        """What the step's keys and values are multiplied by, so that f16 holds them."""
+        """Return the scales of the step's cache; 1 for f32."""
         if self._shared.activation == "f32" or step.k_norm is None:
             return CacheScales()
         keys = normed_bound(step.head_size, self._shared.stored.vector(step.k_norm))
@@ -817,12 +819,12 @@ class Lowering:
         return CacheScales(cache_scale(keys), cache_scale(values))
 
     def _value_bound(self, step: QkvHeads) -> float:
-        """The largest value of a cache whose values go through no norm."""
+        """Return the bound of the values of a cache whose values go through no norm."""
         product = self._products.get(step.qkv.name)
         if product is None or product.x.name not in self._norms or step.cache is None:
             raise CheckpointError(
-                f"{step.label}: values that go through no norm must come from a matrix after a norm, which tells how "
-                "large they can be: this model cannot be compiled for a browser tab by this version of gemtab."
+                f"{step.label}: values that go through no norm must come from a matrix after a norm, which bounds "
+                "them: this model cannot be compiled for a browser tab by this version of gemtab."
             )
         stored, count = self._shared.stored, step.cache.kv_heads * step.head_size
         before = product.row_start + (step.heads + step.cache.kv_heads) * step.head_size
@@ -835,7 +837,7 @@ class Lowering:
             self._attend_by_tokens(step)
 
     def _attend_in_splits(self, step: Attend) -> bool:
-        """Several workgroups for a token, whose results are merged. False, and nothing, where that does not fit."""
+        """Launch attention in splits: several workgroups per token, and a merge. Return whether the limits allow it."""
         cache, shape = step.cache, shape_of(step, self._shared.activation)
         if shape is None:
             return False
@@ -857,7 +859,7 @@ class Lowering:
         return True
 
     def _attend_by_tokens(self, step: Attend) -> None:
-        """A workgroup for each head and token: enough of them where there are many tokens."""
+        """Launch attention with one workgroup per head and token, enough for many tokens."""
         size, cache, cached = step.cache.head_size, step.cache, self._shared.activation
         segments, scales = self._shared.segments(cache), self._shared.scales[cache.name]
         carried = len(segments) > 1
@@ -895,7 +897,7 @@ class Lowering:
         )
         units = (float_bits(1 / scales.keys), float_bits(1 / scales.values))
         for segment in segments:
-            # A segment that no token reaches yet has no workgroups, so the dispatch is left out.
+            # Before the conversation gets to a segment, the grid is empty, and the dispatch is left out.
             reached: Expr = ("min", 1, ("max", 0, ("-", ("+", "P", "T"), segment.first)))
             tokens: Expr = ("*", "T", reached) if carried else "T"
             names = [step.q.name, segment.keys, segment.values, "step"]
@@ -905,12 +907,12 @@ class Lowering:
     # --- the end of a program ---------------------------------------------------------------------------
 
     def advance(self) -> None:
-        """Move the position past this step's tokens."""
+        """Launch the advance of the position past this step's tokens."""
         kernel = KernelSource("sample/advance", (), (write("step", "u32"),))
         self._launch(kernel, ("step",), (), (1, 1, 1), "advance")
 
     def sample(self, logits: Value) -> None:
-        """Choose the next id from the logits [1, vocabulary] and move on."""
+        """Launch the choice of the next id from logits [1, vocabulary], and the advance of the position."""
         vocabulary = logits.shape[-1]
         assert isinstance(vocabulary, int)
         groups = -(-vocabulary // MAXIMA_GROUP)
@@ -925,7 +927,7 @@ class Lowering:
         self._launch(maxima, (logits.name, "maxima", "best"), (), (groups, 1, 1), "sample")
         choose = KernelSource(
             "sample/sample",
-            (("limit", MOST_CANDIDATES),),
+            (("limit", MAX_CANDIDATES),),
             (
                 read("logits", "f32"),
                 read("maxima", "u32"),
@@ -951,42 +953,42 @@ class Lowering:
 
 
 def _tile_rows(gated: bool) -> int:
-    """Rows of a matrix that a workgroup of `fill` takes, without the partners of a gated unit."""
+    """Return the rows of a matrix per workgroup of `fill`, without the partners of a gated unit."""
     return TILE_ROWS // 2 if gated else TILE_ROWS
 
 
 def _matmul_invocations(blocks: int) -> int:
-    """Invocations that multiply a row of so many blocks by a vector: where there are few blocks, no more than have one,
-    since a software GPU takes its time for idle ones too."""
+    """Return the invocations that multiply a row of `blocks` blocks by a vector. Few for few blocks, since a software
+    GPU also spends time on idle invocations."""
     if blocks <= 16:
         return 4 if blocks <= 4 else 8 if blocks <= 8 else 16
     return 32 if blocks <= 48 else 64 if blocks <= 128 else 128
 
 
 def _norm_invocations(width: int) -> int:
-    """Invocations that norm a row."""
+    """Return the invocations that norm a row of `width` elements."""
     return 32 if width <= 256 else 128 if width < 2048 else 256
 
 
 def _cache_params(*factors: str) -> tuple[tuple[str, str], ...]:
-    """The params of a kernel that binds a piece of a cache, with the bits of these factors."""
+    """Return the params of a kernel that binds a segment of a cache. factors: names of f32 params."""
     return tuple((name, "u32") for name in ("first_row", "rows", *factors))
 
 
 def _buckets(ids: str) -> tuple[str, str]:
-    """The names of what sorts the tokens by the experts `ids`."""
+    """Return the names of `order` and `tiles` of experts/bucket for the experts `ids`."""
     return f"{ids}.order", f"{ids}.tiles"
 
 
 def _touches(segment: Segment) -> Expr:
-    """1 where the step's tokens P … P + T reach into the segment, 0 elsewhere."""
+    """Return 1 if one of the step's positions P … P + T - 1 is in the segment, else 0."""
     before_end: Expr = ("max", 0, ("-", segment.first + segment.rows, "P"))
     past_start: Expr = ("max", 0, ("-", ("+", "P", "T"), segment.first))
     return ("min", 1, ("min", before_end, past_start))
 
 
 def plane_bindings(form: StorageFormat) -> list[Binding]:
-    """The bindings of a weight's planes in a format."""
+    """Return the bindings of the planes of a weight in a format."""
     if form in CODE_BITS:
         codes = read("codes", "vec2<u32>" if form == "rows2" else "vec4<u32>")
         return [codes, read("scales", "u32" if form in ("q4", "q8") else "f32")]
@@ -994,7 +996,7 @@ def plane_bindings(form: StorageFormat) -> list[Binding]:
 
 
 def media_buffers(graph: Graph, tokens: int) -> dict[str, Buffer]:
-    """The control buffers by which pictures and sound come into `graph`, in a step of so many tokens."""
+    """Return the control buffers by which media enter `graph`, for steps of at most `tokens` tokens."""
     width = {value.name: known(value.shape[-1]) for value in graph.inputs if value.name == "media"}
     buffers: dict[str, Buffer] = {
         name: ControlBuffer(role="media", bytes=4 * tokens * size) for name, size in width.items()
@@ -1005,7 +1007,7 @@ def media_buffers(graph: Graph, tokens: int) -> dict[str, Buffer]:
 
 
 def control_buffers(max_tokens: int) -> dict[str, Buffer]:
-    """The buffers by which executor and programs talk."""
+    """Return the control buffers that executor and programs share."""
     return {
         "ids": ControlBuffer(role="ids", bytes=4 * max_tokens),
         "step": ControlBuffer(role="step", bytes=16),

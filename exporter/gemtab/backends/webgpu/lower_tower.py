@@ -1,8 +1,8 @@
-"""Lowering of a tower: the steps that only towers have -> launches of kernels.
+"""Lowering of towers: turns the steps that only towers have into launches of kernels.
 
-A tower takes any number of patches or frames at once: its matrices are those of `fill`, and what it makes on the way
-is sized by T. Only within a gated MLP, whose rows are the longest, are there never more than MLP_ROWS: of a large
-picture it does one part after another.
+A tower takes all patches or frames at once. Matrix products use the kernels of `fill`, and scratch sizes are
+expressions in T. Only the inner values of a gated MLP, which have the longest rows, have at most MLP_ROWS rows: a large
+image is processed in parts.
 """
 
 from collections.abc import Sequence
@@ -29,39 +29,42 @@ from gemtab.backends.webgpu.steps import (
     LocalAttend,
     Matmul,
     Pool,
+    RopeHeads,
     Sinusoids,
     Step,
     Subsample,
-    TurnHeads,
 )
 from gemtab.backends.webgpu.tiles import TILE_TOKENS
-from gemtab.bundle.plan import Expr, Tables
+from gemtab.bundle.plan import Expr, Residence
 from gemtab.graph import Value, known
 from gemtab.quantize import BLOCK
 
-MOST_POSITIONS = 16_384
-"""Positions on an axis that the angle tables reach: more than the patches of any picture, were they all in a row."""
+MAX_POSITIONS = 16_384
+"""Positions per axis of the angle tables: more than an image has patches."""
 
 _QUERIES = 2560
-"""Queries of one dispatch of full_attention: it is quadratic in the patches, and all of the largest pictures' at once
-would keep a slow GPU busy for longer than Windows allows."""
+"""Queries per dispatch of full_attention. Its time is quadratic in the patches: with all queries of a large image, a
+slow GPU would exceed the time that Windows allows."""
 
 
 MLP_ROWS = 2560
-"""Patches of which a gated MLP has its inner rows at a time."""
+"""Rows of the inner values of a gated MLP."""
 
 
 class TowerLowering(Lowering):
-    """Lowers the steps of a tower's only program. tokens: the most soft tokens."""
+    """Lowers the steps of a tower's only program.
+
+    tokens: most soft tokens. fixed: names of values whose size does not depend on T.
+    """
 
     def __init__(self, shared: Shared, tokens: int) -> None:
         super().__init__(shared, tokens, fill=True)
         self.fixed: set[str] = set()
         self.partial: dict[str, int] = {}
-        """Of values that are made in parts, their bytes for each soft token where one part holds all."""
+        """Bytes per soft token of values that are computed in parts, for images of a single part."""
 
     def lower(self, steps: Sequence[Step], inputs: Sequence[Value] = ()) -> None:
-        """Append the launches of `steps`; the caller will write `inputs`, f32 or i32."""
+        """Append the launches of `steps`. inputs: f32 or i32 values that the caller will write."""
         for value in inputs:
             self._value(value)
         at = 0
@@ -79,8 +82,8 @@ class TowerLowering(Lowering):
                 self._add_positions(step)
             case LayerNorm():
                 self._layer_norm(step)
-            case TurnHeads():
-                self._turn_heads(step)
+            case RopeHeads():
+                self._rope_heads(step)
             case FullAttend():
                 self._full_attend(step)
             case Pool():
@@ -104,7 +107,7 @@ class TowerLowering(Lowering):
     # --- rows in parts ----------------------------------------------------------------------------------
 
     def _in_parts(self, mlp: list[Matmul]) -> None:
-        """Lowers the matrices of a gated MLP, part after part where there may be more rows than one holds."""
+        """Lower the matrices of a gated MLP in parts."""
         up, gate, down = mlp
         row_bytes = 4 * max(known(step.out.shape[-1]) for step in (up, gate))
         most = self._shared.limits.maxStorageBufferBindingSize // row_bytes // TILE_TOKENS * TILE_TOKENS
@@ -130,14 +133,14 @@ class TowerLowering(Lowering):
         params: Sequence[int],
         grid: tuple[Expr, Expr, Expr],
         label: str,
-        tables: Tables | None = None,
+        embeddings: Residence | None = None,
     ) -> None:
         for name in bindings:
             made = name in self.sizes or name in self._shared.buffers or name in self._shared.tables or name == "step"
             assert made, f"{kernel.name} at {label} reads {name} before it is made"
-        super()._launch(kernel, bindings, params, grid, label, tables)
+        super()._launch(kernel, bindings, params, grid, label, embeddings)
 
-    # --- pictures ---------------------------------------------------------------------------------------
+    # --- images -----------------------------------------------------------------------------------------
 
     def _add_positions(self, step: AddPositions) -> None:
         stored = self._shared.stored
@@ -176,24 +179,24 @@ class TowerLowering(Lowering):
         names = (step.x.name, *weights, self._value(step.out))
         self._launch(kernel, names, (), (1, _rows(step.out), 1), step.label)
 
-    def _turn_heads(self, step: TurnHeads) -> None:
+    def _rope_heads(self, step: RopeHeads) -> None:
         heads, size = map(known, step.out.shape[1:])
         bindings: list[tuple[Binding, str]] = [(read("x", "f32"), step.x.name)]
         constants: dict[str, int | float] = {"HEADS": heads, "EPS": float(step.eps)}
         if step.norm is not None:
             bindings.append((read("norm", "f32"), self._weight(step.norm)))
         if step.positions is not None:
-            angles = self._shared.angles(step.theta, size // 2, size // 4, MOST_POSITIONS)
+            angles = self._shared.angles(step.theta, size // 2, size // 4, MAX_POSITIONS)
             bindings.append((read("positions", "vec2<u32>"), step.positions.name))
             bindings.append((read("angles", "vec2<f32>"), angles))
-            constants["LOW"] = low_size(MOST_POSITIONS)
+            constants["LOW"] = low_size(MAX_POSITIONS)
         bindings.append((write("out", "f32"), self._value(step.out)))
         kernel = KernelSource(
-            "turn_heads/turn_heads",
+            "rope_heads/rope_heads",
             (
                 ("size", size),
                 ("weighted", step.norm is not None),
-                ("turned", step.positions is not None),
+                ("rope", step.positions is not None),
                 ("wg", 32 if size <= 32 else 64),
             ),
             tuple(binding for binding, _ in bindings),
@@ -223,7 +226,7 @@ class TowerLowering(Lowering):
         names = (step.q.name, step.k.name, step.v.name, "step", self._value(step.out))
         tiles: Expr = ("ceildiv", _rows(step.out), queries)
         for first in range(0, -(-per_token * self._tokens // queries), _QUERIES // queries):
-            # A picture that is not so large has no workgroups here, so the dispatch is left out.
+            # A smaller image has no workgroups here, and its dispatch is left out.
             reached: Expr = ("min", _QUERIES // queries, ("max", 0, ("-", tiles, first)))
             self._launch(kernel, names, (first,), (reached, heads, 1), step.label)
 
@@ -248,7 +251,7 @@ class TowerLowering(Lowering):
         names = (step.x.name, step.positions.name, "step", *weights, self._value(step.out))
         self._launch(kernel, names, (), (-(-width // 256), "T", 1), step.label)
 
-    # --- sound ------------------------------------------------------------------------------------------
+    # --- audio ------------------------------------------------------------------------------------------
 
     def _subsample(self, step: Subsample) -> None:
         channels, inputs = step.kernel.shape[:2]
@@ -309,7 +312,7 @@ class TowerLowering(Lowering):
 
 
 def _gated_mlp(steps: Sequence[Step]) -> list[Matmul]:
-    """The matrices of a gated MLP where these three steps are one, else nothing."""
+    """Return the matrices of a gated MLP if these three steps are one, else an empty list."""
     matrices = [step for step in steps if isinstance(step, Matmul)]
     if len(matrices) != 3:
         return []
@@ -319,10 +322,10 @@ def _gated_mlp(steps: Sequence[Step]) -> list[Matmul]:
 
 
 def _invocations_a_query(size: int) -> int:
-    """How many invocations of full_attention share a query, so that none holds more than 9 vectors of 4 of it."""
+    """Return the invocations of full_attention that share a query, each with at most 36 elements."""
     return next((split for split in (1, 2, 4) if size % (4 * split) == 0 and size <= 36 * split), 1)
 
 
 def _rows(value: Value) -> Expr:
-    """How many rows a value has."""
+    """Return the number of rows of a value."""
     return times(row_counts(value)[0], "T")

@@ -1,4 +1,4 @@
-"""Placement: values that live at different times share a slot."""
+"""Assigns values to slots. Values that live at different times share a slot."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ class _Slot:
 
 
 def place(lifetimes: dict[str, tuple[int, int]], sizes: dict[str, int]) -> tuple[dict[str, int], list[int]]:
-    """Which slot each value has, and how many bytes each slot needs.
+    """Return the slot of each value, and the bytes of each slot.
 
-    lifetimes: index of the first and the last dispatch that touches a value. Two values share a slot only if one
-    is dead before the other is born: a slot is one GPU buffer, and no dispatch may bind it twice.
+    lifetimes: indices of the first and the last dispatch that binds a value. sizes: bytes of a value. Two values share
+    a slot only if no dispatch is in both lifetimes: a slot is one GPU buffer, which a dispatch must not bind twice.
     """
     slots: list[_Slot] = []
     chosen: dict[str, int] = {}
     for name, (born, died) in sorted(lifetimes.items(), key=lambda item: (item[1][0], -sizes[item[0]])):
         free = [i for i, slot in enumerate(slots) if slot.free_after < born]
         if free:
-            # The slot whose size fits best: growing a slot costs memory, wasting a large one may force another.
+            # The slot of the nearest size: growing a slot costs memory, and using up a large one may force a new one.
             best = min(free, key=lambda i: (abs(slots[i].bytes - sizes[name]), i))
         else:
             best = len(slots)

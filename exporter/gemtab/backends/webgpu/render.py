@@ -1,11 +1,10 @@
-"""WGSL from the templates under `shaders/`.
+"""Renders WGSL from the templates under `shaders/`.
 
-Three kinds of parameter, never mixed: structure (dtype, format, fusion, unrolling) goes into the template here;
-sizes and tunables are `override` constants, set when the pipeline is made; what changes from dispatch to dispatch
-is in `params`, and from step to step in the step buffer.
+Shaders have four kinds of parameters. Structure (dtype, format, fusion, unrolling) is set in the template, here. Sizes
+and tunables are `override` constants, set when the pipeline is made. Values that differ between dispatches are in
+`params`. Values that differ between steps are in the step buffer.
 
-The declarations of bindings, params and overrides are generated from what the host binds, so the two cannot
-disagree.
+The declarations of bindings, params and overrides are generated from the host's bindings, so that both always agree.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ Structure = tuple[tuple[str, str | int | bool], ...]
 
 @dataclass(frozen=True)
 class Binding:
-    """One storage binding: its name in the shader, access and WGSL type."""
+    """One storage binding: name in the shader, access (read or read_write) and WGSL type."""
 
     name: str
     access: str
@@ -33,7 +32,8 @@ class Binding:
 class KernelSource:
     """A kernel before its forms are rendered.
 
-    template: path under shaders/ without `.wgsl.jinja`; params: fields of the uniform as (name, WGSL type).
+    template: path under shaders/ without `.wgsl.jinja`. structure: variables of the template. params: fields of the
+    uniform, as (name, WGSL type). constants: values of `override` constants; integers are u32, others f32.
     """
 
     template: str
@@ -42,11 +42,11 @@ class KernelSource:
     params: tuple[tuple[str, str], ...] = ()
     constants: tuple[tuple[str, int | float], ...] = ()
     reduces: bool = field(default=False)
-    """Whether the kernel reduces over a workgroup, and so has a subgroup form."""
+    """Whether the kernel reduces over a workgroup, and so has a form with subgroups."""
 
     @property
     def name(self) -> str:
-        """The kernel's name: the template's and its structure, e.g. `matmul-decode.q4.glu.rows4`."""
+        """The kernel's name: that of the template, and the structure, e.g. `matmul-decode.q4.glu.rows4`."""
         parts = [self.template.rsplit("/", 1)[-1]]
         for key, value in self.structure:
             if value is True:
@@ -56,7 +56,7 @@ class KernelSource:
         return ".".join(parts)
 
     def render(self, subgroups: bool = False) -> str:
-        """The WGSL text, without `enable` lines."""
+        """Return the WGSL text, without `enable` lines."""
         template = _environment().get_template(f"{self.template}.wgsl.jinja")
         return template.render(**dict(self.structure), subgroups=subgroups, declarations=self._declarations())
 
@@ -73,7 +73,7 @@ class KernelSource:
 
 
 def shader_root() -> Path:
-    """The folder of templates: inside the installed package, or the repository's `shaders/`."""
+    """Return the folder of templates: inside the installed package, or the repository's `shaders/`."""
     packaged = Path(str(files("gemtab") / "shaders"))
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[4] / "shaders"
 

@@ -1,7 +1,7 @@
-"""Attention of a few tokens over a long cache, in splits: a workgroup attends to some keys for several query heads of
-one KV head, and a second kernel merges what the splits found.
+"""Attention of a few tokens over a long cache, in splits.
 
-Why: one workgroup a head, as many tokens have it, leaves a GPU of a hundred cores idle for one token.
+A workgroup attends to one split of the keys, for several query heads of one KV head. A second kernel merges the splits.
+With one workgroup per head, as for many tokens, a single token would leave most cores of a GPU idle.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,35 +14,36 @@ from gemtab.backends.webgpu.steps import Attend
 from gemtab.bundle.plan import Expr
 
 WORKGROUPS = 256
-"""Workgroups that the splits of a step make together: enough for a large GPU. Further keys make splits longer."""
+"""Most workgroups of a step: enough for a large GPU. Beyond, more keys make splits longer."""
 
-MOST_SPLITS, LEAST_SPLITS = 128, 8
+MAX_SPLITS, MIN_SPLITS = 128, 8
+"""Bounds of the most splits of a segment."""
 
-LEAST_KEYS_F32 = 64
-"""Keys of a split at least, where caches are in f32: see Shape.least."""
+MIN_KEYS_F32 = 64
+"""Fewest keys of a split, if caches are f32: see Shape.least."""
 
 QUERY_BYTES = 8192
-"""Workgroup memory for the queries of a workgroup, of the 16 KiB that every device has."""
+"""Workgroup memory for the queries, of the 16 KiB that every device has."""
 
-MOST_INVOCATIONS = 256
-"""Most invocations of a workgroup on every device."""
+MAX_INVOCATIONS = 256
+"""Most invocations of a workgroup that every device allows."""
 
-MOST_HEADS = 8
-"""Most query heads of a workgroup: each head takes registers."""
+MAX_HEADS = 8
+"""Most query heads of a workgroup. Each head takes registers."""
 
 PAIR, KEY_WORDS = 2, 64
-"""Keys that an invocation has at once, and registers that they may take: what is read of the queries serves each."""
+"""Keys that an invocation multiplies at once, and the most registers for them. Each loaded query serves all of them."""
 
 MERGED_ELEMENTS, MERGED_SPLITS = 128, 8
-"""Elements of a head that a workgroup of the merge makes, and splits that it has at once."""
+"""Elements of a head per workgroup of the merge, and splits that an invocation loads at once."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How a split's work is dealt out to the invocations of a workgroup.
+    """How a split's work is divided among the invocations of a workgroup. The fields are the template's structure.
 
-    heads: query heads; planes: vectors of four elements in a load of keys; lanes: invocations that share a key; pair:
-    keys of a tile that an invocation has at once; dims: elements of the values that an invocation owns.
+    heads: query heads. planes: vectors of four elements in one load of keys. lanes: invocations that share a key. pair:
+    keys of a tile per invocation. dims: elements of the values that an invocation owns. wg: invocations.
     """
 
     size: int
@@ -56,22 +57,22 @@ class Shape:
 
     @property
     def tile(self) -> int:
-        """Keys that the workgroup takes at a time."""
+        """Keys that the workgroup processes at a time."""
         return self.wg // self.lanes * self.pair
 
     @property
     def least(self) -> int:
-        """Tiles of a split at least. In f32 more, for software GPUs, to which a workgroup is no small matter."""
-        return max(1, LEAST_KEYS_F32 // self.tile) if self.cache == "f32" else 1
+        """Fewest tiles of a split. More in f32, for software GPUs, where a workgroup is costly."""
+        return max(1, MIN_KEYS_F32 // self.tile) if self.cache == "f32" else 1
 
     @property
     def structure(self) -> Structure:
-        """What the template is rendered from."""
+        """The structure of the template."""
         return tuple(vars(self).items())
 
 
 def shape_of(step: Attend, activation: Activation) -> Shape | None:
-    """The shape for a step; None where a head is too large for a workgroup."""
+    """Return the shape for a step; None if a head is too large for a workgroup."""
     size, group = step.cache.head_size, step.heads // step.cache.kv_heads
     planes = 2 if activation == "f16" and size % 8 == 0 else 1
     units = size // (4 * planes)
@@ -79,23 +80,23 @@ def shape_of(step: Attend, activation: Activation) -> Shape | None:
     if ceil(units / lanes) * PAIR * 4 > KEY_WORDS:
         lanes = 16
     padded = ceil(size / (4 * planes * lanes)) * 4 * planes * lanes
-    fitting = [n for n in range(1, MOST_HEADS + 1) if group % n == 0 and 4 * n * padded <= QUERY_BYTES]
+    fitting = [n for n in range(1, MAX_HEADS + 1) if group % n == 0 and 4 * n * padded <= QUERY_BYTES]
     if not fitting:
         return None
     heads = max(fitting)
     dims = 8 if planes == 2 and heads <= 4 else 4
-    # Caches in f32 are for GPUs without f16, the software ones above all, where every invocation waits for itself.
+    # f32 caches serve GPUs without f16, most of them software GPUs, which run the invocations one after another.
     wg = 128 if size > 128 and activation == "f16" else 64
     while wg < size // dims:
         wg *= 2
-    return Shape(size, activation, heads, planes, lanes, PAIR, dims, wg) if wg <= MOST_INVOCATIONS else None
+    return Shape(size, activation, heads, planes, lanes, PAIR, dims, wg) if wg <= MAX_INVOCATIONS else None
 
 
 @dataclass(frozen=True)
 class Piece:
     """The splits of one buffer of keys and values.
 
-    base: the slot of the first; slots: how many there may be; splits: how many there are, by P and T.
+    base: slot of the first split. slots: most splits. splits: number of splits, an expression in P and T.
     """
 
     base: int
@@ -105,24 +106,25 @@ class Piece:
 
 @dataclass(frozen=True)
 class Splits:
-    """All splits of a step. most: of a piece, at most."""
+    """All splits of a step. most: most splits of a piece."""
 
     most: int
     pieces: tuple[Piece, ...]
 
     @property
     def slots(self) -> int:
-        """How many there may be: a piece that is not full may have more than a full one, whose splits are longer."""
+        """Most slots that are in use at any time. A full piece may have fewer splits than one that is filling, since
+        its splits are longer."""
         return max(piece.base + piece.slots for piece in self.pieces)
 
 
 def splits_of(
     step: Attend, shape: Shape, segments: Sequence[tuple[int, int]], tokens: int, limit: int
 ) -> Splits | None:
-    """The splits of segments (first position, positions) in a step of so many tokens; None where what they leave does
-    not fit a binding of `limit` bytes."""
+    """Return the splits of segments (first position, positions) in a step of at most `tokens` tokens; None if their
+    results do not fit a binding of `limit` bytes."""
     groups = step.heads // shape.heads * tokens
-    most = max(LEAST_SPLITS, min(MOST_SPLITS, WORKGROUPS // groups))
+    most = max(MIN_SPLITS, min(MAX_SPLITS, WORKGROUPS // groups))
     while most:
         splits = Splits(most, tuple(_pieces(shape, segments, step.cache.window, most)))
         if parts_bytes(step, splits.slots, tokens) <= limit:
@@ -135,7 +137,7 @@ def _pieces(shape: Shape, segments: Sequence[tuple[int, int]], window: int | Non
     base = 0
     for first, rows in segments:
         held = rows if window is None else min(rows, window)
-        # Positions that the newest token sees here. A segment that no token reaches yet has no workgroups.
+        # Positions in the segment that the last token sees; 0, so no workgroups, before the conversation gets here.
         seen: Expr = ("min", held, ("max", 0, ("-", ("+", "P", "T"), first)) if first else ("+", "P", "T"))
         tiles: Expr = ("ceildiv", seen, shape.tile)
         all_tiles = ceil(held / shape.tile)
@@ -145,17 +147,17 @@ def _pieces(shape: Shape, segments: Sequence[tuple[int, int]], window: int | Non
         else:
             splits = ("ceildiv", tiles, ("max", shape.least, ("ceildiv", tiles, most)))
         yield Piece(base, min(most, ceil(all_tiles / shape.least)), splits)
-        # Where the next segment is reached, this one is full.
+        # When the next segment is in use, this one is full.
         base += ceil(all_tiles / longest)
 
 
 def parts_bytes(step: Attend, slots: int, tokens: int) -> int:
-    """Of what the splits leave for the merge: their number, and a record of each."""
+    """Return the bytes of `parts`: the number of splits, and a record of each split."""
     return 16 * (1 + tokens * step.heads * slots * (step.cache.head_size // 4 + 1))
 
 
 def split_kernel(step: Attend, shape: Shape, splits: Splits, ring: bool) -> KernelSource:
-    """The kernel of a piece. Params: see its template."""
+    """Return the kernel of attention-split."""
     half = shape.cache == "f16"
     keys = "vec4<f32>" if not half else "vec4<u32>" if shape.planes == 2 else "vec2<u32>"
     values = "vec4<f32>" if not half else "vec4<u32>" if shape.dims == 8 else "vec2<u32>"
@@ -186,7 +188,7 @@ def split_kernel(step: Attend, shape: Shape, splits: Splits, ring: bool) -> Kern
 
 
 def merge_kernel(step: Attend, splits: Splits) -> KernelSource:
-    """The kernel that makes the result of the splits' results."""
+    """Return the kernel of attention-merge."""
     return KernelSource(
         "attention/attention-merge",
         (("size", step.cache.head_size), ("unroll", MERGED_SPLITS), ("wg", MERGED_ELEMENTS // 4)),

@@ -1,7 +1,7 @@
-"""What fusion makes of a graph: the few composite operations that have kernels.
+"""The steps: composite operations that have kernels. Fusion turns a graph into steps.
 
-Each step is one kernel launch, or one for each piece of a weight or cache that is too big for a binding.
-Values are named as in the graph.
+A step becomes one kernel launch, or one launch per piece of a weight or cache that is too large for a binding. Values
+have the names of the graph.
 """
 
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ from gemtab.graph import Value, Weight
 Epilogue = Literal["none", "glu", "sigmoid_glu", "gelu_mul", "softcap", "silu"]
 
 INFINITE = 3.4028234663852886e38
-"""The largest f32, which bounds nothing."""
+"""The largest f32: the bound for no bound."""
 
 Bounds = tuple[Weight, Weight]
-"""Learned bounds, low and high."""
+"""Bounds (low, high) of the checkpoint."""
 
 
 @dataclass(frozen=True)
 class Picked:
-    """Element `index` of each token's row of `count` in `value`: [T, count, width] -> [T, width]."""
+    """value[:, index] of a value [T, count, width]: [T, width]."""
 
     value: Value
     index: int
@@ -29,21 +29,21 @@ class Picked:
 
 @dataclass(frozen=True)
 class Embed:
-    """out[t, :columns] = table[id of t] * scale, where an id in `replaced` counts as `by`."""
+    """out[t] = table[ids[t], :columns] * scale, with `replacement` for every id in `replaced`."""
 
     ids: Value
     table: Weight
     scale: float
     columns: int
     replaced: tuple[int, ...]
-    by: int
+    replacement: int
     out: Value
     label: str
 
 
 @dataclass(frozen=True)
 class InsertRows:
-    """x[t] = rows[t] where the id of t is one of `placeholders`, in place."""
+    """x[t] = rows[t] if ids[t] is one of `placeholders`, in place."""
 
     x: Value
     ids: Value
@@ -54,16 +54,19 @@ class InsertRows:
 
 @dataclass(frozen=True)
 class Matmul:
-    """out = epilogue(x . weight[row_start:row_stop]^T * factor).
+    """out = epilogue(y), with y = x @ weight[row_start:row_stop].T * factor.
 
-    glu: gelu(first half of the rows) * second half; sigmoid_glu: first half * sigmoid(second). gelu_mul: gelu(.) *
-    operand. softcap: cap * tanh(. / cap). silu: . * sigmoid(.).
+    epilogue   none         y
+               glu          gelu(first half of y) * second half
+               sigmoid_glu  first half of y * sigmoid(second half)
+               gelu_mul     gelu(y) * operand
+               softcap      cap * tanh(y / cap)
+               silu         y * sigmoid(y)
 
-    ranges: scales of activations, of each source of the matrix, on both sides: see GraphBuilder.linear. x is multiplied
-    by x_factor before it is rounded, the rounded product by `factor`.
+    ranges: input and output scales of the activations, one per source of the matrix: see GraphBuilder.linear. Then x *
+    x_factor is rounded, and the product is rounded before it is multiplied by factor.
 
-    In a tower: x is x * affine[0] + affine[1], or kept within `x_bounds`; to the product `bias` is added or it is kept
-    within `bounds`, before the epilogue.
+    In a tower, x may be x * affine[0] + affine[1] or clamp(x, x_bounds), and y may be y + bias or clamp(y, bounds).
     """
 
     x: Value
@@ -86,7 +89,7 @@ class Matmul:
 
 @dataclass(frozen=True)
 class Route:
-    """The ids of each token's experts and their weights: see GraphBuilder.route_top_k."""
+    """ids, weights = the experts of each token and their weights: see GraphBuilder.route_top_k."""
 
     scores: Value
     expert_scale: Weight
@@ -97,7 +100,7 @@ class Route:
 
 @dataclass(frozen=True)
 class ExpertMatmul:
-    """out[t, i] = epilogue(x[t] or x[t, i] . weight[ids[t, i]]^T), out being [T, k, rows].
+    """out[t, i] = epilogue(weight[ids[t, i]] @ x[t]), or @ x[t, i]: [T, k, rows].
 
     x: [T, columns] or [T, k, columns].
     """
@@ -111,14 +114,17 @@ class ExpertMatmul:
 
 
 @dataclass(frozen=True)
-class Mix:
-    """out = rms_norm(dense) * dense_norm + rms_norm(sum over i of weights[t, i] * slots[t, i]) * mixed_norm."""
+class CombineExperts:
+    """out = rms_norm(dense) * dense_norm + rms_norm(sum over i of weights[t, i] * slots[t, i]) * combined_norm.
+
+    dense: output of the dense MLP. slots: outputs of the token's experts.
+    """
 
     dense: Value
     dense_norm: Weight
     slots: Value
     weights: Value
-    mixed_norm: Weight
+    combined_norm: Weight
     out: Value
     eps: float
     label: str
@@ -126,8 +132,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Glu:
-    """Gates one half of x's last axis by the other, as the epilogue of that name: what a Matmul whose weight is in
-    pieces leaves undone."""
+    """The epilogue `glu` or `sigmoid_glu` of a Matmul whose weight is in pieces, as a step of its own."""
 
     x: Value
     out: Value
@@ -137,11 +142,11 @@ class Glu:
 
 @dataclass(frozen=True)
 class AddNorm:
-    """sum = (x + rms_norm(y) * norm * y_factor) * factor * scalar, and normed = rms_norm(sum) * next_norm.
+    """sum = (x + rms_norm(y) * norm * y_factor) * factor * scalar; normed = rms_norm(sum) * next_norm.
 
-    Without y, sum is x; without `norm`, y is added as it is; without `next_norm`, `normed` has no weight. Rows are the
-    last axis. y_bound, sum_bound: what a norm's input is kept within. second = rms_norm(sum) * second_norm, where there
-    are two to be made of one sum.
+    Rows are the last axis. Without y, sum is x. Without norm, y is added without a norm. Without next_norm, normed has
+    no weight. y_bound, sum_bound: a norm's input v is max(-bound, min(v, bound)). second: rms_norm(sum) * second_norm,
+    a second norm of the same sum.
     """
 
     x: Value
@@ -163,7 +168,7 @@ class AddNorm:
 
 @dataclass(frozen=True)
 class Cache:
-    """A layer's keys and values. window: how far back readers look; None for all the way."""
+    """A layer's keys and values. window: the most positions that a reader sees; None for all."""
 
     name: str
     kv_heads: int
@@ -173,10 +178,10 @@ class Cache:
 
 @dataclass(frozen=True)
 class QkvHeads:
-    """Norms and rotates the heads in a row of q, k and v: queries into `q`, keys and values into the cache.
+    """Norms and rotates the heads of q and k, norms v; stores queries in `q`, and keys and values in the cache.
 
-    qkv: [T, (heads + 2 kv_heads) * head_size], less the parts that are not there. v_is_k: values are k's raw part.
-    v_normed: values go through a norm without weight. theta, rotated_pairs, factor: see GraphBuilder.rope.
+    qkv: [T, (heads + 2 kv_heads) * head_size], without absent parts. v_is_k: values are the part of k before its norm.
+    v_normed: values go through a norm without a weight. theta, rotated_pairs, factor: see GraphBuilder.rope.
     """
 
     qkv: Value
@@ -197,7 +202,7 @@ class QkvHeads:
 
 @dataclass(frozen=True)
 class Attend:
-    """out[t] = attention of q[t] over the cache. visible: the last position that each token sees, its own if None."""
+    """out[t] = attention of q[t] over the cache. visible: the last position that each token sees; its own if None."""
 
     q: Value
     heads: int
@@ -210,7 +215,7 @@ class Attend:
 
 @dataclass(frozen=True)
 class AddPositions:
-    """x[n] += the table's rows for the position of n on either axis, in place: see GraphBuilder.embed_positions."""
+    """x[n] += table[px * position_step] + table[py * position_step + axis_step], (px, py) = positions[n], in place."""
 
     x: Value
     positions: Value
@@ -222,7 +227,7 @@ class AddPositions:
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """out = (x - mean) / deviation * weight + bias."""
+    """out = (x - mean) / sqrt(variance + eps) * weight + bias."""
 
     x: Value
     weight: Weight
@@ -233,9 +238,11 @@ class LayerNorm:
 
 
 @dataclass(frozen=True)
-class TurnHeads:
-    """out = the heads of x [N, heads, size], normed (times `norm` where there is one) and, where `positions` are given,
-    turned by them: see GraphBuilder.axial_rope."""
+class RopeHeads:
+    """out = axial_rope(rms_norm(x) * norm), for the heads of x [N, heads, size]: see GraphBuilder.axial_rope.
+
+    Without norm, the norm has no weight. Without positions, heads are not rotated.
+    """
 
     x: Value
     norm: Weight | None
@@ -260,7 +267,8 @@ class FullAttend:
 
 @dataclass(frozen=True)
 class Pool:
-    """out = (mean of the side * side patches of each cell * factor - mean) * deviation, the last two where they are."""
+    """out = (mean of the side * side patches of each cell * factor - mean) * deviation. Without mean and deviation, the
+    factor comes last."""
 
     x: Value
     positions: Value
@@ -274,8 +282,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Subsample:
-    """out = relu(layer_norm over the channels of a convolution that halves time and frequency): see
-    GraphBuilder.subsample. halvings: how often the input's rows were halved before, which tells how many there are."""
+    """out = max(layer_norm(subsample(x)) * norm, 0), normed over the channels: see GraphBuilder.subsample.
+
+    halvings: how often the spectrogram's rows were halved before x.
+    """
 
     x: Value
     kernel: Weight
@@ -288,7 +298,7 @@ class Subsample:
 
 @dataclass(frozen=True)
 class Depthwise:
-    """out = silu(rms_norm(causal_depthwise(x), kept within bound) * norm)."""
+    """out = silu(rms_norm(max(-bound, min(causal_depthwise(x), bound))) * norm)."""
 
     x: Value
     kernel: Weight
@@ -301,14 +311,14 @@ class Depthwise:
 
 @dataclass(frozen=True)
 class Sinusoids:
-    """out = the table of GraphBuilder.sinusoids, made at export."""
+    """out = the table of GraphBuilder.sinusoids, computed at export."""
 
     out: Value
 
 
 @dataclass(frozen=True)
 class LocalAttend:
-    """out = attention over the rows just before: see GraphBuilder.local_attention."""
+    """out = attention over a window of rows: see GraphBuilder.local_attention."""
 
     q: Value
     k: Value
@@ -324,12 +334,35 @@ class LocalAttend:
 
 
 Step = (
-    Embed | InsertRows | Matmul | Glu | AddNorm | QkvHeads | Attend | Route | ExpertMatmul | Mix
-    | AddPositions | LayerNorm | TurnHeads | FullAttend | Pool | Subsample | Depthwise | Sinusoids | LocalAttend
+    Embed | InsertRows | Matmul | Glu | AddNorm | QkvHeads | Attend | Route | ExpertMatmul | CombineExperts
+    | AddPositions | LayerNorm | RopeHeads | FullAttend | Pool | Subsample | Depthwise | Sinusoids | LocalAttend
 )  # fmt: skip
 
 __all__ = [
-    "INFINITE", "AddNorm", "AddPositions", "Attend", "Bounds", "Cache", "Depthwise", "Embed", "Epilogue",
-    "ExpertMatmul", "FullAttend", "Glu", "InsertRows", "LayerNorm", "LocalAttend", "Matmul", "Mix", "Picked", "Pool",
-    "QkvHeads", "Route", "Sinusoids", "Step", "Subsample", "TurnHeads", "replace",
+    "INFINITE",
+    "AddNorm",
+    "AddPositions",
+    "Attend",
+    "Bounds",
+    "Cache",
+    "CombineExperts",
+    "Depthwise",
+    "Embed",
+    "Epilogue",
+    "ExpertMatmul",
+    "FullAttend",
+    "Glu",
+    "InsertRows",
+    "LayerNorm",
+    "LocalAttend",
+    "Matmul",
+    "Picked",
+    "Pool",
+    "QkvHeads",
+    "RopeHeads",
+    "Route",
+    "Sinusoids",
+    "Step",
+    "Subsample",
+    "replace",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Weights as they lie in the bundle's files, cut into pieces that fit a binding."""
+"""Weights in the bundle's files, cut into pieces that fit a binding."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from gemtab.quantize import StorageFormat, planes, storage_format
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows first … first + rows of a weight, as buffers by plane (`codes` and `scales`, or `values`). A row of
-    experts is a whole expert."""
+    """Rows first … first + rows - 1 of a weight, as names of buffers by plane (`codes` and `scales`, or `values`). A
+    row of experts is a whole expert."""
 
     first: int
     rows: int
@@ -27,10 +27,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Where each plane of each weight lies.
+    """The locations of the planes of all weights.
 
-    values: reads a weight of a few elements, which kernels take as parameters rather than from a buffer.
-    read_rows: reads rows first … stop - 1 of a matrix, where more than its place counts.
+    values: reads a weight of a few elements, which kernels take as parameters. max_binding: bytes. read_rows: reads
+    rows first … stop - 1 of a matrix; None if weights have no data, as in a plan that is only counted.
     """
 
     format: WeightFormat
@@ -40,26 +40,27 @@ class StoredWeights:
     read_rows: Callable[[Weight, int, int], npt.NDArray[np.float32]] | None = None
 
     def format_of(self, weight: Weight) -> StorageFormat:
-        """The format that the weight is stored in: vectors stay in f32 whatever the export's."""
+        """Return the format that the weight is stored in; vectors are f32 in every export."""
         return storage_format(weight, self.format)
 
     def scalar(self, weight: Weight) -> float:
-        """The value of a weight of one element."""
+        """Return the value of a weight of one element."""
         (value,) = self.values(weight)
         return value
 
     def vector(self, weight: Weight) -> npt.NDArray[np.float32]:
-        """The values of a weight of a few elements."""
+        """Return the values of a weight of a few elements."""
         return np.array(self.values(weight), np.float32)
 
     def rows(self, weight: Weight, first: int, stop: int) -> npt.NDArray[np.float32]:
-        """Rows first … stop - 1 of a matrix; all 0 where weights lie nowhere, as in a plan that is only counted."""
+        """Return rows first … stop - 1 of a matrix; zeros if weights have no data."""
         if self.read_rows is None:
             return np.zeros((stop - first, *weight.shape[1:]), np.float32)
         return self.read_rows(weight, first, stop)
 
     def whole(self, weight: Weight) -> tuple[str, WeightBuffer]:
-        """A vector's one buffer. Raises DeviceError where it does not fit a binding: only matrices are split."""
+        """Return the buffer of a vector. Raises DeviceError if the buffer exceeds a binding: only matrices are
+        split."""
         name = f"{weight.name}:values"
         buffer = self._buffer(weight, "values", 0, None)
         if buffer.bytes > self.max_binding:
@@ -70,7 +71,7 @@ class StoredWeights:
         return name, buffer
 
     def pieces(self, weight: Weight) -> tuple[list[Piece], dict[str, WeightBuffer]]:
-        """The weight's rows in pieces of at most `max_binding` bytes a plane, and the pieces' buffers by name."""
+        """Return the weight in pieces of at most `max_binding` bytes per plane, and the buffers by name."""
         rows = weight.shape[0]
         most = self._rows_per_piece(weight)
         pieces, buffers = [], {}
@@ -85,12 +86,14 @@ class StoredWeights:
             pieces.append(Piece(first, count, named))
         return pieces, buffers
 
-    def most_places(self, weight: Weight, most_bytes: int) -> int:
-        """How many rows of a table take less than so many bytes, and fit a binding."""
-        return min(self.max_binding, most_bytes - 4) // max(self._row_bytes(weight).values())
+    def max_slots(self, weight: Weight, max_bytes: int) -> int:
+        """Return how many rows of a table fit both `max_bytes` - 4 bytes and a binding."""
+        return min(self.max_binding, max_bytes - 4) // max(self._row_bytes(weight).values())
 
-    def host_rows(self, weight: Weight, places: int, replaced: tuple[int, ...], by: int) -> dict[str, RowsBuffer]:
-        """By plane, the buffers that take so many rows of a table that lies on the host."""
+    def host_rows(
+        self, weight: Weight, slots: int, replaced: tuple[int, ...], replacement: int
+    ) -> dict[str, RowsBuffer]:
+        """Return the buffers, by plane, that take `slots` rows of embeddings on the host."""
         rows = {}
         for plane, row_bytes in self._row_bytes(weight).items():
             at = self.locations[weight.name, plane]
@@ -100,9 +103,9 @@ class StoredWeights:
                 row_bytes=row_bytes,
                 rows=weight.shape[0],
                 replaced=replaced,
-                by=by,
-                places=places,
-                bytes=ceil(places * row_bytes / 4) * 4,
+                replacement=replacement,
+                slots=slots,
+                bytes=ceil(slots * row_bytes / 4) * 4,
             )
         return rows
 
@@ -117,7 +120,7 @@ class StoredWeights:
         most = self.max_binding // row_bytes
         if weight.shape[0] <= most:
             return weight.shape[0]
-        # A piece of experts may have any number of them: none of their rows needs another's.
+        # A piece may have any number of experts; rows of matrices are cut at multiples of 64.
         aligned = most if weight.role == "experts" else most // 64 * 64 or most // 2 * 2
         if not aligned:
             raise DeviceError(

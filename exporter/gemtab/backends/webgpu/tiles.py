@@ -1,15 +1,15 @@
-"""How much one workgroup does. Lowering makes grids of these numbers, and the templates of shaders read them."""
+"""The work of one workgroup. Lowering computes grids from these numbers, and the templates of shaders read them."""
 
 from typing import Final
 
 TILE_TOKENS: Final = 64
-"""Tokens that a workgroup of `fill` multiplies by rows of a matrix."""
+"""Tokens of a workgroup of `fill`'s matrix product."""
 
 EXPERT_TOKENS: Final = 32
-"""The same where the tokens are an expert's, of which there are few."""
+"""The same for the tokens of one expert, which has few."""
 
 TILE_ROWS: Final = 32
-"""Rows of a matrix that a workgroup of `fill` multiplies by; of a gated unit, half of them are partners."""
+"""Rows of the matrix of a workgroup of `fill`; of a gated unit, half of them are partners."""
 
 DECODE_ROWS: Final = 4
-"""Rows of a matrix that a workgroup of `decode` multiplies by."""
+"""Rows of the matrix of a workgroup of `decode`."""

@@ -1,6 +1,6 @@
-"""Runs plans on this machine, through wgpu-native: the same plans that the tab runs.
+"""Runs plans on this machine through wgpu-native: the same plans that the tab runs.
 
-Four nouns: the runner (`runner.py`, with `buffers.py`, `pipelines.py` and `program.py`), the caches (`caches.py`),
-loading (`load.py`) and decoding (`text_runner.py`, `fill.py`, `decode.py`). `text_engine.py` and `tower.py` are the
-faces.
+The parts are the runner (`runner.py`, with `buffers.py`, `pipelines.py` and `program.py`), the caches (`caches.py`),
+loading (`load.py`) and decoding (`text_runner.py`, `fill.py`, `decode.py`). Callers use `text_engine.py` and
+`tower.py`.
 """

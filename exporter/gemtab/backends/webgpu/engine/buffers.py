@@ -1,4 +1,4 @@
-"""The GPU buffers of a plan, but for its caches."""
+"""The GPU buffers of a plan, except its caches."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,10 +10,10 @@ from gemtab.backends.webgpu.engine.device import Device
 from gemtab.bundle.plan import (
     ControlBuffer,
     Plan,
+    Residence,
     RowsBuffer,
     ScratchBuffer,
     StateBuffer,
-    Tables,
     WeightBuffer,
     bound_for,
     evaluate,
@@ -21,18 +21,19 @@ from gemtab.bundle.plan import (
 
 
 class PlanBuffers:
-    """Weights, rows of host-resident tables, control buffers and slots of a plan on a device.
+    """Weights, rows of embeddings on the host, control buffers and slots of a plan on a device.
 
-    A buffer of weights or rows is made only if a dispatch binds the buffer where look-up tables lie in `tables`. Slots
-    exist from `allocate_slots` to `release_slots`. caches: has the plan's state buffers.
+    A buffer of weights or rows is created only if a dispatch for `tables` binds the buffer. tables: whether embeddings
+    are on the GPU or on the host. Slots exist from `allocate_slots` to `release_slots`. caches: has the plan's state
+    buffers.
     """
 
-    def __init__(self, device: Device, plan: Plan, tables: Tables, caches: Caches) -> None:
+    def __init__(self, device: Device, plan: Plan, embeddings: Residence, caches: Caches) -> None:
         self._device = device
         self._plan = plan
         self._caches = caches
         self._slots: list[wgpu.GPUBuffer] = []
-        bound = bound_for(plan, tables)
+        bound = bound_for(plan, embeddings)
         self._weights = {
             name: device.storage(name, buffer.bytes)
             for name, buffer in plan.buffers.items()
@@ -46,28 +47,28 @@ class PlanBuffers:
 
     @property
     def weights(self) -> list[tuple[str, WeightBuffer | RowsBuffer]]:
-        """The names of the buffers of weights and rows that were made, and what the plan says of them."""
+        """Names and plan entries of the buffers of weights and rows that were created."""
         entries = ((name, self._plan.buffers[name]) for name in self._weights)
         return [(name, entry) for name, entry in entries if isinstance(entry, WeightBuffer | RowsBuffer)]
 
     @property
     def weight_bytes(self) -> int:
-        """GPU bytes of weights, and of the rows of tables that lie on the host."""
+        """GPU bytes of weights, and of rows of embeddings on the host."""
         return _bytes(self._weights.values())
 
     @property
     def scratch_bytes(self) -> int:
-        """GPU bytes of the slots that exist now and of control buffers."""
+        """GPU bytes of the existing slots and of control buffers."""
         return _bytes(self._slots) + _bytes(self._controls.values())
 
     def allocate_slots(self, sizes: Mapping[str, int]) -> None:
-        """Make the slots, zeroed, for a step of these sizes. Only a tower's slots depend on sizes."""
+        """Create the slots, zeroed, for a step of these sizes (T, P, C). Only the slots of towers depend on sizes."""
         self._slots = [
             self._device.storage(f"slot {i}", evaluate(size, dict(sizes))) for i, size in enumerate(self._plan.slots)
         ]
 
     def release_slots(self) -> None:
-        """Give the memory of the slots back, once the GPU is done with what was submitted."""
+        """Release the memory of the slots after the GPU has done the submitted work."""
         for slot in self._slots:
             slot.destroy()
         self._slots = []
@@ -77,7 +78,7 @@ class PlanBuffers:
         return name in self._controls
 
     def buffer(self, name: str) -> wgpu.GPUBuffer:
-        """The GPU buffer behind a name of the plan; a cache is made when first asked for."""
+        """Return the GPU buffer of a name in the plan. The first call for a cache creates the cache."""
         entry = self._plan.buffers[name]
         match entry:
             case ScratchBuffer():
@@ -90,7 +91,7 @@ class PlanBuffers:
                 return self._weights[name]
 
     def write(self, name: str, data: np.ndarray, offset: int = 0) -> None:
-        """Write `data` into the buffer behind a name from byte `offset` on."""
+        """Write `data` into the buffer of a name, from byte `offset` on."""
         self._device.write(self.buffer(name), data, offset)
 
 

@@ -1,4 +1,4 @@
-"""The caches of a model: keys and values of the tokens so far, and how far they go."""
+"""The caches of a model: keys and values of the tokens so far, and the position."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ class Snapshot:
 
 
 class Caches:
-    """The state buffers of a plan on a device, of which each is made, zeroed, before the step that first reaches it.
+    """The state buffers of a plan on a device. Each is created, zeroed, before the first step that uses it.
 
-    A second plan whose state buffers are among these, a draft model's for instance, may run on the same caches.
+    A second plan with the same state buffers, such as a draft model's, may run on the same caches.
 
-    context: the tokens that the caches may hold, at most the plan's.
+    context: most tokens of the caches, at most the plan's context.
     """
 
     def __init__(self, device: Device, plan: Plan, context: int | None = None) -> None:
@@ -49,17 +49,17 @@ class Caches:
 
     @property
     def written(self) -> int:
-        """One more than the largest position that the rings have taken since they were last empty. A rewind does not
-        lower this number, since an overwritten row stays overwritten."""
+        """The largest position stored in the rings since they were empty, plus 1. A rewind does not lower this number:
+        overwritten rows stay overwritten."""
         return self._written
 
     @property
     def bytes(self) -> int:
-        """GPU bytes of the buffers that were made so far."""
+        """GPU bytes of the buffers created so far."""
         return sum(buffer.size for buffer in self._buffers.values())
 
     def check(self, plan: Plan) -> None:
-        """Raise BundleError where `plan` has state buffers that these caches lack or have in another shape."""
+        """Raise BundleError if `plan` has state buffers that are missing here, or differ."""
         for name, entry in _entries(plan).items():
             if self._entries.get(name) != entry:
                 raise BundleError(
@@ -70,12 +70,12 @@ class Caches:
     # --- growth -----------------------------------------------------------------------------------------
 
     def buffer(self, name: str) -> wgpu.GPUBuffer:
-        """The buffer of a cache, made if it is not there yet."""
+        """Return the buffer of a cache. Creates a missing one."""
         self.ensure([name])
         return self._buffers[name]
 
     def ensure(self, names: Iterable[str]) -> None:
-        """Make those of the named buffers that are caches and not there yet: all, or none where one has no room."""
+        """Create the missing caches among the named buffers: all of them, or none if memory runs out."""
         missing = {name for name in names if name in self._entries and name not in self._buffers}
         self._buffers |= {name: self._device.storage(name, self._size(name)) for name in sorted(missing)}
 
@@ -84,8 +84,8 @@ class Caches:
 
     # --- position ---------------------------------------------------------------------------------------
 
-    def check_room(self, tokens: int) -> None:
-        """Raise ContextError where so many more tokens do not fit the context."""
+    def check_remaining(self, tokens: int) -> None:
+        """Raise ContextError if `tokens` more tokens do not fit the context."""
         end = self._position + tokens
         if end > self.context:
             raise ContextError(
@@ -94,12 +94,12 @@ class Caches:
             )
 
     def advance(self, tokens: int) -> None:
-        """Count tokens whose keys and values a step has written."""
+        """Count tokens whose keys and values a step has stored."""
         self._position += tokens
         self._written = max(self._written, self._position)
 
     def rewind(self, position: int) -> bool:
-        """Go back to `position` if the rings still hold what its tokens look back on; return whether they did."""
+        """Go back to `position` if the rings still hold its window. Return whether they did."""
         if not 0 <= position <= self._position:
             return False
         if position == 0:
@@ -118,7 +118,7 @@ class Caches:
 
     @gpu_errors("A snapshot could not be taken")
     def snapshot(self) -> Snapshot:
-        """Copy the rings, so that `restore` can go back to the present position."""
+        """Copy the rings, so that `restore` can return to the current position."""
         rings = {name: self._buffers[name] for name in self._rings() if name in self._buffers}
         copies = {name: self._device.storage(f"snapshot of {name}", ring.size) for name, ring in rings.items()}
         self._device.copy("snapshot", (Copy(rings[name], 0, copy, 0, copy.size) for name, copy in copies.items()))
@@ -126,7 +126,7 @@ class Caches:
 
     @gpu_errors("A snapshot could not be restored")
     def restore(self, snapshot: Snapshot) -> None:
-        """Return to the position of `snapshot`. Rows of full caches beyond that position are never read."""
+        """Restore the state saved in `snapshot`. Rows of full caches after its position are never read."""
         copies = (Copy(copy, 0, self._buffers[name], 0, copy.size) for name, copy in snapshot.rings.items())
         self._device.copy("restore", copies)
         self._position, self._written = snapshot.position, snapshot.written
@@ -138,12 +138,12 @@ class Caches:
 
     @gpu_errors("A value could not be read back")
     def read(self, name: str, dtype: type[np.generic]) -> np.ndarray:
-        """All numbers of a cache's buffer."""
+        """Return all numbers of a cache's buffer."""
         buffer = self.buffer(name)
         return np.frombuffer(self._device.read(buffer, buffer.size), dtype).copy()
 
     def read_all(self, dtype: type[np.generic]) -> Iterator[tuple[str, np.ndarray]]:
-        """The name and the numbers of each buffer that a step has reached."""
+        """Yield name and numbers of each buffer created so far."""
         for name in self._entries:
             if name in self._buffers:
                 yield name, self.read(name, dtype)

@@ -11,22 +11,22 @@ DECODE, VERIFY = "decode", "verify"
 
 
 class Decoder:
-    """Decodes with the text model `text`, from the position of the caches on. Greedy until `set_sampling` is called."""
+    """Decodes with the text model `text`, from the position of its caches on. Greedy before `set_sampling`."""
 
     def __init__(self, text: TextRunner) -> None:
         self._text = text
         self.set_sampling()
 
     def set_sampling(self, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0) -> None:
-        """Set how the next ids are chosen, as ControlBuffer says. Temperature 0 is greedy."""
+        """Set how further ids are chosen: see ControlBuffer. Temperature 0 is greedy, top_k 0 is the most possible."""
         words = np.array([0, top_k, 0, seed & 0xFFFFFFFF], np.uint32)
         words[[0, 2]] = np.array([temperature, top_p], np.float32).view(np.uint32)
         self._text.runner.write("sampling", words)
 
     def step(self, token: int | None = None) -> int:
-        """Process one token (the one just sampled if None), sample the next and return its id.
+        """Process one token, the last sampled one if None; sample the next token and return its id.
 
-        Raises ContextError where the context is full, and BundleError where the id is outside the vocabulary.
+        Raises ContextError if the context is full, and BundleError if the sampled id is outside the vocabulary.
         """
         self._text.run(DECODE, None if token is None else [token], 1)
         sampled = int(self._text.runner.read("ids", np.uint32, 1)[0])
@@ -39,12 +39,12 @@ class Decoder:
         return sampled
 
     def verify(self, ids: Sequence[int]) -> np.ndarray:
-        """Process up to `verify`'s number of tokens: the logits of each, [T, vocabulary] f32."""
+        """Process T tokens, at most those of the program `verify`. Return their logits [T, vocabulary] f32."""
         self._text.run(VERIFY, ids, len(ids))
         return self.read_logits(VERIFY, len(ids))
 
     def read_logits(self, program: str = DECODE, tokens: int = 1) -> np.ndarray:
-        """The last step's logits, [T, vocabulary] f32."""
+        """Return the last step's logits [T, vocabulary] f32."""
         plan = self._text.plan
         name = plan.programs[program].outputs["logits"]
         return self._text.runner.read(name, np.float32, tokens * plan.vocabulary).reshape(tokens, plan.vocabulary)

@@ -16,20 +16,20 @@ from gemtab.bundle.plan import Limits
 from gemtab.errors import DeviceError
 
 _NATIVE_NAMES = {"subgroups": "subgroup", "shader-f16": "shader-f16"}
-"""WebGPU's feature names, as wgpu-native calls them."""
+"""wgpu-native's names of WebGPU's features."""
 
 _STORAGE = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
 
 _ENABLES = {"shader-f16": "enable f16;\n", "subgroups": ""}
-"""What has to stand before a kernel's text: naga takes subgroups from the device and refuses the line."""
+"""Lines before a kernel's text, by feature. For subgroups none: naga rejects the `enable` line."""
 
 
 ADAPTER = "GEMTAB_ADAPTER"
-"""The environment variable that chooses among adapters, by a part of the name."""
+"""The environment variable that chooses an adapter by a part of its name."""
 
 
 class Copy(NamedTuple):
-    """`size` bytes of buffer `source` from `start` on, which go to buffer `target` from `offset` on."""
+    """A copy of `size` bytes from byte `start` of `source` to byte `offset` of `target`."""
 
     source: wgpu.GPUBuffer
     start: int
@@ -40,9 +40,9 @@ class Copy(NamedTuple):
 
 @dataclass(frozen=True)
 class Device:
-    """An open device and the WebGPU features that the device has.
+    """An open device and its WebGPU features.
 
-    gpu: wgpu's device. software: the processor stands in for a GPU. watch: told of each wait for the GPU.
+    gpu: wgpu's device. software: whether the CPU emulates a GPU. watch: records each wait for the GPU.
     """
 
     gpu: wgpu.GPUDevice
@@ -52,20 +52,20 @@ class Device:
     watch: GpuWatch = UNWATCHED
 
     def module(self, code: str, features: tuple[str, ...], label: str) -> wgpu.GPUShaderModule:
-        """A shader module of a kernel's text, with the lines that switch its features on."""
+        """Return the shader module of a kernel's text, with the lines that enable its features."""
         enables = "".join(_ENABLES[feature] for feature in features)
         return self.gpu.create_shader_module(label=label, code=enables + code)
 
     def storage(self, label: str, size: int) -> wgpu.GPUBuffer:
-        """A new storage buffer, zeroed, of `size` bytes or as many more as make whole vectors."""
+        """Return a new storage buffer, zeroed, of `size` bytes, rounded up to whole vectors."""
         return self.gpu.create_buffer(label=label, size=allocated(size), usage=_STORAGE)
 
     def write(self, buffer: wgpu.GPUBuffer, data: np.ndarray, offset: int = 0) -> None:
-        """Write `data` into a buffer from byte `offset` on."""
+        """Write `data` into a buffer, from byte `offset` on."""
         self.gpu.queue.write_buffer(buffer, offset, np.ascontiguousarray(data))
 
     def read(self, buffer: wgpu.GPUBuffer, size: int) -> memoryview:
-        """The first `size` bytes of a buffer, as they are after all work that was submitted; at most a word more."""
+        """Return the first `size` bytes of a buffer, rounded up to whole words, after all submitted work."""
         with self.watch.waiting():
             data: memoryview = self.gpu.queue.read_buffer(buffer, 0, -(-size // 4) * 4)
         return data
@@ -79,12 +79,10 @@ class Device:
 
 
 def open_device(limits: Limits, watch: GpuWatch = UNWATCHED) -> Device:
-    """The best adapter's device with at least `limits`; Vulkan before OpenGL, which has no f16. Of the adapters that
-    GEMTAB_ADAPTER names, where that is set.
+    """Open the device of the best adapter, with at least `limits`. Vulkan comes before OpenGL, which has no f16.
 
-    watch: told of what is waited for.
-
-    Raises DeviceError where there is no such adapter or its limits are too small.
+    GEMTAB_ADAPTER, if set, restricts the adapters. watch: records each wait for the GPU. Raises DeviceError if there is
+    no such adapter, or if its limits are too small.
     """
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     adapters = sorted(wgpu.gpu.enumerate_adapters_sync(), key=_preference)
@@ -105,7 +103,7 @@ def open_device(limits: Limits, watch: GpuWatch = UNWATCHED) -> Device:
 
 
 def _named(adapters: Sequence[Any], part: str) -> list[Any]:
-    """Those whose name has `part` in it, in upper or lower case: at least one."""
+    """Return the adapters, at least one, whose names contain `part`, in upper or lower case."""
     found = [adapter for adapter in adapters if part.lower() in str(adapter.info["device"]).lower()]
     if not found:
         names = sorted({str(adapter.info["device"]) for adapter in adapters})

@@ -1,4 +1,4 @@
-"""Media to rows of embeddings by a bundle's towers, each picture and sound once."""
+"""Encodes media with a bundle's towers, each image and stretch of audio once."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -15,28 +15,28 @@ from gemtab.bundle.manifest import Tower as TowerName
 
 
 class Item(Protocol):
-    """An image or audio of a prompt."""
+    """An image or a stretch of audio in a prompt."""
 
     @property
     def key(self) -> str:
-        """Names its content: equal content has an equal key."""
+        """Identifies the content: equal content has an equal key."""
         ...
 
     @property
     def tower(self) -> TowerName:
-        """The tower that encodes it."""
+        """The tower that encodes the item."""
         ...
 
     @property
     def inputs(self) -> Callable[[], Mapping[str, np.ndarray]]:
-        """Makes the inputs of the tower's graph, by name."""
+        """Returns the inputs of the tower's graph, by name."""
         ...
 
 
 class TowerEncoder:
-    """Encodes for the text model `executor` of the bundle in `folder`, on its device.
+    """Encodes media for the text model `executor` of the bundle in `folder`, on the model's device.
 
-    encoded: how many items went through a tower.
+    encoded: number of items that a tower has encoded.
     """
 
     def __init__(self, folder: Path, executor: TextEngine) -> None:
@@ -48,7 +48,7 @@ class TowerEncoder:
         self.encoded = 0
 
     def rows(self, item: Item) -> object:
-        """The item's rows as a buffer on the GPU."""
+        """Return the item's rows [tokens, hidden] f32 in a GPU buffer."""
         if item.key not in self._kept:
             self._kept[item.key], _ = self._tower(item).encode_to_buffer(item.inputs())
             self.encoded += 1
@@ -62,7 +62,6 @@ class TowerEncoder:
         return self._towers[item.tower]
 
     def _forget(self) -> None:
-        """Drop the buffers that were used longest ago. A buffer is not destroyed: a step that was given it may not have
-        run yet."""
+        """Drop the least recently used buffers. They are not destroyed: submitted steps may still read them."""
         while len(self._kept) > 1 and sum(buffer.size for buffer in self._kept.values()) > MEDIA_ROWS_BYTES:
             self._kept.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Puts a prompt into the caches, chunk by chunk."""
+"""Fills the caches with a prompt, chunk by chunk."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,11 +20,11 @@ def fill(
     media: Sequence[Media] = (),
     after_chunk: Callable[[int], None] | None = None,
 ) -> None:
-    """Put the tokens `ids` into the caches; media: the rows of placeholders among the tokens.
+    """Fill the caches with the tokens `ids`. media: the rows of placeholders among the tokens.
 
-    after_chunk: called with the number of tokens of a chunk when the GPU is done with the chunk; without `after_chunk`
-    nobody waits for the GPU. Raises ContextError where the tokens do not fit the context, or where an image does not
-    fit a chunk, and UsageError for media where the bundle takes text only.
+    after_chunk: called with the tokens of each chunk when the GPU has done the chunk; without it, nothing waits for the
+    GPU. Raises ContextError if the tokens do not fit the context or an image does not fit a chunk, and UsageError for
+    media if the bundle takes text only.
     """
     begin = text.caches.position
     end = begin + len(ids)
@@ -48,7 +48,7 @@ def fill(
 
 @gpu_errors("Media could not be put into the prompt")
 def put_media(runner: PlanRunner, start: int, stop: int, media: Sequence[Media]) -> None:
-    """Copy the rows of the media at positions start … stop - 1 to where the next step reads them."""
+    """Copy the rows of media at positions start … stop - 1 into the next step's control buffers."""
     row_bytes, target = _row_bytes(runner), runner.buffers.buffer("media")
     copies = (
         Copy(
@@ -62,8 +62,8 @@ def put_media(runner: PlanRunner, start: int, stop: int, media: Sequence[Media])
 
 
 def _whole(runner: PlanRunner, media: Sequence[Media]) -> list[Media]:
-    """The media that no chunk may divide: images whose tokens see each other."""
-    return [one for one in media if one.picture] if runner.buffers.has_control("visible") else []
+    """Return the media that no chunk may divide: images whose tokens see each other."""
+    return [one for one in media if one.bidirectional] if runner.buffers.has_control("visible") else []
 
 
 def _row_bytes(runner: PlanRunner) -> int:

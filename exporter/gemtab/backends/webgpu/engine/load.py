@@ -1,4 +1,4 @@
-"""Puts plans onto the GPU: which plan of a bundle, where its look-up tables lie, and the weights."""
+"""Loads plans onto the GPU: chooses the plan and the residence of embeddings, and uploads weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gemtab.backends.webgpu.engine.buffers import PlanBuffers
 from gemtab.backends.webgpu.engine.caches import Caches
 from gemtab.backends.webgpu.engine.device import Device, open_device
 from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
-from gemtab.backends.webgpu.engine.host_table import HostTables
+from gemtab.backends.webgpu.engine.host_embeddings import HostEmbeddings
 from gemtab.backends.webgpu.engine.pipelines import Pipelines
 from gemtab.backends.webgpu.engine.runner import PlanRunner
 from gemtab.backends.webgpu.engine.text_runner import TextRunner
@@ -20,7 +20,7 @@ from gemtab.bundle.folder import open_plan, verified
 from gemtab.bundle.manifest import MANIFEST_NAME, Manifest
 from gemtab.bundle.manifest import Tower as TowerName
 from gemtab.bundle.memory import need_of, plan_memory
-from gemtab.bundle.plan import HostTableChoice, Limits, Plan, RowsBuffer, Tables, WeightBuffer
+from gemtab.bundle.plan import HostEmbeddingsChoice, Limits, Plan, Residence, RowsBuffer, WeightBuffer
 from gemtab.errors import BundleError, DeviceError, UsageError
 
 
@@ -28,38 +28,38 @@ from gemtab.errors import BundleError, DeviceError, UsageError
 class TextChoice:
     """How a text model is loaded.
 
-    activation: `f32` or `f16`; by default the first plan that the device can run. context: tokens that the caches may
-    hold, at most the plan's. host_table: whether look-up tables stay in the files, of which a step then reads a row a
-    token. memory: bytes of the GPU's memory that the model may take; None: as many as there are.
+    activation: `f32` or `f16`; None for the first plan that the device can run. context: most tokens of the caches, at
+    most the plan's. host_embeddings: whether per-layer embeddings stay on the host; a step then reads one row per token
+    from the file. memory: most bytes of GPU memory for the model; None for no bound.
     """
 
     activation: str | None = None
     context: int | None = None
-    host_table: HostTableChoice = "auto"
+    host_embeddings: HostEmbeddingsChoice = "auto"
     memory: int | None = None
 
 
 def load_text(
     folder: Path, manifest: Manifest, choice: TextChoice, device: Device | None = None, watch: GpuWatch = UNWATCHED
 ) -> TextRunner:
-    """Load the text model of the bundle in `folder`. watch: told of waits, where no device is given.
+    """Load the text model of the bundle in `folder`. watch: records each wait for the GPU, if no device is given.
 
-    Raises BundleError where the plan's parts do not fit each other, DeviceError where the GPU has no room for the plan
-    or cannot run the plan, and UsageError for a plan that is not known.
+    Raises BundleError if parts of the plan do not fit each other, DeviceError if the GPU lacks memory or a feature for
+    the plan, and UsageError for an unknown plan.
     """
     plans = _plans(folder, manifest, choice.activation)
     device = device or open_device(_largest(plans), watch)
     plan = choose_plan(plans, device)
     caches = Caches(device, plan, choice.context)
-    tables = choose_tables(plan, caches.context, choice.host_table, choice.memory)
-    return load_text_plan(folder, plan, device, caches, tables)
+    embeddings = choose_residence(plan, caches.context, choice.host_embeddings, choice.memory)
+    return load_text_plan(folder, plan, device, caches, embeddings)
 
 
 def load_tower(folder: Path, name: TowerName, device: Device | None = None, manifest: Manifest | None = None) -> Tower:
     """Load a tower of the bundle in `folder`.
 
-    device: give the text model's, so that rows need not leave the GPU. manifest: the bundle's, where its files were
-    found to be as the manifest says. Raises UsageError where the bundle has no such tower, and what load_text does.
+    device: that of the text model keeps rows on the GPU; None opens one. manifest: of the bundle, if its files have
+    been verified. Raises UsageError if the bundle has no such tower, and what load_text raises.
     """
     manifest = manifest or verified(folder)
     entries = manifest.towers.image if name == "image" else manifest.towers.audio
@@ -71,31 +71,30 @@ def load_tower(folder: Path, name: TowerName, device: Device | None = None, mani
 
 @gpu_errors("The plan could not be loaded")
 def load_text_plan(
-    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, tables: Tables = "gpu"
+    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, embeddings: Residence = "gpu"
 ) -> TextRunner:
-    """Put a text plan onto a device.
+    """Load a text plan onto a device.
 
-    caches: those that the plan runs on, new ones by default; a draft model is given its target's. Raises BundleError
-    where the plan needs other caches.
+    caches: new ones if None; for a draft model, those of the target. Raises BundleError if the plan needs other caches.
     """
-    runner = _runner(folder, plan, device, caches, tables)
+    runner = _runner(folder, plan, device, caches, embeddings)
     runner.buffers.allocate_slots({})
     on_host = {
         name: (entry, _read(folder, name, entry, entry.rows * entry.row_bytes))
         for name, entry in runner.buffers.weights
         if isinstance(entry, RowsBuffer)
     }
-    return TextRunner(runner, HostTables(on_host) if on_host else None)
+    return TextRunner(runner, HostEmbeddings(on_host) if on_host else None)
 
 
 @gpu_errors("The plan could not be loaded")
 def load_tower_plan(folder: Path, plan: Plan, device: Device) -> Tower:
-    """Put a tower's plan onto a device."""
+    """Load a tower's plan onto a device."""
     return Tower(_runner(folder, plan, device))
 
 
 def _runner(
-    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, tables: Tables = "gpu"
+    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, embeddings: Residence = "gpu"
 ) -> PlanRunner:
     missing = set(plan.features) - device.features
     if missing:
@@ -105,15 +104,15 @@ def _runner(
         )
     caches = caches or Caches(device, plan)
     caches.check(plan)
-    buffers = PlanBuffers(device, plan, tables, caches)
+    buffers = PlanBuffers(device, plan, embeddings, caches)
     for name, entry in buffers.weights:
         if isinstance(entry, WeightBuffer):
             buffers.write(name, _read(folder, name, entry, entry.bytes))
-    return PlanRunner(device, plan, tables, caches, buffers, Pipelines(device, folder, plan))
+    return PlanRunner(device, plan, embeddings, caches, buffers, Pipelines(device, folder, plan))
 
 
 def _read(folder: Path, name: str, entry: WeightBuffer | RowsBuffer, size: int) -> np.ndarray:
-    """`size` bytes of a bundle's file, which are read when they are used."""
+    """Map `size` bytes of a bundle's file, which are read on use."""
     path = folder / entry.file
     try:
         return np.memmap(path, np.uint8, "r", entry.offset, size)
@@ -125,28 +124,30 @@ def _read(folder: Path, name: str, entry: WeightBuffer | RowsBuffer, size: int) 
 
 
 def choose_plan(plans: Sequence[Plan], device: Device) -> Plan:
-    """The first plan whose features the device has, or else the last, which needs the least."""
+    """Return the first plan whose features the device has, or else the last, which needs the fewest."""
     return next((plan for plan in plans if set(plan.features) <= device.features), plans[-1])
 
 
-def choose_tables(plan: Plan, context: int, choice: HostTableChoice, memory: int | None) -> Tables:
-    """Where look-up tables are to lie. `auto`: on the GPU, or on the host where only then the plan fits into `memory`
-    bytes. Raises DeviceError where the plan does not fit into `memory` bytes in any way that `choice` allows."""
+def choose_residence(plan: Plan, context: int, choice: HostEmbeddingsChoice, memory: int | None) -> Residence:
+    """Return the residence of embeddings. `auto`: the GPU, or the host if the plan fits into `memory` bytes only then.
+
+    Raises DeviceError if the plan does not fit into `memory` bytes in any way that `choice` allows.
+    """
     stated, tokens = plan_memory(plan), max(program.max_tokens for program in plan.programs.values())
-    options: dict[HostTableChoice, tuple[Tables, ...]] = {
+    options: dict[HostEmbeddingsChoice, tuple[Residence, ...]] = {
         "auto": ("gpu", "host"),
         "never": ("gpu",),
         "always": ("host",),
     }
-    possible = options[choice] if stated.tables else options["never"]
-    needs = {tables: need_of(stated, tokens, context, tables).total for tables in possible}
-    fitting = [tables for tables, need in needs.items() if memory is None or need <= memory]
+    possible = options[choice] if stated.embeddings else options["never"]
+    needs = {embeddings: need_of(stated, tokens, context, embeddings).total for embeddings in possible}
+    fitting = [embeddings for embeddings, need in needs.items() if memory is None or need <= memory]
     if fitting:
         return fitting[0]
     raise DeviceError(
         f"The {plan.activation} plan needs {min(needs.values()):,} bytes of GPU memory with a context of {context:,} "
         f"tokens, more than the {memory:,} allowed. Choose a smaller context or smaller weights; `gemtab inspect "
-        "--fit` tells what fits."
+        "--fit` reports what fits."
     )
 
 

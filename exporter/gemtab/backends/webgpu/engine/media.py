@@ -1,4 +1,4 @@
-"""How a prompt with images is cut into chunks, and what falls into a chunk."""
+"""Cuts a prompt with images into chunks, and finds the media of a chunk."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,9 +9,10 @@ from gemtab.errors import ContextError
 
 
 def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator[tuple[int, int]]:
-    """Positions start … stop - 1 in chunks of at most `most`, none of which divides one of `whole`.
+    """Yield chunks (start, stop) of positions start … stop - 1, of at most `most` positions, that divide none of
+    `whole`.
 
-    Raises ContextError where one of `whole` is longer than a chunk.
+    Raises ContextError if one of `whole` is longer than a chunk.
     """
     while start < stop:
         end = min(start + most, stop)
@@ -20,7 +21,7 @@ def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator
             end = cut[0].position
         if end <= start:
             raise ContextError(
-                f"A picture takes {cut[0].tokens} tokens, which must be processed at once; this bundle processes "
+                f"An image takes {cut[0].tokens} tokens, which must be processed at once; this bundle processes "
                 f"{most} at most. Choose less detail."
             )
         yield start, end
@@ -28,8 +29,8 @@ def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator
 
 
 def shares(start: int, stop: int, media: Sequence[Media]) -> Iterator[tuple[Media, int, int]]:
-    """The media that have tokens at positions start … stop - 1, each with the first such position and with the position
-    after the last one."""
+    """Yield the media with tokens at positions start … stop - 1, with the first such position and the one after the
+    last."""
     for one in media:
         begin, end = max(start, one.position), min(stop, one.end)
         if begin < end:
@@ -37,10 +38,10 @@ def shares(start: int, stop: int, media: Sequence[Media]) -> Iterator[tuple[Medi
 
 
 def last_visible(start: int, stop: int, media: Sequence[Media]) -> np.ndarray:
-    """The last position that each token at start … stop - 1 sees on sliding layers, [stop - start] u32. This is the
-    token's own position, or the last position of the image that the token is of."""
+    """Return the last position that each token at start … stop - 1 sees on sliding layers, [stop - start] u32: its own,
+    or the last one of its image."""
     visible = np.arange(start, stop, dtype=np.uint32)
     for one, begin, end in shares(start, stop, media):
-        if one.picture:
+        if one.bidirectional:
             visible[begin - start : end - start] = one.end - 1
     return visible

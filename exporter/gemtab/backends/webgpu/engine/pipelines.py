@@ -22,9 +22,9 @@ class Compiled(NamedTuple):
 
 
 class Pipelines:
-    """One pipeline for each kernel of a plan, compiled from the WGSL files of the bundle in `folder`.
+    """One pipeline per kernel of a plan, compiled from the WGSL files of the bundle in `folder`.
 
-    Raises BundleError where the GPU refuses a kernel, and DeviceError where the device can run no form of one.
+    Raises BundleError if the GPU rejects a kernel, and DeviceError if the device can run no form of one.
     """
 
     def __init__(self, device: Device, folder: Path, plan: Plan) -> None:
@@ -33,7 +33,7 @@ class Pipelines:
         self._compiled = {name: self._compile(name, kernel) for name, kernel in plan.kernels.items()}
 
     def get(self, kernel: str) -> Compiled:
-        """The pipeline of a kernel and the layout of its bind groups."""
+        """Return the pipeline of a kernel and the layout of its bind groups."""
         return self._compiled[kernel]
 
     def _compile(self, name: str, kernel: Kernel) -> Compiled:
@@ -60,7 +60,7 @@ class Pipelines:
 
 
 def choose_form(device: Device, kernel: Kernel) -> Form:
-    """The first form of a kernel that the device can run. Raises DeviceError where there is none."""
+    """Return the first form of a kernel that the device can run. Raises DeviceError if there is none."""
     for form in kernel.forms:
         if set(form.features) <= device.features:
             return form

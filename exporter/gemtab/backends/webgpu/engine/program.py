@@ -1,4 +1,4 @@
-"""A program of a plan, ready to be encoded."""
+"""A program of a plan on a device, ready to encode."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from gemtab.backends.webgpu.engine.buffers import PlanBuffers
 from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.engine.pipelines import Pipelines
 from gemtab.bundle.memory import params_offsets
-from gemtab.bundle.plan import Dispatch, Program, Tables, evaluate
+from gemtab.bundle.plan import Dispatch, Program, Residence, evaluate
 
 
 class Launch(NamedTuple):
-    """A dispatch that a step runs. number: of the dispatch in the program. grid: workgroups in x, y and z, none 0."""
+    """A dispatch that a step runs. number: index in the program. grid: workgroups in x, y and z, none of them 0."""
 
     number: int
     dispatch: Dispatch
@@ -22,14 +22,20 @@ class Launch(NamedTuple):
 
 
 class ReadyProgram:
-    """A program with its params in one uniform buffer. A bind group is made when a step first needs the group."""
+    """A program with its params in one uniform buffer. Bind groups are created on first use."""
 
     def __init__(
-        self, device: Device, name: str, program: Program, tables: Tables, pipelines: Pipelines, buffers: PlanBuffers
+        self,
+        device: Device,
+        name: str,
+        program: Program,
+        embeddings: Residence,
+        pipelines: Pipelines,
+        buffers: PlanBuffers,
     ) -> None:
         self._device = device
         self._dispatches = [
-            (number, one) for number, one in enumerate(program.dispatches) if one.tables in (None, tables)
+            (number, one) for number, one in enumerate(program.dispatches) if one.embeddings in (None, embeddings)
         ]
         self._pipelines = pipelines
         self._buffers = buffers
@@ -43,8 +49,8 @@ class ReadyProgram:
         return self._params.size if self._params else 0
 
     def launches(self, sizes: Mapping[str, int], first: int = 0, stop: int | None = None) -> list[Launch]:
-        """The dispatches that a step of these sizes runs, of those numbered `first` to before `stop`. A dispatch with a
-        zero in its grid is left out."""
+        """Return the dispatches first … stop - 1 that a step of these sizes (T, P, C) runs. Dispatches with a 0 in the
+        grid are left out."""
         values = dict(sizes)
         grids = (
             Launch(number, one, tuple(evaluate(expr, values) for expr in one.grid))
@@ -54,7 +60,7 @@ class ReadyProgram:
         return [launch for launch in grids if 0 not in launch.grid]
 
     def unbound(self, launches: Sequence[Launch]) -> set[str]:
-        """The names of the buffers of dispatches that have no bind group yet."""
+        """Return the names of the buffers of dispatches that have no bind group yet."""
         return {name for one in launches if one.number not in self._groups for name in one.dispatch.bindings}
 
     def encode(self, compute: wgpu.GPUComputePassEncoder, launches: Sequence[Launch]) -> None:
@@ -65,7 +71,7 @@ class ReadyProgram:
             compute.dispatch_workgroups(*launch.grid)
 
     def release_groups(self) -> None:
-        """Forget the bind groups, which name buffers that are about to go."""
+        """Drop the bind groups before their buffers are released."""
         self._groups.clear()
 
     def _group(self, launch: Launch) -> wgpu.GPUBindGroup:

@@ -12,21 +12,28 @@ from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
 from gemtab.backends.webgpu.engine.pipelines import Pipelines
 from gemtab.backends.webgpu.engine.program import ReadyProgram
 from gemtab.bundle.memory import MemoryNeed
-from gemtab.bundle.plan import Plan, Tables
+from gemtab.bundle.plan import Plan, Residence
 
 
 class PlanRunner:
-    """A plan on a device: its buffers, pipelines and programs, and the caches that its programs work on.
+    """A plan on a device: its buffers, pipelines and programs, and the caches that programs use.
 
-    Knows nothing of tokens: `TextRunner` and `Tower` write what a program takes. tables: where look-up tables lie.
+    The runner knows nothing of tokens: `TextRunner` and `Tower` write a program's inputs. tables: whether embeddings
+    are on the GPU or on the host.
     """
 
     def __init__(
-        self, device: Device, plan: Plan, tables: Tables, caches: Caches, buffers: PlanBuffers, pipelines: Pipelines
+        self,
+        device: Device,
+        plan: Plan,
+        embeddings: Residence,
+        caches: Caches,
+        buffers: PlanBuffers,
+        pipelines: Pipelines,
     ) -> None:
         self.device = device
         self.plan = plan
-        self.tables = tables
+        self.embeddings = embeddings
         self.caches = caches
         self.buffers = buffers
         self._pipelines = pipelines
@@ -34,15 +41,15 @@ class PlanRunner:
 
     @property
     def memory(self) -> MemoryNeed:
-        """The bytes that are allocated now: of caches those that steps have reached, of a tower's slots those of the
-        image or audio that it encodes. Caches that several runners share count with each of them."""
+        """The bytes that are allocated now: caches created so far, and a tower's slots while it encodes. Caches that
+        runners share count in each runner."""
         params = sum(program.params_bytes for program in self._programs.values())
         return MemoryNeed(self.buffers.weight_bytes, self.caches.bytes, self.buffers.scratch_bytes + params)
 
     def submit(self, program: str, sizes: Mapping[str, int], first: int = 0, stop: int | None = None) -> None:
-        """Submit a step of a program, or its dispatches from `first` to before `stop`.
+        """Submit a step of a program, or its dispatches first … stop - 1. Creates missing caches.
 
-        sizes: T, P and C, see `gemtab.bundle.plan`. Caches that the step is the first to reach are made before.
+        sizes: T, P and C, see `gemtab.bundle.plan`.
         """
         ready = self._ready(program)
         with self.device.watch.waiting():
@@ -55,28 +62,28 @@ class PlanRunner:
             self.device.gpu.queue.submit([encoder.finish()])
 
     def settle(self) -> None:
-        """Wait for what was submitted, where somebody watches, so that each wait is for one piece of work."""
+        """Wait for the submitted work if there is a watch, so that each wait is for one piece of work."""
         if self.device.watch.active:
             self.wait()
 
     def wait(self) -> None:
-        """Wait for what was submitted."""
+        """Wait for the submitted work."""
         self.read("step", np.uint32, 1)
 
     @gpu_errors("A value could not be written")
     def write(self, name: str, data: np.ndarray) -> None:
-        """Write into a buffer of the plan, from its beginning on."""
+        """Write `data` at the beginning of a buffer of the plan."""
         self.buffers.write(name, data)
 
     @gpu_errors("A value could not be read back")
     def read(self, name: str, dtype: type[np.generic], count: int) -> np.ndarray:
-        """The first `count` elements of a buffer of the plan, as they are after what was submitted."""
+        """Return the first `count` elements of a buffer of the plan, after the submitted work."""
         data = self.device.read(self.buffers.buffer(name), count * np.dtype(dtype).itemsize)
         return np.frombuffer(data, dtype)[:count].copy()
 
     @contextmanager
     def scratch(self, sizes: Mapping[str, int]) -> Iterator[None]:
-        """Have slots for a step of these sizes while the block runs, and give their memory back then."""
+        """Create the slots for a step of these sizes; release them at the end of the block."""
         try:
             self.buffers.allocate_slots(sizes)
             yield
@@ -88,6 +95,6 @@ class PlanRunner:
     def _ready(self, name: str) -> ReadyProgram:
         if name not in self._programs:
             self._programs[name] = ReadyProgram(
-                self.device, name, self.plan.programs[name], self.tables, self._pipelines, self.buffers
+                self.device, name, self.plan.programs[name], self.embeddings, self._pipelines, self.buffers
             )
         return self._programs[name]

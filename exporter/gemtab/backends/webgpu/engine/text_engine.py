@@ -1,4 +1,4 @@
-"""A text model from a bundle, on this machine's GPU."""
+"""A bundle's text model on this machine's GPU."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,17 +15,16 @@ from gemtab.backends.webgpu.engine.runner import PlanRunner
 from gemtab.backends.webgpu.engine.watch import UNWATCHED, GpuWatch
 from gemtab.bundle.folder import verified
 from gemtab.bundle.manifest import Manifest
-from gemtab.bundle.plan import HostTableChoice
+from gemtab.bundle.plan import HostEmbeddingsChoice
 
 
 class TextEngine:
     """The text model of the bundle in `folder`, loaded.
 
-    activation, context, host_table, memory: as in TextChoice. device: the one to run on; by default one is opened.
-    watch: told of each wait for the GPU, where no device is given. manifest: the bundle's, where its files were found
-    to be as the manifest says.
+    activation, context, host_embeddings, memory: as in TextChoice. device: to run on; None opens one. watch: records
+    each wait for the GPU, if no device is given. manifest: of the bundle, if its files have been verified.
 
-    Raises BundleError where files are not as the manifest says, and what `load_text` raises.
+    Raises BundleError if files differ from the manifest, and what `load_text` raises.
     """
 
     def __init__(
@@ -34,19 +33,19 @@ class TextEngine:
         activation: str | None = None,
         context: int | None = None,
         device: Device | None = None,
-        host_table: HostTableChoice = "auto",
+        host_embeddings: HostEmbeddingsChoice = "auto",
         memory: int | None = None,
         watch: GpuWatch = UNWATCHED,
         manifest: Manifest | None = None,
     ) -> None:
         self._manifest = manifest or verified(folder)
-        choice = TextChoice(activation, context, host_table, memory)
+        choice = TextChoice(activation, context, host_embeddings, memory)
         self._text = load_text(folder, self._manifest, choice, device, watch)
         self._decoder = Decoder(self._text)
 
     @property
     def manifest(self) -> Manifest:
-        """The bundle's manifest. The bundle's files are as the manifest says."""
+        """The bundle's manifest, against which its files have been verified."""
         return self._manifest
 
     @property
@@ -70,37 +69,37 @@ class TextEngine:
         return self.caches.context
 
     def set_sampling(self, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0) -> None:
-        """Set how the next ids are chosen: see Decoder.set_sampling."""
+        """Set how further ids are chosen: see Decoder.set_sampling."""
         self._decoder.set_sampling(temperature, top_k, top_p, seed)
 
     def fill(
         self, ids: Sequence[int], media: Sequence[Media] = (), after_chunk: Callable[[int], None] | None = None
     ) -> None:
-        """Put tokens into the caches: see `gemtab.backends.webgpu.engine.fill`."""
+        """Fill the caches with tokens: see `gemtab.backends.webgpu.engine.fill`."""
         fill(self._text, ids, media, after_chunk)
 
     def decode(self, token: int | None = None) -> int:
-        """Process one token, sample the next and return its id: see Decoder.step."""
+        """Process one token; sample the next token and return its id: see Decoder.step."""
         return self._decoder.step(token)
 
     def verify(self, ids: Sequence[int]) -> np.ndarray:
-        """The logits of several tokens at once, [T, vocabulary] f32: see Decoder.verify."""
+        """Process several tokens. Return their logits [T, vocabulary] f32: see Decoder.verify."""
         return self._decoder.verify(ids)
 
     def read_logits(self, program: str = DECODE, tokens: int = 1) -> np.ndarray:
-        """The last step's logits, [T, vocabulary] f32."""
+        """Return the last step's logits [T, vocabulary] f32."""
         return self._decoder.read_logits(program, tokens)
 
     def snapshot(self) -> Snapshot:
-        """Copy what a rewind could not get back: see Caches.snapshot."""
+        """Save the state that a rewind cannot recover: see Caches.snapshot."""
         return self.caches.snapshot()
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Return to where `snapshot` was taken: see Caches.restore."""
+        """Restore the state saved in `snapshot`: see Caches.restore."""
         self.caches.restore(snapshot)
 
     def rewind(self, position: int) -> bool:
-        """Go back to `position` if that can be done without a snapshot: see Caches.rewind."""
+        """Go back to `position` if no snapshot is needed; return whether it was possible: see Caches.rewind."""
         return self.caches.rewind(position)
 
     def reset(self) -> None:

@@ -6,21 +6,21 @@ import numpy as np
 
 from gemtab.backends.webgpu.engine.caches import Caches
 from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
-from gemtab.backends.webgpu.engine.host_table import HostTables
+from gemtab.backends.webgpu.engine.host_embeddings import HostEmbeddings
 from gemtab.backends.webgpu.engine.runner import PlanRunner
 from gemtab.bundle.plan import Plan
 from gemtab.errors import ContextError
 
 
 class TextRunner:
-    """Writes what a step takes, submits the step on `runner`, and advances the caches.
+    """Writes the inputs of a step, submits the step on `runner`, and advances the caches.
 
-    tables: those that lie on the host, if any do.
+    embeddings: those on the host; None if all are on the GPU.
     """
 
-    def __init__(self, runner: PlanRunner, tables: HostTables | None = None) -> None:
+    def __init__(self, runner: PlanRunner, embeddings: HostEmbeddings | None = None) -> None:
         self.runner = runner
-        self._tables = tables
+        self._embeddings = embeddings
 
     @property
     def plan(self) -> Plan:
@@ -29,34 +29,34 @@ class TextRunner:
 
     @property
     def caches(self) -> Caches:
-        """What the steps read and write."""
+        """The caches that steps read and write."""
         return self.runner.caches
 
     @gpu_errors("A step could not be run")
     def run(self, program: str, ids: Sequence[int] | None, tokens: int) -> None:
-        """Run a program on `tokens` tokens; `ids` are theirs, None where ids[0] was sampled on the GPU.
+        """Run a program on `tokens` tokens. ids: of the tokens; None if the id was sampled on the GPU.
 
-        Raises ContextError where the tokens do not fit the context, and for an id outside the vocabulary.
+        Raises ContextError if the tokens do not fit the context, and for an id outside the vocabulary.
         """
         position = self.caches.position
-        self.caches.check_room(tokens)
+        self.caches.check_remaining(tokens)
         self.runner.buffers.write("step", np.array([position, tokens], np.uint32))
         if ids is not None:
             self._check_ids(ids)
             self.runner.buffers.write("ids", np.array(ids, np.uint32))
-        if self._tables:
-            self._write_rows(self._tables, self._sampled(tokens) if ids is None else ids)
+        if self._embeddings:
+            self._write_rows(self._embeddings, self._sampled(tokens) if ids is None else ids)
         self.runner.submit(program, {"T": tokens, "P": position, "C": self.caches.context})
         self.caches.advance(tokens)
 
     def _sampled(self, tokens: int) -> list[int]:
         return [int(id_) for id_ in self.runner.read("ids", np.uint32, tokens)]
 
-    def _write_rows(self, tables: HostTables, ids: Sequence[int]) -> None:
-        places, writes = tables.place(ids)
+    def _write_rows(self, embeddings: HostEmbeddings, ids: Sequence[int]) -> None:
+        slots, writes = embeddings.place(ids)
         for name, offset, rows in writes:
             self.runner.buffers.write(name, rows, offset)
-        self.runner.buffers.write("places", places)
+        self.runner.buffers.write("slots", slots)
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         for token in ids:

@@ -1,4 +1,4 @@
-"""A tower of a bundle: an image, or a segment of audio, becomes rows of embeddings."""
+"""A tower of a bundle: turns an image or a stretch of audio into rows of embeddings."""
 
 from collections.abc import Mapping
 
@@ -12,25 +12,25 @@ from gemtab.bundle.plan import ENCODE, ROWS, Program, ScratchBuffer, evaluate
 from gemtab.errors import ContextError, UsageError
 
 _DISPATCHES_A_SUBMIT = 8
-"""A tower's work on a slow GPU takes seconds, and Windows ends what runs for two: so it is handed over in parts."""
+"""Windows stops GPU work that takes two seconds. A tower takes seconds on a slow GPU, so it is submitted in parts."""
 
 
 class Tower:
-    """Encodes with a tower's plan on `runner`. Scratch exists only while the tower encodes."""
+    """Encodes with a tower's plan on `runner`. Slots exist only while the tower encodes."""
 
     def __init__(self, runner: PlanRunner) -> None:
         self.runner = runner
 
     @property
-    def most_tokens(self) -> int:
-        """Soft tokens that an image or a segment of audio may have."""
+    def max_tokens(self) -> int:
+        """Most soft tokens of an image or a stretch of audio."""
         return self.runner.plan.context
 
     def encode(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The rows [T, hidden] f32 of one image or segment of audio.
+        """Return the rows [T, hidden] f32 of one image or stretch of audio.
 
-        inputs: those of the tower's graph, by name, without padding; f32, or i32 for positions. Raises UsageError where
-        they do not fit the tower, and ContextError where they make more soft tokens than `most_tokens`.
+        inputs: of the tower's graph, by name, without padding; f32, positions i32. Raises UsageError if they do not fit
+        the tower, and ContextError if they have more soft tokens than `max_tokens`.
         """
         rows, tokens = self.encode_to_buffer(inputs)
         size = tokens * self._bytes_a_token(self._program.outputs[ROWS])
@@ -40,7 +40,7 @@ class Tower:
 
     @gpu_errors("A tower could not be run")
     def encode_to_buffer(self, inputs: Mapping[str, np.ndarray]) -> tuple[wgpu.GPUBuffer, int]:
-        """As `encode`, but the rows stay in a GPU buffer, the caller's to destroy: the buffer and T."""
+        """Encode as `encode`. Return a GPU buffer with the rows, which the caller must destroy, and T."""
         missing = [name for name in self._program.inputs if name not in inputs]
         if missing:
             raise UsageError(f"This tower takes {', '.join(self._program.inputs)}; {', '.join(missing)} is missing.")
@@ -58,7 +58,7 @@ class Tower:
         return self.runner.plan.programs[ENCODE]
 
     def _count(self, inputs: Mapping[str, np.ndarray]) -> tuple[int, int]:
-        """Soft tokens and rows of the inputs."""
+        """Return the soft tokens and the rows of the inputs."""
         counts = set()
         for name, buffer in self._program.inputs.items():
             array, token_bytes = inputs[name], self._bytes_a_token(buffer)
@@ -68,12 +68,12 @@ class Tower:
                 raise UsageError(f"{name}: {len(array)} patches do not fill whole cells.")
             counts.add((-(-array.nbytes // token_bytes), len(array)))
         if len(counts) > 1:
-            raise UsageError(f"{', '.join(inputs)}: not of the same number of rows.")
+            raise UsageError(f"{', '.join(inputs)}: their numbers of rows differ.")
         ((tokens, rows),) = counts
-        if tokens > self.most_tokens:
+        if tokens > self.max_tokens:
             raise ContextError(
-                f"{tokens} soft tokens are more than the {self.most_tokens} that this bundle encodes at once: choose "
-                "less detail or a shorter clip."
+                f"{tokens} soft tokens are more than the {self.max_tokens} that this bundle encodes at once: choose "
+                "less detail or a shorter recording."
             )
         return tokens, rows
 

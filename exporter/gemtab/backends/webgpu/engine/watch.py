@@ -1,4 +1,4 @@
-"""Telling another process when the GPU is waited for, so that it can end a wait that has no end."""
+"""Reports waits for the GPU to another process, which can stop a wait that never ends."""
 
 import os
 from collections.abc import Iterator
@@ -8,26 +8,26 @@ BEGUN, ENDED = b"+", b"-"
 
 
 class GpuWatch:
-    """Writes a byte into a pipe when a wait begins and when it ends; `pipe` None: nobody watches."""
+    """Writes a byte into a pipe at the beginning and at the end of each wait. pipe: None for no watch."""
 
     def __init__(self, pipe: int | None = None) -> None:
         self._pipe = pipe
 
     @property
     def active(self) -> bool:
-        """Whether anybody watches."""
+        """Whether another process watches."""
         return self._pipe is not None
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """What is done inside may wait for the GPU."""
-        self._tell(BEGUN)
+        """Report a wait for the GPU inside the block."""
+        self._report(BEGUN)
         try:
             yield
         finally:
-            self._tell(ENDED)
+            self._report(ENDED)
 
-    def _tell(self, what: bytes) -> None:
+    def _report(self, what: bytes) -> None:
         if self._pipe is not None:
             os.write(self._pipe, what)
 

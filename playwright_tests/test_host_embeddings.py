@@ -105,11 +105,11 @@ def test_tokens_are_the_same(case: Case, host_bundles: dict[str, Path], host_sit
     bundle = host_bundles[case.name]
     page.goto(host_site + "example.html")
     on_gpu = answer(page, host_site, case.name)
-    assert on_gpu["stats"]["tables"] == "gpu"
+    assert on_gpu["stats"]["embeddings"] == "gpu"
     ranges = ranges_asked(page, bundle)
-    on_host = answer(page, host_site, case.name, hostTable="always")
+    on_host = answer(page, host_site, case.name, hostEmbeddings="always")
     first = list(ranges)
-    assert on_host["stats"]["tables"] == "host"
+    assert on_host["stats"]["embeddings"] == "host"
     assert len(set(on_gpu["chosen"])) > 2
     assert on_host["chosen"] == on_gpu["chosen"]
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == on_gpu["stats"]["activation"])
@@ -121,7 +121,7 @@ def test_tokens_are_the_same(case: Case, host_bundles: dict[str, Path], host_sit
     memory = memory_need(entry, CONTEXT, "host").total
     again = answer(page, host_site, case.name, memory=memory)
     assert again["chosen"] == on_gpu["chosen"]
-    assert again["stats"]["tables"] == "host"
+    assert again["stats"]["embeddings"] == "host"
     assert _span(ranges) < _span(first) - table_of(bundle).rows * table_of(bundle).row_bytes / 2
 
 
@@ -133,7 +133,7 @@ def _span(ranges: list[str]) -> int:
 
 def test_a_damaged_table_is_told_and_not_kept(host_site: str, page: Page) -> None:
     page.goto(host_site + "example.html")
-    options = {"hostTable": "always"}
+    options = {"hostEmbeddings": "always"}
     for _ in range(2):
         message = page.evaluate(in_page("engine.refusal"), [host_site, "damaged", options])
         assert message.startswith("BundleError: Slice")
@@ -146,7 +146,7 @@ def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Pat
     page.add_init_script("delete StorageManager.prototype.getDirectory")
     page.goto(host_site + "example.html")
     (entry,) = (one for one in read_manifest(host_bundles[CASES[0].name]).plans if one.activation == "f32")
-    for options in ({"hostTable": "always"}, {"memory": memory_need(entry, CONTEXT, "host").total}):
+    for options in ({"hostEmbeddings": "always"}, {"memory": memory_need(entry, CONTEXT, "host").total}):
         message = page.evaluate(in_page("engine.refusal"), [host_site, CASES[0].name, options])
         assert message.startswith("DeviceError: This browser keeps no files for the page")
 
@@ -162,16 +162,16 @@ def test_tables_that_the_browser_has_no_room_for_are_not_begun(
     page.goto(host_site + "example.html")
     set_quota(page, host_site, needed - 1)
     ranges = ranges_asked(page, bundle)
-    message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {"hostTable": "always"}])
-    assert message.startswith("DeviceError: The browser has no room for ")
+    message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {"hostEmbeddings": "always"}])
+    assert message.startswith("DeviceError: The browser has no storage for ")
     assert "QuotaExceededError" in message and "private window" in message
     assert ranges == []
     page.evaluate(SMALL_MACHINE)
-    assert answer(page, host_site, bundle.name)["stats"]["tables"] == "gpu", "the other way is tried"
+    assert answer(page, host_site, bundle.name)["stats"]["embeddings"] == "gpu", "the other way is tried"
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
     page.evaluate(in_page("engine.limitMemory"), memory_need(entry, CONTEXT, "host").total + READBACK)
     message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {}])
-    assert message.startswith("DeviceError: The model's look-up tables fit neither")
+    assert message.startswith("DeviceError: The model's per-layer embeddings fit neither")
     assert "The GPU has too little memory" in message and "The browser has no room" in message
 
 
@@ -185,18 +185,18 @@ def test_a_gpu_that_runs_out_of_memory_is_handed_the_rows(
     page.evaluate(in_page("engine.limitMemory"), memory_need(entry, CONTEXT, "host").total + READBACK)
     ranges = ranges_asked(page, host_bundles[name])
     found = answer(page, host_site, name)
-    assert found["stats"]["tables"] == "host"
+    assert found["stats"]["embeddings"] == "host"
     assert found["chosen"] == expected
     assert _span(ranges) <= (host_bundles[name] / table_of(host_bundles[name]).file).stat().st_size, "it came once"
-    message = page.evaluate(in_page("engine.refusal"), [host_site, name, {"hostTable": "never"}])
+    message = page.evaluate(in_page("engine.refusal"), [host_site, name, {"hostEmbeddings": "never"}])
     assert message.startswith("DeviceError: The GPU has too little memory (")
 
 
 def test_a_small_machine_keeps_the_table_out_of_its_memory(host_site: str, page: Page) -> None:
     page.add_init_script(SMALL_MACHINE)
     page.goto(host_site + "example.html")
-    assert answer(page, host_site, CASES[0].name)["stats"]["tables"] == "host"
-    assert answer(page, host_site, CASES[0].name, hostTable="never")["stats"]["tables"] == "gpu"
+    assert answer(page, host_site, CASES[0].name)["stats"]["embeddings"] == "host"
+    assert answer(page, host_site, CASES[0].name, hostEmbeddings="never")["stats"]["embeddings"] == "gpu"
 
 
 def test_rows_that_are_on_the_gpu_are_not_read_again(host_site: str, page: Page) -> None:
@@ -225,7 +225,7 @@ def test_the_page_says_where_the_table_will_be(
     chat_page.page.locator("#bundle").select_option(f"bundles/{bundle.name}/")
     facts, notice = (chat_page.chat.locator(f"[part={part}]").first for part in ("facts", "notice"))
     facts.get_by_text("of the GPU's memory").wait_for()
-    need, stored = memory_need(entry, CONTEXT, "host").total, entry.memory.tables
+    need, stored = memory_need(entry, CONTEXT, "host").total, entry.memory.embeddings
     assert f"It takes up to {need / 1e6:.1f} MB of the GPU's memory." in facts.inner_text()
     assert f"Another {stored / 1e6:.1f} MB stays in the browser's storage." in facts.inner_text()
     assert "less than the model takes. Choose a smaller one." in notice.inner_text()
