@@ -4,7 +4,7 @@ import type { AudioPart, Gemma, ImageDetail, VideoPart } from "../../webruntime/
 import { make } from "./dom.ts";
 import { MOST_SECONDS } from "./recorder.ts";
 
-type LongSound = NonNullable<AudioPart["long"]>;
+type LongAudio = NonNullable<AudioPart["long"]>;
 
 /** What is undefined is as the model has it. */
 export type MediaOptions = Pick<VideoPart, "detail" | "frames" | "long">;
@@ -12,7 +12,7 @@ export type MediaOptions = Pick<VideoPart, "detail" | "frames" | "long">;
 /** More than 32 do not fit into memory at the highest detail. */
 const FRAMES = [8, 16, 32];
 
-const LONG_SOUNDS: [string, LongSound][] = [
+const LONG_AUDIO: [string, LongAudio][] = [
   ["in parts", "segments"],
   ["refused", "refuse"],
 ];
@@ -51,7 +51,7 @@ export class MediaChoices {
     "Frames",
     "How many frames of a clip are looked at, at most",
   );
-  readonly #long = new Choice<LongSound>(
+  readonly #long = new Choice<LongAudio>(
     "long",
     "Long sounds",
     `Those of more than ${MOST_SECONDS} seconds, in clips too`,
@@ -62,7 +62,7 @@ export class MediaChoices {
   offer({ inputs, details }: Pick<Gemma, "inputs" | "details">): void {
     this.#detail.choices = withDefault(details, "tokens");
     this.#frames.choices = inputs.includes("video") ? withDefault(FRAMES, "frames") : [];
-    this.#long.choices = inputs.includes("audio") ? LONG_SOUNDS : [];
+    this.#long.choices = inputs.includes("audio") ? LONG_AUDIO : [];
   }
 
   get chosen(): MediaOptions {

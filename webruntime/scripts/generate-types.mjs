@@ -38,7 +38,7 @@ const CONSTANTS = {
   },
   "facts.gen.ts": {
     "gemtab.bundle.soft_tokens": ["BUDGETS"],
-    "gemtab.media.rules": ["LongSound"],
+    "gemtab.media.rules": ["LongAudio"],
     "gemtab.chat.facts": [
       "SETTINGS",
       "MEDIA",
@@ -138,8 +138,9 @@ function renderLimits(module) {
 
 const words = (name) => name.replace(/([a-z])([A-Z])/g, "$1_$2").toUpperCase();
 
-/** A name in capitals, of a type too: PlanChoice becomes PLAN_CHOICES. */
-const constantName = (name) => (/^[A-Z0-9_]+$/.test(name) ? name : `${words(name)}S`);
+/** Return a constant's name in capitals. A type's name becomes plural: PlanChoice becomes PLAN_CHOICES. */
+const constantName = (name) =>
+  /^[A-Z0-9_]+$/.test(name) ? name : `${words(name)}${name.endsWith("Audio") ? "" : "S"}`; // "audio" has no plural
 
 function renderConstants(modules) {
   const options = { encoding: "utf8", input: JSON.stringify(modules) };

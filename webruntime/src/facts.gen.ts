@@ -5,23 +5,23 @@
 export const BUDGETS = [70, 140, 280, 560, 1120] as const;
 
 // gemtab.media.rules
-/** What becomes of a sound that is longer than a model hears at once. */
-export const LONG_SOUNDS = ["segments", "refuse"] as const;
+/** How audio longer than one segment is handled: cut into segments, or rejected. */
+export const LONG_AUDIO = ["segments", "refuse"] as const;
 
 // gemtab.chat.facts
-/** The least and the most that a setting of the sampler may be. Control buffers hold whole numbers of 32 bits. */
+/** Inclusive range of each setting of the sampler. Control buffers hold integers of 32 bits. */
 export const SETTINGS = {"temperature": [0, Infinity], "top_k": [0, 2147483647], "top_p": [0, 1], "seed": [0, 4294967295], "max_tokens": [1, Infinity]} as const;
 /** Kinds of media in a message. */
 export const MEDIA = ["image", "audio", "video"] as const;
-/** The names under which a message's thoughts come, as in transformers; the first is the one that templates read. */
+/** Keys of a message's thoughts, as in transformers; templates read the first one. */
 export const THOUGHTS = ["reasoning_content", "thinking", "reasoning"] as const;
-/** The channel of thoughts; text in other channels is text of the answer. */
+/** Name of the channel of thoughts; text in other channels belongs to the answer. */
 export const THOUGHT = "thought";
-/** Stands before and after a string in a call of a tool. */
+/** Token before and after a string in a tool call. */
 export const FENCE = "<|\"|>";
-/** transformers' processor adds it by this name; tokenizer_config.json has no key for it. */
+/** transformers' processor adds this token by name; tokenizer_config.json has no key for it. */
 export const VIDEO_TOKEN = "<|video|>";
-/** Characters of a placeholder: an expression is made of all of them. */
+/** Maximum characters of a placeholder: all placeholders together make one regular expression. */
 export const MOST_PLACEHOLDER = 1000;
-/** The first of the private characters that stand in for those of control tokens. */
+/** The first private-use character that can replace a character of a control token. */
 export const FIRST_TWIN = 983040;

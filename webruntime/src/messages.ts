@@ -6,7 +6,7 @@
 import type { Residence } from "./bundle/dispatches.ts";
 import type { PLAN_CHOICES } from "./bundle/facts.gen.ts";
 import type { HostEmbeddingsChoice } from "./bundle/memory.ts";
-import type { BUDGETS, LONG_SOUNDS } from "./facts.gen.ts";
+import type { BUDGETS, LONG_AUDIO } from "./facts.gen.ts";
 
 /** Tokens that a picture takes at most; the more, the smaller the things that are seen. */
 export type ImageDetail = (typeof BUDGETS)[number];
@@ -18,7 +18,7 @@ export interface Samples {
 }
 
 /** What becomes of sound that is longer than a model hears at once. */
-export type LongSound = (typeof LONG_SOUNDS)[number];
+export type LongAudio = (typeof LONG_AUDIO)[number];
 
 export interface TextPart {
   type: "text";
@@ -36,7 +36,7 @@ export interface AudioPart {
   type: "audio";
   audio: Blob | Samples;
   /** Whether sound that is longer than the model hears at once is cut into segments, as by default, or refused. */
-  long?: LongSound | undefined;
+  long?: LongAudio | undefined;
 }
 
 export interface VideoPart {

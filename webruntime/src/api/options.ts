@@ -1,7 +1,7 @@
 /** What each call takes, as tables. A member that is missing here or there does not compile. */
 
 import { HOST_EMBEDDINGS_CHOICES, PLAN_CHOICES } from "../bundle/facts.gen.ts";
-import { BUDGETS, LONG_SOUNDS, SETTINGS } from "../facts.gen.ts";
+import { BUDGETS, LONG_AUDIO, SETTINGS } from "../facts.gen.ts";
 import type {
   AudioPart,
   ChatMessage,
@@ -42,7 +42,7 @@ const ANSWER: TableOf<AnswerOptions> = {
 export const signalRule = instance("an AbortSignal", "AbortSignal");
 const file = instance("a Blob, such as a file", "Blob", "File");
 const detail = oneOf(BUDGETS);
-const long = oneOf(LONG_SOUNDS);
+const long = oneOf(LONG_AUDIO);
 const type = text;
 
 const SAMPLES: TableOf<Samples> = {

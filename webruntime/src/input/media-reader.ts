@@ -48,7 +48,7 @@ const PROCESSOR_CONFIG = "processor_config.json";
 const HEADER_BYTES = 1 << 20;
 
 type Signal = AbortSignal | undefined;
-type LongSound = NonNullable<AudioPart["long"]>;
+type LongAudio = NonNullable<AudioPart["long"]>;
 
 /** What is counted of a file once, so that it need not be decoded again while its rows are kept. */
 interface Shape {
@@ -128,7 +128,7 @@ export class MediaReader {
     return { kind: "video", items: [...pictures, ...heard.items], stamps, release };
   }
 
-  async #sound(audio: AudioPart["audio"], long: LongSound, signal: Signal): Promise<Pick<Medium, "items" | "release">> {
+  async #sound(audio: AudioPart["audio"], long: LongAudio, signal: Signal): Promise<Pick<Medium, "items" | "release">> {
     const rules = audioRules(this.#processor);
     const key = `${await digestSound(audio)} audio`;
     const heard = new Decoded(async (signal) => hear(await samplesOf(audio, signal), rules, long));
@@ -190,7 +190,7 @@ function within(rules: ImageRules, detail: number | undefined): ImageRules {
 }
 
 /** All segments at once: a sound that cannot be used is refused before anything is encoded. */
-function hear({ samples, rate }: Samples, rules: AudioRules, long: LongSound): AudioInputs[] {
+function hear({ samples, rate }: Samples, rules: AudioRules, long: LongAudio): AudioInputs[] {
   return segments(resampleAudio(samples, rate, rules.rate), rules, long).map((part) => audioInputs(part, rules));
 }
 

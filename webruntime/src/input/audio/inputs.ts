@@ -1,7 +1,7 @@
 /** From samples to what a model hears. Mirrors gemtab/media/audio.py. */
 
 import { MediaError, UsageError } from "../../errors.ts";
-import type { LongSound } from "../../messages.ts";
+import type { LongAudio } from "../../messages.ts";
 import { logMel } from "./mel.ts";
 import { type AudioRules, audioTokens, shortest } from "./rules.ts";
 
@@ -21,7 +21,7 @@ export interface AudioInputs {
  * that would be too short to be heard, the one before it gives it what it needs. Throws MediaError where `long` is
  * "refuse" and one segment is not enough.
  */
-export function segments(samples: Float32Array, rules: AudioRules, long: LongSound = "segments"): Float32Array[] {
+export function segments(samples: Float32Array, rules: AudioRules, long: LongAudio = "segments"): Float32Array[] {
   const { longest, rate } = rules;
   if (long === "refuse" && samples.length > longest) {
     throw new MediaError(
