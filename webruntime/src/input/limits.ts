@@ -9,13 +9,13 @@ export {
   HIGHEST_RATE,
   LOWEST_RATE,
   MAX_PIXELS,
-  MOST_VIDEO_BYTES,
   MOST_FILE_BYTES,
   MOST_FRAMES,
   MOST_IMAGE_BYTES,
   MOST_RECORDINGS,
   MOST_SAMPLES,
   MOST_SECONDS,
+  MOST_VIDEO_BYTES,
 } from "./facts.gen.ts";
 
 /** Throws MediaError for a file with more than `most` bytes, and for an empty one. */

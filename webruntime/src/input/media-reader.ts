@@ -14,10 +14,10 @@ import {
   checkBytes,
   HIGHEST_RATE,
   LOWEST_RATE,
-  MOST_VIDEO_BYTES,
   MOST_FILE_BYTES,
   MOST_IMAGE_BYTES,
   MOST_SAMPLES,
+  MOST_VIDEO_BYTES,
 } from "./limits.ts";
 import {
   type AudioInputs,

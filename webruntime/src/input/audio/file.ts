@@ -1,6 +1,6 @@
 /**
  * A sound file in parts that mediabunny reads to their end: with true sizes, and without what is no sound. Sizes and
- * lengths that a header declares are hints: what is there is read. Mirrors gemtab/media/sound_file.py.
+ * lengths that a header declares are hints: what is there is read. Mirrors gemtab/media/audio_file.py.
  */
 
 import { MediaError } from "../../errors.ts";

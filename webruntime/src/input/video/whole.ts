@@ -1,5 +1,5 @@
 /**
- * Whether all bytes of a clip are there. Mirrors gemtab/media/whole_clip.py: decoders read what there is of a file that
+ * Whether all bytes of a clip are there. Mirrors gemtab/media/whole_file.py: decoders read what there is of a file that
  * was cut off, and say nothing.
  */
 
