@@ -9,7 +9,7 @@ from playwright.sync_api import CDPSession, Page
 
 from playwright_tests.in_page import in_page
 
-MOST_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
 """Bound of memory in bytes, independent of the model's size."""
 
 SAMPLE_MS = 20

@@ -18,7 +18,7 @@ from gemtab.bundle.folder import read_manifest
 from gemtab.bundle.memory import memory_need
 from gemtab.chat_files import TEXT_FILES
 from playwright_tests.conftest import TINY, SharedFolders
-from playwright_tests.loading import MOST_BYTES, watch_loading
+from playwright_tests.loading import MAX_BYTES, watch_loading
 from playwright_tests.serving import serving
 from tests.tables import LOADING_LINE
 from tests.variants import BASE, FULL, SLIDING
@@ -33,12 +33,12 @@ VOCABULARY = 262_144
 MERGES = 514_906
 """The number of words of the published tokenizer."""
 
-MOST_DOWNLOADING = 8 * SLICE_BYTES
+MAX_DOWNLOADING = 8 * SLICE_BYTES
 """Bound while weights are loaded: garbage that accumulated with every slice would exceed it here, and would break the
 bound at sizes too large for this test. real_tests/test_true_e2b.py tests those."""
 
 PEAK = "peak.txt"
-MOST_EXPORTING = 500_000_000
+MAX_EXPORTING = 500_000_000
 """Bound of anonymous memory: 340 MB are normal at any size, and these weights would take 300 MB more."""
 
 SIZES = {
@@ -103,7 +103,7 @@ def large_site(large_bundle: Path) -> Iterator[str]:
 def test_exporting_takes_no_memory_for_weights(large_bundle: Path) -> None:
     """Python, torch and the tokenizer take most of the memory."""
     peak = int((large_bundle / PEAK).read_text())
-    assert 100_000_000 < peak < MOST_EXPORTING
+    assert 100_000_000 < peak < MAX_EXPORTING
 
 
 @pytest.mark.parametrize("host_embeddings", ["never", "always"])
@@ -119,5 +119,5 @@ def test_weights_never_gather(
     watched = watch_loading(page, large_site, "large", {"hostEmbeddings": host_embeddings})
     record_property(LOADING_LINE, f"{weights / 1e6:.0f} MB of weights, hostEmbeddings {host_embeddings}: {watched}")
     assert len(watched.samples) > 20, "loading was hardly watched"
-    assert SLICE_BYTES < watched.by_stage()["download"] < MOST_DOWNLOADING
-    assert watched.most < MOST_BYTES
+    assert SLICE_BYTES < watched.by_stage()["download"] < MAX_DOWNLOADING
+    assert watched.most < MAX_BYTES

@@ -15,7 +15,7 @@ from playwright_tests.in_page import in_page
 
 TESTED_IN = BOTH_BROWSERS
 
-MOST_TOKENS = 32
+MAX_TOKENS = 32
 SYSTEM = "You are a friendly assistant who answers in one short sentence and calls everybody by name. " * 3
 """A prompt longer than the window, so that the rings have wrapped before the first question."""
 
@@ -58,7 +58,7 @@ class Oracle:
             output = self._model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=MOST_TOKENS,
+                max_new_tokens=MAX_TOKENS,
                 do_sample=False,
                 temperature=None,
                 top_k=None,
@@ -87,7 +87,7 @@ def page_with_model(tested: Browser, served: str) -> Iterator[Page]:
 
 def say(page: Page, text: str) -> dict[str, Any]:
     """Return the last part of the answer, which has all of it."""
-    answer: dict[str, Any] = page.evaluate(in_page("gemma.say"), [text, MOST_TOKENS])
+    answer: dict[str, Any] = page.evaluate(in_page("gemma.say"), [text, MAX_TOKENS])
     return answer
 
 

@@ -33,7 +33,7 @@ from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ROUNDED, arithmetic
 from gemtab.synth import synthesise
 from playwright_tests.in_page import in_page
-from playwright_tests.loading import MOST_BYTES, set_quota, watch_loading
+from playwright_tests.loading import MAX_BYTES, set_quota, watch_loading
 from playwright_tests.serving import serving
 from tests.coded import load_coded
 from tests.variants import transformers_logits
@@ -50,7 +50,7 @@ STEPS = 4
 QUOTA = 4_000_000_000
 """Bytes that the browser may store: the embeddings on the host take 1.3 GB."""
 
-MOST_EXPORTING = 500_000_000
+MAX_EXPORTING = 500_000_000
 """Maximum bytes of anonymous memory; the design allows 3 GB for any checkpoint."""
 
 NUDGE = 1 + 2.0**-20
@@ -112,7 +112,7 @@ def make(wanted: Made) -> None:
             f"{wanted.format}: {_gigabytes(wanted.bundle)} of bundle in {monotonic() - began:.0f} s, with "
             f"{peak / 1e6:.0f} MB of anonymous memory"
         )
-        assert peak < MOST_EXPORTING
+        assert peak < MAX_EXPORTING
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_weights_never_gather(tables: str, made: Made, page: Page) -> None:
         set_quota(page, site, QUOTA)
         watched = watch_loading(page, site, "e2b", {"hostEmbeddings": tables})
     print(f"{made.format}, Chromium loads, host table {tables}: {watched}")
-    assert watched.most < MOST_BYTES
+    assert watched.most < MAX_BYTES
 
 
 def in_tab(page: Page, site: str, tables: str, text: Continued, activation: Activation) -> Played:

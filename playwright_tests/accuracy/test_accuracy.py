@@ -29,7 +29,7 @@ from playwright_tests.conftest import TINY
 from playwright_tests.in_page import in_page
 from tests.tables import ACCURACY_LINE
 
-MOST_TOKENS = 24
+MAX_TOKENS = 24
 ALL = 200
 """Number of cases of a kind that suffice to test the model's promised accuracy."""
 
@@ -49,7 +49,7 @@ def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case])
         }
         for case in cases
     ]
-    written: list[list[int]] = page.evaluate(in_page("gemma.askAbout"), [site, bundle, told, MOST_TOKENS])
+    written: list[list[int]] = page.evaluate(in_page("gemma.askAbout"), [site, bundle, told, MAX_TOKENS])
     return written
 
 
@@ -62,7 +62,7 @@ def asked_in_python(folder: Path, cases: Sequence[Case]) -> list[list[int]]:
         session.messages = []
         medium = (reader.image if case.kind == "image" else reader.audio)(case.content)
         parts: Content = [MediumPart(type=case.kind, medium=medium), TextPart(type="text", text=case.question)]
-        for _ in session.send(parts, max_tokens=MOST_TOKENS):
+        for _ in session.send(parts, max_tokens=MAX_TOKENS):
             pass
         written.append(session.stats.ids)
     return written

@@ -13,7 +13,7 @@ export interface Attachment {
 }
 
 /** Larger files are rejected before they are read: a tab would run out of memory. */
-const MOST_BYTES = 512e6;
+const MAX_BYTES = 512e6;
 
 const KINDS: Record<Kind, string> = { image: "an image", audio: "an audio file", video: "a video" };
 
@@ -90,10 +90,10 @@ export class Attachments {
       const kind = await kindOf(file);
       if (kind === undefined || !this.#kinds.includes(kind)) this.#reject(this.#notTaken(file, kind));
       else if (file.size === 0) this.#reject(`${file.name} is empty: it has no bytes. Choose another file.`);
-      else if (file.size > MOST_BYTES) {
+      else if (file.size > MAX_BYTES) {
         const size = `${Math.round(file.size / 1e6)} MB`;
         this.#reject(
-          `${file.name} has ${size}; at most ${MOST_BYTES / 1e6} MB can be attached. Cut it or make it smaller first.`,
+          `${file.name} has ${size}; at most ${MAX_BYTES / 1e6} MB can be attached. Cut it or make it smaller first.`,
         );
       } else this.#show({ kind, blob: file, name: file.name });
     }

@@ -7,7 +7,7 @@ import { Recorder } from "./recorder.ts";
 import { plain } from "./written.ts";
 
 /** The maximum number of lines of the field, where the style sheet cannot grow it (no `field-sizing`). */
-const MOST_ROWS = 8;
+const MAX_ROWS = 8;
 
 /** The key code of IME input that browsers report without `isComposing`. */
 const IME_KEY_CODE = 229;
@@ -161,7 +161,7 @@ export class Composer {
   }
 
   #grow(): void {
-    this.#field.rows = Math.min(MOST_ROWS, this.#field.value.split("\n").length);
+    this.#field.rows = Math.min(MAX_ROWS, this.#field.value.split("\n").length);
   }
 
   /** Move the focus to the field. */

@@ -2,7 +2,7 @@
 
 import type { AudioPart, Gemma, ImageDetail, VideoPart } from "../../webruntime/src/api/index.ts";
 import { make } from "./dom.ts";
-import { MOST_SECONDS } from "./recorder.ts";
+import { MAX_SECONDS } from "./recorder.ts";
 
 type LongAudio = NonNullable<AudioPart["long"]>;
 
@@ -55,7 +55,7 @@ export class MediaChoices {
   readonly #long = new Choice<LongAudio>(
     "long",
     "Long audio",
-    `Audio of more than ${MOST_SECONDS} seconds, in videos too`,
+    `Audio of more than ${MAX_SECONDS} seconds, in videos too`,
   );
   readonly element = make("div", { part: "choices" }, this.#detail.element, this.#frames.element, this.#long.element);
 

@@ -4,7 +4,7 @@ import { make } from "./dom.ts";
 import { whyNot } from "./permission.ts";
 
 /** The maximum seconds that the model hears at once. */
-export const MOST_SECONDS = 30;
+export const MAX_SECONDS = 30;
 
 const TICK_MS = 100;
 
@@ -72,8 +72,8 @@ export class Recorder {
     const timer = setInterval(() => {
       const seconds = (performance.now() - started) / 1000;
       this.#level.value = loudness(analyser);
-      this.#time.textContent = `${Math.floor(seconds)} of ${MOST_SECONDS} s`;
-      if (seconds >= MOST_SECONDS) void this.stop();
+      this.#time.textContent = `${Math.floor(seconds)} of ${MAX_SECONDS} s`;
+      if (seconds >= MAX_SECONDS) void this.stop();
     }, TICK_MS);
     this.#running = { recorder, stream, context, timer };
     this.button.textContent = "Stop recording";

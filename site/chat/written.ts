@@ -26,11 +26,11 @@ export function plain(text: string): string {
 }
 
 /** The maximum number of characters of a name in a sentence: a bundle's name may be of any length. */
-const MOST_NAME = 120;
+const MAX_NAME = 120;
 
 /** As `plain`, for the middle of a sentence. */
 export function plainAmongWords(name: string): string {
-  const text = name.length > MOST_NAME ? `${name.slice(0, MOST_NAME)}…` : name;
+  const text = name.length > MAX_NAME ? `${name.slice(0, MAX_NAME)}…` : name;
   return RIGHT_TO_LEFT.test(text) ? `\u2068${plain(text)}\u2069` : plain(text);
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gemtab.cli.taken_memory import most_for
+from gemtab.cli.taken_memory import max_for
 from tests.cli.conftest import accept_changes
 
 START = """
@@ -75,8 +75,8 @@ def test_a_bundle_may_take_memory_by_the_size_of_its_files(tmp_path: Path) -> No
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "data").write_bytes(bytes(1000))
     (tmp_path / "gone").symlink_to("nowhere")
-    assert most_for(tmp_path) == (2 << 30) + 16_000
-    assert most_for(None) is None
+    assert max_for(tmp_path) == (2 << 30) + 16_000
+    assert max_for(None) is None
 
 
 def test_a_wait_without_end_for_strange_shaders_is_a_device_error() -> None:

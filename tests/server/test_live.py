@@ -175,7 +175,7 @@ def test_what_tabs_say_is_ignored(served: Served, capfd: pytest.CaptureFixture[s
 
 
 def test_more_tabs_than_there_may_be_are_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "MOST_TABS", 2)
+    monkeypatch.setattr(live, "MAX_TABS", 2)
     with tab(served) as first, tab(served):
         with pytest.raises(InvalidStatus), tab(served):
             pass

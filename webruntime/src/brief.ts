@@ -1,17 +1,17 @@
 /** Shortens foreign texts for messages: a value of a bundle is never repeated at length. */
 
 /** The maximum number of characters of a value in a sentence. */
-const MOST_SHOWN = 80;
+const MAX_SHOWN = 80;
 
 /** Return `text`, or its beginning and end where it has more than `most` characters. */
-export function brief(text: string, most = MOST_SHOWN): string {
+export function brief(text: string, most = MAX_SHOWN): string {
   if (text.length <= most) return text;
   const end = Math.floor(most / 4);
   return `${text.slice(0, most - end)}…${text.slice(-end)}`;
 }
 
 /** Return a short text of a JSON value. The cost does not depend on the value's size. */
-export function shown(value: unknown, most = MOST_SHOWN): string {
+export function shown(value: unknown, most = MAX_SHOWN): string {
   if (value === undefined) return "absent";
   if (typeof value === "string") {
     const text = JSON.stringify(value.slice(0, most));
@@ -26,6 +26,6 @@ export function shown(value: unknown, most = MOST_SHOWN): string {
 function isShort(list: readonly unknown[]): boolean {
   return (
     list.length <= 8 &&
-    list.every((one) => typeof one !== "object" && !(typeof one === "string" && one.length > MOST_SHOWN))
+    list.every((one) => typeof one !== "object" && !(typeof one === "string" && one.length > MAX_SHOWN))
   );
 }

@@ -13,7 +13,7 @@ export type ErrorCode =
   | "InternalError";
 
 /** The maximum number of characters of a message: a bundle, a host or a driver can contribute text of any length. */
-const MOST_MESSAGE = 600;
+const MAX_MESSAGE = 600;
 
 /**
  * The base class of gemtab's errors. A message is one paragraph: the error, its location, expected and found values,
@@ -24,7 +24,7 @@ export abstract class GemtabError extends Error {
   abstract readonly code: ErrorCode;
 
   constructor(message: string) {
-    super(brief(message, MOST_MESSAGE));
+    super(brief(message, MAX_MESSAGE));
   }
 }
 

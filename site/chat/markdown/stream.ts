@@ -9,13 +9,13 @@ type Parser = typeof import("./whole.ts");
  * The maximum number of characters that are rendered. A longer answer is shown as source: parsing it would take
  * seconds.
  */
-const MOST_CHARACTERS = 200_000;
+const MAX_CHARACTERS = 200_000;
 
 /**
  * The maximum milliseconds of a parse; a longer one is the last. Some texts take quadratic time, and the page must stay
  * responsive.
  */
-const MOST_MS = 250;
+const MAX_MS = 250;
 
 /** The pause between two parses, as a multiple of the time of a parse. */
 const REST = 4;
@@ -64,7 +64,7 @@ export class MarkdownStream {
     // Load with the first text, not before: the text does not wait for the script.
     if (!parser && this.#source === "") void loadParser().then(() => this.#parserCame());
     this.#source += text;
-    this.#plain ||= this.#source.length > MOST_CHARACTERS;
+    this.#plain ||= this.#source.length > MAX_CHARACTERS;
     if (this.#plain || !parser) this.#root.append(text);
     else this.#timer ??= setTimeout(() => this.#grow(), Math.max(0, this.#nextAt - performance.now()));
   }
@@ -116,7 +116,7 @@ export class MarkdownStream {
     else this.#inTime(() => this.#root.replaceChildren(...render(parse(this.#source), this.#source)));
   }
 
-  /** Run `work`, and return whether it took at most MOST_MS. After an error, the text is shown as source. */
+  /** Run `work`, and return whether it took at most MAX_MS. After an error, the text is shown as source. */
   #inTime(work: () => void): boolean {
     const began = performance.now();
     try {
@@ -125,6 +125,6 @@ export class MarkdownStream {
       this.#root.replaceChildren(this.#source);
       return false;
     }
-    return performance.now() - began <= MOST_MS;
+    return performance.now() - began <= MAX_MS;
   }
 }

@@ -4,7 +4,7 @@ import { brief } from "../brief.ts";
 import type { GpuHistory } from "../messages.ts";
 
 /** The maximum number of characters of an address in a message. */
-const MOST_ADDRESS = 160;
+const MAX_ADDRESS = 160;
 
 let losses = 0;
 let left: { urls: readonly string[]; at: number } | undefined;
@@ -28,6 +28,6 @@ export function noteLoaded(): void {
 export function gpuHistory(): GpuHistory {
   if (!left) return { losses };
   const seconds = Math.round((performance.now() - left.at) / 1000);
-  const urls = [...new Set(left.urls)].map((url) => brief(url, MOST_ADDRESS)).join(", ");
+  const urls = [...new Set(left.urls)].map((url) => brief(url, MAX_ADDRESS)).join(", ");
   return { losses, holder: `The work of ${urls}, whose worker did not stop and was ended ${seconds} seconds ago,` };
 }

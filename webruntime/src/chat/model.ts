@@ -39,8 +39,8 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
   const generation = readGenerationConfig(objectIn(config, "generation_config.json"));
   const inputs = takenInputs(engine);
   const details = takenDetails(engine);
-  const mostText = engine.context * tokenizer.longest * SLACK;
-  tokenizer.most = mostText;
+  const maxText = engine.context * tokenizer.longest * SLACK;
+  tokenizer.most = maxText;
   const placeholders = new Placeholders(objectIn(tokenizerConfig, "tokenizer_config.json"), tokenizer);
   const parts: ChatParts = {
     engine,
@@ -48,7 +48,7 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
     template,
     control: controlTokens(tokenizer, template, placeholders.tokens.keys()),
     generation,
-    mostText,
+    maxText,
     cache: new PromptCache(engine),
     placeholders,
     encoder: new Encoder(engine, details),

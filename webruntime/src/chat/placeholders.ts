@@ -8,7 +8,7 @@
  */
 
 import { BundleError, UsageError } from "../errors.ts";
-import { MEDIA, MOST_PLACEHOLDER, VIDEO_TOKEN } from "../facts.gen.ts";
+import { MAX_PLACEHOLDER, MEDIA, VIDEO_TOKEN } from "../facts.gen.ts";
 import type { Item, Medium } from "../input/medium.ts";
 import { type Cut, whole } from "../input/spoken.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
@@ -89,9 +89,9 @@ export class Placeholders {
   #placeholder(kind: Medium["kind"]): [string, Medium["kind"]][] {
     const token = this.#tokens[`${kind}_token`];
     if (typeof token !== "string" || token === "") return [];
-    if (token.length <= MOST_PLACEHOLDER) return [[token, kind]];
+    if (token.length <= MAX_PLACEHOLDER) return [[token, kind]];
     throw new BundleError(
-      `tokenizer_config.json: ${kind}_token has ${token.length} characters; expected at most ${MOST_PLACEHOLDER}. Export ` +
+      `tokenizer_config.json: ${kind}_token has ${token.length} characters; expected at most ${MAX_PLACEHOLDER}. Export ` +
         "the model again.",
       "tokenizer_config.json",
     );

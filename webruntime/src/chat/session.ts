@@ -23,7 +23,7 @@ export interface ChatParts {
   cache: PromptCache;
   tokenizer: Tokenizer;
   /** The maximum UTF-16 units of a prompt. No context can hold a longer one. */
-  mostText: number;
+  maxText: number;
   template: ChatTemplate;
   /** Tokens that the text of messages never becomes. */
   control: ControlTokens;
@@ -190,7 +190,7 @@ export class Session implements ChatSession {
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Written {
     const { template, control } = this.#parts;
-    const options = { thinking: this.#thinking, addGenerationPrompt, most: this.#parts.mostText };
+    const options = { thinking: this.#thinking, addGenerationPrompt, most: this.#parts.maxText };
     const said = messages.map(templateMessage);
     return template.write(said, options, control, this.#trusted);
   }

@@ -13,7 +13,7 @@ import { type ControlTokens, type Cut, mapStrings, reread, stringsIn, whole } fr
 /** The template's file in the bundle. */
 export const CHAT_TEMPLATE = "chat_template.jinja";
 /** The maximum number of characters of a template's error message. */
-const MOST_REASON = 400;
+const MAX_REASON = 400;
 
 /** A message as templates read it: role, content, and any other members. */
 export interface TemplateMessage {
@@ -136,7 +136,7 @@ function normal(message: TemplateMessage): Record<string, unknown> {
 
 /** Return the error for a conversation that the template rejects. */
 function refusal(cause: unknown, messages: readonly unknown[]): BundleError | UsageError | ContextError {
-  const reason = brief(cause instanceof Error ? cause.message : String(cause), MOST_REASON);
+  const reason = brief(cause instanceof Error ? cause.message : String(cause), MAX_REASON);
   if (cause instanceof Error && cause.name === OVERFLOW) {
     return new ContextError(
       `The conversation becomes longer than the context can hold: ${CHAT_TEMPLATE} was stopped because ${reason}. Shorten ` +
@@ -179,7 +179,7 @@ export async function loadChatTemplate(files: BundleFiles): Promise<ChatTemplate
   try {
     return new ChatTemplate(source, named);
   } catch (cause) {
-    const reason = brief(cause instanceof Error ? cause.message : String(cause), MOST_REASON);
+    const reason = brief(cause instanceof Error ? cause.message : String(cause), MAX_REASON);
     throw new BundleError(`${CHAT_TEMPLATE} cannot be read: ${reason}. Export again.`, CHAT_TEMPLATE);
   }
 }

@@ -4,19 +4,19 @@
  */
 
 import { MediaError } from "../errors.ts";
-import { HIGHEST_RATE, LOWEST_RATE, MOST_FRAMES, MOST_SAMPLES, MOST_SECONDS } from "./facts.gen.ts";
+import { HIGHEST_RATE, LOWEST_RATE, MAX_FRAMES, MAX_SAMPLES, MAX_SECONDS } from "./facts.gen.ts";
 
 export {
   HIGHEST_RATE,
   LOWEST_RATE,
+  MAX_FILE_BYTES,
+  MAX_FRAMES,
+  MAX_IMAGE_BYTES,
   MAX_PIXELS,
-  MOST_FILE_BYTES,
-  MOST_FRAMES,
-  MOST_IMAGE_BYTES,
-  MOST_RECORDINGS,
-  MOST_SAMPLES,
-  MOST_SECONDS,
-  MOST_VIDEO_BYTES,
+  MAX_RECORDINGS,
+  MAX_SAMPLES,
+  MAX_SECONDS,
+  MAX_VIDEO_BYTES,
 } from "./facts.gen.ts";
 
 /** Check a file's size. Throws MediaError for a file with more than `most` bytes, and for an empty one. */
@@ -36,16 +36,16 @@ export function checkRate(rate: number, name: string): void {
 }
 
 /** Check a number of samples. Throws MediaError for more than `most`. */
-export function checkSamples(count: number, rate: number, name: string, most = MOST_SAMPLES): void {
+export function checkSamples(count: number, rate: number, name: string, most = MAX_SAMPLES): void {
   if (count <= most) return;
-  throw new MediaError(`${name} is longer than ${Math.round(MOST_SAMPLES / rate / 60)} minutes. Cut it first.`);
+  throw new MediaError(`${name} is longer than ${Math.round(MAX_SAMPLES / rate / 60)} minutes. Cut it first.`);
 }
 
 /** Check the length of a video. Throws MediaError for too many frames or seconds. */
 export function checkLength(frames: number, seconds: number, name: string): void {
-  if (frames <= MOST_FRAMES && seconds <= MOST_SECONDS) return;
+  if (frames <= MAX_FRAMES && seconds <= MAX_SECONDS) return;
   throw new MediaError(
-    `${name} is too long: at most ${MOST_FRAMES.toLocaleString("en")} frames in ${MOST_SECONDS / 3600} hours are ` +
+    `${name} is too long: at most ${MAX_FRAMES.toLocaleString("en")} frames in ${MAX_SECONDS / 3600} hours are ` +
       "looked through. Cut it first.",
   );
 }

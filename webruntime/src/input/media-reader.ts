@@ -14,10 +14,10 @@ import {
   checkBytes,
   HIGHEST_RATE,
   LOWEST_RATE,
-  MOST_FILE_BYTES,
-  MOST_IMAGE_BYTES,
-  MOST_SAMPLES,
-  MOST_VIDEO_BYTES,
+  MAX_FILE_BYTES,
+  MAX_IMAGE_BYTES,
+  MAX_SAMPLES,
+  MAX_VIDEO_BYTES,
 } from "./limits.ts";
 import {
   type AudioInputs,
@@ -166,7 +166,7 @@ async function imageSize(image: Blob): Promise<Size> {
 function videoRules(rules: VideoRules, frames = rules.frames, detail?: number): VideoRules {
   const image = within(rules.image, detail);
   const bytes = frames * image.maxSoftTokens * softTokenSide(image) ** 2 * 3 * Float32Array.BYTES_PER_ELEMENT;
-  if (bytes <= MOST_VIDEO_BYTES) return { image, frames };
+  if (bytes <= MAX_VIDEO_BYTES) return { image, frames };
   throw new UsageError(
     `${frames} frames of up to ${image.maxSoftTokens} tokens take too much memory. Choose fewer frames or less detail.`,
   );
@@ -202,7 +202,7 @@ async function samplesOf(audio: AudioPart["audio"], signal: Signal): Promise<Sam
 
 async function digestAudio(audio: AudioPart["audio"]): Promise<string> {
   if (audio instanceof Blob) {
-    checkBytes(audio, blobName(audio, "The audio"), MOST_FILE_BYTES);
+    checkBytes(audio, blobName(audio, "The audio"), MAX_FILE_BYTES);
     return digestBlob(audio);
   }
   checkSamples(audio);
@@ -214,9 +214,9 @@ function checkSamples(audio: Partial<Samples> | undefined): void {
   if (!(samples instanceof Float32Array)) {
     throw new UsageError('A part of type "audio" needs a Blob, or { samples: Float32Array, rate }, in "audio".');
   }
-  if (!Number.isInteger(rate) || rate < LOWEST_RATE || rate > HIGHEST_RATE || samples.length > MOST_SAMPLES) {
+  if (!Number.isInteger(rate) || rate < LOWEST_RATE || rate > HIGHEST_RATE || samples.length > MAX_SAMPLES) {
     throw new UsageError(
-      `Audio can have ${LOWEST_RATE} to ${HIGHEST_RATE} samples a second, a whole number, and at most ${MOST_SAMPLES} samples; ` +
+      `Audio can have ${LOWEST_RATE} to ${HIGHEST_RATE} samples a second, a whole number, and at most ${MAX_SAMPLES} samples; ` +
         `found ${samples.length} samples at a rate of ${rate}.`,
     );
   }
@@ -227,5 +227,5 @@ function checkBlob(blob: unknown, kind: MediaPart["type"]): void {
     throw new UsageError(`A part of type "${kind}" needs a Blob, such as a file, in "${kind}".`);
   }
   const name = blobName(blob, kind === "image" ? "The image" : "The video");
-  checkBytes(blob, name, kind === "image" ? MOST_IMAGE_BYTES : MOST_FILE_BYTES);
+  checkBytes(blob, name, kind === "image" ? MAX_IMAGE_BYTES : MAX_FILE_BYTES);
 }

@@ -67,7 +67,7 @@ function chain(steps: readonly Normalize[]): Normalize {
 }
 
 /** The maximum UTF-16 units of a decoded token. */
-const MOST_TOKEN = 4096;
+const MAX_TOKEN = 4096;
 
 /** Limits the UTF-16 units of a text. Throws Error for a longer one. */
 class Bound {
@@ -180,7 +180,7 @@ function decoder(step: Step | null | undefined): Normalize {
   if (!step) return (token) => token;
   switch (step.type) {
     case "Replace":
-      return replacing(step, new Bound(MOST_TOKEN));
+      return replacing(step, new Bound(MAX_TOKEN));
     case "ByteFallback":
     case "Fuse":
       return (token) => token;

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { BundleError, MediaError, UsageError } from "../../src/errors.ts";
 import { cleanWave } from "../../src/input/audio/wave.ts";
-import { checkBytes, checkLength, checkSamples, MOST_FRAMES, MOST_SECONDS } from "../../src/input/limits.ts";
+import { checkBytes, checkLength, checkSamples, MAX_FRAMES, MAX_SECONDS } from "../../src/input/limits.ts";
 import { audioRules, readRules } from "../../src/input/media.ts";
 import { MediaReader } from "../../src/input/media-reader.ts";
 import { processor } from "../chat/tiny.ts";
@@ -46,10 +46,10 @@ describe("audio", () => {
 });
 
 test("a video that is too long", () => {
-  expect(() => checkLength(MOST_FRAMES, MOST_SECONDS, "x")).not.toThrow();
+  expect(() => checkLength(MAX_FRAMES, MAX_SECONDS, "x")).not.toThrow();
   for (const [frames, seconds] of [
-    [MOST_FRAMES + 1, 1],
-    [1, MOST_SECONDS + 1],
+    [MAX_FRAMES + 1, 1],
+    [1, MAX_SECONDS + 1],
   ] as const) {
     expect(() => checkLength(frames, seconds, "x")).toThrow(
       "x is too long: at most 1,048,576 frames in 6 hours are looked through. Cut it first.",

@@ -4,7 +4,7 @@ import type { AudioSample, Input, InputAudioTrack } from "mediabunny";
 import { GemtabError, MediaError, throwIfAborted } from "../../errors.ts";
 import { notDecoded } from "../codecs.ts";
 import { blobName } from "../image/decode.ts";
-import { checkBytes, checkRate, checkSamples, MOST_FILE_BYTES, MOST_RECORDINGS, MOST_SAMPLES } from "../limits.ts";
+import { checkBytes, checkRate, checkSamples, MAX_FILE_BYTES, MAX_RECORDINGS, MAX_SAMPLES } from "../limits.ts";
 import { isWholeVideo } from "../video/whole.ts";
 import { type AudioFilePart, audioFileParts } from "./file.ts";
 import { join } from "./join.ts";
@@ -26,15 +26,15 @@ export interface DecodedAudio {
  */
 export async function decodeAudio(blob: Blob, { signal }: { signal?: AbortSignal } = {}): Promise<DecodedAudio> {
   const name = blobName(blob, "The audio");
-  checkBytes(blob, name, MOST_FILE_BYTES);
+  checkBytes(blob, name, MAX_FILE_BYTES);
   const decoded: DecodedAudio[] = [];
   let total = 0;
   const recordings = await audioFileParts(blob, name);
-  if (recordings.length > MOST_RECORDINGS) {
-    throw new MediaError(`${name} has ${recordings.length} recordings; the limit is ${MOST_RECORDINGS}. Cut it first.`);
+  if (recordings.length > MAX_RECORDINGS) {
+    throw new MediaError(`${name} has ${recordings.length} recordings; the limit is ${MAX_RECORDINGS}. Cut it first.`);
   }
   for (const part of recordings) {
-    const audio = await decodePart(part, name, MOST_SAMPLES - total, signal);
+    const audio = await decodePart(part, name, MAX_SAMPLES - total, signal);
     decoded.push(audio);
     total += audio.samples.length;
   }

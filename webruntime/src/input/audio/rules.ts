@@ -8,8 +8,8 @@ import {
   AUDIO_TOKENS,
   HIGHEST_RATE,
   LOWEST_RATE,
-  MOST_FRAME_SAMPLES,
-  MOST_OF_EITHER,
+  MAX_FRAME_SAMPLES,
+  MAX_OF_EITHER,
   READ,
   WITHOUT_EFFECT,
 } from "../facts.gen.ts";
@@ -41,14 +41,14 @@ export function audioRules(processor: unknown): AudioRules {
   for (const [name, found] of Object.entries(settings)) check(name, found);
   const rate = sizeIn(settings, "sampling_rate", 16_000, { least: LOWEST_RATE, most: HIGHEST_RATE });
   const milliseconds =
-    sizeIn(sections, "audio_seq_length", AUDIO_TOKENS, { most: MOST_OF_EITHER }) *
-    sizeIn(sections, "audio_ms_per_token", AUDIO_TOKEN_MS, { most: MOST_OF_EITHER });
+    sizeIn(sections, "audio_seq_length", AUDIO_TOKENS, { most: MAX_OF_EITHER }) *
+    sizeIn(sections, "audio_ms_per_token", AUDIO_TOKEN_MS, { most: MAX_OF_EITHER });
   const unified = String(settings.feature_extractor_type ?? sections.processor_class).includes("Unified");
   return {
     rate,
     longest: Math.floor((milliseconds * rate) / 1000),
     frames: unified
-      ? sizeIn(settings, "audio_samples_per_token", 640, { most: MOST_FRAME_SAMPLES })
+      ? sizeIn(settings, "audio_samples_per_token", 640, { most: MAX_FRAME_SAMPLES })
       : melRules(settings, rate),
   };
 }
@@ -73,15 +73,15 @@ function check(name: string, found: unknown): void {
 }
 
 function melRules(settings: Settings, rate: number): MelRules {
-  const frame = sizeIn(settings, "frame_length", Math.floor(rate / 50), { most: MOST_FRAME_SAMPLES });
-  const transform = sizeIn(settings, "fft_length", 512, { most: MOST_FRAME_SAMPLES });
+  const frame = sizeIn(settings, "frame_length", Math.floor(rate / 50), { most: MAX_FRAME_SAMPLES });
+  const transform = sizeIn(settings, "fft_length", 512, { most: MAX_FRAME_SAMPLES });
   if (!Number.isInteger(Math.log2(transform)) || transform < frame) {
     throw rejection(`sets fft_length of feature_extractor to ${transform}, not a power of two of at least ${frame}`);
   }
   return {
     rate,
     frame,
-    hop: sizeIn(settings, "hop_length", Math.floor(rate / 100), { most: MOST_FRAME_SAMPLES }),
+    hop: sizeIn(settings, "hop_length", Math.floor(rate / 100), { most: MAX_FRAME_SAMPLES }),
     transform,
     bins: sizeIn(settings, "feature_size", 128, { most: 1024 }),
     lowest: numberIn(settings, "min_frequency", 0),

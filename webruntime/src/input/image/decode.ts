@@ -1,7 +1,7 @@
 /** Decodes image files to upright RGB with the browser's decoders, in a worker. */
 
 import { MediaError } from "../../errors.ts";
-import { checkBytes, MAX_PIXELS, MOST_IMAGE_BYTES } from "../limits.ts";
+import { checkBytes, MAX_IMAGE_BYTES, MAX_PIXELS } from "../limits.ts";
 import { withSmoothColour } from "./avif.ts";
 import { decodeDeepPng, isDeepPng } from "./deep-png.ts";
 import { decodeGif } from "./gif.ts";
@@ -23,7 +23,7 @@ import { isWhole } from "./whole.ts";
  */
 export async function decodeImage(blob: Blob): Promise<RgbImage> {
   const name = blobName(blob, "The image");
-  checkBytes(blob, name, MOST_IMAGE_BYTES);
+  checkBytes(blob, name, MAX_IMAGE_BYTES);
   const bytes = new Uint8Array(await blob.arrayBuffer());
   const header = readHeader(bytes);
   const unread = header ? undefined : unreadFormat(bytes);

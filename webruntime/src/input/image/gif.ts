@@ -29,7 +29,7 @@ const PASSES = [
 ] as const;
 
 const LONGEST_CODE = 12;
-const MOST_CODES = 1 << LONGEST_CODE;
+const MAX_CODES = 1 << LONGEST_CODE;
 
 /**
  * Return the size of the canvas, extended to the first frame where the frame is larger. Throws a RangeError where the
@@ -129,12 +129,12 @@ function rowOrder({ height, interlaced }: Frame): number[] {
  * invalid.
  */
 function decompress(bytes: Uint8Array, start: number, length: number): Uint8Array {
-  const values = new Uint8Array(length + MOST_CODES);
+  const values = new Uint8Array(length + MAX_CODES);
   const clear = 1 << (bytes[start] as number);
   // A code is the code `before` and one more value; its string has `lengths` values.
-  const before = new Uint16Array(MOST_CODES);
-  const last = new Uint8Array(MOST_CODES);
-  const lengths = new Uint16Array(MOST_CODES).fill(1, 0, clear);
+  const before = new Uint16Array(MAX_CODES);
+  const last = new Uint8Array(MAX_CODES);
+  const lengths = new Uint16Array(MAX_CODES).fill(1, 0, clear);
   for (let value = 0; value < clear; value++) last[value] = value;
   let [filled, next, previous] = [0, clear + 2, -1];
   const codes = codeReader(bytes, start);
@@ -157,7 +157,7 @@ function decompress(bytes: Uint8Array, start: number, length: number): Uint8Arra
     const first = values[filled] as number;
     if (isNew) values[end] = first;
     filled = end + Number(isNew);
-    if (previous >= 0 && next < MOST_CODES) {
+    if (previous >= 0 && next < MAX_CODES) {
       before[next] = previous;
       last[next] = first;
       lengths[next] = (lengths[previous] as number) + 1;

@@ -6,7 +6,7 @@
 import { shown } from "../../brief.ts";
 import { BundleError, UsageError } from "../../errors.ts";
 import { BUDGETS } from "../../facts.gen.ts";
-import { DEFAULT_FRAMES, FRAME_TOKENS, IMAGE_SETTINGS, IMAGE_TOKENS, MOST_CHOSEN_FRAMES } from "../facts.gen.ts";
+import { DEFAULT_FRAMES, FRAME_TOKENS, IMAGE_SETTINGS, IMAGE_TOKENS, MAX_CHOSEN_FRAMES } from "../facts.gen.ts";
 
 /** The settings of an image's patches. */
 export interface ImageRules {
@@ -46,7 +46,7 @@ export function readRules(processor: unknown): MediaRules {
   const image = imageRules(sections, "image_processor", IMAGE_TOKENS);
   const frame = imageRules(sections, "video_processor", FRAME_TOKENS);
   const frames = sizeIn(sections.video_processor as Settings, "num_frames", DEFAULT_FRAMES, {
-    most: MOST_CHOSEN_FRAMES,
+    most: MAX_CHOSEN_FRAMES,
   });
   return { image, video: { image: frame, frames } };
 }

@@ -1,7 +1,7 @@
 /** Collects the text that a template writes. */
 
 import { fail } from "./errors.ts";
-import { checkLength, MOST_TEXT } from "./size.ts";
+import { checkLength, MAX_TEXT } from "./size.ts";
 
 /** The name of the error that ends a rendering whose output exceeds its limit. */
 export const OVERFLOW = "OverflowError of what is written";
@@ -12,7 +12,7 @@ export class Output {
   #length = 0;
 
   /** @param most the maximum UTF-16 units of the output */
-  constructor(most = MOST_TEXT) {
+  constructor(most = MAX_TEXT) {
     this.#most = most;
   }
 

@@ -4,14 +4,14 @@ import { fail } from "./errors.ts";
 import { Undefined, type Value } from "./values.ts";
 
 /** The maximum number of steps of a rendering: far more than templates need, and one or two seconds. */
-const MOST_STEPS = 5_000_000;
+const MAX_STEPS = 5_000_000;
 /** Stops templates that would not end. */
 export class Budget {
-  #steps = MOST_STEPS;
+  #steps = MAX_STEPS;
 
   step(count = 1): void {
     this.#steps -= count;
-    if (this.#steps < 0) fail(`it takes more than ${MOST_STEPS} steps`, "LimitError");
+    if (this.#steps < 0) fail(`it takes more than ${MAX_STEPS} steps`, "LimitError");
   }
 }
 

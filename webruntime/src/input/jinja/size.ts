@@ -3,11 +3,11 @@
 import { fail } from "./errors.ts";
 
 /** The maximum UTF-16 units of any string, intermediate ones included. */
-export const MOST_TEXT = 64 << 20;
+export const MAX_TEXT = 64 << 20;
 /** The maximum number of items of any list. */
-const MOST_ITEMS = 4 << 20;
+const MAX_ITEMS = 4 << 20;
 /** The maximum UTF-16 units of all strings and lists together, in use or not. */
-const MOST_MADE = 256 << 20;
+const MAX_MADE = 256 << 20;
 /** The units that one list item counts as. */
 const ITEM_UNITS = 64;
 
@@ -21,7 +21,7 @@ export function startCounting(): void {
 
 /** Check the length of a string before it is made. */
 export function checkLength(length: number): void {
-  if (length > MOST_TEXT) fail(`it makes a text of more than ${MOST_TEXT} characters`, "LimitError");
+  if (length > MAX_TEXT) fail(`it makes a text of more than ${MAX_TEXT} characters`, "LimitError");
   count(length);
 }
 
@@ -32,11 +32,11 @@ export function spaces(count: number): string {
 
 /** Check the length of a list before it is made. */
 export function checkItems(length: number): void {
-  if (length > MOST_ITEMS) fail(`it makes a list of more than ${MOST_ITEMS} items`, "LimitError");
+  if (length > MAX_ITEMS) fail(`it makes a list of more than ${MAX_ITEMS} items`, "LimitError");
   count(length * ITEM_UNITS);
 }
 
 function count(units: number): void {
   made += units;
-  if (made > MOST_MADE) fail(`it makes texts and lists of more than ${MOST_MADE} characters`, "LimitError");
+  if (made > MAX_MADE) fail(`it makes texts and lists of more than ${MAX_MADE} characters`, "LimitError");
 }

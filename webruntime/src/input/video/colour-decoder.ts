@@ -13,7 +13,7 @@ interface Mediabunny {
 }
 
 /** The maximum number of packets that wait to be decoded. */
-const MOST_WAITING = 8;
+const MAX_WAITING = 8;
 
 const registered = new WeakSet<object>();
 
@@ -40,7 +40,7 @@ export function useColourDecoder({ CustomVideoDecoder, VideoSample, registerDeco
     async decode(packet: EncodedPacket): Promise<void> {
       const decoder = this.#decoder as VideoDecoder;
       decoder.decode(packet.toEncodedVideoChunk());
-      while (decoder.decodeQueueSize > MOST_WAITING && decoder.state !== "closed") {
+      while (decoder.decodeQueueSize > MAX_WAITING && decoder.state !== "closed") {
         await new Promise((resolve) => decoder.addEventListener("dequeue", resolve, { once: true }));
       }
     }

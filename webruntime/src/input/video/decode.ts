@@ -7,7 +7,7 @@ import { blobName, checkSize } from "../image/decode.ts";
 import { type ImageInputs, imageInputs } from "../image/inputs.ts";
 import type { RgbImage } from "../image/resample.ts";
 import type { VideoRules } from "../image/rules.ts";
-import { checkBytes, checkLength, MOST_FILE_BYTES } from "../limits.ts";
+import { checkBytes, checkLength, MAX_FILE_BYTES } from "../limits.ts";
 import { useColourDecoder } from "./colour-decoder.ts";
 import { readEdits, type Shown, shownFrames } from "./edits.ts";
 import { readRgb } from "./frame.ts";
@@ -48,7 +48,7 @@ export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoO
   const { frames = rules.frames, signal } = options;
   if (frames < 1) throw new UsageError(`A video needs at least one frame, not ${frames}.`);
   const name = blobName(blob, "The video");
-  checkBytes(blob, name, MOST_FILE_BYTES);
+  checkBytes(blob, name, MAX_FILE_BYTES);
   const unread = await unreadKind(blob);
   if (unread) {
     throw new MediaError(`${name} is ${unread}, which browsers do not read as a video. Save it as MP4 with H.264.`);
