@@ -142,7 +142,9 @@ def test_a_damaged_table_is_reported_and_not_kept(host_site: str, page: Page) ->
     assert stored and set(stored) == {0}
 
 
-def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Path], host_site: str, page: Page) -> None:
+def test_without_storage_the_gpu_must_hold_the_embeddings(
+    host_bundles: dict[str, Path], host_site: str, page: Page
+) -> None:
     page.add_init_script("delete StorageManager.prototype.getDirectory")
     page.goto(host_site + "example.html")
     (entry,) = (one for one in read_manifest(host_bundles[CASES[0].name]).plans if one.activation == "f32")
@@ -151,14 +153,14 @@ def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Pat
         assert message.startswith("DeviceError: This browser keeps no files for the page")
 
 
-def test_tables_that_the_browser_has_no_room_for_are_not_begun(
+def test_embeddings_beyond_the_quota_are_not_downloaded(
     host_bundles: dict[str, Path], host_site: str, page: Page
 ) -> None:
     """In a private window, a browser gives a site less storage than a large model's embeddings take."""
     bundle = host_bundles[CASES[0].name]
     plan = load_plan(bundle / "plan" / "f32.json")
-    tables = [one for one in plan.buffers.values() if isinstance(one, RowsBuffer)]
-    needed = sum(one.rows * one.row_bytes for one in tables)
+    buffers = [one for one in plan.buffers.values() if isinstance(one, RowsBuffer)]
+    needed = sum(one.rows * one.row_bytes for one in buffers)
     page.goto(host_site + "example.html")
     set_quota(page, host_site, needed - 1)
     ranges = ranges_asked(page, bundle)
@@ -172,7 +174,7 @@ def test_tables_that_the_browser_has_no_room_for_are_not_begun(
     page.evaluate(in_page("engine.limitMemory"), memory_need(entry, CONTEXT, "host").total + READBACK)
     message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {}])
     assert message.startswith("DeviceError: The model's per-layer embeddings fit neither")
-    assert "The GPU has too little memory" in message and "The browser has no room" in message
+    assert "The GPU has too little memory" in message and "The browser has no storage" in message
 
 
 def test_a_gpu_that_runs_out_of_memory_is_handed_the_rows(

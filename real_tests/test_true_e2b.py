@@ -209,7 +209,7 @@ def test_firefox_decodes_as_the_reference(
     with serving({"e2b": made.bundle}) as site:
         played = in_tab(page, site, tables, text, "f16")
     page.close()
-    assert_same(f"{made.format}, Firefox, host table {tables}", played, wanted, made.format, "f16")
+    assert_same(f"{made.format}, Firefox, embeddings on the host {tables}", played, wanted, made.format, "f16")
 
 
 @pytest.mark.parametrize("tables", ["never", "always"])
@@ -217,7 +217,7 @@ def test_weights_never_gather(tables: str, made: Made, page: Page) -> None:
     with serving({"e2b": made.bundle}) as site:
         set_quota(page, site, QUOTA)
         watched = watch_loading(page, site, "e2b", {"hostEmbeddings": tables})
-    print(f"{made.format}, Chromium loads, host table {tables}: {watched}")
+    print(f"{made.format}, Chromium loads, embeddings on the host {tables}: {watched}")
     assert watched.most < MAX_BYTES
 
 

@@ -100,7 +100,7 @@ def test_sums_gather_what_is_equal() -> None:
     assert total([]) == 0
 
 
-def test_the_most_context_of_a_plan_whose_least_does_not_fit_is_0(exported: Path) -> None:
+def test_the_max_context_is_0_if_none_fits(exported: Path) -> None:
     entry: PlanEntry = read_manifest(exported).plans[F16]
     least = memory_need(entry, entry.tokens, "host").total
     assert max_context(entry, least, 512) == entry.tokens

@@ -147,6 +147,6 @@ def test_a_model_that_needs_other_caches_is_rejected(bundle: Path, engine: TextE
             load_text_plan(bundle, changed(plan, other), engine.runner.device, engine.caches)
 
 
-def test_the_context_is_at_most_the_plans(engine: TextEngine) -> None:
+def test_the_plan_limits_the_context(engine: TextEngine) -> None:
     plan, device = engine.runner.plan, engine.runner.device
     assert [Caches(device, plan, asked).context for asked in (None, 300, 1024, 5000)] == [1024, 300, 1024, 1024]

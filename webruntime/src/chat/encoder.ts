@@ -1,6 +1,6 @@
 /** Encodes media as rows of embeddings. */
 
-import type { MediaRows, PlacedRows, TextEngine } from "../engine/interface.ts";
+import type { MediaRows, PositionedRows, TextEngine } from "../engine/interface.ts";
 import { ContextError, throwIfAborted, UsageError } from "../errors.ts";
 import type { ChatEvent } from "../messages.ts";
 import type { PromptItem } from "./placeholders.ts";
@@ -40,8 +40,8 @@ export class Encoder {
   }
 
   /** Return the rows of items; encode those that are not kept yet. Rows may be disposed of once `trim` is called. */
-  async rows(items: readonly PromptItem[], call: EncodeCall): Promise<PlacedRows[]> {
-    const placed: PlacedRows[] = [];
+  async rows(items: readonly PromptItem[], call: EncodeCall): Promise<PositionedRows[]> {
+    const placed: PositionedRows[] = [];
     const eventOf = encodingEvents(items.filter(({ item }) => !this.#cache.get(item.key)));
     for (const one of items) {
       const rows = this.#cache.get(one.item.key) ?? (await this.#encode(one, eventOf, call));
