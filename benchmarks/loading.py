@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.engines import launch_browser
 from gemtab.bundle.folder import read_manifest
 from gemtab.bundle.memory import memory_need
-from gemtab.bundle.plan import Tables
+from gemtab.bundle.plan import Residence
 from gemtab.cli.console import out, size
 from playwright_tests.chromium import NOT_FOUND, find_chromium
 from playwright_tests.loading import MOST_BYTES, watch_loading
@@ -25,7 +25,7 @@ from playwright_tests.serving import serving
 NAME = "loaded"
 """The bundle's name on the server."""
 
-HOST_TABLE: dict[Tables, str] = {"gpu": "never", "host": "always"}
+HOST_EMBEDDINGS: dict[Residence, str] = {"gpu": "never", "host": "always"}
 
 
 @dataclass(frozen=True)
@@ -33,41 +33,41 @@ class Measured:
     """script: peak bytes of JavaScript. allocated, stated: bytes on the GPU."""
 
     bundle: str
-    tables: Tables
+    embeddings: Residence
     script: int
     allocated: int
     stated: int
 
 
-def places(bundle: Path) -> list[Tables]:
-    """Return the possible residences of the bundle's embeddings."""
-    return ["gpu", "host"] if read_manifest(bundle).plans[0].memory.tables else ["gpu"]
+def residences(bundle: Path) -> list[Residence]:
+    """Return the residences of per-layer embeddings that the bundle permits."""
+    return ["gpu", "host"] if read_manifest(bundle).plans[0].memory.embeddings else ["gpu"]
 
 
-def measure(browser: Browser, site: str, bundle: Path, tables: Tables) -> Measured:
+def measure(browser: Browser, site: str, bundle: Path, embeddings: Residence) -> Measured:
     """Load the bundle, which `site` serves, on a new page. Return the figures."""
     page = browser.new_page()
     try:
-        watched = watch_loading(page, site, NAME, {"hostTable": HOST_TABLE[tables]})
+        watched = watch_loading(page, site, NAME, {"hostEmbeddings": HOST_EMBEDDINGS[embeddings]})
         info = page.evaluate("({ context: gemma.info.context, ...gemma.info.stats })")
     finally:
         page.close()
     plan = next(plan for plan in read_manifest(bundle).plans if plan.activation == info["activation"])
-    stated = memory_need(plan, info["context"], info["tables"]).total
-    return Measured(bundle.name, info["tables"], watched.most, info["gpuBytes"], stated)
+    stated = memory_need(plan, info["context"], info["embeddings"]).total
+    return Measured(bundle.name, info["embeddings"], watched.most, info["gpuBytes"], stated)
 
 
 def print_table(found: list[Measured]) -> None:
     """Return a table, one line per load."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("bundle", "tables on"):
+    for name in ("bundle", "embeddings on"):
         table.add_column(name, no_wrap=True)
     for name in ("JavaScript", f"of {size(MOST_BYTES)}", "GPU", "stated"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in found:
         stated = f"{one.stated / one.allocated:.4f}"
         table.add_row(
-            one.bundle, one.tables, size(one.script), f"{one.script / MOST_BYTES:.0%}", size(one.allocated), stated
+            one.bundle, one.embeddings, size(one.script), f"{one.script / MOST_BYTES:.0%}", size(one.allocated), stated
         )
     out.print(table)
 
@@ -86,7 +86,7 @@ def main() -> None:
             with serving({NAME: bundle}) as site:
                 browser, adapter = launch_browser(playwright.chromium, chromium, site)
                 out.print(f"{bundle.name} on {adapter}, Chromium {browser.version}")
-                found += [measure(browser, site, bundle, tables) for tables in places(bundle)]
+                found += [measure(browser, site, bundle, embeddings) for embeddings in residences(bundle)]
                 browser.close()
     print_table(found)
 

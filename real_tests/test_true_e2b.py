@@ -216,7 +216,7 @@ def test_firefox_decodes_as_the_reference(
 def test_weights_never_gather(tables: str, made: Made, page: Page) -> None:
     with serving({"e2b": made.bundle}) as site:
         set_quota(page, site, QUOTA)
-        watched = watch_loading(page, site, "e2b", {"hostTable": tables})
+        watched = watch_loading(page, site, "e2b", {"hostEmbeddings": tables})
     print(f"{made.format}, Chromium loads, host table {tables}: {watched}")
     assert watched.most < MOST_BYTES
 
@@ -226,7 +226,7 @@ def in_tab(page: Page, site: str, tables: str, text: Continued, activation: Acti
     page.goto(site + "example.html")
     if activation == "f32":
         set_quota(page, site, QUOTA)
-    stats: dict[str, Any] = page.evaluate(in_page("engine.load"), [site, "e2b", {"hostTable": tables}])
+    stats: dict[str, Any] = page.evaluate(in_page("engine.load"), [site, "e2b", {"hostEmbeddings": tables}])
     assert stats["activation"] == activation
     played.load, began = monotonic() - began, monotonic()
     print(f"{stats['activation']}, {stats['gpuBytes'] / 1e9:.2f} GB on the GPU")

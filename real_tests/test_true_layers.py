@@ -140,7 +140,7 @@ def prompt_length(spec: TextSpec) -> int:
 @pytest.mark.parametrize("activation", ["f32", "f16"])
 def test_plans_compute_what_the_reference_does(layers: Layers, activation: Activation) -> None:
     began = monotonic()
-    found = webgpu_logits(TextEngine(layers.bundle, activation, host_table="never"), [layers.text])
+    found = webgpu_logits(TextEngine(layers.bundle, activation, host_embeddings="never"), [layers.text])
     assert_within(f"WebGPU {activation}", found, layers, activation, monotonic() - began)
 
 

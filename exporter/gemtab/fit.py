@@ -1,28 +1,27 @@
-"""Check whether a bundle fits into a given GPU memory, and advise where it does not."""
+"""Whether a bundle fits GPU memory, and advice if it does not."""
 
 from typing import Literal
 
 from gemtab.bundle.manifest import Manifest, PlanEntry
 from gemtab.bundle.memory import memory_need, towers_need
-from gemtab.bundle.plan import Activation, Strict, Tables
+from gemtab.bundle.plan import Activation, Residence, Strict
 from gemtab.errors import UsageError
 
 Verdict = Literal["fits", "smaller context", "does not fit"]
 
 
 class Fit(Strict):
-    """The fit of a plan in `memory` bytes with `context` tokens.
+    """How a plan fits `memory` bytes with `context` tokens.
 
-    tables: where the host-resident per-layer embeddings are. weights, state, scratch: bytes of the text model. towers:
-    bytes that the first image and audio add. needed: bytes in all. most_context: the maximum tokens that fit, 0 for
-    none.
-    advice: ways to make the bundle fit; empty where it fits.
+    embeddings: the residence of per-layer embeddings. weights, state, scratch: bytes of the text model with them there.
+    towers: bytes that images and audio add when first used. needed: the sum. most_context: most tokens that fit, 0 if
+    none do. advice: changes that make the plan fit; none if it fits.
     """
 
     activation: Activation
     memory: int
     context: int
-    tables: Tables
+    embeddings: Residence
     weights: int
     state: int
     scratch: int
@@ -34,10 +33,10 @@ class Fit(Strict):
 
 
 def fit(manifest: Manifest, memory: int, context: int | None = None) -> tuple[Fit, ...]:
-    """Return the fit of each of the bundle's plans; the first one is for GPUs with f16.
+    """Return how each of the bundle's plans fits. The first plan is for GPUs with f16.
 
-    memory: bytes of GPU memory. context: tokens, by default the bundle's. Raises UsageError where the bundle does not
-    have that context.
+    memory: bytes of GPU memory. context: in tokens, by default the bundle's. Raises UsageError for a context that the
+    bundle does not support.
     """
     wanted = manifest.context if context is None else context
     least = max(entry.tokens for entry in manifest.plans)
@@ -50,15 +49,15 @@ def fit(manifest: Manifest, memory: int, context: int | None = None) -> tuple[Fi
 
 def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -> Fit:
     towers = towers_need(manifest)
-    tables = _tables(entry, memory - towers, context)
-    need = memory_need(entry, context, tables)
+    embeddings = _residence(entry, memory - towers, context)
+    need = memory_need(entry, context, embeddings)
     most = most_context(entry, memory - towers, manifest.context)
     verdict: Verdict = "fits" if need.total + towers <= memory else "smaller context" if most else "does not fit"
     return Fit(
         activation=entry.activation,
         memory=memory,
         context=context,
-        tables=tables,
+        embeddings=embeddings,
         weights=need.weights,
         state=need.state,
         scratch=need.scratch,
@@ -70,20 +69,20 @@ def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -
     )
 
 
-def _tables(entry: PlanEntry, memory: int, context: int) -> Tables:
-    """Return where the embeddings are: on the GPU if they fit, as the executors choose; always "gpu" without any."""
-    return "gpu" if not entry.memory.tables or memory_need(entry, context).total <= memory else "host"
+def _residence(entry: PlanEntry, memory: int, context: int) -> Residence:
+    """Return the residence that executors choose: the GPU if everything fits there, else the host."""
+    return "gpu" if not entry.memory.embeddings or memory_need(entry, context).total <= memory else "host"
 
 
 def most_context(entry: PlanEntry, memory: int, limit: int) -> int:
-    """Return the maximum tokens, up to `limit`, with which a plan fits into `memory` bytes; 0 for none."""
-    tables: Tables = "host" if entry.memory.tables else "gpu"
-    if memory_need(entry, entry.tokens, tables).total > memory:
+    """Return the most tokens, up to `limit`, with which a plan fits `memory` bytes; 0 if no context fits."""
+    embeddings: Residence = "host" if entry.memory.embeddings else "gpu"
+    if memory_need(entry, entry.tokens, embeddings).total > memory:
         return 0
     low, high = entry.tokens, limit
     while low < high:
         middle = (low + high + 1) // 2
-        if memory_need(entry, middle, tables).total <= memory:
+        if memory_need(entry, middle, embeddings).total <= memory:
             low = middle
         else:
             high = middle - 1

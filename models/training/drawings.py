@@ -137,7 +137,7 @@ def _ground(width: int, height: int, colours: set[str], noise: np.random.Generat
 
 
 def _shape(rng: Random, columns: int, rows: int, avoid: Shape | None) -> Shape:
-    """A shape that lies inside the image, clear of `avoid` and of another colour or kind."""
+    """A random shape inside the image, of another kind than `avoid` and clearly beside, above or below it."""
     width, height = columns * CELL, rows * CELL
     while True:
         radius = rng.uniform(0.13, 0.27) * min(width, height)

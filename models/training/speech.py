@@ -125,7 +125,7 @@ def recordings(rng: Random, count: int, voices: Voices = "many", held_out: bool 
 
 
 def pool(voices: Voices, count: int, folder: Path) -> list[Recording]:
-    """Clips of the training set, spoken once and kept in `folder`."""
+    """Return `count` recordings of the training set. They are synthesised once and cached in `folder`."""
     kept = folder / f"speech-{voices}-{count}.npz"
     rng = Random(1)
     if kept.exists():

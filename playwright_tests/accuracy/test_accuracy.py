@@ -1,7 +1,7 @@
-"""models/tiny in a tab answers about files it has never seen as often right as transformers does.
+"""models/tiny in a tab answers questions about new files as often correctly as in transformers.
 
-A few files tell whether tab and Python executor write the same. Whether the model is as good as it promises takes them
-all: `make accuracy`, which takes a software GPU a quarter of an hour.
+A few files show whether tab and Python executor write the same ids. Whether the model is good enough takes all files:
+`make accuracy`, a quarter of an hour on a software GPU.
 """
 
 import base64
@@ -31,14 +31,14 @@ from tests.tables import ACCURACY_LINE
 
 MOST_TOKENS = 24
 ALL = 200
-"""So many cases of a kind are enough to hold the model to its promise."""
+"""Number of cases of a kind that suffice to test the model's promised accuracy."""
 
 
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".wav": "audio/wav"}
 
 
 def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case]) -> list[list[int]]:
-    """The ids that the tab writes."""
+    """Return the tab's ids."""
     page.goto(site + "example.html")
     told = [
         {
@@ -54,7 +54,7 @@ def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case])
 
 
 def asked_in_python(folder: Path, cases: Sequence[Case]) -> list[list[int]]:
-    """The ids that the Python executor writes."""
+    """Return the Python executor's ids."""
     executor, reader = TextEngine(folder), MediaReader(folder, read_manifest(folder))
     session = ChatSession(folder, executor, encoder=TowerEncoder(folder, executor))
     written = []
@@ -69,7 +69,7 @@ def asked_in_python(folder: Path, cases: Sequence[Case]) -> list[list[int]]:
 
 
 def asked_in_transformers(cases: Sequence[Case]) -> Iterable[bool]:
-    """Whether transformers' answers are right; not in the order of the cases."""
+    """Return whether each of transformers' answers is correct, in any order."""
     return (case.right for case in Judge(TINY).answers([_asked(case) for case in cases]))
 
 
@@ -102,7 +102,7 @@ def test_unseen_files_are_understood_as_well_as_by_transformers(
     assert ids == asked_in_python(bundles["tiny"], told)
     if wanted >= ALL:
         assert _share(theirs) >= floor, line
-        # Three cases in 200: the bundle's weights have 4 bits, theirs 16.
+        # Three cases in 200: the bundle's weights have 4 bits, the checkpoint's 16.
         assert _share(ours) >= max(floor, _share(theirs) - 0.015), line
 
 

@@ -1,7 +1,7 @@
-"""Each way of running a bundle, as something that takes prompts and gives back the ids it would choose.
+"""The ways to run a bundle: each takes prompts and returns the ids that it would choose.
 
-All are told the reference's ids. They decode freely while they agree; after a step that differs they go on with the
-reference's id, so that one near-tie does not make all later steps differ.
+All get the reference's ids. They decode freely while they agree. After a step that differs they continue with the
+reference's id, so that one near-tie does not change all later steps.
 """
 
 import base64
@@ -26,17 +26,17 @@ from playwright_tests.in_page import in_page
 
 
 class Backend(Protocol):
-    """Keeps the conversation from turn to turn."""
+    """Keeps the conversation between turns."""
 
     def turn(self, prompt: Sequence[int], media: Sequence[Placed], wanted: Sequence[int]) -> list[int]:
-        """Appends the prompt, then chooses as many ids as are wanted: the id it chooses at each step. The last
-        one is not in its caches yet: it comes first in the next prompt. Rows of the media are its own."""
+        """Append the prompt, then choose one id at each step, as many as `wanted` has. The last id is not in the caches
+        yet: it is the first of the next prompt. Rows of media are the backend's own."""
 
 
 def reference_turn(
     model: ReferenceText, prompt: Sequence[int], media: Sequence[Rows], steps: int
 ) -> tuple[list[int], list[torch.Tensor]]:
-    """The reference's greedy ids after `prompt`, and the logits they were chosen from."""
+    """Return the reference's greedy ids after `prompt`, and their logits."""
     if media:
         model.see(prompt[:-1], media)
         prompt = prompt[-1:]
@@ -84,7 +84,7 @@ class WgpuBackend:
 
 
 class TabBackend:
-    """The engine in a tab, which must be closed after use, by the plan for this activation."""
+    """The engine in a tab, with the plan of this activation. The caller closes the tab."""
 
     def __init__(self, page: Page, site: str, bundle: str, activation: Activation) -> None:
         self._page = page
@@ -98,7 +98,7 @@ class TabBackend:
 
 
 def _message(one: Placed) -> dict[str, object]:
-    """A medium as the page is given it."""
+    """Return a medium in the form that the page gets."""
     inputs = {
         name: {"type": array.dtype.kind, "data": base64.b64encode(array.tobytes()).decode()}
         for name, array in one.inputs.items()

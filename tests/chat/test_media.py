@@ -76,13 +76,13 @@ def test_ids_are_found_in_any_order() -> None:
     media = [image(3), Medium("audio", (item("audio", 2), item("audio", 1))), image(2)]
     text = placeholders().expand("a <|image|> b <|audio|><|image|> c", media)
     tokenizer = ChatTokenizer(TINY)
-    prompt = placeholders().place(tokenizer.encode(text), media)
+    prompt = placeholders().locate(tokenizer.encode(text), media)
     token = {"image": tokenizer.encode("<|image|>")[0], "audio": tokenizer.encode("<|audio|>")[0]}
-    assert [placed.item for placed in prompt.items] == [one for medium in media for one in medium.items]
-    covered = {index for placed in prompt.items for index in range(placed.position, placed.end)}
+    assert [entry.item for entry in prompt.items] == [one for medium in media for one in medium.items]
+    covered = {index for entry in prompt.items for index in range(entry.position, entry.end)}
     assert covered == {index for index, number in enumerate(prompt.ids) if number in token.values()}
-    for placed in prompt.items:
-        assert set(prompt.ids[placed.position : placed.end]) == {token[placed.item.tower]}
+    for entry in prompt.items:
+        assert set(prompt.ids[entry.position : entry.end]) == {token[entry.item.tower]}
 
 
 def test_text_with_a_placeholder_of_its_own_is_refused() -> None:
@@ -191,7 +191,7 @@ def test_a_stable_prefix_within_media_is_not_needed() -> None:
     """The cache is asked for what is reused, not what is in it: keys of media are counted token by token."""
     counter = Counter()
     cache = PromptCache(counter)
-    prompt = placeholders().place(ChatTokenizer(TINY).encode("<|image><|image|><|image|><image|> a b"), [image(2)])
+    prompt = placeholders().locate(ChatTokenizer(TINY).encode("<|image><|image|><|image|><image|> a b"), [image(2)])
     assert cache.fill(prompt, 4, counter) == 0
     assert cache.fill(prompt, 4, counter) == len(prompt.ids) - 1
 

@@ -137,7 +137,7 @@ def test_centroids_that_are_not_used_need_not_fit(tmp_path: Path) -> None:
         (with_text(attention_sinks=4), "text_config.attention_sinks = 4"),
     ],
 )
-def test_what_is_unknown_or_contradictory_is_refused_by_name(
+def test_what_is_unknown_or_contradictory_is_rejected_and_named(
     config: dict[str, Any], named: str, tmp_path: Path
 ) -> None:
     assert_refused(tmp_path, config, named)

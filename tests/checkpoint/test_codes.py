@@ -202,7 +202,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_refused_by_name(damage: str, folder: Path) -> None:
+def test_damage_is_rejected_and_named(damage: str, folder: Path) -> None:
     make, message = DAMAGES[damage]
     make(folder)
     with pytest.raises(CheckpointError, match=message):

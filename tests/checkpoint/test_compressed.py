@@ -135,7 +135,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_not_known_is_refused_by_name(damage: str, tmp_path: Path) -> None:
+def test_what_is_not_known_is_rejected_and_named(damage: str, tmp_path: Path) -> None:
     make, message = DAMAGES[damage]
     folder = packed(tmp_path / "checkpoint", 4, 32)
     make(folder)

@@ -163,7 +163,7 @@ YARN = {**ROPE, "full_attention": {"rope_type": "yarn", "rope_theta": 1e6}}
         ({**published("E2B"), "image_token_id": "x"}, "image_token_id = 'x'"),
     ],
 )
-def test_what_is_unknown_is_refused_by_name(config: dict[str, Any], named: str, tmp_path: Path) -> None:
+def test_what_is_unknown_is_rejected_and_named(config: dict[str, Any], named: str, tmp_path: Path) -> None:
     assert_refused(tmp_path, config, named)
 
 

@@ -95,7 +95,7 @@ def test_missing_keys_have_the_defaults_of_transformers(tmp_path: Path) -> None:
         ({"hidden_size_per_layer_input": 256}, "hidden_size_per_layer_input = 256 is not known"),
     ],
 )
-def test_what_is_unknown_is_refused_by_name(changes: dict[str, Any], named: str, tmp_path: Path) -> None:
+def test_what_is_unknown_is_rejected_and_named(changes: dict[str, Any], named: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         load_spec(write(tmp_path, {**GEMMA3["270M"], **changes}))
     assert named in str(caught.value)

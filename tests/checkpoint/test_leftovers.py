@@ -116,7 +116,7 @@ def test_parts_that_are_not_exported_are_no_leftovers(tmp_path: Path) -> None:
         ("mtp.layers.0.weight", "config"),
     ],
 )
-def test_anything_else_is_refused_by_name(name: str, hint: str, folder: Path) -> None:
+def test_anything_else_is_rejected_and_named(name: str, hint: str, folder: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         found(add(folder, name))
     assert f"no use for {name}" in str(caught.value)

@@ -28,7 +28,7 @@ def shards(*numbers: int, count: int = 3) -> list[str]:
         (["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], ("pickled", "save_pretrained")),
         (["consolidated.00.pth", "params.json"], ("consolidated.00.pth", "pickled")),
         (shards(1, 2, 3), ("all 3 shards are there", "model.safetensors.index.json", "is missing")),
-        (shards(1, 3), ("1 of its 3 shards are missing", "number 2", "Download the checkpoint again")),
+        (shards(1, 3), ("1 of 3 shards are missing", "number 2", "Download the checkpoint again")),
         (["adapter_config.json", "adapter_model.safetensors"], ("peft adapter", "--adapter")),
         (["adapter_config.json", "adapter_model.bin"], ("peft adapter", "--adapter")),
         (["gemma-Q4_0.gguf", "mmproj-F16.gguf"], ("GGUF", "gemma-Q4_0.gguf")),
@@ -74,8 +74,8 @@ def test_a_repository_in_a_hubs_cache(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("model.safetensors", "is no GGUF file. Give the folder that it lies in"),
-        ("pytorch_model.bin", "is no GGUF file. Give the folder that it lies in"),
+        ("model.safetensors", "is not a GGUF file. Give the file's folder"),
+        ("pytorch_model.bin", "is not a GGUF file. Give the file's folder"),
         ("model.tar.gz", "is an archive: unpack it"),
         ("model.gguf", "GGUF magic invalid"),
     ],
@@ -151,7 +151,7 @@ def test_no_name_hides_another() -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["adapter_model.bin", "adapter_config.json"], "adapter_model.bin and are pickled.*PeftModel"),
+        (["adapter_model.bin", "adapter_config.json"], "pickled, in adapter_model.bin.*PeftModel"),
         (["checkpoint-9/adapter_config.json"], "a subfolder has an adapter.*checkpoint-9"),
         (["lora-F16.gguf"], "lora-F16.gguf is in GGUF"),
         (["model.safetensors", "config.json"], "has a whole model.*without --adapter"),
@@ -190,5 +190,5 @@ def test_configs_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_a_link_to_what_is_gone_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").symlink_to("../blobs/gone")
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is a link to \.\./blobs/gone, which is not there"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is a link to \.\./blobs/gone, which does not exist"):
         Checkpoint.open(tmp_path)

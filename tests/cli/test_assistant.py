@@ -106,7 +106,7 @@ def test_inspecting_the_checkpoint(gemtab: Gemtab, drafter: Path) -> None:
 def test_who_wants_an_answer_is_told_better(gemtab: Gemtab, drafting_bundle: Path, command: list[str]) -> None:
     name, *options = command
     ended = gemtab(name, drafting_bundle, *options)
-    ended.refused(2, "holds a drafter (drafter)", "cannot answer without it", "the bundle of that model, its target")
+    ended.refused(2, "has a draft model alone (drafter)", "cannot answer without it", "the bundle of the target model")
 
 
 def test_a_manifest_with_neither_plan_nor_drafter_is_damaged(gemtab: Gemtab, drafting_bundle: Path) -> None:

@@ -55,7 +55,7 @@ def altered_data(bundle: Path) -> None:
         (no_manifest, ["not a bundle", "gemtab.json"]),
         (broken_manifest, ["gemtab.json", "damaged"]),
         (strange_manifest, ["gemtab.json", "weights"]),
-        (missing_data, [DATA, "lacks"]),
+        (missing_data, [DATA, "has no"]),
         (short_data, [DATA, "bytes"]),
         (altered_data, [DATA, "slice 0", "SHA-256"]),
     ],

@@ -30,12 +30,12 @@ def fits(gemtab: Gemtab, bundle: Path, memory: int | str, *options: str) -> tupl
 
 def test_a_verdict_changes_at_the_byte(gemtab: Gemtab, exported: Path) -> None:
     code, found = fits(gemtab, exported, "8GB")
-    assert (code, found[F16]["tables"]) == (0, "gpu")
+    assert (code, found[F16]["embeddings"]) == (0, "gpu")
     needed = found[F16]["needed"]
     code, found = fits(gemtab, exported, needed)
-    assert (code, found[F16]["tables"]) == (0, "gpu")
+    assert (code, found[F16]["embeddings"]) == (0, "gpu")
     code, found = fits(gemtab, exported, needed - 1)
-    assert (code, found[F16]["tables"]) == (0, "host"), "per-layer embeddings can be kept elsewhere"
+    assert (code, found[F16]["embeddings"]) == (0, "host"), "per-layer embeddings can be kept elsewhere"
     needed = found[F16]["needed"]
     assert fits(gemtab, exported, needed)[0] == 0
     code, found = fits(gemtab, exported, needed - 1)

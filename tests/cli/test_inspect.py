@@ -205,7 +205,7 @@ def test_a_large_model_without_a_gpu_is_compared_less(exported: Path, monkeypatc
     )
     assert [len(prompt.items) for prompt in shortened] == [len(prompt.items) for prompt in whole] == [0, 0, 0, 0, 2, 2]
     assert 64 + 256 < max(len(prompt.ids) for prompt in shortened) < max(len(prompt.ids) for prompt in whole)
-    assert all(placed.item.tokens <= 70 for prompt in shortened for placed in prompt.items)
+    assert all(entry.item.tokens <= 70 for prompt in shortened for entry in prompt.items)
 
 
 def test_verify_says_that_media_do_not_fit(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:

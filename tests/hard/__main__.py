@@ -24,7 +24,7 @@ from tests.hard.outcomes import Result, distinct, table
 from tests.hard.tab import BUILT, Tab, build
 
 MAKE = {"verify": make, "export": make_checkpoint}
-"""What is spoilt, where a bundle that is cut short will not do."""
+"""The input to damage, for commands that need more than a truncated bundle."""
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ class Forks:
         self._server.stdout.close()
 
     def run(self, order: dict[str, Any]) -> dict[str, Any]:
-        """What came of an order."""
+        """Run an order in the server. Return its result."""
         assert self._server.stdin and self._server.stdout
         self._server.stdin.write(json.dumps(order).encode() + b"\n")
         self._server.stdin.flush()

@@ -140,7 +140,7 @@ def test_audio_without_a_single_frame() -> None:
         ("chunk_length", 30),
     ],
 )
-def test_settings_that_are_not_known_are_refused_by_name(name: str, value: object) -> None:
+def test_settings_that_are_not_known_are_rejected_and_named(name: str, value: object) -> None:
     changed = {**PROCESSOR, "feature_extractor": {**PROCESSOR["feature_extractor"], name: value}}
     with pytest.raises(CheckpointError, match=name):
         audio_rules(changed)

@@ -125,7 +125,7 @@ def test_the_rules_are_in_processor_config(processor: dict[str, Any]) -> None:
     ("name", "value"),
     [("resample", 2), ("image_mean", [0.5, 0.5, 0.5]), ("max_soft_tokens", 100), ("do_resize", False)],
 )
-def test_settings_that_are_not_known_are_refused_by_name(processor: dict[str, Any], name: str, value: Any) -> None:
+def test_settings_that_are_not_known_are_rejected_and_named(processor: dict[str, Any], name: str, value: Any) -> None:
     changed = {**processor, "image_processor": {**processor["image_processor"], name: value}}
     with pytest.raises(CheckpointError, match=name):
         image_rules(changed)

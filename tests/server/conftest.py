@@ -48,7 +48,7 @@ def write_bundle(folder: Path, context: int = 512) -> None:
         (folder / name).write_bytes(content)
     files = {str(p.relative_to(folder)): digest_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
     files.pop("gemtab.json", None)
-    memory = PlanMemory(weights=1, tables=0, rows=0, state=1, scratch=1)
+    memory = PlanMemory(weights=1, embeddings=0, rows=0, state=1, scratch=1)
     manifest = Manifest(
         gemtab="0",
         source=Source(name="made-up", model_type="gemma4"),

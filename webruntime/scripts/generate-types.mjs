@@ -1,8 +1,7 @@
 /**
- * Writes TypeScript from the Python that defines it, the files *.gen.ts below webruntime/src: types and validation schemas
- * of plan and manifest, and the constants that both languages need. With --check it writes nothing and fails where a file
- * is not current.
- * $PYTHON is the interpreter that can import gemtab; .venv/bin/python, or else python3, unless told otherwise.
+ * Writes the files *.gen.ts below webruntime/src from their Python definitions: types and validation schemas of plan
+ * and manifest, and the constants that both languages need. With --check it writes nothing, and fails where a file is
+ * not current. $PYTHON is the interpreter that can import gemtab; default: .venv/bin/python, or else python3.
  */
 
 import { execFileSync } from "node:child_process";
@@ -18,7 +17,7 @@ const SCHEMAS = [
 
 const LIMITS_MODULE = "gemtab.bundle.limits";
 
-/** Constants by the file that has them, and by the module that defines them. */
+/** The constants by their file, and by the module that defines them. */
 const CONSTANTS = {
   "bundle/facts.gen.ts": {
     "gemtab.bundle.plan": [
@@ -31,14 +30,14 @@ const CONSTANTS = {
       "ROWS",
       "Feature",
       "PlanChoice",
-      "HostTableChoice",
+      "HostEmbeddingsChoice",
     ],
     "gemtab.bundle.manifest": ["MANIFEST_NAME", "Tower"],
     "gemtab.bundle.parity": ["PARITY_NAME"],
   },
   "facts.gen.ts": {
     "gemtab.bundle.soft_tokens": ["BUDGETS"],
-    "gemtab.media.rules": ["LongSound"],
+    "gemtab.media.rules": ["LongAudio"],
     "gemtab.chat.facts": [
       "SETTINGS",
       "MEDIA",
@@ -93,7 +92,7 @@ function evaluated(module, name, expression) {
 
 const jsonSchema = ({ module, model }) => evaluated(module, model, `${model}.model_json_schema()`);
 
-/** The schema with `change` applied to each of its subschemas, names of properties and definitions left alone. */
+/** Return the schema with `change` applied to each of its subschemas; names of properties and definitions stay. */
 function mapSchema(schema, change) {
   if (Array.isArray(schema)) return schema.map((item) => mapSchema(item, change));
   if (typeof schema !== "object" || schema === null) return schema;
@@ -110,19 +109,21 @@ function mapSchema(schema, change) {
 }
 
 /**
- * The schema of the value that has passed `parse` of schema.ts: every default is filled in, so nothing is optional.
+ * Return the schema of a value after `parse` of schema.ts: all defaults are filled in, so nothing is optional.
  * json-schema-to-typescript reads tuples in their older spelling, and makes a type of every title.
  */
 function forTypes({ title, prefixItems, patternProperties, ...schema }) {
+  // A description beside a reference would replace that of the type.
+  if (schema.$ref && schema.description) return { description: schema.description, allOf: [{ $ref: schema.$ref }] };
   if (patternProperties) schema.additionalProperties = Object.values(patternProperties)[0];
-  // It would spell out every length up to the most.
+  // json-schema-to-typescript would write out every length up to the maximum.
   if (!prefixItems) delete schema.maxItems;
   if (prefixItems) Object.assign(schema, { items: prefixItems, additionalItems: false });
   if (schema.properties) schema.required = Object.keys(schema.properties);
   return schema;
 }
 
-/** What the browser checks needs no documentation. */
+/** Validation schemas need no documentation. */
 const forValidation = ({ title, description, ...schema }) => schema;
 
 const banner = (module) =>
@@ -136,8 +137,9 @@ function renderLimits(module) {
 
 const words = (name) => name.replace(/([a-z])([A-Z])/g, "$1_$2").toUpperCase();
 
-/** A name in capitals, of a type too: PlanChoice becomes PLAN_CHOICES. */
-const constantName = (name) => (/^[A-Z0-9_]+$/.test(name) ? name : `${words(name)}S`);
+/** Return a constant's name in capitals. A type's name becomes plural: PlanChoice becomes PLAN_CHOICES. */
+const constantName = (name) =>
+  /^[A-Z0-9_]+$/.test(name) ? name : `${words(name)}${name.endsWith("Audio") ? "" : "S"}`; // "audio" has no plural
 
 function renderConstants(modules) {
   const options = { encoding: "utf8", input: JSON.stringify(modules) };

@@ -1,1 +1,1 @@
-"""What an export leaves on disk: the manifest, the plans, the weight files and their digests."""
+"""The files of an export: manifest, plans, weight files and their digests."""

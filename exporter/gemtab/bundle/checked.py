@@ -1,7 +1,7 @@
-"""Which large files were found right before: a bundle of 3 GB is read once to be checked, not at each start.
+"""Remembers large files that have been verified, so that a bundle of 3 GB is read once and not at each start.
 
-A file counts as the same while its size, times and inode are. The time of its last change of any kind is the kernel's
-own, so that no program can set it back; where the system has no such time (Windows), nothing is kept.
+A file counts as unchanged while its size, times and inode stay the same. The kernel sets the time of the last status
+change (ctime), and no program can set it back. Windows has no such time, so nothing is remembered there.
 """
 
 import hashlib
@@ -18,17 +18,17 @@ from gemtab.resources import cache_folder
 NAME = "checked.json"
 
 LEAST_BYTES = 4 << 20
-"""Smaller files are read each time."""
+"""Smaller files are verified each time."""
 
-MOST_FILES = 5_000
-"""The oldest go first."""
+MAX_FILES = 5_000
+"""Most files that are remembered. The oldest are forgotten first."""
 
 _SETTLED_NS = 2_000_000_000
-"""A file that changed a moment ago may change again without another time to show it."""
+"""A file that changed less than this time ago is not remembered: another change may get the same time."""
 
 
 class CheckedFiles:
-    """What is known of files, by their real paths."""
+    """Verified files, by their real paths."""
 
     def __init__(self, where: Path, known: Mapping[str, str]) -> None:
         self._where = where
@@ -37,7 +37,7 @@ class CheckedFiles:
 
     @classmethod
     def load(cls, where: Path | None = None) -> "CheckedFiles":
-        """What the user's cache holds; nothing where it cannot be read."""
+        """Read the user's cache, or the file `where`. Return an empty object if it cannot be read."""
         path = where or cache_folder() / NAME
         try:
             found = json.loads(path.read_text(encoding="utf-8")) if _is_ours(path) else {}
@@ -47,12 +47,12 @@ class CheckedFiles:
         return cls(path, found if whole else {})
 
     def knows(self, path: Path, entry: FileEntry) -> bool:
-        """Whether the file was found to be as the entry says, and has not changed since."""
+        """Whether the file was verified against `entry` and has not changed since."""
         return entry.bytes >= LEAST_BYTES and self._known.get(os.path.realpath(path)) == _state(path, entry)
 
     @contextmanager
     def checking(self, path: Path, entry: FileEntry) -> Iterator[None]:
-        """Remember that the file is as the entry says, unless what is done inside raises."""
+        """Verify the file against `entry` in the block. Remember the file if the block does not raise."""
         name, before, status = os.path.realpath(path), _state(path, entry), path.stat()
         yield
         settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED_NS
@@ -62,10 +62,10 @@ class CheckedFiles:
             self._changed = True
 
     def save(self) -> None:
-        """Write the cache, if it can be written."""
+        """Write the cache. A cache that cannot be written is no error."""
         if not self._changed:
             return
-        kept = dict(list(self._known.items())[-MOST_FILES:])
+        kept = dict(list(self._known.items())[-MAX_FILES:])
         unfinished = self._where.with_name(f".{self._where.name}.{os.getpid()}")
         with suppress(OSError):
             self._where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -81,6 +81,6 @@ def _state(path: Path, entry: FileEntry) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Nobody else may have written it."""
+    """Whether no other user may write the file."""
     status = path.stat()
     return os.name == "posix" and status.st_uid == os.getuid() and not status.st_mode & 0o022

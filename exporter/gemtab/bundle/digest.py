@@ -1,4 +1,4 @@
-"""Digests of a bundle's files, slice by slice, so that a reader can check what it has before it has the rest."""
+"""Digests of a bundle's files, slice by slice, so that a reader can verify a slice before the rest has arrived."""
 
 import hashlib
 import os
@@ -9,16 +9,16 @@ from pathlib import Path
 from gemtab.bundle.manifest import FileEntry
 
 SLICE_BYTES = 16 << 20
-"""The largest slice: what a tab holds in memory at once while it loads."""
+"""Bytes of a slice of an export. A tab keeps one slice in memory while it loads."""
 
 _READ_BYTES = 1 << 20
 
 _AT_ONCE = 64
-"""Slices that are handed out to threads before the next are: a manifest may name a hundred thousand."""
+"""Slices that are given to the threads at once: a manifest may have a hundred thousand."""
 
 
 def digest_file(path: Path, slice_bytes: int = SLICE_BYTES) -> FileEntry:
-    """The manifest's entry for the file at `path`; little of it is in memory at a time."""
+    """Return the manifest's entry for the file at `path`. Reads the file in parts."""
     return digest_files(path.parent, [path.name], slice_bytes)[path.name]
 
 
@@ -28,8 +28,10 @@ def digest_files(
     slice_bytes: int = SLICE_BYTES,
     progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, FileEntry]:
-    """The manifest's entries for files of the folder, several slices at a time; an empty file has one, empty slice.
-    `progress` is told of bytes read."""
+    """Return the manifest's entries for files of the folder, by name. Reads several slices at a time.
+
+    An empty file has one, empty slice. progress: called with the number of bytes just read.
+    """
     sizes = {name: (folder / name).stat().st_size for name in names}
     slices = [(name, start) for name, size in sizes.items() for start in range(0, max(size, 1), slice_bytes)]
     digests: dict[str, list[str]] = {name: [] for name in names}
@@ -46,7 +48,7 @@ def digest_files(
 
 
 def digest_slices(path: Path, entry: FileEntry) -> Iterator[str]:
-    """The digests of a file's slices, cut as `entry` says, in order, a few at a time."""
+    """Yield the digests of a file's slices in order. entry: the number and the size of the slices."""
     count, pool_size = len(entry.sha256), os.cpu_count() or 1
     if count == 1:
         yield _digest_slice(path, 0, entry.slice_bytes)

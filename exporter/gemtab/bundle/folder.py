@@ -1,4 +1,4 @@
-"""Reading a bundle's folder, and refusing one that is not whole."""
+"""Reads a bundle's folder, and rejects an incomplete or altered one."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from gemtab.bundle.manifest_check import check_manifest
 from gemtab.bundle.parsing import Maps, parse
 from gemtab.bundle.plan import Buffer, Kernel, Plan, Program
 from gemtab.bundle.plan_check import check_plan
-from gemtab.bundle.reading import AGAIN, inside, most_bytes, parse_json, read_bytes, read_text
+from gemtab.bundle.reading import AGAIN, inside, max_bytes, parse_json, read_bytes, read_text
 from gemtab.errors import BundleError, UsageError
 from gemtab.output import write_atomically
 
@@ -28,14 +28,14 @@ _PLAN_MAPS: Maps = {
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether `folder` is a bundle: it has a manifest."""
-    return os.path.isfile(folder / MANIFEST_NAME)  # False where that may not be seen
+    """Whether `folder` has a manifest, and so is a bundle."""
+    return os.path.isfile(folder / MANIFEST_NAME)  # False without permission to look
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the bundle at `folder`.
+    """Return the manifest of the bundle at `folder`.
 
-    Raises BundleError where there is none, where it is of another format version, and where it is damaged.
+    Raises BundleError if the manifest is missing, of another format version, or damaged.
     """
     path = folder / MANIFEST_NAME
     if not path.exists():
@@ -47,7 +47,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def parse_manifest(text: str, path: Path) -> Manifest:
-    """The manifest that a text is; `path` is where it lies, for messages. Raises as `read_manifest` does."""
+    """Parse a manifest. path: of the file, for errors. Raises BundleError for another format version or damage."""
     content = parse_json(text, path)
     found = content.get("format") if isinstance(content, dict) else None
     if isinstance(content, dict) and found != MANIFEST_FORMAT:
@@ -61,32 +61,34 @@ def parse_manifest(text: str, path: Path) -> Manifest:
 
 
 def read_answering_manifest(folder: Path) -> Manifest:
-    """The manifest of a bundle whose model answers. Raises UsageError for one that holds a drafter alone, and what
-    read_manifest does."""
+    """Return the manifest of a bundle with a model that answers.
+
+    Raises UsageError for a bundle with a draft model alone, and BundleError as `read_manifest` does.
+    """
     manifest = read_manifest(folder)
     if not manifest.plans:
         raise UsageError(
-            f"{folder} holds a drafter ({manifest.source.name}), which drafts tokens for the model that it was trained "
-            "with and cannot answer without it. Give the bundle of that model, its target."
+            f"{folder} has a draft model alone ({manifest.source.name}), which proposes tokens for its target model "
+            "and cannot answer without it. Use the bundle of the target model."
         )
     return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Writes the manifest in one step: a reader sees the old one or the new one."""
+    """Write the manifest atomically: a reader sees the old manifest or the new one."""
     write_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
 
 
 def check_files(folder: Path, manifest: Manifest, checked: CheckedFiles | None = None) -> None:
-    """Compares every file with the manifest. Raises BundleError at the first that is missing, short or altered.
+    """Verify all files of the bundle. Raises BundleError for the first file that is missing, short or altered.
 
-    checked: large files that were found right before, and have not changed since, are not read again.
+    checked: large files that were verified before, which are not read again unless they changed. None reads all.
     """
     for name, expected in manifest.files.items():
         path = inside(folder, name)
         if path.stat().st_size != expected.bytes:
             raise BundleError(
-                f"{path} has {path.stat().st_size:,} bytes where the manifest says {expected.bytes:,}. {AGAIN}"
+                f"{path} has {path.stat().st_size:,} bytes, but the manifest says {expected.bytes:,}. {AGAIN}"
             )
     for name, expected in manifest.files.items():
         path = folder / name
@@ -100,13 +102,13 @@ def check_files(folder: Path, manifest: Manifest, checked: CheckedFiles | None =
 
 
 def check_small_files(folder: Path, manifest: Manifest) -> None:
-    """As `check_files`, of the files alone that are read as a whole: plans, shaders, tokenizer, template, configs."""
-    small = {name: entry for name, entry in manifest.files.items() if most_bytes(name) is not None}
+    """As `check_files`, for the files that are read whole: plans, shaders, tokenizer, template, configs."""
+    small = {name: entry for name, entry in manifest.files.items() if max_bytes(name) is not None}
     check_files(folder, manifest.model_copy(update={"files": small}))
 
 
 def verified(folder: Path) -> Manifest:
-    """The manifest of a bundle all of whose files are as it says. Raises as read_answering_manifest and check_files."""
+    """Verify all files of a bundle and return the manifest. Raises as `read_answering_manifest` and `check_files`."""
     manifest = read_answering_manifest(folder)
     check_files(folder, manifest, CheckedFiles.load())
     return manifest
@@ -117,15 +119,15 @@ def _check_slices(path: Path, expected: FileEntry) -> None:
         for index, (wanted, had) in enumerate(zip(expected.sha256, digest_slices(path, expected), strict=True)):
             if wanted != had:
                 raise BundleError(
-                    f"{path} is altered: slice {index} (from byte {index * expected.slice_bytes:,}) has SHA-256 {had} "
-                    f"where the manifest says {wanted}. {AGAIN}"
+                    f"{path} is altered: slice {index} (from byte {index * expected.slice_bytes:,}) has SHA-256 {had}, "
+                    f"but the manifest says {wanted}. {AGAIN}"
                 )
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error}). {AGAIN}") from error
 
 
 def accept_file(folder: Path, file: str) -> None:
-    """Brings the manifest up to date with a file that was just written: a shader by its author, or parity.json."""
+    """Update the manifest's entry for a file that was just written, such as an edited shader or parity.json."""
     manifest = read_manifest(folder)
     entry = digest_file(folder / file)
     if manifest.files.get(file) != entry:
@@ -134,12 +136,12 @@ def accept_file(folder: Path, file: str) -> None:
 
 
 def load_plan(path: Path) -> Plan:
-    """The plan in a file of a bundle's folder `plan`; BundleError where there is none, or none of this version."""
+    """Return the plan in a file of a bundle's folder `plan`. Raises BundleError if it is missing or damaged."""
     return parse_plan(read_bytes(path.parent.parent, f"{path.parent.name}/{path.name}"), path)
 
 
 def parse_plan(content: bytes, path: Path) -> Plan:
-    """The plan that a text is; `path` is where it lies, for messages. Raises BundleError where it is none."""
+    """Parse a plan. path: of the file, for errors. Raises BundleError for content that is no plan."""
     try:
         return parse(Plan, content.decode("utf-8"), path, _PLAN_MAPS)
     except UnicodeDecodeError as error:
@@ -147,7 +149,11 @@ def parse_plan(content: bytes, path: Path) -> Plan:
 
 
 def open_plan(folder: Path, manifest: Manifest, file: str) -> Plan:
-    """As `load_plan`, of a plan whose parts fit each other and the bundle."""
+    """Return the plan in `file` of a bundle, after checking it against the manifest.
+
+    Raises BundleError for a file that the manifest does not list, and for a plan that `load_plan` or `check_plan`
+    rejects.
+    """
     if file not in manifest.files:
         raise BundleError(f"{folder} has no {file}: its manifest does not list it. {AGAIN}")
     plan = parse_plan(read_bytes(folder, file), folder / file)

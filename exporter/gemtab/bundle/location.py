@@ -1,11 +1,11 @@
-"""Where a plane of a weight lies in a bundle."""
+"""The location of a plane of a weight in a bundle."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a plane lies: a file of the bundle (`onnx/…`), and the plane's first byte and size in it."""
+    """A plane's file in the bundle (`onnx/…`), first byte and size in bytes."""
 
     file: str
     offset: int

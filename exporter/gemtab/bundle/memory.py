@@ -1,4 +1,4 @@
-"""GPU memory: what a plan takes, as its manifest states it, and what a bundle takes with it."""
+"""GPU memory that a plan takes, and that a bundle takes by its manifest."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ from gemtab.bundle.plan import (
     Expr,
     Plan,
     Program,
+    Residence,
     RowsBuffer,
     StateBuffer,
-    Tables,
     WeightBuffer,
     bound_for,
     evaluate,
@@ -26,15 +26,15 @@ from gemtab.bundle.plan import (
 
 
 def plan_memory(plan: Plan, outputs: Iterable[Expr] = ()) -> PlanMemory:
-    """What an executor allocates for a plan. outputs: buffers besides, which what a program made is copied into."""
+    """Return the memory that an executor allocates for a plan. outputs: sizes of buffers for copies of outputs."""
     controls = [allocated(buffer.bytes) for buffer in plan.buffers.values() if isinstance(buffer, ControlBuffer)]
-    # A tab loads no `verify`, which needs a drafter.
+    # A tab does not load `verify`, which needs a draft model.
     params = [params_offsets(program)[-1] for name, program in plan.programs.items() if name != VERIFY]
     slots = [allocated(size) if isinstance(size, int) else size for size in plan.slots]
     for_gpu, for_host = bound_for(plan, "gpu"), bound_for(plan, "host")
     return PlanMemory(
         weights=_held(plan, for_gpu & for_host),
-        tables=_held(plan, for_gpu - for_host),
+        embeddings=_held(plan, for_gpu - for_host),
         rows=_held(plan, for_host - for_gpu),
         state=total(
             buffer.bytes
@@ -51,18 +51,18 @@ def _held(plan: Plan, names: Iterable[str]) -> int:
 
 
 def allocated(size: int) -> int:
-    """The size of the GPU buffer for so many bytes: a kernel may read the last, incomplete vector of a value whole."""
+    """Return the size of the GPU buffer for `size` bytes. Kernels may read a whole vector at the end of a value."""
     return ceil(size / VECTOR_BYTES) * VECTOR_BYTES
 
 
 def params_offsets(program: Program) -> list[int]:
-    """Where each dispatch's params begin in the program's uniform buffer, and last the size of that."""
+    """Return the offset of each dispatch's params in the program's uniform buffer, followed by the buffer's size."""
     words = [len(dispatch.params or ()) for dispatch in program.dispatches]
     return list(accumulate((ceil(4 * count / PARAMS_ALIGNMENT) * PARAMS_ALIGNMENT for count in words), initial=0))
 
 
 def total(sizes: Iterable[Expr]) -> Expr:
-    """The sum of sizes, in which the numbers and what is equal are gathered."""
+    """Return the sum of sizes. Numbers are added up, and equal terms are combined."""
     counts = Counter(sizes)
     fixed = sum(size * count for size, count in counts.items() if isinstance(size, int))
     terms: list[Expr] = [
@@ -73,7 +73,7 @@ def total(sizes: Iterable[Expr]) -> Expr:
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """GPU bytes of a plan with a context, in its largest step. weights: with the tables, or the rows of them."""
+    """GPU bytes that a plan takes in its largest step. weights: per-layer embeddings, or their rows, included."""
 
     weights: int
     state: int
@@ -81,24 +81,23 @@ class MemoryNeed:
 
     @property
     def total(self) -> int:
-        """The sum."""
+        """The sum of all."""
         return self.weights + self.state + self.scratch
 
 
-def memory_need(entry: PlanEntry, context: int, tables: Tables = "gpu") -> MemoryNeed:
-    """What a plan takes with this context and its look-up tables there."""
-    return need_of(entry.memory, entry.tokens, context, tables)
+def memory_need(entry: PlanEntry, context: int, embeddings: Residence = "gpu") -> MemoryNeed:
+    """Return the memory that a plan takes with this context, in tokens, and per-layer embeddings there."""
+    return need_of(entry.memory, entry.tokens, context, embeddings)
 
 
-def need_of(memory: PlanMemory, tokens: int, context: int, tables: Tables) -> MemoryNeed:
-    """As `memory_need`. tokens: the most of a step."""
+def need_of(memory: PlanMemory, tokens: int, context: int, embeddings: Residence) -> MemoryNeed:
+    """As `memory_need`, for a plan without manifest. tokens: most tokens of a step."""
     sizes = {"T": tokens, "P": context, "C": context}
-    weights = memory.weights + (memory.tables if tables == "gpu" else memory.rows)
+    weights = memory.weights + (memory.embeddings if embeddings == "gpu" else memory.rows)
     return MemoryNeed(weights, evaluate(memory.state, sizes), evaluate(memory.scratch, sizes))
 
 
 def towers_need(manifest: Manifest) -> int:
-    """What the towers add once all are loaded: their weights, and the scratch of the one that needs most, since they
-    work one at a time."""
+    """Return the GPU bytes of all towers: their weights, and the largest scratch, since one tower runs at a time."""
     needs = [memory_need(entry, entry.tokens) for entry in (*manifest.towers.image, *manifest.towers.audio)]
     return sum(need.weights for need in needs) + max((need.scratch for need in needs), default=0)

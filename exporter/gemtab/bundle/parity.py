@@ -1,4 +1,4 @@
-"""The schema of `parity.json`."""
+"""The schema of `parity.json`, the report of `gemtab verify`."""
 
 from typing import Final, Literal
 
@@ -16,58 +16,69 @@ ExtentChoice = Literal["auto", "full", "short", "quick"]
 
 
 class Comparison(Strict):
-    """One backend's logits against the reference's, over the same tokens.
-
-    against: the reference on the checkpoint's weights, or on the bundle's own, which leaves quantisation out.
-    max_error, rms_error: of logits. kl: mean Kullback-Leibler divergence from the reference's distribution, nats.
-    top1: share of steps with the same most likely token. near_ties: steps where it differs, but is within tie_margin
-    logits of the reference's. greedy_match: share of prompts whose whole greedy continuation
-    is the same, near ties apart.
-    """
+    """One backend's logits against those of the reference, for the same tokens."""
 
     backend: Backend
+    """The compared backend."""
     against: Truth
+    """The weights of the reference: the checkpoint's, or the bundle's own, which leaves quantization out."""
     max_error: float
+    """Largest absolute difference of logits."""
     rms_error: float
+    """RMS of the differences of logits."""
     kl: float
+    """Mean Kullback-Leibler divergence from the reference's distribution, in nats."""
     top1: float
+    """Share of steps with the same most likely token."""
     tie_margin: float
+    """Largest difference of logits that counts as a near tie."""
     near_ties: int
+    """Steps with another most likely token, whose logit in the reference is within `tie_margin` of the largest."""
     greedy_match: float
+    """Share of prompts whose whole greedy continuation is the same, near ties excepted."""
 
 
 class Edge(Strict):
-    """How near to the end of f16 the plan for f16 came with what it keeps in f16, its keys and values.
-
-    share: the largest of them, as the f32 plan has it and times the scale of its cache, as a share of 65,504. By the
-    scales none is more than half. cache: where it was.
-    """
+    """How near the keys and values of the f16 plan come to the end of f16."""
 
     share: float
+    """Largest absolute value in the caches of the f32 plan, times the cache's scale, divided by 65,504. Scales keep the
+    share at or below one half."""
     cache: str
+    """The cache with that value."""
 
 
 class OnnxGraph(Strict):
     """A graph of the bundle that passed onnx's checker and strict shape inference, data files included."""
 
     file: str
+    """The graph's path in the bundle."""
     nodes: int
+    """Number of nodes."""
 
 
 class Parity(Strict):
-    """`parity.json`. extent: how much was compared, see `gemtab.parity.extent`; of `quick` no prompt is longer than the
-    sliding window. steps: tokens compared, over all prompts; media_tokens: of the prompts' pictures and sound, of
-    which every backend made its own rows; adapter: what ran the WebGPU plans; f16_edge: absent without a plan for
-    f16; onnx_graphs: all of the bundle."""
+    """The content of `parity.json`."""
 
     format: Literal[1] = PARITY_FORMAT
+    """The version of this schema."""
     gemtab: str
+    """The version of gemtab that made the report."""
     extent: ExtentName = "full"
+    """How much was compared: see `gemtab.parity.extent`. With `quick` no prompt is longer than the sliding window."""
     prompts: int
+    """Number of prompts."""
     steps: int
+    """Tokens compared, over all prompts."""
     longest_prompt: int
+    """Tokens of the longest prompt."""
     media_tokens: int = 0
+    """Soft tokens of images and audio in the prompts. Every backend encoded them itself."""
     adapter: str
+    """The GPU that ran the WebGPU plans."""
     f16_edge: Edge | None = None
+    """null without an f16 plan."""
     onnx_graphs: tuple[OnnxGraph, ...] = ()
+    """All graphs of the bundle."""
     comparisons: tuple[Comparison, ...]
+    """One entry for each backend and truth."""

@@ -1,7 +1,7 @@
-"""JSON that strangers wrote, as a model, or refused at the first thing that is wrong.
+"""Validates untrusted JSON against a pydantic model, and stops at the first error.
 
-pydantic gathers all errors before it raises, which of a few megabytes of nonsense takes minutes and gigabytes. So
-objects with many members are validated some at a time, and lists fail at their first error (`fail_fast` in schemas).
+pydantic collects all errors before it raises. For a few megabytes of invalid input this takes minutes and gigabytes. So
+objects with many members are validated in parts, and lists stop at their first error (`fail_fast` in the schemas).
 """
 
 import json
@@ -17,26 +17,32 @@ from gemtab.errors import BundleError
 Model = TypeVar("Model", bound=BaseModel)
 
 Maps = Mapping[str, tuple[TypeAdapter[Any], int]]
-"""Members of a model that are objects with names as keys: what validates some of them, and how many there may be."""
+"""Fields of a model that are maps: by the field's name, the validator of a part of the map, and the most members."""
 
 _AT_ONCE = 100
-_MOST_MEMBERS = 64
-"""Of every other object."""
+"""Members of a map that are validated together."""
 
-_MOST_VALUES = 500_000
-"""In all; a plan of E2B has 60,000."""
+_MAX_MEMBERS = 64
+"""Most members of any other object."""
+
+_MAX_VALUES = 500_000
+"""Most members and items of a file. A plan of E2B has 60,000."""
 
 _FREE = frozenset({"constants", "inputs", "outputs"})
-"""Objects with names as keys within others."""
+"""Maps inside other objects, by the field's name."""
 
-_MOST_FREE = 1_000
+_MAX_FREE = 1_000
+"""Most members of such a map."""
 
 
 def parse(model: type[Model], text: str, path: Path, maps: Maps) -> Model:
-    """What a text says, as strictly as the tab reads it: a number in quotes is none. Raises BundleError."""
+    """Parse JSON as `model`, without conversions: a number in quotes is an error, as in the tab.
+
+    path: of the file, for errors. maps: fields of `model` that are maps. Raises BundleError.
+    """
     content = parse_json(text, path)
     if not isinstance(content, dict):
-        raise BundleError(f"{path} is damaged: it is not an object of JSON. {AGAIN}")
+        raise BundleError(f"{path} is damaged: it is no JSON object. {AGAIN}")
     taken = {name: content[name] for name in maps if isinstance(content.get(name), dict)}
     for name, value in taken.items():
         _check_count(name, len(value), maps[name][1], path)
@@ -61,12 +67,12 @@ def _chunks(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield dict(items[first : first + _AT_ONCE])
 
 
-def _validated(adapter: TypeAdapter[Any], value: object, path: Path, place: tuple[str, ...]) -> Any:  # noqa: ANN401
+def _validated(adapter: TypeAdapter[Any], value: object, path: Path, location: tuple[str, ...]) -> Any:  # noqa: ANN401
     try:
         return adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in (*place, *first["loc"]))
+        where = ".".join(str(part) for part in (*location, *first["loc"]))
         said = f"{where}: {first['msg']}".removeprefix(": ")
         raise BundleError(
             f"{path} is damaged, or of another version of gemtab: {said}. Export the checkpoint again."
@@ -74,15 +80,15 @@ def _validated(adapter: TypeAdapter[Any], value: object, path: Path, place: tupl
 
 
 def _check_members(content: object, path: Path) -> None:
-    """Raises BundleError where an object has more members than any in a bundle, or all have."""
+    """Raise BundleError if an object, or the whole file, has too many members."""
     waiting: list[tuple[str, object]] = [("", content)]
     count = 0
     while waiting:
         name, value = waiting.pop()
         count += len(value) if isinstance(value, dict | list) else 0
-        _check_count("it", count, _MOST_VALUES, path)
+        _check_count("it", count, _MAX_VALUES, path)
         if isinstance(value, dict):
-            _check_count(name, len(value), _MOST_FREE if name in _FREE else _MOST_MEMBERS, path)
+            _check_count(name, len(value), _MAX_FREE if name in _FREE else _MAX_MEMBERS, path)
             waiting.extend(item for item in value.items() if isinstance(item[1], dict | list))
         elif isinstance(value, list):
             waiting.extend((name, one) for one in value if isinstance(one, dict | list))

@@ -1,21 +1,24 @@
-"""The schema of `plan/<activation>.json`: the programs that an executor runs, as data.
+"""The schema of `plan/<activation>.json` and `plan/<tower>.json`: the programs that an executor runs, as data.
 
-An executor (Python in `gemtab.backends.webgpu.engine`, TypeScript in `webruntime/src/engine`) needs to know
-nothing about the model. A text model has one plan; its towers, which make rows of embeddings of pictures and sound,
-have plans of their own, loaded when they are first needed. An executor
+An executor (Python in `gemtab.backends.webgpu.engine`, TypeScript in `webruntime/src/engine`) knows nothing about the
+model. A text model has one plan per activation. Each tower, which makes rows of embeddings from images or audio, has a
+plan of its own, which is loaded when the tower is first needed.
 
-1. checks that the device has `features` and `limits`, and chooses where look-up tables lie (`Tables`);
-2. makes one GPU buffer for each entry of `slots` (a tower's only for the run, sized by its T) and of `buffers` (state
-   buffers when a dispatch first binds them, zeroed as WebGPU does), and uploads the weights; what no dispatch for its
-   choice of tables binds is left out;
-3. makes one pipeline for each kernel, from the first of its `forms` whose features the device has, with the
-   bind group layout that `bindings` gives, and prepends the `enable` lines of that form's features;
-4. to run a program on T tokens at position P with context C: writes `step` (and `ids`, or the program's inputs, and the
-   tokens' rows of tables that lie on the host), then encodes the dispatches in order into one compute pass, evaluating
-   each grid on T, P and C and leaving out those with a zero in it; then its own P advances by T, as the program's last
-   dispatch advances the GPU's.
+An executor follows these steps:
 
-Expressions are data and never evaluated as code: pages run under a strict content security policy.
+1. Check that the device has `features` and `limits`. Choose whether per-layer embeddings are on the GPU or on the host
+   (`Residence`).
+2. Create one GPU buffer for each entry of `slots` and of `buffers`, and upload the weights. Three rules apply. Skip a
+   buffer that no dispatch for the chosen residence binds. Create a state buffer, zeroed, before the first dispatch that
+   binds it. Create a tower's slots for each run, sized by its T, and release them after the run.
+3. Create one pipeline for each kernel, from the first of its `forms` whose features the device has. `bindings` gives
+   the bind group layout. Prepend the `enable` lines of the form's features to the WGSL text.
+4. To run a program on T tokens at position P with context C: write the control buffer `step`, and the ids or the
+   inputs of the program. With embeddings on the host, also write the rows of the ids (`RowsBuffer`). Then encode the
+   dispatches in order into one compute pass. Evaluate each grid on T, P and C, and skip a dispatch with a 0 in its
+   grid. Afterwards P grows by T, as the program's last dispatch advances the position on the GPU.
+
+Expressions are data and are never evaluated as code: pages run under a strict content security policy.
 """
 
 from typing import Annotated, Final, Literal
@@ -28,53 +31,57 @@ PLAN_FORMAT: Final = 1
 PARAMS_ALIGNMENT: Final = 256
 """The alignment of a dispatch's params in a program's uniform buffer, which every device accepts."""
 
-MOST_ROWS_BYTES: Final = 64 << 20
-"""Of the rows of a table on the host that the GPU has places for: executors hold a copy of them."""
+MAX_ROWS_BYTES: Final = 64 << 20
+"""RowsBuffer.bytes is below this number: executors keep a copy of each RowsBuffer in memory."""
 
 VECTOR_BYTES: Final = 16
-"""The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them."""
+"""Bytes of a vector of four words, the most that a kernel reads at once. Buffers are padded to whole vectors."""
 
 FILL: Final = "fill"
 """The program of a text plan that puts prompt tokens into the caches."""
 
 DECODE: Final = "decode"
-"""The program of a text plan that takes one token and samples the next."""
+"""The program of a text plan that takes one token, gives its logits and samples the next token."""
 
 VERIFY: Final = "verify"
-"""The program of a text plan that takes drafted tokens, with logits for each."""
+"""The program of a text plan that takes drafted tokens and gives logits for each."""
 
 ENCODE: Final = "encode"
 """The program of a tower's plan."""
 
 ROWS: Final = "rows"
-"""What it gives: rows of embeddings."""
+"""The output of `encode`: rows of embeddings, [T, hidden] f32."""
 
 Feature = Literal["shader-f16", "subgroups"]
 """WebGPU features that a plan or a kernel may need."""
 
 Activation = Literal["f32", "f16"]
-"""In what a plan keeps keys and values."""
+"""The dtype of keys and values in the caches."""
 
 Symbol = Literal["T", "P", "C"]
-"""T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load."""
+"""T: tokens of the step. P: tokens in the caches before the step. C: the context chosen at load, in tokens."""
 
-Tables = Literal["gpu", "host"]
-"""Where tables lie of which a step needs a row a token: whole in GPU memory, or on the host, which hands rows over."""
+Residence = Literal["gpu", "host"]
+"""Where per-layer embeddings are. gpu: whole, in GPU memory. host: in a file; before each step the executor writes the
+rows of the step's ids to the GPU."""
 
 PlanChoice = Literal["auto", "f16", "f32"]
-"""In what the caches keep keys and values; auto: in f16 where the device has it."""
+"""The dtype that a caller asks for keys and values. auto: f16 if the device has `shader-f16`, else f32."""
 
-HostTableChoice = Literal["auto", "never", "always"]
-"""Whether they are to lie on the host; auto: where the rest fits into the memory that is given and they do not."""
+HostEmbeddingsChoice = Literal["auto", "never", "always"]
+"""Whether per-layer embeddings stay on the host. auto: only if the model does not fit the given memory with them."""
 
 Operator = Literal["+", "-", "*", "ceildiv", "min", "max"]
 
 Expr = TypeAliasType("Expr", Annotated[int, Field(ge=0)] | Symbol | "tuple[Operator, Expr, Expr]")
-"""A number, a symbol, or [operator, left, right]. Integer arithmetic; intermediate results may be negative."""
+"""A number, a symbol, or [operator, left, right], in integer arithmetic. Intermediate results may be negative."""
 
 
 def evaluate(expr: "Expr", values: dict[str, int]) -> int:
-    """The value of an expression for T, P and C given in `values`."""
+    """Return the value of an expression. values: T, P and C, as far as the expression uses them.
+
+    Raises ZeroDivisionError for `ceildiv` by 0, and KeyError for a symbol that is not in `values`.
+    """
     if isinstance(expr, int):
         return expr
     if isinstance(expr, str):
@@ -96,9 +103,9 @@ def evaluate(expr: "Expr", values: dict[str, int]) -> int:
 
 
 class Strict(BaseModel):
-    """A model that refuses fields it does not know and cannot be changed."""
+    """A frozen model that rejects unknown fields. The docstring below a field is the field's description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -108,183 +115,222 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class WeightBuffer(Strict):
-    """`bytes` bytes of a file of the bundle, from `offset` (a multiple of 4); the GPU buffer holds just them."""
+    """A read-only buffer with a part of a file of the bundle."""
 
     kind: Literal["weight"] = "weight"
     file: str
+    """Path in the bundle."""
     offset: Annotated[int, Field(ge=0, multiple_of=4)]
+    """The first byte of the part in the file."""
     bytes: Annotated[int, Field(gt=0, multiple_of=4)]
+    """Bytes of the part."""
 
 
 class Ring(Strict):
-    """The shape in time of a ring buffer, in positions."""
+    """The shape of a ring buffer along the positions. Position p is stored in row p modulo `rows`.
+
+    A rewind by at most `rows` - `window` positions finds all rows that it needs. A longer rewind needs a snapshot.
+    """
 
     rows: Positive
+    """Positions that the buffer holds, at least `window`."""
     window: Positive
+    """The sliding window: positions that a token attends to."""
 
 
 class StateBuffer(Strict):
-    """Kept between steps: a cache. Allocated, zeroed, when a dispatch first binds it.
-
-    scale: what its numbers are multiplied by, a power of two, so that f16 holds them whatever the model; 1 in f32. Only
-    kernels know of it, by their params; it is stated for whoever reads a cache.
-    ring: the buffer is a ring of `rows` positions (position p lies in row p modulo rows), of which readers look
-    back `window`. A rewind by up to rows - window positions finds all it needs; a longer one needs a snapshot.
-    Absent where a position keeps its row for good.
-    """
+    """A cache of keys or values, kept from step to step. Created, zeroed, before the first dispatch that binds it."""
 
     kind: Literal["state"] = "state"
     bytes: Expr
+    """Size in bytes. May depend on C."""
     scale: Finite = 1.0
+    """The factor of the stored numbers: stored = value * scale. A power of two that keeps values within f16; 1 in f32.
+    Executors ignore it, since kernels have it in their params. Readers of a cache divide by it."""
     ring: Ring | None = None
+    """The shape of a ring. null for a cache that keeps every position."""
 
 
 class RowsBuffer(Strict):
-    """Rows of a table that lies on the host: `places` of them, which executors keep for ids that come again. Before a
-    step they write into it the rows of the step's ids that are not there yet, in the place of those that were needed
-    longest ago, and tell by the control buffer `places` where each token's is: at the same place in all such buffers.
+    """A cache, on the GPU, of rows of per-layer embeddings that stay on the host.
 
-    The row of an id has `row_bytes` bytes and begins at `offset` + id * `row_bytes` of `file`. rows: how many the table
-    has. An id in `replaced` counts as `by`. places: at least as many as the largest step has tokens. bytes: of all
-    places, a multiple of 4.
+    Before a step, the executor writes the rows of the step's ids that are missing, into free slots or else over the
+    least recently used rows. Then it writes the slot of each token's row into the control buffer `slots`. All
+    RowsBuffers of a plan use the same slot for the same id.
+
+    The row of an id has `row_bytes` bytes and begins at byte `offset` + id * `row_bytes` of `file`.
     """
 
     kind: Literal["rows"] = "rows"
     file: str
+    """Path in the bundle."""
     offset: Annotated[int, Field(ge=0)]
+    """The first byte of row 0 in the file."""
     row_bytes: Annotated[int, Field(gt=0)]
+    """Bytes of a row. Rows need not be whole words."""
     rows: Annotated[int, Field(gt=0)]
+    """Rows in the file, more than the largest id."""
     replaced: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(fail_fast=True)] = ()
-    by: Annotated[int, Field(ge=0)] = 0
-    places: Annotated[int, Field(gt=0)]
-    bytes: Annotated[int, Field(gt=0, lt=MOST_ROWS_BYTES, multiple_of=4)]
+    """Ids that get the row of `replacement`: those of placeholders."""
+    replacement: Annotated[int, Field(ge=0)] = 0
+    """The id whose row the ids in `replaced` get."""
+    slots: Annotated[int, Field(gt=0)]
+    """Rows that the buffer holds, at least the most tokens of a step."""
+    bytes: Annotated[int, Field(gt=0, lt=MAX_ROWS_BYTES, multiple_of=4)]
+    """Size in bytes: `slots` * `row_bytes`, rounded up to whole words."""
 
 
 class ScratchBuffer(Strict):
-    """A value that lives within one step, in slot number `slot` of `Plan.slots`; others may share the slot at
-    other times. Slots are GPU buffers of their own, since WebGPU tracks use by whole buffers. `bytes`, a multiple of 4,
-    may depend on T in a tower's plan."""
+    """A value that exists within one step. Values that are never needed at the same time share a slot."""
 
     kind: Literal["scratch"] = "scratch"
     slot: Count
+    """Index in `Plan.slots`. Each slot is a GPU buffer of its own, since WebGPU tracks use by whole buffers."""
     bytes: Expr
+    """Size in bytes, a multiple of 4. In a tower's plan it may depend on T."""
 
 
 class ControlBuffer(Strict):
-    """A small buffer by which executor and programs talk; all are arrays of u32 unless said otherwise.
+    """A small buffer through which the executor and the programs exchange values. Its name is its role.
 
-    - `ids` [max_tokens]: the step's token ids. The executor writes them for prompts; a decode step leaves the
-      sampled id in ids[0], where the next one reads it.
-    - `step` [4]: position of the first token, number of tokens, number of ids sampled so far, rows of a tower's input
-      (patches or frames; 0 for text). The programs advance position and count.
-    - `sampling` [4]: temperature (f32; 0 is greedy), top_k (0: as many as the sampler keeps), top_p (f32; 1: off),
-      seed.
-    - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
-    - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if
-      its id is a placeholder's. The executor copies what a tower made.
-    - `places` [max_tokens], where tables may lie on the host: the place of token t's row in every RowsBuffer.
-    - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on
-      sliding layers, its own unless it is of a picture.
+    All are arrays of u32 unless stated otherwise:
 
-    A tower's plan has only `step`.
+    - `ids` [max_tokens]: token ids of the step. The executor writes the ids of prompts. A step of `decode` leaves the
+      sampled id in ids[0], where the next step reads it.
+    - `step` [4]: position of the first token; number of tokens; number of ids sampled so far; rows of a tower's input
+      (patches or frames, 0 in text plans). The programs advance the position and the number of samples.
+    - `sampling` [4]: temperature (f32, 0 is greedy); top_k (0 for the most that the sampler supports); top_p (f32,
+      1 for no limit); seed.
+    - `sampled` [sampled_ring]: sampled ids. Id number n, counted by step[2], is at n modulo sampled_ring.
+    - `media` [max_tokens, hidden] f32, in plans of models that take images or audio: row t is used instead of the
+      embedding of token t if token t is a placeholder. The executor copies these rows from a tower's output.
+    - `slots` [max_tokens], in plans with a RowsBuffer: the slot of token t's row in every RowsBuffer.
+    - `visible` [max_tokens], in plans of models in which the tokens of an image see each other: the last position that
+      token t attends to in sliding layers. This is the last position of the image, or the token's own position.
+
+    A tower's plan has `step` alone.
     """
 
     kind: Literal["control"] = "control"
-    role: Literal["ids", "step", "sampling", "sampled", "media", "places", "visible"]
+    role: Literal["ids", "step", "sampling", "sampled", "media", "slots", "visible"]
+    """The buffer's purpose, and its name in `Plan.buffers`."""
     bytes: Annotated[int, Field(gt=0, multiple_of=4)]
+    """Size in bytes, a multiple of 4."""
 
 
 Buffer = Annotated[WeightBuffer | RowsBuffer | StateBuffer | ScratchBuffer | ControlBuffer, Field(discriminator="kind")]
 
 
 class Form(Strict):
-    """One way to run a kernel: a WGSL file of the bundle, without `enable` lines, and the values of its overrides.
-
-    features: WebGPU feature names that the device must have (`shader-f16`, `subgroups`).
-    """
+    """One way to run a kernel: a WGSL file and the values of its overrides."""
 
     file: str
+    """Path in the bundle. The text has no `enable` lines; the executor prepends those of `features`."""
     entry_point: str = "main"
+    """The name of the compute function."""
     features: Annotated[tuple[Feature, ...], Field(fail_fast=True)] = ()
+    """WebGPU features that the device must have."""
     constants: dict[str, Finite] = {}
+    """Values of the WGSL `override` declarations, by name."""
 
 
 class Kernel(Strict):
-    """bindings: what each binding of group 0 is, in order; forms: best first, the last one needs the least."""
+    """A compute pipeline: the bindings of its group 0 and the ways to run it."""
 
     bindings: Annotated[tuple[Literal["read", "read_write", "uniform"], ...], Field(fail_fast=True)]
+    """The type of each binding, in order. At most one is `uniform`, and that is the last."""
     forms: Annotated[tuple[Form, ...], Field(min_length=1, fail_fast=True)]
+    """The best form first. The last needs the fewest features, all of which the plan requires."""
 
 
 class Dispatch(Strict):
-    """bindings: names of buffers, one for each storage binding of the kernel.
-
-    params: the words of the kernel's `uniform` binding, its last one; absent where it has none. The executor lays
-    them out, aligned to 256 bytes, in one uniform buffer a program.
-    label: the place in the model, for errors and profiles.
-    tables: the dispatch is for an executor whose look-up tables lie there; without it, for any.
-    """
+    """One run of a kernel."""
 
     kernel: str
+    """A name in `Plan.kernels`."""
     bindings: Annotated[tuple[str, ...], Field(fail_fast=True)]
+    """Names in `Plan.buffers`, one for each storage binding of the kernel, in order."""
     params: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(fail_fast=True)] | None = None
+    """Words of the kernel's `uniform` binding. null for a kernel without one. The executor lays out the params of all
+    dispatches in one uniform buffer per program, each aligned to PARAMS_ALIGNMENT bytes."""
     grid: tuple[Expr, Expr, Expr]
+    """Workgroups in x, y and z. A 0 skips the dispatch."""
     label: str
-    tables: Tables | None = None
+    """The location in the model, for errors and profiles."""
+    embeddings: Residence | None = None
+    """Run the dispatch only if per-layer embeddings are there. null: always."""
 
 
 class Program(Strict):
-    """A step. max_tokens: the largest T; inputs: what the caller writes before it runs, outputs: what it may read back,
-    e.g. `logits` -> a buffer's name."""
+    """The dispatches of a step, in order."""
 
     max_tokens: Positive
+    """The largest T of a step."""
     dispatches: Annotated[tuple[Dispatch, ...], Field(fail_fast=True)]
+    """Dispatches, in the order in which they run."""
     inputs: dict[str, str] = {}
+    """Values that the caller writes before a step: the value's name to a name in `Plan.buffers`."""
     outputs: dict[str, str] = {}
+    """Values that the caller may read after a step, such as `logits`: the value's name to a name in `Plan.buffers`."""
 
 
-def running(program: "Program", sizes: dict[str, int], tables: Tables = "gpu") -> list["Dispatch"]:
-    """The dispatches of a step of these sizes that are not left out, where look-up tables lie there."""
-    chosen = [one for one in program.dispatches if one.tables in (None, tables)]
+def running(program: "Program", sizes: dict[str, int], embeddings: Residence = "gpu") -> list["Dispatch"]:
+    """Return the dispatches that a step of these sizes (T, P, C) runs with per-layer embeddings there."""
+    chosen = [one for one in program.dispatches if one.embeddings in (None, embeddings)]
     return [one for one in chosen if 0 not in [evaluate(expr, sizes) for expr in one.grid]]
 
 
-def bound_for(plan: "Plan", tables: Tables) -> frozenset[str]:
-    """The buffers that some dispatch binds where look-up tables lie there."""
+def bound_for(plan: "Plan", embeddings: Residence) -> frozenset[str]:
+    """Return the names of the buffers that the dispatches bind with per-layer embeddings there."""
     dispatches = (dispatch for program in plan.programs.values() for dispatch in program.dispatches)
-    return frozenset(name for one in dispatches if one.tables in (None, tables) for name in one.bindings)
+    return frozenset(name for one in dispatches if one.embeddings in (None, embeddings) for name in one.bindings)
 
 
 class Limits(Strict):
-    """The WebGPU limits that the plan was made for; a device must have at least these."""
+    """WebGPU limits that the plan needs, by WebGPU's names. A device must have at least these."""
 
     maxStorageBufferBindingSize: Limit = 128 << 20
+    """Bytes of a storage binding."""
     maxBufferSize: Limit = 256 << 20
+    """Bytes of a buffer."""
     maxStorageBuffersPerShaderStage: Limit = 8
+    """Storage bindings of a kernel."""
     maxComputeWorkgroupStorageSize: Limit = 16384
+    """Bytes of workgroup memory of a kernel."""
     maxComputeInvocationsPerWorkgroup: Limit = 256
+    """Invocations of a workgroup."""
     maxComputeWorkgroupsPerDimension: Limit = 65535
+    """Workgroups of a dispatch along x, y or z."""
 
 
 class Plan(Strict):
-    """Everything an executor runs.
+    """Everything that an executor runs.
 
-    activation: dtype of the caches; all else is f32. `f16` plans need `shader-f16`.
-    context: the largest context; the executor may choose a smaller C.
-    slots: bytes of each, numbers but in a tower's plan.
-    programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the
-    next id; `verify` takes up to 8 and gives logits for each. A tower's plan has `encode`, which turns the input rows
-    of one picture or clip into T `rows` [T, hidden] f32; its context is the largest T, its vocabulary and ring are 0.
+    A text plan has the programs `fill` (puts prompt tokens into the caches), `decode` (takes one token, gives logits
+    and samples the next id) and `verify` (takes up to 8 drafted tokens and gives logits for each). A tower's plan has
+    the program `encode`, which turns the input rows of one image, or of one segment of audio, into the output `rows`,
+    [T, hidden] f32.
     """
 
     format: Literal[1] = PLAN_FORMAT
+    """The version of this schema."""
     activation: Activation
+    """The dtype of the caches. Everything else is f32."""
     features: Annotated[tuple[Feature, ...], Field(fail_fast=True)] = ()
+    """WebGPU features that the device must have. f16 plans need `shader-f16`."""
     limits: Limits
+    """WebGPU limits that the device must have."""
     context: Positive
+    """The largest context, in tokens. The executor may choose a smaller C. In a tower's plan the largest T."""
     vocabulary: Count
+    """Number of token ids. 0 in a tower's plan."""
     sampled_ring: Count
+    """Ids that the control buffer `sampled` holds. 0 in a tower's plan."""
     slots: Annotated[tuple[Expr, ...], Field(fail_fast=True)]
+    """Bytes of each scratch slot: numbers in a text plan, expressions in T in a tower's plan."""
     buffers: dict[str, Buffer]
+    """All buffers but the slots, by name."""
     kernels: dict[str, Kernel]
+    """Kernels by name."""
     programs: dict[str, Program]
+    """Programs by name."""

@@ -1,7 +1,7 @@
-"""What a JSON schema cannot say about a plan: that its parts fit each other, its files and the limits it names.
+"""Checks of a plan beyond the schema: its parts must fit each other, the bundle's files and the plan's limits.
 
-A plan that passes cannot make an executor read or bind out of bounds, whoever wrote it. `checkPlan` of the tab says the
-same; the tests of both run tests/fixtures/bundle_checks.json.
+A plan that passes cannot make an executor read or bind out of bounds, even if its author is hostile. `checkPlan` in
+TypeScript does the same checks. tests/fixtures/bundle_checks.json has cases for both languages.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,10 @@ Sizes = Mapping[str, int]
 
 
 def check_plan(plan: Plan, manifest: Manifest, file: str, where: str | None = None) -> None:
-    """Raises BundleError that names the file and the part of it that does not fit. where: the file, for messages."""
+    """Raise BundleError, with the file and the part, if the plan does not fit itself or the manifest.
+
+    file: the plan's path in the bundle. where: the file's name in errors, `file` by default.
+    """
     check = checker(where or file)
     _check_counts(plan, check)
     _check_programs_there(plan, check)
@@ -57,18 +60,18 @@ def check_plan(plan: Plan, manifest: Manifest, file: str, where: str | None = No
 
 
 def is_tower(plan: Plan) -> bool:
-    """Whether a plan makes rows of embeddings, and knows no vocabulary."""
+    """Whether a plan is that of a tower: it has no vocabulary."""
     return plan.vocabulary == 0
 
 
 def largest_sizes(plan: Plan) -> Sizes:
-    """The largest step at the end of the context."""
+    """Return the sizes of the largest step at the end of the context."""
     tokens = max((program.max_tokens for program in plan.programs.values()), default=0)
     return {"T": tokens, "P": plan.context, "C": plan.context}
 
 
 def value(expr: Expr, sizes: Sizes) -> float:
-    """As `evaluate`; infinite where the expression divides by 0."""
+    """Return the value of an expression; infinity if it divides by 0."""
     try:
         return evaluate(expr, dict(sizes))
     except ZeroDivisionError:
@@ -92,14 +95,14 @@ def _check_programs_there(plan: Plan, check: Check) -> None:
 
 
 def _bytes(buffer: Buffer, sizes: Sizes) -> float:
-    """The bytes that bindings of a buffer see."""
+    """Return the bytes of a buffer that its bindings cover."""
     return value(buffer.bytes, sizes)
 
 
 def _check_buffer(plan: Plan, manifest: Manifest, name: str, buffer: Buffer, check: Check) -> None:
     sizes = largest_sizes(plan)
     size = _bytes(buffer, sizes)
-    check(0 < size < limits.MOST_INTEGER and size % _WORD == 0, f"buffer {name} has {size} bytes")
+    check(0 < size < limits.MAX_INTEGER and size % _WORD == 0, f"buffer {name} has {size} bytes")
     if isinstance(buffer, WeightBuffer | RowsBuffer):
         _check_in_file(manifest, name, buffer, check)
     if isinstance(buffer, RowsBuffer):
@@ -116,7 +119,7 @@ def _check_buffer(plan: Plan, manifest: Manifest, name: str, buffer: Buffer, che
 
 def _check_in_file(manifest: Manifest, name: str, buffer: WeightBuffer | RowsBuffer, check: Check) -> None:
     entry = manifest.files.get(buffer.file)
-    check(entry is not None, f"buffer {name} lies in {buffer.file}, which the manifest does not list")
+    check(entry is not None, f"buffer {name} is in {buffer.file}, which the manifest does not list")
     length = buffer.bytes if isinstance(buffer, WeightBuffer) else buffer.rows * buffer.row_bytes
     end, has = buffer.offset + length, entry.bytes if entry else 0
     check(end <= has, f"buffer {name} ends at byte {end} of {buffer.file}, which has {has}")
@@ -124,14 +127,14 @@ def _check_in_file(manifest: Manifest, name: str, buffer: WeightBuffer | RowsBuf
 
 def _check_rows(plan: Plan, name: str, buffer: RowsBuffer, check: Check) -> None:
     tokens = largest_sizes(plan)["T"]
-    check(buffer.places >= tokens, f"buffer {name} has {buffer.places} places for the rows of {tokens} tokens")
-    needed = buffer.places * buffer.row_bytes
+    check(buffer.slots >= tokens, f"buffer {name} has {buffer.slots} slots for the rows of {tokens} tokens")
+    needed = buffer.slots * buffer.row_bytes
     check(
         buffer.bytes >= needed,
-        f"buffer {name} has {buffer.bytes} bytes for {buffer.places} rows of {buffer.row_bytes}",
+        f"buffer {name} has {buffer.bytes} bytes for {buffer.slots} rows of {buffer.row_bytes}",
     )
-    most = max(plan.vocabulary - 1, buffer.by)
-    check(most < buffer.rows, f"the table of buffer {name} has {buffer.rows} rows, none for id {most}")
+    most = max(plan.vocabulary - 1, buffer.replacement)
+    check(most < buffer.rows, f"buffer {name} has {buffer.rows} rows in its file, none for id {most}")
 
 
 def _check_scratch(plan: Plan, name: str, buffer: ScratchBuffer, check: Check) -> None:
@@ -152,7 +155,7 @@ def _check_controls(plan: Plan, check: Check) -> None:
     if not is_tower(plan):
         wanted = {"ids": tokens, "step": 4, "sampling": 4, "sampled": plan.sampled_ring}
         if any(isinstance(buffer, RowsBuffer) for buffer in plan.buffers.values()):
-            wanted["places"] = tokens
+            wanted["slots"] = tokens
     for role, words in wanted.items():
         found = _controls(plan, role)
         check(len(found) == 1, f'there are {len(found)} control buffers "{role}" instead of 1')
@@ -162,7 +165,7 @@ def _check_controls(plan: Plan, check: Check) -> None:
 
 
 def _check_media_controls(plan: Plan, check: Check) -> None:
-    """What only models have that take media: rows for the tokens of a chunk, and how far each of them sees."""
+    """Check `media` and `visible`, which the plans of models that take images or audio have."""
     tokens = plan.programs[FILL].max_tokens if FILL in plan.programs else 0
     for name, buffer in plan.buffers.items():
         if not (isinstance(buffer, ControlBuffer) and buffer.role in ("media", "visible")):
@@ -219,7 +222,7 @@ def _check_bindings(plan: Plan, dispatch: Dispatch, check: Check) -> None:
         writes = kind == "read_write"
         given = isinstance(buffer, WeightBuffer | RowsBuffer)
         check(not (writes and given), f"the weight {binding} is bound to be written")
-        # One GPU buffer may be bound twice only to be read.
+        # WebGPU permits a buffer in two bindings of a dispatch only if both are read-only.
         memory = f"slot {buffer.slot}" if isinstance(buffer, ScratchBuffer) else binding
         alone = memory not in bound or (not writes and bound[memory] == "read")
         check(alone, f"{memory} is bound twice, and written")
@@ -227,9 +230,9 @@ def _check_bindings(plan: Plan, dispatch: Dispatch, check: Check) -> None:
 
 
 def _check_grid(plan: Plan, tokens: int, dispatch: Dispatch, check: Check) -> None:
-    """Grids are monotonic in T and P in all but contrived plans; the executor checks each before it dispatches too.
+    """Check grids at the smallest and largest T and P. Executors check each grid again before they dispatch it.
 
-    A workgroup that has not even one word to itself has nothing to do: in exports each has dozens.
+    A dispatch with more workgroups than bound words is rejected: in exports each workgroup has dozens of words.
     """
     for sizes in _corners(plan, tokens):
         at = f"T = {sizes['T']}, P = {sizes['P']}"
@@ -247,12 +250,12 @@ def _corners(plan: Plan, tokens: int) -> Iterable[Sizes]:
 
 
 def is_grid_size(size: float, plan: Plan) -> bool:
-    """Whether a dispatch may have so many workgroups along one of its axes."""
+    """Whether `size` is a valid number of workgroups along one axis of a dispatch."""
     return 0 <= size <= plan.limits.maxComputeWorkgroupsPerDimension
 
 
 def _check_outputs(plan: Plan, check: Check) -> None:
-    """Logits have room for all that is read of them; input and output of a tower are values of its program."""
+    """Check that `logits` holds the logits of all tokens, and that inputs and output of a tower are scratch."""
     if is_tower(plan):
         _check_tower(plan, check)
         return
@@ -271,18 +274,18 @@ def _check_tower(plan: Plan, check: Check) -> None:
     check(program.max_tokens == plan.context, f"encode takes {program.max_tokens} of the {plan.context} tokens")
     for what, name in (*program.inputs.items(), *program.outputs.items()):
         buffer = plan.buffers[name]
-        check(isinstance(buffer, ScratchBuffer), f"{what} of a tower is {name}, which is no scratch")
+        check(isinstance(buffer, ScratchBuffer), f"{what} of a tower is {name}, which is no scratch buffer")
         one, most = (value(buffer.bytes, {"T": count, "P": 0, "C": plan.context}) for count in (1, plan.context))
         even = one > 0 and one % _WORD == 0 and most == plan.context * one
-        check(even, f"{what} of a tower is {name}, which is not of so many bytes a token")
+        check(even, f"{what} of a tower is {name}, whose bytes are not proportional to the tokens")
 
 
 def _check_entry(plan: Plan, manifest: Manifest, file: str, check: Check) -> None:
-    """The manifest tells what is decided before a plan is there: it must be the plan's own."""
+    """Check that the manifest's entry states the plan's own values: callers decide by the entry."""
     entries = [entry for entry in plan_entries(manifest) if entry.file == file]
     check(bool(entries), "the manifest names no such plan")
     for entry in entries:
-        # By what it is, and not what it says: a manifest may have one entry in both places.
+        # By identity and not by value: a manifest may have equal entries in both lists.
         tower = not any(entry is one for one in manifest.plans)
         check(tower == is_tower(plan), f"the manifest says that it is a {'tower' if tower else 'text model'}")
         context = entry.tokens if tower else manifest.context
@@ -304,6 +307,6 @@ def _check_memory(plan: Plan, entry: PlanEntry, check: Check) -> None:
 
 
 def own_memory(plan: Plan) -> PlanMemory:
-    """What the plan takes, the rows that a tower makes included."""
+    """Return the memory that a plan takes, a tower's output rows included."""
     outputs = plan.programs[ENCODE].outputs if is_tower(plan) else {}
     return plan_memory(plan, [plan.buffers[name].bytes for what, name in outputs.items() if what == ROWS])

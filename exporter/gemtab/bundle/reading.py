@@ -1,5 +1,4 @@
-"""Reading a bundle's files without trusting who wrote them: inside the folder, regular, and no larger than they may
-be."""
+"""Reads files of an untrusted bundle: regular files inside the folder, up to a bound for each kind."""
 
 import json
 import os
@@ -20,8 +19,8 @@ _SIZES = {
 }
 
 
-def most_bytes(file: str) -> int | None:
-    """How large a file of a bundle may be that is read as a whole; None for weights and the like, which are not."""
+def max_bytes(file: str) -> int | None:
+    """Return the most bytes of a file that is read whole; None for other files, such as weights."""
     if file in _SIZES:
         return _SIZES[file]
     if file.startswith("plan/") and file.endswith(".json"):
@@ -32,17 +31,17 @@ def most_bytes(file: str) -> int | None:
 
 
 def inside(folder: Path, file: str) -> Path:
-    """The path of a file of the bundle.
+    """Return the path of a file of the bundle.
 
-    Raises BundleError where the file is missing, is not a regular file, or is a link to a place outside the folder.
-    Links into the store of a hub's cache are the files of a download.
+    Raises BundleError if the file is missing, is no regular file, or is a link out of the folder. Links to the blobs of
+    a hub's cache are permitted: downloads consist of them.
     """
     path = folder / file
     try:
         root, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path, strict=True))
         kind = real.stat().st_mode
     except FileNotFoundError:
-        raise BundleError(f"{folder} lacks {file}. {AGAIN}") from None
+        raise BundleError(f"{folder} has no {file}. {AGAIN}") from None
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} cannot be opened ({error}). {AGAIN}") from None
     if not stat.S_ISREG(kind):
@@ -57,9 +56,9 @@ def _is_blob(root: Path, real: Path) -> bool:
 
 
 def read_bytes(folder: Path, file: str) -> bytes:
-    """A whole file of the bundle. Raises BundleError as `inside` does, and where the file is larger than its kind may
-    be."""
-    path, most = inside(folder, file), most_bytes(file) or limits.CONFIG_BYTES
+    """Return the content of a file of the bundle. Raises BundleError as `inside` does, and for a file that is larger
+    than its kind may be."""
+    path, most = inside(folder, file), max_bytes(file) or limits.CONFIG_BYTES
     try:
         with path.open("rb") as opened:
             content = opened.read(most + 1)
@@ -71,7 +70,7 @@ def read_bytes(folder: Path, file: str) -> bytes:
 
 
 def read_text(folder: Path, file: str) -> str:
-    """As `read_bytes`, of a text in UTF-8."""
+    """Return the text of a file. Raises BundleError as `read_bytes` does, and for bytes that are not UTF-8."""
     try:
         return read_bytes(folder, file).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -79,15 +78,15 @@ def read_text(folder: Path, file: str) -> str:
 
 
 def read_object(folder: Path, file: str) -> dict[str, Any]:
-    """As `read_text`, of JSON with an object in it."""
+    """Return the JSON object in a file. Raises BundleError as `read_text` does, and for anything else."""
     found = parse_json(read_text(folder, file), folder / file)
     if not isinstance(found, dict):
-        raise BundleError(f"{folder / file} is not an object of JSON. {AGAIN}")
+        raise BundleError(f"{folder / file} is no JSON object. {AGAIN}")
     return found
 
 
 def parse_json(text: str, where: Path) -> object:
-    """What JSON says. Raises BundleError where it is none, or is nested too deeply to be read."""
+    """Parse JSON. where: the file, for errors. Raises BundleError for text that is no JSON or is nested too deeply."""
     try:
         return json.loads(text)
     except RecursionError:

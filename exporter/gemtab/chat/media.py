@@ -48,7 +48,7 @@ class Medium:
 
 
 @dataclass(frozen=True)
-class PlacedItem:
+class PromptItem:
     """An item whose tokens begin at `position` of a prompt."""
 
     item: Item
@@ -65,13 +65,13 @@ class Prompt:
     """Ids of a prompt, and the items whose placeholders are among them."""
 
     ids: list[int]
-    items: tuple[PlacedItem, ...] = ()
+    items: tuple[PromptItem, ...] = ()
 
     def keys(self) -> list[int | tuple[str, int]]:
         """Return the identity of each token: equal placeholders of different media differ."""
         keys: list[int | tuple[str, int]] = list(self.ids)
-        for placed in self.items:
-            keys[placed.position : placed.end] = [(placed.item.key, i) for i in range(placed.item.tokens)]
+        for entry in self.items:
+            keys[entry.position : entry.end] = [(entry.item.key, i) for i in range(entry.item.tokens)]
         return keys
 
 
@@ -91,11 +91,11 @@ TEXT_ONLY = _TextOnly()
 """The encoder of conversations without media."""
 
 
-def encode_items(items: Sequence[PlacedItem], encoder: Encoder) -> list[Media]:
+def encode_items(items: Sequence[PromptItem], encoder: Encoder) -> list[Media]:
     """Encode items to rows at their positions in the prompt."""
     return [
-        Media(placed.position, placed.item.tokens, encoder.rows(placed.item), placed.item.tower == "image")
-        for placed in items
+        Media(entry.position, entry.item.tokens, encoder.rows(entry.item), entry.item.tower == "image")
+        for entry in items
     ]
 
 
@@ -111,9 +111,9 @@ class Placeholders:
         self._tokenizer = tokenizer
 
     def prompt(self, written: Written, media: Sequence[Medium]) -> Prompt:
-        """Return the prompt of a rendered conversation, placeholders expanded. Raises as `expand` and `place` do."""
+        """Return the prompt of a rendered conversation, placeholders expanded. Raises as `expand` and `locate` do."""
         pieces = written.cut(self.expand(written.text, media))
-        return self.place(self._tokenizer.encode_pieces(pieces), media)
+        return self.locate(self._tokenizer.encode_pieces(pieces), media)
 
     def tokens(self) -> dict[str, Kind]:
         """Return the kind of media of each placeholder that templates write."""
@@ -148,10 +148,10 @@ class Placeholders:
         written = iter(media)
         return re.sub(pattern, lambda _: self._written(next(written)), text)
 
-    def place(self, ids: Sequence[int], media: Sequence[Medium]) -> Prompt:
+    def locate(self, ids: Sequence[int], media: Sequence[Medium]) -> Prompt:
         """Locate the items of `media` in the ids of an expanded conversation. Raises BundleError where one is
         missing."""
-        placed: list[PlacedItem] = []
+        entries: list[PromptItem] = []
         at = 0
         for one, item in ((medium, item) for medium in media for item in medium.items):
             token = self._id(_token_of(one, item))
@@ -161,9 +161,9 @@ class Placeholders:
                     f"{self._where}: the tokenizer splits {self._text(_token_of(one, item))}, which media need as one "
                     "token. Export the checkpoint again."
                 )
-            placed.append(PlacedItem(item, at))
+            entries.append(PromptItem(item, at))
             at += item.tokens
-        return Prompt(list(ids), tuple(placed))
+        return Prompt(list(ids), tuple(entries))
 
     def _written(self, medium: Medium) -> str:
         return " ".join(self._images(medium)) + "".join(self._audio(medium))

@@ -74,7 +74,7 @@ def _prompt(writer: PromptWriter, messages: list[Any], shapes: list[Any], option
         for kind, items, stamps in shapes
     ]
     prompt = writer.prompt(messages, media, **options)
-    return {"ids": prompt.ids, "positions": [placed.position for placed in prompt.items]}
+    return {"ids": prompt.ids, "positions": [entry.position for entry in prompt.items]}
 
 
 _ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gemtab import errors
-from gemtab.chat.media import Medium, PlacedItem, Prompt
+from gemtab.chat.media import Medium, Prompt, PromptItem
 from gemtab.chat.template import Messages, normal
 from gemtab.chat.tokenizer import Piece
 from gemtab.errors import BundleError, GemtabError
@@ -79,8 +79,8 @@ class PromptProcess:
         shapes = [(one.kind, [(item.tower, item.tokens) for item in one.items], one.stamps) for one in media]
         found = self._call("prompt", [normal(message) for message in messages], shapes, options)
         items = [item for medium in media for item in medium.items]
-        placed = tuple(PlacedItem(item, at) for item, at in zip(items, found["positions"], strict=True))
-        return Prompt(found["ids"], placed)
+        entries = tuple(PromptItem(item, at) for item, at in zip(items, found["positions"], strict=True))
+        return Prompt(found["ids"], entries)
 
     def count(self, text: str) -> int:
         """See PromptWriter."""

@@ -179,7 +179,7 @@ class PromptCache:
         last = len(ids) - 1
         reused = self._go_back(min(common_prefix(self._keys, keys), last))
         self._keys = keys[:reused]
-        media = encode_items([placed for placed in prompt.items if placed.end > reused], encoder)
+        media = encode_items([entry for entry in prompt.items if entry.end > reused], encoder)
         if reused <= stable <= last:
             self._backend.fill(ids[reused:stable], media)
             self._take_snapshot()

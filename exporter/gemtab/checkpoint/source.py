@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gemtab.bundle import limits
-from gemtab.bundle.reading import most_bytes
+from gemtab.bundle.reading import max_bytes
 from gemtab.checkpoint.compressed import PACKED, CompressedTensors
 from gemtab.checkpoint.config import parse_config, read_config
 from gemtab.checkpoint.gguf import GgufChatFiles, GgufFile, GgufTensors, gguf_config
@@ -157,7 +157,7 @@ class FolderFiles:
         path = self._folder / name
         try:
             # Some editors begin a file with a byte-order mark, which is not JSON. transformers keeps it in templates.
-            content = read_regular(path, most_bytes(name) or limits.TEMPLATE_BYTES)
+            content = read_regular(path, max_bytes(name) or limits.TEMPLATE_BYTES)
             text = content.decode("utf-8-sig" if path.suffix == ".json" else "utf-8")
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         except FileNotFoundError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from gemtab.bundle.plan import HostTableChoice, PlanChoice
+from gemtab.bundle.plan import HostEmbeddingsChoice, PlanChoice
 from gemtab.cli.console import byte_count, err, print_answer
 from gemtab.cli.extras import require
 from gemtab.errors import UsageError
@@ -81,8 +81,8 @@ def command(
     memory: Annotated[
         str | None, typer.Option(help="Maximum GPU memory of the text model, such as 8GB. [default: no limit]")
     ] = None,
-    host_table: Annotated[
-        HostTableChoice,
+    host_embeddings: Annotated[
+        HostEmbeddingsChoice,
         typer.Option(
             help="Read per-layer embeddings from the file instead of GPU memory, which is slower: auto (if --memory "
             "needs it), never or always."
@@ -118,7 +118,7 @@ def command(
     executor = TextEngine(
         bundle,
         None if plan == "auto" else plan,
-        host_table=host_table,
+        host_embeddings=host_embeddings,
         memory=allowed,
         watch=context.obj,
         manifest=manifest,

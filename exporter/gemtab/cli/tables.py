@@ -92,7 +92,7 @@ def print_fit(found: Sequence[Fit], title: str) -> None:
             "does not fit": f"does not fit into {size(one.memory)}",
         }[one.verdict]
         need = f"needs {size(one.needed)} with a context of {one.context:,} tokens: {_parts(one)}"
-        kept = ", with its embeddings on the host: in the browser's storage (slower)" if one.tables == "host" else ""
+        kept = ", its per-layer embeddings kept in the browser's storage (slower)" if one.embeddings == "host" else ""
         table.add_fact(f"{one.activation} plan", verdict + ("" if one.verdict == "does not fit" else kept))
         table.add_fact("", need)
         if one.advice:

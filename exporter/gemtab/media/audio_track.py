@@ -54,7 +54,7 @@ class AudioTrack:
 
         In MP4, ffmpeg leaves the padding at the end. For Opus in MP4, ffmpeg removes a wrong number of samples at the
         start: it takes units of the track's time for samples at 48 kHz, and removes none without an edit list. The
-        decoder is therefore told to remove nothing.
+        decoder is therefore set to remove nothing.
         """
         if self._known is not None:
             # The first packet of Vorbis has no audio. FFmpeg makes one frame of it, which is dropped, or none.

@@ -19,7 +19,7 @@ from gemtab.backends.reference import Reference, Run
 from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.onnx_files import TOWER_STEMS
-from gemtab.chat.media import TEXT_ONLY, Encoder, Item, PlacedItem, Prompt, encode_items
+from gemtab.chat.media import TEXT_ONLY, Encoder, Item, Prompt, PromptItem, encode_items
 from gemtab.graph import Graph
 from gemtab.model.spec import ModelSpec
 from gemtab.model.text import decoder_graph, embed_graph
@@ -39,7 +39,7 @@ class Continued:
 
     prompt: list[int]
     continuation: list[int]
-    items: tuple[PlacedItem, ...] = ()
+    items: tuple[PromptItem, ...] = ()
 
 
 def continue_greedily(
@@ -100,7 +100,7 @@ def webgpu_logits(
 
 
 def _fill(
-    executor: TextEngine, prompt: Sequence[int], items: Sequence[PlacedItem], encoder: Encoder, advance: Advance
+    executor: TextEngine, prompt: Sequence[int], items: Sequence[PromptItem], encoder: Encoder, advance: Advance
 ) -> None:
     """Fill empty caches with all of a prompt but its last token, which `decode` takes."""
     executor.reset()
@@ -182,5 +182,5 @@ def reference_work(spec: ModelSpec, texts: int) -> int:
     return texts + len(decoder_graph(spec.text).nodes)
 
 
-def _rows(items: Sequence[PlacedItem], encode: Callable[[Item], torch.Tensor]) -> list[Rows]:
-    return [Rows(placed.position, encode(placed.item), placed.item.tower == "image") for placed in items]
+def _rows(items: Sequence[PromptItem], encode: Callable[[Item], torch.Tensor]) -> list[Rows]:
+    return [Rows(entry.position, encode(entry.item), entry.item.tower == "image") for entry in items]

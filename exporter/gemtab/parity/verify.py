@@ -103,7 +103,7 @@ def verify_bundle(
         prompts=len(texts),
         steps=sum(len(text.continuation) for text in texts),
         longest_prompt=max(len(text.prompt) for text in texts),
-        media_tokens=sum(placed.item.tokens for text in texts for placed in text.items),
+        media_tokens=sum(entry.item.tokens for text in texts for entry in text.items),
         adapter=device.name,
         f16_edge=ran.edge,
         onnx_graphs=tuple(graphs),

@@ -72,7 +72,7 @@ def _with_headers(send: Send, host: str) -> Send:
             headers["Content-Security-Policy"] = content_security_policy(host)
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "no-referrer"
-            # Tells the page that a live channel exists, without a request that could fail elsewhere.
+            # Informs the page that a live channel exists, without a request that could fail elsewhere.
             headers["Server-Timing"] = f'gemtab-live;desc="{LIVE_PATH}"'
             # Together they isolate the page, which enables threads for wasm and fine timers.
             headers["Cross-Origin-Opener-Policy"] = "same-origin"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.onnx_files import MOST_DATA_FILES, data_file
+from gemtab.bundle.onnx_files import MAX_DATA_FILES, data_file
 from gemtab.errors import OutputError
 from gemtab.graph import Weight
 from gemtab.quantize import planes
@@ -34,7 +34,7 @@ def lay_out(stem: str, weights: Sequence[Weight], weight_format: WeightFormat, f
     """Return the layout of the weights of the graph `stem`.
 
     A plane is in one file. If a plane does not fit the current file of `file_bytes`, a new file begins. A plane larger
-    than `file_bytes` has a file of its own. Raises OutputError for more than MOST_DATA_FILES files.
+    than `file_bytes` has a file of its own. Raises OutputError for more than MAX_DATA_FILES files.
     """
     locations: dict[tuple[str, str], Location] = {}
     sizes = [0]
@@ -45,9 +45,9 @@ def lay_out(stem: str, weights: Sequence[Weight], weight_format: WeightFormat, f
             file = data_file(stem, weight_format, len(sizes) - 1)
             locations[weight.name, plane.name] = Location(file, sizes[-1], plane.bytes)
             sizes[-1] += plane.bytes + -plane.bytes % ALIGNMENT
-    if len(sizes) > MOST_DATA_FILES:
+    if len(sizes) > MAX_DATA_FILES:
         raise OutputError(
-            f"{stem} needs more than {MOST_DATA_FILES} data files of {file_bytes:,} bytes, which ONNX readers in "
+            f"{stem} needs more than {MAX_DATA_FILES} data files of {file_bytes:,} bytes, which ONNX readers in "
             "browsers reject. Choose smaller weights."
         )
     files = {data_file(stem, weight_format, index): size for index, size in enumerate(sizes) if size}

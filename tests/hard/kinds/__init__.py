@@ -19,15 +19,15 @@ OFTENER: dict[str, int] = {
     "shaders: bindings": 2,
     "shaders: syntax": 2,
 }
-"""How often kinds are drawn that did the most harm to code that was not yet prepared for them; others once."""
+"""The number of times that a kind is in a deck: more often for those that found the most defects; default 1."""
 
 
 _BUNDLE = ("manifest", "plans", "shaders", "weights", "tokenizer", "template", "configs", "files")
 
 
-def _deck(*rooms: str) -> tuple[str, ...]:
-    """Each name as often as it is drawn."""
-    names = [name for name in sorted(KINDS) if name.partition(":")[0] in rooms]
+def _deck(*groups: str) -> tuple[str, ...]:
+    """The names of the kinds in these groups, each as often as OFTENER says."""
+    names = [name for name in sorted(KINDS) if name.partition(":")[0] in groups]
     return tuple(name for name in names for _ in range(OFTENER.get(name, 1)))
 
 
@@ -37,4 +37,4 @@ DECKS: dict[str, tuple[str, ...]] = {
     "command": _deck(*_BUNDLE),
     "checkpoint": _deck("tokenizer", "template", "configs"),
 }
-"""What is drawn from: all kinds, or those of which a driver sees anything; the last is for exports."""
+"""The kinds to draw from: all, or those that affect a driver. "checkpoint" is for exports."""

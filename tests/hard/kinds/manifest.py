@@ -113,7 +113,7 @@ def memory(mutant: Mutant, rng: Random) -> None:
     levels = rng.choice([10, 2000])
     nested = Raw('["+",' * levels + '"C"' + ",1]" * levels)
     wrong = rng.choice([0, 1, 2**31, 2**53, -1, ["-", 0, "C"], ["*", "C", 2**60], ["/", "C", 2], "Z", ["+", 1], nested])
-    field = rng.choice(["weights", "tables", "rows", "state", "scratch"])
+    field = rng.choice(["weights", "embeddings", "rows", "state", "scratch"])
     for plan in tree["plans"]:
         plan["memory"][field] = wrong
     mutant.write_manifest(tree)

@@ -246,16 +246,16 @@ def control(plan: Json, rng: Random) -> None:
         case 2:
             chosen["bytes"] = rng.choice([4, 8, 12, 2**28, 2**40])
         case 3:
-            chosen["role"] = rng.choice(["ids", "step", "sampling", "sampled", "media", "places", "visible", "queen"])
+            chosen["role"] = rng.choice(["ids", "step", "sampling", "sampled", "media", "slots", "visible", "queen"])
         case 4:
             one, two = (_buffer(plan, rng, "control")[1] for _ in range(2))
             one["role"], two["role"] = two["role"], one["role"]
 
 
 def rows(plan: Json, rng: Random) -> None:
-    """Tables on the host."""
+    """Per-layer embeddings on the host."""
     chosen = _buffer(plan, rng, "rows")[1]
-    field = rng.choice(["rows", "row_bytes", "places", "by", "offset", "replaced", "bytes"])
+    field = rng.choice(["rows", "row_bytes", "slots", "replacement", "offset", "replaced", "bytes"])
     chosen[field] = [2**32, -1, 10**9] if field == "replaced" else rng.choice([0, 1, 2, 2**20, 2**31, 2**53, -1])
 
 

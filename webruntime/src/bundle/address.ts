@@ -1,27 +1,27 @@
-/** Addresses of a folder's files, as pages give them: with or without the last slash, a query, a fragment. */
+/** Addresses of the files of a folder on a web host. */
 
 import { brief } from "../brief.ts";
 import { UsageError } from "../errors.ts";
 import { MANIFEST_NAME } from "./facts.gen.ts";
 
-/** Schemes of addresses that hold one file's bytes, or name them, and so no folder. */
+/** Schemes of addresses that stand for one file and cannot have a folder. */
 const WITHOUT_FOLDERS = ["blob:", "data:", "about:", "javascript:"];
 
 /**
- * A folder on a web host. A query, such as the signature of a signed address, belongs to every file of the folder, and so
- * does a fragment, which a service worker can read.
+ * A folder on a web host. The query of the folder's address, such as a signature, is added to the address of every file.
+ * So is the fragment, which a service worker can read.
  */
 export class FolderAddress {
-  /** The folder's address without query and fragment; ends with a slash. */
+  /** The folder's address without query and fragment, with a slash at the end. */
   readonly folder: string;
   readonly #suffix: string;
   readonly #query: string;
 
   /**
-   * @param given the folder's address, or that of the file `main` in it; query and fragment are kept
-   * @param base the address that a relative one is relative to
-   * @param main the file that stands for its folder
-   * @throws UsageError where the address is none, or cannot be a folder's
+   * @param given the folder's address, with or without the last slash, or the address of the file `main` in the folder
+   * @param base the base of a relative address; without a base, a relative address is an error
+   * @param main the file whose address also stands for the folder; none by default
+   * @throws UsageError for an invalid address, and for one that stands for a single file
    */
   constructor(given: string | URL, base?: string, main?: string) {
     const url = parse(given, base);
@@ -40,23 +40,29 @@ export class FolderAddress {
     this.folder = url.href;
   }
 
-  /** The address of the file of that name, which may have slashes in it. */
+  /** The address of a file. name: the path in the folder. */
   file(name: string): string {
     return this.folder + name.split("/").map(encodeURIComponent).join("/") + this.#suffix;
   }
 
-  /** The whole address of the folder. */
+  /** The folder's address with query and fragment. */
   get href(): string {
     return this.folder + this.#suffix;
   }
 
-  /** Two addresses with the same identity bring the same files: fragments are not sent to hosts. */
+  /** Equal for addresses with the same files: the folder's address without the fragment, which hosts do not see. */
   get identity(): string {
     return this.folder + this.#query;
   }
 }
 
-/** The address of a bundle's folder, given that or the address of its manifest. Throws UsageError where it is neither. */
+/**
+ * The address of a bundle's folder.
+ *
+ * @param url the folder's address, or that of its manifest
+ * @param base the base of a relative address: by default that of the page, or of the worker
+ * @throws UsageError for an address that can be neither
+ */
 export function bundleAddress(url: string | URL, base = globalThis.document?.baseURI ?? globalThis.location?.href) {
   return new FolderAddress(url, base, MANIFEST_NAME);
 }

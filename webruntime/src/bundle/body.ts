@@ -1,21 +1,23 @@
-/** Fetching, and reading what comes without leaving behind garbage of its size. */
+/** Fetches files, and reads bodies without garbage of their size. */
 
 import { brief } from "../brief.ts";
 import { AbortError, BundleError, causeOf } from "../errors.ts";
 
-/** Characters of an address in a message: the signature of a signed one may have thousands. */
-const MOST_ADDRESS = 200;
+/** Most characters of an address in an error. The signature in an address may have thousands. */
+const MAX_ADDRESS = 200;
 
-/** How long a host may send nothing. */
+/** The milliseconds after which a download fails if the host sends nothing. */
 export const SILENCE_MS = 30_000;
 
-/** A response, and what ends it where its host falls silent. */
+/** A response, and the limit for the silence of its host. */
 export interface Reply {
+  /** The response, with an HTTP status of success. */
   response: Response;
+  /** Ends the download if the host falls silent. */
   silence: Silence;
 }
 
-/** Waits for a host, and no longer than SILENCE_MS at a time. */
+/** Waits for a host, at most SILENCE_MS at a time. */
 class Silence {
   readonly #controller = new AbortController();
 
@@ -33,7 +35,12 @@ class Silence {
   }
 }
 
-/** Fetches, and throws BundleError or AbortError in plain words where that fails. */
+/**
+ * Sends a request for a file of a bundle.
+ *
+ * @param file the file's path in the bundle, for errors
+ * @throws BundleError if the host does not answer or refuses, and AbortError
+ */
 export async function request(
   url: string,
   file: string,
@@ -50,7 +57,13 @@ export async function request(
   throw new BundleError(refusal(response.status, url, file), file);
 }
 
-/** The whole body, inflated where it was compressed. Throws BundleError where there are more than `most` bytes of it. */
+/**
+ * Reads the whole body of a response, decompressed.
+ *
+ * @param file the file's path in the bundle, for errors
+ * @param most the most bytes of the body
+ * @throws BundleError for a longer body or a broken download, and AbortError
+ */
 export async function readWhole(
   { response, silence }: Reply,
   file: string,
@@ -68,10 +81,7 @@ export async function readWhole(
     bytes += value.length;
     if (bytes <= most) continue;
     reader.cancel().catch(() => undefined);
-    throw new BundleError(
-      `${file} has more than ${most} bytes, the most that gemtab reads of it. Is this a bundle?`,
-      file,
-    );
+    throw new BundleError(`${file} has more than ${most} bytes, the most that gemtab reads. Is this a bundle?`, file);
   }
 }
 
@@ -89,34 +99,43 @@ function refusal(status: number, url: string, file: string): string {
   const what = status === 404 || status === 410 ? "is missing" : `could not be fetched (HTTP ${status})`;
   const forbidden = status === 401 || status === 403;
   const advice = forbidden
-    ? "Its host does not let this page read it. A signed address may have ended, or be signed for another file than this one."
+    ? "The host does not permit this page to read the file. A signed address may have expired, or may be for another file."
     : "Check the bundle's address and that all of it was uploaded.";
-  return `${file} ${what} at ${brief(url, MOST_ADDRESS)}. ${advice}`;
+  return `${file} ${what} at ${brief(url, MAX_ADDRESS)}. ${advice}`;
 }
 
-/** Where bytes are put that come in. Whoever fills it takes the buffer away and puts back another with its bytes. */
-export interface Room {
+/**
+ * Memory for the bytes of one slice, which several downloads may use one after another. A read transfers `buffer` to the
+ * browser and replaces it with another that has the same size and contents.
+ */
+export interface SliceBuffer {
+  /** The present memory. */
   buffer: ArrayBuffer;
 }
 
-export function roomOf(bytes: number): Room {
+/** A new slice buffer of `bytes` bytes. */
+export function sliceBuffer(bytes: number): SliceBuffer {
   return { buffer: new ArrayBuffer(bytes) };
 }
 
-/** Puts at most `most` bytes of a body at `at` of the room, and tells how many: 0 at the body's end. */
-type Fill = (room: Room, at: number, most: number) => Promise<number>;
+/** Reads at most `most` bytes of a body into `target`, from byte `at` on. Returns their number: 0 at the body's end. */
+type Fill = (target: SliceBuffer, at: number, most: number) => Promise<number>;
 
-/** The bytes of a response's body, in the portions that the caller asks for. */
+/** Reads the body of a response in portions that the caller chooses. */
 export class BodyReader {
   readonly #fill: Fill;
-  /** Reads the end, which must be near; stops the download where more comes. */
+  /** Reads the end of the body. Stops the download if more bytes come. */
   readonly #end: () => Promise<unknown>;
   readonly #cancel: () => Promise<void>;
   readonly #silence: Silence;
 
+  /**
+   * @param target takes the bytes
+   * @param file the file's path in the bundle, for errors
+   */
   constructor(
     { response, silence }: Reply,
-    private readonly room: Room,
+    private readonly target: SliceBuffer,
     private readonly file: string,
     private readonly signal: AbortSignal | undefined,
   ) {
@@ -130,7 +149,13 @@ export class BodyReader {
     this.#cancel = () => reader.cancel();
   }
 
-  /** The next `count` bytes, which lie in the room until more is read. Throws BundleError where the body ends first. */
+  /**
+   * Reads the next `count` bytes. They stay valid until the next read.
+   *
+   * @param slice the number of the slice, for errors
+   * @param onBytes called with the number of bytes of each part that arrives
+   * @throws BundleError if the body ends before, or the download breaks off, and AbortError
+   */
   async read(count: number, slice: number, onBytes?: (bytes: number) => void): Promise<Uint8Array<ArrayBuffer>> {
     for (let found = 0; found < count; ) {
       const bytes = await this.#take(found, count - found, slice);
@@ -138,20 +163,20 @@ export class BodyReader {
       found += bytes;
       onBytes?.(bytes);
     }
-    return new Uint8Array(this.room.buffer, 0, count);
+    return new Uint8Array(this.target.buffer, 0, count);
   }
 
-  /** Drops `count` bytes. */
+  /** Skips `count` bytes. Throws as `read` does. */
   async skip(count: number, slice: number): Promise<void> {
     for (let found = 0; found < count; ) {
-      const bytes = await this.#take(0, Math.min(count - found, this.room.buffer.byteLength), slice);
+      const bytes = await this.#take(0, Math.min(count - found, this.target.buffer.byteLength), slice);
       if (bytes === 0) throw this.#short(slice, count, found);
       found += bytes;
     }
   }
 
   async #take(at: number, most: number, slice: number): Promise<number> {
-    return this.#silence.limit(this.#fill(this.room, at, most)).catch((error: unknown) => {
+    return this.#silence.limit(this.#fill(this.target, at, most)).catch((error: unknown) => {
       throw downloadError(error, { file: this.file, signal: this.signal, silence: this.#silence, slice });
     });
   }
@@ -162,20 +187,20 @@ export class BodyReader {
   }
 
   /**
-   * All bytes that are wanted were read. A body that is cancelled before its end was read is a failed download to
-   * the browser. Nobody waits: some hosts leave a connection open after the last byte.
+   * Ends the download after all wanted bytes were read. Reads the end of the body, since browsers report a body that is
+   * cancelled before its end as a failed download. Does not wait: some hosts leave a connection open after the last byte.
    */
   finish(): void {
     void this.#end().catch(() => undefined);
   }
 
-  /** Stops the download where it is not over yet. Nobody waits: what went wrong is said at once. */
+  /** Stops the download. Does not wait, so that an error is reported at once. */
   close(): void {
     this.#cancel().catch(() => undefined);
   }
 }
 
-/** A reader that is given the place for the bytes; undefined where the browser has none for this stream. */
+/** A reader that fills a given buffer; undefined if the browser has none for this stream. */
 function byteReader(stream: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | undefined {
   try {
     return stream.getReader({ mode: "byob" });
@@ -184,21 +209,21 @@ function byteReader(stream: ReadableStream<Uint8Array>): ReadableStreamBYOBReade
   }
 }
 
-/** No chunk is made that a garbage collector would have to find: those of gigabytes pile up faster than it does. */
+/** Reads into the target without chunks: the chunks of gigabytes pile up faster than they are collected. */
 function inPlace(reader: ReadableStreamBYOBReader): Fill {
-  return async (room, at, most) => {
-    const { value } = await reader.read(new Uint8Array(room.buffer, at, most));
-    // Undefined once the body was cancelled.
+  return async (target, at, most) => {
+    const { value } = await reader.read(new Uint8Array(target.buffer, at, most));
+    // Undefined after the body was cancelled.
     if (!value) return 0;
-    room.buffer = value.buffer;
+    target.buffer = value.buffer;
     return value.length;
   };
 }
 
 function copying(reader: ReadableStreamDefaultReader<Uint8Array>): Fill {
-  /** What came in and was not taken yet. */
+  /** Bytes that arrived and were not taken yet. */
   let rest = new Uint8Array(0);
-  return async (room, at, most) => {
+  return async (target, at, most) => {
     while (rest.length === 0) {
       const { done, value } = await reader.read();
       if (done) return 0;
@@ -206,7 +231,7 @@ function copying(reader: ReadableStreamDefaultReader<Uint8Array>): Fill {
     }
     const part = rest.subarray(0, most);
     rest = rest.subarray(part.length);
-    new Uint8Array(room.buffer).set(part, at);
+    new Uint8Array(target.buffer).set(part, at);
     return part.length;
   };
 }
@@ -217,7 +242,7 @@ const OPAQUE =
   'This page has no origin of its own ("null": a sandboxed frame without allow-same-origin, or a file), so every host is ' +
   "foreign to it:";
 
-/** Browsers do not tell a script why a request to another origin failed. */
+/** Advice for a failed request. Browsers do not tell scripts why a request to another origin failed. */
 function advice(url: string): string {
   const { origin, protocol } = new URL(url);
   if (protocol === "file:") {

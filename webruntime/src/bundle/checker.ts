@@ -1,11 +1,12 @@
-/** Saying what of a bundle does not fit. */
+/** Errors for parts of a bundle that do not fit. */
 
 import { brief } from "../brief.ts";
 import { BundleError } from "../errors.ts";
 
-/** Throws BundleError with the message where something does not hold. */
+/** Throws BundleError with the message if `holds` is false. */
 export type Check = (holds: boolean, message: string) => void;
 
+/** The check for a file of a bundle. Errors begin with the file's name. */
 export function checker(file: string): Check {
   return (holds, message) => {
     if (!holds) {

@@ -1,11 +1,14 @@
-/** Which dispatches of a program run. */
+/** Selects the dispatches for a residence of per-layer embeddings. */
 
 import type { Dispatch } from "./plan.gen.ts";
 
-/** Where look-up tables lie. */
-export type Tables = "gpu" | "host";
+/**
+ * Where per-layer embeddings are. gpu: whole, in GPU memory. host: in the browser's storage; before each step the engine
+ * writes the rows of the step's ids to the GPU.
+ */
+export type Residence = "gpu" | "host";
 
-/** Whether a dispatch is for an executor whose look-up tables lie there. */
-export function isFor({ tables: wanted }: Dispatch, tables: Tables): boolean {
-  return wanted === null || wanted === tables;
+/** Whether a dispatch runs with per-layer embeddings there. */
+export function isFor({ embeddings: wanted }: Dispatch, embeddings: Residence): boolean {
+  return wanted === null || wanted === embeddings;
 }

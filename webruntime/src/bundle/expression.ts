@@ -1,15 +1,18 @@
-/** Sizes as the plan writes them: arithmetic on T, P and C as data. */
+/** Evaluates the expressions of plans: arithmetic on T, P and C, as data. */
 
 import type { Expr } from "./plan.gen.ts";
 
-/** T: tokens in this step. P: tokens in the caches before it. C: the context chosen at load. */
+/** The values of the symbols in expressions, in tokens. */
 export interface Sizes {
+  /** Tokens of the step. */
   T: number;
+  /** Tokens in the caches before the step. */
   P: number;
+  /** The context chosen at load. */
   C: number;
 }
 
-/** The value of an expression; intermediate results may be negative. Division by 0 gives Infinity or NaN. */
+/** The value of an expression. Division by 0 gives Infinity or NaN. */
 export function evaluate(expression: Expr, sizes: Sizes): number {
   if (typeof expression === "number") return expression;
   if (typeof expression === "string") return sizes[expression];

@@ -3,24 +3,24 @@
 // gemtab.bundle.plan
 /** The alignment of a dispatch's params in a program's uniform buffer, which every device accepts. */
 export const PARAMS_ALIGNMENT = 256;
-/** The largest thing that a kernel reads at once, a vector of four words: buffers are a whole number of them. */
+/** Bytes of a vector of four words, the most that a kernel reads at once. Buffers are padded to whole vectors. */
 export const VECTOR_BYTES = 16;
 /** The program of a text plan that puts prompt tokens into the caches. */
 export const FILL = "fill";
-/** The program of a text plan that takes one token and samples the next. */
+/** The program of a text plan that takes one token, gives its logits and samples the next token. */
 export const DECODE = "decode";
-/** The program of a text plan that takes drafted tokens, with logits for each. */
+/** The program of a text plan that takes drafted tokens and gives logits for each. */
 export const VERIFY = "verify";
 /** The program of a tower's plan. */
 export const ENCODE = "encode";
-/** What it gives: rows of embeddings. */
+/** The output of `encode`: rows of embeddings, [T, hidden] f32. */
 export const ROWS = "rows";
 /** WebGPU features that a plan or a kernel may need. */
 export const FEATURES = ["shader-f16", "subgroups"] as const;
-/** In what the caches keep keys and values; auto: in f16 where the device has it. */
+/** The dtype that a caller asks for keys and values. auto: f16 if the device has `shader-f16`, else f32. */
 export const PLAN_CHOICES = ["auto", "f16", "f32"] as const;
-/** Whether they are to lie on the host; auto: where the rest fits into the memory that is given and they do not. */
-export const HOST_TABLE_CHOICES = ["auto", "never", "always"] as const;
+/** Whether per-layer embeddings stay on the host. auto: only if the model does not fit the given memory with them. */
+export const HOST_EMBEDDINGS_CHOICES = ["auto", "never", "always"] as const;
 
 // gemtab.bundle.manifest
 /** The manifest's name in a bundle. */

@@ -1,4 +1,4 @@
-/** How large the files of a bundle may be that are read whole. Mirrors gemtab/bundle/reading.py. */
+/** The most bytes of files that are read whole. Mirrors gemtab/bundle/reading.py. */
 
 import { MANIFEST_NAME } from "./facts.gen.ts";
 import { LIMITS } from "./limits.gen.ts";
@@ -9,8 +9,8 @@ const BY_NAME: Readonly<Record<string, number>> = {
   "chat_template.jinja": LIMITS.TEMPLATE_BYTES,
 };
 
-/** Undefined for weights and the like, which are not read whole. */
-export function mostBytes(file: string): number | undefined {
+/** The most bytes of a file of a bundle; undefined for files that are not read whole, such as weights. */
+export function maxBytes(file: string): number | undefined {
   if (Object.hasOwn(BY_NAME, file)) return BY_NAME[file];
   if (file.startsWith("plan/") && file.endsWith(".json")) return LIMITS.PLAN_BYTES;
   if (file.endsWith(".wgsl")) return LIMITS.SHADER_BYTES;

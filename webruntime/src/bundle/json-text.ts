@@ -1,16 +1,16 @@
-/** JSON that nobody vouches for. */
+/** Reads untrusted JSON. */
 
 import { shown } from "../brief.ts";
 import { BundleError } from "../errors.ts";
 
-/** Nothing in a bundle is nested deeper, and what is must not exhaust the stack of whoever walks through it. */
-const MOST_NESTED = 200;
+/** Most levels of nesting. No file of a bundle has more, and deeper ones could exhaust the stack of their readers. */
+const MAX_NESTED = 200;
 
 const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [...'"\\[]{}'].map((mark) =>
   mark.charCodeAt(0),
 );
 
-/** Throws BundleError for bytes that are not UTF-8. */
+/** Decodes UTF-8. file: its path in the bundle, for errors. Throws BundleError for other bytes. */
 export function decodeText(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -19,18 +19,24 @@ export function decodeText(bytes: Uint8Array, file: string): string {
   }
 }
 
-/** @param folder where the file lies, for the error: a BundleError where the text is no JSON, or nested too deep */
+/**
+ * Parses JSON.
+ *
+ * @param file the file's path in the bundle, for errors
+ * @param folder the bundle's address, for errors
+ * @throws BundleError for text that is no JSON or is nested too deeply
+ */
 export function parseJson(text: string, file: string, folder: string): unknown {
-  if (isNestedDeeper(text, MOST_NESTED)) {
+  if (isNestedDeeper(text, MAX_NESTED)) {
     throw new BundleError(
-      `${file} is nested deeper than ${MOST_NESTED} levels, which no file of gemtab's is. Export the bundle again.`,
+      `${file} is nested deeper than ${MAX_NESTED} levels, more than any file of gemtab. Export the bundle again.`,
       file,
     );
   }
   try {
     return JSON.parse(text);
   } catch {
-    const found = /^\s*</.test(text) ? "The host answers with a web page, as many do for what they lack. " : "";
+    const found = /^\s*</.test(text) ? "The host answers with a web page, as many do for a missing file. " : "";
     throw new BundleError(
       `${file} at ${folder} is not JSON. ${found}Is this the address of a bundle's folder, and was all of it uploaded?`,
       file,
@@ -38,13 +44,13 @@ export function parseJson(text: string, file: string, folder: string): unknown {
   }
 }
 
-/** What is to be an object, of `file`. Throws BundleError where it is none. */
+/** `found` as an object. file: its path in the bundle, for errors. Throws BundleError for any other value. */
 export function objectIn(found: unknown, file: string): Record<string, unknown> {
   if (typeof found === "object" && found !== null && !Array.isArray(found)) return found as Record<string, unknown>;
   throw new BundleError(`${file} holds ${shown(found)}, not an object. Export the bundle again.`, file);
 }
 
-/** Before the text is parsed: that makes an object of each level. */
+/** Counts levels before the text is parsed, since parsing creates an object for each level. */
 function isNestedDeeper(text: string, most: number): boolean {
   let depth = 0;
   for (let at = 0; at < text.length; at++) {

@@ -1,20 +1,20 @@
 /**
- * What a JSON schema cannot say about a manifest. `check_manifest` of Python says the same; the tests of both run
- * tests/fixtures/bundle_checks.json.
+ * Checks of a manifest beyond the schema. `check_manifest` in Python does the same checks. tests/fixtures/bundle_checks.json
+ * has cases for both languages.
  */
 
 import { type Check, checker } from "./checker.ts";
 import { MANIFEST_NAME } from "./facts.gen.ts";
-import { mostBytes } from "./file-limits.ts";
+import { maxBytes } from "./file-limits.ts";
 import { LIMITS } from "./limits.gen.ts";
 import type { FileEntry, Manifest } from "./manifest.gen.ts";
 
 type PlanEntry = Manifest["plans"][number];
 
-/** What the GPU is handed are whole words, so a file is cut between two of them. */
+/** Bytes of a word. The GPU takes whole words, so slices must not divide a word. */
 const WORD = 4;
 
-/** Throws BundleError where parts of a manifest do not fit each other, or are too many. */
+/** Throws BundleError if parts of a manifest contradict each other, or are too many. */
 export function checkManifest(manifest: Manifest): void {
   const check = checker(MANIFEST_NAME);
   const files = Object.entries(manifest.files);
@@ -22,11 +22,11 @@ export function checkManifest(manifest: Manifest): void {
   check(files.length <= LIMITS.FILES, `${files.length} files are more than ${LIMITS.FILES}`);
   for (const [file, entry] of files) {
     checkSlices(file, entry, check);
-    const most = mostBytes(file);
+    const most = maxBytes(file);
     check(most === undefined || entry.bytes <= most, `${file} has ${entry.bytes} bytes, more than ${most}`);
   }
   const total = files.reduce((sum, [, { bytes }]) => sum + bytes, 0);
-  check(total < LIMITS.MOST_INTEGER, `the files have ${total} bytes in all`);
+  check(total < LIMITS.MAX_INTEGER, `the files have ${total} bytes in all`);
   for (const file of namedFiles(manifest)) {
     check(Object.hasOwn(manifest.files, file), `it names ${file}, which it does not list`);
   }
@@ -41,12 +41,12 @@ function namedFiles(manifest: Manifest): string[] {
   return manifest.draft ? [...plans, manifest.draft.file] : plans;
 }
 
-/** Of text and towers. */
+/** The entries of all plans, of text and of towers. */
 export function planEntries({ plans, towers }: Manifest): PlanEntry[] {
   return [...plans, ...towers.image, ...towers.audio];
 }
 
-/** A slice is held in memory as a whole, so a manifest must not make it larger than an export does. */
+/** Checks digests and sizes of slices. Readers keep a whole slice in memory, so its size must be bounded. */
 function checkSlices(file: string, { bytes, slice_bytes, sha256 }: FileEntry, check: Check): void {
   const slices = Math.max(1, Math.ceil(bytes / slice_bytes));
   const found = sha256.length;

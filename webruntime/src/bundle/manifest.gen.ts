@@ -4,103 +4,213 @@ import type { Schema } from "./schema.ts";
 export type Expr = number | ("T" | "P" | "C") | ["+" | "-" | "*" | "ceildiv" | "min" | "max", Expr, Expr];
 
 /**
- * `gemtab.json`. plans: none where the bundle holds a drafter alone, which cannot answer without its target.
- * no_transformers_js: why transformers.js does not load the `onnx` folder; nothing where it does. notes: what a user
- * should know of the export, one thought each: what was left out, and what was taken from another place than usual.
+ * The content of `gemtab.json`.
  */
 export interface Manifest {
+  /**
+   * The version of this schema.
+   */
   format: 1;
+  /**
+   * The version of gemtab that made the export.
+   */
   gemtab: string;
   source: Source;
+  /**
+   * How the bundle stores weights.
+   */
   weights: "f32" | "f16" | "q8" | "q4" | "qat";
+  /**
+   * How well q4 fits the weights of a model that was trained for Q4_0. null for other models.
+   */
   grid: Grid | null;
+  /**
+   * The largest context of the text plans, in tokens.
+   */
   context: number;
+  /**
+   * Inputs that the bundle takes.
+   */
   inputs: ("text" | "image" | "audio" | "video")[];
+  /**
+   * Text plans, the best first: use the first one whose features the device has. Empty for a bundle with a draft
+   * model alone, which cannot answer without its target.
+   */
   plans: PlanEntry[];
+  /**
+   * Plans of the towers.
+   */
   towers: Towers;
+  /**
+   * The graph of a draft model. null for a bundle without one.
+   */
   draft: Draft | null;
+  /**
+   * Why transformers.js cannot load the folder `onnx`. null if it can.
+   */
   no_transformers_js: string | null;
+  /**
+   * Remarks on the export for users, such as ignored or replaced parts of the checkpoint. One remark each.
+   */
   notes: string[];
+  /**
+   * All files of the bundle but the manifest, by path.
+   */
   files: {
     [k: string]: FileEntry;
   };
 }
 /**
- * What was exported: the checkpoint's folder or hub name, its id on a hub where that is known, its model_type, its
- * licence where it is known, and the adapters that were merged into it, in this order.
+ * The exported checkpoint.
  */
 export interface Source {
+  /**
+   * The checkpoint's folder or hub name.
+   */
   name: string;
+  /**
+   * The id on a hub. null if unknown.
+   */
   repository: string | null;
+  /**
+   * `model_type` of config.json.
+   */
   model_type: string;
+  /**
+   * The licence. null if unknown.
+   */
   licence: string | null;
+  /**
+   * Names of the adapters merged into the weights, in this order.
+   */
   adapters: string[];
 }
 /**
- * Of a model that was trained for Q4_0 and saved unquantised: of how many weights q4 keeps every value (scale times
- * code, in bf16, is what the checkpoint has), and the others.
+ * For a model that was trained for Q4_0 and saved unquantized: the weights whose values q4 stores exactly. A value
+ * is exact if scale * code, in bf16, equals the value in the checkpoint.
  */
 export interface Grid {
+  /**
+   * Number of weights that are exact.
+   */
   exact: number;
+  /**
+   * The other weights.
+   */
   others: Inexact[];
 }
 /**
- * A weight that q4 does not keep to the last bit. exact: the share of its blocks that are; error: the RMS of what
- * is lost by that of the values.
+ * A weight that q4 does not store exactly.
  */
 export interface Inexact {
+  /**
+   * The weight's name.
+   */
   weight: string;
+  /**
+   * Share of the weight's blocks that are exact.
+   */
   exact: number;
+  /**
+   * RMS of the error divided by the RMS of the values.
+   */
   error: number;
 }
 /**
- * A plan of the bundle and what a device needs for it; the first that fits is used. tokens: the most of a step.
+ * A plan of the bundle, and the needs of the plan that are known before it is loaded.
  */
 export interface PlanEntry {
+  /**
+   * The plan's path in the bundle.
+   */
   file: string;
+  /**
+   * The dtype of the caches.
+   */
   activation: "f32" | "f16";
+  /**
+   * WebGPU features that the device must have.
+   */
   features: ("shader-f16" | "subgroups")[];
+  /**
+   * Most tokens of a step.
+   */
   tokens: number;
+  /**
+   * GPU bytes that the plan takes.
+   */
   memory: PlanMemory;
 }
 /**
- * GPU bytes that an executor allocates for a plan, in C, the context chosen at load, and T, the tokens of a step.
+ * GPU bytes that an executor allocates for a plan. Expressions use C, the context chosen at load, and T, the tokens
+ * of a step.
  *
- * weights: with the tables of angles, but without what is only looked up. tables: that, where it lies on the GPU;
- * rows: what takes its place where it lies on the host. Both are 0 where a model has none. state: the caches, once
- * all are in use; scratch: slots, controls, params and what comes out, while a step runs. What a conversation keeps
- * beside them is not in it: snapshots of rings, and rows of pictures and sound.
+ * The snapshots and the rows of images and audio that a conversation keeps are not included.
  */
 export interface PlanMemory {
+  /**
+   * Weights and angle tables, without per-layer embeddings.
+   */
   weights: number;
-  tables: number;
+  /**
+   * Per-layer embeddings, if they are on the GPU. 0 for a model without them, and if they cannot stay on the host.
+   */
+  embeddings: number;
+  /**
+   * The RowsBuffers, if per-layer embeddings are on the host. 0 as for `embeddings`.
+   */
   rows: number;
+  /**
+   * Caches, once all of them are in use.
+   */
   state: Expr;
+  /**
+   * Slots, control buffers, params and the rows that a tower makes, during a step.
+   */
   scratch: Expr;
 }
 /**
- * The plans that make rows of embeddings of pictures (frames of clips too) and of sound; none where the bundle does
- * not take them.
+ * The plans of the towers, the best first, as in `Manifest.plans`. Empty if the bundle does not take the input.
  */
 export interface Towers {
+  /**
+   * Plans that make rows of embeddings from images and frames of videos.
+   */
   image: PlanEntry[];
+  /**
+   * Plans that make rows of embeddings from audio.
+   */
   audio: PlanEntry[];
 }
 /**
- * The ONNX graph that drafts tokens for a target model. target_hidden: width of that model's embeddings and hidden
- * states, which the graph takes.
+ * The ONNX graph of a draft model, which proposes tokens for a target model.
  */
 export interface Draft {
+  /**
+   * The graph's path in the bundle.
+   */
   file: string;
+  /**
+   * Width of the target's embeddings and hidden states, which the graph takes.
+   */
   target_hidden: number;
 }
 /**
- * One file of the bundle. sha256: of each slice of `slice_bytes` (the last may be shorter), so that a slice is
- * checked before it is used; a file no longer than a slice has one digest.
+ * Size and digests of a file of the bundle.
  */
 export interface FileEntry {
+  /**
+   * Size in bytes.
+   */
   bytes: number;
+  /**
+   * Bytes of a slice; the last slice may be shorter.
+   */
   slice_bytes: number;
+  /**
+   * The SHA-256 of each slice, in hexadecimal, so that a reader can verify a slice before using it. An empty file has
+   * one digest.
+   */
   sha256: string[];
 }
 
@@ -281,7 +391,7 @@ export const MANIFEST_SCHEMA: Schema = {
      "minimum": 0,
      "type": "integer"
     },
-    "tables": {
+    "embeddings": {
      "minimum": 0,
      "type": "integer"
     },
@@ -298,7 +408,7 @@ export const MANIFEST_SCHEMA: Schema = {
    },
    "required": [
     "weights",
-    "tables",
+    "embeddings",
     "rows",
     "state",
     "scratch"

@@ -1,7 +1,8 @@
 /**
- * What a JSON schema cannot say about a plan: that its parts fit each other, its files and the limits it names. A plan
- * that passes cannot make the executor read or bind out of bounds, whoever wrote it. `check_plan` of Python says the same;
- * the tests of both run tests/fixtures/bundle_checks.json.
+ * Checks of a plan beyond the schema: its parts must fit each other, the bundle's files and the plan's limits.
+ *
+ * A plan that passes cannot make an executor read or bind out of bounds, even if its author is hostile. `check_plan` in
+ * Python does the same checks. tests/fixtures/bundle_checks.json has cases for both languages.
  */
 
 import { type Check, checker } from "./checker.ts";
@@ -19,7 +20,11 @@ const BYTES_PER_WORD = 4;
 type Buffer = Plan["buffers"][string];
 type ControlRole = Extract<Buffer, { kind: "control" }>["role"];
 
-/** Throws BundleError that names the file and the part of it that does not fit. */
+/**
+ * Throws BundleError, with the file and the part, if the plan does not fit itself or the manifest.
+ *
+ * @param file the plan's path in the bundle
+ */
 export function checkPlan(plan: Plan, manifest: Manifest, file: string): void {
   const check = checker(file);
   const sizes = largestSizes(plan);
@@ -53,7 +58,7 @@ function checkCounts(plan: Plan, check: Check): void {
 interface Named<Kind extends Buffer = Buffer> {
   name: string;
   buffer: Kind;
-  /** The plan's largest. */
+  /** The sizes of the plan's largest step. */
   sizes: Sizes;
 }
 
@@ -78,18 +83,18 @@ type Kind<K extends Buffer["kind"]> = Extract<Buffer, { kind: K }>;
 function checkInFile(manifest: Manifest, name: string, buffer: Kind<"weight"> | Kind<"rows">, check: Check): void {
   const { file } = buffer;
   const entry = Object.hasOwn(manifest.files, file) ? manifest.files[file] : undefined;
-  check(entry !== undefined, `buffer ${name} lies in ${file}, which the manifest does not list`);
+  check(entry !== undefined, `buffer ${name} is in ${file}, which the manifest does not list`);
   const end = buffer.offset + (buffer.kind === "weight" ? buffer.bytes : buffer.rows * buffer.row_bytes);
   const has = entry?.bytes ?? 0;
   check(end <= has, `buffer ${name} ends at byte ${end} of ${file}, which has ${has}`);
 }
 
 function checkRows(plan: Plan, { name, buffer, sizes }: Named<Kind<"rows">>, check: Check): void {
-  const { places, bytes, row_bytes: rowBytes } = buffer;
-  check(places >= sizes.T, `buffer ${name} has ${places} places for the rows of ${sizes.T} tokens`);
-  check(bytes >= places * rowBytes, `buffer ${name} has ${bytes} bytes for ${places} rows of ${rowBytes}`);
-  const most = Math.max(plan.vocabulary - 1, buffer.by);
-  check(most < buffer.rows, `the table of buffer ${name} has ${buffer.rows} rows, none for id ${most}`);
+  const { slots, bytes, row_bytes: rowBytes } = buffer;
+  check(slots >= sizes.T, `buffer ${name} has ${slots} slots for the rows of ${sizes.T} tokens`);
+  check(bytes >= slots * rowBytes, `buffer ${name} has ${bytes} bytes for ${slots} rows of ${rowBytes}`);
+  const most = Math.max(plan.vocabulary - 1, buffer.replacement);
+  check(most < buffer.rows, `buffer ${name} has ${buffer.rows} rows in its file, none for id ${most}`);
 }
 
 function checkScratch(plan: Plan, { name, buffer, sizes }: Named<Kind<"scratch">>, check: Check): void {
@@ -109,7 +114,7 @@ function checkControls(plan: Plan, check: Check): void {
         ["step", 4],
         ["sampling", 4],
         ["sampled", plan.sampled_ring],
-        ...(Object.values(plan.buffers).some(({ kind }) => kind === "rows") ? [["places", tokens] as const] : []),
+        ...(Object.values(plan.buffers).some(({ kind }) => kind === "rows") ? [["slots", tokens] as const] : []),
       ];
   for (const [role, words] of always) {
     const found = controls(plan, role);
@@ -128,7 +133,7 @@ function controls(plan: Plan, role: ControlRole): [string, number][] {
   );
 }
 
-/** What only models have that take media: rows for the tokens of a chunk, and how far each of them sees. */
+/** Checks `media` and `visible`, which the plans of models that take images or audio have. */
 function checkMediaControls(plan: Plan, check: Check): void {
   const tokens = plan.programs.fill?.max_tokens ?? 0;
   for (const [name, buffer] of Object.entries(plan.buffers)) {
@@ -144,22 +149,22 @@ function checkMediaControls(plan: Plan, check: Check): void {
   }
 }
 
-/** Input and output of a tower are values of its program, of so many bytes a token. */
+/** Checks that inputs and output of a tower are scratch, with bytes proportional to the tokens. */
 function checkTower(plan: Plan, check: Check): void {
   const { inputs = {}, outputs = {}, max_tokens: tokens = 0 } = plan.programs.encode ?? {};
   check("rows" in outputs && Object.keys(inputs).length > 0, "the tower has no inputs, or no rows that it makes");
   check(tokens === plan.context, `encode takes ${tokens} of the ${plan.context} tokens`);
   for (const [value, name] of [...Object.entries(inputs), ...Object.entries(outputs)]) {
     const buffer = plan.buffers[name];
-    check(buffer?.kind === "scratch", `${value} of a tower is ${name}, which is no scratch`);
+    check(buffer?.kind === "scratch", `${value} of a tower is ${name}, which is no scratch buffer`);
     const bytes = (T: number) => evaluate(buffer?.kind === "scratch" ? buffer.bytes : 0, { T, P: 0, C: plan.context });
     const one = bytes(1);
     const even = one > 0 && one % BYTES_PER_WORD === 0 && bytes(plan.context) === plan.context * one;
-    check(even, `${value} of a tower is ${name}, which is not of so many bytes a token`);
+    check(even, `${value} of a tower is ${name}, whose bytes are not proportional to the tokens`);
   }
 }
 
-/** Logits have room for all that is read of them. */
+/** Checks that `logits` holds the logits of all tokens. */
 function checkLogits(plan: Plan, check: Check): void {
   check("logits" in (plan.programs.decode?.outputs ?? {}), "decode gives no logits");
   for (const [name, { outputs, max_tokens: tokens }] of Object.entries(plan.programs)) {
@@ -171,7 +176,7 @@ function checkLogits(plan: Plan, check: Check): void {
   }
 }
 
-/** The manifest tells what is decided before a plan is there: it must be the plan's own. */
+/** Checks that the manifest's entry states the plan's own values: callers decide by the entry. */
 function checkEntry(plan: Plan, manifest: Manifest, file: string, check: Check): void {
   const entries = planEntries(manifest).filter((entry) => entry.file === file);
   check(entries.length > 0, "the manifest names no such plan");
@@ -255,7 +260,7 @@ function checkBindings(plan: Plan, dispatch: Dispatch, check: Check): void {
     const writes = access[index] === "read_write";
     const given = buffer?.kind === "weight" || buffer?.kind === "rows";
     check(!(writes && given), `the weight ${binding} is bound to be written`);
-    // One GPU buffer may be bound twice only to be read.
+    // WebGPU permits a buffer in two bindings of a dispatch only if both are read-only.
     const memory = buffer?.kind === "scratch" ? `slot ${buffer.slot}` : binding;
     const before = bound.get(memory);
     check(before === undefined || (!writes && before === "read"), `${memory} is bound twice, and written`);
@@ -264,8 +269,9 @@ function checkBindings(plan: Plan, dispatch: Dispatch, check: Check): void {
 }
 
 /**
- * Grids are monotonic in T and P in all but contrived plans; the executor checks each before it dispatches too. A workgroup
- * that has not even one word to itself has nothing to do: in exports each has dozens.
+ * Checks grids at the smallest and largest T and P. Executors check each grid again before they dispatch it.
+ *
+ * A dispatch with more workgroups than bound words is rejected: in exports each workgroup has dozens of words.
  */
 function checkGrid(plan: Plan, tokens: number, dispatch: Dispatch, check: Check): void {
   const limit = plan.limits.maxComputeWorkgroupsPerDimension;

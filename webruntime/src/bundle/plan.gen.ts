@@ -4,185 +4,330 @@ import type { Schema } from "./schema.ts";
 export type Expr = number | ("T" | "P" | "C") | ["+" | "-" | "*" | "ceildiv" | "min" | "max", Expr, Expr];
 
 /**
- * Everything an executor runs.
+ * Everything that an executor runs.
  *
- * activation: dtype of the caches; all else is f32. `f16` plans need `shader-f16`.
- * context: the largest context; the executor may choose a smaller C.
- * slots: bytes of each, numbers but in a tower's plan.
- * programs: `fill` puts prompt tokens into the caches; `decode` takes one token, gives logits and samples the
- * next id; `verify` takes up to 8 and gives logits for each. A tower's plan has `encode`, which turns the input rows
- * of one picture or clip into T `rows` [T, hidden] f32; its context is the largest T, its vocabulary and ring are 0.
+ * A text plan has the programs `fill` (puts prompt tokens into the caches), `decode` (takes one token, gives logits
+ * and samples the next id) and `verify` (takes up to 8 drafted tokens and gives logits for each). A tower's plan has
+ * the program `encode`, which turns the input rows of one image, or of one segment of audio, into the output `rows`,
+ * [T, hidden] f32.
  */
 export interface Plan {
+  /**
+   * The version of this schema.
+   */
   format: 1;
+  /**
+   * The dtype of the caches. Everything else is f32.
+   */
   activation: "f32" | "f16";
+  /**
+   * WebGPU features that the device must have. f16 plans need `shader-f16`.
+   */
   features: ("shader-f16" | "subgroups")[];
+  /**
+   * WebGPU limits that the device must have.
+   */
   limits: Limits;
+  /**
+   * The largest context, in tokens. The executor may choose a smaller C. In a tower's plan the largest T.
+   */
   context: number;
+  /**
+   * Number of token ids. 0 in a tower's plan.
+   */
   vocabulary: number;
+  /**
+   * Ids that the control buffer `sampled` holds. 0 in a tower's plan.
+   */
   sampled_ring: number;
+  /**
+   * Bytes of each scratch slot: numbers in a text plan, expressions in T in a tower's plan.
+   */
   slots: Expr[];
+  /**
+   * All buffers but the slots, by name.
+   */
   buffers: {
     [k: string]: WeightBuffer | RowsBuffer | StateBuffer | ScratchBuffer | ControlBuffer;
   };
+  /**
+   * Kernels by name.
+   */
   kernels: {
     [k: string]: Kernel;
   };
+  /**
+   * Programs by name.
+   */
   programs: {
     [k: string]: Program;
   };
 }
 /**
- * The WebGPU limits that the plan was made for; a device must have at least these.
+ * WebGPU limits that the plan needs, by WebGPU's names. A device must have at least these.
  */
 export interface Limits {
+  /**
+   * Bytes of a storage binding.
+   */
   maxStorageBufferBindingSize: number;
+  /**
+   * Bytes of a buffer.
+   */
   maxBufferSize: number;
+  /**
+   * Storage bindings of a kernel.
+   */
   maxStorageBuffersPerShaderStage: number;
+  /**
+   * Bytes of workgroup memory of a kernel.
+   */
   maxComputeWorkgroupStorageSize: number;
+  /**
+   * Invocations of a workgroup.
+   */
   maxComputeInvocationsPerWorkgroup: number;
+  /**
+   * Workgroups of a dispatch along x, y or z.
+   */
   maxComputeWorkgroupsPerDimension: number;
 }
 /**
- * `bytes` bytes of a file of the bundle, from `offset` (a multiple of 4); the GPU buffer holds just them.
+ * A read-only buffer with a part of a file of the bundle.
  */
 export interface WeightBuffer {
   kind: "weight";
+  /**
+   * Path in the bundle.
+   */
   file: string;
+  /**
+   * The first byte of the part in the file.
+   */
   offset: number;
+  /**
+   * Bytes of the part.
+   */
   bytes: number;
 }
 /**
- * Rows of a table that lies on the host: `places` of them, which executors keep for ids that come again. Before a
- * step they write into it the rows of the step's ids that are not there yet, in the place of those that were needed
- * longest ago, and tell by the control buffer `places` where each token's is: at the same place in all such buffers.
+ * A cache, on the GPU, of rows of per-layer embeddings that stay on the host.
  *
- * The row of an id has `row_bytes` bytes and begins at `offset` + id * `row_bytes` of `file`. rows: how many the table
- * has. An id in `replaced` counts as `by`. places: at least as many as the largest step has tokens. bytes: of all
- * places, a multiple of 4.
+ * Before a step, the executor writes the rows of the step's ids that are missing, into free slots or else over the
+ * least recently used rows. Then it writes the slot of each token's row into the control buffer `slots`. All
+ * RowsBuffers of a plan use the same slot for the same id.
+ *
+ * The row of an id has `row_bytes` bytes and begins at byte `offset` + id * `row_bytes` of `file`.
  */
 export interface RowsBuffer {
   kind: "rows";
+  /**
+   * Path in the bundle.
+   */
   file: string;
+  /**
+   * The first byte of row 0 in the file.
+   */
   offset: number;
+  /**
+   * Bytes of a row. Rows need not be whole words.
+   */
   row_bytes: number;
+  /**
+   * Rows in the file, more than the largest id.
+   */
   rows: number;
+  /**
+   * Ids that get the row of `replacement`: those of placeholders.
+   */
   replaced: number[];
-  by: number;
-  places: number;
+  /**
+   * The id whose row the ids in `replaced` get.
+   */
+  replacement: number;
+  /**
+   * Rows that the buffer holds, at least the most tokens of a step.
+   */
+  slots: number;
+  /**
+   * Size in bytes: `slots` * `row_bytes`, rounded up to whole words.
+   */
   bytes: number;
 }
 /**
- * Kept between steps: a cache. Allocated, zeroed, when a dispatch first binds it.
- *
- * scale: what its numbers are multiplied by, a power of two, so that f16 holds them whatever the model; 1 in f32. Only
- * kernels know of it, by their params; it is stated for whoever reads a cache.
- * ring: the buffer is a ring of `rows` positions (position p lies in row p modulo rows), of which readers look
- * back `window`. A rewind by up to rows - window positions finds all it needs; a longer one needs a snapshot.
- * Absent where a position keeps its row for good.
+ * A cache of keys or values, kept from step to step. Created, zeroed, before the first dispatch that binds it.
  */
 export interface StateBuffer {
   kind: "state";
+  /**
+   * Size in bytes. May depend on C.
+   */
   bytes: Expr;
+  /**
+   * The factor of the stored numbers: stored = value * scale. A power of two that keeps values within f16; 1 in f32.
+   * Executors ignore it, since kernels have it in their params. Readers of a cache divide by it.
+   */
   scale: number;
+  /**
+   * The shape of a ring. null for a cache that keeps every position.
+   */
   ring: Ring | null;
 }
 /**
- * The shape in time of a ring buffer, in positions.
+ * The shape of a ring buffer along the positions. Position p is stored in row p modulo `rows`.
+ *
+ * A rewind by at most `rows` - `window` positions finds all rows that it needs. A longer rewind needs a snapshot.
  */
 export interface Ring {
+  /**
+   * Positions that the buffer holds, at least `window`.
+   */
   rows: number;
+  /**
+   * The sliding window: positions that a token attends to.
+   */
   window: number;
 }
 /**
- * A value that lives within one step, in slot number `slot` of `Plan.slots`; others may share the slot at
- * other times. Slots are GPU buffers of their own, since WebGPU tracks use by whole buffers. `bytes`, a multiple of 4,
- * may depend on T in a tower's plan.
+ * A value that exists within one step. Values that are never needed at the same time share a slot.
  */
 export interface ScratchBuffer {
   kind: "scratch";
+  /**
+   * Index in `Plan.slots`. Each slot is a GPU buffer of its own, since WebGPU tracks use by whole buffers.
+   */
   slot: number;
+  /**
+   * Size in bytes, a multiple of 4. In a tower's plan it may depend on T.
+   */
   bytes: Expr;
 }
 /**
- * A small buffer by which executor and programs talk; all are arrays of u32 unless said otherwise.
+ * A small buffer through which the executor and the programs exchange values. Its name is its role.
  *
- * - `ids` [max_tokens]: the step's token ids. The executor writes them for prompts; a decode step leaves the
- *   sampled id in ids[0], where the next one reads it.
- * - `step` [4]: position of the first token, number of tokens, number of ids sampled so far, rows of a tower's input
- *   (patches or frames; 0 for text). The programs advance position and count.
- * - `sampling` [4]: temperature (f32; 0 is greedy), top_k (0: as many as the sampler keeps), top_p (f32; 1: off),
- *   seed.
- * - `sampled` [sampled_ring]: id number n (counted by step[2]) lies at n modulo sampled_ring.
- * - `media` [max_tokens, hidden] f32, where the model sees or hears: row t takes the place of token t's embedding if
- *   its id is a placeholder's. The executor copies what a tower made.
- * - `places` [max_tokens], where tables may lie on the host: the place of token t's row in every RowsBuffer.
- * - `visible` [max_tokens], where the tokens of a picture see each other: the last position that token t sees on
- *   sliding layers, its own unless it is of a picture.
+ * All are arrays of u32 unless stated otherwise:
  *
- * A tower's plan has only `step`.
+ * - `ids` [max_tokens]: token ids of the step. The executor writes the ids of prompts. A step of `decode` leaves the
+ *   sampled id in ids[0], where the next step reads it.
+ * - `step` [4]: position of the first token; number of tokens; number of ids sampled so far; rows of a tower's input
+ *   (patches or frames, 0 in text plans). The programs advance the position and the number of samples.
+ * - `sampling` [4]: temperature (f32, 0 is greedy); top_k (0 for the most that the sampler supports); top_p (f32,
+ *   1 for no limit); seed.
+ * - `sampled` [sampled_ring]: sampled ids. Id number n, counted by step[2], is at n modulo sampled_ring.
+ * - `media` [max_tokens, hidden] f32, in plans of models that take images or audio: row t is used instead of the
+ *   embedding of token t if token t is a placeholder. The executor copies these rows from a tower's output.
+ * - `slots` [max_tokens], in plans with a RowsBuffer: the slot of token t's row in every RowsBuffer.
+ * - `visible` [max_tokens], in plans of models in which the tokens of an image see each other: the last position that
+ *   token t attends to in sliding layers. This is the last position of the image, or the token's own position.
+ *
+ * A tower's plan has `step` alone.
  */
 export interface ControlBuffer {
   kind: "control";
-  role: "ids" | "step" | "sampling" | "sampled" | "media" | "places" | "visible";
+  /**
+   * The buffer's purpose, and its name in `Plan.buffers`.
+   */
+  role: "ids" | "step" | "sampling" | "sampled" | "media" | "slots" | "visible";
+  /**
+   * Size in bytes, a multiple of 4.
+   */
   bytes: number;
 }
 /**
- * bindings: what each binding of group 0 is, in order; forms: best first, the last one needs the least.
+ * A compute pipeline: the bindings of its group 0 and the ways to run it.
  */
 export interface Kernel {
+  /**
+   * The type of each binding, in order. At most one is `uniform`, and that is the last.
+   */
   bindings: ("read" | "read_write" | "uniform")[];
   /**
+   * The best form first. The last needs the fewest features, all of which the plan requires.
+   *
    * @minItems 1
    */
   forms: [Form, ...Form[]];
 }
 /**
- * One way to run a kernel: a WGSL file of the bundle, without `enable` lines, and the values of its overrides.
- *
- * features: WebGPU feature names that the device must have (`shader-f16`, `subgroups`).
+ * One way to run a kernel: a WGSL file and the values of its overrides.
  */
 export interface Form {
+  /**
+   * Path in the bundle. The text has no `enable` lines; the executor prepends those of `features`.
+   */
   file: string;
+  /**
+   * The name of the compute function.
+   */
   entry_point: string;
+  /**
+   * WebGPU features that the device must have.
+   */
   features: ("shader-f16" | "subgroups")[];
+  /**
+   * Values of the WGSL `override` declarations, by name.
+   */
   constants: {
     [k: string]: number;
   };
 }
 /**
- * A step. max_tokens: the largest T; inputs: what the caller writes before it runs, outputs: what it may read back,
- * e.g. `logits` -> a buffer's name.
+ * The dispatches of a step, in order.
  */
 export interface Program {
+  /**
+   * The largest T of a step.
+   */
   max_tokens: number;
+  /**
+   * Dispatches, in the order in which they run.
+   */
   dispatches: Dispatch[];
+  /**
+   * Values that the caller writes before a step: the value's name to a name in `Plan.buffers`.
+   */
   inputs: {
     [k: string]: string;
   };
+  /**
+   * Values that the caller may read after a step, such as `logits`: the value's name to a name in `Plan.buffers`.
+   */
   outputs: {
     [k: string]: string;
   };
 }
 /**
- * bindings: names of buffers, one for each storage binding of the kernel.
- *
- * params: the words of the kernel's `uniform` binding, its last one; absent where it has none. The executor lays
- * them out, aligned to 256 bytes, in one uniform buffer a program.
- * label: the place in the model, for errors and profiles.
- * tables: the dispatch is for an executor whose look-up tables lie there; without it, for any.
+ * One run of a kernel.
  */
 export interface Dispatch {
+  /**
+   * A name in `Plan.kernels`.
+   */
   kernel: string;
+  /**
+   * Names in `Plan.buffers`, one for each storage binding of the kernel, in order.
+   */
   bindings: string[];
+  /**
+   * Words of the kernel's `uniform` binding. null for a kernel without one. The executor lays out the params of all
+   * dispatches in one uniform buffer per program, each aligned to PARAMS_ALIGNMENT bytes.
+   */
   params: number[] | null;
   /**
+   * Workgroups in x, y and z. A 0 skips the dispatch.
+   *
    * @minItems 3
    * @maxItems 3
    */
   grid: [Expr, Expr, Expr];
+  /**
+   * The location in the model, for errors and profiles.
+   */
   label: string;
-  tables: ("gpu" | "host") | null;
+  /**
+   * Run the dispatch only if per-layer embeddings are there. null: always.
+   */
+  embeddings: ("gpu" | "host") | null;
 }
 
 export const PLAN_SCHEMA: Schema = {
@@ -202,7 +347,7 @@ export const PLAN_SCHEMA: Schema = {
       "sampling",
       "sampled",
       "media",
-      "places",
+      "slots",
       "visible"
      ],
      "type": "string"
@@ -266,7 +411,7 @@ export const PLAN_SCHEMA: Schema = {
     "label": {
      "type": "string"
     },
-    "tables": {
+    "embeddings": {
      "anyOf": [
       {
        "enum": [
@@ -520,12 +665,12 @@ export const PLAN_SCHEMA: Schema = {
      },
      "type": "array"
     },
-    "by": {
+    "replacement": {
      "default": 0,
      "minimum": 0,
      "type": "integer"
     },
-    "places": {
+    "slots": {
      "exclusiveMinimum": 0,
      "type": "integer"
     },
@@ -541,7 +686,7 @@ export const PLAN_SCHEMA: Schema = {
     "offset",
     "row_bytes",
     "rows",
-    "places",
+    "slots",
     "bytes"
    ],
    "type": "object"

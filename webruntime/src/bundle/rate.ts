@@ -1,16 +1,18 @@
-/** Bytes per second over the last few seconds. */
+/** The rate of a download. */
 
+/** Milliseconds over which the rate is the mean. */
 const WINDOW_MS = 3000;
 
+/** Bytes per second over the last few seconds. */
 export class Rate {
   #samples: { time: number; total: number }[] = [];
 
-  /** @param now milliseconds of a clock that never goes back */
+  /** @param now milliseconds of a monotonic clock */
   constructor(now: number) {
     this.#samples.push({ time: now, total: 0 });
   }
 
-  /** The rate, given that `total` bytes were there at `now`. */
+  /** Adds the sample of `total` bytes at `now`. Returns the rate in bytes per second. */
   update(total: number, now: number): number {
     this.#samples.push({ time: now, total });
     while (this.#samples.length > 2 && now - (this.#samples[0]?.time ?? now) > WINDOW_MS) this.#samples.shift();

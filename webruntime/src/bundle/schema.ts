@@ -1,12 +1,12 @@
 /**
- * Checks untrusted JSON against the JSON schemas that pydantic writes, with no code made at run time (pages run under
- * a strict content security policy).
+ * Checks untrusted JSON against the JSON schemas that pydantic writes. Generates no code at run time: pages run under a
+ * strict content security policy.
  */
 
 import { brief, shown } from "../brief.ts";
 import { BundleError } from "../errors.ts";
 
-/** The keywords that this file knows. The generated schemas are typed with it, so tsc refuses one with another. */
+/** The keywords of JSON Schema that are supported. The generated schemas have this type, so tsc rejects any other. */
 export interface Schema {
   $defs?: Record<string, Schema>;
   $ref?: string;
@@ -26,23 +26,26 @@ export interface Schema {
   properties?: Record<string, Schema>;
   required?: string[];
   additionalProperties?: Schema | false;
-  /** Unlike in JSON Schema, and as in pydantic, a key that matches none is refused. */
+  /** As in pydantic, and unlike in JSON Schema, a key that matches no pattern is rejected. */
   patternProperties?: Record<string, Schema>;
   anyOf?: Schema[];
   oneOf?: Schema[];
   discriminator?: { propertyName: string; mapping: Record<string, string> };
 }
 
-/** Nothing in a plan or manifest is nested deeper, and a hostile one must not exhaust the stack. */
+/** Most levels of nesting. No plan or manifest has more, and a hostile one must not exhaust the stack. */
 const MAX_DEPTH = 64;
-/** Characters of a place in a message: keys are the bundle's. */
-const MOST_PLACE = 160;
+/** Most characters of a location in an error: keys come from the bundle. */
+const MAX_LOCATION = 160;
 
 class Mismatch extends Error {}
 
 /**
- * `value` as `schema` describes it, defaults filled in. The caller names the type, which the schema was generated with.
- * Throws BundleError that names `file`, the place in it, what was expected and what was found.
+ * Checks `value` against `schema`. Returns it with defaults filled in.
+ *
+ * @typeParam T the type that was generated with the schema
+ * @param file the path in the bundle, for errors
+ * @throws BundleError with the file, the location, and the expected and found values
  */
 export function parse<T>(schema: Schema, value: unknown, file: string): T {
   try {
@@ -57,7 +60,7 @@ class Parser {
   constructor(private readonly definitions: Record<string, Schema>) {}
 
   parse(schema: Schema, value: unknown, at: string, depth: number): unknown {
-    if (depth > MAX_DEPTH) throw new Mismatch(`${place(at)} is nested deeper than ${MAX_DEPTH} levels`);
+    if (depth > MAX_DEPTH) throw new Mismatch(`${location(at)} is nested deeper than ${MAX_DEPTH} levels`);
     if (schema.$ref) return this.parse(this.resolve(schema.$ref), value, at, depth + 1);
     if (schema.oneOf || schema.anyOf) return this.parseUnion(schema, value, at, depth);
     checkScalar(schema, value, at);
@@ -79,7 +82,7 @@ class Parser {
       const { propertyName, mapping } = schema.discriminator;
       const kind = (value as Record<string, unknown> | null)?.[propertyName];
       const reference = typeof kind === "string" && Object.hasOwn(mapping, kind) ? mapping[kind] : undefined;
-      if (!reference) throw new Mismatch(`${place(at)}.${propertyName} ${expected(Object.keys(mapping), kind)}`);
+      if (!reference) throw new Mismatch(`${location(at)}.${propertyName} ${expected(Object.keys(mapping), kind)}`);
       return this.parse(this.resolve(reference), value, at, depth + 1);
     }
     const misses: string[] = [];
@@ -92,10 +95,10 @@ class Parser {
         misses.push(error.message);
       }
     }
-    throw new Mismatch(misses.at(-1) ?? `${place(at)} has no valid form: it is ${shown(value)}`);
+    throw new Mismatch(misses.at(-1) ?? `${location(at)} has no valid form: it is ${shown(value)}`);
   }
 
-  /** Whether it is of the option's type: a union that tries all of its options throws an error for each but one. */
+  /** Whether `value` has the option's JSON type. Other options of a union are not tried: each would throw. */
   private couldBe(option: Schema, value: unknown): boolean {
     let schema = option;
     while (schema.$ref) schema = this.resolve(schema.$ref);
@@ -105,22 +108,22 @@ class Parser {
   private parseArray(schema: Schema, value: unknown[], at: string, depth: number): unknown[] {
     const { minItems = 0, maxItems = Number.POSITIVE_INFINITY, prefixItems = [], items = {} } = schema;
     if (value.length < minItems || value.length > maxItems) {
-      throw new Mismatch(`${place(at)} must have ${minItems} to ${maxItems} items, but has ${value.length}`);
+      throw new Mismatch(`${location(at)} must have ${minItems} to ${maxItems} items, but has ${value.length}`);
     }
     return value.map((item, index) => this.parse(prefixItems[index] ?? items, item, `${at}[${index}]`, depth + 1));
   }
 
   private parseObject(schema: Schema, value: Record<string, unknown>, at: string, depth: number): unknown {
     const { properties = {}, required = [] } = schema;
-    // No prototype: a key such as __proto__ is then a key like any other.
+    // Without a prototype, a key such as __proto__ is a key like any other.
     const result: Record<string, unknown> = Object.create(null);
     for (const [key, item] of Object.entries(value)) {
       const property = Object.hasOwn(properties, key) ? properties[key] : undefined;
-      const place = at ? `${at}.${key}` : key;
-      result[key] = this.parse(property ?? additional(schema, key, at), item, place, depth + 1);
+      const path = at ? `${at}.${key}` : key;
+      result[key] = this.parse(property ?? additional(schema, key, at), item, path, depth + 1);
     }
     for (const key of required) {
-      if (!(key in result)) throw new Mismatch(`${place(at)} lacks "${key}"`);
+      if (!(key in result)) throw new Mismatch(`${location(at)} lacks "${key}"`);
     }
     for (const [key, property] of Object.entries(properties)) {
       if (!(key in result) && "default" in property) result[key] = structuredClone(property.default);
@@ -137,7 +140,7 @@ function additional(schema: Schema, key: string, at: string): Schema {
     const property = pattern && patternProperties[pattern];
     if (property) return property;
   } else if (additionalProperties !== false) return additionalProperties ?? {};
-  throw new Mismatch(`${place(at)} has a field ${shown(key)} that is not known`);
+  throw new Mismatch(`${location(at)} has a field ${shown(key)} that is not known`);
 }
 
 const TYPES: Record<string, (value: unknown) => boolean> = {
@@ -152,25 +155,25 @@ const TYPES: Record<string, (value: unknown) => boolean> = {
 
 function checkScalar(schema: Schema, value: unknown, at: string): void {
   const { type, minimum, exclusiveMinimum, exclusiveMaximum, multipleOf, pattern } = schema;
-  const refuse = (what: string): never => {
-    throw new Mismatch(`${place(at)} must be ${what}, but is ${shown(value)}`);
+  const reject = (what: string): never => {
+    throw new Mismatch(`${location(at)} must be ${what}, but is ${shown(value)}`);
   };
-  if (type && !TYPES[type]?.(value)) refuse(`of type ${type}`);
-  if ("const" in schema && value !== schema.const) refuse(shown(schema.const));
+  if (type && !TYPES[type]?.(value)) reject(`of type ${type}`);
+  if ("const" in schema && value !== schema.const) reject(shown(schema.const));
   if (Array.isArray(schema.enum) && !schema.enum.includes(value)) {
-    throw new Mismatch(`${place(at)} ${expected(schema.enum, value)}`);
+    throw new Mismatch(`${location(at)} ${expected(schema.enum, value)}`);
   }
   if (typeof value === "number") {
-    if (minimum !== undefined && value < minimum) refuse(`at least ${minimum}`);
-    if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) refuse(`above ${exclusiveMinimum}`);
-    if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) refuse(`below ${exclusiveMaximum}`);
-    if (multipleOf && value % multipleOf !== 0) refuse(`a multiple of ${multipleOf}`);
+    if (minimum !== undefined && value < minimum) reject(`at least ${minimum}`);
+    if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) reject(`above ${exclusiveMinimum}`);
+    if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) reject(`below ${exclusiveMaximum}`);
+    if (multipleOf && value % multipleOf !== 0) reject(`a multiple of ${multipleOf}`);
   }
-  if (pattern && !new RegExp(pattern, "u").test(value as string)) refuse(`of the form ${pattern}`);
+  if (pattern && !new RegExp(pattern, "u").test(value as string)) reject(`of the form ${pattern}`);
 }
 
-function place(at: string): string {
-  return brief(at, MOST_PLACE) || "the file";
+function location(at: string): string {
+  return brief(at, MAX_LOCATION) || "the file";
 }
 
 function expected(options: unknown[], found: unknown): string {

@@ -1,37 +1,47 @@
 /**
- * Downloading files of a bundle in slices. No byte is given out before the SHA-256 of its slice was found right, and no
- * more than one slice is held at a time.
+ * Downloads files of a bundle in slices. Every slice is verified by its SHA-256 before its bytes are used. One slice is in
+ * memory at a time.
  */
 
 import { BundleError, throwIfAborted } from "../errors.ts";
-import { BodyReader, type Room, request, roomOf } from "./body.ts";
+import { BodyReader, request, type SliceBuffer, sliceBuffer } from "./body.ts";
 import type { FileEntry } from "./manifest.gen.ts";
 
-/** Part of a file. */
+/** A part of a file. */
 export interface Region {
+  /** The first byte. */
   offset: number;
+  /** The number of bytes. */
   bytes: number;
 }
 
+/** A file on a host. */
 export interface Source {
+  /** The file's address. */
   url: string;
-  /** The file's name in the bundle, for messages. */
+  /** The file's path in the bundle, for errors. */
   file: string;
+  /** Size and digests of the file. */
   entry: FileEntry;
 }
 
+/** Options of `download`. */
 export interface DownloadOptions {
+  /** Stops the download, which then throws AbortError. None by default. */
   signal?: AbortSignal | undefined;
-  /** Called with the number of bytes that just came in, those of slices that are wanted. */
+  /** Called with the number of bytes of each part of a wanted slice that arrives. */
   onBytes?: ((bytes: number) => void) | undefined;
-  /** Room for the largest slice, where several files follow each other: old rooms would wait to be collected. */
-  room?: Room | undefined;
+  /**
+   * Memory for one slice, at least as large as the largest; new memory by default. Give the same object for all files of a
+   * bundle, since old buffers stay in memory until they are collected.
+   */
+  buffer?: SliceBuffer | undefined;
 }
 
-/** Gets `bytes` of the file from `offset` on; they are only its own until it returns. */
+/** Takes `bytes` of a file from byte `offset` on. They are valid until the sink returns or its promise resolves. */
 export type Sink = (offset: number, bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
 
-/** The indices of the slices that a region of `wanted` touches, as runs [first, last] of neighbours. */
+/** The slices that overlap the regions `wanted`, as ascending runs [first, last] of slice numbers. */
 export function wantedRuns(entry: FileEntry, wanted: readonly Region[]): [number, number][] {
   const touched = wanted
     .filter(({ bytes }) => bytes > 0)
@@ -49,7 +59,7 @@ export function wantedRuns(entry: FileEntry, wanted: readonly Region[]): [number
   return runs;
 }
 
-/** Bytes that `download` fetches for `wanted`: whole slices, since only those can be checked. */
+/** The bytes that `download` fetches for `wanted`: whole slices, since only those can be verified. */
 export function downloadBytes(entry: FileEntry, wanted: readonly Region[]): number {
   return wantedRuns(entry, wanted)
     .map(([first, last]) => Math.min((last + 1) * entry.slice_bytes, entry.bytes) - first * entry.slice_bytes)
@@ -57,8 +67,9 @@ export function downloadBytes(entry: FileEntry, wanted: readonly Region[]): numb
 }
 
 /**
- * Fetches the slices of a file that `wanted` touches, checks each and hands it to `sink`, in order. Throws BundleError
- * that names file and slice where one is missing, short or altered, and AbortError.
+ * Fetches the slices that overlap `wanted`, verifies each and gives it to `sink`, in ascending order.
+ *
+ * @throws BundleError with file and slice if one is missing, short or altered, what `sink` throws, and AbortError
  */
 export async function download(
   source: Source,
@@ -76,16 +87,16 @@ async function downloadRun(
   first: number,
   last: number,
   sink: Sink,
-  { signal, onBytes, room }: DownloadOptions,
+  { signal, onBytes, buffer }: DownloadOptions,
 ): Promise<void> {
   const start = first * entry.slice_bytes;
   const end = Math.min((last + 1) * entry.slice_bytes, entry.bytes);
   const whole = start === 0 && end === entry.bytes;
   const reply = await request(url, file, { signal, ...(!whole && { range: `bytes=${start}-${end - 1}` }) });
-  const place = room ?? roomOf(Math.min(entry.slice_bytes, end - start));
-  const body = new BodyReader(reply, place, file, signal);
+  const target = buffer ?? sliceBuffer(Math.min(entry.slice_bytes, end - start));
+  const body = new BodyReader(reply, target, file, signal);
   try {
-    // A server that knows no ranges sends the file from its start.
+    // A host without range requests sends the file from its start.
     if (reply.response.status === 200) await body.skip(start, first);
     for (let index = first; index <= last; index++) {
       const offset = index * entry.slice_bytes;

@@ -1,12 +1,19 @@
-/** Finding the GPU, and plain words where there is none or it does not answer. */
+/** Opens the GPU's adapter, with errors for users if there is none or it does not answer. */
 
 import { causeOf, DeviceError } from "../errors.ts";
 import type { AdapterSummary, GpuHistory } from "../messages.ts";
 import { GPU_OPENS_MS, within } from "../patience.ts";
 
-/** Adapters that run on the CPU, by what they call themselves. */
+/** Names of adapters that run on the CPU. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp/i;
 
+/**
+ * Opens the adapter of the fastest GPU.
+ *
+ * @param gpu the browser's WebGPU; undefined where it has none
+ * @param history earlier losses of the GPU, for the error
+ * @throws DeviceError without WebGPU or GPU, or if the GPU does not answer
+ */
 export async function openAdapter(gpu: GPU | undefined, history?: GpuHistory): Promise<GPUAdapter> {
   if (!gpu) {
     throw new DeviceError(
@@ -33,7 +40,7 @@ function goneAgain(losses: number): string {
   );
 }
 
-/** What opening a GPU gives; DeviceError where that fails, or where nothing answers. */
+/** Awaits the opening of a GPU, at most GPU_OPENS_MS. Throws DeviceError if it fails or takes longer. */
 export async function opened<T>(opening: Promise<T>, history?: GpuHistory): Promise<T> {
   const work = opening.catch((error: unknown) => {
     const cause = causeOf(error);
@@ -50,6 +57,7 @@ function silent(history: GpuHistory | undefined): string {
   );
 }
 
+/** The names, the kind and the features of an adapter. */
 export function describeAdapter(adapter: GPUAdapter): AdapterSummary {
   const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
   return {

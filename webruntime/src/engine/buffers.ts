@@ -1,6 +1,6 @@
-/** The GPU buffers of a plan, but for its caches. */
+/** The GPU buffers of a plan, except its caches. */
 
-import type { Tables } from "../bundle/dispatches.ts";
+import type { Residence } from "../bundle/dispatches.ts";
 import { evaluate, type Sizes } from "../bundle/expression.ts";
 import type { ControlBuffer, Plan } from "../bundle/plan.gen.ts";
 import { allocated, boundFor } from "../bundle/plan-memory.ts";
@@ -11,32 +11,35 @@ import { attempted } from "./device.ts";
 import type { Target } from "./weights.ts";
 
 /**
- * Weights, rows of host-resident tables, control buffers and slots of a plan on a device.
+ * Weights, rows of embeddings on the host, control buffers and slots of a plan on a device.
  *
- * A buffer of weights or rows is made only if a dispatch binds the buffer where look-up tables lie in `tables`. Slots
- * exist from `allocateSlots` to `releaseSlots`.
+ * A buffer of weights or rows is created only if a dispatch for `embeddings` binds it. Slots exist from `allocateSlots` to
+ * `releaseSlots`.
  */
 export class PlanBuffers {
-  /** The sizes for which the slots were made. */
+  /** The sizes for which the slots were created. */
   #sizes: Sizes;
   #slots: GPUBuffer[] = [];
-  /** Weights, and the rows of tables that lie on the host. */
+  /** Weights, and rows of embeddings on the host. */
   readonly #weights = new Map<string, GPUBuffer>();
   readonly #controls = new Map<ControlBuffer["role"], GPUBuffer>();
 
-  /** @param caches have the plan's state buffers */
+  /**
+   * @param embeddings where per-layer embeddings are
+   * @param caches have the plan's state buffers
+   */
   constructor(
     private readonly device: GPUDevice,
     private readonly plan: Plan,
-    readonly tables: Tables,
+    readonly embeddings: Residence,
     private readonly caches: Caches,
   ) {
     this.#sizes = { T: 1, P: caches.context, C: caches.context };
   }
 
-  /** Makes weights and control buffers. Issues WebGPU calls that may fail: call within error scopes. */
+  /** Creates the buffers of weights, rows and controls. Issues WebGPU calls that may fail: call within error scopes. */
   allocate(): void {
-    const bound = boundFor(this.plan, this.tables);
+    const bound = boundFor(this.plan, this.embeddings);
     for (const [name, entry] of Object.entries(this.plan.buffers)) {
       if (entry.kind === "weight" || entry.kind === "rows") {
         if (bound.has(name)) this.#weights.set(name, this.#create(entry.bytes, name, GPUBufferUsage.COPY_DST));
@@ -48,7 +51,7 @@ export class PlanBuffers {
   }
 
   /**
-   * Makes the slots, zeroed, for a step of these sizes; by default for a text model, whose slots depend on no size.
+   * Creates the slots, zeroed, for a step of these sizes. The default is for text models, whose slots depend on no size.
    * Issues WebGPU calls that may fail: call within error scopes.
    */
   allocateSlots(sizes: Sizes = this.#sizes): void {
@@ -57,13 +60,13 @@ export class PlanBuffers {
     this.#slots = this.plan.slots.map((bytes, slot) => this.#create(evaluate(bytes, sizes), `slot ${slot}`, usage));
   }
 
-  /** Gives the memory of the slots back, once the GPU is done with what was submitted. */
+  /** Releases the memory of the slots after the GPU has done the submitted work. */
   releaseSlots(): void {
     for (const slot of this.#slots) slot.destroy();
     this.#slots = [];
   }
 
-  /** Gives all memory back, but for that of the caches. */
+  /** Releases all memory, except that of the caches. */
   dispose(): void {
     this.releaseSlots();
     for (const buffer of [...this.#weights.values(), ...this.#controls.values()]) buffer.destroy();
@@ -73,13 +76,13 @@ export class PlanBuffers {
     return this.device.createBuffer({ label, size: allocated(bytes), usage: GPUBufferUsage.STORAGE | usage });
   }
 
-  /** The binding of the buffer of that name in a dispatch. Throws UsageError for a name that the plan does not have. */
+  /** The binding of a buffer in a dispatch. Throws UsageError for a name that the plan does not have. */
   binding(name: string): GPUBufferBinding {
     const buffer = this.buffer(name);
     return { buffer, size: allocated(bindingBytes(this.plan.buffers[name] as Plan["buffers"][string], this.#sizes)) };
   }
 
-  /** The GPU buffer behind a name of the plan. Throws UsageError for a name that the plan does not have. */
+  /** The GPU buffer of a name in the plan. Throws UsageError for a name that the plan does not have. */
   buffer(name: string): GPUBuffer {
     const entry = this.plan.buffers[name];
     switch (entry?.kind) {
@@ -112,12 +115,12 @@ export class PlanBuffers {
     attempted(`data for ${role}`, () => this.device.queue.writeBuffer(this.control(role), 0, data));
   }
 
-  /** Writes `data` into the buffer behind a name, from byte `offset` on. Throws DeviceError. */
+  /** Writes `data` into the buffer of a name, from byte `offset` on. Throws DeviceError. */
   write(name: string, data: AllowSharedBufferSource, offset = 0): void {
     attempted(`data for ${name}`, () => this.device.queue.writeBuffer(this.buffer(name), offset, data));
   }
 
-  /** The regions of files that the weights are uploaded from. */
+  /** The regions of files with the weights, and the uploads of their bytes. */
   weightTargets(): [file: string, target: Target][] {
     return [...this.#weights].flatMap(([name, buffer]): [string, Target][] => {
       const entry = this.plan.buffers[name];
@@ -128,12 +131,12 @@ export class PlanBuffers {
     });
   }
 
-  /** GPU bytes of weights, and of the rows of tables that lie on the host. */
+  /** GPU bytes of weights, and of rows of embeddings on the host. */
   get weightBytes(): number {
     return sizes(this.#weights.values());
   }
 
-  /** GPU bytes of the slots that exist now and of control buffers, without the params of programs. */
+  /** GPU bytes of the existing slots and of control buffers, without the params of programs. */
   get scratchBytes(): number {
     return sizes(this.#slots) + sizes(this.#controls.values());
   }
@@ -143,7 +146,7 @@ function sizes(buffers: Iterable<GPUBuffer>): number {
   return Array.from(buffers, ({ size }) => size).reduce((sum, size) => sum + size, 0);
 }
 
-/** A buffer that checkPlan has proved to be there. */
+/** The value, which `checkPlan` has proved to exist. */
 function present<T>(value: T | undefined): T {
   if (value === undefined) throw new UsageError("The plan was not checked before it was run.");
   return value;

@@ -1,4 +1,4 @@
-/** The caches of a model: keys and values of the tokens so far, and how far they go. */
+/** The caches of a model: keys and values of the tokens so far, and the position. */
 
 import type { Plan, StateBuffer } from "../bundle/plan.gen.ts";
 import { allocated } from "../bundle/plan-memory.ts";
@@ -10,16 +10,16 @@ import type { Snapshot } from "./interface.ts";
 import { RingSnapshot } from "./ring-snapshot.ts";
 
 /**
- * The state buffers of a plan on a device. Each is made, zeroed, before the step that first reaches it.
+ * The state buffers of a plan on a device. Each is created, zeroed, before the first step that uses it.
  *
- * A second plan whose state buffers are among these, a draft model's for instance, may run on the same caches.
+ * A second plan with the same state buffers, such as a draft model's, may run on the same caches.
  */
 export class Caches {
   readonly #entries: ReadonlyMap<string, StateBuffer>;
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #position: CachePosition;
 
-  /** @param context tokens that the caches may hold, at most the plan's */
+  /** @param context most tokens of the caches, at most the plan's context */
   constructor(
     private readonly device: GPUDevice,
     plan: Plan,
@@ -29,7 +29,7 @@ export class Caches {
     this.#position = new CachePosition([...this.#entries.values()].flatMap(({ ring }) => ring ?? []));
   }
 
-  /** Throws BundleError where `plan` has state buffers that these caches lack, or have in another shape. */
+  /** Throws BundleError if `plan` has state buffers that are missing here, or differ. */
   check(plan: Plan): void {
     for (const [name, entry] of stateBuffers(plan)) {
       if (JSON.stringify(this.#entries.get(name)) === JSON.stringify(entry)) continue;
@@ -40,12 +40,12 @@ export class Caches {
     }
   }
 
-  /** GPU bytes of the buffers that were made so far. */
+  /** GPU bytes of the buffers created so far. */
   get bytes(): number {
     return Array.from(this.#buffers.values(), ({ size }) => size).reduce((sum, size) => sum + size, 0);
   }
 
-  /** Gives the memory of all buffers back. */
+  /** Releases the memory of all buffers. */
   dispose(): void {
     for (const buffer of this.#buffers.values()) buffer.destroy();
     this.#buffers.clear();
@@ -53,23 +53,23 @@ export class Caches {
 
   // --- growth ---
 
-  /** The buffer of a cache. Throws UsageError where `ensure` did not make the buffer before. */
+  /** The buffer of a cache. Throws UsageError if `ensure` has not created it. */
   buffer(name: string): GPUBuffer {
     const buffer = this.#buffers.get(name);
-    if (!buffer) throw new UsageError(`The cache ${name} is used before it was made.`);
+    if (!buffer) throw new UsageError(`The cache ${name} is used before it was created.`);
     return buffer;
   }
 
-  /** Of the named buffers, those that are caches and not there yet. */
+  /** The missing caches among the named buffers. */
   missing(names: Iterable<string>): string[] {
     return [...new Set(names)].filter((name) => this.#entries.has(name) && !this.#buffers.has(name));
   }
 
   /**
-   * Makes those of the named buffers that are caches and not there yet. Throws OutOfMemoryError where the GPU has no
-   * room for all of them, and makes none then.
+   * Creates the missing caches among the named buffers: all of them, or none if memory runs out.
    *
-   * @param tokens the tokens for which they are needed, which the error tells
+   * @param tokens the tokens that the caches are needed for, for the error
+   * @throws OutOfMemoryError if the GPU has no memory for all of them
    */
   async ensure(names: Iterable<string>, tokens: number): Promise<void> {
     const missing = this.missing(names);
@@ -96,18 +96,18 @@ export class Caches {
 
   // --- position ---
 
-  /** Tokens in the caches: the position of the next one. Steps that run ahead do not count. */
+  /** Tokens in the caches: the position of the next token. Steps that run ahead do not count. */
   get position(): number {
     return this.#position.position;
   }
 
-  /** The largest number of steps that may run ahead and still be taken back. Infinity where no cache is a ring. */
+  /** The most steps that may run ahead and still be taken back. Infinity without rings. */
   get slack(): number {
     return this.#position.slack;
   }
 
-  /** Throws ContextError where so many more tokens do not fit the context. */
-  checkRoom(tokens: number): void {
+  /** Throws ContextError if `tokens` more tokens do not fit the context. */
+  checkRemaining(tokens: number): void {
     const end = this.position + tokens;
     if (end <= this.context) return;
     throw new ContextError(
@@ -115,12 +115,12 @@ export class Caches {
     );
   }
 
-  /** Takes note of a step that writes the positions to before `end`. `advance` tells how many of them stay. */
+  /** Records a step that writes the positions before `end`. `advance` counts those that stay. */
   wrote(end: number): void {
     this.#position.wrote(end - this.position);
   }
 
-  /** Counts tokens whose keys and values steps have written. */
+  /** Counts tokens whose keys and values steps have stored. */
   advance(tokens: number): void {
     this.#position.position += tokens;
   }
@@ -130,7 +130,7 @@ export class Caches {
     return this.#position.canRewind(to);
   }
 
-  /** Goes back to position `to`. Throws ContextError where `canRewind` is false. */
+  /** Goes back to position `to`. Throws ContextError if `canRewind` is false. */
   rewind(to: number): void {
     this.#position.rewind(to);
   }
@@ -142,7 +142,7 @@ export class Caches {
 
   // --- snapshots ---
 
-  /** Copies the rings, so that `restore` can go back to the present position. Undefined where the GPU has no room. */
+  /** Copies the rings, so that `restore` can return to the present position. Undefined if the GPU has no memory for it. */
   async snapshot(): Promise<RingSnapshot | undefined> {
     const rings = [...this.#buffers].flatMap(([name, buffer]) => (this.#entries.get(name)?.ring ? buffer : []));
     let made: RingSnapshot | undefined;
@@ -159,8 +159,8 @@ export class Caches {
   }
 
   /**
-   * Returns to the position of `snapshot`. Full caches must still hold the same tokens up to there. Throws UsageError
-   * for a snapshot that no engine took.
+   * Restores the state saved in `snapshot`. Full caches must still hold the same tokens up to its position. Throws
+   * UsageError for an object that is no snapshot of an engine.
    */
   restore(snapshot: Snapshot): void {
     if (!(snapshot instanceof RingSnapshot)) throw new UsageError("This snapshot was not taken by this engine.");

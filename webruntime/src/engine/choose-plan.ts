@@ -1,4 +1,4 @@
-/** Which of a bundle's plans runs on a GPU. */
+/** Chooses the plan of a bundle that a GPU runs. */
 
 import { PLAN_CHOICES } from "../bundle/facts.gen.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
@@ -8,8 +8,10 @@ import type { PlanChoice } from "../messages.ts";
 type PlanEntry = Manifest["plans"][number];
 
 /**
- * The first of the bundle's plans whose features the adapter has, or the one that was asked for. Throws UsageError where
- * the bundle has no such plan, DeviceError where the adapter lacks its features.
+ * The first of a bundle's plans whose features the adapter has.
+ *
+ * @param wanted the plan's activation; `auto`, the default, permits all
+ * @throws UsageError if the bundle has no wanted plan, DeviceError if the adapter does not have its features
  */
 export function choosePlan(
   entries: readonly PlanEntry[],
@@ -28,7 +30,7 @@ export function choosePlan(
   throw new DeviceError(`This bundle needs a GPU with ${needed}, which this one lacks. Use a bundle with an f32 plan.`);
 }
 
-/** The plans that may be chosen from. */
+/** The plans that `wanted` permits. */
 function wantedPlans(entries: readonly PlanEntry[], wanted: PlanChoice): readonly PlanEntry[] {
   if (!PLAN_CHOICES.includes(wanted)) {
     const known = PLAN_CHOICES.map((name) => `"${name}"`).join(", ");

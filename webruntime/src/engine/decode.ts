@@ -1,4 +1,4 @@
-/** Samples tokens one by one, several steps ahead of what was read back. */
+/** Samples tokens one by one, several steps ahead of the ids that were read back. */
 
 import { DECODE } from "../bundle/facts.gen.ts";
 import { ContextError, throwIfAborted, UsageError } from "../errors.ts";
@@ -8,15 +8,16 @@ import type { DecodeOptions } from "./interface.ts";
 import { WordReadback } from "./readback.ts";
 import type { TextRunner } from "./text-runner.ts";
 
-/** Steps in flight: the default hides the way of an id back from the GPU; more only adds work to take back. */
+/** Steps in flight by default: enough to hide the read-back of an id. More steps are more work to take back. */
 const DEFAULT_DEPTH = 3;
+/** Most steps in flight. */
 const MAX_DEPTH = 8;
 const WORD = 4;
 
-/** Decodes with the text model `text`, from the position of the caches on. Greedy until `setSampling` is called. */
+/** Decodes with the text model `text`, from the position of its caches on. Greedy before `setSampling`. */
 export class Decoder {
   readonly #readback: WordReadback;
-  /** Ids sampled so far: the GPU counts along, and draws its random numbers by this count. */
+  /** Ids sampled so far. The GPU counts them too, and derives its random numbers from the count. */
   #sampled = 0;
 
   constructor(private readonly text: TextRunner) {
@@ -24,7 +25,7 @@ export class Decoder {
     this.setSampling({ temperature: 0, topK: 0, topP: 1, seed: 0 });
   }
 
-  /** Sets how the next ids are chosen. Temperature 0 is greedy, topK 0 and topP 1 leave all ids in. */
+  /** Sets how further ids are chosen, and restarts the count. Temperature 0 is greedy; topK 0 and topP 1 keep all ids. */
   setSampling({ temperature, topK, topP, seed }: Sampling): void {
     this.restart();
     const words = new ArrayBuffer(4 * WORD);
@@ -51,8 +52,8 @@ export class Decoder {
     const start = caches.position;
     const firstSample = this.#sampled;
     let steps = Math.min(maxTokens, caches.context - start);
-    // Rows of a table on the host can be written only once the id is back from the GPU.
-    const ahead = text.hostTables ? 1 : Math.max(1, Math.min(depth, this.#readback.size));
+    // With embeddings on the host, the next step needs the row of an id that must first be read back.
+    const ahead = text.hostEmbeddings ? 1 : Math.max(1, Math.min(depth, this.#readback.size));
     const inFlight: Promise<number>[] = [];
     let submitted = 0;
     let given = 0;
@@ -65,7 +66,7 @@ export class Decoder {
           try {
             await this.#submit(last, start + submitted, firstSample + submitted, inFlight);
           } catch (error) {
-            // The ids that were given out stay, as at the end of the context.
+            // The generator ends as at the end of the context: ids that were yielded stay.
             if (submitted === 0 || !(error instanceof ContextError)) throw error;
             steps = submitted;
             break;
@@ -82,17 +83,17 @@ export class Decoder {
         yield sampled;
       }
     } finally {
-      // Steps that ran ahead wrote rows beyond the position; the next step writes over them.
+      // Steps that ran ahead wrote rows after the position. The next step overwrites them.
       await Promise.allSettled(inFlight);
       end();
     }
   }
 
   /**
-   * Submits a step whose input the step before it has left on the GPU, and adds the id that it samples to `inFlight`.
+   * Submits a step whose input is already on the GPU, and adds the id that it samples to `inFlight`.
    *
-   * @param id the step's input, as far as it is back from the GPU
-   * @param sample the number of the sample
+   * @param id the step's input; only the rows of embeddings on the host depend on it
+   * @param sample the number of the sample, from 0
    */
   async #submit(id: number, position: number, sample: number, inFlight: Promise<number>[]): Promise<void> {
     const { runner, plan } = this.text;
@@ -101,11 +102,11 @@ export class Decoder {
       const offset = (sample % plan.sampled_ring) * WORD;
       read = this.#readback.encode(encoder, runner.buffers.control("sampled"), offset);
     });
-    // Of a step that was rejected nothing is read: the word there is an old one.
+    // A rejected step fails the pair: the word that its read returns is an old one.
     inFlight.push(kept(Promise.all([read?.() ?? 0, accepted]).then(([sampled]) => sampled)));
   }
 
-  /** The last step's logits [vocabulary], f32. Throws UsageError where the plan's `decode` gives none. */
+  /** The last step's logits [vocabulary], f32. Throws UsageError if the plan's `decode` has no logits. */
   async readLogits(): Promise<Float32Array> {
     const { runner, plan } = this.text;
     const output = plan.programs.decode?.outputs.logits;

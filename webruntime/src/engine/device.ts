@@ -1,4 +1,4 @@
-/** Opening a device: what it must have, and plain words where it has not. */
+/** Opens a device with the limits and features that a plan needs, and turns errors of WebGPU into typed errors. */
 
 import { evaluate } from "../bundle/expression.ts";
 import { FEATURES } from "../bundle/facts.gen.ts";
@@ -9,10 +9,10 @@ import type { GpuHistory } from "../messages.ts";
 import { pause } from "../patience.ts";
 import { opened } from "./adapter.ts";
 
-/** Limits by name. */
+/** Minimum values of limits, by WebGPU's names. */
 export type Needed = Readonly<Record<string, number>>;
 
-/** The limits that running `plan` with `context` needs of a device: the plan's own, raised for caches of this size. */
+/** The limits that a device needs for `plan`: the plan's own, raised for caches of `context` tokens. */
 export function requiredLimits(plan: Plan, context: number): Needed {
   const sizes = largestSizes(plan, context);
   const largest = Math.max(...Object.values(plan.buffers).map((buffer) => bindingBytes(buffer, sizes)));
@@ -23,7 +23,7 @@ export function requiredLimits(plan: Plan, context: number): Needed {
   };
 }
 
-/** Says which limit is below what is needed, where one is. */
+/** A description of the first limit that is too small; undefined if all are large enough. */
 export function tooSmall(limits: GPUSupportedLimits, needed: Needed): string | undefined {
   for (const [name, least] of Object.entries(needed)) {
     const found = limits[name as keyof GPUSupportedLimits] as number;
@@ -33,7 +33,12 @@ export function tooSmall(limits: GPUSupportedLimits, needed: Needed): string | u
 }
 
 /**
- * A device with the limits `needed`, those of `wished` that the adapter has all of, and all of `FEATURES` that it has.
+ * Opens a device with all features of `FEATURES` that the adapter has.
+ *
+ * @param needed limits that the device must have
+ * @param wished further sets of limits; each set that the adapter has completely is added
+ * @param history earlier losses of the GPU, for the error
+ * @throws DeviceError if the adapter's limits are too small, or the device cannot be opened
  */
 export async function openDevice(
   adapter: GPUAdapter,
@@ -52,7 +57,7 @@ export async function openDevice(
   return opened(adapter.requestDevice({ label: "gemtab", requiredFeatures, requiredLimits: limits }), history);
 }
 
-/** Rejects with DeviceError where the GPU does not even do a little: it may be busy with what never ends. */
+/** Never resolves. Rejects with DeviceError if the GPU does not do a trivial task: it may be busy with endless work. */
 export async function unanswered(device: GPUDevice, history?: GpuHistory): Promise<never> {
   await opened(proven(device), history);
   return new Promise(() => undefined);
@@ -72,7 +77,7 @@ function largest(left: Needed, right: Needed): Needed {
   return Object.fromEntries(names.map((name) => [name, Math.max(left[name] ?? 0, right[name] ?? 0)]));
 }
 
-/** The reason a device was lost; never settles for one that was destroyed on purpose. */
+/** Resolves with the reason when a device is lost. Never settles for a device that was destroyed on purpose. */
 export function deviceLost(device: GPUDevice): Promise<LostError> {
   return new Promise((resolve) => {
     void device.lost.then(({ reason, message }) => {
@@ -82,20 +87,21 @@ export function deviceLost(device: GPUDevice): Promise<LostError> {
   });
 }
 
+/** The error for a lost device. */
 export function lost(why: string): LostError {
   return new LostError(`The browser took the GPU away (${causeOf(why)}). Load the model again.`);
 }
 
-/** Browsers refuse calls on a lost device before they say that it is lost, which comes this soon after. */
-const LOSS_TOLD_MS = 300;
+/** Milliseconds within which browsers report a loss, after calls on the lost device began to fail. */
+const LOSS_REPORTED_MS = 300;
 
-/** The error by which the GPU failed, or the one of its loss, where that is what is behind it. */
+/** The error of the device's loss if it caused `error`, else `error`. */
 export async function lossOr<E>(device: GPUDevice, error: E): Promise<E | LostError> {
   if (isTyped(error) && error.code !== "DeviceError") return error;
-  return (await Promise.race([deviceLost(device), pause(LOSS_TOLD_MS)])) ?? error;
+  return (await Promise.race([deviceLost(device), pause(LOSS_REPORTED_MS)])) ?? error;
 }
 
-/** What `work` gives; what a call to WebGPU throws at once becomes a DeviceError that names `stage`. */
+/** Calls `work` and returns its result. Exceptions of WebGPU become DeviceError. stage: the work in words, for the error. */
 export function attempted<T>(stage: string, work: () => T): T {
   try {
     return work();
@@ -105,8 +111,11 @@ export function attempted<T>(stage: string, work: () => T): T {
 }
 
 /**
- * What `work` gives, with everything that WebGPU reports while it is called turned into a DeviceError that names
- * `stage`. Only what is issued before `work` first awaits is covered, as error scopes are a stack.
+ * Calls `work` within error scopes and returns its result. Only WebGPU calls before the first `await` of `work` are covered,
+ * since error scopes are a stack.
+ *
+ * @param stage the work in words, for errors
+ * @throws OutOfMemoryError if the GPU runs out of memory, DeviceError for other errors of WebGPU, and what `work` throws
  */
 export async function checked<T>(device: GPUDevice, stage: string, work: () => T): Promise<Awaited<T>> {
   device.pushErrorScope("validation");
@@ -116,11 +125,11 @@ export async function checked<T>(device: GPUDevice, stage: string, work: () => T
   const errors: Promise<GPUError | null>[] = [];
   try {
     result = attempted(stage, work);
-    // It is awaited once the scopes have told what they found.
+    // The result is awaited after the scopes.
     Promise.resolve(result).catch(() => undefined);
   } finally {
     for (let scope = 0; scope < 3; scope++) errors.push(device.popErrorScope());
-    // Whoever awaits them is told; nobody does after an error.
+    // After an exception nobody awaits the scopes.
     Promise.all(errors).catch(() => undefined);
   }
   const found = await Promise.all(errors).catch((error: unknown) => {
@@ -128,7 +137,7 @@ export async function checked<T>(device: GPUDevice, stage: string, work: () => T
   });
   const error = found.find((one) => one !== null);
   if (!error) return await result;
-  // What the failed call made is invalid, and may reject too.
+  // The result of the failed call is invalid, and may reject too.
   await Promise.resolve(result).catch(() => undefined);
   if (isOutOfMemory(error)) {
     throw new OutOfMemoryError(

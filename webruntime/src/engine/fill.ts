@@ -1,4 +1,4 @@
-/** Puts a prompt into the caches, chunk by chunk. */
+/** Fills the caches with a prompt, chunk by chunk. */
 
 import { FILL } from "../bundle/facts.gen.ts";
 import { throwIfAborted, UsageError } from "../errors.ts";
@@ -10,13 +10,13 @@ import { RowsBuffer } from "./rows-buffer.ts";
 import type { PlanRunner } from "./runner.ts";
 import type { TextRunner } from "./text-runner.ts";
 
-/** Chunks of a prompt in flight: one runs while the next is being encoded, and an abort waits for no more. */
+/** Chunks in flight: one runs while the next is encoded. An abort waits for these chunks alone. */
 const CHUNKS_IN_FLIGHT = 2;
 
-/** Rows of this engine's GPU, and where they go. */
+/** Rows that a tower of this engine made. */
 type RowsAt = PlacedRows & { rows: RowsBuffer };
 
-/** Puts the tokens `ids` into the caches, from their position on: see `TextEngine.fill`. */
+/** Fills the caches with the tokens `ids`, from the present position on: see `TextEngine.fill`. */
 export async function fill(
   text: TextRunner,
   ids: Uint32Array,
@@ -24,7 +24,7 @@ export async function fill(
 ): Promise<void> {
   const { runner, caches } = text;
   const start = caches.position;
-  caches.checkRoom(ids.length);
+  caches.checkRemaining(ids.length);
   const blocks = text.blockTokens === undefined ? [] : media.filter(({ bidirectional }) => bidirectional).map(spanOf);
   const cut = chunks({ start, end: start + ids.length }, text.chunkTokens, blocks);
   checkMedia(runner, media);
@@ -57,9 +57,10 @@ function checkMedia(runner: PlanRunner, media: readonly PlacedRows[]): asserts m
 }
 
 /**
- * Copies the rows of the media in a chunk to where the next step reads them, and writes how far the chunk's tokens see.
+ * Writes the next step's control buffers `media` and `visible`.
  *
- * @param blocks the images whose tokens see each other
+ * @param media the rows of the prompt's placeholders
+ * @param blocks the positions of images whose tokens see each other
  */
 function putMedia(runner: PlanRunner, chunk: Span, media: readonly RowsAt[], blocks: readonly Span[]): void {
   const { buffers, device } = runner;

@@ -1,7 +1,10 @@
-/** Puts a text model onto the GPU: which plan, where its tables lie, and another try where there is no room. */
+/**
+ * Loads a text model onto the GPU: chooses the plan and the residence of per-layer embeddings, and tries the other residence
+ * if memory or storage runs out.
+ */
 
 import { Bundle } from "../bundle/bundle.ts";
-import { chooseTables } from "../bundle/memory.ts";
+import { chooseResidence } from "../bundle/memory.ts";
 import type { Plan, Program } from "../bundle/plan.gen.ts";
 import { planMemory } from "../bundle/plan-memory.ts";
 import { ShortageError, throwIfAborted, UsageError } from "../errors.ts";
@@ -12,7 +15,7 @@ import type { PlanBuffers } from "./buffers.ts";
 import { Caches } from "./caches.ts";
 import { choosePlan } from "./choose-plan.ts";
 import { checked, lossOr, openDevice, requiredLimits, unanswered } from "./device.ts";
-import { HostTables, openTableStorage } from "./host-table.ts";
+import { HostEmbeddings, openEmbeddingsStorage } from "./host-embeddings.ts";
 import { loadPlan } from "./load-plan.ts";
 import { boundAt } from "./program.ts";
 import { TEXT_PROGRAMS, TextRunner } from "./text-runner.ts";
@@ -21,20 +24,25 @@ import { GpuWork } from "./work.ts";
 
 /** A bundle's text model on the GPU, and the plans of its towers. */
 export interface LoadedText {
+  /** The open bundle. */
   bundle: Bundle;
+  /** The GPU. */
   adapter: AdapterSummary;
+  /** The loaded text model. */
   text: TextRunner;
+  /** The plans of the towers. */
   towers: TowerPlans;
 }
 
+/** Options of `TextEngine.load`. */
 export interface EngineLoadOptions extends LoadOptions {
-  /** Where adapters come from; the browser's own by default. */
+  /** The source of adapters; by default the browser's `navigator.gpu`. */
   gpu?: GPU | undefined;
-  /** The losses of its GPU that the page saw before; none by default. */
+  /** Earlier losses of the page's GPU; none by default. */
   history?: GpuHistory | undefined;
 }
 
-/** The parts of a model that are known before a device is opened. */
+/** A model before a device is opened. */
 interface Chosen {
   bundle: Bundle;
   plan: Plan;
@@ -43,17 +51,19 @@ interface Chosen {
   history: GpuHistory | undefined;
 }
 
-/** How a text plan is loaded. */
+/** Options of `loadTextPlan`. */
 export interface TextPlanOptions {
-  /** The caches that the plan runs on; a draft model is given its target's. */
+  /** The caches that the plan runs on. A draft model runs on those of its target. */
   caches: Caches;
-  /** Look-up tables that stay on the host; by default they are uploaded like all weights. */
-  hostTables?: HostTables | undefined;
+  /** Per-layer embeddings on the host; by default they are uploaded like all weights. */
+  hostEmbeddings?: HostEmbeddings | undefined;
+  /** Stops loading, which then throws AbortError; none by default. */
   signal?: AbortSignal | undefined;
+  /** Called for each stage, and during the download; none by default. */
   onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
-/** Loads the bundle at `url`. Throws what TextEngine.load does. */
+/** Loads the text model of the bundle at `url`. Throws as `TextEngine.load` does. */
 export async function loadText(url: string, options: EngineLoadOptions): Promise<LoadedText> {
   const { signal, history, onProgress = () => undefined } = options;
   onProgress({ stage: "manifest", loaded: 0, total: 0, bytesPerSecond: 0 });
@@ -66,26 +76,26 @@ export async function loadText(url: string, options: EngineLoadOptions): Promise
   checkRows(towers, plan);
   const entry = { ...chosen, memory: planMemory(plan) };
   const context = chooseContext(plan, options.context);
-  const storage = await openTableStorage();
+  const storage = await openEmbeddingsStorage();
   const model = { bundle, plan, towers, context, history };
   let downloaded = false;
-  const tell = (progress: LoadProgress) => {
+  const report = (progress: LoadProgress) => {
     downloaded ||= progress.loaded > 0;
     onProgress(progress);
   };
   const shortages: ShortageError[] = [];
-  for (const tables of chooseTables(entry, context, options, storage !== undefined)) {
-    // An adapter gives one device only.
+  for (const embeddings of chooseResidence(entry, context, options, storage !== undefined)) {
+    // An adapter opens only one device.
     const fresh = shortages.length === 0 ? adapter : await openAdapter(gpu, history);
     try {
-      return await openText(model, fresh, tables === "host" ? storage : undefined, signal, tell);
+      return await openText(model, fresh, embeddings === "host" ? storage : undefined, signal, report);
     } catch (error) {
-      // What was downloaded would be downloaded again.
+      // After the download has begun, another try would download again.
       if (!(error instanceof ShortageError) || downloaded) throw error;
       shortages.push(error);
     }
   }
-  throw noRoom(shortages);
+  throw shortageOf(shortages);
 }
 
 function chooseContext(plan: Plan, asked: number | undefined): number {
@@ -97,19 +107,19 @@ function chooseContext(plan: Plan, asked: number | undefined): number {
   );
 }
 
-/** The error for a model of which each way of loading it met with one of these. */
-function noRoom(shortages: readonly ShortageError[]): ShortageError {
+/** The error for a model that fits no residence. shortages: the error of each try. */
+function shortageOf(shortages: readonly ShortageError[]): ShortageError {
   const [first, ...rest] = shortages.map(({ message }) => message);
   if (first !== undefined && rest.length === 0) return new ShortageError(first);
-  const neither = "The model's look-up tables fit neither into the GPU's memory nor into the browser's storage.";
+  const neither = "The model's per-layer embeddings fit neither into the GPU's memory nor into the browser's storage.";
   return new ShortageError([neither, first, ...rest].join(" "));
 }
 
-/** Opens a device and puts the model onto it; tables: the storage for look-up tables that are to lie on the host. */
+/** Opens a device and loads the model onto it. storage: for embeddings on the host; undefined for the GPU. */
 async function openText(
   { bundle, plan, towers, context, history }: Chosen,
   adapter: GPUAdapter,
-  tables: FileSystemDirectoryHandle | undefined,
+  storage: FileSystemDirectoryHandle | undefined,
   signal: AbortSignal | undefined,
   onProgress: (progress: LoadProgress) => void,
 ): Promise<LoadedText> {
@@ -120,17 +130,17 @@ async function openText(
     throw error;
   });
   const work = new GpuWork(device);
-  let hostTables: HostTables | undefined;
+  let hostEmbeddings: HostEmbeddings | undefined;
   try {
-    hostTables = tables && (await HostTables.open(bundle, plan, tables));
-    const options = { caches: new Caches(device, plan, context), hostTables, signal, onProgress };
+    hostEmbeddings = storage && (await HostEmbeddings.open(bundle, plan, storage));
+    const options = { caches: new Caches(device, plan, context), hostEmbeddings, signal, onProgress };
     const failing = [rejectedBy(work.lost), unanswered(device, history)];
     const loading = Promise.race([loadTextPlan(work, bundle, plan, options), ...failing]);
     return { bundle, adapter: describeAdapter(adapter), text: await unlessAborted(loading, signal), towers };
   } catch (failure) {
     const error = await lossOr(device, failure);
     device.destroy();
-    await hostTables?.abandon();
+    await hostEmbeddings?.abandon();
     throw error;
   }
 }
@@ -141,14 +151,15 @@ async function rejectedBy(error: Promise<Error>): Promise<never> {
 }
 
 /**
- * Puts a text plan onto the device, with the caches that a first step reaches. Throws UsageError where the plan is not
- * one of a text model, and what `loadPlan` does.
+ * Loads a text plan onto a device, and creates the caches that a first step uses.
+ *
+ * @throws UsageError for a tower's plan, and as `loadPlan` does
  */
 export async function loadTextPlan(
   work: GpuWork,
   bundle: Bundle,
   plan: Plan,
-  { caches, hostTables, signal, onProgress = () => undefined }: TextPlanOptions,
+  { caches, hostEmbeddings, signal, onProgress = () => undefined }: TextPlanOptions,
 ): Promise<TextRunner> {
   const { device } = work;
   const programs = TEXT_PROGRAMS.map((name) => programOf(plan, name));
@@ -156,13 +167,13 @@ export async function loadTextPlan(
     await checked(device, "the model's scratch", () => buffers.allocateSlots());
     for (const program of programs) {
       const sizes = { T: program.max_tokens, P: 0, C: caches.context };
-      await caches.ensure(boundAt(program, buffers.tables, sizes), sizes.T);
+      await caches.ensure(boundAt(program, buffers.embeddings, sizes), sizes.T);
     }
   };
-  const options = { name: "the model", caches, hostTables, programs: TEXT_PROGRAMS, allocate, signal, onProgress };
+  const options = { name: "the model", caches, hostEmbeddings, programs: TEXT_PROGRAMS, allocate, signal, onProgress };
   const runner = await loadPlan(work, bundle, plan, options);
   await checked(device, "the model's programs", () => runner.prepare(TEXT_PROGRAMS));
-  return new TextRunner(runner, hostTables);
+  return new TextRunner(runner, hostEmbeddings);
 }
 
 function programOf(plan: Plan, name: string): Program {

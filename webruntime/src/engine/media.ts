@@ -1,11 +1,13 @@
-/** Which rows of media, and how much of what tokens see, come into a chunk of a prompt: arithmetic alone. */
+/** Divides a prompt with images into chunks, and finds the media of a chunk: arithmetic alone. */
 
 import { ContextError } from "../errors.ts";
 import type { PlacedRows } from "./interface.ts";
 
 /** Positions from `start` to before `end`. */
 export interface Span {
+  /** The first position. */
   start: number;
+  /** The position after the last. */
   end: number;
 }
 
@@ -15,8 +17,8 @@ export function spanOf({ position, rows }: PlacedRows): Span {
 }
 
 /**
- * `whole` in chunks of at most `most` tokens, none of which divides one of `blocks`. Throws ContextError where a block
- * is longer than that.
+ * Divides `whole` into chunks of at most `most` tokens. No chunk divides one of `blocks`. Throws ContextError for a block of
+ * more than `most` tokens.
  */
 export function chunks(whole: Span, most: number, blocks: readonly Span[]): Span[] {
   const result: Span[] = [];
@@ -31,15 +33,19 @@ export function chunks(whole: Span, most: number, blocks: readonly Span[]): Span
   return result;
 }
 
-/** `count` rows from row `from` of `rows` on, which go to the chunk's rows from row `to` on. */
+/** Rows of media that belong to a chunk. */
 export interface Share<R> {
+  /** All rows of the image or audio. */
   rows: R;
+  /** The first of `rows` that belongs to the chunk. */
   from: number;
+  /** The token of the chunk that this row belongs to. */
   to: number;
+  /** The number of rows. */
   count: number;
 }
 
-/** The rows of media that stand in a chunk. */
+/** The rows of media that belong to a chunk. */
 export function shares<P extends PlacedRows>(chunk: Span, media: readonly P[]): Share<P["rows"]>[] {
   return media.flatMap(({ position, rows }) => {
     const begin = Math.max(position, chunk.start);
@@ -48,7 +54,7 @@ export function shares<P extends PlacedRows>(chunk: Span, media: readonly P[]): 
   });
 }
 
-/** The last position that each token of a chunk sees on sliding layers: its own, or that of its block's last token. */
+/** The last position that each token of a chunk attends to in sliding layers: its own, or the last of its block. */
 export function lastVisible({ start, end }: Span, blocks: readonly Span[]): Uint32Array<ArrayBuffer> {
   const visible = Uint32Array.from({ length: end - start }, (_, token) => start + token);
   for (const block of blocks) {
@@ -59,7 +65,7 @@ export function lastVisible({ start, end }: Span, blocks: readonly Span[]): Uint
 
 function blockTooLong({ start, end }: Span, most: number): ContextError {
   return new ContextError(
-    `A picture takes ${end - start} tokens, which must be processed at once, but this bundle processes ${most} at ` +
+    `An image takes ${end - start} tokens, which must be processed at once, but this bundle processes ${most} at ` +
       "most. Choose less detail.",
   );
 }

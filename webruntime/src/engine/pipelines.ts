@@ -4,7 +4,7 @@ import type { Form, Kernel, Plan } from "../bundle/plan.gen.ts";
 import { causeOf, DeviceError, UsageError } from "../errors.ts";
 import { checked } from "./device.ts";
 
-/** What WGSL calls the features of forms. */
+/** WGSL's names of WebGPU's features. */
 const EXTENSIONS: Record<Form["features"][number], string> = { "shader-f16": "f16", subgroups: "subgroups" };
 
 const BINDING_TYPES: Record<Kernel["bindings"][number], GPUBufferBindingType> = {
@@ -13,15 +13,17 @@ const BINDING_TYPES: Record<Kernel["bindings"][number], GPUBufferBindingType> = 
   uniform: "uniform",
 };
 
+/** A kernel that is ready to run. */
 interface Compiled {
   form: Form;
   layout: GPUBindGroupLayout;
   pipeline: GPUComputePipeline;
 }
 
-/** Reads the text of a WGSL file of the bundle. */
+/** Returns the text of a WGSL file of the bundle. */
 export type ReadShader = (file: string) => Promise<string>;
 
+/** The compiled kernels of a plan. */
 export class Pipelines {
   private constructor(
     private readonly device: GPUDevice,
@@ -29,8 +31,9 @@ export class Pipelines {
   ) {}
 
   /**
-   * Makes one pipeline for each kernel of these programs, in parallel. Throws DeviceError that names kernel, file and
-   * line.
+   * Creates one pipeline for each kernel of these programs, in parallel.
+   *
+   * @throws DeviceError with kernel, file and line, and what `read` throws
    */
   static async create(
     device: GPUDevice,
@@ -56,13 +59,14 @@ export class Pipelines {
     return new Pipelines(device, new Map(await Promise.all(compiled)));
   }
 
+  /** The pipeline of a kernel and the layout of its bind groups. Throws UsageError for an unknown kernel. */
   get(kernel: string): Compiled {
     const compiled = this.kernels.get(kernel);
     if (!compiled) throw new UsageError(`The plan has no kernel "${kernel}".`);
     return compiled;
   }
 
-  /** Recompiles all kernels of a WGSL file; where one fails (DeviceError) all old ones stay. */
+  /** Recompiles all kernels of a WGSL file with `text`. Throws DeviceError if one fails; the old ones stay then. */
   async swap(file: string, text: string): Promise<void> {
     const affected = [...this.kernels].filter(([, { form }]) => form.file === file);
     const pipelines = await Promise.all(
@@ -91,7 +95,7 @@ function createLayout(device: GPUDevice, name: string, kernel: Kernel): GPUBindG
   return device.createBindGroupLayout({ label: name, entries });
 }
 
-/** The file with the lines that switch its form's features on, in the same line as its first so that numbers stay. */
+/** The WGSL text after the `enable` directives of its form's features, on the same line to keep the numbers of lines. */
 export function shaderSource(features: readonly Form["features"][number][], text: string): string {
   return features.map((feature) => `enable ${EXTENSIONS[feature]}; `).join("") + text;
 }
@@ -115,7 +119,7 @@ async function compile(
       });
     });
   } catch (error) {
-    // A lost device tells nothing of its modules.
+    // A lost device has no information on its modules.
     const info = await module?.getCompilationInfo().catch(() => undefined);
     const messages = info?.messages ?? [];
     const lines = messages

@@ -1,6 +1,6 @@
 /** A program of a plan, ready to be encoded. */
 
-import { isFor, type Tables } from "../bundle/dispatches.ts";
+import { isFor, type Residence } from "../bundle/dispatches.ts";
 import { evaluate, type Sizes } from "../bundle/expression.ts";
 import { PARAMS_ALIGNMENT } from "../bundle/facts.gen.ts";
 import type { Dispatch, Program } from "../bundle/plan.gen.ts";
@@ -9,6 +9,7 @@ import { DeviceError } from "../errors.ts";
 import type { PlanBuffers } from "./buffers.ts";
 import type { Pipelines } from "./pipelines.ts";
 
+/** A dispatch with its params and, after its first run, its bind group. */
 interface Step {
   dispatch: Dispatch;
   params: GPUBufferBinding | undefined;
@@ -17,6 +18,7 @@ interface Step {
 
 /** A dispatch that a step of a program runs. x, y, z: its workgroups, none 0. */
 export interface Launch {
+  /** The dispatch. */
   readonly step: Step;
   readonly x: number;
   readonly y: number;
@@ -24,19 +26,19 @@ export interface Launch {
 }
 
 /** The names of the buffers that a step of these sizes binds. */
-export function boundAt(program: Program, tables: Tables, sizes: Sizes): Set<string> {
+export function boundAt(program: Program, embeddings: Residence, sizes: Sizes): Set<string> {
   const run = program.dispatches.filter(
-    (dispatch) => isFor(dispatch, tables) && dispatch.grid.every((size) => evaluate(size, sizes) > 0),
+    (dispatch) => isFor(dispatch, embeddings) && dispatch.grid.every((size) => evaluate(size, sizes) > 0),
   );
   return new Set(run.flatMap(({ bindings }) => bindings));
 }
 
-/** A program with its params in one uniform buffer. A bind group is made when a step first needs the group. */
+/** A program with its params in one uniform buffer. A bind group is created when a step first needs it. */
 export class ReadyProgram {
   readonly #steps: Step[];
   readonly #params: GPUBuffer | undefined;
   /** The most workgroups that the device starts along one dimension. */
-  readonly #mostWorkgroups: number;
+  readonly #maxWorkgroups: number;
 
   /** Issues WebGPU calls that may fail: call within error scopes. */
   constructor(
@@ -46,8 +48,8 @@ export class ReadyProgram {
     private readonly pipelines: Pipelines,
     private readonly buffers: PlanBuffers,
   ) {
-    this.#mostWorkgroups = device.limits.maxComputeWorkgroupsPerDimension;
-    const dispatches = program.dispatches.filter((dispatch) => isFor(dispatch, buffers.tables));
+    this.#maxWorkgroups = device.limits.maxComputeWorkgroupsPerDimension;
+    const dispatches = program.dispatches.filter((dispatch) => isFor(dispatch, buffers.embeddings));
     const params = createParams(device, name, dispatches);
     this.#params = params.find((binding) => binding !== undefined)?.buffer;
     this.#steps = dispatches.map((dispatch, index) => ({ dispatch, params: params[index] }));
@@ -58,14 +60,14 @@ export class ReadyProgram {
     return this.#params?.size ?? 0;
   }
 
-  /** Gives the memory of the params back; the program is of no more use. */
+  /** Releases the memory of the params. The program cannot run any more. */
   dispose(): void {
     this.#params?.destroy();
   }
 
   /**
-   * The dispatches that a step of these sizes runs, of those numbered `first` to before `stop`; by default of all. A
-   * dispatch with a zero in its grid is left out. Throws DeviceError for more workgroups than the device starts at once.
+   * The dispatches that a step of these sizes runs, among those numbered `first` to `stop` - 1; by default among all. A
+   * dispatch with a 0 in its grid does not run. Throws DeviceError for more workgroups than the device supports.
    */
   launches(sizes: Sizes, first = 0, stop = this.#steps.length): Launch[] {
     const launches: Launch[] = [];
@@ -80,13 +82,13 @@ export class ReadyProgram {
   }
 
   #check({ step, x, y, z }: Launch): void {
-    const limit = this.#mostWorkgroups;
+    const limit = this.#maxWorkgroups;
     if (isGridSize(x, limit) && isGridSize(y, limit) && isGridSize(z, limit)) return;
     const what = `${this.name}, ${step.dispatch.label}`;
     throw new DeviceError(`${what}: ${x} × ${y} × ${z} workgroups are not 0 to ${limit} each.`);
   }
 
-  /** Encodes dispatches in order. The caches that they bind must be there. */
+  /** Encodes dispatches in order. The caches that they bind must exist. */
   encode(pass: GPUComputePassEncoder, launches: readonly Launch[]): void {
     for (const { step, x, y, z } of launches) {
       pass.setPipeline(this.pipelines.get(step.dispatch.kernel).pipeline);
@@ -107,7 +109,7 @@ export class ReadyProgram {
   }
 }
 
-/** The names of the buffers of dispatches that have no bind group yet. */
+/** The names of the buffers that dispatches without bind group bind. */
 export function unbound(launches: readonly Launch[]): string[] {
   const names: string[] = [];
   for (const { step } of launches) if (!step.bindGroup) names.push(...step.dispatch.bindings);
@@ -139,7 +141,7 @@ function createParams(
   );
 }
 
-/** WGSL rounds the size of a uniform struct with vectors up to 16 bytes; the padding is there to be bound. */
+/** The size of a binding of params. WGSL rounds a uniform struct with vectors up to 16 bytes, which the buffer has. */
 function uniformSize(words: number): number {
   return Math.ceil(words / 4) * 16;
 }

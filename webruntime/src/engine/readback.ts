@@ -1,4 +1,4 @@
-/** Reading GPU buffers late: copies are encoded now, their values awaited later, several at a time. */
+/** Reads GPU buffers: copies are encoded now, and their values are awaited later. */
 
 const WORD = 4;
 
@@ -7,6 +7,7 @@ export class WordReadback {
   readonly #staging: GPUBuffer[] = [];
   #reads = 0;
 
+  /** @param size most pending reads */
   constructor(
     device: GPUDevice,
     readonly size: number,
@@ -17,7 +18,7 @@ export class WordReadback {
     }
   }
 
-  /** Encodes the copy of a word; call what it returns after the submit to get the word. */
+  /** Encodes the copy of the word at byte `offset`. Call the returned function after the submit to get the word. */
   encode(encoder: GPUCommandEncoder, source: GPUBuffer, offset: number): () => Promise<number> {
     const staging = this.#staging[this.#reads++ % this.size] as GPUBuffer;
     encoder.copyBufferToBuffer(source, offset, staging, 0, WORD);
@@ -30,7 +31,7 @@ export class WordReadback {
   }
 }
 
-/** The first `bytes` bytes of a buffer, as f32. */
+/** The first `bytes` bytes of a buffer, as f32, after all submitted work. */
 export async function readFloats(device: GPUDevice, source: GPUBuffer, bytes: number): Promise<Float32Array> {
   const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
   const staging = device.createBuffer({ label: "readback", size: bytes, usage });

@@ -1,12 +1,18 @@
-/** Rows of embeddings of an image or of audio, on the GPU. */
+/** Rows of embeddings of an image or of audio. */
 
 import type { MediaRows } from "./interface.ts";
 
-/** Rows in a GPU buffer of their own. rowBytes: bytes of one row. */
+/** Rows of embeddings in a GPU buffer of their own. */
 export class RowsBuffer implements MediaRows {
+  /** The GPU buffer. */
   readonly buffer: GPUBuffer;
 
-  /** Issues a WebGPU call that may fail: call within error scopes. */
+  /**
+   * Issues a WebGPU call that may fail: call within error scopes.
+   *
+   * @param tokens the number of rows
+   * @param rowBytes bytes of a row
+   */
   constructor(
     device: GPUDevice,
     label: string,
@@ -22,7 +28,7 @@ export class RowsBuffer implements MediaRows {
     return this.buffer.size;
   }
 
-  /** Gives the memory back. */
+  /** Releases the memory. */
   dispose(): void {
     this.buffer.destroy();
   }

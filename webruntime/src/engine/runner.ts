@@ -1,6 +1,6 @@
 /** Runs the programs of one plan on one device. */
 
-import { isFor, type Tables } from "../bundle/dispatches.ts";
+import { isFor, type Residence } from "../bundle/dispatches.ts";
 import type { Sizes } from "../bundle/expression.ts";
 import type { Plan, Program } from "../bundle/plan.gen.ts";
 import type { PlanBuffers } from "./buffers.ts";
@@ -11,24 +11,28 @@ import { type Launch, ReadyProgram, unbound } from "./program.ts";
 import { readFloats } from "./readback.ts";
 import type { GpuWork } from "./work.ts";
 
-/** GPU bytes that are allocated now. weights: with the rows of host-resident tables. scratch: with params. */
+/** GPU bytes that are allocated now. */
 export interface RunnerMemory {
+  /** Weights, and rows of embeddings on the host. */
   weights: number;
+  /** Caches. */
   state: number;
+  /** Slots, control buffers and params. */
   scratch: number;
 }
 
+/** Options of `PlanRunner.submit`. */
 export interface SubmitOptions {
   /** The encoder's label, for errors and profilers; the program's name by default. */
   label?: string;
-  /** Called when the step is encoded, to encode what follows the step. */
+  /** Called after the step is encoded, to encode more commands; none by default. */
   after?: ((encoder: GPUCommandEncoder) => void) | undefined;
 }
 
 /**
  * A plan on a device: its buffers, pipelines and programs, and the caches that its programs work on.
  *
- * Knows nothing of tokens: `TextRunner` and `Tower` write what a program takes. Several runners may share `caches`.
+ * Knows nothing of tokens: `TextRunner` and `Tower` write the inputs of programs. Several runners may share `caches`.
  */
 export class PlanRunner {
   readonly #programs = new Map<string, ReadyProgram>();
@@ -41,42 +45,43 @@ export class PlanRunner {
     readonly pipelines: Pipelines,
   ) {}
 
+  /** The device of all work. */
   get device(): GPUDevice {
     return this.work.device;
   }
 
-  /** Where look-up tables lie. */
-  get tables(): Tables {
-    return this.buffers.tables;
+  /** Where per-layer embeddings are. */
+  get embeddings(): Residence {
+    return this.buffers.embeddings;
   }
 
-  /** Caches: those that steps have reached. Caches that several runners share count with each of them. */
+  /** The present memory. Caches count once they are used. Caches that runners share count with each of them. */
   get memory(): RunnerMemory {
     const params = Array.from(this.#programs.values(), ({ paramsBytes }) => paramsBytes);
     const scratch = params.reduce((sum, bytes) => sum + bytes, this.buffers.scratchBytes);
     return { weights: this.buffers.weightBytes, state: this.caches.bytes, scratch };
   }
 
-  /** By the plan's programs: how many dispatches each has where look-up tables lie. */
+  /** The number of dispatches of each program for the residence of per-layer embeddings, by the program's name. */
   get dispatches(): Record<string, number> {
-    const running = ({ dispatches }: Program) => dispatches.filter((one) => isFor(one, this.tables)).length;
+    const running = ({ dispatches }: Program) => dispatches.filter((one) => isFor(one, this.embeddings)).length;
     return Object.fromEntries(Object.entries(this.plan.programs).map(([name, program]) => [name, running(program)]));
   }
 
   /**
-   * Makes the params of programs, which are else made when a program is first run. Issues WebGPU calls that may fail:
+   * Creates the params of programs. Otherwise the first run of a program creates them. Issues WebGPU calls that may fail:
    * call within error scopes.
    */
   prepare(programs: readonly string[]): void {
     for (const name of programs) this.#ready(name);
   }
 
-  /** The dispatches that a step runs: see ReadyProgram.launches. */
+  /** The dispatches that a step runs: see `ReadyProgram.launches`. */
   launches(program: string, sizes: Sizes, first?: number, stop?: number): Launch[] {
     return this.#ready(program).launches(sizes, first, stop);
   }
 
-  /** The caches that these dispatches are the first to reach. They must be there before `submit`. */
+  /** The missing caches that these dispatches use. They must be created before `submit`. */
   missingCaches(launches: readonly Launch[]): string[] {
     const names = unbound(launches);
     return names.length === 0 ? names : this.caches.missing(names);
@@ -95,23 +100,22 @@ export class PlanRunner {
     this.device.queue.submit([encoder.finish()]);
   }
 
-  /** Resolves when the GPU is done with what was submitted. Throws the DeviceError by which the device failed. */
+  /** Waits for all submitted work. Throws DeviceError if the device has failed. */
   settle(): Promise<void> {
     return this.work.settled(this.device.queue.onSubmittedWorkDone());
   }
 
-  /** The first `count` f32 of a buffer of the plan, as they are after what was submitted. Throws DeviceError. */
+  /** The first `count` f32 of a buffer of the plan, after all submitted work. Throws DeviceError. */
   read(name: string, count: number): Promise<Float32Array> {
     const bytes = count * Float32Array.BYTES_PER_ELEMENT;
     return this.work.settled(readFloats(this.device, this.buffers.buffer(name), bytes));
   }
 
   /**
-   * Calls `issue` while there are slots for a step of these sizes, waits for the GPU, and gives the slots' memory back.
-   * Throws DeviceError for what WebGPU finds wrong with the calls that `issue` makes before it first awaits; the device
-   * goes on then.
+   * Creates the slots for a step of these sizes, calls `issue`, waits for the GPU and releases the slots.
    *
    * @param stage the work in words, for errors
+   * @throws DeviceError for errors of WebGPU in the calls of `issue` before its first `await`; the device still works then
    */
   async scratch<T>(stage: string, sizes: Sizes, issue: () => T): Promise<Awaited<T>> {
     try {
@@ -122,7 +126,7 @@ export class PlanRunner {
       await this.settle();
       return result;
     } finally {
-      // Their bind groups name the slots.
+      // The bind groups of the programs contain the slots.
       for (const program of this.#programs.values()) program.dispose();
       this.#programs.clear();
       this.buffers.releaseSlots();

@@ -1,4 +1,4 @@
-/** The text model of a bundle on the GPU: the face of runner, caches, load and decode. */
+/** The text model of a bundle on the GPU: combines runner, caches, load and decode. */
 
 import type { Bundle } from "../bundle/bundle.ts";
 import type { DeviceError } from "../errors.ts";
@@ -17,7 +17,7 @@ import type { GpuWork } from "./work.ts";
 
 /**
  * A text model on the GPU with one set of caches. Calls must not overlap: await each (and finish or `return()` a
- * generator) before the next; an overlapping call throws UsageError. After the GPU was lost, or `dispose`, every call
+ * generator) before the next; an overlapping call throws UsageError. After a loss of the GPU, or `dispose`, every call
  * throws DeviceError.
  */
 export class TextEngine implements TextEngineInterface {
@@ -40,8 +40,9 @@ export class TextEngine implements TextEngineInterface {
   }
 
   /**
-   * Loads the bundle at `url` onto the GPU. Throws BundleError, UsageError, DeviceError, StorageError or AbortError;
-   * nothing stays on the GPU then.
+   * Loads the bundle at `url` onto the GPU.
+   *
+   * @throws BundleError, UsageError, DeviceError, StorageError or AbortError. Nothing stays on the GPU then.
    */
   static async load(url: string, options: EngineLoadOptions = {}): Promise<TextEngine> {
     const loaded = await loadText(url, options);
@@ -63,22 +64,22 @@ export class TextEngine implements TextEngineInterface {
     return this.#text.caches;
   }
 
-  /** Tokens that the caches may hold. */
+  /** Most tokens of the caches. */
   get context(): number {
     return this.caches.context;
   }
 
-  /** Ids that the model knows: 0 to before this number. */
+  /** The number of token ids. */
   get vocabulary(): number {
     return this.#text.plan.vocabulary;
   }
 
-  /** By the towers that the bundle has: the most soft tokens of one image or segment of audio. */
+  /** Most soft tokens of one image or segment of audio, by the bundle's towers. */
   get towerTokens(): Partial<Record<TowerName, number>> {
     return this.#towers.tokens;
   }
 
-  /** The most tokens of an image, where an image's tokens see each other and are filled at once; else undefined. */
+  /** Most tokens of an image whose tokens see each other and are filled at once; undefined for other models. */
   get blockTokens(): number | undefined {
     return this.#text.blockTokens;
   }
@@ -90,13 +91,13 @@ export class TextEngine implements TextEngineInterface {
 
   /** The plan that runs, GPU bytes by kind, and dispatches by program. */
   get stats(): EngineStats {
-    const { plan, tables, dispatches, memory } = this.runner;
+    const { plan, embeddings, dispatches, memory } = this.runner;
     const { weights: weightBytes, state: stateBytes, scratch: scratchBytes } = memory;
     const { bytes: towerBytes } = this.#towers;
     const gpuBytes = weightBytes + stateBytes + scratchBytes + towerBytes;
     return {
       activation: plan.activation,
-      tables,
+      embeddings,
       weightBytes,
       stateBytes,
       scratchBytes,
@@ -111,7 +112,7 @@ export class TextEngine implements TextEngineInterface {
     return this.#work.lost;
   }
 
-  /** Called with the seconds for which the GPU has not answered, again and again. Nobody is told by default. */
+  /** Called repeatedly while the GPU does not answer, with the seconds so far. None by default. */
   get stalled(): OnStall | undefined {
     return this.#work.stalled;
   }
@@ -120,25 +121,28 @@ export class TextEngine implements TextEngineInterface {
     this.#work.stalled = onStall;
   }
 
-  /** Sets how the next ids are chosen; greedy by default. The same seed after the same ids gives the same answer. */
+  /** Sets how further ids are chosen; greedy by default. The same seed after the same ids gives the same answer. */
   setSampling(sampling: Sampling): void {
     this.#work.refuse("setSampling");
     this.#decoder.setSampling(sampling);
   }
 
   /**
-   * Puts the tokens `ids` into the caches at `position`, in chunks of the fill program. Throws, before anything runs,
-   * ContextError where they do not fit the context or an image does not fit a chunk, and UsageError for media that the
-   * plan does not take. On AbortError, and on ContextError where the GPU has no memory for longer caches, `position`
-   * tells how many went in.
+   * Fills the caches with `ids` from `position` on, in chunks of the program `fill`.
+   *
+   * Throws, before anything runs, ContextError if the ids do not fit the context or an image does not fit a chunk, and
+   * UsageError for media that the plan does not take. After AbortError, or ContextError because the GPU has no memory for
+   * longer caches, `position` counts the ids in the caches.
    */
   fill(ids: Uint32Array, options?: FillOptions): Promise<void> {
     return fill(this.#text, ids, options);
   }
 
   /**
-   * The tower of that name; its weights and shaders are loaded when somebody first asks for it. Throws UsageError where
-   * the bundle has none, DeviceError where the GPU is too small for it, BundleError and AbortError; the rest goes on.
+   * The tower of that name. The first call loads its weights and shaders.
+   *
+   * @throws UsageError if the bundle has no such tower, DeviceError if the GPU is too small for it, BundleError and
+   * AbortError. The engine still works then.
    */
   async tower(name: TowerName, options: Omit<LoadOptions, "context"> = {}): Promise<Tower> {
     this.#work.refuse("tower");
@@ -146,21 +150,22 @@ export class TextEngine implements TextEngineInterface {
   }
 
   /**
-   * Puts `id` into the caches, samples the next id, yields it, puts that into the caches, and so on; ends at `maxTokens`,
-   * when the context is full, or when the GPU has no memory for longer caches. Throws ContextError where it has none for
-   * the first step. After k ids came out, `position` has advanced by k: the k-th is not in the caches yet. End the loop
-   * (break, return) at a stop id: steps that ran ahead are taken back.
+   * Decodes from `id` on: puts `id` into the caches, samples the next id, yields it, puts it into the caches, and so on.
+   *
+   * Ends after maxTokens ids, when the context is full, or when the GPU has no memory for longer caches; without memory for
+   * the first step it throws ContextError. After k ids, `position` has advanced by k: the k-th id is not in the caches yet.
+   * End the loop (break, return) at a stop id: steps that ran ahead are taken back.
    */
   decode(id: number, options?: DecodeOptions): AsyncGenerator<number, void, void> {
     return this.#decoder.run(id, options);
   }
 
-  /** Logits [vocabulary] of the last decode step, f32; after a decode with depth 1 that is the last id yielded. */
+  /** Logits [vocabulary], f32, of the last decode step. After a decode with depth 1 it is that of the last yielded id. */
   readLogits(): Promise<Float32Array> {
     return this.#decoder.readLogits();
   }
 
-  /** A copy of the rings at the present position; undefined where the GPU has no memory for it. */
+  /** Copies the rings at the present position. Undefined if the GPU has no memory for the copy. */
   async snapshot(): Promise<Snapshot | undefined> {
     const end = this.#work.begin("snapshot");
     try {
@@ -171,8 +176,8 @@ export class TextEngine implements TextEngineInterface {
   }
 
   /**
-   * Returns to the position of `snapshot`. Full caches must still hold the same ids up to there. Throws UsageError for a
-   * snapshot that no engine took.
+   * Restores the state saved in `snapshot`. Full caches must still hold the same ids up to its position. Throws UsageError
+   * for an object that is no snapshot of an engine.
    */
   restore(snapshot: Snapshot): void {
     this.#work.refuse("restore");
@@ -184,7 +189,7 @@ export class TextEngine implements TextEngineInterface {
     return this.caches.canRewind(to);
   }
 
-  /** Goes back to position `to`. Throws ContextError where `canRewind` is false. */
+  /** Goes back to position `to`. Throws ContextError if `canRewind` is false. */
   rewind(to: number): void {
     this.#work.refuse("rewind");
     this.caches.rewind(to);
@@ -197,13 +202,13 @@ export class TextEngine implements TextEngineInterface {
     this.#decoder.restart();
   }
 
-  /** Recompiles the kernels of one WGSL file with `text`. On an error (DeviceError) the old ones stay. */
+  /** Recompiles the kernels of a WGSL file with `text`. Throws DeviceError if one fails; the old ones stay then. */
   async swapShader(file: string, text: string): Promise<void> {
     await this.runner.pipelines.swap(file, text);
     await this.#towers.swapShader(file, text);
   }
 
-  /** Gives everything on the GPU back. */
+  /** Releases everything on the GPU. Every later call throws DeviceError. */
   dispose(): void {
     this.#work.dispose();
   }

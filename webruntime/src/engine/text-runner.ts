@@ -1,22 +1,24 @@
-/** Runs steps of a text model: a plan's program on some tokens. */
+/** Runs steps of a text model: a program of a plan on tokens. */
 
 import { DECODE, FILL } from "../bundle/facts.gen.ts";
 import type { Plan, Program } from "../bundle/plan.gen.ts";
 import { ContextError, OutOfMemoryError } from "../errors.ts";
 import type { Caches } from "./caches.ts";
 import { checked } from "./device.ts";
-import type { HostTables } from "./host-table.ts";
+import type { HostEmbeddings } from "./host-embeddings.ts";
 import type { PlanRunner } from "./runner.ts";
 
-/** The programs that run here; kernels of others are not compiled. */
+/** The programs that run in the tab. Kernels of other programs are not compiled. */
 export const TEXT_PROGRAMS = [FILL, DECODE] as const;
+/** A program that runs in the tab. */
 export type TextProgram = (typeof TEXT_PROGRAMS)[number];
 
+/** Writes the inputs of steps and submits the steps. */
 export class TextRunner {
-  /** @param hostTables tables that lie on the host; undefined where none does */
+  /** @param hostEmbeddings per-layer embeddings on the host; undefined if they are on the GPU */
   constructor(
     readonly runner: PlanRunner,
-    readonly hostTables: HostTables | undefined,
+    readonly hostEmbeddings: HostEmbeddings | undefined,
   ) {}
 
   /** The plan whose programs are run. */
@@ -29,20 +31,20 @@ export class TextRunner {
     return this.runner.caches;
   }
 
-  /** The most tokens that a step of `fill` takes. */
+  /** Most tokens of a step of `fill`. */
   get chunkTokens(): number {
     return (this.plan.programs.fill as Program).max_tokens;
   }
 
-  /** The most tokens of an image, where an image's tokens see each other and are filled at once. */
+  /** Most tokens of an image whose tokens see each other and are filled at once; undefined for other models. */
   get blockTokens(): number | undefined {
     return this.runner.buffers.hasControl("visible") ? this.chunkTokens : undefined;
   }
 
   /**
-   * Writes where the next step begins and its tokens. A step of `decode` leaves both for the step after it.
+   * Writes the position and the tokens of the next step. A step of `decode` writes both for its successor.
    *
-   * @param sampled ids sampled so far: the GPU counts along, and draws its random numbers by this count
+   * @param sampled ids sampled so far, from which the GPU derives its random numbers
    */
   writeStep(ids: Uint32Array, sampled = 0): void {
     const { buffers } = this.runner;
@@ -51,11 +53,11 @@ export class TextRunner {
   }
 
   /**
-   * Submits a step on the tokens `ids` from `position` on, which `writeStep` or the step before has left on the GPU.
-   * Rows of host-resident tables are written before. An error that WebGPU finds rejects `accepted` of the result, and is
-   * thrown by the next `work.settled`.
+   * Submits a step on the tokens `ids` from `position` on, after `writeStep` or a step of `decode` has written both. Writes
+   * the rows of embeddings on the host before. An error of WebGPU rejects `accepted`, and the next `work.settled` throws it.
    *
-   * Throws ContextError where the GPU has no memory for longer caches: they, and the position, are as they were.
+   * @param after called after the step is encoded, to encode more commands
+   * @throws ContextError if the GPU has no memory for longer caches; caches and position stay as they were
    */
   async run(
     program: TextProgram,
@@ -68,7 +70,7 @@ export class TextRunner {
     const launches = runner.launches(program, { T: tokens, P: position, C: this.caches.context });
     const missing = runner.missingCaches(launches);
     if (missing.length > 0) await this.#grow(missing, position, tokens);
-    if (this.hostTables) await this.#writeRows(this.hostTables, ids);
+    if (this.hostEmbeddings) await this.#writeRows(this.hostEmbeddings, ids);
     const stage = `${program} at position ${position}, ${tokens} tokens`;
     const submit = () => runner.submit(program, launches, { label: stage, after });
     const accepted = runner.work.submitted(checked(runner.device, stage, submit));
@@ -86,11 +88,11 @@ export class TextRunner {
     });
   }
 
-  /** Writes the tokens' rows of tables that lie on the host. */
-  async #writeRows(tables: HostTables, ids: Uint32Array): Promise<void> {
+  /** Writes the tokens' rows of embeddings on the host. */
+  async #writeRows(embeddings: HostEmbeddings, ids: Uint32Array): Promise<void> {
     const { buffers } = this.runner;
-    const { places, writes } = await tables.place(ids);
+    const { slots, writes } = await embeddings.place(ids);
     for (const { buffer, offset, bytes } of writes) buffers.write(buffer, bytes, offset);
-    buffers.writeControl("places", places);
+    buffers.writeControl("slots", slots);
   }
 }

@@ -9,10 +9,10 @@ import type { InputShape, Tower as TowerInterface } from "./interface.ts";
 import { RowsBuffer } from "./rows-buffer.ts";
 import type { PlanRunner } from "./runner.ts";
 
-/** On a slow GPU a tower's work takes seconds, and Windows ends what runs for two: so it is handed over in parts. */
+/** Dispatches of a submit. On a slow GPU a tower runs for seconds, and Windows ends work after two: so it runs in parts. */
 const DISPATCHES_A_SUBMIT = 8;
 
-/** The parts of models in words. */
+/** Names of the towers in errors. */
 export const TOWER_NAMES: Record<TowerName, string> = {
   image: "the part of the model that sees",
   audio: "the part of the model that hears",
@@ -20,7 +20,7 @@ export const TOWER_NAMES: Record<TowerName, string> = {
 
 type Inputs = Parameters<TowerInterface["encode"]>[0];
 
-/** Encodes with a tower's plan on `runner`. Scratch exists only while the tower encodes. */
+/** Encodes with a tower's plan on `runner`. Slots exist only while the tower encodes. */
 export class Tower implements TowerInterface {
   constructor(
     readonly name: TowerName,
@@ -28,10 +28,11 @@ export class Tower implements TowerInterface {
   ) {}
 
   /** The most soft tokens of one image or segment of audio. */
-  get mostTokens(): number {
+  get maxTokens(): number {
     return this.runner.plan.context;
   }
 
+  /** Encodes one image, frame or segment of audio: see the interface. */
   async encode(inputs: Inputs, shape: InputShape): Promise<RowsBuffer> {
     const { name, runner } = this;
     checkTokens(name, runner.plan, shape.tokens);
@@ -68,7 +69,7 @@ export class Tower implements TowerInterface {
     }
   }
 
-  /** New slots are zero, and so is what an input leaves of its buffer. */
+  /** Writes the inputs. New slots are zeroed, so the rest of an input's buffer is 0. */
   #write(inputs: Inputs, { tokens, rows }: InputShape): void {
     const { buffers, plan } = this.runner;
     for (const [name, buffer] of Object.entries(program(plan).inputs)) {
@@ -96,12 +97,12 @@ export class Tower implements TowerInterface {
   }
 }
 
-/** Bytes of one row that a tower's plan makes. */
+/** Bytes of a row that a tower's plan makes. */
 export function rowBytesOf(plan: Plan): number {
   return bytesOf(plan, outputOf(plan), 1);
 }
 
-/** Throws ContextError for more tokens than the tower's plan takes. */
+/** Throws ContextError for more tokens than the plan takes. */
 export function checkTokens(name: TowerName, { context }: Plan, tokens: number): void {
   if (tokens <= context) return;
   const next = name === "image" ? "Choose less detail." : "Let it be heard in shorter segments.";

@@ -1,4 +1,4 @@
-/** The towers of a bundle: their plans are read with the text model's, the rest when they are first needed. */
+/** The towers of a bundle. Their plans are read with that of the text model; the rest is loaded when first needed. */
 
 import type { Bundle } from "../bundle/bundle.ts";
 import { ENCODE } from "../bundle/facts.gen.ts";
@@ -13,9 +13,10 @@ import type { GpuWork } from "./work.ts";
 
 const NAMES: readonly TowerName[] = ["image", "audio"];
 
+/** The plans of a bundle's towers. */
 export type TowerPlans = Partial<Record<TowerName, Plan>>;
 
-/** The first plan of each tower that the adapter has the features for. */
+/** Reads the first plan of each tower whose features the adapter has. Throws DeviceError if none fits, and BundleError. */
 export async function readTowerPlans(
   bundle: Bundle,
   adapter: Pick<GPUAdapter, "features">,
@@ -30,7 +31,7 @@ export async function readTowerPlans(
   return plans;
 }
 
-/** Throws BundleError where a tower's rows are not what the text model takes. */
+/** Throws BundleError if a tower's rows do not fit the text model. */
 export function checkRows(plans: TowerPlans, text: Plan): void {
   const media = Object.values(text.buffers).find((buffer) => buffer.kind === "control" && buffer.role === "media");
   const taken = media?.kind === "control" ? media.bytes / (text.programs.fill?.max_tokens ?? 1) : 0;
@@ -43,12 +44,12 @@ export function checkRows(plans: TowerPlans, text: Plan): void {
   }
 }
 
-/** The towers of a bundle on the engine's device. Each is loaded when somebody first asks for it. */
+/** The towers of a bundle on the engine's device. The first `get` loads a tower. */
 export class Towers {
   readonly #loaded = new Map<TowerName, Promise<Tower>>();
   #bytes = 0;
 
-  /** @param work the engine's, so that rows need not leave the GPU */
+  /** @param work the work of the engine, so that rows stay on its GPU */
   constructor(
     private readonly work: GpuWork,
     private readonly bundle: Bundle,
@@ -60,12 +61,12 @@ export class Towers {
     return Object.fromEntries(Object.entries(this.plans).map(([name, plan]) => [name, plan.context]));
   }
 
-  /** GPU bytes of those that are loaded, while they do not encode. */
+  /** GPU bytes of the loaded towers while they do not encode. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** The tower of that name, loaded: see `TextEngine.tower`. One that could not be loaded is tried again. */
+  /** The loaded tower of that name: see `TextEngine.tower`. After an error, the next call tries again. */
   get(name: TowerName, options: Omit<LoadOptions, "context">): Promise<Tower> {
     const loaded = this.#loaded.get(name) ?? this.#load(name, options);
     this.#loaded.set(name, loaded);
@@ -73,7 +74,7 @@ export class Towers {
     return loaded;
   }
 
-  /** Recompiles the kernels of one WGSL file in the towers that are loaded. Throws DeviceError; the old ones stay. */
+  /** Recompiles the kernels of a WGSL file in the loaded towers. Throws DeviceError; the old ones stay then. */
   async swapShader(file: string, text: string): Promise<void> {
     for (const tower of this.#loaded.values()) await (await tower).runner.pipelines.swap(file, text);
   }

@@ -1,18 +1,18 @@
-/** The work of one engine on its device: one call at a time, until the device fails. */
+/** Work on the device of an engine: one call at a time, until the device fails. */
 
 import { causeOf, DeviceError, isTyped, type LostError, UsageError } from "../errors.ts";
 import { kept, type OnStall, watched } from "../patience.ts";
 import { deviceLost, lossOr, lost } from "./device.ts";
 
-/** Shared by all that run on the device: the text model, its towers, a draft model. */
+/** The state of a device, which the text model, its towers and a draft model share. */
 export class GpuWork {
   /** Resolves, and never rejects, when the device is lost other than by `dispose`. */
   readonly lost: Promise<LostError>;
-  /** Called with the seconds for which the GPU has not answered, again and again. Nobody is told by default. */
+  /** Called repeatedly while the GPU does not answer, with the seconds so far. None by default. */
   stalled: OnStall | undefined;
-  /** The first error by which the device failed. Every later call throws this error. */
+  /** The first error of the device. Every later call throws it. */
   #failure: DeviceError | undefined;
-  /** The name of the call that is under way. */
+  /** The name of the running call. */
   #call: string | undefined;
 
   constructor(readonly device: GPUDevice) {
@@ -22,13 +22,13 @@ export class GpuWork {
     });
   }
 
-  /** Throws DeviceError once the device has failed, and UsageError while another call is under way. */
+  /** Throws DeviceError after the device has failed, and UsageError while another call runs. call: its name, for errors. */
   refuse(call: string): void {
     if (this.#failure) throw this.#failure;
     if (this.#call) throw new UsageError(`${call} was called while ${this.#call} was going on. Await that first.`);
   }
 
-  /** Begins a call, and returns the function that ends it. Throws what `refuse` does. */
+  /** Begins a call. Returns the function that ends it. Throws as `refuse` does. */
   begin(call: string): () => void {
     this.refuse(call);
     this.#call = call;
@@ -37,7 +37,7 @@ export class GpuWork {
     };
   }
 
-  /** Takes note of work that was submitted, given as what `checked` returns. The result and `settled` reject with its error. */
+  /** Records submitted work, as a promise from `checked`. The result and later `settled` calls reject with its error. */
   submitted(work: Promise<unknown>): Promise<unknown> {
     const noted = work.catch(async (error: unknown) => {
       const failure = await lossOr(this.device, error instanceof DeviceError ? error : new DeviceError(causeOf(error)));
@@ -47,7 +47,7 @@ export class GpuWork {
     return kept(noted);
   }
 
-  /** The value of work on the GPU. Throws the DeviceError by which this work, or work before it, failed. */
+  /** Awaits work on the GPU. Throws DeviceError if this or earlier work failed. */
   async settled<T>(work: Promise<T> | undefined): Promise<T> {
     const value = await watched(Promise.resolve(work), this.stalled).catch(async (error: unknown) => {
       this.#failure ??= isTyped(error) ? (error as DeviceError) : await lossOr(this.device, lost(causeOf(error)));
@@ -57,7 +57,7 @@ export class GpuWork {
     return value as T;
   }
 
-  /** Destroys the device and all that lies on it. Every later call throws DeviceError. */
+  /** Destroys the device with everything on it. Every later call throws DeviceError. */
   dispose(): void {
     this.#failure ??= new DeviceError("The engine was disposed of. Load the model again.");
     this.device.destroy();

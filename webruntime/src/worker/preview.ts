@@ -1,11 +1,11 @@
-/** What can be said of a bundle before anything heavy of it is loaded. */
+/** Describes a bundle before weights or media code are loaded. */
 
 import { Bundle } from "../bundle/bundle.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
-import { chooseTables, isTight, memoryNeed, smallMachine, towersNeed } from "../bundle/memory.ts";
+import { chooseResidence, isTight, memoryNeed, smallMachine, towersNeed } from "../bundle/memory.ts";
 import { planMemory } from "../bundle/plan-memory.ts";
 import { choosePlan } from "../engine/choose-plan.ts";
-import { openTableStorage } from "../engine/host-table.ts";
+import { openEmbeddingsStorage } from "../engine/host-embeddings.ts";
 import { readTowerPlans } from "../engine/towers.ts";
 import { DeviceError, type ErrorRecord, toRecord } from "../errors.ts";
 import type { BundlePreview, PreviewRequest } from "./protocol.ts";
@@ -13,24 +13,25 @@ import type { BundlePreview, PreviewRequest } from "./protocol.ts";
 type PlanEntry = Manifest["plans"][number];
 
 /**
- * Throws BundleError and UsageError as Bundle.open does, and BundleError where the plans are not what the manifest says.
- * Where there is no GPU, plans are not looked at: pages without WebGPU may have no digests either.
+ * Return a bundle's manifest, download size and memory. Throws BundleError and UsageError as Bundle.open does, and
+ * BundleError where the plans contradict the manifest. Without a GPU, plans are not read: pages without WebGPU may have
+ * no digests either.
  */
 export async function previewBundle(request: PreviewRequest, signal: AbortSignal): Promise<BundlePreview> {
   const bundle = await Bundle.open(request.url, signal);
   const { manifest } = bundle;
   const { plan: chosen, refusal } = planFor(bundle, request);
   const plan = request.features ? await proven(bundle, chosen, request.features, signal) : chosen;
-  const storage = plan.memory.tables > 0 ? await openTableStorage() : undefined;
-  const [tables] = chooseTables(plan, manifest.context, {}, storage !== undefined);
-  const text = memoryNeed(plan, manifest.context, tables).total;
-  const stored = tables === "host" ? plan.memory.tables : 0;
+  const storage = plan.memory.embeddings > 0 ? await openEmbeddingsStorage() : undefined;
+  const [embeddings] = chooseResidence(plan, manifest.context, {}, storage !== undefined);
+  const text = memoryNeed(plan, manifest.context, embeddings).total;
+  const stored = embeddings === "host" ? plan.memory.embeddings : 0;
   const [towers, machine] = [towersNeed(manifest), smallMachine()];
   const memory = { text, stored, towers, machine, tight: isTight(text, machine) };
-  return { manifest, downloadBytes: plan.memory.weights + plan.memory.tables, refusal, memory };
+  return { manifest, downloadBytes: plan.memory.weights + plan.memory.embeddings, refusal, memory };
 }
 
-/** The entry with the plan's own sums, once the plans were held against what the manifest says of them. */
+/** Return the entry with the plan's own sums, after the plans are checked against the manifest. */
 async function proven(
   bundle: Bundle,
   entry: PlanEntry,
@@ -42,7 +43,7 @@ async function proven(
   return { ...entry, memory: planMemory(plan) };
 }
 
-/** The plan that the GPU will run; where there is none that can, the plan that most run. */
+/** Return the plan that the GPU will run; where it can run none, the plan that most GPUs can run. */
 function planFor(
   { plans }: Bundle,
   { features, plan }: PreviewRequest,
@@ -56,7 +57,7 @@ function planFor(
   }
 }
 
-/** What the GPU cannot run is said when it is needed. */
+/** Ignore DeviceError: loading reports it. */
 function unlessOfDevice(error: unknown): void {
   if (!(error instanceof DeviceError)) throw error;
 }

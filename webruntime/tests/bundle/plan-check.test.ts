@@ -18,18 +18,18 @@ const TABLE = {
   row_bytes: 4,
   rows: 16,
   replaced: [],
-  by: 0,
-  places: 4,
+  replacement: 0,
+  slots: 4,
   bytes: 16,
 };
 
-const PLACES = { kind: "control", role: "places", bytes: 16 };
+const SLOTS = { kind: "control", role: "slots", bytes: 16 };
 
-test("the toy's plan is sound", () => {
+test("the toy's plan is valid", () => {
   expect(() => checkPlan(toyPlan(), MANIFEST, "plan/f32.json")).not.toThrow();
 });
 
-describe("a plan is refused", () => {
+describe("a plan is rejected", () => {
   const cases: [string, Damage, RegExp][] = [
     [
       "whose weight ends beyond its file",
@@ -37,7 +37,7 @@ describe("a plan is refused", () => {
       /buffer low ends at byte 1456 of onnx\/toy\.onnx_data, which has 1436/,
     ],
     [
-      "whose weight lies in a file not listed",
+      "whose weight is in a file that is not listed",
       (plan) => (plan.buffers.low.file = "x.bin"),
       /x\.bin, which the manifest/,
     ],
@@ -49,7 +49,7 @@ describe("a plan is refused", () => {
     [
       "whose table has fewer rows than there are ids",
       (plan) => (plan.buffers.rows = { ...TABLE, rows: 15 }),
-      /the table of buffer rows has 15 rows, none for id 15/,
+      /buffer rows has 15 rows in its file, none for id 15/,
     ],
     [
       "whose rows do not hold those of a chunk",
@@ -57,19 +57,19 @@ describe("a plan is refused", () => {
       /buffer rows has 12 bytes for 4 rows of 4/,
     ],
     [
-      "whose rows have no places for those of a chunk",
-      (plan) => (plan.buffers.rows = { ...TABLE, places: 3 }),
-      /buffer rows has 3 places for the rows of 4 tokens/,
+      "whose rows have no slots for those of a chunk",
+      (plan) => (plan.buffers.rows = { ...TABLE, slots: 3 }),
+      /buffer rows has 3 slots for the rows of 4 tokens/,
     ],
     [
-      "that does not tell where a table's rows are",
+      "without the slots of the rows",
       (plan) => (plan.buffers.rows = TABLE),
-      /there are 0 control buffers "places" instead of 1/,
+      /there are 0 control buffers "slots" instead of 1/,
     ],
     [
       "that writes a table's rows",
       (plan) => {
-        Object.assign(plan.buffers, { rows: TABLE, places: PLACES });
+        Object.assign(plan.buffers, { rows: TABLE, slots: SLOTS });
         dispatch(plan, "fill", 0).bindings[2] = "rows";
       },
       /weight rows is bound to be/,

@@ -66,11 +66,11 @@ test("a plan that needs other caches is refused, and names the first that differ
 
 test("position, room and growth need no model", async () => {
   const caches = new Caches(work.device, plan, CONTEXT);
-  expect(() => caches.checkRoom(CONTEXT)).not.toThrow();
+  expect(() => caches.checkRemaining(CONTEXT)).not.toThrow();
   caches.wrote(3);
   caches.advance(2);
   expect(caches.position).toBe(2);
-  expect(() => caches.checkRoom(CONTEXT - 1)).toThrow(ContextError);
+  expect(() => caches.checkRemaining(CONTEXT - 1)).toThrow(ContextError);
   const [name] = Object.entries(plan.buffers).find(([, { kind }]) => kind === "state") ?? [""];
   expect(() => caches.buffer(name)).toThrow(UsageError);
   await caches.ensure([name, "no cache"], 1);

@@ -1,6 +1,6 @@
 /**
- * A page in Node: it loads the bundles that it is told of, line by line on stdin, says a word to each, and tells on the pipe
- * that it was given how that ended. Its worker is a thread, its host a server on a free port.
+ * A page in Node: it loads the bundles that stdin names, one a line, sends a message to each, and writes the outcome to
+ * the given pipe. Its worker is a thread, its host a server on a free port.
  */
 
 import { writeSync } from "node:fs";
@@ -19,12 +19,12 @@ let root = "";
 let faults: Faults = {};
 let unhandled: string[] = [];
 
-/** A thread that has no worker to be now. */
+/** A thread that is no worker now. */
 let idle: Thread | undefined;
 /** Resolves when no thread is busy with a worker that the page has ended. */
 let ended: Promise<void> = Promise.resolve();
 
-/** The browser's class, as far as gemtab uses it. */
+/** The parts of the browser's class that gemtab uses. */
 class ThreadWorker {
   readonly #thread: Thread;
   readonly #listeners = { message: new Set<(event: unknown) => void>(), error: new Set<(event: unknown) => void>() };
@@ -69,7 +69,7 @@ class ThreadWorker {
     this.#listeners[type]?.delete(listener);
   }
 
-  /** A thread that answers can be a worker again; one that does not keeps `ended` waiting. */
+  /** End the worker. A thread that responds can become another worker; one that does not delays `ended`. */
   terminate(): void {
     this.#over = true;
     const before = ended;

@@ -1,4 +1,7 @@
-/** The host for a browser: `/site/`, `/scripts/` and, below `/bundles/`, folders with faults of their own. Tells its address. */
+/**
+ * The host for a browser: `/site/`, `/scripts/` and, below `/bundles/`, folders with their own faults. Writes its
+ * address.
+ */
 
 import { writeSync } from "node:fs";
 import { below, faultFor, readFaults, serveFiles } from "./host.ts";

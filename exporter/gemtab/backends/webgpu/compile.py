@@ -25,7 +25,7 @@ from gemtab.bundle.memory import plan_memory
 from gemtab.bundle.plan import (
     DECODE,
     FILL,
-    MOST_ROWS_BYTES,
+    MAX_ROWS_BYTES,
     VERIFY,
     Dispatch,
     Form,
@@ -46,7 +46,7 @@ FILL_TOKENS = 256
 BLOCK_TOKENS = 1152
 """The same if the tokens of an image see each other: an image of 1,120 tokens must be filled in one step."""
 
-HOST_PLACES = 2048
+HOST_SLOTS = 2048
 """Slots on the GPU for rows of embeddings on the host: enough for the words of a conversation, 10 MB for E2B."""
 
 VERIFY_TOKENS = 8
@@ -94,7 +94,7 @@ class PlanBuilder:
                 params=launch.params or None,
                 grid=launch.grid,
                 label=launch.label,
-                tables=launch.tables,
+                embeddings=launch.embeddings,
             )
             for launch in lowering.launches
         )
@@ -178,14 +178,14 @@ def looked_up(graph: Graph) -> list[Weight]:
     return [weight for weight, look_up in uses if look_up and weight.name not in others]
 
 
-def _host_places(tables: Sequence[Weight], stored: StoredWeights, fill_tokens: int) -> int:
+def _host_slots(tables: Sequence[Weight], stored: StoredWeights, fill_tokens: int) -> int:
     """Return the number of slots for rows of embeddings on the host; 0 if the limits do not allow those of one step.
 
-    HOST_PLACES, at most an eighth of the table's rows (small models have few), at least `fill_tokens`.
+    HOST_SLOTS, at most an eighth of the table's rows (small models have few), at least `fill_tokens`.
     """
-    most = min((stored.max_places(table, MOST_ROWS_BYTES) for table in tables), default=0)
+    most = min((stored.max_slots(table, MAX_ROWS_BYTES) for table in tables), default=0)
     eighth = min((table.shape[0] // 8 for table in tables), default=0)
-    return min(most, max(fill_tokens, min(HOST_PLACES, eighth))) if most >= fill_tokens else 0
+    return min(most, max(fill_tokens, min(HOST_SLOTS, eighth))) if most >= fill_tokens else 0
 
 
 def _fill_tokens(shared: Shared, filling: FusedGraph) -> int:
@@ -230,8 +230,8 @@ def build_text_plan(
     names = frozenset(table.name for table in tables)
     shared = Shared(stored, activation, limits, context, fill_tokens=1, looked_up=names)
     fill_tokens = _fill_tokens(shared, filling)
-    places = _host_places(tables, stored, fill_tokens)
-    shared = replace(shared, fill_tokens=fill_tokens, host_places=places, buffers={}, tables={})
+    slots = _host_slots(tables, stored, fill_tokens)
+    shared = replace(shared, fill_tokens=fill_tokens, host_slots=slots, buffers={}, tables={})
     builder = PlanBuilder(shared, vocabulary)
 
     lowering, _ = lower_program(shared, filling, shared.fill_tokens, fill=True)

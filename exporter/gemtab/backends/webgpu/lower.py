@@ -47,7 +47,7 @@ from gemtab.backends.webgpu.steps import (
 )
 from gemtab.backends.webgpu.stored import Piece, StoredWeights
 from gemtab.backends.webgpu.tiles import DECODE_ROWS, EXPERT_TOKENS, TILE_ROWS, TILE_TOKENS
-from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Ring, StateBuffer, Tables
+from gemtab.bundle.plan import Buffer, ControlBuffer, Expr, Limits, Residence, Ring, StateBuffer
 from gemtab.errors import CheckpointError
 from gemtab.graph import Graph, Value, Weight, known
 from gemtab.quantize import BLOCK, CODE_BITS, StorageFormat
@@ -80,7 +80,7 @@ class Launch:
     params: tuple[int, ...]
     grid: tuple[Expr, Expr, Expr]
     label: str
-    tables: Tables | None = None
+    embeddings: Residence | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Shared:
     """Caches, weights and tables that the programs of one plan share.
 
     context, fill_tokens: in tokens. looked_up: names of the weights that are only looked up by token id, and so may
-    stay on the host. host_places: slots on the GPU for their rows; 0 if the limits do not allow those of one step.
+    stay on the host. host_slots: slots on the GPU for their rows; 0 if the limits do not allow those of one step.
     tables: angle tables and other tables that are computed at export, by name.
     """
 
@@ -130,7 +130,7 @@ class Shared:
     context: int
     fill_tokens: int
     looked_up: frozenset[str] = frozenset()
-    host_places: int = 0
+    host_slots: int = 0
     scales: dict[str, CacheScales] = field(default_factory=dict)
     """Scales, by the name of the cache."""
     buffers: dict[str, Buffer] = field(default_factory=dict)
@@ -322,10 +322,10 @@ class Lowering:
         params: Sequence[int],
         grid: tuple[Expr, Expr, Expr],
         label: str,
-        tables: Tables | None = None,
+        embeddings: Residence | None = None,
     ) -> None:
         assert len(bindings) == len(kernel.bindings), f"{kernel.name} at {label}: bindings do not match"
-        self.launches.append(Launch(kernel, tuple(bindings), tuple(params), grid, label, tables))
+        self.launches.append(Launch(kernel, tuple(bindings), tuple(params), grid, label, embeddings))
 
     # --- tokens -----------------------------------------------------------------------------------------
 
@@ -360,21 +360,21 @@ class Lowering:
         rows = self._host_rows(step)
         for piece in pieces:
             params = (piece.first, piece.rows, step.replacement, len(step.replaced), *masked)
-            tables: Tables | None = "gpu" if rows else None
-            self._launch(kernel, ("ids", *piece.buffers.values(), out), params, grid, step.label, tables)
+            embeddings: Residence | None = "gpu" if rows else None
+            self._launch(kernel, ("ids", *piece.buffers.values(), out), params, grid, step.label, embeddings)
         if rows:
             # The rows on the GPU are a table of their own, and the token's slot is the id.
-            params = (0, self._shared.host_places, *[0] * 10)
-            self._launch(kernel, ("places", *rows, out), params, grid, step.label, "host")
+            params = (0, self._shared.host_slots, *[0] * 10)
+            self._launch(kernel, ("slots", *rows, out), params, grid, step.label, "host")
 
     def _host_rows(self, step: Embed) -> list[str]:
         """Declare and return the buffers, by plane, for rows of embeddings on the host; none for other tables."""
         shared = self._shared
-        if step.table.name not in shared.looked_up or not shared.host_places:
+        if step.table.name not in shared.looked_up or not shared.host_slots:
             return []
-        rows = shared.stored.host_rows(step.table, shared.host_places, step.replaced, step.replacement)
+        rows = shared.stored.host_rows(step.table, shared.host_slots, step.replaced, step.replacement)
         named = {f"{step.table.name}:{plane}:rows": buffer for plane, buffer in rows.items()}
-        shared.buffers.update({**named, "places": ControlBuffer(role="places", bytes=4 * shared.fill_tokens)})
+        shared.buffers.update({**named, "slots": ControlBuffer(role="slots", bytes=4 * shared.fill_tokens)})
         return list(named)
 
     def _insert_rows(self, step: InsertRows) -> None:

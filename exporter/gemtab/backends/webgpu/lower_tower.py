@@ -35,7 +35,7 @@ from gemtab.backends.webgpu.steps import (
     Subsample,
 )
 from gemtab.backends.webgpu.tiles import TILE_TOKENS
-from gemtab.bundle.plan import Expr, Tables
+from gemtab.bundle.plan import Expr, Residence
 from gemtab.graph import Value, known
 from gemtab.quantize import BLOCK
 
@@ -133,12 +133,12 @@ class TowerLowering(Lowering):
         params: Sequence[int],
         grid: tuple[Expr, Expr, Expr],
         label: str,
-        tables: Tables | None = None,
+        embeddings: Residence | None = None,
     ) -> None:
         for name in bindings:
             made = name in self.sizes or name in self._shared.buffers or name in self._shared.tables or name == "step"
             assert made, f"{kernel.name} at {label} reads {name} before it is made"
-        super()._launch(kernel, bindings, params, grid, label, tables)
+        super()._launch(kernel, bindings, params, grid, label, embeddings)
 
     # --- images -----------------------------------------------------------------------------------------
 

@@ -86,14 +86,14 @@ class StoredWeights:
             pieces.append(Piece(first, count, named))
         return pieces, buffers
 
-    def max_places(self, weight: Weight, max_bytes: int) -> int:
+    def max_slots(self, weight: Weight, max_bytes: int) -> int:
         """Return how many rows of a table fit both `max_bytes` - 4 bytes and a binding."""
         return min(self.max_binding, max_bytes - 4) // max(self._row_bytes(weight).values())
 
     def host_rows(
-        self, weight: Weight, places: int, replaced: tuple[int, ...], replacement: int
+        self, weight: Weight, slots: int, replaced: tuple[int, ...], replacement: int
     ) -> dict[str, RowsBuffer]:
-        """Return the buffers, by plane, that take `places` rows of embeddings on the host."""
+        """Return the buffers, by plane, that take `slots` rows of embeddings on the host."""
         rows = {}
         for plane, row_bytes in self._row_bytes(weight).items():
             at = self.locations[weight.name, plane]
@@ -103,9 +103,9 @@ class StoredWeights:
                 row_bytes=row_bytes,
                 rows=weight.shape[0],
                 replaced=replaced,
-                by=replacement,
-                places=places,
-                bytes=ceil(places * row_bytes / 4) * 4,
+                replacement=replacement,
+                slots=slots,
+                bytes=ceil(slots * row_bytes / 4) * 4,
             )
         return rows
 

@@ -71,7 +71,7 @@ def _is_harmless(key: str, value: object, computed: Given, read: Collection[str]
 
 
 def _computed(given: Given, architecture: str) -> Given:
-    """Return the values that gemtab computes with, by the keys that could state them, as far as the metadata tell."""
+    """Return the values that gemtab computes with, by the keys that could state them, as far as the metadata allow."""
     found: dict[str, object] = {
         "attention.causal": True,
         "attention.layer_norm_epsilon": given.get("attention.layer_norm_rms_epsilon"),

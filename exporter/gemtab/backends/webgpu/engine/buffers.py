@@ -10,10 +10,10 @@ from gemtab.backends.webgpu.engine.device import Device
 from gemtab.bundle.plan import (
     ControlBuffer,
     Plan,
+    Residence,
     RowsBuffer,
     ScratchBuffer,
     StateBuffer,
-    Tables,
     WeightBuffer,
     bound_for,
     evaluate,
@@ -23,17 +23,17 @@ from gemtab.bundle.plan import (
 class PlanBuffers:
     """Weights, rows of embeddings on the host, control buffers and slots of a plan on a device.
 
-    A buffer of weights or rows is created only if a dispatch for `tables` binds the buffer. tables: whether embeddings
+    A buffer of weights or rows is created only if a dispatch for `embeddings` binds it. embeddings: whether they
     are on the GPU or on the host. Slots exist from `allocate_slots` to `release_slots`. caches: has the plan's state
     buffers.
     """
 
-    def __init__(self, device: Device, plan: Plan, tables: Tables, caches: Caches) -> None:
+    def __init__(self, device: Device, plan: Plan, embeddings: Residence, caches: Caches) -> None:
         self._device = device
         self._plan = plan
         self._caches = caches
         self._slots: list[wgpu.GPUBuffer] = []
-        bound = bound_for(plan, tables)
+        bound = bound_for(plan, embeddings)
         self._weights = {
             name: device.storage(name, buffer.bytes)
             for name, buffer in plan.buffers.items()

@@ -10,7 +10,7 @@ from gemtab.backends.webgpu.engine.buffers import PlanBuffers
 from gemtab.backends.webgpu.engine.caches import Caches
 from gemtab.backends.webgpu.engine.device import Device, open_device
 from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
-from gemtab.backends.webgpu.engine.host_table import HostTables
+from gemtab.backends.webgpu.engine.host_embeddings import HostEmbeddings
 from gemtab.backends.webgpu.engine.pipelines import Pipelines
 from gemtab.backends.webgpu.engine.runner import PlanRunner
 from gemtab.backends.webgpu.engine.text_runner import TextRunner
@@ -20,7 +20,7 @@ from gemtab.bundle.folder import open_plan, verified
 from gemtab.bundle.manifest import MANIFEST_NAME, Manifest
 from gemtab.bundle.manifest import Tower as TowerName
 from gemtab.bundle.memory import need_of, plan_memory
-from gemtab.bundle.plan import HostTableChoice, Limits, Plan, RowsBuffer, Tables, WeightBuffer
+from gemtab.bundle.plan import HostEmbeddingsChoice, Limits, Plan, Residence, RowsBuffer, WeightBuffer
 from gemtab.errors import BundleError, DeviceError, UsageError
 
 
@@ -29,13 +29,13 @@ class TextChoice:
     """How a text model is loaded.
 
     activation: `f32` or `f16`; None for the first plan that the device can run. context: most tokens of the caches, at
-    most the plan's. host_table: whether embeddings stay on the host; a step then reads one row per token from the file.
-    memory: most bytes of GPU memory for the model; None for no bound.
+    most the plan's. host_embeddings: whether per-layer embeddings stay on the host; a step then reads one row per token
+    from the file. memory: most bytes of GPU memory for the model; None for no bound.
     """
 
     activation: str | None = None
     context: int | None = None
-    host_table: HostTableChoice = "auto"
+    host_embeddings: HostEmbeddingsChoice = "auto"
     memory: int | None = None
 
 
@@ -51,8 +51,8 @@ def load_text(
     device = device or open_device(_largest(plans), watch)
     plan = choose_plan(plans, device)
     caches = Caches(device, plan, choice.context)
-    tables = choose_tables(plan, caches.context, choice.host_table, choice.memory)
-    return load_text_plan(folder, plan, device, caches, tables)
+    embeddings = choose_residence(plan, caches.context, choice.host_embeddings, choice.memory)
+    return load_text_plan(folder, plan, device, caches, embeddings)
 
 
 def load_tower(folder: Path, name: TowerName, device: Device | None = None, manifest: Manifest | None = None) -> Tower:
@@ -71,20 +71,20 @@ def load_tower(folder: Path, name: TowerName, device: Device | None = None, mani
 
 @gpu_errors("The plan could not be loaded")
 def load_text_plan(
-    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, tables: Tables = "gpu"
+    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, embeddings: Residence = "gpu"
 ) -> TextRunner:
     """Load a text plan onto a device.
 
     caches: new ones if None; for a draft model, those of the target. Raises BundleError if the plan needs other caches.
     """
-    runner = _runner(folder, plan, device, caches, tables)
+    runner = _runner(folder, plan, device, caches, embeddings)
     runner.buffers.allocate_slots({})
     on_host = {
         name: (entry, _read(folder, name, entry, entry.rows * entry.row_bytes))
         for name, entry in runner.buffers.weights
         if isinstance(entry, RowsBuffer)
     }
-    return TextRunner(runner, HostTables(on_host) if on_host else None)
+    return TextRunner(runner, HostEmbeddings(on_host) if on_host else None)
 
 
 @gpu_errors("The plan could not be loaded")
@@ -94,7 +94,7 @@ def load_tower_plan(folder: Path, plan: Plan, device: Device) -> Tower:
 
 
 def _runner(
-    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, tables: Tables = "gpu"
+    folder: Path, plan: Plan, device: Device, caches: Caches | None = None, embeddings: Residence = "gpu"
 ) -> PlanRunner:
     missing = set(plan.features) - device.features
     if missing:
@@ -104,11 +104,11 @@ def _runner(
         )
     caches = caches or Caches(device, plan)
     caches.check(plan)
-    buffers = PlanBuffers(device, plan, tables, caches)
+    buffers = PlanBuffers(device, plan, embeddings, caches)
     for name, entry in buffers.weights:
         if isinstance(entry, WeightBuffer):
             buffers.write(name, _read(folder, name, entry, entry.bytes))
-    return PlanRunner(device, plan, tables, caches, buffers, Pipelines(device, folder, plan))
+    return PlanRunner(device, plan, embeddings, caches, buffers, Pipelines(device, folder, plan))
 
 
 def _read(folder: Path, name: str, entry: WeightBuffer | RowsBuffer, size: int) -> np.ndarray:
@@ -128,20 +128,20 @@ def choose_plan(plans: Sequence[Plan], device: Device) -> Plan:
     return next((plan for plan in plans if set(plan.features) <= device.features), plans[-1])
 
 
-def choose_tables(plan: Plan, context: int, choice: HostTableChoice, memory: int | None) -> Tables:
+def choose_residence(plan: Plan, context: int, choice: HostEmbeddingsChoice, memory: int | None) -> Residence:
     """Return the residence of embeddings. `auto`: the GPU, or the host if the plan fits into `memory` bytes only then.
 
     Raises DeviceError if the plan does not fit into `memory` bytes in any way that `choice` allows.
     """
     stated, tokens = plan_memory(plan), max(program.max_tokens for program in plan.programs.values())
-    options: dict[HostTableChoice, tuple[Tables, ...]] = {
+    options: dict[HostEmbeddingsChoice, tuple[Residence, ...]] = {
         "auto": ("gpu", "host"),
         "never": ("gpu",),
         "always": ("host",),
     }
-    possible = options[choice] if stated.tables else options["never"]
-    needs = {tables: need_of(stated, tokens, context, tables).total for tables in possible}
-    fitting = [tables for tables, need in needs.items() if memory is None or need <= memory]
+    possible = options[choice] if stated.embeddings else options["never"]
+    needs = {embeddings: need_of(stated, tokens, context, embeddings).total for embeddings in possible}
+    fitting = [embeddings for embeddings, need in needs.items() if memory is None or need <= memory]
     if fitting:
         return fitting[0]
     raise DeviceError(

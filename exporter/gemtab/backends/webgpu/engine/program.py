@@ -10,7 +10,7 @@ from gemtab.backends.webgpu.engine.buffers import PlanBuffers
 from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.engine.pipelines import Pipelines
 from gemtab.bundle.memory import params_offsets
-from gemtab.bundle.plan import Dispatch, Program, Tables, evaluate
+from gemtab.bundle.plan import Dispatch, Program, Residence, evaluate
 
 
 class Launch(NamedTuple):
@@ -25,11 +25,17 @@ class ReadyProgram:
     """A program with its params in one uniform buffer. Bind groups are created on first use."""
 
     def __init__(
-        self, device: Device, name: str, program: Program, tables: Tables, pipelines: Pipelines, buffers: PlanBuffers
+        self,
+        device: Device,
+        name: str,
+        program: Program,
+        embeddings: Residence,
+        pipelines: Pipelines,
+        buffers: PlanBuffers,
     ) -> None:
         self._device = device
         self._dispatches = [
-            (number, one) for number, one in enumerate(program.dispatches) if one.tables in (None, tables)
+            (number, one) for number, one in enumerate(program.dispatches) if one.embeddings in (None, embeddings)
         ]
         self._pipelines = pipelines
         self._buffers = buffers

@@ -12,22 +12,28 @@ from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
 from gemtab.backends.webgpu.engine.pipelines import Pipelines
 from gemtab.backends.webgpu.engine.program import ReadyProgram
 from gemtab.bundle.memory import MemoryNeed
-from gemtab.bundle.plan import Plan, Tables
+from gemtab.bundle.plan import Plan, Residence
 
 
 class PlanRunner:
     """A plan on a device: its buffers, pipelines and programs, and the caches that programs use.
 
-    The runner knows nothing of tokens: `TextRunner` and `Tower` write a program's inputs. tables: whether embeddings
+    The runner knows nothing of tokens: `TextRunner` and `Tower` write a program's inputs. embeddings: whether they
     are on the GPU or on the host.
     """
 
     def __init__(
-        self, device: Device, plan: Plan, tables: Tables, caches: Caches, buffers: PlanBuffers, pipelines: Pipelines
+        self,
+        device: Device,
+        plan: Plan,
+        embeddings: Residence,
+        caches: Caches,
+        buffers: PlanBuffers,
+        pipelines: Pipelines,
     ) -> None:
         self.device = device
         self.plan = plan
-        self.tables = tables
+        self.embeddings = embeddings
         self.caches = caches
         self.buffers = buffers
         self._pipelines = pipelines
@@ -89,6 +95,6 @@ class PlanRunner:
     def _ready(self, name: str) -> ReadyProgram:
         if name not in self._programs:
             self._programs[name] = ReadyProgram(
-                self.device, name, self.plan.programs[name], self.tables, self._pipelines, self.buffers
+                self.device, name, self.plan.programs[name], self.embeddings, self._pipelines, self.buffers
             )
         return self._programs[name]

@@ -15,14 +15,14 @@ from gemtab.backends.webgpu.engine.runner import PlanRunner
 from gemtab.backends.webgpu.engine.watch import UNWATCHED, GpuWatch
 from gemtab.bundle.folder import verified
 from gemtab.bundle.manifest import Manifest
-from gemtab.bundle.plan import HostTableChoice
+from gemtab.bundle.plan import HostEmbeddingsChoice
 
 
 class TextEngine:
     """The text model of the bundle in `folder`, loaded.
 
-    activation, context, host_table, memory: as in TextChoice. device: to run on; None opens one. watch: records each
-    wait for the GPU, if no device is given. manifest: of the bundle, if its files have been verified.
+    activation, context, host_embeddings, memory: as in TextChoice. device: to run on; None opens one. watch: records
+    each wait for the GPU, if no device is given. manifest: of the bundle, if its files have been verified.
 
     Raises BundleError if files differ from the manifest, and what `load_text` raises.
     """
@@ -33,13 +33,13 @@ class TextEngine:
         activation: str | None = None,
         context: int | None = None,
         device: Device | None = None,
-        host_table: HostTableChoice = "auto",
+        host_embeddings: HostEmbeddingsChoice = "auto",
         memory: int | None = None,
         watch: GpuWatch = UNWATCHED,
         manifest: Manifest | None = None,
     ) -> None:
         self._manifest = manifest or verified(folder)
-        choice = TextChoice(activation, context, host_table, memory)
+        choice = TextChoice(activation, context, host_embeddings, memory)
         self._text = load_text(folder, self._manifest, choice, device, watch)
         self._decoder = Decoder(self._text)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gemtab.backends.webgpu.engine.caches import Caches
 from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
-from gemtab.backends.webgpu.engine.host_table import HostTables
+from gemtab.backends.webgpu.engine.host_embeddings import HostEmbeddings
 from gemtab.backends.webgpu.engine.runner import PlanRunner
 from gemtab.bundle.plan import Plan
 from gemtab.errors import ContextError
@@ -15,12 +15,12 @@ from gemtab.errors import ContextError
 class TextRunner:
     """Writes the inputs of a step, submits the step on `runner`, and advances the caches.
 
-    tables: embeddings on the host; None if all are on the GPU.
+    embeddings: those on the host; None if all are on the GPU.
     """
 
-    def __init__(self, runner: PlanRunner, tables: HostTables | None = None) -> None:
+    def __init__(self, runner: PlanRunner, embeddings: HostEmbeddings | None = None) -> None:
         self.runner = runner
-        self._tables = tables
+        self._embeddings = embeddings
 
     @property
     def plan(self) -> Plan:
@@ -44,19 +44,19 @@ class TextRunner:
         if ids is not None:
             self._check_ids(ids)
             self.runner.buffers.write("ids", np.array(ids, np.uint32))
-        if self._tables:
-            self._write_rows(self._tables, self._sampled(tokens) if ids is None else ids)
+        if self._embeddings:
+            self._write_rows(self._embeddings, self._sampled(tokens) if ids is None else ids)
         self.runner.submit(program, {"T": tokens, "P": position, "C": self.caches.context})
         self.caches.advance(tokens)
 
     def _sampled(self, tokens: int) -> list[int]:
         return [int(id_) for id_ in self.runner.read("ids", np.uint32, tokens)]
 
-    def _write_rows(self, tables: HostTables, ids: Sequence[int]) -> None:
-        places, writes = tables.place(ids)
+    def _write_rows(self, embeddings: HostEmbeddings, ids: Sequence[int]) -> None:
+        slots, writes = embeddings.place(ids)
         for name, offset, rows in writes:
             self.runner.buffers.write(name, rows, offset)
-        self.runner.buffers.write("places", places)
+        self.runner.buffers.write("slots", slots)
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         for token in ids:

@@ -1,4 +1,4 @@
-"""Per-layer embeddings in the browser's storage: the same tokens as from the GPU, in as little memory as is stated."""
+"""Per-layer embeddings in the browser's storage: the same tokens as from the GPU, within the stated memory."""
 
 import random
 import shutil
@@ -25,9 +25,9 @@ from tests.variants import variant
 
 CONTEXT = 512
 READBACK = 4096
-"""Bytes for what is read back, which no manifest states."""
+"""Bytes of read-back buffers, which no manifest states."""
 SMALL = 65536
-"""Bytes of a binding and of a slice, so that tables come in many slices."""
+"""Bytes of a binding and of a slice, so that embeddings have many slices."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ CASES = [Case("everything", "q4"), Case("everything", "f16")]
 
 @pytest.fixture(scope="module")
 def host_bundles(shared_folders: SharedFolders) -> dict[str, Path]:
-    """The cases' bundles by name, and one with a damaged table."""
+    """The cases' bundles by name, and one with damaged embeddings."""
 
     def export(case: Case, out: Path) -> None:
         source = variant(case.model, out.with_name(f"{out.name}-checkpoint"), with_tokenizer=True)
@@ -78,13 +78,13 @@ def host_site(host_bundles: dict[str, Path]) -> Iterator[str]:
 
 
 def table_of(bundle: Path) -> RowsBuffer:
-    """The table's larger plane."""
+    """Return the larger plane of the embeddings."""
     plan = load_plan(bundle / "plan" / "f32.json")
     return max((one for one in plan.buffers.values() if isinstance(one, RowsBuffer)), key=lambda one: one.row_bytes)
 
 
 def answer(page: Page, site: str, bundle: str, **options: object) -> dict[str, Any]:
-    """What the tab answers to a prompt longer than a chunk, in a new engine."""
+    """Return the tab's answer to a prompt longer than a chunk, in a new engine."""
     draw = random.Random(7)
     ids = [draw.randrange(30, 300) for _ in range(300)]
     found: dict[str, Any] = page.evaluate(in_page("engine.answer"), [site, bundle, options, ids])
@@ -92,7 +92,7 @@ def answer(page: Page, site: str, bundle: str, **options: object) -> dict[str, A
 
 
 def ranges_asked(page: Page, bundle: Path) -> list[str]:
-    """Fills up with the ranges that the page asks of the file with the table, from now on."""
+    """Return a list that collects the page's requested ranges of the embeddings' file."""
     file = table_of(bundle).file
     whole = f"bytes=0-{(bundle / file).stat().st_size - 1}"
     ranges: list[str] = []
@@ -105,35 +105,35 @@ def test_tokens_are_the_same(case: Case, host_bundles: dict[str, Path], host_sit
     bundle = host_bundles[case.name]
     page.goto(host_site + "example.html")
     on_gpu = answer(page, host_site, case.name)
-    assert on_gpu["stats"]["tables"] == "gpu"
+    assert on_gpu["stats"]["embeddings"] == "gpu"
     ranges = ranges_asked(page, bundle)
-    on_host = answer(page, host_site, case.name, hostTable="always")
+    on_host = answer(page, host_site, case.name, hostEmbeddings="always")
     first = list(ranges)
-    assert on_host["stats"]["tables"] == "host"
+    assert on_host["stats"]["embeddings"] == "host"
     assert len(set(on_gpu["chosen"])) > 2
     assert on_host["chosen"] == on_gpu["chosen"]
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == on_gpu["stats"]["activation"])
     for found, tables in ((on_gpu, "gpu"), (on_host, "host")):
         stated = memory_need(entry, CONTEXT, "gpu" if tables == "gpu" else "host").total
         assert found["stats"]["gpuBytes"] == pytest.approx(stated, rel=0.05)
-    # Once it is stored it is not downloaded again; memory that is short asks for it too.
+    # Stored embeddings are not downloaded again. Scarce memory selects storage too.
     ranges.clear()
     memory = memory_need(entry, CONTEXT, "host").total
     again = answer(page, host_site, case.name, memory=memory)
     assert again["chosen"] == on_gpu["chosen"]
-    assert again["stats"]["tables"] == "host"
+    assert again["stats"]["embeddings"] == "host"
     assert _span(ranges) < _span(first) - table_of(bundle).rows * table_of(bundle).row_bytes / 2
 
 
 def _span(ranges: list[str]) -> int:
-    """Bytes that `bytes=first-last` ask for together."""
+    """Return the total bytes of `bytes=first-last` ranges."""
     pairs = (part.removeprefix("bytes=").split("-") for part in ranges)
     return sum(int(last) - int(first) + 1 for first, last in pairs)
 
 
-def test_a_damaged_table_is_told_and_not_kept(host_site: str, page: Page) -> None:
+def test_a_damaged_table_is_reported_and_not_kept(host_site: str, page: Page) -> None:
     page.goto(host_site + "example.html")
-    options = {"hostTable": "always"}
+    options = {"hostEmbeddings": "always"}
     for _ in range(2):
         message = page.evaluate(in_page("engine.refusal"), [host_site, "damaged", options])
         assert message.startswith("BundleError: Slice")
@@ -146,7 +146,7 @@ def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Pat
     page.add_init_script("delete StorageManager.prototype.getDirectory")
     page.goto(host_site + "example.html")
     (entry,) = (one for one in read_manifest(host_bundles[CASES[0].name]).plans if one.activation == "f32")
-    for options in ({"hostTable": "always"}, {"memory": memory_need(entry, CONTEXT, "host").total}):
+    for options in ({"hostEmbeddings": "always"}, {"memory": memory_need(entry, CONTEXT, "host").total}):
         message = page.evaluate(in_page("engine.refusal"), [host_site, CASES[0].name, options])
         assert message.startswith("DeviceError: This browser keeps no files for the page")
 
@@ -154,7 +154,7 @@ def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Pat
 def test_tables_that_the_browser_has_no_room_for_are_not_begun(
     host_bundles: dict[str, Path], host_site: str, page: Page
 ) -> None:
-    """A browser gives a site less in a private window than a large model's tables take."""
+    """In a private window, a browser gives a site less storage than a large model's embeddings take."""
     bundle = host_bundles[CASES[0].name]
     plan = load_plan(bundle / "plan" / "f32.json")
     tables = [one for one in plan.buffers.values() if isinstance(one, RowsBuffer)]
@@ -162,16 +162,16 @@ def test_tables_that_the_browser_has_no_room_for_are_not_begun(
     page.goto(host_site + "example.html")
     set_quota(page, host_site, needed - 1)
     ranges = ranges_asked(page, bundle)
-    message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {"hostTable": "always"}])
-    assert message.startswith("DeviceError: The browser has no room for ")
+    message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {"hostEmbeddings": "always"}])
+    assert message.startswith("DeviceError: The browser has no storage for ")
     assert "QuotaExceededError" in message and "private window" in message
     assert ranges == []
     page.evaluate(SMALL_MACHINE)
-    assert answer(page, host_site, bundle.name)["stats"]["tables"] == "gpu", "the other way is tried"
+    assert answer(page, host_site, bundle.name)["stats"]["embeddings"] == "gpu", "the other way is tried"
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
     page.evaluate(in_page("engine.limitMemory"), memory_need(entry, CONTEXT, "host").total + READBACK)
     message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {}])
-    assert message.startswith("DeviceError: The model's look-up tables fit neither")
+    assert message.startswith("DeviceError: The model's per-layer embeddings fit neither")
     assert "The GPU has too little memory" in message and "The browser has no room" in message
 
 
@@ -185,18 +185,18 @@ def test_a_gpu_that_runs_out_of_memory_is_handed_the_rows(
     page.evaluate(in_page("engine.limitMemory"), memory_need(entry, CONTEXT, "host").total + READBACK)
     ranges = ranges_asked(page, host_bundles[name])
     found = answer(page, host_site, name)
-    assert found["stats"]["tables"] == "host"
+    assert found["stats"]["embeddings"] == "host"
     assert found["chosen"] == expected
     assert _span(ranges) <= (host_bundles[name] / table_of(host_bundles[name]).file).stat().st_size, "it came once"
-    message = page.evaluate(in_page("engine.refusal"), [host_site, name, {"hostTable": "never"}])
+    message = page.evaluate(in_page("engine.refusal"), [host_site, name, {"hostEmbeddings": "never"}])
     assert message.startswith("DeviceError: The GPU has too little memory (")
 
 
 def test_a_small_machine_keeps_the_table_out_of_its_memory(host_site: str, page: Page) -> None:
     page.add_init_script(SMALL_MACHINE)
     page.goto(host_site + "example.html")
-    assert answer(page, host_site, CASES[0].name)["stats"]["tables"] == "host"
-    assert answer(page, host_site, CASES[0].name, hostTable="never")["stats"]["tables"] == "gpu"
+    assert answer(page, host_site, CASES[0].name)["stats"]["embeddings"] == "host"
+    assert answer(page, host_site, CASES[0].name, hostEmbeddings="never")["stats"]["embeddings"] == "gpu"
 
 
 def test_rows_that_are_on_the_gpu_are_not_read_again(host_site: str, page: Page) -> None:
@@ -209,7 +209,7 @@ def test_rows_that_are_on_the_gpu_are_not_read_again(host_site: str, page: Page)
 
 
 def of_a_small_machine(route: Route) -> None:
-    """The worker, which is what looks at the machine."""
+    """Return the worker, which reads the machine's memory, as on a small machine."""
     script = SMALL_MACHINE.replace("Navigator.", "WorkerNavigator.")
     response = route.fetch()
     route.fulfill(response=response, body=f"{script};{response.text()}")
@@ -225,7 +225,7 @@ def test_the_page_says_where_the_table_will_be(
     chat_page.page.locator("#bundle").select_option(f"bundles/{bundle.name}/")
     facts, notice = (chat_page.chat.locator(f"[part={part}]").first for part in ("facts", "notice"))
     facts.get_by_text("of the GPU's memory").wait_for()
-    need, stored = memory_need(entry, CONTEXT, "host").total, entry.memory.tables
+    need, stored = memory_need(entry, CONTEXT, "host").total, entry.memory.embeddings
     assert f"It takes up to {need / 1e6:.1f} MB of the GPU's memory." in facts.inner_text()
     assert f"Another {stored / 1e6:.1f} MB stays in the browser's storage." in facts.inner_text()
     assert "less than the model takes. Choose a smaller one." in notice.inner_text()

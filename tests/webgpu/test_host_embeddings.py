@@ -1,4 +1,4 @@
-"""Host-resident per-layer embeddings: the same tokens, in less GPU memory."""
+"""Per-layer embeddings on the host: the same tokens, in less GPU memory."""
 
 import random
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from gemtab.backends.webgpu.engine.text_engine import TextEngine
 from gemtab.bundle.folder import load_plan, read_manifest
 from gemtab.bundle.manifest import WeightFormat
 from gemtab.bundle.memory import memory_need
-from gemtab.bundle.plan import HostTableChoice, Limits, RowsBuffer, Tables
+from gemtab.bundle.plan import HostEmbeddingsChoice, Limits, Residence, RowsBuffer
 from gemtab.checkpoint import load_spec
 from gemtab.errors import BundleError, DeviceError
 from gemtab.export import export_bundle
@@ -75,28 +75,28 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.mark.parametrize("activation", ["f32", "f16"])
 def test_tokens_are_the_same(exported: Path, activation: Activation, devices: Devices) -> None:
     ids = prompt(exported, 300)
-    ways: tuple[HostTableChoice, ...] = ("never", "always")
-    executors = [TextEngine(exported, activation, device=devices(True), host_table=way) for way in ways]
+    ways: tuple[HostEmbeddingsChoice, ...] = ("never", "always")
+    executors = [TextEngine(exported, activation, device=devices(True), host_embeddings=way) for way in ways]
     (on_gpu, logits), (on_host, same_logits) = (run(executor, ids, 20) for executor in executors)
-    assert [executor.runner.tables for executor in executors] == ["gpu", "host"]
+    assert [executor.runner.embeddings for executor in executors] == ["gpu", "host"]
     assert len(set(on_gpu)) > 2
     assert on_host == on_gpu
     assert np.array_equal(same_logits, logits), "the same rows go through the same kernels"
 
 
-def test_the_table_is_not_on_the_gpu(tmp_path: Path, devices: Devices) -> None:
+def test_the_embeddings_are_not_on_the_gpu(tmp_path: Path, devices: Devices) -> None:
     bundle = export("everything", "q4", tmp_path, SMALL)
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
     found = {}
-    sides: tuple[tuple[Tables, HostTableChoice], ...] = (("gpu", "never"), ("host", "always"))
-    for tables, way in sides:
-        executor = TextEngine(bundle, "f32", device=devices(True), host_table=way)
+    sides: tuple[tuple[Residence, HostEmbeddingsChoice], ...] = (("gpu", "never"), ("host", "always"))
+    for embeddings, way in sides:
+        executor = TextEngine(bundle, "f32", device=devices(True), host_embeddings=way)
         run(executor, prompt(bundle, 300), 3)
-        found[tables] = executor.runner.memory
-        assert found[tables].weights == memory_need(entry, CONTEXT, tables).weights
-    assert found["gpu"].weights - found["host"].weights == entry.memory.tables - entry.memory.rows > 0
+        found[embeddings] = executor.runner.memory
+        assert found[embeddings].weights == memory_need(entry, CONTEXT, embeddings).weights
+    assert found["gpu"].weights - found["host"].weights == entry.memory.embeddings - entry.memory.rows > 0
     sizes = [buffer.rows * buffer.row_bytes for buffer in rows_of(bundle).values()]
-    assert entry.memory.tables == pytest.approx(sum(sizes), abs=64)
+    assert entry.memory.embeddings == pytest.approx(sum(sizes), abs=64)
 
 
 def test_a_table_that_is_the_output_matrix_too_stays_on_the_gpu(tmp_path: Path) -> None:
@@ -110,27 +110,27 @@ def test_a_table_that_is_the_output_matrix_too_stays_on_the_gpu(tmp_path: Path) 
 def test_the_choice_is_made_by_what_fits(tmp_path: Path, devices: Devices) -> None:
     bundle = export("everything", "q4", tmp_path, Limits())
     (entry,) = (one for one in read_manifest(bundle).plans if one.activation == "f32")
-    on_gpu, on_host = (memory_need(entry, CONTEXT, tables).total for tables in ("gpu", "host"))
+    on_gpu, on_host = (memory_need(entry, CONTEXT, embeddings).total for embeddings in ("gpu", "host"))
 
-    def tables(memory: int | None, way: HostTableChoice = "auto") -> Tables:
-        return TextEngine(bundle, "f32", device=devices(True), host_table=way, memory=memory).runner.tables
+    def residence(memory: int | None, way: HostEmbeddingsChoice = "auto") -> Residence:
+        return TextEngine(bundle, "f32", device=devices(True), host_embeddings=way, memory=memory).runner.embeddings
 
-    assert tables(None) == tables(on_gpu) == "gpu"
-    assert tables(on_gpu - 1) == tables(on_host) == tables(on_gpu, "always") == "host"
-    rejected: tuple[tuple[int, HostTableChoice], ...] = (
+    assert residence(None) == residence(on_gpu) == "gpu"
+    assert residence(on_gpu - 1) == residence(on_host) == residence(on_gpu, "always") == "host"
+    rejected: tuple[tuple[int, HostEmbeddingsChoice], ...] = (
         (on_host - 1, "auto"),
         (on_gpu - 1, "never"),
         (on_host - 1, "always"),
     )
     for memory, way in rejected:
         with pytest.raises(DeviceError, match=r"needs [\d,]+ bytes of GPU memory .* smaller context"):
-            tables(memory, way)
+            residence(memory, way)
 
 
-def test_a_table_that_is_cut_off_is_reported(tmp_path: Path, devices: Devices) -> None:
+def test_a_truncated_file_is_an_error(tmp_path: Path, devices: Devices) -> None:
     bundle = export("everything", "q4", tmp_path, Limits())
     (file,) = {buffer.file for buffer in rows_of(bundle).values()}
     content = (bundle / file).read_bytes()
     (bundle / file).write_bytes(content[: min(buffer.offset for buffer in rows_of(bundle).values()) + 64])
     with pytest.raises(BundleError, match="export the bundle again"):
-        TextEngine(bundle, "f32", device=devices(True), host_table="always")
+        TextEngine(bundle, "f32", device=devices(True), host_embeddings="always")
