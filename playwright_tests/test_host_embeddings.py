@@ -151,7 +151,7 @@ def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Pat
         assert message.startswith("DeviceError: This browser keeps no files for the page")
 
 
-def test_tables_that_the_browser_has_no_room_for_are_not_begun(
+def test_tables_that_the_browser_cannot_hold_are_not_begun(
     host_bundles: dict[str, Path], host_site: str, page: Page
 ) -> None:
     """In a private window, a browser gives a site less storage than a large model's embeddings take."""

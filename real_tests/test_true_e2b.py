@@ -170,7 +170,7 @@ def _reference(made: Made, kind: type[BundleWeights], text: Continued) -> torch.
 
 @pytest.mark.parametrize("made", ["qat"], indirect=True)
 def test_the_reference_computes_what_transformers_does(made: Made) -> None:
-    """As codes only: the others would take transformers 19 GB of memory in f32. test_true_layers.py has them."""
+    """Pre-quantized only: the others would take transformers 19 GB of memory in f32. test_true_layers.py has them."""
     model = load_coded(made.checkpoint)
     expected = transformers_logits(model, PROMPT)
     del model
@@ -209,7 +209,7 @@ def test_firefox_decodes_as_the_reference(
     with serving({"e2b": made.bundle}) as site:
         played = in_tab(page, site, tables, text, "f16")
     page.close()
-    assert_same(f"{made.format}, Firefox, host table {tables}", played, wanted, made.format, "f16")
+    assert_same(f"{made.format}, Firefox, embeddings {tables}", played, wanted, made.format, "f16")
 
 
 @pytest.mark.parametrize("tables", ["never", "always"])
@@ -217,7 +217,7 @@ def test_weights_never_gather(tables: str, made: Made, page: Page) -> None:
     with serving({"e2b": made.bundle}) as site:
         set_quota(page, site, QUOTA)
         watched = watch_loading(page, site, "e2b", {"hostEmbeddings": tables})
-    print(f"{made.format}, Chromium loads, host table {tables}: {watched}")
+    print(f"{made.format}, Chromium loads, embeddings {tables}: {watched}")
     assert watched.most < MOST_BYTES
 
 

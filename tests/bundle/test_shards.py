@@ -133,8 +133,8 @@ def test_a_weight_of_two_graphs_is_read_once_and_is_in_both(tmp_path: Path) -> N
     write_weights(tmp_path, layouts, reader, "q4", lambda _: None)
     assert [name for name, _ in reader.asked].count("table") == 1
     for name in ("codes", "scales"):
-        places = [layout.locations["table", name] for layout in layouts]
-        first, second = ((tmp_path / at.file).read_bytes()[at.offset : at.offset + at.bytes] for at in places)
+        locations = [layout.locations["table", name] for layout in layouts]
+        first, second = ((tmp_path / at.file).read_bytes()[at.offset : at.offset + at.bytes] for at in locations)
         assert first == second
 
 

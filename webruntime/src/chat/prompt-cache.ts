@@ -4,7 +4,7 @@
  */
 
 import { LIMITS } from "../bundle/limits.gen.ts";
-import type { DecodeOptions, PlacedRows, Snapshot, TextEngine } from "../engine/interface.ts";
+import type { DecodeOptions, PositionedRows, Snapshot, TextEngine } from "../engine/interface.ts";
 import { endOf, keysOf, type PromptItem, type PromptWithMedia } from "./placeholders.ts";
 
 /** An id, or the key of a medium: see `keysOf`. */
@@ -54,7 +54,7 @@ export function wayBack(
 export interface FillOptions {
   signal?: AbortSignal | undefined;
   /** Encodes the media that the caches do not hold yet. */
-  encode?: ((items: readonly PromptItem[]) => Promise<PlacedRows[]>) | undefined;
+  encode?: ((items: readonly PromptItem[]) => Promise<PositionedRows[]>) | undefined;
   /**
    * Called before any work and after each chunk. done: ids in the caches, reused ones included; reused: ids that the
    * caches already held.
@@ -85,7 +85,7 @@ export class PromptCache {
     const report = (done: number) => options.onProgress?.(done, reused);
     report(reused);
     try {
-      const missing = prompt.items.filter((placed) => endOf(placed) > reused);
+      const missing = prompt.items.filter((positioned) => endOf(positioned) > reused);
       const media = missing.length > 0 ? await options.encode?.(missing) : [];
       const fillTo = (end: number) => this.#fillTo(end, prompt.ids, { media, report, signal: options.signal });
       const snapshotAt = this.#wholeBlocks(stable, prompt);
@@ -123,7 +123,8 @@ export class PromptCache {
   #wholeBlocks(position: number, { items }: PromptWithMedia): number {
     if (this.#engine.blockTokens === undefined) return position;
     const around = items.find(
-      (placed) => placed.item.tower === "image" && placed.position < position && position < endOf(placed),
+      (positioned) =>
+        positioned.item.tower === "image" && positioned.position < position && position < endOf(positioned),
     );
     return around?.position ?? position;
   }
@@ -148,7 +149,7 @@ export class PromptCache {
       media = [],
       report,
       signal,
-    }: { media: PlacedRows[] | undefined; report(done: number): void; signal: AbortSignal | undefined },
+    }: { media: PositionedRows[] | undefined; report(done: number): void; signal: AbortSignal | undefined },
   ): Promise<void> {
     const start = this.#engine.position;
     if (start === end) return;

@@ -8,7 +8,7 @@ import type {
   FillOptions,
   InputShape,
   MediaRows,
-  PlacedRows,
+  PositionedRows,
   Snapshot,
   TextEngine,
   Tower,
@@ -71,7 +71,7 @@ export class NotingEngine implements TextEngine {
   blockTokens: number | undefined;
   position = 0;
   /** The recorded calls. */
-  readonly fills: { ids: number[]; media: readonly PlacedRows[] }[] = [];
+  readonly fills: { ids: number[]; media: readonly PositionedRows[] }[] = [];
   readonly loads: TowerName[] = [];
   readonly encoded: { tower: TowerName; shape: InputShape; rows: Rows }[] = [];
   /** The error of the next encoding. */

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, test } from "vitest";
 import { memoryNeed, towersNeed } from "../../src/bundle/memory.ts";
-import type { MediaRows, PlacedRows, Tower } from "../../src/engine/interface.ts";
+import type { MediaRows, PositionedRows, Tower } from "../../src/engine/interface.ts";
 import { chunks, lastVisible } from "../../src/engine/media.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
 import { AbortError, BundleError, ContextError, DeviceError, UsageError } from "../../src/errors.ts";
@@ -45,7 +45,7 @@ async function decode(engine: TextEngine, id: number, count: number): Promise<nu
 async function answer(engine: TextEngine, said: (number | number[])[], count = 6): Promise<number[]> {
   const tower = await engine.tower("image");
   const ids: number[] = [];
-  const media: PlacedRows[] = [];
+  const media: PositionedRows[] = [];
   for (const part of said) {
     if (typeof part === "number") ids.push(part);
     else {
