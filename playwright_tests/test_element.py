@@ -266,7 +266,7 @@ def messages_after(chat_page: ChatPage) -> list[dict[str, Any]]:
 
 
 class TestLoading:
-    def test_another_src_takes_the_place_of_the_load(self, chat_page: ChatPage, served: str) -> None:
+    def test_another_src_replaces_the_load(self, chat_page: ChatPage, served: str) -> None:
         """The first bundle's load is delayed until the second bundle is loaded."""
         held: list[Route] = []
         chat_page.page.route("**/bundles/exact/**/*.json", lambda route: held.append(route))

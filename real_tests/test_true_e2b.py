@@ -170,7 +170,7 @@ def _reference(made: Made, kind: type[BundleWeights], text: Continued) -> torch.
 
 @pytest.mark.parametrize("made", ["qat"], indirect=True)
 def test_the_reference_computes_what_transformers_does(made: Made) -> None:
-    """As codes only: the others would take transformers 19 GB of memory in f32. test_true_layers.py has them."""
+    """Pre-quantized only: the others would take transformers 19 GB of memory in f32. test_true_layers.py has them."""
     model = load_coded(made.checkpoint)
     expected = transformers_logits(model, PROMPT)
     del model

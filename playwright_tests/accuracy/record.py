@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gemtab.media.audio import load_audio
 from gemtab.media.resample import resample
 from models.training.speech import UNSEEN_ESPEAK, WORDS, is_held_out
-from playwright_tests.accuracy.recordings import COUNT, RATE, SOUNDS, TEXTS
+from playwright_tests.accuracy.recordings import COUNT, RATE, RECORDINGS, TEXTS
 
 
 def words(rng: Random) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def main() -> None:
         said = " ".join(words(rng))
         pieces.append(recorded(spoken(voice, said, rng), rng))
         texts.append({"voice": voice, "words": said, "samples": len(pieces[-1])})
-    encode(np.concatenate(pieces), SOUNDS)
+    encode(np.concatenate(pieces), RECORDINGS)
     TEXTS.write_text(json.dumps(texts, indent=0) + "\n", encoding="utf-8")
 
 

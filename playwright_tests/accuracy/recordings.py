@@ -11,9 +11,9 @@ from gemtab.media.audio import load_audio
 from gemtab.media.resample import resample
 from playwright_tests.accuracy.cases import Case
 
-SOUNDS = Path(__file__).with_name("recordings.ogg")
+RECORDINGS = Path(__file__).with_name("recordings.ogg")
 TEXTS = Path(__file__).with_name("recordings.json")
-"""For each recording in the order of `SOUNDS`: the voice, its words, and the number of samples."""
+"""For each recording in the order of `RECORDINGS`: the voice, its words, and the number of samples."""
 
 RATE = 16_000
 COUNT = 200
@@ -22,7 +22,7 @@ _ASKED = ("What do I say?", "Transcribe this.", "What do you hear?", "Write down
 
 def recordings() -> list[Case]:
     """Return a case of each, as a WAV file."""
-    samples, rate = load_audio(SOUNDS)
+    samples, rate = load_audio(RECORDINGS)
     whole = (resample(samples, rate, RATE) * 32767).round().astype("<i2")
     texts = json.loads(TEXTS.read_text(encoding="utf-8"))
     ends = np.cumsum([one["samples"] for one in texts])

@@ -40,7 +40,7 @@ TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".wav
 def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case]) -> list[list[int]]:
     """Return the tab's ids."""
     page.goto(site + "example.html")
-    told = [
+    asked = [
         {
             "kind": case.kind,
             "type": TYPES[case.suffix],
@@ -49,7 +49,7 @@ def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case])
         }
         for case in cases
     ]
-    written: list[list[int]] = page.evaluate(in_page("gemma.askAbout"), [site, bundle, told, MAX_TOKENS])
+    written: list[list[int]] = page.evaluate(in_page("gemma.askAbout"), [site, bundle, asked, MAX_TOKENS])
     return written
 
 
@@ -91,15 +91,15 @@ def test_unseen_files_are_understood_as_well_as_by_transformers(
     request: pytest.FixtureRequest,
 ) -> None:
     wanted: int = request.config.getoption("--accuracy-cases")
-    told = cases()
-    told = told[:: max(1, len(told) // wanted)]
-    ids = asked_in_chromium(page, served, "tiny", told)
+    asked = cases()
+    asked = asked[:: max(1, len(asked) // wanted)]
+    ids = asked_in_chromium(page, served, "tiny", asked)
     text = tokenizer.load(TINY)
-    ours = [case.example.is_right(text.decode(one)) for case, one in zip(told, ids, strict=True)]
-    theirs = list(asked_in_transformers(told))
+    ours = [case.example.is_right(text.decode(one)) for case, one in zip(asked, ids, strict=True)]
+    theirs = list(asked_in_transformers(asked))
     line = f"{cases.__name__:12} Chromium {sum(ours)}/{len(ours)}   transformers {sum(theirs)}/{len(theirs)}"
     record_property(ACCURACY_LINE, line)
-    assert ids == asked_in_python(bundles["tiny"], told)
+    assert ids == asked_in_python(bundles["tiny"], asked)
     if wanted >= ALL:
         assert _share(theirs) >= floor, line
         # Three cases in 200: the bundle's weights have 4 bits, the checkpoint's 16.

@@ -17,7 +17,7 @@ from gemtab.quantize import WeightReader
 
 
 @dataclass(frozen=True)
-class Placed:
+class MediaItem:
     """An image or a stretch of audio whose tokens begin at `position` of the conversation: the inputs of its tower."""
 
     tower: Tower
@@ -30,15 +30,15 @@ class Placed:
         return {name: torch.from_numpy(array) for name, array in self.inputs.items()}
 
 
-def rows_of(media: Sequence[Placed], encode: Callable[[Placed], torch.Tensor]) -> list[Rows]:
+def rows_of(media: Sequence[MediaItem], encode: Callable[[MediaItem], torch.Tensor]) -> list[Rows]:
     """Return the rows of each medium by `encode`, at its position."""
     return [Rows(one.position, encode(one), bidirectional=one.tower == "image") for one in media]
 
 
-def reference_rows(spec: ModelSpec, weights: WeightReader, media: Sequence[Placed]) -> list[Rows]:
+def reference_rows(spec: ModelSpec, weights: WeightReader, media: Sequence[MediaItem]) -> list[Rows]:
     """Return the reference's rows of each medium."""
 
-    def encode(one: Placed) -> torch.Tensor:
+    def encode(one: MediaItem) -> torch.Tensor:
         (rows,) = Reference(tower_graphs(spec)[one.tower], weights).run(one.tensors(), {}).values()
         return rows
 
@@ -51,7 +51,7 @@ class Turn:
 
     prompt: list[int]
     steps: int
-    media: tuple[Placed, ...] = ()
+    media: tuple[MediaItem, ...] = ()
 
 
 class Cells(NamedTuple):
@@ -85,39 +85,39 @@ class Writer:
 
     def _turn(self, parts: Sequence[Part], steps: int) -> Turn:
         ids: list[int] = []
-        media: list[Placed] = []
+        media: list[MediaItem] = []
         for part in parts:
-            placed = self._medium(part, self._position + len(ids))
-            if placed is None:
+            medium = self._medium(part, self._position + len(ids))
+            if medium is None:
                 # Ids from 30 up are text: special tokens and media placeholders come before.
                 ids += self._random.integers(30, self._spec.text.vocabulary, 17).tolist()
             else:
-                media.append(placed)
-                ids += [self._placeholder(part)] * placed.tokens
+                media.append(medium)
+                ids += [self._placeholder(part)] * medium.tokens
         self._position += len(ids) + steps
         return Turn(ids, steps, tuple(media))
 
-    def _medium(self, part: Part, position: int) -> Placed | None:
+    def _medium(self, part: Part, position: int) -> MediaItem | None:
         if isinstance(part, Cells) and self._spec.vision is not None:
             return self._image(part.columns, part.rows, position)
         if isinstance(part, int) and self._spec.audio is not None:
             return self._audio(part, position)
         return None
 
-    def _image(self, columns: int, rows: int, position: int) -> Placed:
+    def _image(self, columns: int, rows: int, position: int) -> MediaItem:
         assert self._spec.vision is not None
         side = 1 if isinstance(self._spec.vision, PatchSpec) else self._spec.vision.pooling
         y, x = np.divmod(np.arange(columns * rows * side**2, dtype=np.int32), np.int32(columns * side))
         width = self._width("image")
         pixels = self._random.random((len(x), width), np.float32)
         inputs = {"pixel_values": pixels, "pixel_position_ids": np.stack([x, y], 1)}
-        return Placed("image", position, columns * rows, inputs)
+        return MediaItem("image", position, columns * rows, inputs)
 
-    def _audio(self, frames: int, position: int) -> Placed:
+    def _audio(self, frames: int, position: int) -> MediaItem:
         assert self._spec.audio is not None
         features = self._random.standard_normal((frames, self._width("audio")), np.float32)
         tokens = -(-frames // 4) if isinstance(self._spec.audio, AudioSpec) else frames
-        return Placed("audio", position, tokens, {"input_features": features})
+        return MediaItem("audio", position, tokens, {"input_features": features})
 
     def _width(self, tower: Tower) -> int:
         return known(tower_graphs(self._spec)[tower].inputs[0].shape[1])

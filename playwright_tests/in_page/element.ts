@@ -25,8 +25,8 @@ export function setOptions(options: object): void {
   globalThis.recorder = true;
   for (const type of EVENTS) {
     chat.addEventListener(type, ({ detail }) => {
-      const told = "error" in detail ? { name: detail.error.name, message: detail.error.message } : detail;
-      globalThis.record?.push([type, told]);
+      const entry = "error" in detail ? { name: detail.error.name, message: detail.error.message } : detail;
+      globalThis.record?.push([type, entry]);
     });
   }
 }

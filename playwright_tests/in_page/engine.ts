@@ -64,16 +64,16 @@ interface Medium {
  * the id of `wanted`.
  */
 export async function turn([prompt, media, wanted]: [number[], Medium[], number[]]): Promise<number[]> {
-  const placed = [];
+  const positioned = [];
   for (const { tower, position, tokens, rows, inputs } of media) {
     const arrays = Object.entries(inputs).map(([name, { type, data }]) => {
       const bytes = bytesOf(data).buffer;
       return [name, type === "f" ? new Float32Array(bytes) : new Uint32Array(bytes)];
     });
     const made = await (await engine.tower(tower)).encode(Object.fromEntries(arrays), { tokens, rows });
-    placed.push({ position, rows: made, bidirectional: tower === "image" });
+    positioned.push({ position, rows: made, bidirectional: tower === "image" });
   }
-  await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: placed });
+  await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: positioned });
   const chosen: number[] = [];
   let next = last(prompt);
   while (chosen.length < wanted.length) {

@@ -205,7 +205,7 @@ def test_videos(media: Media) -> None:
     found = media.call("decodeAudio", content)["samples"]
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= CODEC
-    assert "clip.mp4 has no audio track" in refused(media, grey_video(None), "clip.mp4")
+    assert "video.mp4 has no audio track" in refused(media, grey_video(None), "video.mp4")
 
 
 def test_bare_streams_of_aac(media: Media) -> None:

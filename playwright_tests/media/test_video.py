@@ -133,7 +133,7 @@ def test_a_codec_that_the_browser_lacks_is_named(media: Media, corpus: dict[str,
     ],
 )
 def test_containers_that_browsers_do_not_read_are_named(media: Media, container: str, codec: str, name: str) -> None:
-    message = refusal(media, "old.clip", video_file(container, codec, frames=3, rate=25, size=(32, 32)))
+    message = refusal(media, "old.video", video_file(container, codec, frames=3, rate=25, size=(32, 32)))
     assert f"is {name}, which browsers do not read" in message
 
 

@@ -63,7 +63,7 @@ def test_the_statement_is_the_sum_of_the_plan(exported: Path, activation: Activa
         assert entry.memory.state != memory_need(entry, context).state, "the statement depends on the context"
 
 
-def test_what_does_not_fit_is_told_with_the_way_on(gemtab: Gemtab, exported: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_reported_with_the_way_on(gemtab: Gemtab, exported: Path, tmp_path: Path) -> None:
     ended = gemtab("inspect", exported, "--fit", "1MB")
     assert ended.code == 5
     assert "does not fit into 1 MB" in ended.out

@@ -106,7 +106,7 @@ def test_layers_without_end_are_refused_at_once(gemtab: Gemtab, tmp_path: Path) 
     gemtab("inspect", path).refused(3, "num_hidden_layers = 1000000000", "at most 1,000")
 
 
-def test_leftovers_are_told(gemtab: Gemtab, tmp_path: Path) -> None:
+def test_leftovers_are_reported(gemtab: Gemtab, tmp_path: Path) -> None:
     folder = variant("shared_kv", tmp_path / "checkpoint")
     name = "model.language_model.layers.4.self_attn.k_proj.weight"
     tensors = {**load_file(folder / "model.safetensors"), name: torch.zeros(3)}

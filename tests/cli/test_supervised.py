@@ -91,7 +91,7 @@ def test_gemtabs_own_shaders_may_take_their_time() -> None:
 
 
 def test_work_that_goes_on_is_no_wait() -> None:
-    work = "[(watch.waiting().__enter__(), time.sleep(0.2), watch._tell(b'-')) for _ in range(5)]"
+    work = "[(watch.waiting().__enter__(), time.sleep(0.2), watch._report(b'-')) for _ in range(5)]"
     assert run(work, seconds=0.6) == (0, "")
 
 

@@ -1,4 +1,4 @@
-"""A process that has imported everything and forks for each command that it is told of, with limits.
+"""A process that has imported everything and forks for each command that it receives, with limits.
 
 Reads orders as lines of JSON on stdin and answers each by a line on stdout: {"arguments", "limit", "cpu", "memory",
 "serve"} -> {"code", "over", "said", "visit", "seconds"}. Run as `python -m tests.hard.forks`.

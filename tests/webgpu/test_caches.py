@@ -87,7 +87,7 @@ def test_before_the_rings_come_round_every_rewind_is_free(engine: TextEngine) ->
     assert engine.rewind(0)
 
 
-def test_growth_without_room_leaves_the_conversation_as_it_was(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growth_without_memory_leaves_the_conversation_as_it_was(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = TextEngine(bundle, "f32")
     wanted = logits_after(engine, [*IDS, *IDS[:100]])
     engine = TextEngine(bundle, "f32")

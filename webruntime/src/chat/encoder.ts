@@ -41,13 +41,13 @@ export class Encoder {
 
   /** Return the rows of items; encode those that are not kept yet. Rows may be disposed of once `trim` is called. */
   async rows(items: readonly PromptItem[], call: EncodeCall): Promise<PositionedRows[]> {
-    const placed: PositionedRows[] = [];
+    const positioned: PositionedRows[] = [];
     const eventOf = encodingEvents(items.filter(({ item }) => !this.#cache.get(item.key)));
     for (const one of items) {
       const rows = this.#cache.get(one.item.key) ?? (await this.#encode(one, eventOf, call));
-      placed.push({ position: one.position, rows, bidirectional: one.item.tower === "image" });
+      positioned.push({ position: one.position, rows, bidirectional: one.item.tower === "image" });
     }
-    return placed;
+    return positioned;
   }
 
   /** Reduce the kept rows to their limit. */
@@ -56,11 +56,11 @@ export class Encoder {
   }
 
   async #encode(
-    placed: PromptItem,
-    eventOf: (placed: PromptItem) => ChatEvent,
+    positioned: PromptItem,
+    eventOf: (positioned: PromptItem) => ChatEvent,
     { signal, emit }: EncodeCall,
   ): Promise<MediaRows> {
-    const { item } = placed;
+    const { item } = positioned;
     throwIfAborted(signal);
     const tower = await this.#engine.tower(item.tower, {
       signal,
@@ -68,7 +68,7 @@ export class Encoder {
         if (stage !== "ready") emit({ type: "media", stage: "load", tower: item.tower, loaded, total });
       },
     });
-    emit(eventOf(placed));
+    emit(eventOf(positioned));
     const { arrays, rows } = await item.inputs(signal);
     throwIfAborted(signal);
     const encoded = await tower.encode(arrays, { tokens: item.tokens, rows });
@@ -91,7 +91,7 @@ export class Encoder {
  * Return a function that gives the event of an item: the number of its medium among those of its kind, and the item's
  * number within the medium.
  */
-function encodingEvents(items: readonly PromptItem[]): (placed: PromptItem) => ChatEvent {
+function encodingEvents(items: readonly PromptItem[]): (positioned: PromptItem) => ChatEvent {
   return ({ medium, item }) => {
     const alike = [...new Set(items.map((one) => one.medium))].filter(({ kind }) => kind === medium.kind);
     return {

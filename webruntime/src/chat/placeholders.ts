@@ -39,7 +39,7 @@ export function keysOf({ ids, items }: PromptWithMedia): (number | string)[] {
   const keys: (number | string)[] = [...ids];
   // All tokens of an item have one key: two prompts with the item at one position have its tokens at the same
   // positions.
-  for (const placed of items) keys.fill(placed.item.key, placed.position, endOf(placed));
+  for (const positioned of items) keys.fill(positioned.item.key, positioned.position, endOf(positioned));
   return keys;
 }
 

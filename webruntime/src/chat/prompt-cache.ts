@@ -85,7 +85,7 @@ export class PromptCache {
     const report = (done: number) => options.onProgress?.(done, reused);
     report(reused);
     try {
-      const missing = prompt.items.filter((placed) => endOf(placed) > reused);
+      const missing = prompt.items.filter((positioned) => endOf(positioned) > reused);
       const media = missing.length > 0 ? await options.encode?.(missing) : [];
       const fillTo = (end: number) => this.#fillTo(end, prompt.ids, { media, report, signal: options.signal });
       const snapshotAt = this.#wholeBlocks(stable, prompt);
@@ -123,7 +123,8 @@ export class PromptCache {
   #wholeBlocks(position: number, { items }: PromptWithMedia): number {
     if (this.#engine.blockTokens === undefined) return position;
     const around = items.find(
-      (placed) => placed.item.tower === "image" && placed.position < position && position < endOf(placed),
+      (positioned) =>
+        positioned.item.tower === "image" && positioned.position < position && position < endOf(positioned),
     );
     return around?.position ?? position;
   }

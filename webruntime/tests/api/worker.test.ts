@@ -168,10 +168,10 @@ describe("a worker whose thread stands still", () => {
   test("is reported again and again while it answers", async () => {
     const { worker, fake } = acquire("http://localhost/loop/");
     fake.turns = false;
-    const told: number[] = [];
-    worker.call("send", {} as never, { onSilence: (seconds) => told.push(seconds) }).catch(() => undefined);
+    const reported: number[] = [];
+    worker.call("send", {} as never, { onSilence: (seconds) => reported.push(seconds) }).catch(() => undefined);
     await vi.advanceTimersByTimeAsync(50_000);
-    expect(told).toEqual([20, 40]);
+    expect(reported).toEqual([20, 40]);
     expect(fake.ended).toBe(false);
   });
 
@@ -247,8 +247,8 @@ describe("a conversation", () => {
     expect(fake.calls.filter(({ method }) => method === "send").length).toBe(1);
     fake.answer("send", { ...ANSWER, finish: "abort" });
     await vi.advanceTimersByTimeAsync(0);
-    const told = fake.calls.findLast(({ method }) => method === "setMessages");
-    expect(told?.request).toEqual({ session: 5, messages: [{ role: "system", content: "Be brief." }, ...SAID] });
+    const reported = fake.calls.findLast(({ method }) => method === "setMessages");
+    expect(reported?.request).toEqual({ session: 5, messages: [{ role: "system", content: "Be brief." }, ...SAID] });
     fake.answer("setMessages", null);
     await vi.advanceTimersByTimeAsync(0);
     expect(fake.calls.filter(({ method }) => method === "send").length).toBe(2);

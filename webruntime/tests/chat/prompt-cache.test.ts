@@ -31,7 +31,7 @@ describe("wayBack", () => {
     expect(wayBack(500, 300, [300], never)).toEqual({ by: "restore", position: 300 });
   });
 
-  it("starts anew when every snapshot lies beyond", () => {
+  it("starts anew when every snapshot is beyond", () => {
     expect(wayBack(500, 10, [20, 140], never)).toEqual({ by: "reset", position: 0 });
     expect(wayBack(500, 10, [], never)).toEqual({ by: "reset", position: 0 });
   });

@@ -42,14 +42,14 @@ class ThreadWorker {
   readonly #receive = (data: { unhandled?: string; idle?: true }) => {
     if (data.unhandled !== undefined) unhandled.push(data.unhandled);
     else if (data.idle) this.#idle();
-    else if (!this.#over) this.#tell("message", { data });
+    else if (!this.#over) this.#report("message", { data });
   };
 
   readonly #fail = (error: Error) => {
-    if (!this.#over) this.#tell("error", { message: error.message, preventDefault() {} });
+    if (!this.#over) this.#report("error", { message: error.message, preventDefault() {} });
   };
 
-  #tell(type: "message" | "error", event: object): void {
+  #report(type: "message" | "error", event: object): void {
     for (const listener of [...this.#listeners[type]]) listener({ type, ...event });
   }
 

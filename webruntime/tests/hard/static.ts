@@ -13,9 +13,9 @@ const split = (path: string) => /^(\w+)\/(.*)$/s.exec(path) ?? [];
 
 const address = await serveFiles(
   (path) => {
-    const [, room = "", rest = ""] = split(path);
+    const [, root = "", rest = ""] = split(path);
     if (path === "") return below(scripts, "index.html");
-    return Object.hasOwn(roots, room) ? below(roots[room] ?? "", rest) : undefined;
+    return Object.hasOwn(roots, root) ? below(roots[root] ?? "", rest) : undefined;
   },
   (path) => {
     const [, name = "", file = ""] = /^bundles\/([^/]+\/[^/]+|[^/]+)\/(.*)$/s.exec(path) ?? [];
