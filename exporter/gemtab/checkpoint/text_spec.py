@@ -1,5 +1,5 @@
-"""Turn the text stack's config into a `TextSpec`, resolving sizes by layer, KV sharing and rope as transformers
-does."""
+"""Turns the config of a text stack into a `TextSpec`. Sizes by layer, KV sharing and rope are resolved as in
+transformers."""
 
 from gemtab.checkpoint.schema import DEFAULT_ROPE, LayerOverride, LayerType, RopeConfig, TextConfig
 from gemtab.errors import CheckpointError
@@ -7,8 +7,10 @@ from gemtab.model.spec import AttentionSpec, LayerSpec, MoeSpec, RopeSpec, TextS
 
 
 def text_spec(config: TextConfig, media_ids: tuple[int, ...], tied: bool, where: str) -> TextSpec:
-    """Return the text stack of a config. media_ids: see TextSpec. tied: whether the head is the embedding table. where:
-    names the config in errors. Raises CheckpointError where the config contradicts itself."""
+    """Return the text stack of a config. Raises CheckpointError for a config that contradicts itself.
+
+    media_ids, tied: see TextSpec. where: the name of the config in errors.
+    """
     if media_ids and config.pad_token_id is None:
         raise CheckpointError(f"{where}: text_config.pad_token_id is null; media placeholders look up the pad token.")
     if media_ids and (config.pad_token_id or 0) >= config.vocab_size:
@@ -44,14 +46,15 @@ def _layers(config: TextConfig, where: str) -> tuple[LayerSpec, ...]:
     moe = _moe(config, where)
     layers = []
     for index, (kind, kv_layer) in enumerate(zip(types, kv_layers, strict=True)):
-        wide = config.use_double_wide_mlp and kv_layer != index
+        doubled = config.use_double_wide_mlp and kv_layer != index
+        # A layer that reads another layer's KV has that layer's head size and number of KV heads.
         attention = _attention(config, kind, overrides.get(kv_layer), kv_layer, where)
-        layers.append(LayerSpec(index, attention, config.intermediate_size * (2 if wide else 1), moe))
+        layers.append(LayerSpec(index, attention, config.intermediate_size * (2 if doubled else 1), moe))
     return tuple(layers)
 
 
 def _layer_types(config: TextConfig, where: str) -> list[LayerType]:
-    """Return the type of each layer. As in Gemma4TextConfig, the last layer is always full."""
+    """Return the type of each layer. The last layer is always full, as in Gemma4TextConfig."""
     count = config.num_hidden_layers
     types: list[LayerType]
     if config.layer_types is None:
@@ -64,9 +67,9 @@ def _layer_types(config: TextConfig, where: str) -> list[LayerType]:
 
 
 def _overrides(config: TextConfig, types: list[LayerType], where: str) -> dict[int, LayerOverride]:
-    """Return the sizes that differ by layer, from `per_layer_config` or from older keys for all full layers."""
+    """Return the sizes that differ by layer: from `per_layer_config`, or from the older keys for all full layers."""
     if "per_layer_config" not in config.model_fields_set:
-        # transformers reads the full layers' own number of KV heads only where V is K.
+        # transformers ignores num_global_key_value_heads unless V is K.
         kv_heads = config.num_global_key_value_heads if config.attention_k_eq_v else None
         full = LayerOverride(head_dim=config.global_head_dim, num_key_value_heads=kv_heads)
         return {index: full for index, kind in enumerate(types) if kind == "full_attention"}
@@ -75,11 +78,11 @@ def _overrides(config: TextConfig, types: list[LayerType], where: str) -> dict[i
     if beyond:
         raise CheckpointError(f"{where}: per_layer_config names layer {beyond[0]}; there are {len(types)} layers.")
     for kind in set(types):
-        of_kind = {_sizes(config, overrides.get(i)) for i, each in enumerate(types) if each == kind}
-        if len(of_kind) > 1:
+        sizes = {_sizes(config, overrides.get(i)) for i, each in enumerate(types) if each == kind}
+        if len(sizes) > 1:
             raise CheckpointError(
                 f"{where}: per_layer_config gives the {kind} layers different (head_dim, num_key_value_heads): "
-                f"{sorted(of_kind)}; expected one pair for all layers of a type."
+                f"{sorted(sizes)}; expected one pair for all layers of a type."
             )
     return overrides
 
@@ -91,17 +94,17 @@ def _sizes(config: TextConfig, override: LayerOverride | None) -> tuple[int, int
 
 
 def _kv_layers(config: TextConfig, types: list[LayerType], where: str) -> list[int]:
-    """Return the layer whose KV each layer reads: its own, or, for the last num_kv_shared_layers, that of the last
-    layer of its type before them."""
+    """Return the layer whose KV each layer reads. The last num_kv_shared_layers read that of the last layer of their
+    type before them. Other layers read their own."""
     owners = len(types) - config.num_kv_shared_layers
-    last = {kind: index for index, kind in enumerate(types[: max(owners, 0)])}
-    missing = set(types) - last.keys()
+    last_owner = {kind: index for index, kind in enumerate(types[: max(owners, 0)])}
+    missing = set(types) - last_owner.keys()
     if missing:
         raise CheckpointError(
             f"{where}: num_kv_shared_layers = {config.num_kv_shared_layers} of {len(types)} layers leaves no "
             f"{missing.pop()} layer with keys and values of its own to share."
         )
-    return [index if index < owners else last[kind] for index, kind in enumerate(types)]
+    return [index if index < owners else last_owner[kind] for index, kind in enumerate(types)]
 
 
 def _attention(
@@ -130,7 +133,7 @@ def _attention(
 
 
 def _rope(config: RopeConfig, head_size: int, where: str) -> RopeSpec:
-    # As in transformers, the product is floored, not the quotient.
+    # As in transformers: floor(factor * head_size / 2).
     pairs = int(config.partial_rotary_factor * head_size // 2)
     if not pairs:
         raise CheckpointError(
