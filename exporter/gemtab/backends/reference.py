@@ -13,7 +13,7 @@ from torch.nn.functional import conv1d, conv2d, gelu, pad, softplus
 from gemtab.graph import CACHE, Graph, Node, Shape, Weight
 from gemtab.quantize import WeightReader
 
-# Elements of a weight in memory at a time, if weights are not kept (256 MB of f32).
+# Elements of a weight that `linear` reads at a time (256 MB of f32).
 _CHUNK = 1 << 26
 
 
@@ -36,7 +36,7 @@ Values = dict[str, Result]
 
 @dataclass(frozen=True)
 class Run:
-    """A sequence that runs through a graph: its values by name, at first the inputs, and its caches."""
+    """One sequence that runs through a graph. values: by name, at first the inputs alone. caches: by name."""
 
     values: Values
     caches: Caches = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Run:
 
 @dataclass(frozen=True)
 class StoredWeight:
-    """A weight in a reader. An op reads the rows that it needs."""
+    """A weight and its reader. An op reads only the rows that it needs."""
 
     weight: Weight
     reader: WeightReader
@@ -59,8 +59,8 @@ class StoredWeight:
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the rows at `ids`, which have any shape: [*ids.shape, *weight.shape[1:]]."""
-        unique, where = torch.unique(ids, return_inverse=True)
-        return torch.cat([self.rows(i, i + 1) for i in unique.tolist()])[where]
+        unique, inverse = torch.unique(ids, return_inverse=True)
+        return torch.cat([self.rows(i, i + 1) for i in unique.tolist()])[inverse]
 
 
 class KeptWeights:
@@ -97,8 +97,8 @@ class Reference:
 
         inputs: by name. caches: extended in place, except those that are inputs of the graph.
         """
-        read = (value.name for value in self._graph.inputs if value.dtype == CACHE)
-        (outputs,) = self.run_together([Run({**inputs, **{name: caches[name] for name in read}}, caches)])
+        input_caches = (value.name for value in self._graph.inputs if value.dtype == CACHE)
+        (outputs,) = self.run_together([Run({**inputs, **{name: caches[name] for name in input_caches}}, caches)])
         return outputs
 
     def run_together(
@@ -106,8 +106,8 @@ class Reference:
     ) -> list[dict[str, torch.Tensor]]:
         """Return the outputs of each run, as `run` does. `after_node` is called after each node.
 
-        For large models: weights are read once for all runs, since reading takes longer than multiplying, and a value
-        is dropped after the last node that needs the value.
+        For large models: weights are read once for all runs, since reading takes longer than multiplying. Each value
+        is dropped after the last node that reads the value.
         """
         unneeded = self._unneeded_after()
         for index, node in enumerate(self._graph.nodes):
@@ -121,15 +121,15 @@ class Reference:
         return [{name: one for name, one in each.items() if isinstance(one, torch.Tensor)} for each in found]
 
     def _unneeded_after(self) -> list[list[str]]:
-        """Return, for each node, the values that are not needed after the node: no outputs, read by no later node."""
-        last: dict[str, int] = {}
+        """Return, for each node, the values that are last used by the node and are no outputs of the graph."""
+        last_use: dict[str, int] = {}
         for index, node in enumerate(self._graph.nodes):
             read = [item.name for item in node.inputs if not isinstance(item, Weight)]
-            last |= dict.fromkeys([*read, *(value.name for value in node.outputs)], index)
+            last_use |= dict.fromkeys([*read, *(value.name for value in node.outputs)], index)
         for value in self._graph.outputs.values():
-            last.pop(value.name, None)
+            last_use.pop(value.name, None)
         unneeded: list[list[str]] = [[] for _ in self._graph.nodes]
-        for name, index in last.items():
+        for name, index in last_use.items():
             unneeded[index].append(name)
         return unneeded
 
@@ -139,12 +139,12 @@ class Reference:
             return [self._results(node, run.values, run.caches) for run in runs]
         names = [value.name for value in node.inputs if not isinstance(value, Weight)]
         rows = {name: [run.values[name] for run in runs] for name in names}
-        joined = {name: torch.cat([_tensor(one) for one in ones]) for name, ones in rows.items()}
+        joined = {name: torch.cat([_tensor(one) for one in each]) for name, each in rows.items()}
         ends = [*accumulate(len(_tensor(one)) for one in rows[names[0]])]
         results = self._results(node, joined, {})
         return [
-            {name: _tensor(result)[first:last] for name, result in results.items()}
-            for first, last in zip([0, *ends], ends, strict=False)
+            {name: _tensor(result)[start:stop] for name, result in results.items()}
+            for start, stop in zip([0, *ends], ends, strict=False)
         ]
 
     def steps(self, values: Mapping[str, Result], caches: Caches) -> Iterator[tuple[Node, Values]]:
@@ -155,7 +155,7 @@ class Reference:
     def _results(self, node: Node, values: Mapping[str, Result], caches: Caches) -> Values:
         items = [StoredWeight(x, self._weights) if isinstance(x, Weight) else values[x.name] for x in node.inputs]
         with torch.inference_mode():
-            made = OPS[node.op](*items, **node.attrs, **_context(node, caches))
+            made = OPS[node.op](*items, **node.attrs, **_extra_arguments(node, caches))
         results = made if isinstance(made, tuple) else (made,)
         return {value.name: result for value, result in zip(node.outputs, results, strict=True)}
 
@@ -165,8 +165,8 @@ def _tensor(result: Result) -> torch.Tensor:
     return result
 
 
-def _context(node: Node, caches: Caches) -> dict[str, object]:
-    """Return the arguments of an op beside inputs and attributes."""
+def _extra_arguments(node: Node, caches: Caches) -> dict[str, object]:
+    """Return the arguments that an op takes beside inputs and attributes: caches, or sizes of the output."""
     if node.op == "kv_write":
         return {"caches": caches}
     if node.op == "reshape":
@@ -180,7 +180,7 @@ def _context(node: Node, caches: Caches) -> dict[str, object]:
 
 
 def replace_ids(ids: torch.Tensor, *, replaced: tuple[int, ...], replacement: int) -> torch.Tensor:
-    """`replacement` for every id in `replaced`."""
+    """ids, with `replacement` for every id in `replaced`."""
     return torch.where(torch.isin(ids, torch.tensor(replaced, dtype=ids.dtype)), replacement, ids)
 
 
@@ -193,18 +193,18 @@ def insert_rows(
     x: torch.Tensor, ids: torch.Tensor, rows: torch.Tensor, *, placeholders: tuple[int, ...]
 ) -> torch.Tensor:
     """rows[t] where ids[t] is a placeholder, else x[t]."""
-    held = torch.isin(ids, torch.tensor(placeholders, dtype=ids.dtype))
-    return torch.where(held[:, None], rows, x)
+    is_placeholder = torch.isin(ids, torch.tensor(placeholders, dtype=ids.dtype))
+    return torch.where(is_placeholder[:, None], rows, x)
 
 
 def block_ends(blocks: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """The last position of each token's block."""
+    """The last position of each token's block (image); the token's own position without a block."""
     same = (blocks[:, None] == blocks) & (blocks >= 0)
     return torch.where(same, positions, positions[:, None]).amax(1)
 
 
 def keep_last(x: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    """The last `count` rows. For count 0, x[-0:] is all rows, as specified."""
+    """x[-count:], the last `count` rows. For count 0, x[-0:] is all rows, as specified."""
     return x[-int(count) :]
 
 
@@ -222,12 +222,12 @@ def linear(
     """x @ weight[:rows].T, a chunk of rows at a time, with rounded activations if there are scales."""
     if input_scales is None or output_scales is None:
         return _product(x, weight, 0, rows)
-    sides = zip(weight.weight.parts, input_scales.whole(), output_scales.whole(), strict=True)
+    sources = zip(weight.weight.parts, input_scales.whole(), output_scales.whole(), strict=True)
     parts, first = [], 0
-    for size, before, after in sides:
+    for size, input_scale, output_scale in sources:
         stop = min(first + size, rows)
         if first < stop:
-            parts.append(_rounded(_product(_rounded(x, before), weight, first, stop), after))
+            parts.append(_rounded(_product(_rounded(x, input_scale), weight, first, stop), output_scale))
         first += size
     return torch.cat(parts, dim=-1)
 
@@ -351,7 +351,7 @@ def pick(x: torch.Tensor, *, index: int) -> torch.Tensor:
 def rope(
     x: torch.Tensor, positions: torch.Tensor, *, theta: float, rotated_pairs: int, factor: float = 1.0
 ) -> torch.Tensor:
-    """Rotate pairs (i, i + size/2) by position / factor * theta^(-2i/size).
+    """Rotate pairs (i, i + size/2), for i < rotated_pairs, by position / factor * theta^(-2i/size).
 
     Angles are f64: in f32, those of large positions lose their fraction.
     """
@@ -385,14 +385,14 @@ def attention(
     window: int | None,
 ) -> torch.Tensor:
     """softmax(scale * q . k) @ v, over the positions that each token sees."""
-    shared = q.shape[1] // cache.k.shape[1]
-    k, v = cache.k.repeat_interleave(shared, dim=1), cache.v.repeat_interleave(shared, dim=1)
+    group = q.shape[1] // cache.k.shape[1]  # query heads that share a KV head
+    k, v = cache.k.repeat_interleave(group, dim=1), cache.v.repeat_interleave(group, dim=1)
     scores = torch.einsum("thd,shd->hts", q, k) * scale
     keys = torch.arange(len(k))
-    hidden = keys > (positions if visible is None else visible)[:, None]
+    masked = keys > (positions if visible is None else visible)[:, None]
     if window is not None:
-        hidden = hidden | (keys <= positions[:, None] - window)
-    weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
+        masked = masked | (keys <= positions[:, None] - window)
+    weights = scores.masked_fill(masked, float("-inf")).softmax(-1)
     return torch.einsum("hts,shd->thd", weights, v)
 
 
@@ -402,13 +402,13 @@ def attention(
 def embed_positions(
     positions: torch.Tensor, table: StoredWeight, *, position_step: int, axis_step: int
 ) -> torch.Tensor:
-    """table[px * position_step] + table[py * position_step + axis_step]."""
+    """table[px * position_step] + table[py * position_step + axis_step], (px, py) = positions[n]."""
     rows = positions * position_step + torch.tensor([0, axis_step], dtype=positions.dtype)
     return table.gather(rows).sum(1)
 
 
 def axial_rope(x: torch.Tensor, positions: torch.Tensor, *, theta: float) -> torch.Tensor:
-    """Rotate the first half of each head by x, the second half by y."""
+    """Rotate the first half of each head by positions[:, 0], the second half by positions[:, 1]."""
     rotated = [
         rope(half, positions[:, axis], theta=theta, rotated_pairs=half.shape[-1] // 2)
         for axis, half in enumerate(x.chunk(2, dim=-1))
@@ -418,14 +418,14 @@ def axial_rope(x: torch.Tensor, positions: torch.Tensor, *, theta: float) -> tor
 
 def full_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scale: float) -> torch.Tensor:
     """softmax(scale * q . k) @ v, over all rows."""
-    shared = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
+    group = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     heads = [((q[:, h] @ k[:, h].T) * scale).softmax(-1) @ v[:, h] for h in range(q.shape[1])]
     return torch.stack(heads, dim=1)
 
 
 def pool(x: torch.Tensor, positions: torch.Tensor, *, side: int) -> torch.Tensor:
-    """The mean of each cell's patches."""
+    """The mean of each cell's side * side patches."""
     cells = positions // side
     columns = int(cells[:, 0].max()) + 1
     sums = x.new_zeros(len(x) // side**2, x.shape[1])
@@ -433,19 +433,19 @@ def pool(x: torch.Tensor, positions: torch.Tensor, *, side: int) -> torch.Tensor
 
 
 def subsample(x: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
-    """Convolution of time and frequency, 3 by 3, stride 2."""
+    """Convolution in time and frequency, 3 by 3, with stride 2 and padding 1."""
     return conv2d(x.permute(2, 0, 1)[None], weight.whole(), stride=2, padding=1)[0].permute(1, 2, 0)
 
 
 def causal_depthwise(x: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
-    """Convolution of each channel with row t and the rows before it; zeros before the first row."""
+    """Convolution of each channel over row t and the rows before it; zeros before the first row."""
     kernel = weight.whole()
     padded = pad(x.T, (kernel.shape[-1] - 1, 0))
     return conv1d(padded[None], kernel, groups=len(kernel))[0].T
 
 
 def sinusoids(*, count: int, width: int) -> torch.Tensor:
-    """sin, then cos, of distance / timescale, on timescales from 1 to 10,000."""
+    """sin, then cos, of distance / timescale, for timescales from 1 to 10,000 in geometric steps."""
     half = width // 2
     rates = 1e4 ** (-torch.arange(half, dtype=torch.float64) / max(half - 1, 1))
     angles = torch.arange(count, dtype=torch.float64)[:, None] * rates
@@ -464,13 +464,13 @@ def local_attention(
     key_scale: float,
     cap: float,
 ) -> torch.Tensor:
-    """Softmax attention over a window of rows, scored by content and by distance."""
+    """Attention of each row over itself and the window - 1 rows before it: scores by content and by distance."""
     q = q * (scale * softplus(dim_scale.whole()))
-    near = relative.reshape(len(relative), *q.shape[1:])
+    encodings = relative.reshape(len(relative), *q.shape[1:])
     by_content = torch.einsum("thd,shd->hts", q, k * key_scale)
     distance = torch.arange(len(q))[:, None] - torch.arange(len(q))
     seen = (distance >= 0) & (distance < window)
-    by_distance = torch.einsum("thd,nhd->htn", q, near)
+    by_distance = torch.einsum("thd,nhd->htn", q, encodings)
     by_distance = by_distance.gather(2, distance.clamp(0, window - 1).expand(by_content.shape))
     scores = softcap(by_content + by_distance, cap=cap).masked_fill(~seen, float("-inf"))
     return torch.einsum("hts,shd->thd", scores.softmax(-1), v)
@@ -495,7 +495,7 @@ def linear_rows(x: torch.Tensor, ids: torch.Tensor, weight: StoredWeight) -> tor
 
 
 def scatter(scores: torch.Tensor, ids: torch.Tensor, *, size: int) -> torch.Tensor:
-    """Scores at the indices ids, and min(scores) - 1 at all others."""
+    """The scores at the indices ids, and min(scores[t]) - 1 at all others."""
     below = scores.amin(-1, keepdim=True) - 1
     return below.expand(-1, size).scatter(-1, ids.long(), scores)
 
@@ -511,7 +511,7 @@ def route_top_k(scores: torch.Tensor, expert_scale: StoredWeight, *, k: int) -> 
 
 
 def expert_linear(x: torch.Tensor, ids: torch.Tensor, weight: StoredWeight) -> torch.Tensor:
-    """weight[ids[t, i]] @ x[t] or x[t, i]. Only the matrices of chosen experts are read."""
+    """weight[ids[t, i]] @ x[t], or @ x[t, i]. Only the matrices of chosen experts are read."""
     if x.dim() == 2:
         x = x[:, None].expand(-1, ids.shape[1], -1)
     out = x.new_empty(*ids.shape, weight.weight.shape[1])
