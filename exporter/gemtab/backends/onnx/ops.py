@@ -23,11 +23,11 @@ from gemtab.backends.onnx.weights import lookup, matmul
 from gemtab.graph import Node, Weight
 
 Emission = Callable[[Emitter, Node], ir.Value | None]
-"""Emits a node. Returns the ONNX value of its only output, or None if the function has defined the outputs itself."""
+"""Emits a node. Returns the ONNX value of the node's only output, or None if the function defines the outputs."""
 
 
 def replace_ids(e: Emitter, node: Node) -> ir.Value:
-    """`replacement` for every id in `replaced`."""
+    """ids, with `replacement` for every id in `replaced`."""
     ids, replaced = e.get(node.value(0)), node.attrs["replaced"]
     assert isinstance(replaced, tuple)
     if not replaced:
@@ -48,13 +48,13 @@ def embed(e: Emitter, node: Node) -> ir.Value:
 
 
 def keep_last(e: Emitter, node: Node) -> ir.Value:
-    """The rows from -count on. For count 0, these are all rows, as specified."""
+    """x[-count:], the last `count` rows. For count 0, x[-0:] is all rows, as specified."""
     start = e.reshape(e.op("Neg", e.get(node.value(1))), 1)
     return e.op("Slice", e.get(node.value(0)), start, e.i64([TO_END]), e.i64([1]))
 
 
 def linear(e: Emitter, node: Node) -> ir.Value:
-    """x @ weight[:rows].T."""
+    """x @ weight[:rows].T, with rounded activations if there are scales."""
     weight, rows = node.weight(1), node.attrs["rows"]
     assert isinstance(rows, int)
     x, lead = e.get(node.value(0)), e.dims(node.value(0))[:-1]
@@ -114,7 +114,7 @@ def clamp(e: Emitter, node: Node) -> ir.Value:
 
 
 def clip(e: Emitter, node: Node) -> ir.Value:
-    """clamp(x, low, high). The bounds [1] become scalars."""
+    """max(low, min(x, high)). The bounds [1] become scalars, as ONNX needs them."""
     low, high = (e.op("Squeeze", e.plane(node.weight(index), "values")) for index in (1, 2))
     return e.op("Clip", e.get(node.value(0)), low, high)
 
@@ -159,7 +159,7 @@ def softcap(e: Emitter, node: Node) -> ir.Value:
     return e.op("Mul", e.op("Tanh", e.op("Div", e.get(node.value(0)), cap)), cap)
 
 
-def slice_last(e: Emitter, node: Node) -> ir.Value:
+def slice_columns(e: Emitter, node: Node) -> ir.Value:
     """x[..., start:stop]."""
     start, stop = node.attrs["start"], node.attrs["stop"]
     assert isinstance(start, int) and isinstance(stop, int)
@@ -167,14 +167,14 @@ def slice_last(e: Emitter, node: Node) -> ir.Value:
 
 
 def reshape(e: Emitter, node: Node) -> ir.Value:
-    """x in another shape; the batch and the first axis stay."""
+    """x in another shape. The batch axis and the first axis of the graph value stay."""
     tokens, *sizes = node.output.shape
     assert tokens == node.value(0).shape[0] and all(isinstance(size, int) for size in sizes)
     return e.reshape(e.get(node.value(0)), 0, 0, *(size for size in sizes if isinstance(size, int)))
 
 
 def pick(e: Emitter, node: Node) -> ir.Value:
-    """x[:, :, index]."""
+    """x[:, :, index], for x [B, T, n, width]."""
     return e.op("Gather", e.get(node.value(0)), e.i64(node.attrs["index"]), axis=2)
 
 
@@ -199,7 +199,7 @@ EMISSIONS: dict[str, Emission] = {
     "gelu_tanh": gelu_tanh,
     "glu": glu,
     "softcap": softcap,
-    "slice": slice_last,
+    "slice": slice_columns,
     "reshape": reshape,
     "pick": pick,
     "rope": rope,

@@ -1,9 +1,9 @@
 """The towers' ops in plain operators, for a batch of images or stretches of audio.
 
-The graph describes one image or stretch of audio. ONNX gets a batch [B, N, …] that is padded to one length, as
-processors make it. So ops that mix rows use only valid rows: those at positions of at least 0, or those of
-`input_features_mask` [B, N] bool. Padding is at the end, where causal ops do not see it. The output has no padding:
-[soft tokens of the whole batch, hidden], in the order of the placeholders.
+The graph describes one image or stretch of audio. The inputs of the ONNX graph are a batch [B, N, …], which processors
+pad to one length. So ops that combine rows use only valid rows. A patch is valid if its position is at least 0, a frame
+if `input_features_mask` [B, N] bool is true. Padding is at the end, where causal ops do not see it. The output has no
+padding: [soft tokens of the whole batch, hidden], in the order of the placeholders.
 """
 
 import numpy as np
@@ -25,9 +25,9 @@ SOFT_TOKENS = ("image_features", "audio_features")
 
 
 def soft_tokens(e: Emitter, features: ir.Value) -> ir.Value:
-    """Remove padding from features [B, T, hidden]: [soft tokens, hidden]."""
-    counted = _counted_frames(e, 1) if _input(e).name == FEATURES else _counted_cells(e)
-    kept = e.op("Squeeze", e.op("NonZero", e.reshape(counted, -1)), e.i64([0]))
+    """Return features [B, T, hidden] without padding: [soft tokens, hidden]."""
+    valid = _valid_audio_rows(e, 1) if _input(e).name == FEATURES else _valid_cells(e)
+    kept = e.op("Squeeze", e.op("NonZero", e.reshape(valid, -1)), e.i64([0]))
     (output,) = e.graph.outputs.values()
     return e.op("Gather", e.reshape(features, -1, known(output.shape[-1])), kept, axis=0)
 
@@ -44,36 +44,36 @@ def _rows_a_token(value: Value) -> int:
     return int(rows.removesuffix("T") or 1)
 
 
-def _counted_frames(e: Emitter, rows_a_token: int) -> ir.Value:
-    """Which rows of audio are valid, [B, rows] bool: those whose first frame is valid."""
+def _valid_audio_rows(e: Emitter, rows_a_token: int) -> ir.Value:
+    """Which rows of audio are valid, [B, rows] bool: those whose first frame is valid. A row is of `stride` frames."""
     stride = _rows_a_token(_input(e)) // rows_a_token
 
     def make() -> ir.Value:
         mask = e.input(FEATURES_MASK, (BATCH, ROWS[FEATURES]), ir.DataType.BOOL)
         return mask if stride == 1 else e.slice(mask, 0, TO_END, 1, stride)
 
-    return e.once(("counted frames", stride), make)
+    return e.once(("valid audio rows", stride), make)
 
 
-def _counted_patches(e: Emitter) -> ir.Value:
+def _valid_patches(e: Emitter) -> ir.Value:
     """Which patches are valid, [B, N] bool."""
-    return e.once("counted patches", lambda: e.op("GreaterOrEqual", _axis(e, _positions(e), 0), e.i64(0)))
+    return e.once("valid patches", lambda: e.op("GreaterOrEqual", _axis(e, _positions(e), 0), e.i64(0)))
 
 
-def _counted_cells(e: Emitter) -> ir.Value:
-    """Which soft tokens are valid, [B, T] bool: the first ones, as many as the patches fill."""
-    patches, share = _counted_patches(e), _rows_a_token(_input(e))
-    if share == 1:
-        return patches
-    filled = e.op("ReduceSum", e.cast(patches, ir.DataType.INT64), e.i64([-1]), keepdims=1)
-    return e.op("Less", _cells(e, share), e.op("Div", filled, e.i64(share)))
+def _valid_cells(e: Emitter) -> ir.Value:
+    """Which soft tokens are valid, [B, T] bool: the first ones, as many as the valid patches fill."""
+    valid, cell_patches = _valid_patches(e), _rows_a_token(_input(e))
+    if cell_patches == 1:
+        return valid
+    count = e.op("ReduceSum", e.cast(valid, ir.DataType.INT64), e.i64([-1]), keepdims=1)
+    return e.op("Less", _cells(e, cell_patches), e.op("Div", count, e.i64(cell_patches)))
 
 
-def _cells(e: Emitter, share: int) -> ir.Value:
-    """0 … T - 1, for the T cells of `share` patches that the padded input has."""
+def _cells(e: Emitter, cell_patches: int) -> ir.Value:
+    """The indices 0 … T - 1 of the cells of the padded input, each of `cell_patches` patches."""
 
     def make() -> ir.Value:
-        count = e.op("Div", e.size(_positions(e), 1), e.i64(share))
+        count = e.op("Div", e.size(_positions(e), 1), e.i64(cell_patches))
         return e.op("Range", e.i64(0), count, e.i64(1))
 
     return e.once("cells", make)
@@ -94,7 +94,7 @@ def _axis(e: Emitter, positions: ir.Value, axis: int) -> ir.Value:
 
 
 def embed_positions(e: Emitter, node: Node) -> ir.Value:
-    """table[px * position_step] + table[py * position_step + axis_step]. Padding gets position 0, which is not used."""
+    """table[px * position_step] + table[py * position_step + axis_step]. Padding gets position 0; its sum is unused."""
     steps = np.array([0, node.integer("axis_step")])
     positions = e.op("Max", e.get(node.value(0)), e.i64(0))
     rows = e.op("Add", e.op("Mul", positions, e.i64(node.integer("position_step"))), e.i64(steps))
@@ -102,7 +102,7 @@ def embed_positions(e: Emitter, node: Node) -> ir.Value:
 
 
 def axial_rope(e: Emitter, node: Node) -> ir.Value:
-    """Rotate the first half of each head of x [B, N, heads, size] by x, the second half by y."""
+    """Rotate the first half of each head [B, N, heads, size] by the x of its position, the second half by the y."""
     half = known(node.output.shape[-1]) // 2
     positions, theta = e.get(node.value(1)), node.number("theta")
     halves = e.op_many("Split", 2, e.get(node.value(0)), axis=-1, num_outputs=2)
@@ -120,21 +120,21 @@ def full_attention(e: Emitter, node: Node) -> ir.Value:
     kv_heads = known(node.value(1).shape[1])
     q, k, v = (e.get(node.value(index)) for index in range(3))
     q = e.reshape(q, 0, 0, kv_heads, heads // kv_heads, size)
-    body = _shared_heads(e, node)
+    body = _kv_head_body(e, node)
     attended = e.op("Scan", q, k, v, body=body, num_scan_inputs=3, scan_input_axes=(2, 2, 2), scan_output_axes=(2,))
     attended.dtype = ir.DataType.FLOAT
     attended.shape = ir.Shape((*e.dims(node.output)[:2], kv_heads, heads // kv_heads, size))
     return e.reshape(attended, 0, 0, heads, size)
 
 
-def _shared_heads(e: Emitter, node: Node) -> ir.Graph:
-    """The scan's body: q [B, N, heads of a KV head, size] over k and v [B, N, size] -> the shape of q."""
+def _kv_head_body(e: Emitter, node: Node) -> ir.Graph:
+    """The body of the Scan: attention of q [B, N, query heads, size] over one KV head, k and v [B, N, size]."""
     name = f"{node.label}.heads"
     q, k, v = (ir.val(f"{name}.{part}", ir.DataType.FLOAT) for part in "qkv")
     with e.body() as nodes:
         keys, values = e.unsqueeze(e.op("Transpose", k, perm=(0, 2, 1)), 1), e.unsqueeze(v, 1)
         scores = e.op("MatMul", e.op("Transpose", q, perm=(0, 2, 1, 3)), keys)
-        seen = e.once("seen patches", lambda: e.unsqueeze(_counted_patches(e), 1, 2))
+        seen = e.once("seen patches", lambda: e.unsqueeze(_valid_patches(e), 1, 2))
         weights = attention_weights(e, scores, node.number("scale"), seen)
         attended = e.op("Transpose", e.op("MatMul", weights, values), perm=(0, 2, 1, 3))
         attended.dtype = ir.DataType.FLOAT
@@ -142,12 +142,12 @@ def _shared_heads(e: Emitter, node: Node) -> ir.Graph:
 
 
 def pool(e: Emitter, node: Node) -> ir.Value:
-    """The mean of each cell's patches [B, T, width], by a matrix of zeros and ones. Cells without patches are 0."""
+    """The mean of each cell's patches, [B, T, width], by a matrix of zeros and ones. Cells of padding are 0."""
     x, positions, side = e.get(node.value(0)), e.get(node.value(1)), node.integer("side")
     across, down = (e.op("Div", _axis(e, positions, axis), e.i64(side)) for axis in (0, 1))
     columns = e.op("Add", e.op("ReduceMax", across, e.i64([-1]), keepdims=1), e.i64(1))
-    # Padding belongs to no cell: integer division turns its -1 into 0.
-    cell = e.op("Where", _counted_patches(e), e.op("Add", across, e.op("Mul", columns, down)), e.i64(-1))
+    # Padding gets no cell (-1): the division turned its position -1 into 0.
+    cell = e.op("Where", _valid_patches(e), e.op("Add", across, e.op("Mul", columns, down)), e.i64(-1))
     belongs = e.op("Equal", e.unsqueeze(_cells(e, side**2), 0, 2), e.unsqueeze(cell, 1))
     return e.op("Mul", e.op("MatMul", e.cast(belongs, ir.DataType.FLOAT), x), e.f32(side**-2))
 
@@ -156,21 +156,21 @@ def pool(e: Emitter, node: Node) -> ir.Value:
 
 
 def subsample(e: Emitter, node: Node) -> ir.Value:
-    """Convolution of x [B, frames, bins, channels]. Rows of padding count as 0: an earlier convolution may have filled
-    them."""
-    counted = _counted_frames(e, _rows_a_token(node.value(0)))
-    valid = e.op("Mul", e.get(node.value(0)), e.cast(e.unsqueeze(counted, 2, 3), ir.DataType.FLOAT))
-    image = e.op("Transpose", valid, perm=(0, 3, 1, 2))
-    convolved = e.op("Conv", image, e.plane(node.weight(1), "values"), strides=(2, 2), pads=(1, 1, 1, 1))
+    """Convolution of x [B, frames, bins, channels]. Padding is set to 0 first: an earlier convolution may have filled
+    the rows."""
+    valid = _valid_audio_rows(e, _rows_a_token(node.value(0)))
+    x = e.op("Mul", e.get(node.value(0)), e.cast(e.unsqueeze(valid, 2, 3), ir.DataType.FLOAT))
+    channels_first = e.op("Transpose", x, perm=(0, 3, 1, 2))
+    convolved = e.op("Conv", channels_first, e.plane(node.weight(1), "values"), strides=(2, 2), pads=(1, 1, 1, 1))
     return e.op("Transpose", convolved, perm=(0, 2, 3, 1))
 
 
 def causal_depthwise(e: Emitter, node: Node) -> ir.Value:
     """Causal convolution of each channel of x [B, T, channels]."""
     channels, _, size = node.weight(1).shape
-    columns = e.op("Transpose", e.get(node.value(0)), perm=(0, 2, 1))
+    channels_first = e.op("Transpose", e.get(node.value(0)), perm=(0, 2, 1))
     kernel = e.plane(node.weight(1), "values")
-    return e.op("Transpose", e.op("Conv", columns, kernel, group=channels, pads=(size - 1, 0)), perm=(0, 2, 1))
+    return e.op("Transpose", e.op("Conv", channels_first, kernel, group=channels, pads=(size - 1, 0)), perm=(0, 2, 1))
 
 
 def sinusoids(e: Emitter, node: Node) -> ir.Value:
@@ -199,8 +199,8 @@ def local_attention(e: Emitter, node: Node) -> ir.Value:
 
 
 def _rows_before(e: Emitter, x: ir.Value, window: int) -> ir.Value:
-    """The indices [T, window] of the rows at distances 0 … window - 1 before each row of x [B, T, …]; negative for
-    none."""
+    """The indices [T, window] of the rows at distances 0 … window - 1 before each row of x [B, T, …]. Before the first
+    row they are negative."""
 
     def make() -> ir.Value:
         rows = e.op("Range", e.i64(0), e.size(x, 1), e.i64(1))
