@@ -22,14 +22,14 @@ from gemtab.quantize import BLOCK
 
 
 def fuse(graph: Graph) -> FusedGraph:
-    """Return the steps of `graph`, for any activation and program. Raises CheckpointError for an op without a kernel,
-    before any weight is read."""
+    """Return the steps of `graph`, for all activation plans and programs. Reads no weights. Raises CheckpointError for
+    an op without a kernel."""
     return _TextFusion(graph).run()
 
 
-def _other(add: Node, one: Value) -> Value:
-    """Return the other operand of `add`."""
-    return add.value(1) if add.value(0) == one else add.value(0)
+def _other(add: Node, operand: Value) -> Value:
+    """Return the operand of `add` that is not `operand`."""
+    return add.value(1) if add.value(0) == operand else add.value(0)
 
 
 class _TextFusion(Fusion):
@@ -48,8 +48,8 @@ class _TextFusion(Fusion):
             **dict.fromkeys(("replace_ids", "slice", "pick", "rope", "weighted_sum"), self._read_by_consumer),
         }
 
-    def _back(self, value: Value, *ops: str) -> list[Node]:
-        """Return the chain of producers of `value`, which have these ops, nearest first."""
+    def _chain(self, value: Value, *ops: str) -> list[Node]:
+        """Return the chain of nodes that ends in `value`, the last node first. Their ops must be `ops`."""
         chain = []
         for op in ops:
             node = self._producer[value.name]
@@ -66,9 +66,9 @@ class _TextFusion(Fusion):
         replaced: tuple[int, ...] = ()
         source = self._producer.get(ids.name)
         if source is not None:
-            masked = source.attrs["replaced"]
-            assert isinstance(masked, tuple)
-            ids, replaced, replacement = source.value(0), masked, source.integer("replacement")
+            listed = source.attrs["replaced"]
+            assert isinstance(listed, tuple)
+            ids, replaced, replacement = source.value(0), listed, source.integer("replacement")
         scale, columns, table = node.number("scale"), node.integer("columns"), node.weight(1)
         group = table.shape[1] // table.groups
         if table.groups > 1 and group % BLOCK:
@@ -99,7 +99,7 @@ class _TextFusion(Fusion):
         if source is not None and source.op == "scale" and id(source) not in self._absorbed:
             x, x_factor = source.value(0), source.number("factor")
         step = Matmul(self._resolve(x), node.weight(1), start, stop, out, node.label, factor, ranges=ranges(node))
-        # Rounding comes between the two factors; without rounding, one factor does for both.
+        # Rounding comes between the two factors. Without rounding, they become one factor.
         step = replace(step, x_factor=x_factor) if step.ranges else replace(step, factor=factor * x_factor)
         self._steps.append(self._with_epilogue(step))
 
@@ -116,7 +116,7 @@ class _TextFusion(Fusion):
         return step
 
     def _scale(self, node: Node) -> None:
-        """Every reader must be linear: the linear scales its output instead."""
+        """Leave the factor to the readers, which must be linears."""
         if any(reader.op != "linear" for reader in self._consumers[node.output.name]):
             raise unsupported(node)
 
@@ -128,6 +128,7 @@ class _TextFusion(Fusion):
         return Picked(self._resolve(value), 0, 1)
 
     def _rows_used(self, node: Node) -> tuple[int, int]:
+        """Return the rows (start, stop) of a linear's weight whose products are read."""
         consumers = self._consumers[node.output.name]
         if not consumers or any(consumer.op != "slice" for consumer in consumers):
             return 0, node.integer("rows")
@@ -167,7 +168,7 @@ class _TextFusion(Fusion):
         )
 
     def _combined_with(self, norm: Node, add: Node) -> Node | None:
-        """Return the norm of a weighted sum that `add` adds to `norm`; None if the other operand is another."""
+        """Return the norm of a weighted sum that `add` adds to `norm`; None if `add` adds another value."""
         other = self._producer.get(_other(add, norm.output).name)
         if other is None or other.op != "rms_norm" or len(other.inputs) != 2:
             return None
@@ -178,10 +179,10 @@ class _TextFusion(Fusion):
 
     def _rms_norm(self, node: Node) -> None:
         if any(consumer.op in ("rope", "kv_write") for consumer in self._consumers[node.output.name]):
-            return  # a head's norm: QkvHeads absorbs it
+            return  # a norm of heads: QkvHeads contains it
         if add := self._only_consumer(node.output, "add"):
             if self._combined_with(node, add):
-                return  # of a dense MLP: the norm of the weighted sum, which comes later, absorbs it
+                return  # the dense MLP's norm: CombineExperts contains it, and comes with the experts' norm
             dense = self._producer.get(_other(add, node.output).name)
             if dense is not None and dense.op == "rms_norm" and self._combined_with(dense, add) is node:
                 self._combine_experts(dense, node, add)
@@ -191,22 +192,22 @@ class _TextFusion(Fusion):
             self._norm_alone(node)
 
     def _norm_alone(self, node: Node) -> None:
-        """Append a norm that no step before absorbs, together with a router's norm of the same value."""
-        weight, normed = self._weighted(node)
+        """Append a norm that no earlier step contains, together with a router's norm of the same value."""
+        weight, normed = self._weight_and_output(node)
         x = self._resolve(node.value(0))
-        # As a norm that the step before absorbs, it gets the label of that step.
+        # The label of the step before, as if that step contained the norm.
         before = self._producer.get(x.name)
         label = node.label if before is None else before.label
         step = AddNorm(x, None, None, 1.0, None, None, weight, normed, node.number("eps"), label)
         others = [other for other in self._consumers[node.value(0).name] if other is not node]
-        router = next((other for other in others if other.op == "rms_norm" and self._weight_of(other)), None)
+        router = next((other for other in others if other.op == "rms_norm" and self._weight_mul(other)), None)
         if router is not None and id(router) not in self._absorbed and router.attrs["eps"] == node.attrs["eps"]:
             self._absorb(router)
-            second_norm, second = self._weighted(router)
+            second_norm, second = self._weight_and_output(router)
             step = replace(step, second_norm=second_norm, second=second)
         self._steps.append(step)
 
-    def _weight_of(self, norm: Node) -> Node | None:
+    def _weight_mul(self, norm: Node) -> Node | None:
         """Return the multiplication by a vector after a norm without a weight, as in a router; None if there is
         none."""
         mul = self._only_consumer(norm.output, "mul") if len(norm.inputs) == 1 else None
@@ -214,9 +215,9 @@ class _TextFusion(Fusion):
             return None
         return mul if mul.weight(1).shape == norm.output.shape[-1:] else None
 
-    def _weighted(self, norm: Node) -> tuple[Weight | None, Value]:
+    def _weight_and_output(self, norm: Node) -> tuple[Weight | None, Value]:
         """Return a norm's weight and output. Absorbs a multiplication by a vector that follows."""
-        mul = self._weight_of(norm)
+        mul = self._weight_mul(norm)
         if mul is None:
             return norm.weight(1) if len(norm.inputs) == 2 else None, norm.output
         self._absorb(mul)
@@ -232,7 +233,7 @@ class _TextFusion(Fusion):
         elif (mul := self._only_consumer(out, "mul")) and isinstance(mul.inputs[1], Weight):
             self._absorb(mul)
             out, scalar = mul.output, mul.weight(1)
-        following = [c for c in self._consumers[out.name] if c.op == "rms_norm" and len(c.inputs) == 2]
+        following = [one for one in self._consumers[out.name] if one.op == "rms_norm" and len(one.inputs) == 2]
         next_norm = following[0] if following else None
         if next_norm is not None:
             self._absorb(next_norm)
@@ -261,16 +262,18 @@ class _TextFusion(Fusion):
         return Cache(str(write.attrs["cache"]), known(kv_heads), known(size), window)
 
     def _kv_write(self, write: Node) -> None:
-        rope, k_norm, _, k_slice = self._back(write.value(0), "rope", "rms_norm", "reshape", "slice")
+        """Append the heads of k and v, with those of q if an attention reads the same qkv."""
+        rope, k_norm, _, k_slice = self._chain(write.value(0), "rope", "rms_norm", "reshape", "slice")
         v_normed = self._producer[write.value(1).name].op == "rms_norm"
-        *_, v_slice = self._back(write.value(1), *(("rms_norm",) if v_normed else ()), "reshape", "slice")
-        readers = [c for c in self._consumers[write.output.name] if self._qkv_of(c) == k_slice.value(0)]
+        *_, v_slice = self._chain(write.value(1), *(("rms_norm",) if v_normed else ()), "reshape", "slice")
+        readers = [one for one in self._consumers[write.output.name] if self._qkv_of(one) == k_slice.value(0)]
         cache = self._cache(write)
-        q = self._back(readers[0].value(0), "rope", "rms_norm", "reshape", "slice") if readers else None
+        q = self._chain(readers[0].value(0), "rope", "rms_norm", "reshape", "slice") if readers else None
         self._heads(q, rope, k_slice.value(0), k_norm.weight(1), cache, v_slice is k_slice, write.label, v_normed)
 
     def _qkv_of(self, attention: Node) -> Value:
-        return self._back(attention.value(0), "rope", "rms_norm", "reshape", "slice")[-1].value(0)
+        """Return the qkv whose slice the queries are."""
+        return self._chain(attention.value(0), "rope", "rms_norm", "reshape", "slice")[-1].value(0)
 
     def _heads(
         self,
@@ -303,10 +306,10 @@ class _TextFusion(Fusion):
         )
 
     def _attention(self, node: Node) -> None:
-        q = self._back(node.value(0), "rope", "rms_norm", "reshape", "slice")
+        q = self._chain(node.value(0), "rope", "rms_norm", "reshape", "slice")
         write = self._producer[node.value(1).name]
-        k_slice = self._back(write.value(0), "rope", "rms_norm", "reshape", "slice")[-1]
-        if k_slice.value(0) != q[-1].value(0):
+        k_slice = self._chain(write.value(0), "rope", "rms_norm", "reshape", "slice")[-1]
+        if k_slice.value(0) != q[-1].value(0):  # of a layer that reads another layer's cache
             self._heads(q, q[0], q[-1].value(0), None, None, False, node.label)
         scale = node.number("scale")
         _, heads, _ = node.output.shape

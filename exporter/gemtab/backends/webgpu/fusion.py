@@ -1,6 +1,7 @@
-"""Turns the nodes of a graph into steps: the part that text stacks and towers share.
+"""Fusion: turns the nodes of a graph into steps. This is the part that text stacks and towers share.
 
-Every node begins a step or is absorbed by one. A node that fits no pattern is rejected with an error that names the op.
+Each node begins a step or becomes a part of another node's step. A node that fits no pattern is rejected with an error
+that names the op.
 """
 
 from collections import defaultdict
@@ -45,8 +46,8 @@ class Fusion:
         raise NotImplementedError
 
     def run(self) -> FusedGraph:
-        """Return the graph with its steps. Raises CheckpointError for an op without a kernel, and for rows whose length
-        kernels cannot read."""
+        """Return the graph with its steps. Raises CheckpointError for an op without a kernel, and for a matrix whose
+        rows kernels cannot read."""
         for weight in self._graph.weights():
             _check_rows(weight)
         handlers = self.handlers()
@@ -60,9 +61,11 @@ class Fusion:
         return FusedGraph(self._graph, tuple(self._steps))
 
     def _resolve(self, value: Value) -> Value:
+        """Return the value in whose buffer `value` is: another one after a reshape or an op in place."""
         return self._alias.get(value.name, value)
 
     def _only_consumer(self, value: Value, op: str) -> Node | None:
+        """Return the only node that reads `value` if its op is `op`, else None."""
         consumers = self._consumers[value.name]
         return consumers[0] if len(consumers) == 1 and consumers[0].op == op else None
 
@@ -77,7 +80,7 @@ class Fusion:
 
 
 def _check_rows(weight: Weight) -> None:
-    """Raise CheckpointError for a matrix whose rows are no multiple of VECTOR, which kernels would read wrongly."""
+    """Raise CheckpointError for a matrix whose number of columns is no multiple of VECTOR."""
     columns = weight.shape[-1]
     if weight.role in ("matrix", "table", "experts") and columns % VECTOR:
         raise CheckpointError(
@@ -87,7 +90,7 @@ def _check_rows(weight: Weight) -> None:
 
 
 def ranges(linear: Node) -> tuple[Weight, Weight] | None:
-    """Return the input and output scales of a linear's activations; None if it has none."""
+    """Return the scales of a linear's input and output activations; None for a linear without scales."""
     return (linear.weight(2), linear.weight(3)) if len(linear.inputs) > 2 else None
 
 

@@ -1,10 +1,10 @@
 """Renders WGSL from the templates under `shaders/`.
 
-Shaders have four kinds of parameters. Structure (dtype, format, fusion, unrolling) is set in the template, here. Sizes
-and tunables are `override` constants, set when the pipeline is made. Values that differ between dispatches are in
-`params`. Values that differ between steps are in the step buffer.
+Shaders have four kinds of parameters. Structure (dtype, format, fusion, unrolling) is rendered into the text, here.
+Sizes and tunables are `override` constants, set when the pipeline is created. Values that differ between dispatches are
+in `params`. Values that differ between steps are in the `step` buffer (see ControlBuffer).
 
-The declarations of bindings, params and overrides are generated from the host's bindings, so that both always agree.
+The declarations of bindings, params and constants are generated from the KernelSource, so that plan and WGSL agree.
 """
 
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ import jinja2
 from gemtab.backends.webgpu import tiles
 
 Structure = tuple[tuple[str, str | int | bool], ...]
+"""The variables of a template, as (name, value)."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Binding:
 class KernelSource:
     """A kernel before its forms are rendered.
 
-    template: path under shaders/ without `.wgsl.jinja`. structure: variables of the template. params: fields of the
-    uniform, as (name, WGSL type). constants: values of `override` constants; integers are u32, others f32.
+    template: path under shaders/ without `.wgsl.jinja`. params: fields of the uniform buffer, as (name, WGSL
+    type). constants: values of `override` constants; integers are u32, others f32.
     """
 
     template: str
@@ -46,7 +47,7 @@ class KernelSource:
 
     @property
     def name(self) -> str:
-        """The kernel's name: that of the template, and the structure, e.g. `matmul-decode.q4.glu.rows4`."""
+        """The names of template and structure, joined by dots, e.g. `matmul-decode.q4.glu.rows4`."""
         parts = [self.template.rsplit("/", 1)[-1]]
         for key, value in self.structure:
             if value is True:
@@ -56,7 +57,7 @@ class KernelSource:
         return ".".join(parts)
 
     def render(self, subgroups: bool = False) -> str:
-        """Return the WGSL text, without `enable` lines."""
+        """Return the WGSL text, without `enable` lines: the device adds these."""
         template = _environment().get_template(f"{self.template}.wgsl.jinja")
         return template.render(**dict(self.structure), subgroups=subgroups, declarations=self._declarations())
 
@@ -73,13 +74,14 @@ class KernelSource:
 
 
 def shader_root() -> Path:
-    """Return the folder of templates: inside the installed package, or the repository's `shaders/`."""
+    """Return the folder of templates: that of the installed package, or the repository's `shaders/`."""
     packaged = Path(str(files("gemtab") / "shaders"))
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[4] / "shaders"
 
 
 @cache
 def _environment() -> jinja2.Environment:
+    """Return the environment of all templates. The constants of `tiles` are its globals."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(shader_root()),
         undefined=jinja2.StrictUndefined,

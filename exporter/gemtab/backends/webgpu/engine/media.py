@@ -8,29 +8,27 @@ from gemtab.backends.media import Media
 from gemtab.errors import ContextError
 
 
-def chunks(start: int, stop: int, most: int, whole: Sequence[Media]) -> Iterator[tuple[int, int]]:
-    """Yield chunks (start, stop) of positions start … stop - 1, of at most `most` positions, that divide none of
-    `whole`.
+def chunks(start: int, stop: int, max_tokens: int, whole: Sequence[Media]) -> Iterator[tuple[int, int]]:
+    """Yield chunks (start, stop) of at most `max_tokens` positions start … stop - 1. None divides media in `whole`.
 
-    Raises ContextError if one of `whole` is longer than a chunk.
+    Raises ContextError if one of `whole` has more than `max_tokens` tokens.
     """
     while start < stop:
-        end = min(start + most, stop)
+        end = min(start + max_tokens, stop)
         cut = [one for one in whole if one.position < end < one.end]
         if cut:
             end = cut[0].position
         if end <= start:
             raise ContextError(
                 f"An image takes {cut[0].tokens} tokens, which must be processed at once; this bundle processes "
-                f"{most} at most. Choose less detail."
+                f"{max_tokens} at most. Choose less detail."
             )
         yield start, end
         start = end
 
 
 def shares(start: int, stop: int, media: Sequence[Media]) -> Iterator[tuple[Media, int, int]]:
-    """Yield the media with tokens at positions start … stop - 1, with the first such position and the one after the
-    last."""
+    """Yield (media, begin, end) for all media with tokens at positions start … stop - 1: those at begin … end - 1."""
     for one in media:
         begin, end = max(start, one.position), min(stop, one.end)
         if begin < end:
@@ -38,8 +36,8 @@ def shares(start: int, stop: int, media: Sequence[Media]) -> Iterator[tuple[Medi
 
 
 def last_visible(start: int, stop: int, media: Sequence[Media]) -> np.ndarray:
-    """Return the last position that each token at start … stop - 1 sees on sliding layers, [stop - start] u32: its own,
-    or the last one of its image."""
+    """Return the last position that each token at start … stop - 1 sees on sliding layers, [stop - start] u32: the last
+    position of its image, or the token's own."""
     visible = np.arange(start, stop, dtype=np.uint32)
     for one, begin, end in shares(start, stop, media):
         if one.bidirectional:
