@@ -16,7 +16,10 @@ const NAMES: readonly TowerName[] = ["image", "audio"];
 /** The plans of a bundle's towers. */
 export type TowerPlans = Partial<Record<TowerName, Plan>>;
 
-/** Reads the first plan of each tower whose features the adapter has. Throws DeviceError if none fits, and BundleError. */
+/**
+ * Read, for each tower, the first plan whose features the adapter has. Throws DeviceError for a tower without such a
+ * plan, and as `bundle.plan` does.
+ */
 export async function readTowerPlans(
   bundle: Bundle,
   adapter: Pick<GPUAdapter, "features">,
@@ -31,32 +34,32 @@ export async function readTowerPlans(
   return plans;
 }
 
-/** Throws BundleError if a tower's rows do not fit the text model. */
+/** Check that the towers' rows have the length that the text model reads. Throws BundleError. */
 export function checkRows(plans: TowerPlans, text: Plan): void {
   const media = Object.values(text.buffers).find((buffer) => buffer.kind === "control" && buffer.role === "media");
-  const taken = media?.kind === "control" ? media.bytes / (text.programs.fill?.max_tokens ?? 1) : 0;
+  const expected = media?.kind === "control" ? media.bytes / (text.programs.fill?.max_tokens ?? 1) : 0;
   for (const plan of Object.values(plans)) {
-    const made = rowBytesOf(plan);
-    if (made === taken) continue;
+    const rowBytes = rowBytesOf(plan);
+    if (rowBytes === expected) continue;
     throw new BundleError(
-      `A tower of this bundle makes rows of ${made} bytes, but its text model takes ${taken}. Export it again.`,
+      `A tower of this bundle makes rows of ${rowBytes} bytes, but its text model takes ${expected}. Export it again.`,
     );
   }
 }
 
-/** The towers of a bundle on the engine's device. The first `get` loads a tower. */
+/** The towers of a bundle on the engine's device. The first `get` of a tower loads the tower. */
 export class Towers {
   readonly #loaded = new Map<TowerName, Promise<Tower>>();
   #bytes = 0;
 
-  /** @param work the work of the engine, so that rows stay on its GPU */
+  /** @param work the engine's own: a tower's rows stay on the GPU of the text model */
   constructor(
     private readonly work: GpuWork,
     private readonly bundle: Bundle,
     private readonly plans: TowerPlans,
   ) {}
 
-  /** By tower: the most soft tokens of one image or segment of audio. */
+  /** The largest number of soft tokens of one image or segment of audio, by tower. */
   get tokens(): Partial<Record<TowerName, number>> {
     return Object.fromEntries(Object.entries(this.plans).map(([name, plan]) => [name, plan.context]));
   }
@@ -66,7 +69,7 @@ export class Towers {
     return this.#bytes;
   }
 
-  /** The loaded tower of that name: see `TextEngine.tower`. After an error, the next call tries again. */
+  /** Return a loaded tower: see `TextEngine.tower`. After an error, the next call loads the tower again. */
   get(name: TowerName, options: Omit<LoadOptions, "context">): Promise<Tower> {
     const loaded = this.#loaded.get(name) ?? this.#load(name, options);
     this.#loaded.set(name, loaded);
@@ -74,7 +77,7 @@ export class Towers {
     return loaded;
   }
 
-  /** Recompiles the kernels of a WGSL file in the loaded towers. Throws DeviceError; the old ones stay then. */
+  /** Recompile the kernels of a WGSL file in the loaded towers. Throws DeviceError; the old kernels stay then. */
   async swapShader(file: string, text: string): Promise<void> {
     for (const tower of this.#loaded.values()) await (await tower).runner.pipelines.swap(file, text);
   }

@@ -1,4 +1,7 @@
-/** Decodes image files to upright RGB with the browser's decoders, in a worker. */
+/**
+ * Decodes image files to upright RGB, in a worker. GIFs and PNGs with 16 bits a channel have decoders of their own; the
+ * browser decodes other files.
+ */
 
 import { MediaError } from "../../errors.ts";
 import { checkBytes, MAX_IMAGE_BYTES, MAX_PIXELS } from "../limits.ts";
@@ -16,10 +19,10 @@ import { unreadFormat } from "./unread.ts";
 import { isWhole } from "./whole.ts";
 
 /**
- * Decode a file to an upright image, as transformers reads it: a single transparent colour is put on white, other
- * transparency is dropped, and colour profiles are ignored. Equals gemtab/media/images.py to the bit, except for JPEGs
- * of CMYK, whose colours are at most 1/255 lower here. Throws MediaError for an unreadable file, and, before decoding,
- * for more than MAX_PIXELS.
+ * Decode a file to an upright image, as transformers reads it: a single transparent colour becomes white, other
+ * transparency is dropped, and colour profiles are ignored. The pixels equal those of gemtab/media/images.py, except in
+ * CMYK JPEGs, whose colours are at most 1/255 lower here. Throws MediaError for an unreadable file, and, before
+ * decoding, for more than MAX_PIXELS.
  */
 export async function decodeImage(blob: Blob): Promise<RgbImage> {
   const name = blobName(blob, "The image");
@@ -40,9 +43,9 @@ export async function decodeImage(blob: Blob): Promise<RgbImage> {
     return await decode(bytes, header.type, name);
   } catch (error) {
     if (error instanceof MediaError) throw error;
-    const kind = header.type.slice("image/".length).toUpperCase();
+    const format = header.type.slice("image/".length).toUpperCase();
     throw new MediaError(
-      `${name} is damaged or incomplete, or a kind of ${kind} that this browser does not read. Save or download it ` +
+      `${name} is damaged or incomplete, or a kind of ${format} that this browser does not read. Save or download it ` +
         "again, or as PNG.",
     );
   }
@@ -53,11 +56,11 @@ export async function decodeImage(blob: Blob): Promise<RgbImage> {
  */
 export function checkSize(width: number, height: number, name: string): void {
   if (width * height <= MAX_PIXELS) return;
-  const most = MAX_PIXELS.toLocaleString("en");
-  throw new MediaError(`${name} has too many pixels: ${width} × ${height}; the limit is ${most}. Make it smaller.`);
+  const limit = MAX_PIXELS.toLocaleString("en");
+  throw new MediaError(`${name} has too many pixels: ${width} × ${height}; the limit is ${limit}. Make it smaller.`);
 }
 
-/** Return the name of a file for messages, or `otherwise` where it has none. */
+/** Return the name of a file for errors, or `otherwise` for a blob without a name. */
 export function blobName(blob: Blob, otherwise: string): string {
   return blob instanceof File ? blob.name : otherwise;
 }
