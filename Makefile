@@ -1,16 +1,16 @@
 # make demo      everything from nothing to the page with the tiny model, in one command
-# make test      every test: Python, TypeScript, browser, and what `make check` finds
+# make test      every test: Python, TypeScript, browser, and `make check`
 # make check     format, lint, types of both languages and the rules in tests/house, in seconds
 # make test-real the published weights of Gemma 3 270M (240 MB), from GGUF to the tab, against transformers
-# make soak      the whole corpus (18,000 strings, 1,600 conversations, 370 images, 130 recordings, 60 clips), 750 random configs
-#                and 600 spoilt bundles in Node, Chromium and by each command
+# make soak      the whole corpus (18,000 strings, 1,600 conversations, 370 images, 130 recordings, 60 videos), 750 random configs
+#                and 600 damaged bundles in Node, Chromium and by each command
 # make test-true layers of every published size, and E2B whole, at true shape with random weights (an hour, 20 GB of disk)
 # make build     the page, the element and the runtime, into dist/site, and the npm package, into dist/npm
 # make bench     our speed and transformers.js' on the tiny model, or on BUNDLE=folder
-# make accuracy  the tiny model's right answers about 200 pictures and 200 recordings, in a tab and in transformers
-# make wheel     the Python package with all of that inside, into dist
+# make accuracy  the tiny model's right answers about 200 images and 200 recordings, in a tab and in transformers
+# make wheel     the Python package with site, shaders and tiny model, into dist
 # make tiny      train models/tiny again from nothing (hours)
-# make clean     remove what the above built; .venv and node_modules stay
+# make clean     remove everything built by the above; .venv and node_modules stay
 
 PYTHON = .venv/bin/python
 SITE_SOURCES := $(shell find site webruntime/src webruntime/npm webruntime/scripts -type f) package.json vite.config.ts tsconfig.types.json

@@ -18,7 +18,7 @@ const pages = Object.fromEntries(
 );
 
 /**
- * The bundles that a copy of the site offers, which whoever hosts it may edit. Servers of gemtab answer with their own.
+ * The bundles that a copy of the site offers. The host may edit the file. Servers of gemtab answer with their own list.
  */
 const bundleList: Plugin = {
   name: "bundle-list",
@@ -37,7 +37,7 @@ export default defineConfig({
   root: site,
   base: "./",
   publicDir: false,
-  // The form for browsers decodes entities by innerHTML, which pages with Trusted Types refuse.
+  // The form for browsers decodes entities by innerHTML, which pages with Trusted Types reject.
   resolve: {
     alias: { "decode-named-character-reference": resolve(modules, "decode-named-character-reference/index.js") },
   },
@@ -53,9 +53,9 @@ export default defineConfig({
     outDir: resolve(import.meta.dirname, "dist/site"),
     emptyOutDir: true,
     target: "es2023",
-    // What older browsers would need instead of light-dark() follows the system's colour scheme, not the page's.
+    // The replacement of light-dark() for older browsers follows the system's colour scheme, not the page's.
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
-    // Inline data: addresses are refused by the strict content security policy that pages run under.
+    // Inline data: addresses are blocked by the strict content security policy that pages run under.
     assetsInlineLimit: 0,
     // Preloaded files would be named by their names here, which other bundlers change.
     modulePreload: false,

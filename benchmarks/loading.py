@@ -19,7 +19,7 @@ from gemtab.bundle.memory import memory_need
 from gemtab.bundle.plan import Residence
 from gemtab.cli.console import out, size
 from playwright_tests.chromium import NOT_FOUND, find_chromium
-from playwright_tests.loading import MOST_BYTES, watch_loading
+from playwright_tests.loading import MAX_BYTES, watch_loading
 from playwright_tests.serving import serving
 
 NAME = "loaded"
@@ -62,12 +62,12 @@ def print_table(found: list[Measured]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("bundle", "embeddings on"):
         table.add_column(name, no_wrap=True)
-    for name in ("JavaScript", f"of {size(MOST_BYTES)}", "GPU", "stated"):
+    for name in ("JavaScript", f"of {size(MAX_BYTES)}", "GPU", "stated"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in found:
         stated = f"{one.stated / one.allocated:.4f}"
         table.add_row(
-            one.bundle, one.embeddings, size(one.script), f"{one.script / MOST_BYTES:.0%}", size(one.allocated), stated
+            one.bundle, one.embeddings, size(one.script), f"{one.script / MAX_BYTES:.0%}", size(one.allocated), stated
         )
     out.print(table)
 

@@ -26,21 +26,21 @@ from tests.tables import TABLES
 REPOSITORY = Path(__file__).parents[1]
 TINY = REPOSITORY / "models" / "tiny"
 CONTEXT = 2048
-"""Of the test bundles; the window of models/tiny is 64, so the rings wrap many times."""
+"""Context of the test bundles. The window of models/tiny is 64, so the rings wrap many times."""
 
 BUNDLES = {"tiny": "q4", "exact": "f32"}
-"""Weights of the exports of models/tiny that every test can load."""
+"""Weights of models/tiny's exports that every test can load."""
 
 FAKE_DEVICES = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-"""A camera that shows a clock and a microphone that beeps, allowed without being asked for."""
+"""Flags for a camera that shows a clock and a microphone that beeps, allowed without a question."""
 
 COMPILE_MS = 240_000
-"""How long a software GPU may take to compile the model's kernels while others use the machine."""
+"""Milliseconds in which a software GPU compiles the model's kernels while others use the machine."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How many files of each kind models/tiny is asked about: a software GPU takes seconds for each. How many inputs
-    are drawn for each line of the corpus table."""
+    """Add options: the number of files of each kind about which models/tiny is asked (a software GPU takes seconds for
+    each), and the number of inputs for each line of the corpus table."""
     parser.addoption("--accuracy-cases", type=int, default=3, help="cases of each kind in accuracy/; 200 are all")
     parser.addoption("--corpus", choices=["small", "full"], default="small", help="how much of corpus/ is drawn")
 
@@ -54,13 +54,13 @@ def browser_type_launch_args() -> dict[str, Any]:
 
 
 class SharedFolders:
-    """Folders that all processes of a test run have in common, each made by the first that asks for it."""
+    """Folders that all processes of a test run share. The first process that needs a folder makes it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def folder(self, name: str, make: Callable[[Path], object]) -> Path:
-        """The folder of that name, which `make` writes."""
+        """Return the folder of that name, which `make` writes."""
         path = self._root / name
         with FileLock(path.with_name(f"{name}.lock")):
             if not path.exists():
@@ -72,7 +72,7 @@ class SharedFolders:
 
 @pytest.fixture(scope="session")
 def shared_folders(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> SharedFolders:
-    """Those of this test run."""
+    """The folders of this test run."""
     base = tmp_path_factory.getbasetemp()
     root = (base.parent if hasattr(request.config, "workerinput") else base) / "shared"
     root.mkdir(exist_ok=True)
@@ -80,7 +80,7 @@ def shared_folders(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fix
 
 
 def run_gemtab(*words: str | Path) -> None:
-    """Runs the command as its users do. Raises CalledProcessError."""
+    """Run the command as its users do. Raises CalledProcessError."""
     subprocess.run([Path(sys.executable).with_name("gemtab"), *words], check=True, stdout=subprocess.PIPE)
 
 
@@ -96,7 +96,7 @@ def bundles(shared_folders: SharedFolders) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def damaged(bundles: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Copies of `tiny` with something wrong in each."""
+    """Copies of `tiny`, each with an error."""
     folder = tmp_path_factory.mktemp("damaged")
     copies = {name: folder / name for name in ("altered", "short", "missing", "large")}
     for copy in copies.values():
@@ -112,7 +112,7 @@ def damaged(bundles: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def ask_for_a_large_gpu(bundle: Path) -> None:
-    """Makes the bundle's plans need more than any GPU has; digests are as they should be."""
+    """Make the bundle's plans need more than any GPU has; digests are correct."""
     manifest = json.loads((bundle / MANIFEST_NAME).read_text())
     for entry in manifest["plans"]:
         plan = json.loads((bundle / entry["file"]).read_text())
@@ -127,20 +127,20 @@ def ask_for_a_large_gpu(bundle: Path) -> None:
 
 @pytest.fixture(scope="session")
 def served(bundles: dict[str, Path], damaged: dict[str, Path]) -> Iterator[str]:
-    """The address of the development server with the built site and the bundles; ends with a slash."""
+    """The address of the development server with the built site and the bundles, with a final slash."""
     with serving({**bundles, **damaged}) as site:
         yield site
 
 
 @pytest.fixture(scope="session", autouse=True)
 def adapter(browser: Browser, served: str) -> None:
-    """Chromium has a WebGPU adapter. Without one no test here means anything, so all fail."""
+    """Check that Chromium has a WebGPU adapter. Without one, no test here is meaningful, so all fail."""
     if features(browser, served) is None:
         pytest.fail("Chromium has no WebGPU adapter. Is SwiftShader there, and the browser new enough (113)?")
 
 
 def features(browser: Browser, site: str) -> list[str] | None:
-    """What the browser's WebGPU adapter can do beside what all can; None where there is no adapter."""
+    """The optional features of the browser's WebGPU adapter; None where there is no adapter."""
     page = browser.new_page()
     page.goto(site + "bundles/index.json")
     found: list[str] | None = page.evaluate(in_page("engine.features"))
@@ -159,11 +159,11 @@ def firefox(playwright: Playwright, served: str) -> Iterator[Browser]:
 
 
 BOTH_BROWSERS = ("in_chromium", "in_firefox")
-"""What a module sets TESTED_IN to where its tests run in both."""
+"""The value of TESTED_IN in modules whose tests run in both browsers."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a module's tests in each browser of its TESTED_IN; in Chromium alone where it has none."""
+    """Run a module's tests in each browser of its TESTED_IN, or in Chromium."""
     if "tested" in metafunc.fixturenames:
         names = getattr(metafunc.module, "TESTED_IN", BOTH_BROWSERS[:1])
         metafunc.parametrize("tested", names, indirect=True, scope="session")
@@ -171,21 +171,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def tested(request: pytest.FixtureRequest) -> Browser:
-    """The browser that the element's page is opened in."""
+    """The browser in which the element's page is opened."""
     browser: Browser = request.getfixturevalue("firefox" if request.param == "in_firefox" else "browser")
     return browser
 
 
 @dataclass
 class Watched:
-    """What a page complained about, and the addresses of the scripts it loaded, those of its workers included."""
+    """A page's errors and warnings, and the addresses of its scripts, including those of its workers."""
 
     errors: list[str] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
 
 
 def watch(page: Page) -> Watched:
-    """Listens to `page`, which must not have been opened yet. Violations of the CSP are among the errors."""
+    """Record from `page`, which must not be open yet. Violations of the CSP are among the errors."""
     record = Watched()
 
     def on_response(response: Response) -> None:
@@ -199,7 +199,7 @@ def watch(page: Page) -> Watched:
 
 
 class ChatPage:
-    """A page with the element as a visitor uses it."""
+    """A page with the element, used as a visitor does."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -217,7 +217,7 @@ class ChatPage:
         self.page.goto(address)
 
     def load(self) -> None:
-        """Loads the model by the button and waits until it can be spoken to."""
+        """Load the model by the button, and wait until it is ready."""
         self.load_button.click()
         self.wait_for_state("ready")
 
@@ -225,35 +225,35 @@ class ChatPage:
         self.page.locator(f"gemtab-chat:state({state})").wait_for(timeout=COMPILE_MS)
 
     def say(self, text: str, **options: Any) -> None:
-        """Sends `text` by the Enter key; `ended` waits for the end of the answer."""
+        """Send `text` with the Enter key. `ended` waits for the end of the answer."""
         self.set_options(**options)
         self.field.fill(text)
         self.field.press("Enter")
 
     def ended(self) -> dict[str, Any]:
-        """The detail of the `message` event of the answer that is under way, or has just ended."""
+        """Return the detail of the `message` event of the current or last answer."""
         self.wait_for_state("ready")
         [message] = self.recorded("message")
         return message
 
     def set_options(self, **options: Any) -> None:
-        """Sampling and length of the answers to come, and a new record of what happens."""
+        """Set sampling and length of later answers, and start a new record of events."""
         self.page.evaluate(in_page("element.setOptions"), options)
 
     def recorded(self, event: str) -> list[dict[str, Any]]:
-        """The details of all events of this name since `set_options`."""
+        """Return the details of all events of this name since `set_options`."""
         events: list[tuple[str, dict[str, Any]]] = self.page.evaluate("window.record")
         return [detail for name, detail in events if name == event]
 
     def restart(self, messages: list[dict[str, Any]] | None = None) -> None:
-        """Another conversation, empty unless told otherwise."""
+        """Show another conversation, by default an empty one."""
         self.page.evaluate("m => { document.querySelector('gemtab-chat').messages = m }", messages or [])
         self.wait_for_state("ready")
 
 
 @pytest.fixture
 def patient_page(browser: Browser) -> Iterator[Page]:
-    """A new page that shares nothing with others, and waits as long as compiling takes."""
+    """Return a new page that shares nothing with others, with a timeout that suffices for compiling."""
     page = browser.new_page()
     page.set_default_timeout(COMPILE_MS)
     yield page
@@ -262,7 +262,7 @@ def patient_page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def chat_page(tested: Browser) -> Iterator[ChatPage]:
-    """A new page, not opened yet, that shares nothing with others."""
+    """A new page, not open yet, that shares nothing with others."""
     page = tested.new_page()
     yield ChatPage(page)
     page.close()
@@ -270,7 +270,7 @@ def chat_page(tested: Browser) -> Iterator[ChatPage]:
 
 @pytest.fixture(scope="session")
 def demo_page(tested: Browser, served: str) -> Iterator[ChatPage]:
-    """The demo page with the tiny model loaded: once for all tests, since compiling takes a software GPU long."""
+    """The demo page with the tiny model loaded: once for all tests, since compiling takes long on a software GPU."""
     page = tested.new_page(viewport={"width": 1000, "height": 800})
     demo = ChatPage(page)
     demo.open(served)
@@ -291,7 +291,7 @@ def demo(demo_page: ChatPage) -> ChatPage:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Prints the tables, from the reports, since tests may have run in other processes."""
+    """Print the tables from the reports, since tests may have run in other processes."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
     for table in TABLES:
         lines = [line for report in reports for name, line in report.user_properties if name == table]

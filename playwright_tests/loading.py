@@ -1,4 +1,4 @@
-"""JavaScript's memory while a bundle is loaded: heaps and ArrayBuffers of the page and its worker together."""
+"""JavaScript's memory during a load: heaps and ArrayBuffers of the page and its worker together."""
 
 import itertools
 import json
@@ -9,22 +9,22 @@ from playwright.sync_api import CDPSession, Page
 
 from playwright_tests.in_page import in_page
 
-MOST_BYTES = 256 << 20
-"""Of DESIGN: whatever the model's size."""
+MAX_BYTES = 256 << 20
+"""Bound of memory in bytes, independent of the model's size."""
 
 SAMPLE_MS = 20
 
 
 def set_quota(page: Page, site: str, size: int) -> None:
-    """How many bytes a site may store: in a private window, as those of tests are, that is else a matter of chance."""
+    """Bytes that a site may store. In a private window, as in tests, the browser's own quota varies."""
     session = page.context.new_cdp_session(page)
     session.send("Storage.overrideQuotaForOrigin", {"origin": site, "quotaSize": size})
 
 
 class Heaps:
-    """The heaps of a page and of its workers, as V8 tells them: CDP's Runtime.getHeapUsage, of which `usedSize` is what
-    lies in the heap, garbage included that was not collected yet, `embedderHeapUsedSize` the browser's objects, and
-    `backingStorageSize` the contents of ArrayBuffers. A heap is asked when its thread is free."""
+    """The heaps of a page and of its workers, as V8 reports them through CDP's Runtime.getHeapUsage: `usedSize` is the
+    content of the heap, uncollected garbage included, `embedderHeapUsedSize` the browser's objects,
+    `backingStorageSize` the contents of ArrayBuffers. A heap reports when its thread is free."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -39,11 +39,11 @@ class Heaps:
 
     @property
     def workers(self) -> int:
-        """How many workers there are."""
+        """Return the number of workers."""
         return len(self._workers)
 
     def bytes(self) -> list[int]:
-        """Of the page and of each worker."""
+        """Return the bytes of the page and of each worker."""
         asked = [self._ask(worker) for worker in self._workers]
         sizes = [_sum(self._session.send("Runtime.getHeapUsage"))]
         for number in asked:
@@ -77,11 +77,11 @@ class Watched:
 
     @property
     def most(self) -> int:
-        """The largest sum."""
+        """Return the largest sum."""
         return max(map(sum, self.samples))
 
     def by_stage(self) -> dict[str, int]:
-        """The largest sum of each stage, in order."""
+        """Return the largest sum of each stage, in order."""
         pairs = list(zip(self.samples, self.stages, strict=True))
         return {stage: max(sum(one) for one, other in pairs if other == stage) for stage in dict.fromkeys(self.stages)}
 
@@ -92,14 +92,14 @@ class Watched:
 
 
 def watch_loading(page: Page, site: str, bundle: str, options: dict[str, Any]) -> Watched:
-    """Loads a bundle that `site` offers, and samples meanwhile. Fails where it cannot be loaded."""
+    """Load a bundle that `site` serves, and take samples meanwhile. Fails where the load fails."""
     page.goto(site + "example.html")
     heaps = Heaps(page)
     page.evaluate(in_page("gemma.startLoad"), [site, bundle, options])
     watched = Watched([], [])
     while (state := page.evaluate("state")) == "loading":
         watched.samples.append(heaps.bytes())
-        # After `ready` comes what a chat needs: the tokenizer.
+        # After `ready`, the tokenizer is loaded for a chat.
         watched.stages.append(page.evaluate("stage"))
         page.wait_for_timeout(SAMPLE_MS)
     assert state == "ready"

@@ -1,4 +1,4 @@
-"""Servers on ports of their own, in threads."""
+"""Servers on their own ports, in threads."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,14 +15,14 @@ from gemtab.server.serve import Server, address, bind
 
 @contextmanager
 def serving(bundles: Mapping[str, Path]) -> Iterator[str]:
-    """The address, ending with a slash, of the development server: the built site with these bundles."""
+    """Yield the address, with a final slash, of the development server: the built site with these bundles."""
     with running(create_app(resources.site(), dict(bundles))) as site:
         yield site
 
 
 @contextmanager
 def running(app: ASGIApp) -> Iterator[str]:
-    """The address of an app's server, ending with a slash."""
+    """Yield the address of an app's server, with a final slash."""
     listener = bind("127.0.0.1", 0)
     ready = threading.Event()
     config = uvicorn.Config(app, ws="websockets-sansio", lifespan="auto", log_level="warning")

@@ -1,4 +1,4 @@
-"""For everybody: axe, small screens, large targets, light and dark."""
+"""Accessibility: axe, small screens, large targets, light and dark."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -39,13 +39,13 @@ def violations(page: Page) -> list[str]:
 
 
 def overflow(page: Page) -> int:
-    """Pixels by which the page is wider than its window."""
+    """Return the pixels by which the page is wider than its window."""
     width: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return width
 
 
 def small_targets(page: Page) -> list[str]:
-    """What can be pressed but is smaller than 44 pixels; links in running text may be."""
+    """Return the pressable elements smaller than 44 pixels; links in running text may be smaller."""
     small: list[str] = page.evaluate(in_page("element.smallTargets"))
     return small
 
@@ -78,7 +78,7 @@ def test_an_error(chat_page: ChatPage, served: str, scheme: Literal["light", "da
 
 
 def test_the_end_stays_in_view_unless_the_reader_leaves_it(demo: ChatPage) -> None:
-    """Also when the window gets smaller, as by a keyboard on the screen."""
+    """Also when the window becomes smaller, for example by a keyboard on the screen."""
 
     def below() -> int:
         pixels: int = demo.log.evaluate("log => Math.round(log.scrollHeight - log.scrollTop - log.clientHeight)")
@@ -100,7 +100,7 @@ def test_the_end_stays_in_view_unless_the_reader_leaves_it(demo: ChatPage) -> No
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
 def test_the_load_button_stays_where_it_is(chat_page: ChatPage, served: str, width: int) -> None:
-    """A button that moves as the words above it come is missed by who presses it just then."""
+    """A visitor would miss a button that moves when the text above it appears."""
     held: list[Route] = []
     chat_page.page.set_viewport_size({"width": width, "height": 700})
     chat_page.page.route("**/bundles/tiny/gemtab.json", lambda route: held.append(route))
@@ -113,7 +113,7 @@ def test_the_load_button_stays_where_it_is(chat_page: ChatPage, served: str, wid
     for route in held:
         route.continue_()
     expect(facts).to_contain_text("MB to download")
-    expect(chat_page.notice).to_contain_text("a software renderer stands in")
+    expect(chat_page.notice).to_contain_text("A software renderer runs the model")
     assert chat_page.load_button.bounding_box() == before
 
 

@@ -1,4 +1,4 @@
-"""Pictures, sounds and clips in the page: attached, dropped, pasted, recorded, and what is said where that fails."""
+"""Images, audio and videos in the page: attached, dropped, pasted and recorded, and the errors where that fails."""
 
 import base64
 import io
@@ -20,24 +20,24 @@ from tests.media.videos import add_tone, audio_alone, video_file
 TESTED_IN = BOTH_BROWSERS
 
 
-def picture_bytes() -> bytes:
+def image_bytes() -> bytes:
     file = io.BytesIO()
     Image.linear_gradient("L").resize((300, 200)).convert("RGB").save(file, "PNG")
     return file.getvalue()
 
 
-def sound_bytes(seconds: int) -> bytes:
+def audio_bytes(seconds: int) -> bytes:
     file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(16_000)
-        sound.writeframes((np.sin(np.arange(16_000 * seconds) / 20) * 8000).astype("<i2").tobytes())
+    with wave.open(file, "wb") as audio:
+        audio.setnchannels(1)
+        audio.setsampwidth(2)
+        audio.setframerate(16_000)
+        audio.writeframes((np.sin(np.arange(16_000 * seconds) / 20) * 8000).astype("<i2").tobytes())
     return file.getvalue()
 
 
 def voice_bytes() -> bytes:
-    """A sound in WebM, as messengers save it."""
+    """Return audio in WebM, as messengers save it."""
     file = io.BytesIO()
     with av.open(file, "w", format="webm") as output:
         add_tone(output, output.add_stream("libopus", rate=48_000), 1)
@@ -46,11 +46,11 @@ def voice_bytes() -> bytes:
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a file of each kind, and some that cannot be used."""
+    """A folder with a file of each kind, and some unusable ones."""
     folder = tmp_path_factory.mktemp("media")
-    (folder / "picture.png").write_bytes(picture_bytes())
-    (folder / "sound.wav").write_bytes(sound_bytes(1))
-    (folder / "long.wav").write_bytes(sound_bytes(31))
+    (folder / "image.png").write_bytes(image_bytes())
+    (folder / "audio.wav").write_bytes(audio_bytes(1))
+    (folder / "long.wav").write_bytes(audio_bytes(31))
     (folder / "voice.webm").write_bytes(voice_bytes())
     (folder / "voice.mp4").write_bytes(audio_alone())
     (folder / "film.webm").write_bytes(video_file("webm", "libvpx", frames=3, with_audio=True, b="1M"))
@@ -59,14 +59,14 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "noise.webm").write_bytes(bytes(range(256)))
     (folder / "notes.txt").write_text("Nothing to see.")
     (folder / "empty.png").write_bytes(b"")
-    (folder / "broken.png").write_bytes(picture_bytes()[:200])
+    (folder / "broken.png").write_bytes(image_bytes()[:200])
     return folder
 
 
 @pytest.fixture(scope="module")
 def context(tested: Browser) -> Iterator[BrowserContext]:
-    """A context in which microphone and camera may be used; the browser has fake ones. Firefox is started so that all
-    may use them."""
+    """A context that allows microphone and camera; the browser has fake ones. Firefox allows them by its start
+    options."""
     chromium = tested.browser_type.name == "chromium"
     context = tested.new_context(permissions=["microphone", "camera"] if chromium else None)
     yield context
@@ -90,7 +90,7 @@ def chat_page(loaded: ChatPage) -> ChatPage:
 
 
 def attach(chat_page: ChatPage, *files: Path) -> None:
-    """Chooses files by the button; in Firefox without it, which reports a page's first chooser alone."""
+    """Choose files by the button; in Firefox by the input, since it reports only a page's first chooser."""
     page = chat_page.page
     if "Firefox" in page.evaluate("navigator.userAgent"):
         page.locator("gemtab-chat input[type=file]").set_input_files(list(files))
@@ -101,36 +101,36 @@ def attach(chat_page: ChatPage, *files: Path) -> None:
 
 
 def ask(chat_page: ChatPage, text: str) -> None:
-    """Says it and waits for the end of the answer."""
+    """Send a message, and wait for the end of the answer."""
     chat_page.say(text)
     chat_page.ended()
 
 
 def user_messages(page: Page) -> list[list[str]]:
-    """The kinds of parts of what the user said."""
+    """Return the kinds of parts in the user's messages."""
     found: list[list[str]] = page.evaluate(in_page("element.partsOfQuestions"))
     return found
 
 
 def first_message(page: Page) -> list[dict[str, Any]]:
-    """The parts of what the user said first, but for their bytes."""
+    """Return the parts of the user's first message, without their bytes."""
     found: list[dict[str, Any]] = page.evaluate(in_page("element.firstParts"))
     return found
 
 
 def test_every_kind_is_sent_with_the_words(chat_page: ChatPage, media: Path) -> None:
     page = chat_page.page
-    attach(chat_page, media / "picture.png", media / "sound.wav", media / "film.webm")
+    attach(chat_page, media / "image.png", media / "audio.wav", media / "film.webm")
     tray = page.get_by_role("list", name="Attached")
     expect(tray.get_by_role("listitem")).to_have_count(3)
-    expect(tray.get_by_role("img", name="picture.png")).to_be_visible()
+    expect(tray.get_by_role("img", name="image.png")).to_be_visible()
     ask(chat_page, "What is this?")
     expect(tray).to_be_hidden()
     assert user_messages(page) == [["image", "audio", "video", "text"]]
     log = page.get_by_role("log")
-    expect(log.get_by_role("img", name="Picture")).to_be_visible()
-    expect(log.locator("audio[aria-label=Sound]")).to_be_visible()
-    expect(log.locator("video[aria-label=Clip]")).to_be_visible()
+    expect(log.get_by_role("img", name="Image")).to_be_visible()
+    expect(log.locator("audio[aria-label=Audio]")).to_be_visible()
+    expect(log.locator("video[aria-label=Video]")).to_be_visible()
     ask(chat_page, "And now?")
     assert user_messages(page) == [["image", "audio", "video", "text"], ["text"]]
 
@@ -152,19 +152,19 @@ def test_an_example_is_asked_by_a_click(chat_page: ChatPage, example: str, kind:
 
 def test_what_is_attached_can_be_taken_away(chat_page: ChatPage, media: Path) -> None:
     page = chat_page.page
-    attach(chat_page, media / "picture.png", media / "sound.wav")
-    page.get_by_role("button", name="Remove picture.png").click()
+    attach(chat_page, media / "image.png", media / "audio.wav")
+    page.get_by_role("button", name="Remove image.png").click()
     expect(page.get_by_role("list", name="Attached").get_by_role("listitem")).to_have_count(1)
     expect(page.get_by_role("button", name="Attach a file")).to_be_focused()
-    page.get_by_role("button", name="Remove sound.wav").press("Enter")
+    page.get_by_role("button", name="Remove audio.wav").press("Enter")
     expect(page.get_by_role("list", name="Attached")).to_be_hidden()
 
 
 def files_event(page: Page, selector: str, kind: str) -> None:
-    """Drops or pastes a picture."""
+    """Drop or paste an image."""
     page.evaluate(
         in_page("element.transferImage"),
-        [selector, kind, base64.b64encode(picture_bytes()).decode()],
+        [selector, kind, base64.b64encode(image_bytes()).decode()],
     )
 
 
@@ -180,12 +180,12 @@ def test_dropped_and_pasted(chat_page: ChatPage, selector: str, kind: str) -> No
 def test_files_that_cannot_be_taken_are_named(chat_page: ChatPage, media: Path) -> None:
     attach(chat_page, media / "notes.txt", media / "empty.png")
     notice = chat_page.page.get_by_role("alert").filter(has_text="notes.txt")
-    expect(notice).to_contain_text("notes.txt is text/plain; this model takes a picture, a clip, a sound.")
+    expect(notice).to_contain_text("notes.txt is text/plain; this model takes an image, a video, an audio file.")
     expect(notice).to_contain_text("empty.png is empty")
     expect(chat_page.page.get_by_role("list", name="Attached")).to_be_hidden()
 
 
-def test_a_damaged_picture_leaves_conversation_and_draft(chat_page: ChatPage, media: Path) -> None:
+def test_a_damaged_image_leaves_conversation_and_draft(chat_page: ChatPage, media: Path) -> None:
     page = chat_page.page
     ask(chat_page, "Hello!")
     before = page.evaluate("document.querySelector('gemtab-chat').messages.length")
@@ -211,8 +211,8 @@ def test_files_are_what_they_hold_whatever_their_type(chat_page: ChatPage) -> No
     page = chat_page.page
     files = {
         "voice.ogx": ("application/ogg", ogg_bytes(), "audio"),
-        "sound": ("application/octet-stream", sound_bytes(1), "audio"),
-        "picture": ("application/octet-stream", picture_bytes(), "img"),
+        "audio": ("application/octet-stream", audio_bytes(1), "audio"),
+        "image": ("application/octet-stream", image_bytes(), "img"),
         "film": ("application/x-matroska", video_file("matroska", "libvpx", frames=3, b="1M"), "video"),
     }
     page.locator("gemtab-chat input[type=file]").set_input_files(
@@ -233,40 +233,40 @@ def test_a_recording_is_attached(chat_page: ChatPage) -> None:
     page = chat_page.page
     page.get_by_role("button", name="Record").click()
     expect(page.get_by_text("1 of 30 s")).to_be_visible()
-    expect(page.get_by_label("Sound level")).to_be_visible()
+    expect(page.get_by_label("Microphone level")).to_be_visible()
     page.get_by_role("button", name="Stop recording").click()
     expect(page.locator("audio[aria-label=Recording]")).to_be_visible()
-    expect(page.get_by_label("Sound level")).to_be_hidden()
+    expect(page.get_by_label("Microphone level")).to_be_hidden()
     ask(chat_page, "What do I say?")
     assert user_messages(page) == [["audio", "text"]]
 
 
-def test_a_picture_from_the_camera_is_attached(chat_page: ChatPage) -> None:
+def test_an_image_from_the_camera_is_attached(chat_page: ChatPage) -> None:
     page = chat_page.page
     page.get_by_role("button", name="Camera").click()
-    take = page.get_by_role("button", name="Take the picture")
+    take = page.get_by_role("button", name="Take the photo")
     expect(take).to_be_focused()
     take.click()
-    expect(page.get_by_role("img", name="Picture")).to_be_visible()
+    expect(page.get_by_role("img", name="Photo")).to_be_visible()
     expect(take).to_be_hidden()
     ask(chat_page, "What is this?")
     assert user_messages(page) == [["image", "text"]]
 
 
-def test_picture_detail_is_a_choice(chat_page: ChatPage, media: Path) -> None:
+def test_image_detail_is_a_choice(chat_page: ChatPage, media: Path) -> None:
     page = chat_page.page
-    page.get_by_label("Picture detail").select_option("280 tokens")
-    attach(chat_page, media / "picture.png")
+    page.get_by_label("Image detail").select_option("280 tokens")
+    attach(chat_page, media / "image.png")
     ask(chat_page, "What is this?")
     detail = page.evaluate("document.querySelector('gemtab-chat').messages[0].content[0].detail")
     assert detail == 280
-    page.get_by_label("Picture detail").select_option("default")
+    page.get_by_label("Image detail").select_option("default")
 
 
-def test_frames_and_detail_of_clips_are_a_choice(chat_page: ChatPage, media: Path) -> None:
-    """Sent at once, while the page still looks into the file."""
+def test_frames_and_detail_of_videos_are_a_choice(chat_page: ChatPage, media: Path) -> None:
+    """The message is sent at once, while the page still detects the file's kind."""
     page = chat_page.page
-    page.get_by_label("Picture detail").select_option("140 tokens")
+    page.get_by_label("Image detail").select_option("140 tokens")
     page.get_by_label("Frames").select_option("8 frames")
     attach(chat_page, media / "silent.webm")
     chat_page.say("What is this?")
@@ -274,26 +274,26 @@ def test_frames_and_detail_of_clips_are_a_choice(chat_page: ChatPage, media: Pat
     chat_page.ended()
     [film, _] = first_message(page)
     assert film == {"type": "video", "detail": 140, "frames": 8, "long": "segments"}
-    page.get_by_label("Picture detail").select_option("default")
+    page.get_by_label("Image detail").select_option("default")
     page.get_by_label("Frames").select_option("default")
 
 
 def test_choices_fit_a_small_screen(chat_page: ChatPage) -> None:
-    """None is cut off by the edge of the element, which would not make the page wider."""
+    """The element's edge cuts no choice off; that would not make the page wider."""
     page = chat_page.page
     before = page.viewport_size
     assert before is not None
     page.set_viewport_size({"width": 320, "height": 800})
     edge = chat_page.chat.evaluate("chat => chat.getBoundingClientRect().right")
-    for label in ("Picture detail", "Frames", "Long sounds"):
+    for label in ("Image detail", "Frames", "Long audio"):
         box = page.get_by_label(label).bounding_box()
         assert box is not None
         assert box["x"] + box["width"] < edge, label
     page.set_viewport_size(before)
 
 
-def test_sound_in_a_container_of_clips_is_attached_as_sound(chat_page: ChatPage, media: Path) -> None:
-    """What cannot be looked into stays a clip, and why it cannot be used is said when it is sent."""
+def test_audio_in_a_container_of_videos_is_attached_as_audio(chat_page: ChatPage, media: Path) -> None:
+    """An unreadable container stays a video, and sending it shows the error."""
     page = chat_page.page
     names = ("voice.webm", "silent.webm", "voice.mp4", "film.webm", "noise.webm")
     attach(chat_page, *(media / name for name in names))
@@ -308,10 +308,10 @@ def test_sound_in_a_container_of_clips_is_attached_as_sound(chat_page: ChatPage,
 
 
 @pytest.mark.parametrize("name", ["long.wav", "long.webm"])
-def test_sound_longer_than_the_model_hears_is_refused_by_choice(chat_page: ChatPage, media: Path, name: str) -> None:
-    """That of clips as well."""
+def test_audio_longer_than_the_model_hears_is_rejected_by_choice(chat_page: ChatPage, media: Path, name: str) -> None:
+    """Also a video's audio."""
     page = chat_page.page
-    page.get_by_label("Long sounds").select_option("refused")
+    page.get_by_label("Long audio").select_option("rejected")
     attach(chat_page, media / name)
     shown = page.get_by_role("list", name="Attached").get_by_label(name, exact=True)
     expect(shown).to_be_visible()
@@ -319,12 +319,12 @@ def test_sound_longer_than_the_model_hears_is_refused_by_choice(chat_page: ChatP
     expect(page.get_by_role("log").get_by_role("alert")).to_contain_text("the model hears 30 at once")
     page.get_by_role("button", name=f"Remove {name}").click()
     chat_page.field.fill("")
-    page.get_by_label("Long sounds").select_option("in parts")
+    page.get_by_label("Long audio").select_option("in parts")
 
 
 @pytest.mark.parametrize(("button", "device"), [("Record", "microphone"), ("Camera", "camera")])
-def test_permission_denied_is_said_in_words(chat_page: ChatPage, button: str, device: str) -> None:
-    """What browsers throw when the visitor says no; there is no way to say no to Chromium's fake devices."""
+def test_permission_denied_is_explained(chat_page: ChatPage, button: str, device: str) -> None:
+    """The error of browsers when the visitor denies access. Chromium's fake devices cannot be denied."""
     page = chat_page.page
     page.evaluate(in_page("element.refuseDevices"), "NotAllowedError")
     page.get_by_role("button", name=button).click()
@@ -334,7 +334,7 @@ def test_permission_denied_is_said_in_words(chat_page: ChatPage, button: str, de
     page.evaluate("() => { navigator.mediaDevices.getUserMedia = globalThis.asked; }")
 
 
-def test_no_camera_is_said_in_words(chat_page: ChatPage) -> None:
+def test_no_camera_is_explained(chat_page: ChatPage) -> None:
     page = chat_page.page
     page.evaluate(in_page("element.refuseDevices"), "NotFoundError")
     page.get_by_role("button", name="Camera").click()

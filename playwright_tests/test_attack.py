@@ -1,4 +1,4 @@
-"""Spoilt bundles and hosts in Chromium, by the scripts of the built site."""
+"""Damaged bundles and faulty hosts in Chromium, with the built site's scripts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.tables import ATTACK_LINE
 
 @pytest.fixture(scope="session", autouse=True)
 def adapter() -> None:
-    """The first round asks for one."""
+    """The first round requests an adapter."""
 
 
 def test_tab(playwright: Playwright, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:

@@ -1,4 +1,4 @@
-"""Benchmarks run: the comparison with transformers.js, and the one of a GPU outside a browser."""
+"""The benchmarks run: the comparison with transformers.js, and the benchmark of a GPU outside a browser."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ SWIFTSHADER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 
 
 def run_node(script: str, *arguments: str | Path) -> str:
-    """What a script of benchmarks/gpu prints. It runs on the CPU, as browser tests do."""
+    """Return the output of a script of benchmarks/gpu. It runs on the CPU, as browser tests do."""
     environment = os.environ | ({"VK_DRIVER_FILES": str(SWIFTSHADER)} if SWIFTSHADER.exists() else {})
     command = [shutil.which("node") or "node", REPOSITORY / "benchmarks" / "gpu" / script, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -81,7 +81,7 @@ def test_a_gpu_is_measured_and_computes_what_the_reference_does(bundles: dict[st
 
 
 def assert_counts_are_pythons(bundle: Path, profile: Profile) -> None:
-    """Each dispatch, in order, with the bytes that benchmarks/traffic.py counts."""
+    """Check each dispatch, in order, with the bytes that benchmarks/traffic.py counts."""
     plan, spec = load_plan(bundle / "plan" / "f32.json"), load_spec(bundle).text
     sizes = {"T": 1, "P": profile.position, "C": 512}
     expected = []

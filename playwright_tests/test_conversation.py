@@ -1,4 +1,4 @@
-"""Talking: keys, stopping, reuse of the caches, and what is shown."""
+"""Conversations: keys, stopping, reuse of the caches, and the display."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ from playwright_tests.in_page import in_page
 TESTED_IN = BOTH_BROWSERS
 
 LONG = "Tell me about gemtab, about tabs, and about the model that runs in them, please. " * 16
-"""More tokens than the window and a chunk of the prompt take."""
+"""A prompt with more tokens than the window and a chunk."""
 
 OPENING = 4
-"""Ids, at most, of the empty thought block before an answer: <|channel> thought \\n <channel|>."""
+"""Maximum ids of the empty thought block before an answer: <|channel> thought \
+ <channel|>.
+"""
 
 ALMOST_RANDOM = {"temperature": 100.0, "topK": 0, "topP": 1.0, "seed": 3}
-"""Sampling by which an answer goes on for as long as it may, whatever the model has learned."""
+"""Sampling with which an answer is as long as allowed, whatever the model has learned."""
 
 
 def text_of(demo: ChatPage) -> str:
@@ -68,7 +70,7 @@ def test_an_answer_can_be_stopped(demo: ChatPage, how: str) -> None:
 
 
 def test_the_next_turn_processes_only_what_follows_the_common_prefix(demo: ChatPage) -> None:
-    """The template takes the empty thought out of the turn before, so that turn's answer is read again, no more."""
+    """The template removes the empty thought from the turn before, so only that turn's answer is processed again."""
     demo.say(LONG)
     first = demo.ended()["stats"]
     assert first["promptTokens"] > 200
@@ -79,7 +81,7 @@ def test_the_next_turn_processes_only_what_follows_the_common_prefix(demo: ChatP
 
 
 def test_a_long_answer_is_followed_from_a_snapshot(demo: ChatPage) -> None:
-    """The rings have wrapped since, so nothing but the snapshot can give them back."""
+    """The rings have wrapped since, so only the snapshot can restore them."""
     for seed in range(20):  # an end token may be drawn, once in three answers or so
         demo.restart()
         demo.say(LONG, maxTokens=100, **{**ALMOST_RANDOM, "seed": seed})
@@ -110,7 +112,7 @@ def test_reset_starts_a_new_conversation(demo: ChatPage) -> None:
     assert demo.ended()["ids"] == first["ids"]
 
 
-def test_an_overlong_conversation_is_refused_and_given_back(demo: ChatPage) -> None:
+def test_an_overlong_conversation_is_rejected_and_restored(demo: ChatPage) -> None:
     text = "far too long " * 1500
     demo.say(text)
     expect(demo.log.get_by_role("alert")).to_contain_text(f"but the context holds {CONTEXT}")
@@ -134,7 +136,7 @@ def test_an_answer_ends_where_the_context_does(demo: ChatPage, bundles: dict[str
     words = next(words for words in range(CONTEXT, 0, -1) if tokens(words) <= CONTEXT - 8)
     demo.say(prompt(words), maxTokens=100, **ALMOST_RANDOM)
     answer = demo.ended()
-    # The last id that comes out need not go into the caches.
+    # The last id need not go into the caches.
     assert len(answer["ids"]) == CONTEXT - tokens(words) + 1 and answer["finish"] == "length"
     assert answer["stats"]["contextUsed"] == CONTEXT
     expect(demo.answers.last.locator("[part=stats]")).to_contain_text("the context is full")
@@ -148,7 +150,7 @@ UNTRUSTED = [
     "[click](java\nscript:window.hacked=1)",
     "[click](data:text/html,<script>window.hacked=1</script>)",
     "[click](vbscript:x) [click](file:///etc/passwd) [click](blob:x) [relative](../secret)",
-    "![a picture](https://example.org/tell?what=was-said)",
+    "![an image](https://example.org/tell?what=was-said)",
     "![x](x\" onerror=\"window.hacked=1)",
     "```html\" onclick=\"window.hacked=1\n<b>bold</b>\n```",
     "javascript:window.hacked=1 and https://example.org/\" onmouseover=\"window.hacked=1",
@@ -185,7 +187,7 @@ def test_what_the_model_writes_can_do_nothing(demo: ChatPage) -> None:
         "start",
     }
     assert set(found["links"]) <= {"http:", "https:", "mailto:"}
-    # The parser of markdown comes with the first answer.
+    # The markdown parser is loaded with the first answer.
     assert [request for request in requests if not request.startswith(f"{demo.page.url}assets/")] == []
     expect(demo.answers.nth(0)).to_contain_text("<script>window.hacked = 1</script>")
 
@@ -215,7 +217,7 @@ def test_a_conversation_can_be_gone_on_with(demo: ChatPage) -> None:
 
 
 def test_answers_are_announced_by_sentence(demo: ChatPage) -> None:
-    """The log is silent; a polite live region gets whole sentences."""
+    """The log is silent; a polite live region gets complete sentences."""
     expect(demo.log).to_have_attribute("aria-live", "off")
     demo.say("Hello!", maxTokens=24)
     answer = demo.ended()

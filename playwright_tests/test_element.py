@@ -1,4 +1,4 @@
-"""The element on a page that changes things at any time: during a load, during an answer, as the element is moved."""
+"""The element on a page that changes at any time: during a load, during an answer, while the element is moved."""
 
 import base64
 from pathlib import Path
@@ -10,31 +10,32 @@ from playwright.sync_api import Browser, Locator, Route, expect
 from playwright_tests.conftest import BOTH_BROWSERS, ChatPage
 from playwright_tests.in_page import in_page
 from playwright_tests.serving import serving
-from playwright_tests.test_attachments import picture_bytes
+from playwright_tests.test_attachments import image_bytes
 
 TESTED_IN = BOTH_BROWSERS
 
 LONG = {"maxTokens": 400, "temperature": 100.0, "topK": 0, "topP": 1.0, "seed": 3}
-"""Options of an answer that goes on for long, whatever the model has learned."""
+"""Options of a long answer, whatever the model has learned."""
 
 QUESTION = "Tell me everything."
 
 
 def element(chat_page: ChatPage, script: str, argument: object = None) -> Any:
-    """What `script` gives, in which `chat` is the element and `argument` the argument."""
+    """Return the result of `script`, in which `chat` is the element and `argument` the argument."""
     return chat_page.page.evaluate(
         f"async argument => {{ const chat = document.querySelector('gemtab-chat'); {script} }}", argument
     )
 
 
 def until_progress(chat_page: ChatPage) -> None:
-    """Waits for a load to begin. Playwright's way evaluates text in the page, which its policy forbids in Firefox."""
+    """Wait for the begin of a load. Playwright's own wait evaluates text in the page, which the page's policy forbids
+    in Firefox."""
     while not chat_page.page.evaluate("() => record.some(([type]) => type === 'progress')"):
         chat_page.page.wait_for_timeout(20)
 
 
 def begin(demo: ChatPage) -> None:
-    """Asks by a call what is answered at length, and waits for the first words; `asked` is what became of the call."""
+    """Ask, by a call, a question with a long answer, and wait for the first text; `asked` is the call's outcome."""
     demo.set_options(**LONG)
     element(demo, "globalThis.asked = chat.send(argument).then(() => 'ended', (error) => error.name)", QUESTION)
     demo.answers.last.locator("[part~=answer-text]:not(:empty)").wait_for()
@@ -46,7 +47,7 @@ def messages(chat_page: ChatPage) -> list[Any]:
 
 
 class TestDuringAnAnswer:
-    """8 of 8 such conversations ended in an error."""
+    """Before a fix, 8 of 8 such conversations ended in an error."""
 
     @pytest.mark.parametrize("how", ["button", "chat.reset()", "chat.messages = []"])
     def test_a_new_conversation_ends_it_cleanly(self, demo: ChatPage, how: str) -> None:
@@ -94,7 +95,7 @@ class TestDuringAnAnswer:
         asked = [message["content"] for message in messages(demo) if message["role"] == "user"]
         assert asked == [QUESTION, "And then?", "And then?"]
 
-    def test_another_message_is_refused_and_not_dropped(self, demo: ChatPage) -> None:
+    def test_another_message_is_rejected_and_not_dropped(self, demo: ChatPage) -> None:
         begin(demo)
         refused = element(demo, "return chat.send('And now?').catch(String)")
         assert refused.startswith("UsageError: The model is still answering.")
@@ -138,7 +139,7 @@ def test_an_error_keeps_what_is_shown_of_earlier_answers(demo: ChatPage) -> None
 
 
 def test_events_are_the_element_s_own(demo: ChatPage) -> None:
-    """`message`, `error` and `progress` are names of events that windows have too."""
+    """Windows have events named `message`, `error` and `progress` too."""
     demo.page.evaluate(in_page("element.listenAround"))
     demo.say("Hello!")
     demo.ended()
@@ -149,10 +150,10 @@ def test_events_are_the_element_s_own(demo: ChatPage) -> None:
     demo.field.fill("")
 
 
-def test_options_that_are_not_known_are_refused(demo: ChatPage) -> None:
+def test_options_that_are_not_known_are_rejected(demo: ChatPage) -> None:
     refusals = demo.page.evaluate(in_page("element.refusals"))
     assert refusals == [
-        'UsageError: temprature: this is no option that gemtab has. Did you mean "temperature"?',
+        'UsageError: temprature: this option is unknown. Did you mean "temperature"?',
         "UsageError: messages[0].content: found null; expected text, or a list of parts.",
         'UsageError: examples[0].media.kind: nothing is not known. Choose one of "image", "audio", "video".',
         'UsageError: thinking: found "no"; expected true or false.',
@@ -165,7 +166,7 @@ def test_options_that_are_not_known_are_refused(demo: ChatPage) -> None:
 
 
 class TestTheChat:
-    """Without the element, on its model."""
+    """The element's model without the element."""
 
     def test_a_signal_that_has_fired_stops_as_one_that_fires(self, demo: ChatPage) -> None:
         found = demo.page.evaluate(in_page("element.signalled"))
@@ -177,7 +178,7 @@ class TestTheChat:
         assert found[0] == history
         assert found[1] == found[2]
 
-    def test_a_refusal_leaves_the_conversation(self, demo: ChatPage) -> None:
+    def test_a_rejection_leaves_the_conversation(self, demo: ChatPage) -> None:
         found = demo.page.evaluate(in_page("element.refusedBySend"))
         assert [words.split(":")[0] for words in found[0]] == ["topP", "content", "content[0].type", "signal"]
         assert found[1] == [{"role": "user", "content": "Hello!"}]
@@ -193,7 +194,7 @@ def test_a_queued_answer_is_stopped_at_once(demo: ChatPage) -> None:
 
 
 def test_restored_conversations_hide_the_examples(chat_page: ChatPage, served: str) -> None:
-    """Also where they are there before the model is."""
+    """Also where the messages are set before the model is loaded."""
     chat_page.open(served)
     chat_page.set_options()
     element(chat_page, "chat.messages = [{ role: 'user', content: 'Hi' }, { role: 'assistant', content: 'Hello!' }]")
@@ -206,7 +207,7 @@ def test_restored_conversations_hide_the_examples(chat_page: ChatPage, served: s
 
 
 class TestAnExample:
-    def test_that_cannot_be_fetched_is_said(self, demo: ChatPage) -> None:
+    def test_that_cannot_be_fetched_is_reported(self, demo: ChatPage) -> None:
         demo.page.route("**/shapes-*.webp", lambda route: route.fulfill(status=404))
         demo.page.get_by_role("button", name="What do you see?").click()
         notice = demo.chat.get_by_role("alert").filter(has_text="shapes.webp")
@@ -220,11 +221,11 @@ class TestAnExample:
 
 
 def paste(chat_page: ChatPage, text: str, name: str = "image.png") -> bool:
-    """Pastes text and an image; whether the browser is left to paste the text."""
+    """Paste text and an image. Returns whether the browser would paste the text."""
     return bool(
         chat_page.page.evaluate(
             in_page("element.pasteBoth"),
-            [text, name, base64.b64encode(picture_bytes()).decode()],
+            [text, name, base64.b64encode(image_bytes()).decode()],
         )
     )
 
@@ -253,20 +254,20 @@ def test_sending_finishes_the_recording_first(tested: Browser, served: str) -> N
     chat_page.say("What do I say?")
     expect(chat_page.questions).to_have_count(1)
     assert [part["type"] for part in messages_after(chat_page)] == ["audio", "text"]
-    expect(chat_page.page.get_by_label("Sound level")).to_be_hidden()
+    expect(chat_page.page.get_by_label("Microphone level")).to_be_hidden()
     context.close()
 
 
 def messages_after(chat_page: ChatPage) -> list[dict[str, Any]]:
-    """The parts of the first message, when it was answered."""
+    """Return the parts of the first message, after its answer."""
     chat_page.ended()
     parts: list[dict[str, Any]] = messages(chat_page)[0]["content"]
     return parts
 
 
 class TestLoading:
-    def test_another_src_takes_the_place_of_the_load(self, chat_page: ChatPage, served: str) -> None:
-        """The load of the first bundle is held until the second one is there."""
+    def test_another_src_replaces_the_load(self, chat_page: ChatPage, served: str) -> None:
+        """The first bundle's load is delayed until the second bundle is loaded."""
         held: list[Route] = []
         chat_page.page.route("**/bundles/exact/**/*.json", lambda route: held.append(route))
         chat_page.open(served + "example.html")
@@ -287,13 +288,13 @@ class TestLoading:
         chat_page.chat.locator("[part=facts]").get_by_text("MB to download").wait_for()
         chat_page.set_options()
         warnings = chat_page.chat.locator("[part~=notice]").first
-        expect(warnings).to_contain_text("a software renderer stands in")
+        expect(warnings).to_contain_text("A software renderer runs the model")
         cancel = chat_page.page.get_by_role("button", name="Cancel")
         for _ in range(3):
             chat_page.load_button.click()
             cancel.click()
             assert element(chat_page, "return chat.state") == "idle"
-        expect(warnings).to_contain_text("a software renderer stands in")
+        expect(warnings).to_contain_text("A software renderer runs the model")
         found = chat_page.page.evaluate(in_page("element.loadDisposeLoad"))
         assert found == ["AbortError", None, "ready"]
         assert chat_page.recorded("error") == []
@@ -302,11 +303,11 @@ class TestLoading:
         assert found == ["ready", 1]
         assert [detail["finish"] for detail in chat_page.recorded("stop")] == ["abort"]
         element(chat_page, "chat.messages = []")
-        # Given back while it answers.
+        # Unloaded while it answers.
         begin(chat_page)
         found = element(chat_page, "await chat.dispose(); return [chat.state, await asked, chat.messages.length]")
         assert found == ["idle", "AbortError", 0]
-        # Taken out for good, and put back.
+        # Removed for good, and inserted again.
         element(chat_page, "chat.remove(); globalThis.kept = chat; await new Promise(r => setTimeout(r, 1500))")
         chat_page.page.evaluate("document.querySelector('main').append(kept)")
         chat_page.load()
@@ -342,11 +343,11 @@ SCHEMES = {
     ":root { color-scheme: dark }": DARK,
     "main { color-scheme: light } :root { color-scheme: dark }": LIGHT,
 }
-"""The element's ground, by the page's style, whatever the system prefers."""
+"""The element's background by the page's style, whatever the system prefers."""
 
 
 def test_the_page_s_colour_scheme_wins(tested: Browser, served: str) -> None:
-    """A page that leaves it to the system is as the system prefers. (Firefox does not say that it prefers dark.)"""
+    """A page without a preference follows the system. (Firefox does not report a preference for dark.)"""
     page = tested.new_page(color_scheme="dark")
     page.route("**/early.html", lambda route: route.fulfill(body=EARLY, content_type="text/html"))
     page.goto(served + "early.html")
@@ -363,7 +364,7 @@ class TestTheDemoPage:
         return chat_page.page.locator("#trouble")
 
     @pytest.mark.parametrize(
-        ("status", "body", "reason"), [(404, "", "HTTP 404"), (200, "{}", "it is no list of names")]
+        ("status", "body", "reason"), [(404, "", "HTTP 404"), (200, "{}", "it is not a list of names")]
     )
     def test_says_that_its_list_of_models_cannot_be_read(
         self,

@@ -1,4 +1,4 @@
-"""What goes wrong ends in one plain paragraph, an error event and a way on."""
+"""Each error ends in one plain paragraph, an error event, and a way to continue."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ TESTED_IN = BOTH_BROWSERS
 
 
 def embed(chat_page: ChatPage, served: str, bundle: str) -> None:
-    """Opens the example page and puts `bundle` into its element."""
+    """Open the example page and set its element's bundle."""
     chat_page.open(served + "example.html")
     chat_page.set_options()
     chat_page.page.evaluate("src => { document.querySelector('gemtab-chat').src = src }", f"bundles/{bundle}/")
 
 
 def fails(chat_page: ChatPage) -> dict[str, Any]:
-    """Waits for the error; its event's error, whose message is shown too."""
+    """Wait for the error. Returns the error of the event, whose message is shown too."""
     chat_page.wait_for_state("error")
     error = chat_page.recorded("error")[-1]
     expect(chat_page.notice).to_have_text(error["message"])
@@ -96,7 +96,7 @@ def test_a_browser_that_finds_no_gpu(
 
 
 def test_a_page_that_is_not_secure(browser: Browser, served: str) -> None:
-    """WebGPU is for secure pages only, and the message says so instead of blaming the browser."""
+    """WebGPU needs a secure page, and the message says so instead of blaming the browser."""
     chat_page = ChatPage(browser.new_page())
 
     def from_server(route: Route) -> None:
@@ -110,10 +110,10 @@ def test_a_page_that_is_not_secure(browser: Browser, served: str) -> None:
     chat_page.page.close()
 
 
-def test_a_lost_gpu_is_said_in_words(
+def test_a_lost_gpu_is_explained(
     browser_type: BrowserType, browser_type_launch_args: dict[str, Any], served: str
 ) -> None:
-    """In a browser of its own, whose GPU process is killed."""
+    """In its own browser, whose GPU process is killed."""
     browser = browser_type.launch(**browser_type_launch_args)
     chat_page = ChatPage(browser.new_page())
     chat_page.open(served)
@@ -123,7 +123,7 @@ def test_a_lost_gpu_is_said_in_words(
     error = fails(chat_page)
     assert error["name"] == "DeviceError"
     assert "Load the model again" in error["message"]
-    # Again, while it answers: what was said stays.
+    # Again, during an answer: the text so far stays.
     chat_page.set_options()
     chat_page.page.get_by_role("button", name="Try again").click()
     chat_page.wait_for_state("ready")

@@ -17,10 +17,10 @@ from playwright_tests.serving import serving
 TESTED_IN = BOTH_BROWSERS
 
 BUDGET = 80_000
-"""Bytes of script, compressed, that a page may need before the first token."""
+"""Maximum bytes of script, compressed, that a page needs before the first token."""
 
 WITH_THE_FIRST_TOKEN = "gemtab-whole-"
-"""The script that shows Markdown, which comes with the first words of an answer."""
+"""The script that shows Markdown, which is loaded with the first text of an answer."""
 
 
 def test_the_page_says_what_it_will_load_before_it_does(chat_page: ChatPage, served: str) -> None:
@@ -49,7 +49,7 @@ def test_the_first_answer_streams(demo: ChatPage) -> None:
 
 
 def test_nothing_was_reported_to_the_console(demo: ChatPage) -> None:
-    """No error, no violation of the content security policy, while the model was loaded and spoken to."""
+    """No error and no violation of the content security policy during load and conversation."""
     # Other tests of the same page provoke errors.
     before = len(demo.watched.errors)
     demo.say("Hello!")
@@ -67,7 +67,7 @@ def verified(bundles: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_the_page_says_how_exact_the_bundle_is(chat_page: ChatPage, verified: Path, tested: Browser) -> None:
-    """The plan that runs here is the one in f16 where the browser has f16: in Firefox, not in Chromium."""
+    """The running plan is the f16 one where the browser has f16: in Firefox, not in Chromium."""
     parity = json.loads((verified / "parity.json").read_text())
     plan = "webgpu f16" if tested.browser_type.name == "firefox" else "webgpu f32"
     here = {c["against"]: c["top1"] for c in parity["comparisons"] if c["backend"] == plan}
@@ -110,7 +110,7 @@ def test_the_example_page_embeds_by_one_script(chat_page: ChatPage, served: str)
 
 
 def test_nothing_can_be_loaded_before_a_bundle_is_named(chat_page: ChatPage, served: str) -> None:
-    """The demo page asks the server for its bundles first; a click before that would load nothing."""
+    """The demo page first requests the list of bundles; a click before the reply would load nothing."""
     held: list[Route] = []
     chat_page.page.route("**/bundles/index.json", lambda route: held.append(route))
     with chat_page.page.expect_request("**/bundles/index.json"):
@@ -125,7 +125,7 @@ def test_loading_can_be_cancelled_and_begun_again(chat_page: ChatPage, served: s
     chat_page.open(served + "example.html")
     chat_page.set_options()
     expect(chat_page.load_button).to_be_visible()
-    # In one go: loading may be over before a second click comes from outside.
+    # In one call: loading may end before a second click from outside.
     chat_page.page.evaluate(in_page("element.loadAndCancel"))
     chat_page.wait_for_state("idle")
     assert chat_page.recorded("error") == []

@@ -1,4 +1,4 @@
-"""Bundles whose work never ends: the page is free within a second, and says what was lost."""
+"""Bundles with endless work: the page is free within a second, and reports the loss."""
 
 import hashlib
 import json
@@ -21,14 +21,14 @@ CATASTROPHE = "(?:[ab]+)+c"
 LETTERS = "a" * 60
 
 FREE_MS = 1000
-"""How long a page may take to be free after a stop."""
+"""Maximum milliseconds until a page is free after a stop."""
 
 ENDED_MS = 5000 + 2000
-"""After which a worker that holds one model is gone for certain."""
+"""Milliseconds after which a worker with one model is certainly ended."""
 
 
 def rewrite(bundle: Path, file: str, content: str) -> None:
-    """Puts other content into a file, digests as they should be."""
+    """Replace a file's content; digests are correct."""
     data = content.encode()
     (bundle / file).write_bytes(data)
     manifest = json.loads((bundle / MANIFEST_NAME).read_text())
@@ -38,7 +38,7 @@ def rewrite(bundle: Path, file: str, content: str) -> None:
 
 
 def never_reading(bundle: Path) -> None:
-    """Gives the bundle a tokenizer that does not come back from LETTERS."""
+    """Give the bundle a tokenizer that never ends on LETTERS."""
     tokenizer = json.loads((bundle / "tokenizer.json").read_text())
     split = {"type": "Split", "pattern": {"Regex": CATASTROPHE}, "behavior": "Isolated", "invert": False}
     tokenizer["pre_tokenizer"] = split
@@ -46,7 +46,7 @@ def never_reading(bundle: Path) -> None:
 
 
 def never_sampling(bundle: Path) -> None:
-    """Gives the bundle a kernel that does not come back."""
+    """Give the bundle a kernel that never ends."""
     text = (bundle / "shaders/maxima.wgsl").read_text()
     head, brace, body = text.partition("fn main(")
     arguments, opening, rest = body.partition("{")
@@ -77,7 +77,7 @@ def choose(chat_page: ChatPage, bundle: str) -> None:
 
 
 def free_after(page: Page, action: str) -> tuple[Any, float]:
-    """What `action`, on `chat`, resolves to, and after how many milliseconds."""
+    """Return the result of `action` on `chat`, and its duration in milliseconds."""
     found, took = page.evaluate(f"() => ({in_page('element.timed')})(async chat => {{ {action} }})")
     return found, took
 
@@ -120,7 +120,7 @@ class TestAnExpressionThatNeverEnds:
 def test_a_kernel_that_never_ends_is_named_to_the_next_load(
     browser_type: BrowserType, browser_type_launch_args: dict[str, Any], hanging: str
 ) -> None:
-    """In a browser of its own, whose GPU process is of no more use afterwards."""
+    """In its own browser, whose GPU process is unusable afterwards."""
     browser: Browser = browser_type.launch(**browser_type_launch_args)
     chat_page = ChatPage(browser.new_page())
     open_with(chat_page, hanging, "sampling")

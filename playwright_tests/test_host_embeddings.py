@@ -1,4 +1,4 @@
-"""Per-layer embeddings in the browser's storage: the same tokens as from the GPU, in as little memory as is stated."""
+"""Per-layer embeddings in the browser's storage: the same tokens as from the GPU, within the stated memory."""
 
 import random
 import shutil
@@ -25,9 +25,9 @@ from tests.variants import variant
 
 CONTEXT = 512
 READBACK = 4096
-"""Bytes for what is read back, which no manifest states."""
+"""Bytes of read-back buffers, which no manifest states."""
 SMALL = 65536
-"""Bytes of a binding and of a slice, so that tables come in many slices."""
+"""Bytes of a binding and of a slice, so that embeddings have many slices."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ CASES = [Case("everything", "q4"), Case("everything", "f16")]
 
 @pytest.fixture(scope="module")
 def host_bundles(shared_folders: SharedFolders) -> dict[str, Path]:
-    """The cases' bundles by name, and one with a damaged table."""
+    """The cases' bundles by name, and one with damaged embeddings."""
 
     def export(case: Case, out: Path) -> None:
         source = variant(case.model, out.with_name(f"{out.name}-checkpoint"), with_tokenizer=True)
@@ -78,13 +78,13 @@ def host_site(host_bundles: dict[str, Path]) -> Iterator[str]:
 
 
 def table_of(bundle: Path) -> RowsBuffer:
-    """The table's larger plane."""
+    """Return the larger plane of the embeddings."""
     plan = load_plan(bundle / "plan" / "f32.json")
     return max((one for one in plan.buffers.values() if isinstance(one, RowsBuffer)), key=lambda one: one.row_bytes)
 
 
 def answer(page: Page, site: str, bundle: str, **options: object) -> dict[str, Any]:
-    """What the tab answers to a prompt longer than a chunk, in a new engine."""
+    """Return the tab's answer to a prompt longer than a chunk, in a new engine."""
     draw = random.Random(7)
     ids = [draw.randrange(30, 300) for _ in range(300)]
     found: dict[str, Any] = page.evaluate(in_page("engine.answer"), [site, bundle, options, ids])
@@ -92,7 +92,7 @@ def answer(page: Page, site: str, bundle: str, **options: object) -> dict[str, A
 
 
 def ranges_asked(page: Page, bundle: Path) -> list[str]:
-    """Fills up with the ranges that the page asks of the file with the table, from now on."""
+    """Return a list that collects the page's requested ranges of the embeddings' file."""
     file = table_of(bundle).file
     whole = f"bytes=0-{(bundle / file).stat().st_size - 1}"
     ranges: list[str] = []
@@ -116,7 +116,7 @@ def test_tokens_are_the_same(case: Case, host_bundles: dict[str, Path], host_sit
     for found, tables in ((on_gpu, "gpu"), (on_host, "host")):
         stated = memory_need(entry, CONTEXT, "gpu" if tables == "gpu" else "host").total
         assert found["stats"]["gpuBytes"] == pytest.approx(stated, rel=0.05)
-    # Once it is stored it is not downloaded again; memory that is short asks for it too.
+    # Stored embeddings are not downloaded again. Scarce memory selects storage too.
     ranges.clear()
     memory = memory_need(entry, CONTEXT, "host").total
     again = answer(page, host_site, case.name, memory=memory)
@@ -126,12 +126,12 @@ def test_tokens_are_the_same(case: Case, host_bundles: dict[str, Path], host_sit
 
 
 def _span(ranges: list[str]) -> int:
-    """Bytes that `bytes=first-last` ask for together."""
+    """Return the total bytes of `bytes=first-last` ranges."""
     pairs = (part.removeprefix("bytes=").split("-") for part in ranges)
     return sum(int(last) - int(first) + 1 for first, last in pairs)
 
 
-def test_a_damaged_table_is_told_and_not_kept(host_site: str, page: Page) -> None:
+def test_a_damaged_table_is_reported_and_not_kept(host_site: str, page: Page) -> None:
     page.goto(host_site + "example.html")
     options = {"hostEmbeddings": "always"}
     for _ in range(2):
@@ -142,7 +142,9 @@ def test_a_damaged_table_is_told_and_not_kept(host_site: str, page: Page) -> Non
     assert stored and set(stored) == {0}
 
 
-def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Path], host_site: str, page: Page) -> None:
+def test_without_storage_the_gpu_must_hold_the_embeddings(
+    host_bundles: dict[str, Path], host_site: str, page: Page
+) -> None:
     page.add_init_script("delete StorageManager.prototype.getDirectory")
     page.goto(host_site + "example.html")
     (entry,) = (one for one in read_manifest(host_bundles[CASES[0].name]).plans if one.activation == "f32")
@@ -151,14 +153,14 @@ def test_without_storage_the_gpu_must_hold_the_table(host_bundles: dict[str, Pat
         assert message.startswith("DeviceError: This browser keeps no files for the page")
 
 
-def test_tables_that_the_browser_has_no_room_for_are_not_begun(
+def test_embeddings_beyond_the_quota_are_not_downloaded(
     host_bundles: dict[str, Path], host_site: str, page: Page
 ) -> None:
-    """A browser gives a site less in a private window than a large model's tables take."""
+    """In a private window, a browser gives a site less storage than a large model's embeddings take."""
     bundle = host_bundles[CASES[0].name]
     plan = load_plan(bundle / "plan" / "f32.json")
-    tables = [one for one in plan.buffers.values() if isinstance(one, RowsBuffer)]
-    needed = sum(one.rows * one.row_bytes for one in tables)
+    buffers = [one for one in plan.buffers.values() if isinstance(one, RowsBuffer)]
+    needed = sum(one.rows * one.row_bytes for one in buffers)
     page.goto(host_site + "example.html")
     set_quota(page, host_site, needed - 1)
     ranges = ranges_asked(page, bundle)
@@ -172,7 +174,7 @@ def test_tables_that_the_browser_has_no_room_for_are_not_begun(
     page.evaluate(in_page("engine.limitMemory"), memory_need(entry, CONTEXT, "host").total + READBACK)
     message = page.evaluate(in_page("engine.refusal"), [host_site, bundle.name, {}])
     assert message.startswith("DeviceError: The model's per-layer embeddings fit neither")
-    assert "The GPU has too little memory" in message and "The browser has no room" in message
+    assert "The GPU has too little memory" in message and "The browser has no storage" in message
 
 
 def test_a_gpu_that_runs_out_of_memory_is_handed_the_rows(
@@ -209,7 +211,7 @@ def test_rows_that_are_on_the_gpu_are_not_read_again(host_site: str, page: Page)
 
 
 def of_a_small_machine(route: Route) -> None:
-    """The worker, which is what looks at the machine."""
+    """Return the worker, which reads the machine's memory, as on a small machine."""
     script = SMALL_MACHINE.replace("Navigator.", "WorkerNavigator.")
     response = route.fetch()
     route.fulfill(response=response, body=f"{script};{response.text()}")

@@ -1,4 +1,4 @@
-"""Keys that an input method takes. Only Chromium's protocol can play an input method."""
+"""Keys that an input method uses. Only Chromium's protocol can imitate an input method."""
 
 from playwright.sync_api import expect
 
@@ -6,11 +6,11 @@ from playwright_tests.conftest import ChatPage
 from playwright_tests.in_page import in_page
 
 IME_KEY_CODE = 229
-"""What browsers report for a key that an input method has taken."""
+"""The key code that browsers report for a key that an input method uses."""
 
 
 def test_enter_during_composition_does_not_send(demo: ChatPage) -> None:
-    """An input method takes the Enter key to accept what is being composed."""
+    """An input method uses the Enter key to accept a composition."""
     demo.field.focus()
     input_method = demo.page.context.new_cdp_session(demo.page)
     input_method.send("Input.imeSetComposition", {"selectionStart": 2, "selectionEnd": 2, "text": "にほ"})

@@ -1,4 +1,4 @@
-"""The development server swaps a changed shader in the open tab, weights and conversation as they are."""
+"""The development server swaps a changed shader in the open tab; weights and conversation stay."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ QUESTION = "Hello!"
 
 
 def answer(demo: ChatPage) -> list[int]:
-    """The ids of a new conversation's first answer."""
+    """Return the ids of a new conversation's first answer."""
     demo.restart()
     demo.say(QUESTION, maxTokens=4)
     ids: list[int] = demo.ended()["ids"]
@@ -25,7 +25,7 @@ def answer(demo: ChatPage) -> list[int]:
 
 
 def edit(demo: ChatPage, shader: Path, text: str) -> dict[str, Any]:
-    """Writes a shader of the served bundle and waits until the tab has been told."""
+    """Write a shader of the served bundle, and wait until the tab gets it."""
     swapped = demo.page.evaluate_handle(
         """() => ({ swap: new Promise(resolve => document.addEventListener('shaderswap',
              ({ detail }) => resolve(detail), { once: true })) })"""
@@ -54,7 +54,7 @@ def test_a_changed_shader_is_swapped(browser: Browser, bundles: dict[str, Path],
         worst = answer(demo)
         assert worst[0] != best[0]
 
-        # One that does not compile is reported, and the one before stays in use.
+        # A shader that does not compile is reported, and the one before stays in use.
         edit(demo, shader, original.replace(LARGEST, "mine = nonsense;"))
         assert answer(demo) == worst
         assert any("maxima" in error and "nonsense" in error for error in demo.watched.errors), demo.watched.errors

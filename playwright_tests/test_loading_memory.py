@@ -1,4 +1,4 @@
-"""Memory while a large bundle is made, and JavaScript's while it is loaded."""
+"""Python's memory during the export of a large bundle, and JavaScript's during its load."""
 
 import itertools
 import json
@@ -18,28 +18,28 @@ from gemtab.bundle.folder import read_manifest
 from gemtab.bundle.memory import memory_need
 from gemtab.chat_files import TEXT_FILES
 from playwright_tests.conftest import TINY, SharedFolders
-from playwright_tests.loading import MOST_BYTES, watch_loading
+from playwright_tests.loading import MAX_BYTES, watch_loading
 from playwright_tests.serving import serving
 from tests.tables import LOADING_LINE
 from tests.variants import BASE, FULL, SLIDING
 
 LETTERS = string.ascii_letters + string.digits + "_-"
-"""Each is a word of models/tiny."""
+"""Words of models/tiny's vocabulary."""
 
 LEAST_WEIGHTS = 300_000_000
-"""So large that weights that gathered would show."""
+"""A size at which accumulated weights would show."""
 
 VOCABULARY = 262_144
 MERGES = 514_906
-"""As many as the published tokenizer has."""
+"""The number of words of the published tokenizer."""
 
-MOST_DOWNLOADING = 8 * SLICE_BYTES
-"""While weights come in: garbage that piled up with every slice would be more here already, and break DESIGN's bound
-at sizes that are too large for this test. real_tests/test_true_e2b.py has those."""
+MAX_DOWNLOADING = 8 * SLICE_BYTES
+"""Bound while weights are loaded: garbage that accumulated with every slice would exceed it here, and would break the
+bound at sizes too large for this test. real_tests/test_true_e2b.py tests those."""
 
 PEAK = "peak.txt"
-MOST_EXPORTING = 500_000_000
-"""Of anonymous memory: 340 MB are usual at any size, and these weights would come to 300 MB more."""
+MAX_EXPORTING = 500_000_000
+"""Bound of anonymous memory: 340 MB are normal at any size, and these weights would take 300 MB more."""
 
 SIZES = {
     **BASE,
@@ -53,8 +53,8 @@ SIZES = {
 
 
 def write_tokenizer(folder: Path) -> None:
-    """models/tiny's tokenizer with as many words and merges as the published one: each new word of three letters is
-    merged from a letter and two, and from two and a letter."""
+    """Write models/tiny's tokenizer with as many words and merges as the published one: each new word of three letters
+    is merged from one letter and two, and from two and one."""
     content = json.loads((TINY / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary, merges = content["model"]["vocab"], content["model"]["merges"]
     words = (word for length in (2, 3) for word in map("".join, itertools.product(LETTERS, repeat=length)))
@@ -68,7 +68,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_checkpoint(folder: Path) -> Path:
-    """A random model in the shape of E2B, mostly of tables."""
+    """Write a random model in the shape of E2B, mostly of embeddings."""
     torch.set_default_dtype(torch.bfloat16)
     try:
         Gemma4ForCausalLM(Gemma4TextConfig(**SIZES)).save_pretrained(folder)
@@ -82,7 +82,7 @@ def write_checkpoint(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def large_bundle(shared_folders: SharedFolders) -> Path:
-    """The bundle of such a model, in f32: the fewest numbers that make as many bytes."""
+    """The bundle of such a model, in f32: the fewest numbers for the most bytes."""
 
     def make(out: Path) -> None:
         source = write_checkpoint(out.with_name(f"{out.name}-checkpoint"))
@@ -101,9 +101,9 @@ def large_site(large_bundle: Path) -> Iterator[str]:
 
 
 def test_exporting_takes_no_memory_for_weights(large_bundle: Path) -> None:
-    """Python, torch and the tokenizer take most of what there is."""
+    """Python, torch and the tokenizer take most of the memory."""
     peak = int((large_bundle / PEAK).read_text())
-    assert 100_000_000 < peak < MOST_EXPORTING
+    assert 100_000_000 < peak < MAX_EXPORTING
 
 
 @pytest.mark.parametrize("host_embeddings", ["never", "always"])
@@ -119,5 +119,5 @@ def test_weights_never_gather(
     watched = watch_loading(page, large_site, "large", {"hostEmbeddings": host_embeddings})
     record_property(LOADING_LINE, f"{weights / 1e6:.0f} MB of weights, hostEmbeddings {host_embeddings}: {watched}")
     assert len(watched.samples) > 20, "loading was hardly watched"
-    assert SLICE_BYTES < watched.by_stage()["download"] < MOST_DOWNLOADING
-    assert watched.most < MOST_BYTES
+    assert SLICE_BYTES < watched.by_stage()["download"] < MAX_DOWNLOADING
+    assert watched.most < MAX_BYTES

@@ -1,4 +1,4 @@
-"""What a bundle says that it needs is what the tab allocates on the GPU."""
+"""The tab allocates as much GPU memory as a bundle states."""
 
 import random
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.silent import Silent
 from tests.variants import variant
 
 AGREEMENT = 0.05
-"""The most that statement and allocation may differ by."""
+"""Maximum difference of statement and allocation."""
 
 CONTEXT = 512
 
@@ -108,4 +108,4 @@ def test_the_page_says_it_before_anything_is_loaded(
     # SwiftShader has no f16.
     needed = memory_need(entry_of(memory_bundles["seeing-q8"], "f32"), CONTEXT).total
     assert f"It takes up to {needed / 1e6:.1f} MB of the GPU's memory, and " in facts
-    assert "more at the first picture or sound" in facts
+    assert "more at the first image or audio" in facts

@@ -16,13 +16,13 @@ from playwright_tests.in_page import in_page
 
 RUNTIME = REPOSITORY / "node_modules" / "onnxruntime-web" / "dist"
 SITE = "http://onnx.localhost/"
-"""Where the page believes it is: the project's own server would not let wasm run."""
+"""The page's address: the project's own server would block wasm."""
 
 STEPS = 12
 
 
 def files_of(bundle: Path, stem: str) -> list[str]:
-    """The graph's path in the bundle, then those of its data files."""
+    """Return the graph's path in the bundle, then those of its data files."""
     graph = bundle / graph_file(stem, "q4")
     return [path.relative_to(bundle).as_posix() for path in (graph, *sorted(graph.parent.glob(f"{graph.name}_data*")))]
 

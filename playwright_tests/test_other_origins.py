@@ -1,4 +1,4 @@
-"""A page whose bundle, and whose copy of gemtab, are on other origins: a hub of models, a content delivery network."""
+"""A page whose bundle, and whose copy of gemtab, are on other origins: a model hub, a content delivery network."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -51,7 +51,7 @@ def origins(bundles: dict[str, Path]) -> Iterator[Origins]:
 
 
 def open_page(chat_page: ChatPage, stack: ExitStack, script: str, bundle: str, policy: str | None = None) -> None:
-    """Opens a page of an origin of its own with that script and bundle."""
+    """Open a page of its own origin with that script and bundle."""
     headers = {} if policy is None else {"Content-Security-Policy": policy}
     html = PAGE.format(script=script, bundle=bundle)
     app = Starlette(routes=[Route("/", lambda _: HTMLResponse(html, headers=headers))])
@@ -65,7 +65,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def test_a_page_with_all_of_it_elsewhere_answers(chat_page: ChatPage, origins: Origins, stack: ExitStack) -> None:
-    """Under a policy that allows no more than is needed."""
+    """Under a policy that allows only what is needed."""
     policy = POLICY.format(script=origins.open, connect=origins.open)
     open_page(chat_page, stack, origins.open, f"{origins.open}bundles/tiny/", policy)
     chat_page.set_options()
@@ -108,7 +108,7 @@ def test_a_policy_that_forbids_the_bundles_origin(chat_page: ChatPage, origins: 
 def test_a_policy_that_forbids_what_the_bundles_origin_redirects_to(
     chat_page: ChatPage, origins: Origins, stack: ExitStack
 ) -> None:
-    """As a hub of models does with large files."""
+    """As a model hub does with large files."""
 
     def elsewhere(request: Request) -> RedirectResponse:
         return RedirectResponse(f"{origins.open}{request.url.path[1:]}")

@@ -1,4 +1,4 @@
-"""Pages of unusual kinds: without an origin, under strict policies, with bundles at signed and redirected addresses."""
+"""Unusual pages: without an origin, under strict policies, with bundles at signed and redirected addresses."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ from playwright_tests.in_page import in_page
 from playwright_tests.serving import running
 
 ANYONE = Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["Range"])
-"""Every origin may read, those that are none included."""
+"""Headers that let every origin read, including none."""
 
 EXAMPLES = Mount("/examples", StaticFiles(directory=REPOSITORY / "site" / "examples"))
 
@@ -39,14 +39,14 @@ FRAME = '<iframe sandbox="allow-scripts" src="inner.html"></iframe>'
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
 NOTHING = "nothing-here/"
-"""No bundle: a worker that runs says that it is missing."""
+"""An address without a bundle: a running worker reports that the bundle is missing."""
 
 Serve = Callable[..., str]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts servers with the built site behind `routes`; gives their addresses."""
+    """Start servers with the built site behind `routes`. Returns their addresses."""
     with ExitStack() as stack:
 
         def start(*routes: BaseRoute, middleware: tuple[Middleware, ...] = ()) -> str:
@@ -65,7 +65,7 @@ def page(patient_page: Page) -> Page:
 
 
 def html(path: str, body: str = "", headers: Mapping[str, str] | None = None) -> Route:
-    """A page with that body."""
+    """Return a page with that body."""
     text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Page</title>{body}</html>'
     return Route(path, lambda _: HTMLResponse(text, headers=headers))
 
@@ -75,16 +75,16 @@ def bundle(folder: Path) -> Mount:
 
 
 def load(page: Page, src: str, **options: str) -> str:
-    """'loaded', or the words of the error of a load on the open page."""
+    """Return 'loaded', or the error message of a load on the open page."""
     words: str = page.evaluate(in_page("gemma.tryLoad"), [src, options])
     return words
 
 
 class Signed(StaticFiles):
-    """Files that are given to those who ask with the right signature."""
+    """Files that need the correct signature."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """403 without it."""
+        """Reply 403 without the signature."""
         if scope["query_string"] != b"signature=a%2Fb&until=9":
             return Response(status_code=403)
         return await super().get_response(path, scope)
@@ -100,9 +100,7 @@ class TestAFrameWithoutAnOrigin:
         assert origin == "null"
         assert "circle" in answer
 
-    def test_is_said_where_a_host_does_not_let_it_read(
-        self, page: Page, serve: Serve, bundles: dict[str, Path]
-    ) -> None:
+    def test_is_reported_where_a_host_forbids_reading(self, page: Page, serve: Serve, bundles: dict[str, Path]) -> None:
         closed = serve(bundle(bundles["tiny"]))
         site = serve(html("/", FRAME), html("/inner.html"), middleware=(ANYONE,))
         page.goto(site)
@@ -112,7 +110,7 @@ class TestAFrameWithoutAnOrigin:
 
 
 def test_the_demo_page_under_trusted_types(chat_page: ChatPage, serve: Serve, bundles: dict[str, Path]) -> None:
-    """The strictest policy, for everything: no violation, and no download that seems to have failed."""
+    """The strictest policy, for everything: no violation, and no download that appears failed."""
     failed: list[str] = []
     chat_page.page.on("requestfailed", lambda request: failed.append(f"{request.url} {request.failure}"))
     text = (resources.site() / "index.html").read_text(encoding="utf-8")
@@ -130,7 +128,7 @@ def test_the_demo_page_under_trusted_types(chat_page: ChatPage, serve: Serve, bu
 def test_the_demo_page_offers_what_a_static_host_lists(
     chat_page: ChatPage, serve: Serve, bundles: dict[str, Path]
 ) -> None:
-    """The site brings a list of its own, which a host may replace."""
+    """The site has its own list, which a host may replace."""
     listed = Route("/bundles/index.json", lambda _: JSONResponse(["my own"]))
     chat_page.open(serve(listed, Mount("/bundles/my own", StaticFiles(directory=bundles["tiny"]))) + "index.html")
     expect(chat_page.chat.locator("[part=facts]")).to_contain_text("tiny: ")
@@ -138,16 +136,16 @@ def test_the_demo_page_offers_what_a_static_host_lists(
 
 
 class TestTheWorker:
-    """What is said where a page cannot start it."""
+    """The errors where a page cannot start the worker."""
 
-    def test_is_refused_by_the_content_security_policy(self, page: Page, serve: Serve) -> None:
+    def test_is_blocked_by_the_content_security_policy(self, page: Page, serve: Serve) -> None:
         policy = {"Content-Security-Policy": "script-src 'self'; worker-src 'none'"}
         page.goto(serve(html("/", headers=policy)))
         words = load(page, NOTHING)
         assert "UsageError: The worker of gemtab could not run: the page's content security policy refuses it" in words
         assert "Allow worker-src 'self'." in words
 
-    def test_is_refused_by_trusted_types(self, page: Page, serve: Serve) -> None:
+    def test_is_blocked_by_trusted_types(self, page: Page, serve: Serve) -> None:
         policy = {"Content-Security-Policy": "require-trusted-types-for 'script'; trusted-types other"}
         page.goto(serve(html("/", headers=policy)))
         assert "must allow the policy gemtab (trusted-types gemtab)" in load(page, NOTHING)
@@ -169,9 +167,9 @@ class TestTheWorker:
         assert ".js (HTTP 404). Copy the file there, or name its folder" in words
 
     def test_is_a_page_instead(self, page: Page, serve: Serve) -> None:
-        """As hosts of applications with one page answer."""
+        """As hosts of single-page applications reply."""
         page.goto(serve(html("/"), html("/copies/{path:path}")))
-        assert 'is no script but "text/html; charset=utf-8"' in load(page, NOTHING, assets="copies")
+        assert 'is not a script, but "text/html; charset=utf-8"' in load(page, NOTHING, assets="copies")
 
     def test_runs_from_the_folder_that_is_named(self, page: Page, serve: Serve) -> None:
         copies = Mount("/my/copies", Signed(directory=resources.site()))
@@ -190,7 +188,7 @@ def test_a_media_script_that_is_missing_is_named_and_found_when_it_is_there(
     page.goto(serve(html("/", SCRIPT + element), *routes))
     with pytest.raises(Error, match=f"did not load from {page.url}my/{media.name}") as failure:
         page.evaluate(in_page("element.describe"), "examples/shapes.webp")
-    assert "Text goes on working." in str(failure.value)
+    assert "Text still works." in str(failure.value)
     shutil.copy(media, tmp_path)
     assert "circle" in page.evaluate(in_page("element.describe"), "examples/shapes.webp")[1]
 
@@ -206,7 +204,7 @@ class TestABundle:
     def test_each_file_of_which_is_redirected_elsewhere(
         self, page: Page, serve: Serve, bundles: dict[str, Path]
     ) -> None:
-        """As hubs do, to places by content: only the address that was given leads to the next file."""
+        """As hubs do, to addresses by content: only the given address leads to the next file."""
         files: list[str] = []
 
         def redirect(request: Request) -> RedirectResponse:
@@ -241,7 +239,7 @@ class TestABundle:
 
 
 def test_a_page_that_is_not_secure(page: Page, bundles: dict[str, Path]) -> None:
-    """http, and another host than this machine: browsers give neither WebGPU nor digests to such a page."""
+    """http, and another host than this machine: browsers give such a page neither WebGPU nor digests."""
 
     def answer(request: Intercepted) -> None:
         path = request.request.url.removeprefix("http://plain.example/")

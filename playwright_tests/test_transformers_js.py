@@ -1,7 +1,7 @@
-"""Others can run our export: transformers.js loads the bundle as it is, and decodes what the reference does.
+"""transformers.js loads the bundle unchanged, and decodes the reference's ids.
 
-Its processor lays out prompts with empty lines around media and resizes by the browser's canvas. So it makes the
-inputs, and the reference is given the same.
+Its processor writes prompts with empty lines around media, and resizes with the browser's canvas. Therefore the
+reference gets the inputs of this processor.
 """
 
 import json
@@ -33,25 +33,28 @@ STEPS = 12
 
 @dataclass(frozen=True)
 class Question:
-    """text: the question; pictures: sizes in pixels; samples: of a sound at 16 kHz, 0 for none."""
+    """A question.
+
+    text: the question; images: sizes in pixels; samples: number of audio samples at 16 kHz, 0 for none.
+    """
 
     text: str
-    pictures: tuple[tuple[int, int], ...] = ()
+    images: tuple[tuple[int, int], ...] = ()
     samples: int = 0
 
 
 QUESTIONS = {
     "text": Question("Hello! Who are you?"),
-    "picture": Question("What is this?", pictures=((200, 150),)),
-    "pictures of two sizes": Question("Which is larger?", pictures=((64, 300), (500, 210))),
-    "sound": Question("What do you hear?", samples=20_000),
-    "picture and sound": Question("Do they fit?", pictures=((96, 96),), samples=9_999),
+    "image": Question("What is this?", images=((200, 150),)),
+    "images of two sizes": Question("Which is larger?", images=((64, 300), (500, 210))),
+    "audio": Question("What do you hear?", samples=20_000),
+    "image and audio": Question("Do they fit?", images=((96, 96),), samples=9_999),
 }
 
 
 @pytest.fixture(scope="module")
 def transformers_page(browser: Browser, served: str) -> Iterator[Page]:
-    """A page where the bundle `tiny` is loaded."""
+    """A page with the bundle `tiny` loaded."""
     page = browser.new_page()
     open_transformers_js(page, served)
     page.evaluate(in_page("transformers.load"), "tiny")
@@ -61,7 +64,7 @@ def transformers_page(browser: Browser, served: str) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def stored() -> DequantisedWeights:
-    """The checkpoint's weights as the bundle has them."""
+    """The checkpoint's weights as the bundle stores them."""
     return DequantisedWeights(CheckpointWeights(Checkpoint.open(TINY), load_spec(TINY)), "q4")
 
 
@@ -69,11 +72,11 @@ def stored() -> DequantisedWeights:
 def test_it_chooses_the_references_tokens(name: str, transformers_page: Page, stored: DequantisedWeights) -> None:
     question = QUESTIONS[name]
     answer = transformers_page.evaluate(
-        in_page("transformers.ask"), [question.text, question.pictures, question.samples, STEPS]
+        in_page("transformers.ask"), [question.text, question.images, question.samples, STEPS]
     )
     ids, chosen = answer["ids"], answer["chosen"]
-    media = rows_of_pictures(answer, stored) + rows_of_sound(answer, stored)
-    assert len(media) == len(question.pictures) + bool(question.samples)
+    media = rows_of_images(answer, stored) + rows_of_audio(answer, stored)
+    assert len(media) == len(question.images) + bool(question.samples)
     text = ReferenceText(load_spec(TINY).text, stored)
     logits = [text.see(ids, media)[-1]]
     for token in chosen[:-1]:
@@ -88,26 +91,26 @@ def tensor(plain: dict[str, Any], dtype: torch.dtype) -> torch.Tensor:
 
 
 def rows(graph: Graph, stored: DequantisedWeights, **inputs: torch.Tensor) -> torch.Tensor:
-    """The reference's soft tokens of one picture or sound."""
+    """Return the reference's soft tokens of one image or audio."""
     (features,) = Reference(graph, stored).run(inputs, {}).values()
     return features
 
 
 def runs(ids: list[int], placeholder: int) -> list[int]:
-    """Where each run of a placeholder begins."""
+    """Return the beginning of each run of a placeholder."""
     return [at for at, one in enumerate(ids) if one == placeholder and ids[at - 1] != placeholder]
 
 
-def rows_of_pictures(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
-    """What the reference makes of the processor's pictures, padding taken off."""
+def rows_of_images(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
+    """Return the reference's rows of the processor's images, without padding."""
     if answer["pixels"] is None:
         return []
     spec, made = load_spec(TINY), []
     assert spec.vision
     graph = vision_graph(spec.vision, spec.text)
-    pictures = zip(tensor(answer["pixels"], torch.float32), tensor(answer["positions"], torch.int64), strict=True)
+    images = zip(tensor(answer["pixels"], torch.float32), tensor(answer["positions"], torch.int64), strict=True)
     starts = runs(answer["ids"], placeholder("image_token_id"))
-    for start, (pixels, positions) in zip(starts, pictures, strict=True):
+    for start, (pixels, positions) in zip(starts, images, strict=True):
         counted = positions[:, 0] >= 0
         assert not counted.all(), "padding is meant here"
         features = rows(graph, stored, pixel_values=pixels[counted], pixel_position_ids=positions[counted])
@@ -115,19 +118,19 @@ def rows_of_pictures(answer: dict[str, Any], stored: DequantisedWeights) -> list
     return made
 
 
-def rows_of_sound(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
-    """What the reference makes of the processor's sound, padding taken off."""
-    if answer["sound"] is None:
+def rows_of_audio(answer: dict[str, Any], stored: DequantisedWeights) -> list[Rows]:
+    """Return the reference's rows of the processor's audio, without padding."""
+    if answer["audio"] is None:
         return []
     spec = load_spec(TINY)
     assert spec.audio
-    (features,), (mask,) = tensor(answer["sound"], torch.float32), tensor(answer["mask"], torch.bool)
+    (features,), (mask,) = tensor(answer["audio"], torch.float32), tensor(answer["mask"], torch.bool)
     (start,) = runs(answer["ids"], placeholder("audio_token_id"))
     made = rows(audio_graph(spec.audio, spec.text), stored, input_features=features[mask])
     return [Rows(start, made, bidirectional=False)]
 
 
 def placeholder(name: str) -> int:
-    """The id in config.json of the token that holds a place."""
+    """Return the placeholder's id in config.json."""
     found: int = json.loads((TINY / "config.json").read_text())[name]
     return found

@@ -1,4 +1,4 @@
-"""Each turn of a conversation in the tab is answered as transformers answers the conversation rendered anew."""
+"""Each turn of a conversation in the tab equals transformers' answer to the whole rendered conversation."""
 
 import re
 from collections.abc import Iterator
@@ -15,20 +15,20 @@ from playwright_tests.in_page import in_page
 
 TESTED_IN = BOTH_BROWSERS
 
-MOST_TOKENS = 32
+MAX_TOKENS = 32
 SYSTEM = "You are a friendly assistant who answers in one short sentence and calls everybody by name. " * 3
-"""Longer than the window, so that the rings have come round before the first question."""
+"""A prompt longer than the window, so that the rings have wrapped before the first question."""
 
 CONVERSATIONS = {
     "off": ["Hi, I am Zoe.", "What is gemtab?", "What is my name?"],
     "on": ["My name is Max. What is 3 + 4?", "What is my name?"],
 }
-"""Questions that the model has no doubt about: its second choice is 1.5 or more behind at each step, so that the f16 of
-Firefox makes no difference."""
+"""Questions with certain answers: the second choice is 1.5 or more behind at each step, so that Firefox's f16 makes no
+difference."""
 
 THOUGHT = re.compile(r"<\|channel>thought\n(.*?)(?:<channel\|>|<turn\|>|<eos>|$)", re.DOTALL)
 CLOSING = re.compile(r"<eos>|<\w+\|>")
-"""Tokens that end a turn or a block; one that nothing opened means nothing."""
+"""Tokens that end a turn or a block; without a beginning they have no meaning."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Answer:
 
 
 class Oracle:
-    """transformers on the checkpoint in f32: no caches are kept from one turn to the next."""
+    """transformers on the checkpoint in f32, without caches between turns."""
 
     def __init__(self) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(TINY)
@@ -58,7 +58,7 @@ class Oracle:
             output = self._model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=MOST_TOKENS,
+                max_new_tokens=MAX_TOKENS,
                 do_sample=False,
                 temperature=None,
                 top_k=None,
@@ -76,7 +76,7 @@ def oracle() -> Oracle:
 
 @pytest.fixture(scope="module")
 def page_with_model(tested: Browser, served: str) -> Iterator[Page]:
-    """A page that has loaded every bit of the checkpoint through the module, without the element's help."""
+    """A page that has loaded the exact bundle through the module, without the element."""
     page = tested.new_page()
     page.set_default_timeout(COMPILE_MS)
     page.goto(served + "example.html")
@@ -86,8 +86,8 @@ def page_with_model(tested: Browser, served: str) -> Iterator[Page]:
 
 
 def say(page: Page, text: str) -> dict[str, Any]:
-    """The last part of the answer: all of it."""
-    answer: dict[str, Any] = page.evaluate(in_page("gemma.say"), [text, MOST_TOKENS])
+    """Return the last part of the answer, which has all of it."""
+    answer: dict[str, Any] = page.evaluate(in_page("gemma.say"), [text, MAX_TOKENS])
     return answer
 
 
@@ -113,7 +113,7 @@ def test_turns_are_answered_as_by_transformers(page_with_model: Page, oracle: Or
         stats = found["stats"]
         assert stats["promptTokens"] == len(prompt)
         if cached:
-            # The prompt's last id goes in with the first step of the answer, so the snapshot lies before it.
+            # The prompt's last id goes in with the first step of the answer, so the snapshot is before it.
             prefix = common_prefix(cached, prompt)
             assert prefix - 1 <= stats["reusedTokens"] <= prefix, question
         cached = [*prompt, *wanted.ids][: stats["contextUsed"]]

@@ -1,4 +1,4 @@
-"""transformers.js on a page of the development server, as anyone would load it, with all files from this machine."""
+"""transformers.js on a page of the development server, with all files from this machine."""
 
 import mimetypes
 from pathlib import Path
@@ -9,20 +9,20 @@ from playwright_tests.in_page import in_page
 
 PACKAGE = Path(__file__).parents[1] / "node_modules" / "@huggingface" / "transformers"
 RUNTIME = PACKAGE / "node_modules" / "onnxruntime-web"
-"""The version that this one of transformers.js names, not our own."""
+"""The onnxruntime-web version that this transformers.js names, not gemtab's own."""
 
 PLACE = "transformers-js/"
 
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
-"""Gives the page threads for wasm, as the server's own pages have them."""
+"""Headers that give the page threads for wasm, as the server's own pages have."""
 
 
 def open_transformers_js(page: Page, site: str) -> None:
-    """Opens a page at the server `site` (its address with a slash at the end) where the global `transformers` is the
-    library and the names of the server's bundles are those of models.
+    """Open a page at the server `site` (its address with a final slash) where the global `transformers` is the library,
+    and the names of the server's bundles are those of models.
 
-    The page and the library's files are put in front of the server, whose own pages may not run wasm; the bundles come
-    from the server itself.
+    The page and the library's files are routed before the server, whose own pages block wasm; the bundles come from the
+    server.
     """
     place = site + PLACE
     folders = {"package": PACKAGE / "dist", "runtime": RUNTIME / "dist"}

@@ -33,7 +33,7 @@ from gemtab.parity.text import ReferenceText
 from gemtab.parity.tolerances import ROUNDED, arithmetic
 from gemtab.synth import synthesise
 from playwright_tests.in_page import in_page
-from playwright_tests.loading import MOST_BYTES, set_quota, watch_loading
+from playwright_tests.loading import MAX_BYTES, set_quota, watch_loading
 from playwright_tests.serving import serving
 from tests.coded import load_coded
 from tests.variants import transformers_logits
@@ -50,7 +50,7 @@ STEPS = 4
 QUOTA = 4_000_000_000
 """Bytes that the browser may store: the embeddings on the host take 1.3 GB."""
 
-MOST_EXPORTING = 500_000_000
+MAX_EXPORTING = 500_000_000
 """Maximum bytes of anonymous memory; the design allows 3 GB for any checkpoint."""
 
 NUDGE = 1 + 2.0**-20
@@ -112,7 +112,7 @@ def make(wanted: Made) -> None:
             f"{wanted.format}: {_gigabytes(wanted.bundle)} of bundle in {monotonic() - began:.0f} s, with "
             f"{peak / 1e6:.0f} MB of anonymous memory"
         )
-        assert peak < MOST_EXPORTING
+        assert peak < MAX_EXPORTING
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def _reference(made: Made, kind: type[BundleWeights], text: Continued) -> torch.
 
 @pytest.mark.parametrize("made", ["qat"], indirect=True)
 def test_the_reference_computes_what_transformers_does(made: Made) -> None:
-    """As codes only: the others would take transformers 19 GB of memory in f32. test_true_layers.py has them."""
+    """Pre-quantized only: the others would take transformers 19 GB of memory in f32. test_true_layers.py has them."""
     model = load_coded(made.checkpoint)
     expected = transformers_logits(model, PROMPT)
     del model
@@ -209,7 +209,7 @@ def test_firefox_decodes_as_the_reference(
     with serving({"e2b": made.bundle}) as site:
         played = in_tab(page, site, tables, text, "f16")
     page.close()
-    assert_same(f"{made.format}, Firefox, host table {tables}", played, wanted, made.format, "f16")
+    assert_same(f"{made.format}, Firefox, embeddings on the host {tables}", played, wanted, made.format, "f16")
 
 
 @pytest.mark.parametrize("tables", ["never", "always"])
@@ -217,8 +217,8 @@ def test_weights_never_gather(tables: str, made: Made, page: Page) -> None:
     with serving({"e2b": made.bundle}) as site:
         set_quota(page, site, QUOTA)
         watched = watch_loading(page, site, "e2b", {"hostEmbeddings": tables})
-    print(f"{made.format}, Chromium loads, host table {tables}: {watched}")
-    assert watched.most < MOST_BYTES
+    print(f"{made.format}, Chromium loads, embeddings on the host {tables}: {watched}")
+    assert watched.most < MAX_BYTES
 
 
 def in_tab(page: Page, site: str, tables: str, text: Continued, activation: Activation) -> Played:

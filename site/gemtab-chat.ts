@@ -1,4 +1,4 @@
-/** The module that a page embeds: it defines `<gemtab-chat>`. */
+/** The module that a page includes: it defines `<gemtab-chat>`. */
 
 import { GemtabChat } from "./chat/element.ts";
 

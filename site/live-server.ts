@@ -1,9 +1,9 @@
-/** Whether the page comes from `gemtab serve` or `gemtab demo`, which tell their tabs about changes. */
+/** Detects whether the page comes from `gemtab serve` or `gemtab demo`, which report changes to their tabs. */
 
-/** The metric by which the server says so in the page's Server-Timing header: no request that could fail is needed. */
+/** The metric of the page's Server-Timing header that names the live channel. It needs no request that could fail. */
 const METRIC = "gemtab-live";
 
-/** The address of the live channel. */
+/** Return the address of the live channel, or undefined. */
 export function liveServer(): string | undefined {
   const [navigation] = performance.getEntriesByType("navigation");
   const metrics = (navigation as PerformanceNavigationTiming | undefined)?.serverTiming ?? [];

@@ -1,14 +1,14 @@
-/** The page's end of the development server's live channel. */
+/** Handles the development server's live channel in the page. */
 
 import { GemtabChat } from "./gemtab-chat.ts";
 
-/** As the server sends them (gemtab/server/live.py). */
+/** The server's messages (gemtab/server/live.py). */
 type LiveMessage = { type: "reload" } | { type: "shader"; bundle: string; file: string; text: string };
 
-/** Milliseconds until a lost connection is tried again. */
+/** The milliseconds before a lost connection is tried again. */
 const PATIENCE = 1000;
 
-/** Does what the channel at `path` says; when the server has come back after it was gone, the page is loaded anew. */
+/** Follow the channel at `path`. When the server is back after an interruption, the page is loaded again. */
 export function follow(path: string, onOpen = () => {}): void {
   const channel = new WebSocket(new URL(path, location.href.replace(/^http/, "ws")));
   channel.addEventListener("open", onOpen);
@@ -27,7 +27,7 @@ async function act(message: LiveMessage): Promise<void> {
       !decodeURIComponent(new URL(chat.src, document.baseURI).pathname).endsWith(`bundles/${message.bundle}/`)
     )
       continue;
-    // A shader that does not compile leaves the old one in place; the reason is for whoever edits it.
+    // A shader that does not compile changes nothing; the console shows the reason to its author.
     await chat.gemma?.swapShader(message.file, message.text).catch((error: Error) => console.error(error.message));
     chat.dispatchEvent(new CustomEvent("shaderswap", { detail: { file: message.file }, bubbles: true }));
   }

@@ -1,4 +1,4 @@
-/** Vite gives a style sheet imported so as its text. */
+/** Vite imports a style sheet of this form as text. */
 declare module "*.css?inline" {
   const css: string;
   export default css;

@@ -1,4 +1,4 @@
-/** The demo page: which bundle, how exact it is, and the live channel of the development server. */
+/** The demo page: the choice of a bundle, its accuracy, and the development server's live channel. */
 
 import { GemtabChat } from "./gemtab-chat.ts";
 import { liveServer } from "./live-server.ts";
@@ -18,14 +18,14 @@ const trouble = find("#trouble", HTMLElement);
 
 const LIST = "bundles/index.json";
 
-/** How exact the loaded bundle is; nothing while none is loaded. */
+/** Show the accuracy of the loaded bundle, or nothing without a bundle. */
 function showParity(): void {
   const sentence = chat.gemma ? paritySentence(chat.gemma.info) : "";
   parity.textContent = sentence;
   parity.hidden = sentence === "";
 }
 
-/** The bundles that the page's address asks for, or that the host lists: its own, or a server's. */
+/** Return the bundles that the page's address names, or that the host lists: its own list, or a server's. */
 async function offered(): Promise<string[]> {
   const asked = new URLSearchParams(location.search).getAll("bundle");
   if (asked.length > 0) return asked;
@@ -33,10 +33,10 @@ async function offered(): Promise<string[]> {
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
   const names: unknown = await response.json();
   if (Array.isArray(names) && names.length > 0 && names.every((name) => typeof name === "string")) return names;
-  throw new Error("it is no list of names");
+  throw new Error("it is not a list of names");
 }
 
-/** The page's own choice stays where there is no list, and why there is none is said. */
+/** Offer the listed bundles. Without a list, the page's own choice stays, and an error says why. */
 async function listOffered(): Promise<void> {
   try {
     const names = await offered();

@@ -1,8 +1,8 @@
-/** What parity.json says, in one sentence. */
+/** Summarizes parity.json in one sentence. */
 
 import type { ModelInfo } from "../webruntime/src/api/index.ts";
 
-/** Of gemtab/bundle/parity.py, what the sentence needs. */
+/** The members of gemtab/bundle/parity.py that the sentence needs. */
 interface Comparison {
   backend: string;
   against: "checkpoint" | "stored weights";
@@ -14,27 +14,27 @@ interface Parity {
   comparisons: Comparison[];
 }
 
-const TRUTHS = { "stored weights": "the bundle's own weights", checkpoint: "the original checkpoint" };
+const REFERENCES = { "stored weights": "the bundle's own weights", checkpoint: "the original checkpoint" };
 
-/** "" where the bundle was not verified. Of several plans the one that runs here counts. */
+/** Return the sentence, or "" where the bundle was not verified. Of several plans, the one that runs here counts. */
 export function paritySentence({ parity, stats }: Pick<ModelInfo, "parity" | "stats">): string {
   if (!isParity(parity)) return "";
   const ours = parity.comparisons.filter(({ backend }) => backend === `webgpu ${stats.activation}`);
   if (ours.length === 0) return "";
-  // One for each truth, whatever the file says.
+  // One for each reference, whatever the file has.
   const here = [...new Map(ours.map((comparison) => [comparison.against, comparison])).values()];
-  const shares = here.map(({ against, top1 }) => `${percent(top1)} of the tokens that ${TRUTHS[against]} would`);
+  const shares = here.map(({ against, top1 }) => `${percent(top1)} of the tokens that ${REFERENCES[against]} would`);
   return `Checked when it was exported, over ${parity.steps} tokens: it chooses ${shares.join(" and ")}.`;
 }
 
 function percent(share: number): string {
-  // Never rounded up to "all of them".
+  // Rounded down: "100 %" would mean all of them.
   return `${Math.floor(share * 1000) / 10} %`;
 }
 
 function isComparison(json: unknown): json is Comparison {
   const { backend, against, top1 } = (json ?? {}) as Partial<Comparison>;
-  return typeof backend === "string" && typeof top1 === "number" && Object.hasOwn(TRUTHS, String(against));
+  return typeof backend === "string" && typeof top1 === "number" && Object.hasOwn(REFERENCES, String(against));
 }
 
 function isParity(json: unknown): json is Parity {

@@ -1,4 +1,4 @@
-"""Small random assistants, which draft for the variants of tests/variants.py, and transformers as their oracle."""
+"""Small random draft models for the variants of tests/variants.py, and transformers as their oracle."""
 
 import json
 import zlib
@@ -59,7 +59,7 @@ ASSISTANTS: dict[str, Recipe] = {
     "only_full": Recipe(text={"layer_types": [FULL]}, scalars=False),
 }
 
-# What an assistant has in common with its target: whatever the keys and values in the caches are made by.
+# Settings that a draft model and its target share: those of the keys and values in the caches.
 _SHARED = (
     "num_key_value_heads",
     "head_dim",
@@ -104,8 +104,10 @@ def load_assistant(folder: Path) -> PreTrainedModel:
 
 @contextmanager
 def all_layers_shared() -> Iterator[None]:
-    """transformers 5.23 wants every text config to have a layer that makes the keys and values that others share, and
-    refuses assistants, whose target makes them. Within this it builds them."""
+    """Let transformers 5.23 build draft models inside the block.
+
+    It rejects them otherwise: every text config must have a layer that makes the keys and values that others share.
+    """
     classes: list[Any] = [Gemma4TextConfig, Gemma4UnifiedTextConfig]
     before = [each.kv_sharing_modes for each in classes]
 
@@ -127,8 +129,8 @@ def all_layers_shared() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Draft:
-    """What one step of drafting takes: the token's embedding and the hidden state [1, 2 * target_hidden], the position,
-    and the target's caches of the positions before it by kind of layer."""
+    """The inputs of one step of drafting: the token's embedding and the hidden state [1, 2 * target_hidden], the
+    position, and the target's caches of earlier positions by kind of layer."""
 
     inputs_embeds: torch.Tensor
     position: int

@@ -39,7 +39,7 @@ UNEVEN = ("layers.1.self_attn.k_proj", "layers.2.mlp.up_proj")
 SKIPPED = ["model.audio_tower", "embed_vision", "vision_tower.patch_embedder"]
 
 UNMEASURED = (2.0, 2.0)
-"""What the activations of towers are taken to reach, which no token passes through."""
+"""The assumed ranges of the towers' activations, which no token passes through."""
 
 Ranges = dict[str, tuple[float, float]]
 """The largest input and output of a module."""
@@ -47,7 +47,7 @@ Ranges = dict[str, tuple[float, float]]
 
 @torch.no_grad()
 def save_coded(model: PreTrainedModel, folder: Path, patterns: dict[str, dict[str, int]] = PATTERNS) -> None:
-    """Saves the float model as codes."""
+    """Save the float model with integer weights."""
     config = GemmaQuantizationConfig(4, True, patterns, SKIPPED)
     ranges = measured(model)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -99,8 +99,8 @@ def encoded(weight: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 def load_coded(folder: Path) -> PreTrainedModel:
-    """A checkpoint of codes in transformers, in f32. Its tables have room for a scale a row: where the checkpoint has
-    more, they are put in, and then used as they should be."""
+    """Load a pre-quantized checkpoint in transformers, in f32. A table in transformers has one scale a row; where the
+    checkpoint has more, all of them are put in and used."""
     model = Gemma4ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, ignore_mismatched_sizes=True)
     checkpoint = Checkpoint.open(folder)
     for name, module in model.named_modules():

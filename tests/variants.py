@@ -103,7 +103,8 @@ AUDIO = {
 @dataclass(frozen=True)
 class Recipe:
     """kind: the class of checkpoint; text: what differs from BASE; scalars: whether layer scalars differ from 1;
-    vision, audio: the towers' configs, None for no tower; codes: saved as codes; grid: as trained for Q4_0."""
+    vision, audio: the towers' configs, None for no tower; codes: saved with integer weights; grid: as trained for
+    Q4_0."""
 
     text: dict[str, Any] = field(default_factory=dict)
     kind: str = "gemma4"
@@ -143,7 +144,7 @@ CODED: dict[str, Recipe] = {
     "coded_ragged": Recipe({"hidden_size": 80, "intermediate_size": 104}, codes=True),
     "coded_tower": Recipe(PER_LAYER, vision=VISION, codes=True),
 }
-"""Checkpoints of codes: see tests/coded.py. coded: as E2B for mobile."""
+"""Pre-quantized checkpoints: see tests/coded.py. coded: as E2B for mobile."""
 
 GRIDDED: dict[str, Recipe] = {"gridded": Recipe(E2B, scalars=True, grid=True)}
 """Checkpoints that were trained for Q4_0 and saved in bf16: see tests/gridded.py. gridded: as E2B."""
@@ -175,7 +176,7 @@ TOWERS: dict[str, Recipe] = {
         audio={"audio_embed_dim": 640},
     ),
 }  # fmt: skip
-"""Checkpoints that see and hear. blocks: the tokens of a picture see each other, as in 26B-A4B and 31B."""
+"""Checkpoints that see and hear. blocks: the tokens of an image see each other, as in 26B-A4B and 31B."""
 
 
 def variant(name: str, folder: Path, with_tokenizer: bool = False, seed: int = 0) -> Path:

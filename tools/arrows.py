@@ -91,7 +91,7 @@ def files(folders: Sequence[str], endings: Sequence[str], root: Path = ROOT) -> 
 
 
 def python_imports(file: str, root: Path = ROOT) -> Iterator[Import]:
-    """What a Python file imports of the repository: types, imports within functions and `import_module` too."""
+    """Yield the imports of a Python file: types, imports within functions and `import_module` too."""
     for node in ast.walk(ast.parse((root / file).read_text(encoding="utf-8"), file)):
         for module, line in _modules(node, file):
             target = _module_file(module, root)
@@ -132,7 +132,7 @@ def _module_file(module: str, root: Path) -> str | None:
 
 
 def typescript_imports(listed: Sequence[str], root: Path = ROOT) -> list[Import]:
-    """What files of TypeScript and JavaScript import of the repository, in any form: see scripts/imports.mjs."""
+    """Return the imports of TypeScript and JavaScript files, in any form: see scripts/imports.mjs."""
     script = [ROOT / "webruntime/scripts/imports.mjs", root]
     found = subprocess.run(["node", *script], input="\n".join(listed), capture_output=True, text=True, check=False)
     if found.returncode:

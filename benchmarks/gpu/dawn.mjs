@@ -19,7 +19,7 @@ const FLAGS = ["disable-dawn-features=timestamp_quantization", "enable-dawn-feat
 /** Held to the end: once Dawn's instance is collected, its threads find it gone and abort. */
 const dawn = create(FLAGS);
 
-/** What `engine` is loaded with: adapters whose devices have timestamps, and a recorder that sees their passes. */
+/** The GPU for `engine`: adapters whose devices have timestamps, and a recorder that sees the passes of these devices. */
 export function openGpu() {
   const recorder = new Recorder();
   const requestAdapter = async (options) => {

@@ -1,4 +1,4 @@
-/** What is measured with a loaded engine. Seconds and milliseconds are of the wall, microseconds of the GPU. */
+/** Measurements with a loaded engine. Seconds and milliseconds are wall time, microseconds GPU time. */
 
 const ROUNDS = 3;
 /** Steps before the clock starts, while the first of those in flight come back. */

@@ -43,7 +43,7 @@ export class Recorder {
     return encoder;
   }
 
-  /** What stands in for a pass: each dispatch goes into a pass of its own. */
+  /** Return a substitute for a pass, which puts each dispatch into a pass of its own. */
   #split(begin) {
     let pipeline;
     let group;

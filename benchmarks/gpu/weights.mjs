@@ -73,7 +73,7 @@ export class MadeUpWeights {
     }
   }
 
-  /** Bytes `start` to `end`, which lie in one block. */
+  /** Bytes `start` to `end`, all in one block. */
   #part(name, start, end) {
     this.#blocks ??= makeBlocks();
     const block = Math.floor(start / BLOCK) * BLOCK;

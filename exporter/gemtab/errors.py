@@ -3,7 +3,7 @@
 A message says what is wrong, where, what was expected and found, and what to do next.
 """
 
-MOST_CHARACTERS = 640
+MAX_CHARACTERS = 640
 """Maximum characters of a message, which may quote a stranger's text. A longer message keeps its beginning and end."""
 
 _END = 200
@@ -15,8 +15,8 @@ class GemtabError(Exception):
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        if len(message) > MOST_CHARACTERS:
-            message = f"{message[: MOST_CHARACTERS - _END - 3]} … {message[-_END:]}"
+        if len(message) > MAX_CHARACTERS:
+            message = f"{message[: MAX_CHARACTERS - _END - 3]} … {message[-_END:]}"
         super().__init__(message)
 
 

@@ -14,7 +14,7 @@ class Fit(Strict):
     """How a plan fits `memory` bytes with `context` tokens.
 
     embeddings: the residence of per-layer embeddings. weights, state, scratch: bytes of the text model with them there.
-    towers: bytes that images and audio add when first used. needed: the sum. most_context: most tokens that fit, 0 if
+    towers: bytes that images and audio add when first used. needed: the sum. max_context: most tokens that fit, 0 if
     none do. advice: changes that make the plan fit; none if it fits.
     """
 
@@ -28,7 +28,7 @@ class Fit(Strict):
     towers: int
     needed: int
     verdict: Verdict
-    most_context: int
+    max_context: int
     advice: tuple[str, ...]
 
 
@@ -51,7 +51,7 @@ def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -
     towers = towers_need(manifest)
     embeddings = _residence(entry, memory - towers, context)
     need = memory_need(entry, context, embeddings)
-    most = most_context(entry, memory - towers, manifest.context)
+    most = max_context(entry, memory - towers, manifest.context)
     verdict: Verdict = "fits" if need.total + towers <= memory else "smaller context" if most else "does not fit"
     return Fit(
         activation=entry.activation,
@@ -64,7 +64,7 @@ def _fit_plan(manifest: Manifest, entry: PlanEntry, memory: int, context: int) -
         towers=towers,
         needed=need.total + towers,
         verdict=verdict,
-        most_context=most,
+        max_context=most,
         advice=() if verdict == "fits" else _advice(manifest, entry, memory, most),
     )
 
@@ -74,7 +74,7 @@ def _residence(entry: PlanEntry, memory: int, context: int) -> Residence:
     return "gpu" if not entry.memory.embeddings or memory_need(entry, context).total <= memory else "host"
 
 
-def most_context(entry: PlanEntry, memory: int, limit: int) -> int:
+def max_context(entry: PlanEntry, memory: int, limit: int) -> int:
     """Return the most tokens, up to `limit`, with which a plan fits `memory` bytes; 0 if no context fits."""
     embeddings: Residence = "host" if entry.memory.embeddings else "gpu"
     if memory_need(entry, entry.tokens, embeddings).total > memory:
@@ -93,7 +93,7 @@ def _advice(manifest: Manifest, entry: PlanEntry, memory: int, most: int) -> tup
     advice = []
     if most:
         advice.append(f"load the bundle with a context of at most {most:,} tokens")
-    if manifest.inputs != ("text",) and most_context(entry, memory, manifest.context) > most:
+    if manifest.inputs != ("text",) and max_context(entry, memory, manifest.context) > most:
         advice.append("export again with fewer inputs (`--inputs text`)")
     if manifest.weights != "q4":
         advice.append("export again with smaller weights (`--weights q4`)")

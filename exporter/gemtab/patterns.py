@@ -16,7 +16,7 @@ from typing import Literal
 
 from gemtab.errors import CheckpointError
 
-MOST_CHARACTERS = 10_000
+MAX_CHARACTERS = 10_000
 SECONDS = 2
 """Maximum processor time for all expressions of a config."""
 
@@ -50,8 +50,8 @@ for line in sys.stdin:
 
 def check_expression(text: str) -> None:
     """Raise ValueError where the text is not a regular expression, or is too long."""
-    if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"a regular expression has {len(text):,} characters; the maximum is {MOST_CHARACTERS:,}")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"a regular expression has {len(text):,} characters; the maximum is {MAX_CHARACTERS:,}")
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError, MemoryError) as error:

@@ -13,7 +13,7 @@ from .conversation import Example
 
 KINDS = ("circle", "square", "triangle", "star")
 Tint = tuple[int, int, int]
-#: Each colour lies between two tints.
+#: Each colour is between two tints.
 COLOURS: dict[str, tuple[Tint, Tint]] = {
     "red": ((195, 25, 35), (250, 15, 15)),
     "green": ((15, 125, 35), (40, 190, 60)),

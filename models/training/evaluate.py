@@ -40,7 +40,7 @@ FLOORS: dict[str, float] = {
     "unseen_voice": 0.70,
 }
 IMAGE_TASKS, AUDIO_TASKS = ("caption_one", "caption_two", "question"), ("speech", "unseen_voice")
-MOST_NEW_TOKENS = 160
+MAX_NEW_TOKENS = 160
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Judge:
         for start in range(0, len(ordered), rows):
             some = ordered[start : start + rows]
             inputs = self._inputs(some)
-            output = self._model.generate(**inputs, do_sample=False, max_new_tokens=MOST_NEW_TOKENS)
+            output = self._model.generate(**inputs, do_sample=False, max_new_tokens=MAX_NEW_TOKENS)
             new = output[:, inputs["input_ids"].shape[1] :]
             for one, ids in zip(some, new.tolist(), strict=True):
                 yield Case(one.example, self._tokenizer.decode(ids).replace("<pad>", ""))

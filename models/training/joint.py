@@ -70,10 +70,10 @@ class Mixer:
             token, soft = self._audio, heard.pooler_output[heard.attention_mask]
             counts = heard.attention_mask.sum(1).tolist()
         packed = self._packed(batch.examples, counts)
-        places = packed.ids == token
-        packed = replace(packed, ids=packed.ids.masked_fill(places, 0))
+        masked = packed.ids == token
+        packed = replace(packed, ids=packed.ids.masked_fill(masked, 0))
         words = self._model.language_model.embed_tokens(packed.ids)
-        return self._text(packed, words.masked_scatter(places[..., None], soft.to(words.dtype)))
+        return self._text(packed, words.masked_scatter(masked[..., None], soft.to(words.dtype)))
 
     def _packed(self, asked: list[Example], counts: list[int]) -> Batch:
         """One row an example."""

@@ -147,8 +147,8 @@ def recorded(recording: Recording, rng: np.random.Generator) -> NDArray[np.float
     before, after = rng.integers(0, 4000), rng.integers(1500, 6000)
     spoken = recording.samples
     if rng.random() < 0.5:
-        places = np.arange(0, len(spoken) - 1, rng.uniform(0.82, 1.18))
-        spoken = np.interp(places, np.arange(len(spoken)), spoken).astype(np.float32)
+        positions = np.arange(0, len(spoken) - 1, rng.uniform(0.82, 1.18))
+        spoken = np.interp(positions, np.arange(len(spoken)), spoken).astype(np.float32)
     audio = np.pad(spoken, (int(before), int(after)))
     tilt = rng.uniform(-0.3, 0.3)
     audio = audio - tilt * np.concatenate(([0.0], audio[:-1])).astype(np.float32)

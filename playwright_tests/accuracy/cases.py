@@ -1,4 +1,4 @@
-"""What models/tiny is asked about files: a question, the file, and the answer that is right."""
+"""The questions to models/tiny about files: a question, the file, and the correct answer."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,10 @@ from models.training.conversation import Example
 
 @dataclass(frozen=True)
 class Case:
-    """kind: the type of the part that the file becomes; suffix: of its name."""
+    """A question about a file.
+
+    kind: type of the file's part; suffix: ending of the file's name.
+    """
 
     kind: Literal["image", "audio"]
     suffix: str
@@ -18,6 +21,6 @@ class Case:
 
     @property
     def example(self) -> Example:
-        """The case as the model's training knows it."""
+        """Return the case in the form of the model's training."""
         parts = [{"type": self.kind}, {"type": "text", "text": self.question}]
         return Example(self.kind, [{"role": "user", "content": parts}], self.answer)

@@ -1,5 +1,5 @@
-"""Pictures drawn otherwise than those of the training: in CSS colours on paper, upright or nearly so, some with an
-outline, in sizes and files that people have."""
+"""Images drawn in another way than those of the training: in CSS colours on paper, upright or nearly so, some with an
+outline, in common sizes and file formats."""
 
 import io
 import math
@@ -21,7 +21,7 @@ INKS: dict[str, tuple[str, ...]] = {
     "white": ("white", "snow"),
     "black": ("black", "#101010"),
 }
-#: Papers, and the colour that cannot be seen on them.
+#: Papers, and the colour that is invisible on each.
 PAPERS = {
     **dict.fromkeys(("white", "ivory", "whitesmoke", "gainsboro"), "white"),
     **dict.fromkeys(("gray", "darkgray"), ""),
@@ -29,11 +29,11 @@ PAPERS = {
 }
 FILES = {".png": ("PNG", {}), ".jpg": ("JPEG", {"quality": 88}), ".webp": ("WEBP", {"quality": 90})}
 FINER = 3
-"""Pictures are drawn so many times larger, for soft edges."""
+"""Factor by which drawings are larger than images, for soft edges."""
 
 
 def drawing(rng: Random, task: str) -> Case:
-    """A case of "caption_one", "caption_two" (shapes that training does not have in this relation) or "question"."""
+    """Return a case of "caption_one", "caption_two" (shapes in a relation that training leaves out) or "question"."""
     while True:
         width, height = rng.choice(SIZES)
         paper = rng.choice(list(PAPERS))
@@ -61,7 +61,7 @@ def _shape(rng: Random, width: int, height: int, unseen: str) -> Shape:
 
 
 def _arranged(shapes: list[Shape]) -> tuple[list[Shape], str]:
-    """The left or upper shape first, and their relation: empty where it is not clear."""
+    """Return the left or upper shape first, and their relation: empty where it is not clear."""
     if len(shapes) == 1:
         return shapes, ""
     one, other = shapes
@@ -95,19 +95,19 @@ def _paint(rng: Random, width: int, height: int, paper: str, shapes: list[Shape]
         ink = ImageColor.getrgb(rng.choice(INKS[shape.colour]))
         edge = tuple(value * 4 // 5 for value in ink[:3])
         draw.polygon(_outline(shape), fill=ink, outline=edge if outlined else ink, width=2 * FINER)
-    picture = canvas.resize((width, height), Image.Resampling.LANCZOS)
-    return picture.filter(ImageFilter.GaussianBlur(rng.choice((0, 0, 1))))
+    image = canvas.resize((width, height), Image.Resampling.LANCZOS)
+    return image.filter(ImageFilter.GaussianBlur(rng.choice((0, 0, 1))))
 
 
 def _outline(shape: Shape) -> list[tuple[float, float]]:
-    """Corners, clockwise from the top, on the larger canvas."""
+    """Return the corners, clockwise from the top, on the larger canvas."""
     if shape.kind == "circle":
         reaches = [1.0] * 90
     elif shape.kind == "star":
         reaches = [1.0, 0.4] * 5
     else:
         reaches = [1.0] * {"square": 4, "triangle": 3}[shape.kind]
-    # A square stands on a side, everything else has a corner at the top.
+    # A square stands on a side, everything else on a corner.
     start = shape.turn + math.radians(-45 if shape.kind == "square" else -90)
     angles = [start + 2 * math.pi * index / len(reaches) for index in range(len(reaches))]
     return [
@@ -127,6 +127,6 @@ COUNT = 201
 
 
 def drawings() -> list[Case]:
-    """The cases, always the same ones: captions of one and of two shapes, and questions, in turn."""
+    """Return the cases, always the same: captions of one and of two shapes, and questions, in turn."""
     rng = Random("drawings")
     return [drawing(rng, ("caption_one", "caption_two", "question")[index % 3]) for index in range(COUNT)]

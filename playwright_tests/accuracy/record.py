@@ -1,7 +1,7 @@
 """Makes recordings.ogg and recordings.json: `python -m playwright_tests.accuracy.record`.
 
-Voices that training does not have: Festival's ked, flite's rms, and those of espeak-ng that are set aside; word
-sequences that training leaves out. It needs all three (on Debian: festival, festvox-kdlpc16k, flite, espeak-ng).
+Voices that training leaves out: Festival's ked, flite's rms, and some of espeak-ng. Word sequences that training leaves
+out. Needs all three programs (on Debian: festival, festvox-kdlpc16k, flite, espeak-ng).
 """
 
 import json
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from gemtab.media.audio import load_audio
 from gemtab.media.resample import resample
 from models.training.speech import UNSEEN_ESPEAK, WORDS, is_held_out
-from playwright_tests.accuracy.recordings import COUNT, RATE, SOUNDS, TEXTS
+from playwright_tests.accuracy.recordings import COUNT, RATE, RECORDINGS, TEXTS
 
 
 def words(rng: Random) -> tuple[str, ...]:
-    """One to three words; two or three in an order that training leaves out."""
+    """Return one to three words; two or three in an order that training leaves out."""
     while True:
         said = tuple(rng.choice(WORDS) for _ in range(rng.choice((1, 2, 3))))
         if len(said) == 1 or is_held_out(said):
@@ -29,7 +29,7 @@ def words(rng: Random) -> tuple[str, ...]:
 
 
 def spoken(voice: str, text: str, rng: Random) -> NDArray[np.float32]:
-    """What the voice makes of the text, at `RATE`."""
+    """Return the voice's samples of the text, at `RATE`."""
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "spoken.wav")
         kind, _, name = voice.partition(":")
@@ -43,22 +43,23 @@ def spoken(voice: str, text: str, rng: Random) -> NDArray[np.float32]:
     return resample(samples, rate, RATE)
 
 
-def recorded(sound: NDArray[np.float32], rng: Random) -> NDArray[np.float32]:
-    """In a room: a short echo, a quiet rumble and hum, a pause before and after, and a level of its own."""
+def recorded(audio: NDArray[np.float32], rng: Random) -> NDArray[np.float32]:
+    """Return the audio as in a room: with a short echo, a quiet rumble and hum, pauses around it, and a random
+    level."""
     noise = np.random.default_rng(rng.randrange(2**31))
     before, after = rng.randrange(1000, 5000), rng.randrange(3000, 6000)
-    sound = np.pad(sound, (before, after))
+    audio = np.pad(audio, (before, after))
     echo = rng.randrange(200, 600)
-    sound[echo:] += rng.uniform(0, 0.25) * sound[:-echo]
-    level = float(np.abs(sound).max())
-    rumble = np.convolve(noise.normal(0, 1, len(sound)), np.full(8, 1 / 8), "same")
-    hum = np.sin(np.arange(len(sound)) * 2 * np.pi * 50 / RATE)
-    heard = sound + level * (rng.uniform(0.002, 0.03) * rumble + rng.uniform(0, 0.01) * hum)
+    audio[echo:] += rng.uniform(0, 0.25) * audio[:-echo]
+    level = float(np.abs(audio).max())
+    rumble = np.convolve(noise.normal(0, 1, len(audio)), np.full(8, 1 / 8), "same")
+    hum = np.sin(np.arange(len(audio)) * 2 * np.pi * 50 / RATE)
+    heard = audio + level * (rng.uniform(0.002, 0.03) * rumble + rng.uniform(0, 0.01) * hum)
     return np.asarray(heard * (rng.uniform(0.15, 0.8) / level), np.float32)
 
 
 def encode(samples: NDArray[np.float32], path: Path) -> None:
-    """Writes an Ogg file with Opus at 24 kbit/s."""
+    """Write an Ogg file with Opus at 24 kbit/s."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libopus", rate=RATE, layout="mono", options={"b": "24000"})
         whole = av.AudioFrame.from_ndarray((np.clip(samples, -1, 1) * 32767).astype(np.int16)[None], "s16", "mono")
@@ -67,17 +68,17 @@ def encode(samples: NDArray[np.float32], path: Path) -> None:
 
 
 def main() -> None:
-    """Writes both files."""
+    """Write both files."""
     rng = Random("recordings")
     texts, pieces = [], []
     for index in range(COUNT):
-        # A quarter for each of the two that are made of a person's voice.
+        # A quarter for each of the two that come from a person's voice.
         formant = f"espeak:{rng.choice(('en-us', 'en-gb'))}+{UNSEEN_ESPEAK[index // 2 % len(UNSEEN_ESPEAK)]}"
         voice = ("festival:ked_diphone", "flite:rms", formant, formant)[index % 4]
         said = " ".join(words(rng))
         pieces.append(recorded(spoken(voice, said, rng), rng))
         texts.append({"voice": voice, "words": said, "samples": len(pieces[-1])})
-    encode(np.concatenate(pieces), SOUNDS)
+    encode(np.concatenate(pieces), RECORDINGS)
     TEXTS.write_text(json.dumps(texts, indent=0) + "\n", encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Recordings of voices that training does not have, made by record.py and kept in one file."""
+"""Recordings of voices that training leaves out, made by record.py, in one file."""
 
 import io
 import json
@@ -11,9 +11,9 @@ from gemtab.media.audio import load_audio
 from gemtab.media.resample import resample
 from playwright_tests.accuracy.cases import Case
 
-SOUNDS = Path(__file__).with_name("recordings.ogg")
+RECORDINGS = Path(__file__).with_name("recordings.ogg")
 TEXTS = Path(__file__).with_name("recordings.json")
-"""For each recording, one after the other in `SOUNDS`: the voice, its words, and how many samples it has."""
+"""For each recording in the order of `RECORDINGS`: the voice, its words, and the number of samples."""
 
 RATE = 16_000
 COUNT = 200
@@ -21,8 +21,8 @@ _ASKED = ("What do I say?", "Transcribe this.", "What do you hear?", "Write down
 
 
 def recordings() -> list[Case]:
-    """A case of each, as a WAV file."""
-    samples, rate = load_audio(SOUNDS)
+    """Return a case of each, as a WAV file."""
+    samples, rate = load_audio(RECORDINGS)
     whole = (resample(samples, rate, RATE) * 32767).round().astype("<i2")
     texts = json.loads(TEXTS.read_text(encoding="utf-8"))
     ends = np.cumsum([one["samples"] for one in texts])

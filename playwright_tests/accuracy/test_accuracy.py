@@ -1,7 +1,7 @@
-"""models/tiny in a tab answers about files it has never seen as often right as transformers does.
+"""models/tiny in a tab answers questions about new files as often correctly as in transformers.
 
-A few files tell whether tab and Python executor write the same. Whether the model is as good as it promises takes them
-all: `make accuracy`, which takes a software GPU a quarter of an hour.
+A few files show whether tab and Python executor write the same ids. Whether the model is good enough takes all files:
+`make accuracy`, a quarter of an hour on a software GPU.
 """
 
 import base64
@@ -29,18 +29,18 @@ from playwright_tests.conftest import TINY
 from playwright_tests.in_page import in_page
 from tests.tables import ACCURACY_LINE
 
-MOST_TOKENS = 24
+MAX_TOKENS = 24
 ALL = 200
-"""So many cases of a kind are enough to hold the model to its promise."""
+"""Number of cases of a kind that suffice to test the model's promised accuracy."""
 
 
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".wav": "audio/wav"}
 
 
 def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case]) -> list[list[int]]:
-    """The ids that the tab writes."""
+    """Return the tab's ids."""
     page.goto(site + "example.html")
-    told = [
+    asked = [
         {
             "kind": case.kind,
             "type": TYPES[case.suffix],
@@ -49,12 +49,12 @@ def asked_in_chromium(page: Page, site: str, bundle: str, cases: Sequence[Case])
         }
         for case in cases
     ]
-    written: list[list[int]] = page.evaluate(in_page("gemma.askAbout"), [site, bundle, told, MOST_TOKENS])
+    written: list[list[int]] = page.evaluate(in_page("gemma.askAbout"), [site, bundle, asked, MAX_TOKENS])
     return written
 
 
 def asked_in_python(folder: Path, cases: Sequence[Case]) -> list[list[int]]:
-    """The ids that the Python executor writes."""
+    """Return the Python executor's ids."""
     executor, reader = TextEngine(folder), MediaReader(folder, read_manifest(folder))
     session = ChatSession(folder, executor, encoder=TowerEncoder(folder, executor))
     written = []
@@ -62,14 +62,14 @@ def asked_in_python(folder: Path, cases: Sequence[Case]) -> list[list[int]]:
         session.messages = []
         medium = (reader.image if case.kind == "image" else reader.audio)(case.content)
         parts: Content = [MediumPart(type=case.kind, medium=medium), TextPart(type="text", text=case.question)]
-        for _ in session.send(parts, max_tokens=MOST_TOKENS):
+        for _ in session.send(parts, max_tokens=MAX_TOKENS):
             pass
         written.append(session.stats.ids)
     return written
 
 
 def asked_in_transformers(cases: Sequence[Case]) -> Iterable[bool]:
-    """Whether transformers' answers are right; not in the order of the cases."""
+    """Return whether each of transformers' answers is correct, in any order."""
     return (case.right for case in Judge(TINY).answers([_asked(case) for case in cases]))
 
 
@@ -91,18 +91,18 @@ def test_unseen_files_are_understood_as_well_as_by_transformers(
     request: pytest.FixtureRequest,
 ) -> None:
     wanted: int = request.config.getoption("--accuracy-cases")
-    told = cases()
-    told = told[:: max(1, len(told) // wanted)]
-    ids = asked_in_chromium(page, served, "tiny", told)
+    asked = cases()
+    asked = asked[:: max(1, len(asked) // wanted)]
+    ids = asked_in_chromium(page, served, "tiny", asked)
     text = tokenizer.load(TINY)
-    ours = [case.example.is_right(text.decode(one)) for case, one in zip(told, ids, strict=True)]
-    theirs = list(asked_in_transformers(told))
+    ours = [case.example.is_right(text.decode(one)) for case, one in zip(asked, ids, strict=True)]
+    theirs = list(asked_in_transformers(asked))
     line = f"{cases.__name__:12} Chromium {sum(ours)}/{len(ours)}   transformers {sum(theirs)}/{len(theirs)}"
     record_property(ACCURACY_LINE, line)
-    assert ids == asked_in_python(bundles["tiny"], told)
+    assert ids == asked_in_python(bundles["tiny"], asked)
     if wanted >= ALL:
         assert _share(theirs) >= floor, line
-        # Three cases in 200: the bundle's weights have 4 bits, theirs 16.
+        # Three cases in 200: the bundle's weights have 4 bits, the checkpoint's 16.
         assert _share(ours) >= max(floor, _share(theirs) - 0.015), line
 
 

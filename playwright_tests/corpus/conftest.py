@@ -1,4 +1,4 @@
-"""How much of the corpus is drawn, and browsers with the tab's text code."""
+"""The size of the corpus, and browsers with the tab's text code."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def drawn(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
-    """How many inputs to draw: the first number in `make test`, the second with `--corpus full`."""
+    """Return the number of inputs: the first number in `make test`, the second with `--corpus full`."""
     full = request.config.getoption("--corpus") == "full"
     return lambda small, large: large if full else small
 
@@ -31,4 +31,4 @@ def tabs(browser: Browser, firefox: Browser, shared_folders: "SharedFolders") ->
 
 @pytest.fixture(scope="session", autouse=True)
 def adapter() -> None:
-    """Nothing here touches WebGPU: neither an adapter nor a bundle is needed."""
+    """Nothing here uses WebGPU: neither an adapter nor a bundle is needed."""

@@ -1,4 +1,4 @@
-"""Random conversations with tools, and texts with everything that text code may stumble over."""
+"""Random conversations with tools, and texts with special cases of text code."""
 
 import random
 import unicodedata
@@ -9,7 +9,7 @@ EDGES: list[str] = [
     *"<>|'\"\\{}[]%#&/",
     *"éßİıǆŉﬀ日😀𝔘\u0301\u200d\x00\x7f\ue000\uffff",
 ]
-"""Characters at which Python and JavaScript part: white space, cases, quotes, other planes."""
+"""Characters that Python and JavaScript treat differently: white space, cases, quotes, other planes."""
 
 WORDS = ["hello", "the ", "Grüße", "a_b", "1.5", "```py\nx = 1\n```", "C:\\n\\u0041", "日本語", "e\u0301", "ONE two"]
 TYPES = ["string", "integer", "number", "boolean", "array", "object", "null", "String", ""]
@@ -18,14 +18,14 @@ KEYS = ["x", "B", "a", "é", "ß", "😀", "ﬀ", "10", "9", "type", "items", "Z
 
 
 class Dice(random.Random):
-    """Draws conversations. tokens: what may be spelled out in texts."""
+    """Draws conversations. tokens: tokens that may be spelled out in texts."""
 
     def __init__(self, seed: int, tokens: list[str]) -> None:
         super().__init__(seed)
         self.tokens: list[str] = tokens
 
     def text(self, pieces: int = 5) -> str:
-        """A text of up to so many pieces."""
+        """Return a text of at most `most` pieces."""
         return "".join(self._piece() for _ in range(self.randrange(pieces + 1)))
 
     def _piece(self) -> str:
@@ -40,14 +40,14 @@ class Dice(random.Random):
         return self.character()
 
     def character(self) -> str:
-        """Any that Python's Unicode knows: a browser's is newer, and prints in escapes what it does not know."""
+        """Return any character of Python's Unicode: a browser's is newer, and prints unknown characters as escapes."""
         while True:
             found = chr(self.choice([self.randrange(0x20, 0x3000), self.randrange(0x3000, 0x110000)]))
             if unicodedata.category(found) not in ("Cn", "Cs"):
                 return found
 
     def value(self, depth: int = 2) -> Any:
-        """A value of JSON."""
+        """Return a JSON value."""
         kind = self.randrange(8 if depth else 5)
         if kind < 2:
             return self.text(3)
@@ -60,11 +60,11 @@ class Dice(random.Random):
         return self.members(depth - 1)
 
     def members(self, depth: int = 2) -> dict[str, Any]:
-        """An object of JSON."""
+        """Return a JSON object."""
         return {self.choice(KEYS): self.value(depth) for _ in range(self.randrange(5))}
 
     def schema(self, depth: int = 2) -> dict[str, Any]:
-        """A JSON schema, as odd as those that tools come with."""
+        """Return a JSON schema, as irregular as those of real tools."""
         made: dict[str, Any] = {}
         if self.random() < 0.8:
             made["type"] = self.choice(TYPES) if self.random() < 0.8 else self.sample(TYPES, self.randrange(1, 3))
@@ -88,7 +88,7 @@ class Dice(random.Random):
         return made
 
     def tool(self) -> dict[str, Any]:
-        """The declaration of a tool."""
+        """Return a tool's declaration."""
         function: dict[str, Any] = {"name": self.choice(["f", "get_weather", "a.b"]), "description": self.text()}
         if self.random() < 0.8:
             parameters = self.schema()
@@ -98,13 +98,13 @@ class Dice(random.Random):
         return {"type": "function", "function": function}
 
     def content(self) -> Any:
-        """What a message says."""
+        """Return a message's content."""
         if self.random() < 0.75:
             return self.text()
         return [{"type": "text", "text": self.text()} for _ in range(self.randrange(1, 4))]
 
     def messages(self) -> list[dict[str, Any]]:
-        """Turns of a user and a model, which may call tools."""
+        """Return turns of a user and a model, which may call tools."""
         made: list[dict[str, Any]] = []
         if self.random() < 0.4:
             made.append({"role": self.choice(["system", "system", "developer"]), "content": self.content()})
@@ -135,6 +135,6 @@ class Dice(random.Random):
         return {"role": "tool", "content": content, **named}
 
     def conversation(self) -> dict[str, Any]:
-        """messages, tools and whether the model thinks."""
+        """Return messages, tools, and whether the model thinks."""
         tools = [self.tool() for _ in range(self.randrange(1, 3))] if self.random() < 0.6 else None
         return {"messages": self.messages(), "tools": tools, "thinking": self.random() < 0.3}

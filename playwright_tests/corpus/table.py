@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Column:
-    """What one implementation makes of a kind's inputs. Differences are in the kind's own unit."""
+    """The results of one implementation for a kind of inputs. Differences are in the kind's own unit."""
 
     tried: int = 0
     equal: int = 0
     largest: float = 0.0
 
     def add(self, equal: bool, difference: float = 0.0) -> None:
-        """Counts one input."""
+        """Count one input."""
         self.tried += 1
         self.equal += equal
         self.largest = max(self.largest, difference)
@@ -23,15 +23,15 @@ class Column:
 
 @dataclass
 class Row:
-    """A line of the table. An implementation that does not read a kind has no column in its line."""
+    """A line of the table. An implementation that does not support a kind has no column in its line."""
 
     subject: str
     kind: str
     columns: dict[str, Column] = field(default_factory=dict)
 
     def add(self, implementation: str, equal: bool, difference: float = 0.0) -> None:
-        """Counts one input of this kind in an implementation, "Python", "Chromium" or "Firefox": whether its result
-        equals transformers', and how far it is from that."""
+        """Count one input of this kind in an implementation, "Python", "Chromium" or "Firefox": whether its result
+        equals transformers', and the difference."""
         self.columns.setdefault(implementation, Column()).add(equal, difference)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Recordings of every kind: transformers' features of their samples, beside Python's and Chromium's of the file."""
+"""Recordings of every kind: transformers' features of their samples, and Python's and Chromium's of the file."""
 
 import json
 from collections.abc import Callable
@@ -25,23 +25,25 @@ RULES = audio_rules(PROCESSOR)
 Features = NDArray[np.float32]
 
 EXACT = 1e-4
-"""Of log-mel features where the samples are the same: transformers computes their logarithms in another order."""
+"""Tolerance of log-mel features of equal samples: transformers computes their logarithms in another order."""
 
 ROUNDED = 1e-3
-"""Where decoders compute in f32, in any order: samples differ by up to 1e-6, about a thousandth of a quiet band."""
+"""Tolerance of decoders that compute in f32, in any order: samples differ by up to 1e-6, about a thousandth of a quiet
+band."""
 
 MP3 = 0.1
-"""Two builds of ffmpeg's MP3 decoder differ by up to 5e-6, and the encoder leaves bands empty: there, that is a few
-hundredths of what is there and of the floor under the logarithm."""
+"""Tolerance of MP3. Two builds of ffmpeg's decoder differ by up to 5e-6. In bands that the encoder leaves empty, that
+is a few hundredths of the signal and of the floor under the logarithm."""
 
 BOUNDS = {"WAV": EXACT, "FLAC": EXACT, "MP3": MP3, "Matroska, MP4 and MOV": MP3, "Video files": MP3}
 
 FIREFOX_BOUNDS = BOUNDS | {"MP3": LOG_MEL_SHORT}
-"""Firefox's own MP3 decoder leaves 16 bits, whose rounding is heard in bands that the encoder left empty."""
+"""Tolerance of MP3 in Firefox, whose own decoder rounds to 16 bits; the rounding shows in bands that the encoder left
+empty."""
 
 
 def expected_features(recording: Recording, extractor: Gemma4AudioFeatureExtractor) -> list[Features]:
-    """What transformers makes of each segment, without the frames that it masks."""
+    """Return transformers' features of each segment, without the frames that it masks."""
     samples = resample(recording.samples, recording.rate, RULES.rate)
     found = []
     for segment in segments(samples, RULES):
@@ -61,7 +63,7 @@ def browser_features(recording: Recording, page: Media) -> list[Features]:
 
 
 def difference(found: list[Features], expected: list[Features]) -> float:
-    """The largest difference of the features; infinite where they have another shape."""
+    """Return the largest difference of the features; infinite where their shapes differ."""
     if [each.shape for each in found] != [each.shape for each in expected]:
         return float("inf")
     return max(float(np.abs(one - other).max()) for one, other in zip(found, expected, strict=True))

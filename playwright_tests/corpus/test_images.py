@@ -1,4 +1,4 @@
-"""Image files of every kind: transformers' patches of the file, beside Python's and Chromium's."""
+"""Image files of every kind: transformers' patches of the file, and Python's and Chromium's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,19 +16,19 @@ from tests.media.image_kinds import drawn as drawn_images
 from tests.tables import CORPUS_LINE
 
 BOUNDS: dict[str, float] = {"JPEG, CMYK with black": 3}
-"""In 255ths, of Chromium: its decoder multiplies ink by black and cuts off what Pillow rounds. That is 1 in a pixel,
-which resizing can sharpen. All else is equal."""
+"""Tolerance in Chromium, in 255ths: its decoder multiplies ink by black and truncates where Pillow rounds. That is 1 in
+a pixel, which resizing can sharpen. Everything else is equal."""
 
 FIREFOX_BOUNDS = BOUNDS | {
     **dict.fromkeys(["AVIF", "AVIF, alpha", "AVIF, animated"], 10),
     "AVIF, turned": 128,
 }
-"""The same of Firefox. Of AVIFs it hands out RGB by colour that is not smoothed; behind channels that are cut off at 0
-or 255, several colours may be. Where it has turned one of an odd size, blocks of one colour begin elsewhere and are not
-found: edges are as sharp as Firefox has them, which was 84 at most."""
+"""Tolerance in Firefox. Its RGB of AVIFs has chroma that is not smoothed. Where channels are clipped at 0 or 255,
+several colours are possible. In a rotated image of odd size, blocks of one colour begin elsewhere and are not found:
+edges are as sharp as Firefox's, at most 84 off."""
 
 ROUNDING = 1e-3
-"""In 255ths, of a byte that became a float."""
+"""Tolerance of a byte that became a float, in 255ths."""
 
 
 def python_inputs(content: bytes, budget: int) -> tuple[Any, Any]:
@@ -44,7 +44,7 @@ def browser_inputs(content: bytes, budget: int, page: Media) -> tuple[Any, Any]:
 
 
 def difference(found: tuple[Any, Any], expected: tuple[Any, Any]) -> float:
-    """The largest difference of values, in 255ths; infinite where the patches lie elsewhere."""
+    """Return the largest difference of values, in 255ths; infinite where patches have other positions."""
     if not np.array_equal(found[1], expected[1]):
         return np.inf
     most = float(np.abs(found[0] - expected[0]).max()) * 255

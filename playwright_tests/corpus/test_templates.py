@@ -24,7 +24,7 @@ TEMPLATES = {
 
 
 def by_transformers(tokenizer: Any, template: str, conversation: dict[str, Any]) -> str | None:
-    """None where it raises an error."""
+    """Return transformers' prompt, or None where the template raises an error."""
     try:
         return str(
             tokenizer.apply_chat_template(
@@ -48,7 +48,7 @@ def by_python(template: ChatTemplate, conversation: dict[str, Any]) -> str | Non
 
 
 def table_row(name: str, template: Path, tabs: Tabs, count: int, folder: Path) -> tuple[Row, list[str]]:
-    """The line of a template, and what differed."""
+    """Return the line of a template, and the differences."""
     tokenizer: Any = AutoTokenizer.from_pretrained(TINY)
     config = json.loads((TINY / "tokenizer_config.json").read_text(encoding="utf-8"))
     source = template.read_text(encoding="utf-8")

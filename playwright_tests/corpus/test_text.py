@@ -1,4 +1,4 @@
-"""Texts at the edges of what text code knows: in transformers, in Python and in both browsers."""
+"""Texts with special cases of text code: in transformers, in Python and in both browsers."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from tests.tables import CORPUS_LINE
 from tests.variants import TINY
 
 CONTROL = ["<|turn>", "<turn|>", "<|think|>", "<|image|>", "<|audio|>", '<|"|>', "<|tool_response>", "<bos>", "<eos>"]
-"""Tokens by which a text could pretend to be a template."""
+"""Tokens with which a text could imitate a template."""
 
 ADDED: list[dict[str, Any]] = [
     {"content": "<one>", "single_word": True},
@@ -36,14 +36,14 @@ ADDED: list[dict[str, Any]] = [
     {"content": "\n\n\n", "single_word": True},
     {"content": "<lefter>", "lstrip": True, "normalized": True},
 ]
-"""Tokens as fine-tunes add them."""
+"""Tokens such as fine-tunes add."""
 
 ANSWERS = [
     "<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<turn|>", '<|"|>', "<|image|>",
     "thought\n", "final\n", " thought \x85\n", "call:", "f", " g ", "{", "}", "{a:1}", "call:f{x:1}", "call:h{}", "\n",
     " ", "\x1c", "\ufeff", "a:", "text", "𓀀", "日本", "call:a{b}c{d}", "call:{}", "nonsense", "call: f {a:1} ",
 ]  # fmt: skip
-"""What answers are put together of, so that many are cut off or odd."""
+"""The pieces of answers, so that many are cut off or malformed."""
 
 
 class Text:
@@ -62,7 +62,7 @@ class Text:
         }
 
     def ids(self, text: str) -> list[int]:
-        """By transformers."""
+        """Return transformers' ids."""
         found: list[int] = self.reference(text, add_special_tokens=False)["input_ids"]
         return found
 
@@ -74,7 +74,7 @@ def text(tabs: Tabs) -> Text:
 
 @pytest.fixture
 def compare(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Leaves a line in the table, and fails where anything differs."""
+    """Add a line to the table, and fail where any result differs."""
 
     def run(kind: str, inputs: Sequence[object], expected: list[Any], **found: list[Any]) -> None:
         row, differing = Row("text", kind), []
@@ -94,7 +94,8 @@ def said(text: str) -> dict[str, Any]:
 
 
 def code_points() -> list[str]:
-    """All of the first planes' blocks where white space and oddities are, and some of each later block."""
+    """Return all blocks of the first planes with white space and special characters, and some characters of each later
+    block."""
     return [
         chr(code)
         for code in [
@@ -107,7 +108,7 @@ def code_points() -> list[str]:
 
 
 def test_code_points_at_edges(text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]) -> None:
-    """White space that only one language knows is trimmed, or not, as transformers does."""
+    """White space that only one language knows is stripped, or not, as in transformers."""
     dice = Dice(1, [])
     points = code_points()
     texts = [f"{c}x{c}" for c in [*EDGES, *dice.sample(points, min(drawn(60, len(points)), len(points)))]]
@@ -140,7 +141,7 @@ def test_random_texts(text: Text, drawn: Callable[[int, int], int], compare: Cal
 
 
 def test_lone_surrogates(text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]) -> None:
-    """transformers refuses them. Here they are read as U+FFFD, and pairs of them as what they stand for."""
+    """transformers rejects lone surrogates. Here they are read as U+FFFD, and pairs of them as their characters."""
     dice = Dice(3, [])
     pieces = ["\ud800", "\udfff", "\ud83d\ude00", "a", " ", "\ud83d", "\ude00", "😀"]
     texts = ["".join(dice.choices(pieces, k=4)) for _ in range(drawn(10, 300))]
@@ -157,7 +158,7 @@ def test_lone_surrogates(text: Text, drawn: Callable[[int, int], int], compare: 
 def test_added_tokens(
     text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None], tmp_path: Path
 ) -> None:
-    """Tokens that are matched whole, between words, with the white space around them, or in normalized text."""
+    """Added tokens between words, with the white space around them, or in normalized text."""
     content = json.loads((TINY / "tokenizer.json").read_text(encoding="utf-8"))
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
     first = len(content["model"]["vocab"])
@@ -201,7 +202,7 @@ def test_added_tokens(
 
 
 def test_byte_tokens(text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]) -> None:
-    """Ids one by one give the text that transformers decodes them to at once, where bytes are no UTF-8 too."""
+    """Ids one by one give transformers' text of all at once, also where bytes are not UTF-8."""
     dice = Dice(5, [])
     vocabulary = text.reference.get_vocab()
     byte = [number for token, number in vocabulary.items() if token.startswith("<0x")]
@@ -234,9 +235,7 @@ def test_byte_tokens(text: Text, drawn: Callable[[int, int], int], compare: Call
     )
 
 
-def test_control_tokens_that_are_said(
-    text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]
-) -> None:
+def test_control_tokens_in_messages(text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]) -> None:
     """As in transformers with `sanitize_control_tokens=True`."""
     dice = Dice(6, CONTROL)
 
@@ -275,7 +274,7 @@ def test_control_tokens_that_are_said(
 
 
 def prompt(text: Text, conversation: dict[str, Any]) -> list[int] | None:
-    """None where the template refuses."""
+    """Return the prompt, or None where the template rejects the conversation."""
     try:
         written = text.template.write(**conversation, control=text.control)
     except BundleError:
@@ -284,8 +283,8 @@ def prompt(text: Text, conversation: dict[str, Any]) -> list[int] | None:
 
 
 def test_tokens_in_pieces(text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]) -> None:
-    """Control tokens cut by the ends of texts that the template joins, and channel tokens in the model's own words:
-    transformers obeys them, so that Python is what the browsers are compared with."""
+    """Control tokens cut by the ends of texts that the template joins, and channel tokens in the model's own text.
+    transformers reads them as control tokens, so the browsers are compared with Python."""
     dice = Dice(8, list(text.reference.added_tokens_encoder))
     conversations = [dice.conversation() for _ in range(drawn(20, 400))]
     python = [prompt(text, one) for one in conversations]
@@ -306,7 +305,7 @@ def marks(ids: list[int] | None, special: set[int]) -> list[int] | None:
 
 
 def without_marks(value: Any) -> Any:
-    """Without what control tokens are made of, but in arguments that the model wrote, which have fences."""
+    """Return a text without the characters of control tokens, except in arguments of the model, which have fences."""
     if isinstance(value, str):
         return value if value == 'x:<|"|>y<|"|>' else value.replace("<", "(").replace(">", ")")
     if isinstance(value, dict):
@@ -315,7 +314,7 @@ def without_marks(value: Any) -> Any:
 
 
 def test_answers_taken_apart(text: Text, drawn: Callable[[int, int], int], compare: Callable[..., None]) -> None:
-    """transformers takes no answers apart: Python is what the browsers are compared with."""
+    """transformers does not parse answers: the browsers are compared with Python."""
     dice = Dice(9, [])
     answers = ["".join(dice.choices(ANSWERS, k=dice.randrange(1, 9))) for _ in range(drawn(40, 1000))]
     ids = [text.tokenizer.encode(one) for one in answers]

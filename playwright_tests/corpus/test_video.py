@@ -1,7 +1,7 @@
-"""Clips of every kind: transformers' patches of the frames that FFmpeg shows, beside Python's and Chromium's.
+"""Videos of every kind: transformers' patches of the frames that FFmpeg shows, and Python's and Chromium's.
 
-transformers' own loader counts frames that an edit list hides, turns none, and needs a number of frames in the file;
-where it reads a clip as it is shown, tests/media/test_video.py compares with it.
+transformers' own loader counts frames that an edit list hides, does not rotate, and needs a number of frames in the
+file. Where it reads a video as FFmpeg shows it, tests/media/test_video.py compares with it.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,21 +24,21 @@ PYTHON_RULES = VideoRules(ImageRules(16, 3, BUDGET, merged=False), FRAMES)
 RULES = {"image": {"patch": 16, "pooling": 3, "maxSoftTokens": BUDGET, "merged": False}, "frames": FRAMES}
 
 BOUNDS = {"odd sizes": 2}
-"""In 255ths, of Chromium: FFmpeg's scaler rounds what lies between two columns of chroma to 1 in a pixel, which
-resizing can sharpen. All else is equal."""
+"""Tolerance in Chromium, in 255ths: FFmpeg's scaler rounds values between two columns of chroma to 1 in a pixel, which
+resizing can sharpen. Everything else is equal."""
 
 FIREFOX_BOUND = 24
-"""The same of Firefox, which hands out RGB by a matrix of its own: behind channels that are cut off at 0 or 255,
-several colours may be. Of more than 8 bits it cuts off those beyond."""
+"""Tolerance in Firefox, which returns RGB by its own matrix. Where channels are clipped at 0 or 255, several colours
+are possible. Bits beyond 8 are truncated."""
 
 ROUNDING = 1e-3
-"""In 255ths, of a byte that became a float."""
+"""Tolerance of a byte that became a float, in 255ths."""
 
 SECONDS = 1e-6
-"""As near as times must be."""
+"""Tolerance of times, in seconds."""
 
 IN_SMALL = ("MP4, MOV, Matroska", "a hidden beginning", "alpha", "4:4:4 and 4:2:2")
-"""The kinds of which a small draw has a clip."""
+"""The kinds of which a small draw has a video."""
 
 
 def python_frames(content: bytes) -> tuple[list[float], list[Any]]:
@@ -47,13 +47,14 @@ def python_frames(content: bytes) -> tuple[list[float], list[Any]]:
 
 
 def browser_frames(content: bytes, page: Media) -> tuple[list[float], list[Any]]:
-    found = page.call("prepareVideo", content, name="clip", rules=RULES, options={})
+    found = page.call("prepareVideo", content, name="video", rules=RULES, options={})
     return found["seconds"], [frame["patches"] for frame in found["frames"]]
 
 
 @contextmanager
 def suppress_lacking_codec() -> Iterator[None]:
-    """Firefox has no H.264 of more than 8 bits or 4:2:0, and no HEVC, on this system: it refuses such clips by name."""
+    """Ignore the error of codecs that Firefox lacks on this system: H.264 of more than 8 bits or not 4:2:0, and HEVC.
+    Firefox rejects such videos with an error that names the codec."""
     try:
         yield
     except ScriptError as error:
@@ -62,7 +63,7 @@ def suppress_lacking_codec() -> Iterator[None]:
 
 
 def difference(found: tuple[list[float], list[Any]], expected: tuple[list[float], list[Any]]) -> float:
-    """The largest difference of values, in 255ths; infinite where there are other frames or times."""
+    """Return the largest difference of values, in 255ths; infinite where frames or times differ."""
     (seconds, frames), (expected_seconds, expected_frames) = found, expected
     if len(frames) != len(expected_frames) or not np.allclose(seconds, expected_seconds, rtol=0, atol=SECONDS):
         return np.inf
@@ -72,7 +73,7 @@ def difference(found: tuple[list[float], list[Any]], expected: tuple[list[float]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_clips_are_those_that_ffmpeg_shows(
+def test_videos_are_those_that_ffmpeg_shows(
     kind: str,
     drawn: Callable[[int, int], int],
     media: Media,  # noqa: F811
@@ -96,7 +97,7 @@ def test_clips_are_those_that_ffmpeg_shows(
             most = difference(frames, expected)
             row.add(name, most == 0, most)
             if most > bounds[name] + ROUNDING:
-                failed.append(f"{name}: clip {seed} differs by {most:.3g} of 255")
+                failed.append(f"{name}: video {seed} differs by {most:.3g} of 255")
     if row.columns:
         record_property(CORPUS_LINE, str(row))
     assert not failed

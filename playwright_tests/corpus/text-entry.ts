@@ -1,4 +1,4 @@
-/** What corpus tests call of the tab's text code. Each function takes one JSON text and returns a list. */
+/** The functions of the tab's text code that corpus tests call. Each takes one JSON text and returns a list. */
 
 import { AnswerParser } from "../../webruntime/src/chat/answer.ts";
 import { controlTokens } from "../../webruntime/src/chat/model.ts";
@@ -19,7 +19,7 @@ interface Conversation {
   thinking: boolean;
 }
 
-/** Conversations keep what JSON.parse loses of numbers. */
+/** Read conversations with the digits that JSON.parse loses. */
 function conversations(json: string): Conversation[] {
   return (readJson(json) as Map<string, unknown>[]).map((one) => ({
     messages: (one.get("messages") as Map<string, unknown>[]).map((message) => Object.fromEntries(message)) as never,
@@ -28,7 +28,7 @@ function conversations(json: string): Conversation[] {
   }));
 }
 
-/** The prompts as transformers renders them, or null where the template refuses. */
+/** Return the prompts as transformers renders them, or null where the template rejects the conversation. */
 export function rendered({ config, template }: Chat, json: string): (string | null)[] {
   const made = new ChatTemplate(template, config);
   return conversations(json).map(({ messages, tools, thinking }) => {
@@ -40,7 +40,10 @@ export function rendered({ config, template }: Chat, json: string): (string | nu
   });
 }
 
-/** The ids of prompts in which control tokens of messages are text, or null where the template refuses. */
+/**
+ * Return the ids of prompts in which control tokens of messages are text, or null where the template rejects the
+ * conversation.
+ */
 export function prompts({ tokenizer, config, template }: Chat, json: string): (number[] | null)[] {
   const [made, tokens] = [new ChatTemplate(template, config), new Tokenizer(tokenizer)];
   const control = controlTokens(tokens, made);
@@ -67,7 +70,9 @@ export function streamed({ tokenizer }: Chat, json: string): string[] {
   });
 }
 
-/** The parts of answers, as [kind, text] and ["tool_call", name, arguments], neighbours of one kind joined. */
+/**
+ * Return the parts of answers, as [kind, text] and ["tool_call", name, arguments], with neighbours of one kind joined.
+ */
 export function parts({ tokenizer }: Chat, json: string): string[][][] {
   const tokens = new Tokenizer(tokenizer);
   return (JSON.parse(json) as number[][]).map((ids) => {

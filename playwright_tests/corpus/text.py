@@ -18,12 +18,12 @@ CALL = "async ({ name, chat, json }) => (await import('/text.js'))[name](chat, j
 
 
 def build(out: Path) -> None:
-    """Writes text.js into `out`."""
+    """Write text.js into `out`."""
     subprocess.run(["node", VITE, "build", "--config", CONFIG, "--outDir", out, "--emptyOutDir"], check=True)
 
 
 class TabText:
-    """Functions of text-entry.ts. A page of nothing else runs them, in batches."""
+    """The functions of text-entry.ts. An empty page runs them, in batches."""
 
     def __init__(self, page: Page, folder: Path) -> None:
         script = (folder / "text.js").read_text(encoding="utf-8")
@@ -38,7 +38,7 @@ class TabText:
         self._page = page
 
     def call(self, name: str, chat: dict[str, Any], inputs: Sequence[Any]) -> list[Any]:
-        """What the function returns for each of the inputs. chat: tokenizer, config and template."""
+        """Return the function's results for the inputs. chat: tokenizer, config and template."""
         found: list[Any] = []
         for start in range(0, len(inputs), BATCH):
             given = {"name": name, "chat": chat, "json": json.dumps(inputs[start : start + BATCH])}
@@ -47,11 +47,11 @@ class TabText:
 
 
 class Tabs:
-    """The same in several browsers."""
+    """The functions in several browsers."""
 
     def __init__(self, tabs: dict[str, TabText]) -> None:
         self._tabs = tabs
 
     def call(self, name: str, chat: dict[str, Any], inputs: Sequence[Any]) -> dict[str, list[Any]]:
-        """Results by browser."""
+        """Return the results by browser."""
         return {browser: tab.call(name, chat, inputs) for browser, tab in self._tabs.items()}

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { defineConfig } from "vite";
 
-/** One module of the tab's text code, for corpus tests. */
+/** Builds one module of the tab's text code, for corpus tests. */
 export default defineConfig({
   root: import.meta.dirname,
   logLevel: "error",

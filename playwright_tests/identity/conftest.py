@@ -1,4 +1,4 @@
-"""Bundles of every case, and the table that is printed at the end."""
+"""Bundles of all cases, and the table that is printed at the end."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +28,7 @@ class Tabs:
 
 @pytest.fixture
 def tabs(page: Page, firefox: Browser) -> Iterator[Tabs]:
-    """Those of one test."""
+    """The tabs of one test."""
     other = firefox.new_page()
     yield Tabs(page, other)
     other.close()
@@ -36,13 +36,13 @@ def tabs(page: Page, firefox: Browser) -> Iterator[Tabs]:
 
 @dataclass
 class IdentityTable:
-    """Near-ties and steps by backend over all cases."""
+    """Near-ties and steps by backend, over all cases."""
 
     steps: int = 0
     ties: Counter[str] = field(default_factory=Counter)
 
     def add(self, name: str, length: int, steps: int, ties: Mapping[str, int], counted: bool = True) -> str:
-        """Counts a conversation of `length` tokens with so many greedy steps, and gives its line."""
+        """Count a conversation of `length` tokens and its greedy steps. Returns its line."""
         if counted:
             self.steps += steps
             self.ties.update(ties)
@@ -52,7 +52,7 @@ class IdentityTable:
 
 @pytest.fixture(scope="session")
 def source_of(shared_folders: SharedFolders) -> Callable[[Case], Path]:
-    """The checkpoint of a case: models/tiny itself, or a variant."""
+    """Return the checkpoint of a case: models/tiny itself, or a variant."""
 
     def source(case: Case) -> Path:
         if case.model == "tiny":
@@ -65,12 +65,12 @@ def source_of(shared_folders: SharedFolders) -> Callable[[Case], Path]:
 
 @pytest.fixture(scope="session")
 def bundle_of(shared_folders: SharedFolders, source_of: Callable[[Case], Path]) -> Callable[[Case], Path]:
-    """The bundle of a case."""
+    """Return the bundle of a case."""
 
     def export(case: Case, out: Path) -> None:
         slice_bytes = SMALL_BINDINGS if case.small else SLICE_BYTES
         options = (case.weights, case.context, False, Silent())
-        # Towers have values that cannot be in pieces so small.
+        # Towers have values that cannot be split into such small pieces.
         inputs = ["text"] if case.small else None
         export_bundle(source_of(case), out, *options, inputs=inputs, limits=case.limits, slice_bytes=slice_bytes)
 

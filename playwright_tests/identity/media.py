@@ -1,4 +1,4 @@
-"""Pictures and sound of a conversation: the towers' inputs, and where the tokens stand."""
+"""Images and audio of a conversation: the towers' inputs, and the positions of their tokens."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from gemtab.quantize import WeightReader
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A picture or a stretch of sound whose tokens begin at `position` of the conversation: its tower's inputs."""
+class MediaItem:
+    """An image or a stretch of audio whose tokens begin at `position` of the conversation: the inputs of its tower."""
 
     tower: Tower
     position: int
@@ -26,19 +26,19 @@ class Placed:
     inputs: dict[str, np.ndarray]
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The inputs as tensors."""
+        """Return the inputs as tensors."""
         return {name: torch.from_numpy(array) for name, array in self.inputs.items()}
 
 
-def rows_of(media: Sequence[Placed], encode: Callable[[Placed], torch.Tensor]) -> list[Rows]:
-    """What `encode` makes of each, in its place."""
+def rows_of(media: Sequence[MediaItem], encode: Callable[[MediaItem], torch.Tensor]) -> list[Rows]:
+    """Return the rows of each medium by `encode`, at its position."""
     return [Rows(one.position, encode(one), bidirectional=one.tower == "image") for one in media]
 
 
-def reference_rows(spec: ModelSpec, weights: WeightReader, media: Sequence[Placed]) -> list[Rows]:
-    """What the reference makes of each."""
+def reference_rows(spec: ModelSpec, weights: WeightReader, media: Sequence[MediaItem]) -> list[Rows]:
+    """Return the reference's rows of each medium."""
 
-    def encode(one: Placed) -> torch.Tensor:
+    def encode(one: MediaItem) -> torch.Tensor:
         (rows,) = Reference(tower_graphs(spec)[one.tower], weights).run(one.tensors(), {}).values()
         return rows
 
@@ -47,15 +47,15 @@ def reference_rows(spec: ModelSpec, weights: WeightReader, media: Sequence[Place
 
 @dataclass(frozen=True)
 class Turn:
-    """New ids, media among them, then so many greedy steps."""
+    """New ids, including those of media, then greedy steps."""
 
     prompt: list[int]
     steps: int
-    media: tuple[Placed, ...] = ()
+    media: tuple[MediaItem, ...] = ()
 
 
 class Cells(NamedTuple):
-    """A picture, or a frame of a clip, by its cells across and down."""
+    """An image or a video frame, by its numbers of cells across and down."""
 
     columns: int
     rows: int
@@ -63,14 +63,14 @@ class Cells(NamedTuple):
 
 
 Part = Literal["text"] | int | Cells
-"""Text, a sound of so many frames, or a picture."""
+"""Text, audio of a number of spectrogram frames, or an image."""
 
-_PICTURE = Cells(4, 3)
+_IMAGE = Cells(4, 3)
 _FRAME = Cells(2, 5, frame=True)
 
 
 class Writer:
-    """Makes a conversation of random text, pictures, frames and sound, as far as the model takes them."""
+    """Makes a conversation of random text, images, frames and audio, as far as the model takes them."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
@@ -78,46 +78,46 @@ class Writer:
         self._position = 0
 
     def turns(self) -> list[Turn]:
-        """A picture, a frame of another shape and two sounds, in both orders, over three turns; the second has text
-        alone."""
-        first = self._turn(["text", _PICTURE, "text", 57, "text", _FRAME, "text"], 10)
-        return [first, self._turn(["text"], 8), self._turn(["text", 38, _PICTURE, "text"], 10)]
+        """Return three turns with an image, a frame of another shape and two stretches of audio, in both orders. The
+        second turn has only text."""
+        first = self._turn(["text", _IMAGE, "text", 57, "text", _FRAME, "text"], 10)
+        return [first, self._turn(["text"], 8), self._turn(["text", 38, _IMAGE, "text"], 10)]
 
     def _turn(self, parts: Sequence[Part], steps: int) -> Turn:
         ids: list[int] = []
-        media: list[Placed] = []
+        media: list[MediaItem] = []
         for part in parts:
-            placed = self._medium(part, self._position + len(ids))
-            if placed is None:
+            medium = self._medium(part, self._position + len(ids))
+            if medium is None:
                 # Ids from 30 up are text: special tokens and media placeholders come before.
                 ids += self._random.integers(30, self._spec.text.vocabulary, 17).tolist()
             else:
-                media.append(placed)
-                ids += [self._placeholder(part)] * placed.tokens
+                media.append(medium)
+                ids += [self._placeholder(part)] * medium.tokens
         self._position += len(ids) + steps
         return Turn(ids, steps, tuple(media))
 
-    def _medium(self, part: Part, position: int) -> Placed | None:
+    def _medium(self, part: Part, position: int) -> MediaItem | None:
         if isinstance(part, Cells) and self._spec.vision is not None:
-            return self._picture(part.columns, part.rows, position)
+            return self._image(part.columns, part.rows, position)
         if isinstance(part, int) and self._spec.audio is not None:
-            return self._sound(part, position)
+            return self._audio(part, position)
         return None
 
-    def _picture(self, columns: int, rows: int, position: int) -> Placed:
+    def _image(self, columns: int, rows: int, position: int) -> MediaItem:
         assert self._spec.vision is not None
         side = 1 if isinstance(self._spec.vision, PatchSpec) else self._spec.vision.pooling
         y, x = np.divmod(np.arange(columns * rows * side**2, dtype=np.int32), np.int32(columns * side))
         width = self._width("image")
         pixels = self._random.random((len(x), width), np.float32)
         inputs = {"pixel_values": pixels, "pixel_position_ids": np.stack([x, y], 1)}
-        return Placed("image", position, columns * rows, inputs)
+        return MediaItem("image", position, columns * rows, inputs)
 
-    def _sound(self, frames: int, position: int) -> Placed:
+    def _audio(self, frames: int, position: int) -> MediaItem:
         assert self._spec.audio is not None
         features = self._random.standard_normal((frames, self._width("audio")), np.float32)
         tokens = -(-frames // 4) if isinstance(self._spec.audio, AudioSpec) else frames
-        return Placed("audio", position, tokens, {"input_features": features})
+        return MediaItem("audio", position, tokens, {"input_features": features})
 
     def _width(self, tower: Tower) -> int:
         return known(tower_graphs(self._spec)[tower].inputs[0].shape[1])

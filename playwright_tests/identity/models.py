@@ -1,4 +1,4 @@
-"""The models of the identity table, and the conversations that they go through."""
+"""The models of the identity table, and their conversations."""
 
 import random
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from playwright_tests.identity.media import Turn
 from tests.variants import VARIANTS
 
 SMALL_BINDINGS = 65536
-"""Bytes: bindings and slices so small that weights, tables and caches are split everywhere."""
+"""Bytes of bindings and slices, so small that weights, tables and caches are split everywhere."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Case:
 
     @property
     def limits(self) -> Limits:
-        """The limits that the plans are made for."""
+        """Return the limits of the plans."""
         return Limits(maxStorageBufferBindingSize=SMALL_BINDINGS) if self.small else Limits()
 
 
@@ -52,12 +52,12 @@ MEDIA_CASES = [
     Case("towerless", "f32", small=False),
     *(Case(name, "q4", small=False) for name in ("blocks", "e2b_towers", "large_tower")),
 ]
-"""Those that go through conversations with media. A tower cannot have its input in pieces, so none is small."""
+"""The cases with conversations with media. A tower's input cannot be split, so none is small."""
 
 
 def conversation(chunk: int, window: int, ring: int, vocabulary: int) -> list[Turn]:
-    """Three turns of random ids: a first prompt longer than window and chunk together, and enough after it for the
-    ring to come round three times."""
+    """Return three turns of random ids: a first prompt longer than window and chunk together, and enough ids after it
+    that the ring wraps three times."""
     draw = random.Random(chunk * window)
     first = window + chunk + 11
     rest = max(3 * ring - first, 40)

@@ -1,4 +1,4 @@
-"""Playing a conversation on every backend, and comparing what each would choose."""
+"""Plays a conversation on every backend, and compares their choices."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +16,14 @@ from playwright_tests.identity.media import Turn, reference_rows
 from playwright_tests.identity.models import Case
 
 IN_F16 = ("wgpu f16", "Firefox")
-"""The backends that run the plan in f16. SwiftShader, which Chromium runs on, has no f16."""
+"""The backends that run the plan in f16. SwiftShader, on which Chromium runs, has no f16."""
 
 
 def play(
     case: Case, turns: Sequence[Turn], source: Path, folder: Path, site: str, tabs: Tabs, table: IdentityTable
 ) -> str:
-    """Plays `turns` on the bundle in `folder` of the checkpoint `source`, which `site` offers; every backend makes its
-    own rows of the same images and audio. Gives the line of the table. Fails at a token that differs and is no
-    near-tie."""
+    """Play `turns` on the bundle in `folder` of the checkpoint `source`, which `site` serves. Every backend encodes the
+    same images and audio itself. Returns the line of the table. Fails at a token that differs and is not a near-tie."""
     spec = load_spec(source)
     weights = DequantisedWeights(CheckpointWeights(Checkpoint.open(source), spec), case.weights)
     reference = ReferenceText(spec.text, weights)
@@ -63,7 +62,7 @@ def play(
 
 
 def check_ties(table: IdentityTable) -> None:
-    """Fails where there are too many near-ties over all cases, or where none ran."""
+    """Fail where there are too many near-ties over all cases, or where none ran."""
     assert table.steps, "no case ran"
     for name, count in table.ties.items():
         assert count <= MAX_TIE_SHARE * table.steps, f"{name}: {count} in {table.steps} steps"

@@ -16,7 +16,7 @@ from tests.tables import IDENTITY_LINE
 
 
 def long_turns(folder: Path, vocabulary: int) -> list[Turn]:
-    """A conversation as long as the bundle's rings ask for."""
+    """Play a conversation of the length that the bundle's rings need."""
     plan = load_plan(folder / "plan" / "f32.json")
     rings = [buffer.ring for buffer in plan.buffers.values() if isinstance(buffer, StateBuffer) and buffer.ring]
     assert rings, "no ring comes round within this context"

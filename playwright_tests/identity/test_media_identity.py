@@ -1,4 +1,4 @@
-"""So they are after pictures and sound."""
+"""Greedy tokens are the same on all backends after images and audio."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Every shader of every bundle, in every form, passes both of the compilers that browsers have: naga (Firefox's) as
-wgpu-native runs it, and Tint (Chrome's) on Dawn's null backend."""
+"""Every shader of every bundle, in every form, passes both compilers of browsers: naga (Firefox's) in wgpu-native, and
+Tint (Chrome's) on Dawn's null backend."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ VALIDATOR = Path(__file__).parents[2] / "webruntime" / "scripts" / "validate-wgs
 
 @pytest.fixture(scope="module")
 def shaders(identity_bundles: dict[str, Path]) -> list[dict[str, Any]]:
-    """Each distinct text with its constants, features and bindings, as the validator takes them."""
+    """Return each distinct text with its constants, features and bindings, in the validator's form."""
     distinct: dict[str, dict[str, Any]] = {}
     for folder in identity_bundles.values():
         for path in sorted((folder / "plan").glob("*.json")):

@@ -1,4 +1,4 @@
-/** The page's element, as pages use it. Records and promises that a test comes back to are globals. */
+/** Uses the page's element as pages do. Records and promises that a test needs later are globals. */
 
 import type { GemtabChat } from "../../site/gemtab-chat.ts";
 import type { ChatMessage, Content, Part, SendOptions } from "../../webruntime/src/api/index.ts";
@@ -16,7 +16,7 @@ declare global {
 
 const EVENTS = ["progress", "ready", "token", "message", "stop", "error", "statechange"] as const;
 
-/** Options of the answers to come, and a new record of what happens. */
+/** Set the options of later answers, and start a new record of events. */
 export function setOptions(options: object): void {
   const chat = theElement();
   chat.options = { temperature: 0, maxTokens: 12, ...options };
@@ -25,13 +25,13 @@ export function setOptions(options: object): void {
   globalThis.recorder = true;
   for (const type of EVENTS) {
     chat.addEventListener(type, ({ detail }) => {
-      const told = "error" in detail ? { name: detail.error.name, message: detail.error.message } : detail;
-      globalThis.record?.push([type, told]);
+      const entry = "error" in detail ? { name: detail.error.name, message: detail.error.message } : detail;
+      globalThis.record?.push([type, entry]);
     });
   }
 }
 
-/** What can be pressed but is smaller than 44 pixels. */
+/** Return the pressable elements that are smaller than 44 pixels. */
 export function smallTargets(): string[] {
   const roots = [document, theElement().shadowRoot as ShadowRoot];
   const pressed = "button, select, textarea, summary, body > * > * > a";
@@ -42,13 +42,13 @@ export function smallTargets(): string[] {
     .map(({ element, box }) => `${element.outerHTML.slice(0, 60)} ${box.width}×${box.height}`);
 }
 
-/** The kinds of parts of what the user said. */
+/** Return the kinds of parts in each message of the user. */
 export function partsOfQuestions(): string[][] {
   const questions = theElement().messages.filter(({ role }) => role === "user");
   return questions.map(({ content }) => (typeof content === "string" ? ["text"] : content.map(({ type }) => type)));
 }
 
-/** The parts of the first message, but for their bytes. */
+/** Return the parts of the first message, without their bytes. */
 export function firstParts(): object[] {
   const content = theElement().messages[0]?.content;
   if (!Array.isArray(content)) throw new Error("The first message has no parts.");
@@ -65,7 +65,7 @@ const inside = (selector: string): Element => {
 
 const BUBBLING = { bubbles: true, composed: true, cancelable: true };
 
-/** A paste of files and text. Firefox takes no clipboardData from a script. */
+/** Return a paste event with files and text. Firefox ignores a clipboardData from a script. */
 function pasteOf(transfer: DataTransfer): ClipboardEvent {
   const event = new ClipboardEvent("paste", BUBBLING);
   Object.defineProperty(event, "clipboardData", { value: transfer });
@@ -74,7 +74,7 @@ function pasteOf(transfer: DataTransfer): ClipboardEvent {
 
 const imageFile = (data: string, name: string): File => new File([bytesOf(data)], name, { type: "image/png" });
 
-/** Drops or pastes an image. */
+/** Drop or paste an image. */
 export function transferImage([selector, kind, data]: [string, string, string]): void {
   const transfer = new DataTransfer();
   transfer.items.add(imageFile(data, "held.png"));
@@ -82,7 +82,7 @@ export function transferImage([selector, kind, data]: [string, string, string]):
   inside(selector).dispatchEvent(event);
 }
 
-/** Pastes text and an image; whether the browser is left to paste the text. */
+/** Paste text and an image. Returns whether the browser would paste the text. */
 export function pasteBoth([text, name, data]: [string, string, string]): boolean {
   const transfer = new DataTransfer();
   if (text) transfer.setData("text/plain", text);
@@ -90,7 +90,10 @@ export function pasteBoth([text, name, data]: [string, string, string]): boolean
   return inside("textarea").dispatchEvent(pasteOf(transfer));
 }
 
-/** From now on, whoever asks for camera or microphone gets an error of this name; `asked` is the browser's own way. */
+/**
+ * From now on, a request for camera or microphone fails with an error of this name; `asked` is the browser's own
+ * function.
+ */
 export function refuseDevices(name: string): void {
   globalThis.asked = navigator.mediaDevices.getUserMedia;
   navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", name));
@@ -103,7 +106,7 @@ interface Written {
   hacked: unknown;
 }
 
-/** What became of answers: the elements, their attributes, the schemes of links. */
+/** Return the rendering of answers: the elements, their attributes, the schemes of links. */
 export function written(log: Element): Written {
   const all = [...log.querySelectorAll(".answer *")];
   return {
@@ -114,7 +117,7 @@ export function written(log: Element): Written {
   };
 }
 
-/** Another element with the same bundle, loaded. */
+/** Return another element that has loaded the same bundle. */
 async function second(chat: GemtabChat): Promise<GemtabChat> {
   const made = document.createElement("gemtab-chat");
   made.src = chat.src;
@@ -123,7 +126,7 @@ async function second(chat: GemtabChat): Promise<GemtabChat> {
   return made;
 }
 
-/** The numbers of the models of two elements. */
+/** Return the model numbers of two elements. */
 export async function modelsOfTwo(): Promise<(number | undefined)[]> {
   const first = theElement();
   const other = await second(first);
@@ -132,7 +135,10 @@ export async function modelsOfTwo(): Promise<(number | undefined)[]> {
   return models;
 }
 
-/** Stops a second element's answer, which waits for the first one's; how it ended, both states, the second's messages. */
+/**
+ * Stop a second element's answer, which waits for the first one's. Returns its end, both states, and the second
+ * element's messages.
+ */
 export async function stopQueued(): Promise<unknown[]> {
   const chat = theElement();
   const other = await second(chat);
@@ -144,7 +150,7 @@ export async function stopQueued(): Promise<unknown[]> {
   return found;
 }
 
-/** Writes into the global `heard` which events of the element's names come to others. */
+/** Record, in the global `heard`, which events with the element's names reach other targets. */
 export function listenAround(): void {
   globalThis.heard = [];
   for (const type of EVENTS) {
@@ -154,7 +160,7 @@ export function listenAround(): void {
   }
 }
 
-/** Writes the next key into the global `noted`, and whether an input method has it. */
+/** Record the next key in the global `noted`, and whether an input method uses it. */
 export function noteKey(): void {
   const note = ({ key, isComposing }: KeyboardEvent) => {
     globalThis.noted = `${key} ${isComposing}`;
@@ -162,7 +168,7 @@ export function noteKey(): void {
   document.addEventListener("keydown", note, { once: true, capture: true });
 }
 
-/** The words of the errors that properties, and `send`, throw for what cannot be. */
+/** Return the messages of the errors that properties and `send` throw for invalid values. */
 export async function refusals(): Promise<string[]> {
   const chat = theElement();
   const words: string[] = [];
@@ -186,7 +192,7 @@ export async function refusals(): Promise<string[]> {
   return words;
 }
 
-/** Moves the element about in the document, and waits for longer than an element may be out of it. */
+/** Move the element within the document, and wait longer than an element may be out of it. */
 export async function moveAbout(): Promise<void> {
   const chat = theElement();
   const { parentNode: parent, nextSibling: next } = chat;
@@ -196,7 +202,7 @@ export async function moveAbout(): Promise<void> {
   chat.remove();
   await pause(50);
   parent.insertBefore(chat, next);
-  // Not every browser has it.
+  // Not every browser has moveBefore.
   if (parent instanceof Element && "moveBefore" in parent) {
     const { moveBefore } = parent as { moveBefore(node: Node, child: Node | null): void };
     moveBefore.call(parent, chat, parent.firstChild);
@@ -210,7 +216,7 @@ const gemmaOf = (chat: GemtabChat) => {
   return chat.gemma;
 };
 
-/** How answers end whose signal fires before them, and just after they began. */
+/** Return the ends of answers whose signal fires before them, and just after they began. */
 export async function signalled(): Promise<unknown[]> {
   const ends = [];
   for (const before of [true, false]) {
@@ -227,7 +233,10 @@ export async function signalled(): Promise<unknown[]> {
   return ends;
 }
 
-/** The messages of a conversation that begins with these, and the ids of an answer before and after they are set again. */
+/**
+ * Return the messages of a conversation that begins with these, and the ids of an answer before and after setting them
+ * again.
+ */
 export async function askTwice(messages: ChatMessage[]): Promise<unknown[]> {
   const talk = gemmaOf(theElement()).chat({ messages, temperature: 0, maxTokens: 8 });
   const before = await talk.messages();
@@ -241,11 +250,14 @@ export async function askTwice(messages: ChatMessage[]): Promise<unknown[]> {
   return [before, first, await ask()];
 }
 
-/** The words of the errors that a chat's `send` throws for what cannot be, and the messages after all of them. */
+/**
+ * Return the messages of the errors that a chat's `send` throws for invalid values, and the conversation after all of
+ * them.
+ */
 export async function refusedBySend(): Promise<unknown[]> {
   const talk = gemmaOf(theElement()).chat({ messages: [{ role: "user", content: "Hello!" }] });
   const words: string[] = [];
-  const attempts: unknown[][] = [["Hi", { topP: 7 }], [null], [[{ type: "picture" }]], ["Hi", { signal: "now" }]];
+  const attempts: unknown[][] = [["Hi", { topP: 7 }], [null], [[{ type: "photo" }]], ["Hi", { signal: "now" }]];
   for (const attempt of attempts) {
     try {
       for await (const _ of talk.send(...(attempt as [Content, SendOptions?])));
@@ -256,7 +268,7 @@ export async function refusedBySend(): Promise<unknown[]> {
   return [words, await talk.messages()];
 }
 
-/** A load, its end, and another load: the first one's error, what the second gives, the state. */
+/** Load, unload, and load again. Returns the first load's error, the second's result, and the state. */
 export async function loadDisposeLoad(): Promise<unknown[]> {
   const chat = theElement();
   const first = chat.load().catch((error: Error) => error.name);
@@ -265,7 +277,7 @@ export async function loadDisposeLoad(): Promise<unknown[]> {
   return [await first, await again, chat.state];
 }
 
-/** Stops an answer before its model is loaded: the state, and how many messages there are. */
+/** Stop an answer before its model is loaded. Returns the state, and the number of messages. */
 export async function stopBeforeLoad(): Promise<unknown[]> {
   const chat = theElement();
   await chat.dispose();
@@ -275,12 +287,12 @@ export async function stopBeforeLoad(): Promise<unknown[]> {
   return [chat.state, chat.messages.length];
 }
 
-/** Clicks what begins a load, and what ends it. */
+/** Click the button that begins a load, and the button that cancels it. */
 export function loadAndCancel(): void {
   for (const part of ["load", "cancel"]) (inside(`[part=${part}]`) as HTMLElement).click();
 }
 
-/** Sets properties, then lets the element's script come: what became of them. */
+/** Set properties, then load the element's script. Returns the properties afterwards. */
 export async function setEarly(): Promise<unknown[]> {
   const chat = theElement();
   Object.assign(chat, {
@@ -300,7 +312,9 @@ export async function setEarly(): Promise<unknown[]> {
   return [...attributes, options.maxTokens, messages.length, examples.length, plan];
 }
 
-/** The element's ground under each style of the page, then without one; whether the system prefers dark. */
+/**
+ * Return the element's background under each style of the page and without one, and whether the system prefers dark.
+ */
 export async function grounds(schemes: string[]): Promise<unknown[]> {
   await importElement(document.baseURI.replace(/[^/]*$/, ""));
   const sheet = new CSSStyleSheet();
@@ -314,7 +328,7 @@ export async function grounds(schemes: string[]): Promise<unknown[]> {
   return [...found, matchMedia("(prefers-color-scheme: dark)").matches];
 }
 
-/** Loads the element's bundle and asks about an image, given by its address; the page's origin and the answer. */
+/** Load the element's bundle and ask about an image at an address. Returns the page's origin and the answer. */
 export async function describe(image: string): Promise<[string, string]> {
   const chat = theElement();
   chat.options = { temperature: 0, maxTokens: 12 };
@@ -329,7 +343,7 @@ export async function describe(image: string): Promise<[string, string]> {
   return [origin, await ended];
 }
 
-/** What an action on the element resolves to, and after how many milliseconds. */
+/** Return the result of an action on the element, and its duration in milliseconds. */
 export async function timed(action: (chat: GemtabChat) => Promise<unknown>): Promise<[unknown, number]> {
   const start = performance.now();
   const found = await action(theElement());

@@ -1,4 +1,4 @@
-/** The engine, by token ids. It stays in the global `engine` where a test takes several steps. */
+/** Uses the engine, by token ids. The engine stays in the global `engine` where a test takes several steps. */
 
 import type { EngineLoadOptions, EngineStats, TextEngine } from "../../webruntime/src/engine/index.ts";
 import { base64Of, bundleAt, bytesOf, importEngine } from "./site.ts";
@@ -11,14 +11,14 @@ declare global {
 
 const GREEDY = { temperature: 0, topK: 0, topP: 1, seed: 0 };
 
-/** Loads a bundle; its statistics. */
+/** Load a bundle. Returns its statistics. */
 export async function load([site, bundle, options]: [string, string, EngineLoadOptions?]): Promise<EngineStats> {
   const { TextEngine } = await importEngine(site);
   globalThis.engine = await TextEngine.load(bundleAt(site, bundle), options);
   return engine.stats;
 }
 
-/** Loads a bundle whose answers are greedy; its statistics. */
+/** Load a bundle with greedy answers. Returns its statistics. */
 export async function loadGreedy(given: [string, string]): Promise<EngineStats> {
   const stats = await load(given);
   engine.setSampling(GREEDY);
@@ -27,11 +27,11 @@ export async function loadGreedy(given: [string, string]): Promise<EngineStats> 
 
 interface Timed {
   ids: number[];
-  /** Milliseconds from the start. */
+  /** The milliseconds from the start. */
   times: number[];
 }
 
-/** The ids that come after a prompt, and when each came. */
+/** Return the ids after a prompt, and the time of each. */
 export async function run([prompt, steps]: [number[], number]): Promise<Timed> {
   engine.reset();
   const ids: number[] = [];
@@ -59,18 +59,21 @@ interface Medium {
   inputs: Record<string, { type: string; data: string }>;
 }
 
-/** A turn of a conversation: the ids that are chosen where `wanted` ids, once they differ, are the ones to go on with. */
+/**
+ * Run a turn of a conversation. Returns the chosen ids. After an id that differs from `wanted`, the turn continues with
+ * the id of `wanted`.
+ */
 export async function turn([prompt, media, wanted]: [number[], Medium[], number[]]): Promise<number[]> {
-  const placed = [];
+  const positioned = [];
   for (const { tower, position, tokens, rows, inputs } of media) {
     const arrays = Object.entries(inputs).map(([name, { type, data }]) => {
       const bytes = bytesOf(data).buffer;
       return [name, type === "f" ? new Float32Array(bytes) : new Uint32Array(bytes)];
     });
     const made = await (await engine.tower(tower)).encode(Object.fromEntries(arrays), { tokens, rows });
-    placed.push({ position, rows: made, bidirectional: tower === "image" });
+    positioned.push({ position, rows: made, bidirectional: tower === "image" });
   }
-  await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: placed });
+  await engine.fill(Uint32Array.from(prompt.slice(0, -1)), { media: positioned });
   const chosen: number[] = [];
   let next = last(prompt);
   while (chosen.length < wanted.length) {
@@ -83,7 +86,7 @@ export async function turn([prompt, media, wanted]: [number[], Medium[], number[
   return chosen;
 }
 
-/** The ids after a prompt, by an engine that is loaded for that. */
+/** Return the ids after a prompt, by a newly loaded engine. */
 export async function answer([site, bundle, options, ids]: [string, string, EngineLoadOptions, number[]]): Promise<{
   chosen: number[];
   stats: EngineStats;
@@ -97,7 +100,7 @@ export async function answer([site, bundle, options, ids]: [string, string, Engi
   return { chosen, stats };
 }
 
-/** The words of the error of a load, "" where there is none. */
+/** Return the error message of a load, or "" where there is none. */
 export async function refusal(given: [string, string, EngineLoadOptions]): Promise<string> {
   try {
     await load(given);
@@ -109,9 +112,9 @@ export async function refusal(given: [string, string, EngineLoadOptions]): Promi
   }
 }
 
-/** Makes the page's GPU have so many bytes of memory for each device. */
+/** Limit the memory of each of the page's GPU devices to `budget` bytes. */
 export function limitMemory(budget: number): void {
-  // Past the budget the real call is asked for more than there is.
+  // Beyond the budget, the real call gets an impossible size.
   const { requestDevice } = GPUAdapter.prototype;
   GPUAdapter.prototype.requestDevice = function (descriptor) {
     const { maxBufferSize } = this.limits;
@@ -128,7 +131,7 @@ export function limitMemory(budget: number): void {
   };
 }
 
-/** Counts, in the global `reads`, what is read of files. */
+/** Count, in the global `reads`, the reads of files. */
 export function countReads(): void {
   globalThis.reads = 0;
   const { slice } = Blob.prototype;
@@ -138,7 +141,9 @@ export function countReads(): void {
   };
 }
 
-/** How often the file of the host's table is read for new tokens, for the same ones again, and for others. */
+/**
+ * Return how often the file of the host's embeddings is read for new tokens, for the same ones again, and for others.
+ */
 export async function readsOfTables([site, bundle]: [string, string]): Promise<number[]> {
   await load([site, bundle, { hostEmbeddings: "always" }]);
   const readFor = async (first: number) => {
@@ -151,7 +156,7 @@ export async function readsOfTables([site, bundle]: [string, string]): Promise<n
   return found;
 }
 
-/** The sizes of the files that the origin keeps for tables. */
+/** Return the sizes of the origin's stored files. */
 export async function storedSizes(): Promise<number[]> {
   const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("gemtab-embeddings");
   const sizes = [];
@@ -159,7 +164,7 @@ export async function storedSizes(): Promise<number[]> {
   return sizes;
 }
 
-/** Counts, by the global `allocated`, what anybody allocates on the GPU and has not destroyed. */
+/** Count, in the global `allocated`, the GPU bytes that are allocated and not destroyed. */
 export function countAllocations(): void {
   const live = new Map<GPUBuffer, number>();
   const { createBuffer } = GPUDevice.prototype;
@@ -194,7 +199,10 @@ interface Seen {
   after: number;
 }
 
-/** What is allocated with the image tower there, at most while it encodes, and after that. side: in patches. */
+/**
+ * Return the allocated bytes with the image tower loaded, their maximum while it encodes, and the bytes afterwards.
+ * side: in patches.
+ */
 export async function seeCounted([side, tokens]: [number, number]): Promise<Seen> {
   const tower = await engine.tower("image");
   const resident: Allocated = [engine.stats, allocated()];
@@ -216,20 +224,20 @@ export async function seeCounted([side, tokens]: [number, number]): Promise<Seen
 
 export const fill = (ids: number[]): Promise<void> => engine.fill(Uint32Array.from(ids));
 
-/** The id after `id`, and the logits that it was chosen from, as bytes. */
+/** Return the id after `id`, and its logits, as bytes. */
 export async function step(id: number): Promise<{ chosen: number | undefined; logits: string }> {
   let chosen: number | undefined;
   for await (const next of engine.decode(id, { maxTokens: 1, depth: 1 })) chosen = next;
   return { chosen, logits: base64Of(new Uint8Array((await engine.readLogits()).buffer)) };
 }
 
-/** The names of the GPU's features that not all have; null where there is no GPU. */
+/** Return the GPU's optional features, or null without a GPU. */
 export async function features(): Promise<string[] | null> {
   const adapter = await navigator.gpu?.requestAdapter();
   return adapter ? [...adapter.features] : null;
 }
 
-/** The GPU in words; null where there is none. */
+/** Return the GPU's name, or null without a GPU. */
 export async function adapterName(): Promise<string | null> {
   const adapter = await navigator.gpu?.requestAdapter();
   if (!adapter) return null;

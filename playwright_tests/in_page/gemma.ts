@@ -1,4 +1,4 @@
-/** The runtime without the element. */
+/** Uses the runtime without the element. */
 
 import type { Chat, ChatResult, Gemma, LoadOptions, MediaKind, Part } from "../../webruntime/src/api/index.ts";
 import { bundleAt, bytesOf, importApi } from "./site.ts";
@@ -6,20 +6,20 @@ import { bundleAt, bytesOf, importApi } from "./site.ts";
 declare global {
   var gemma: Gemma;
   var chat: Chat;
-  /** "loading", "ready", or the words of an error. */
+  /** "loading", "ready", or an error message. */
   var state: string;
   var stage: string;
 }
 
 const wordsOf = ({ name, message }: Error): string => `${name}: ${message}`;
 
-/** Loads a bundle, to stay in the global `gemma`. */
+/** Load a bundle into the global `gemma`. */
 export async function load([site, bundle]: [string, string]): Promise<void> {
   const { Gemma } = await importApi(site);
   globalThis.gemma = await Gemma.load(bundleAt(site, bundle));
 }
 
-/** Begins to load a bundle; the globals `state` and `stage` say how far it is. */
+/** Begin to load a bundle. The globals `state` and `stage` show the progress. */
 export function startLoad([site, bundle, options]: [string, string, LoadOptions]): void {
   globalThis.state = "loading";
   globalThis.stage = "manifest";
@@ -37,7 +37,7 @@ export function startLoad([site, bundle, options]: [string, string, LoadOptions]
     });
 }
 
-/** Loads a bundle by its address and gives the memory back; "loaded", or the error's words. */
+/** Load a bundle by its address and unload it. Returns "loaded", or the error message. */
 export async function tryLoad([src, options]: [string, LoadOptions]): Promise<string> {
   const { Gemma } = await importApi(new URL("/", document.baseURI).href);
   try {
@@ -54,7 +54,7 @@ async function lastOf(parts: AsyncIterable<Part>): Promise<Part | undefined> {
   return last;
 }
 
-/** The last part of the answer of the global `chat`. */
+/** Return the last part of an answer of the global `chat`. */
 export const say = ([text, maxTokens]: [string, number]): Promise<Part | undefined> =>
   lastOf(chat.send(text, { temperature: 0, maxTokens }));
 
@@ -65,7 +65,7 @@ interface Question {
   question: string;
 }
 
-/** The ids of the answers to questions about files, each in a conversation of its own. */
+/** Return the ids of the answers to questions about files, each in its own conversation. */
 export async function askAbout([site, bundle, questions, maxTokens]: [string, string, Question[], number]): Promise<
   number[][]
 > {
@@ -89,7 +89,7 @@ interface Answered extends Partial<ChatResult> {
   answerSeconds: number;
 }
 
-/** Loads a bundle and asks: the answer, and how long each took. */
+/** Load a bundle and ask. Returns the answer, and the time of each step. */
 export async function answer([site, bundle, prompt, maxTokens]: [string, string, string, number]): Promise<Answered> {
   await importApi(site);
   const began = performance.now();

@@ -1,4 +1,4 @@
-/** A visit of a spoilt bundle, by what `tests/hard` serves. */
+/** Visits a damaged bundle from the server of `tests/hard`. */
 
 import type { Outcome, Visit, visit } from "../../webruntime/tests/hard/visit.ts";
 import { importApi } from "./site.ts";
@@ -7,7 +7,7 @@ declare global {
   var unhandled: string[];
 }
 
-/** What became of the visit; errors that nobody caught are its outcome too, but where it hangs. */
+/** Return the outcome of the visit. An uncaught error is an outcome too, unless the visit hangs. */
 export async function visitOnce(asked: Visit): Promise<Outcome> {
   globalThis.unhandled = [];
   globalThis.onunhandledrejection = ({ reason }) => void unhandled.push(`${reason}`);

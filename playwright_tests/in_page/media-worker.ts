@@ -1,4 +1,4 @@
-/** The code that reads media, as a script of a worker: it answers the calls of media.ts. */
+/** The code that reads media as a worker's script, which handles the calls of media.ts. */
 
 import type { MediaRules } from "../../webruntime/src/input/media.ts";
 import * as media from "../../webruntime/src/input/media.ts";
@@ -58,7 +58,7 @@ const FUNCTIONS = {
     return media.imageInputs(await media.decodeImage(file), rules);
   },
 
-  /** As a browser without these reads it: names of classes, and of kinds of contexts of a canvas. */
+  /** Decode as in a browser without these classes and kinds of canvas contexts. */
   decodeImageWithout({ lacking }: Given, file: File) {
     for (const name of lacking) Object.assign(globalThis, { [name]: undefined });
     const prototype: { getContext(kind: string, options: unknown): unknown } = OffscreenCanvas.prototype as never;
@@ -83,7 +83,7 @@ const FUNCTIONS = {
   },
 };
 
-/** Typed arrays by their classes and bytes. */
+/** Return a value with typed arrays as their classes and bytes. */
 function packed(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(packed);
   if (value === null || typeof value !== "object") return value;

@@ -1,8 +1,8 @@
-/** The page's end of what media-worker.ts does, and recordings that the browser makes. */
+/** Calls media-worker.ts from the page, and makes recordings with the browser. */
 
 import { base64Of, bytesOf } from "./site.ts";
 
-/** What Python gives beside the file. */
+/** The arguments beside the file. */
 export type Arguments = { name?: string } & Record<string, never>;
 
 export interface Asked {
@@ -13,7 +13,7 @@ export interface Asked {
 
 export type Answer = { value: unknown } | { error: string; message: string };
 
-/** What a function of the worker gives for a file with this content, or its error. */
+/** Return the result of a worker's function for a file with this content, or its error. */
 export async function call([name, given, content]: [string, Arguments, string]): Promise<Answer> {
   const worker = new Worker("/media-test-worker.js");
   const file = new File([bytesOf(content)], given.name ?? "file");
@@ -26,7 +26,7 @@ export async function call([name, given, content]: [string, Arguments, string]):
   return answer;
 }
 
-/** What a recorder makes of a tone, as text. Firefox records no sound without a device to play it: a microphone's then. */
+/** Record a tone. Returns base64. Without an audio device Firefox records no tone, so it records a microphone. */
 export async function recordTone(): Promise<string> {
   const isFirefox = navigator.userAgent.includes("Firefox");
   const microphone = isFirefox ? await navigator.mediaDevices.getUserMedia({ audio: true }) : undefined;
@@ -42,8 +42,10 @@ export async function recordTone(): Promise<string> {
   });
 }
 
-/** A clip as a camera's recorder writes it, as text: in pieces, without its length, at a rate that varies. */
-export async function recordClip(): Promise<string> {
+/**
+ * Record a video as a camera's recorder writes it: in pieces, without its length, at a varying rate. Returns base64.
+ */
+export async function recordVideo(): Promise<string> {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [160, 120];
   const pen = canvas.getContext("2d");

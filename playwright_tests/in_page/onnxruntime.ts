@@ -1,11 +1,11 @@
-/** A bundle's graphs in onnxruntime-web, as a page would run them by hand. */
+/** Runs a bundle's graphs in onnxruntime-web, as a page could run them without gemtab. */
 
 import type * as Runtime from "onnxruntime-web";
 
-/** A graph's file, then those of its data. */
+/** A graph's file, then its data files. */
 type Graph = [string, ...string[]];
 
-/** The greedy ids after a prompt, by the graphs of embedding and decoder. */
+/** Return the greedy ids after a prompt, by the graphs of embedding and decoder. */
 export async function answer([embedGraph, decoderGraph, prompt, steps]: [Graph, Graph, number[], number]): Promise<
   number[]
 > {

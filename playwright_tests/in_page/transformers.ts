@@ -1,4 +1,4 @@
-/** transformers.js, which stays in the global `transformers` of its page. */
+/** Runs transformers.js, which stays in the global `transformers` of its page. */
 
 import type * as Library from "@huggingface/transformers";
 import { base64Of } from "./site.ts";
@@ -9,24 +9,24 @@ declare global {
   var processor: Library.Processor;
 }
 
-/** Imports the library from a folder of the server, with all files from there. */
-export async function open(place: string): Promise<void> {
-  const library: typeof Library = await import(`${place}package/transformers.min.js`);
+/** Import the library, with all its files, from a folder of the server. */
+export async function open(folder: string): Promise<void> {
+  const library: typeof Library = await import(`${folder}package/transformers.min.js`);
   const { env } = library;
-  const runtime = `${place}runtime/ort-wasm-simd-threaded.asyncify`;
+  const runtime = `${folder}runtime/ort-wasm-simd-threaded.asyncify`;
   Object.assign(env.backends.onnx.wasm ?? {}, { wasmPaths: { mjs: `${runtime}.mjs`, wasm: `${runtime}.wasm` } });
   Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, useBrowserCache: false, useWasmCache: false });
-  // A path: an address with a scheme is looked for elsewhere.
-  env.localModelPath = new URL("../bundles/", place).pathname;
+  // A path, because the library looks for an address with a scheme elsewhere.
+  env.localModelPath = new URL("../bundles/", folder).pathname;
   globalThis.transformers = library;
 }
 
-/** Loads the text model of a bundle; Gemma4ForCausalLM leaves the towers out. */
+/** Load the text model of a bundle; Gemma4ForCausalLM leaves the towers out. */
 export async function loadText([device, bundle]: [Library.DeviceType, string]): Promise<void> {
   globalThis.model = await transformers.Gemma4ForCausalLM.from_pretrained(bundle, { device });
 }
 
-/** Loads a bundle with its towers, and its processor. */
+/** Load a bundle with its towers, and its processor. */
 export async function load(bundle: string): Promise<void> {
   const { AutoProcessor, Gemma4ForConditionalGeneration } = transformers;
   globalThis.processor = await AutoProcessor.from_pretrained(bundle);
@@ -36,7 +36,7 @@ export async function load(bundle: string): Promise<void> {
 const integers = (values: readonly number[]): Library.Tensor =>
   new transformers.Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
 
-/** The ids that come after a prompt, and the milliseconds when each came. */
+/** Return the ids after a prompt, and the milliseconds of each. */
 export async function run([prompt, steps]: [number[], number]): Promise<{ ids: number[]; times: number[] }> {
   const ids: number[] = [];
   const times: number[] = [];
@@ -44,7 +44,7 @@ export async function run([prompt, steps]: [number[], number]): Promise<{ ids: n
   class Recorder extends transformers.BaseStreamer {
     override put(value: bigint[][]): void {
       const [first] = value;
-      // More than one: the prompt.
+      // More than one id: the prompt.
       if (first?.length !== 1) return;
       times.push(performance.now() - start);
       ids.push(Number(first[0]));
@@ -56,14 +56,14 @@ export async function run([prompt, steps]: [number[], number]): Promise<{ ids: n
     attention_mask: integers(prompt.map(() => 1)),
     do_sample: false,
     max_new_tokens: steps,
-    // No id ends it, as ours.
+    // No id ends it, as in gemtab's run.
     eos_token_id: [-1],
     streamer: new Recorder(),
   } as never);
   return { ids, times };
 }
 
-/** Waves of colour. */
+/** Return an image of colour waves. */
 function image([width, height]: [number, number]): Library.RawImage {
   const wave = (i: number) =>
     127 * (1 + Math.sin(((((i % 3) + 1) * ((i / 3) % width)) / 19 + i / 3 / width / 7) as number));
@@ -80,7 +80,7 @@ type Plain = { shape: number[]; bytes: string } | undefined;
 const plain = (tensor: Library.Tensor | undefined): Plain =>
   tensor && { shape: tensor.dims, bytes: base64Of(new Uint8Array((tensor.data as Float32Array).buffer)) };
 
-/** Asks about images of these sizes and a sound of so many samples: all inputs, and the ids that were chosen. */
+/** Ask about images of these sizes and audio of `samples` samples. Returns all inputs, and the chosen ids. */
 export async function ask([question, sizes, samples, steps]: [string, [number, number][], number, number]): Promise<
   Record<string, unknown>
 > {
@@ -102,7 +102,7 @@ export async function ask([question, sizes, samples, steps]: [string, [number, n
     chosen: Array.from(all.data, Number).slice(length),
     pixels: plain(pixel_values),
     positions: plain(image_position_ids),
-    sound: plain(input_features),
+    audio: plain(input_features),
     mask: plain(input_features_mask),
   };
 }

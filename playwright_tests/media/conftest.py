@@ -1,4 +1,4 @@
-"""The tab's code that reads media, in a worker of a real browser."""
+"""The tab's media code, in a worker of a real browser."""
 
 import base64
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from playwright_tests.in_page import in_page, script
 from playwright_tests.serving import serving
 
 POLICY = "default-src 'self'"
-"""As strict as the site's own."""
+"""A policy as strict as the site's own."""
 
 ARRAYS = {"Float32Array": np.float32, "Uint32Array": np.uint32, "Int32Array": np.int32, "Uint8Array": np.uint8}
 
 
 class ScriptError(Exception):
-    """An error of the script: `name` is its class."""
+    """An error of the script. `name` is its class."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class ScriptError(Exception):
 
 
 class Media:
-    """Calls functions of webruntime/src/input/media.ts, each in a worker of its own."""
+    """Calls functions of webruntime/src/input/media.ts, each in its own worker."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -38,9 +38,10 @@ class Media:
         return browser is not None and browser.browser_type.name == "firefox"
 
     def call(self, function: str, content: bytes = b"", **args: Any) -> Any:
-        """What a function of media-worker.ts returns for `args` and a file with this content; typed arrays as numpy's.
+        """Return the result of a function of media-worker.ts for `args` and a file with this content; typed arrays
+        become numpy's.
 
-        The file is called `args["name"]`. Raises ScriptError for what it throws.
+        The file's name is `args["name"]`. Raises ScriptError for the function's error.
         """
         given = [function, args, base64.b64encode(content).decode()]
         answer = self.page.evaluate(in_page("media.call"), given)
@@ -61,7 +62,7 @@ def unpacked(value: Any) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def adapter() -> None:
-    """Nothing here touches WebGPU: neither an adapter nor a bundle is needed."""
+    """Nothing here uses WebGPU: neither an adapter nor a bundle is needed."""
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def opened(browser: Browser) -> Iterator[Media]:
         page = browser.new_page()
         headers = {"content-type": "text/javascript; charset=utf-8", "content-security-policy": POLICY}
         page.route("**/media-test-worker.js", lambda route: route.fulfill(headers=headers, body=script("media-worker")))
-        # An empty page: the site's own would load itself anew whenever the site is built.
+        # An empty page: the site's own page reloads itself whenever the site is built.
         page.route("**/media-test.html", lambda route: route.fulfill(content_type="text/html", body=""))
         page.goto(site + "media-test.html")
         yield Media(page)
@@ -86,6 +87,6 @@ def media(tested: Browser) -> Iterator[Media]:
 
 @pytest.fixture(scope="session")
 def firefox_media(firefox: Browser) -> Iterator[Media]:
-    """In Firefox, for tests that compare browsers."""
+    """The same in Firefox, for tests that compare browsers."""
     with opened(firefox) as found:
         yield found

@@ -1,4 +1,4 @@
-"""Sounds in browsers become what they become in Python, which transformers agrees with."""
+"""Audio in browsers equals Python's, which equals transformers'."""
 
 import base64
 import json
@@ -27,29 +27,29 @@ PROCESSOR: dict[str, Any] = json.loads((REPOSITORY / "models" / "tiny" / "proces
 UNIFIED: dict[str, Any] = {"feature_extractor": {"feature_extractor_type": "Gemma4UnifiedAudioFeatureExtractor"}}
 
 CODEC = 1e-5
-"""How far samples of lossy codecs may be off: decoders compute in f32, in any order."""
+"""Tolerance of samples of lossy codecs: decoders compute in f32, in any order."""
 
 AAC_IN_FIREFOX = 1e-6
-"""Another build of the same decoder, which sums in another order."""
+"""Tolerance of another build of the same decoder, which sums in another order."""
 
 SHORT = 2 / (1 << 15)
-"""The same of MP3 in Firefox, whose decoder computes in whole numbers, and rounds to 16 bits by turns up and down."""
+"""Tolerance of MP3 in Firefox, whose decoder computes in whole numbers and rounds to 16 bits, up and down by turns."""
 
 LOG_MEL = 1e-3
 LOG_MEL_MP3 = 0.1
 LOG_MEL_SHORT = 1.0
-"""Two builds of ffmpeg's MP3 decoder differ most, by up to 3e-6. In bands that the encoder has left empty, that is a
-few hundredths of what is there: next to nothing, and the floor under the logarithm. Where 16 bits are all that there
-is, the noise of rounding fills such bands."""
+"""Tolerance of MP3's frames. Two builds of ffmpeg's decoder differ by up to 3e-6. In bands that the encoder has left
+empty, that is a few hundredths of almost nothing and the floor under the logarithm. Where samples have only 16 bits,
+the noise of rounding fills such bands."""
 
 
 def codec_bound(media: Media, name: str) -> float:
-    """How far samples may be off."""
+    """Return the tolerance of samples."""
     return SHORT if media.in_firefox and name.startswith("mp3") else CODEC
 
 
 def log_mel_bound(media: Media, name: str) -> float:
-    """How far frames may be off."""
+    """Return the tolerance of frames."""
     if not name.startswith("mp3"):
         return LOG_MEL
     return LOG_MEL_SHORT if media.in_firefox else LOG_MEL_MP3
@@ -60,16 +60,16 @@ def heard(samples: NDArray[np.float32], rate: int, processor: dict[str, Any]) ->
     return [audio_inputs(each, rules) for each in segments(resample(samples, rate, rules.rate), rules)]
 
 
-def test_sounds_are_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audio_is_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
-    for name, sound in AUDIO_FILES.items():
-        content = sound.content()
+    for name, audio in AUDIO_FILES.items():
+        content = audio.content()
         expected, rate = load_audio(content)
         found = media.call("hear", content, processor=PROCESSOR)
         assert found["rate"] == rate, name
         assert len(found["samples"]) == len(expected), name
         wave = np.abs(found["samples"] - expected).max()
-        assert wave <= (0 if sound.bits is not None else codec_bound(media, name)), name
+        assert wave <= (0 if audio.bits is not None else codec_bound(media, name)), name
         worst, tokens = compare(media, name, found["segments"], heard(expected, rate, PROCESSOR))
         samples = f"{len(expected):>9,} at {rate:>6,} Hz"
         lines.append(f"{name:<24} {samples}  wave {wave:.0e}  log-mel {worst:.1e}  {tokens:>4} tokens")
@@ -78,7 +78,7 @@ def test_sounds_are_heard_alike(media: Media, capsys: pytest.CaptureFixture[str]
 
 
 def compare(media: Media, name: str, found: list[dict[str, Any]], expected: list[AudioInputs]) -> tuple[float, int]:
-    """The largest difference of the frames, and the number of tokens."""
+    """Return the largest difference of the frames, and the number of tokens."""
     worst = 0.0
     for segment, inputs in zip(found, expected, strict=True):
         rows = len(inputs.features)
@@ -89,7 +89,7 @@ def compare(media: Media, name: str, found: list[dict[str, Any]], expected: list
     return worst, sum(inputs.soft_tokens for inputs in expected)
 
 
-def test_sounds_for_models_without_a_tower(media: Media) -> None:
+def test_audio_for_models_without_a_tower(media: Media) -> None:
     for name in ("wav 16 bit stereo 44.1", "wav 0.1 s", "wav 65 s"):
         content = AUDIO_FILES[name].content()
         found = media.call("hear", content, processor=UNIFIED)["segments"]
@@ -101,9 +101,9 @@ def test_sounds_for_models_without_a_tower(media: Media) -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 8_001, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000, 191_999, 192_000])
 def test_resamplers_agree(media: Media, rate: int) -> None:
-    sound = np.random.default_rng(rate).standard_normal(rate // 4).astype(np.float32)
-    found = media.call("resampleAudio", sound.tobytes(), rate=rate)
-    expected = resample(sound, rate, 16_000)
+    audio = np.random.default_rng(rate).standard_normal(rate // 4).astype(np.float32)
+    found = media.call("resampleAudio", audio.tobytes(), rate=rate)
+    expected = resample(audio, rate, 16_000)
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= 1e-6
 
@@ -117,8 +117,8 @@ def test_every_length_has_as_many_tokens(media: Media) -> None:
 
 
 def test_what_the_browser_records(media: Media, tested: Browser) -> None:
-    """A tone, recorded as the page records a microphone: a file that does not say how long it is. Firefox has a
-    microphone that is not there, and computes no sound without a device to play it."""
+    """A tone, recorded as the page records a microphone: in a file that does not state its duration. Firefox has a fake
+    microphone; without an audio device it computes no audio."""
     with serving({}) as site:
         page = tested.new_page()
         page.goto(site)
@@ -134,7 +134,7 @@ def test_what_the_browser_records(media: Media, tested: Browser) -> None:
     assert np.abs(expected).max() > 0.1
 
 
-def refused(media: Media, content: bytes, name: str = "sound.wav", function: str = "decodeAudio") -> str:
+def refused(media: Media, content: bytes, name: str = "audio.wav", function: str = "decodeAudio") -> str:
     with pytest.raises(ScriptError) as caught:
         media.call(function, content, name=name)
     assert caught.value.name == "MediaError"
@@ -155,7 +155,7 @@ def test_files_that_were_cut_off_are_read_as_in_python(media: Media, name: str, 
 
 def test_an_mp4_whose_list_of_frames_is_missing(media: Media) -> None:
     content = AUDIO_FILES["mp4 opus"].content()
-    assert "sound.wav is incomplete: its end is missing" in refused(media, content[: len(content) // 2])
+    assert "audio.wav is incomplete: its end is missing" in refused(media, content[: len(content) // 2])
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,9 @@ def test_an_mp4_whose_list_of_frames_is_missing(media: Media) -> None:
         ("ipod", "alac", "the codec alac"),
     ],
 )
-def test_what_python_alone_reads_is_refused_by_name(media: Media, container: str, codec: str, named: str) -> None:
+def test_what_python_alone_reads_is_rejected_with_its_name(
+    media: Media, container: str, codec: str, named: str
+) -> None:
     content = encode(AUDIO_FILES["wav 16 bit"].samples(), 16_000, container, codec)
     assert len(load_audio(content)[0]) >= 16_000
     message = refused(media, content)
@@ -182,28 +184,28 @@ def test_what_python_alone_reads_is_refused_by_name(media: Media, container: str
     [b"This is a letter.\n" * 200, b"RIFF\x04\0\0\0WAVE", bytes(5000), b"ID3" + bytes(40)],
     ids=["text", "header only", "zeros", "tags only"],
 )
-def test_files_that_are_no_sounds(media: Media, content: bytes) -> None:
-    assert "sound.wav cannot be read as sound" in refused(media, content)
+def test_files_that_are_not_audio(media: Media, content: bytes) -> None:
+    assert "audio.wav cannot be read as audio" in refused(media, content)
 
 
 def test_an_empty_file(media: Media) -> None:
-    assert "sound.wav is empty: it has 0 bytes" in refused(media, b"")
+    assert "audio.wav is empty: it has 0 bytes" in refused(media, b"")
 
 
 def test_a_codec_that_the_browser_does_not_have(media: Media) -> None:
     content = encode(AUDIO_FILES["wav 16 bit"].samples(), 16_000, "mp4", "alac")
-    assert "clip.m4a has sound in the codec alac, which this browser does not decode" in refused(
-        media, content, "clip.m4a"
+    assert "video.m4a has audio in the codec alac, which this browser does not decode" in refused(
+        media, content, "video.m4a"
     )
 
 
-def test_clips(media: Media) -> None:
+def test_videos(media: Media) -> None:
     content = grey_video(AudioFile("mp4", "libopus", 48_000, seconds=0.7).samples())
     expected, _ = load_audio(content)
     found = media.call("decodeAudio", content)["samples"]
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() <= CODEC
-    assert "clip.mp4 has no sound track" in refused(media, grey_video(None), "clip.mp4")
+    assert "video.mp4 has no audio track" in refused(media, grey_video(None), "video.mp4")
 
 
 def test_bare_streams_of_aac(media: Media) -> None:
@@ -214,16 +216,16 @@ def test_bare_streams_of_aac(media: Media) -> None:
     refused(media, first + second)
 
 
-def test_rates_that_are_refused(media: Media) -> None:
+def test_rates_that_are_rejected(media: Media) -> None:
     content = encode(np.zeros((1, 4000), np.float32), 4_000, "wav", "pcm_s16le")
-    assert "has 4000 samples a second; from 8000 to 192000 are read" in refused(media, content)
+    assert "has 4000 samples a second; the range is 8000 to 192000" in refused(media, content)
 
 
 def test_values_that_are_no_numbers(media: Media) -> None:
-    sound = AUDIO_FILES["wav float 22.05"].samples()
-    sound[0, 11_025] = np.nan
-    assert "values that are no numbers" in refused(
-        media, encode(sound, 22_050, "wav", "pcm_f32le"), function="hearWhole"
+    audio = AUDIO_FILES["wav float 22.05"].samples()
+    audio[0, 11_025] = np.nan
+    assert "values that are not numbers" in refused(
+        media, encode(audio, 22_050, "wav", "pcm_f32le"), function="hearWhole"
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures in Chromium become what transformers' Gemma 4 processor makes of them."""
+"""Images in Chromium equal the output of transformers' Gemma 4 processor."""
 
 import random
 import struct
@@ -25,10 +25,10 @@ from tests.media.images import Array, chunk, images, png, saved, scanlines, scen
 TESTED_IN = BOTH_BROWSERS
 
 STEP = 1 / 255 + 1e-6
-"""As near as pixel values must be."""
+"""Tolerance of pixel values."""
 
 SHARE = 0.999
-"""On at least so much of them."""
+"""The fraction of values within the tolerance."""
 
 RULES = {"patch": 16, "pooling": 3, "maxSoftTokens": BUDGETS[0], "merged": False}
 
@@ -39,14 +39,14 @@ def corpus() -> dict[str, bytes]:
 
 
 def prepared(media: Media, name: str, content: bytes, **rules: Any) -> dict[str, Any]:
-    """What the page makes of a picture; patches and positions with their rows."""
+    """Return the page's result for an image; patches and positions with their rows."""
     inputs = media.call("prepareImage", content, name=name, rules={**RULES, **rules})
     rows = inputs["positions"].size // 2
     return {**inputs, "patches": inputs["patches"].reshape(rows, -1), "positions": inputs["positions"].reshape(rows, 2)}
 
 
 def processed(pixels: Any) -> tuple[Any, Any, int]:
-    """Patches, positions and soft tokens by transformers, without padding."""
+    """Return transformers' patches, positions and soft tokens, without padding."""
     out = Gemma4ImageProcessorPil(max_soft_tokens=BUDGETS[0])(
         pixels, input_data_format="channels_last", return_tensors="np"
     )
@@ -54,7 +54,7 @@ def processed(pixels: Any) -> tuple[Any, Any, int]:
     return out["pixel_values"][0][real], out["image_position_ids"][0][real], out["num_soft_tokens_per_image"][0]
 
 
-def test_every_picture_of_the_corpus_equals_transformers(
+def test_every_image_of_the_corpus_equals_transformers(
     media: Media, corpus: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, failed = [], []
@@ -81,13 +81,13 @@ def test_decoding_alone_is_exact(media: Media, corpus: dict[str, bytes]) -> None
         expected = load_image(content)
         assert (found["height"], found["width"]) == expected.shape[:2], name
         off = np.abs(found["data"].astype(int) - expected.ravel())
-        # Firefox's AVIF is done again from its RGB, behind which several colours may be.
+        # Firefox's AVIF is converted again from its RGB, which several colours can give.
         exact = not (media.in_firefox and name.endswith(".avif"))
         assert not off.any() if exact else (off.max() <= 10 and (off > 0).mean() < 0.01), name
 
 
 @pytest.mark.parametrize("lacking", [["VideoFrame"], ["VideoFrame", "webgl2"]])
-def test_without_frames_and_webgl_opaque_pictures_are_exact_all_the_same(media: Media, lacking: list[str]) -> None:
+def test_without_frames_and_webgl_opaque_images_are_exact_all_the_same(media: Media, lacking: list[str]) -> None:
     pixels = scene(2100, 30)  # longer than what is copied at a time
     found = media.call(
         "decodeImageWithout",
@@ -98,7 +98,7 @@ def test_without_frames_and_webgl_opaque_pictures_are_exact_all_the_same(media: 
 
 
 def reads(content: bytes) -> Array | None:
-    """What Python makes of a file; None where it refuses it."""
+    """Return Python's result for a file; None where Python rejects it."""
     try:
         return load_image(content)
     except MediaError:
@@ -106,7 +106,7 @@ def reads(content: bytes) -> Array | None:
 
 
 def shortened(corpus: dict[str, bytes]) -> dict[str, bytes]:
-    """Files that end or go on elsewhere than they should, some of them whole all the same."""
+    """Return files with a wrong end; some of them are complete all the same."""
     jpeg, progressive, image = corpus["4:2:0.jpg"], corpus["progressive.jpg"], corpus["rgb.png"]
     rows = scanlines(scene(217, 333), 8)
     data, length = zlib.compress(rows), len(zlib.compress(rows))
@@ -189,16 +189,16 @@ def test_a_thousand_sizes_have_the_same_target_for_every_budget(media: Media) ->
 
 def test_the_towerless_size_gets_its_large_patches(media: Media, tmp_path: Path) -> None:
     pixels = scene(217, 333)
-    np.save(tmp_path / "picture.npy", pixels)
-    expected = oracle.processed(tmp_path, budget=140, frames=1)["picture.gemma4_unified"]
-    found = prepared(media, "picture.png", png(pixels, 2), merged=True, maxSoftTokens=140)
+    np.save(tmp_path / "image.npy", pixels)
+    expected = oracle.processed(tmp_path, budget=140, frames=1)["image.gemma4_unified"]
+    found = prepared(media, "image.png", png(pixels, 2), merged=True, maxSoftTokens=140)
     assert np.array_equal(found["positions"], expected["positions"])
     assert found["softTokens"] == expected["soft_tokens"]
     assert np.mean(np.abs(found["patches"] - expected["patches"]) <= STEP) >= SHARE
 
 
 def refusal(media: Media, name: str, content: bytes) -> str:
-    """What the page says about a file that cannot be read as a picture."""
+    """Return the page's error about a file that cannot be read as an image."""
     with pytest.raises(ScriptError) as caught:
         media.call("decodeImage", content, name=name)
     assert caught.value.name == "MediaError"
@@ -225,21 +225,21 @@ def test_half_a_file_is_called_damaged(media: Media, corpus: dict[str, bytes], n
     assert "damaged" in refusal(media, name, corpus[name][: int(len(corpus[name]) * kept)])
 
 
-def test_other_files_are_no_pictures_whatever_they_are_called(media: Media) -> None:
-    message = refusal(media, "notes.png", b"Not a picture, but a shopping list.")
+def test_other_files_are_no_images_whatever_they_are_called(media: Media) -> None:
+    message = refusal(media, "notes.png", b"Not an image, but a shopping list.")
     assert "JPEG, PNG, WEBP" in message
 
 
 @pytest.mark.parametrize("kind", unread())
 def test_kinds_that_are_known_but_not_read_are_named(media: Media, kind: str) -> None:
-    assert f"is a file of {kind}, and only JPEG, PNG" in refusal(media, "image.jpg", unread()[kind])
+    assert f"is a file of {kind}, but only JPEG, PNG" in refusal(media, "image.jpg", unread()[kind])
 
 
 def test_an_empty_file_is_called_empty(media: Media) -> None:
     assert "0 bytes" in refusal(media, "nothing.jpg", b"")
 
 
-def test_a_decompression_bomb_is_refused_by_its_header(media: Media) -> None:
+def test_a_decompression_bomb_is_rejected_by_its_header(media: Media) -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     message = refusal(media, "bomb.png", bomb)

@@ -1,4 +1,4 @@
-"""Clips in browsers become what Python, and so transformers, makes of them."""
+"""Videos in browsers equal Python's, and so transformers'."""
 
 import base64
 import sys
@@ -25,8 +25,8 @@ PYTHON_RULES = VideoRules(ImageRules(patch=16, pooling=3, max_soft_tokens=70, me
 LEVEL = 1 / 255 + 1e-6
 
 RECOVERED, SHARE = 16 / 255, 0.998
-"""Firefox hands out RGB alone, by a matrix of its own choice. Where a channel of that is cut off at 0 or 255, several
-colours of the clip may be behind it: values may be so far off, and this share of them is within 1/255."""
+"""Tolerance in Firefox, which returns only RGB, by its own matrix. Where a channel is clipped at 0 or 255, several
+colours of the video can give it: values may be this far off, and this fraction of them is within 1/255."""
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +40,11 @@ def prepared(media: Media, name: str, content: bytes, **options: Any) -> dict[st
 
 
 def compare(media: Media, name: str, content: bytes, exact: bool = False) -> float:
-    """The largest difference of the frames from Python's, which is within its bounds."""
+    """Return the largest difference of the frames from Python's, and check its bounds."""
     expected, found = load_video(content, PYTHON_RULES), prepared(media, name, content)
     assert found["seconds"] == pytest.approx(expected.seconds, abs=1e-6), name
     assert found["stamps"] == expected.stamps, name
-    assert found["hasSound"] == expected.has_audio, name
+    assert found["hasAudio"] == expected.has_audio, name
     errors = []
     for one, other in zip(found["frames"], expected.frames, strict=True):
         assert one["softTokens"] == other.soft_tokens, name
@@ -58,7 +58,7 @@ def compare(media: Media, name: str, content: bytes, exact: bool = False) -> flo
     return most
 
 
-def test_every_clip_of_the_corpus_equals_pythons(
+def test_every_video_of_the_corpus_equals_pythons(
     media: Media, corpus: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = []
@@ -69,8 +69,8 @@ def test_every_clip_of_the_corpus_equals_pythons(
         sys.stdout.write("\n" + "\n".join(table) + "\n")
 
 
-def test_a_clip_that_a_browser_recorded_has_its_times(media: Media) -> None:
-    content = base64.b64decode(media.page.evaluate(in_page("media.recordClip")))
+def test_a_video_that_a_browser_recorded_has_its_times(media: Media) -> None:
+    content = base64.b64decode(media.page.evaluate(in_page("media.recordVideo")))
     expected, found = load_video(content, PYTHON_RULES), prepared(media, "recorded.webm", content)
     assert len(expected.frames) == FRAMES
     assert 0.7 < expected.seconds[-1] < 5
@@ -79,12 +79,12 @@ def test_a_clip_that_a_browser_recorded_has_its_times(media: Media) -> None:
         assert np.abs(one["patches"] - other.patches.ravel()).max() <= 1 / 255 + 1e-6
 
 
-def test_a_short_clip_gives_all_its_frames(media: Media, corpus: dict[str, bytes]) -> None:
+def test_a_short_video_gives_all_its_frames(media: Media, corpus: dict[str, bytes]) -> None:
     assert len(prepared(media, "short.mp4", corpus["short.mp4"], frames=32)["frames"]) == 3
 
 
 def refusal(media: Media, name: str, content: bytes) -> str:
-    """What the page says about a file that cannot be read as a clip."""
+    """Return the page's error about a file that cannot be read as a video."""
     with pytest.raises(ScriptError) as caught:
         prepared(media, name, content)
     assert caught.value.name == "MediaError"
@@ -105,16 +105,16 @@ def test_a_file_that_is_damaged_within_is_called_so(media: Media, corpus: dict[s
     assert "damaged" in refusal(media, "noise.mp4", bytes(content))
 
 
-def test_other_files_are_no_clips_whatever_they_are_called(media: Media) -> None:
-    assert "cannot be read as a clip" in refusal(media, "notes.mp4", b"Not a clip, but a shopping list.")
+def test_other_files_are_no_videos_whatever_they_are_called(media: Media) -> None:
+    assert "cannot be read as a video" in refusal(media, "notes.mp4", b"Not a video, but a shopping list.")
 
 
 def test_an_empty_file_is_called_empty(media: Media) -> None:
     assert "0 bytes" in refusal(media, "nothing.mp4", b"")
 
 
-def test_a_file_with_sound_alone_has_no_pictures(media: Media) -> None:
-    assert "there is no video track" in refusal(media, "sound.mp4", audio_alone())
+def test_a_file_with_audio_alone_has_no_images(media: Media) -> None:
+    assert "there is no video track" in refusal(media, "audio.mp4", audio_alone())
 
 
 def test_a_codec_that_the_browser_lacks_is_named(media: Media, corpus: dict[str, bytes]) -> None:
@@ -133,13 +133,13 @@ def test_a_codec_that_the_browser_lacks_is_named(media: Media, corpus: dict[str,
     ],
 )
 def test_containers_that_browsers_do_not_read_are_named(media: Media, container: str, codec: str, name: str) -> None:
-    message = refusal(media, "old.clip", video_file(container, codec, frames=3, rate=25, size=(32, 32)))
+    message = refusal(media, "old.video", video_file(container, codec, frames=3, rate=25, size=(32, 32)))
     assert f"is {name}, which browsers do not read" in message
 
 
 def test_parts_that_an_edit_list_hides_are_not_seen(media: Media) -> None:
     for edits in ([(700, 6144)], [(500, 1024), (700, 12288)]):
-        # With more B-frames, FFmpeg times a second part one frame late.
+        # With more B-frames, FFmpeg gives the frames of a second part times that are one frame late.
         content = edited(video_file("mp4", "libx264", frames=48, size=(96, 128), g="12", bf="1"), edits)
         compare(media, "cut.mp4", content, exact=True)
 
@@ -170,14 +170,14 @@ def test_ten_bits_of_av1(media: Media) -> None:
     if not media.in_firefox:
         compare(media, "deep.mp4", content)
         return
-    # Firefox cuts 10 bits off to 8.
+    # Firefox truncates 10 bits to 8.
     expected, found = load_video(content, PYTHON_RULES), prepared(media, "deep.mp4", content)
     for one, other in zip(found["frames"], expected.frames, strict=True):
         errors = np.abs(one["patches"] - other.patches.ravel())
         assert errors.max() <= RECOVERED and errors.mean() <= 1 / 255
 
 
-def test_a_clip_of_huge_frames_is_refused_by_its_header(media: Media) -> None:
+def test_a_video_of_huge_frames_is_rejected_by_its_header(media: Media) -> None:
     content = video_file("webm", "libvpx-vp9", frames=1, size=(512, 512))
     for tag in (b"\xb0\x82", b"\xba\x82"):  # Matroska's width and height, in two bytes
         assert content.count(tag + b"\x02\x00") == 1
@@ -192,7 +192,7 @@ def test_at_least_one_frame_is_looked_at(media: Media, corpus: dict[str, bytes])
     assert caught.value.name == "UsageError"
 
 
-def test_decoding_stops_when_it_is_told_to(media: Media, corpus: dict[str, bytes]) -> None:
+def test_decoding_stops_on_request(media: Media, corpus: dict[str, bytes]) -> None:
     with pytest.raises(ScriptError) as caught:
         media.call(
             "stoppedVideo",

@@ -1,1 +1,1 @@
-"""The npm package as users have it: packed, installed, built by their bundlers."""
+"""The npm package in the hands of users: packed, installed, built by their bundlers."""

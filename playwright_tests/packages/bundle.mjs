@@ -4,7 +4,7 @@ import { cp, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
 const [bundler, project, out] = process.argv.slice(2);
-/** webpack and esbuild are given what the TypeScript compiler made. */
+/** webpack and esbuild get the output of the TypeScript compiler. */
 const entry = join(project, "compiled/main.js");
 const scripts = join(out, "js");
 
@@ -22,7 +22,7 @@ async function webpack() {
   if (stats.hasErrors() || stats.hasWarnings()) throw new Error(stats.toString());
 }
 
-/** esbuild copies no files: its users do. */
+/** esbuild copies no files, so its users do. */
 async function esbuild() {
   const { build } = await import("esbuild");
   const outfile = join(scripts, "main.js");

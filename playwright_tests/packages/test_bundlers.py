@@ -1,4 +1,4 @@
-"""Builds of a page by vite, webpack and esbuild, whose model answers about an image under the strictest policies."""
+"""Builds of a page by vite, webpack and esbuild. Their model answers about an image under the strictest policies."""
 
 import shutil
 import subprocess
@@ -28,12 +28,13 @@ POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
     "require-trusted-types-for 'script'; trusted-types gemtab"
 )
-"""Nothing but the page's own files, no text as a script, and no policy for addresses of scripts but gemtab's."""
+"""A policy that allows only the page's own files, no text as a script, and only gemtab's policy for addresses of
+scripts."""
 
 
 @pytest.fixture(scope="session")
 def project(shared_folders: SharedFolders) -> Path:
-    """A project in TypeScript with the package installed from its tarball, offline: the package needs no other."""
+    """A TypeScript project with the package installed from its tarball, offline: the package has no dependencies."""
 
     def make(folder: Path) -> None:
         shutil.copytree(HERE / "project", folder)
@@ -46,7 +47,7 @@ def project(shared_folders: SharedFolders) -> Path:
 
 
 def run(*words: str, cwd: Path) -> str:
-    """Runs a command; its output. What it writes to the error stream is shown where it fails."""
+    """Run a command. Returns its output. Shows the command's error stream where it fails."""
     done = subprocess.run(words, cwd=cwd, text=True, capture_output=True)
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -61,7 +62,7 @@ def build(bundler: str, project: Path, out: Path) -> Path:
 
 @contextmanager
 def served(bundles: dict[str, Path], *routes: BaseRoute) -> Iterator[str]:
-    """The address of a server with these routes, the bundle and the example files."""
+    """Yield the address of a server with these routes, the bundle and the example files."""
     files = [
         Mount("/bundles/tiny", StaticFiles(directory=bundles["tiny"])),
         Mount("/examples", StaticFiles(directory=EXAMPLES)),
@@ -72,7 +73,7 @@ def served(bundles: dict[str, Path], *routes: BaseRoute) -> Iterator[str]:
 
 
 def built(out: Path) -> list[BaseRoute]:
-    """A built page, under POLICY."""
+    """Serve a built page, under POLICY."""
     page = HTMLResponse((out / "index.html").read_text(), headers={"Content-Security-Policy": POLICY})
     return [Route("/", lambda _: page), Mount("/", StaticFiles(directory=out))]
 
@@ -83,7 +84,7 @@ def page(patient_page: Page) -> Page:
 
 
 def describe(page: Page, site: str, options: dict[str, Any] | None = None) -> tuple[str, Watched, list[str]]:
-    """What the model says of the example image; what the page complained about; the requests that failed."""
+    """Return the model's answer about the example image, the page's errors, and the failed requests."""
     failed: list[str] = []
     page.on("requestfailed", lambda request: failed.append(f"{request.url} {request.failure}"))
     watched = watch(page)
@@ -94,7 +95,7 @@ def describe(page: Page, site: str, options: dict[str, Any] | None = None) -> tu
 
 
 def test_a_server_can_import_it(project: Path) -> None:
-    """Where a page is rendered there are no elements, windows or workers."""
+    """A server that renders pages has no elements, windows or workers."""
     names = {"gemtab": "Gemma", "gemtab/chat": "GemtabChat", "gemtab/engine": "TextEngine"}
     code = "".join(f"console.log(typeof (await import('{entry}')).{name});" for entry, name in names.items())
     assert run("node", "--input-type=module", "--eval", code, cwd=project).split() == ["function"] * 3
@@ -102,7 +103,7 @@ def test_a_server_can_import_it(project: Path) -> None:
 
 @pytest.mark.parametrize("resolution", [(), ("--module", "nodenext", "--moduleResolution", "nodenext")])
 def test_a_strict_project_knows_its_types(project: Path, resolution: tuple[str, ...]) -> None:
-    """The package's own declarations are checked too: tsconfig.json there does not skip them."""
+    """The package's own declarations are checked too: the project's tsconfig.json does not skip them."""
     run(TSC, "--noEmit", *resolution, cwd=project)
 
 
@@ -119,12 +120,12 @@ def test_a_build_answers_about_an_image(
 
 
 TRUSTED = "require-trusted-types-for 'script'; trusted-types gemtab"
-"""What of POLICY vite's own scripts in development keep to."""
+"""The parts of POLICY that vite's own development scripts satisfy."""
 
 
 @contextmanager
 def developed(project: Path, cache: Path, behind: str) -> Iterator[str]:
-    """The address of vite's development server for the project; what it does not have it gets from `behind`."""
+    """Yield the address of vite's development server for the project. It forwards other requests to `behind`."""
     words = ["node", str(HERE / "develop.mjs"), str(project), str(cache), behind, TRUSTED]
     with subprocess.Popen(words, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None

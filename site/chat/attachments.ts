@@ -1,40 +1,43 @@
-/** Pictures, sound and clips that wait to be sent: chosen, dropped, pasted or recorded, shown, and taken away again. */
+/** Manages the files that wait to be sent: chosen, dropped, pasted or recorded images, audio and videos. */
 
 import { make } from "./dom.ts";
 
+/** The kinds of media. */
 export type Kind = "image" | "audio" | "video";
 
+/** A file that waits to be sent. */
 export interface Attachment {
   kind: Kind;
   blob: Blob;
   name: string;
 }
 
-/** Larger files are refused before they are read: a tab would run out of memory on them. */
-const MOST_BYTES = 512e6;
+/** Larger files are rejected before they are read: a tab would run out of memory. */
+const MAX_BYTES = 512e6;
 
-const KINDS: Record<Kind, string> = { image: "a picture", audio: "a sound", video: "a clip" };
+const KINDS: Record<Kind, string> = { image: "an image", audio: "an audio file", video: "a video" };
 
 interface Waiting extends Attachment {
   url: string;
   item: HTMLElement;
 }
 
+/** The files that wait to be sent, their tray, and the button that adds files. */
 export class Attachments {
-  /** What waits; empty and hidden where nothing does. */
+  /** The waiting files. Hidden where there are none. */
   readonly tray = make("ul", { part: "tray", hidden: true, ariaLabel: "Attached" });
   readonly button = make("button", { part: "attach", type: "button", hidden: true, ariaLabel: "Attach a file" }, "+");
   readonly #input = make("input", { type: "file", multiple: true, hidden: true });
-  readonly #refuse: (reason: string) => void;
+  readonly #reject: (reason: string) => void;
   #kinds: readonly Kind[] = [];
   #waiting: Waiting[] = [];
   #settled = Promise.resolve();
 
-  constructor(actions: { refuse(reason: string): void }) {
-    this.#refuse = (reason) => actions.refuse(reason);
+  constructor(actions: { reject(reason: string): void }) {
+    this.#reject = (reason) => actions.reject(reason);
     this.button.append(this.#input);
     this.button.addEventListener("click", () => this.#input.click());
-    // The click that opens the chooser would come back to the button around it.
+    // Otherwise the click that opens the chooser reaches the button around the input.
     this.#input.addEventListener("click", (event) => event.stopPropagation());
     this.#input.addEventListener("change", () => {
       this.add(this.#input.files ?? []);
@@ -42,7 +45,7 @@ export class Attachments {
     });
   }
 
-  /** What the model takes. */
+  /** The kinds of media that the model takes. */
   set kinds(kinds: readonly Kind[]) {
     this.#kinds = kinds;
     this.button.hidden = kinds.length === 0;
@@ -53,26 +56,29 @@ export class Attachments {
     return this.#kinds;
   }
 
+  /** Whether no files wait. */
   get empty(): boolean {
     return this.#waiting.length === 0;
   }
 
-  /** Settles when all that was added is shown or refused. */
+  /** Settles when all added files are shown or rejected. */
   get settled(): Promise<void> {
     return this.#settled;
   }
 
+  /** Add files. A file that the model does not take is rejected with a notice. */
   add(files: Iterable<File>): void {
-    // An input's list of files is empty once the input is.
+    // An input's list of files becomes empty with the input.
     const added = [...files];
     this.#settled = this.#settled.then(() => this.#add(added));
   }
 
+  /** Restore attachments that could not be sent. */
   put(attachments: readonly Attachment[]): void {
     for (const attachment of attachments) this.#show(attachment);
   }
 
-  /** What waits, which then waits no more. */
+  /** Return the waiting files and remove them from the tray. */
   take(): Attachment[] {
     const taken = this.#waiting.map(({ kind, blob, name }) => ({ kind, blob, name }));
     for (const waiting of [...this.#waiting]) this.#remove(waiting);
@@ -82,12 +88,12 @@ export class Attachments {
   async #add(files: readonly File[]): Promise<void> {
     for (const file of files) {
       const kind = await kindOf(file);
-      if (kind === undefined || !this.#kinds.includes(kind)) this.#refuse(this.#notTaken(file, kind));
-      else if (file.size === 0) this.#refuse(`${file.name} is empty: it has no bytes. Choose another file.`);
-      else if (file.size > MOST_BYTES) {
+      if (kind === undefined || !this.#kinds.includes(kind)) this.#reject(this.#notTaken(file, kind));
+      else if (file.size === 0) this.#reject(`${file.name} is empty: it has no bytes. Choose another file.`);
+      else if (file.size > MAX_BYTES) {
         const size = `${Math.round(file.size / 1e6)} MB`;
-        this.#refuse(
-          `${file.name} has ${size}; at most ${MOST_BYTES / 1e6} MB can be attached. Cut or shrink it first.`,
+        this.#reject(
+          `${file.name} has ${size}; at most ${MAX_BYTES / 1e6} MB can be attached. Cut it or make it smaller first.`,
         );
       } else this.#show({ kind, blob: file, name: file.name });
     }
@@ -122,7 +128,10 @@ export class Attachments {
   }
 }
 
-/** How an attachment is shown, in the tray and in the conversation. `url` is an object URL of its bytes. */
+/**
+ * Return the element that shows an attachment, in the tray and in the conversation. `url` is an object URL of its
+ * bytes.
+ */
 export function viewOf({ kind, name }: Pick<Attachment, "kind" | "name">, url: string): HTMLElement {
   switch (kind) {
     case "image":
@@ -135,9 +144,9 @@ export function viewOf({ kind, name }: Pick<Attachment, "kind" | "name">, url: s
 }
 
 /**
- * Browsers go by the ending: a voice message in WebM or MP4 is "video/webm" or "video/mp4" to them, an Ogg can be
- * "application/ogg", and a file without an ending nothing. A <video> could not tell either, since it plays the sound
- * alone of a clip whose pictures it cannot decode.
+ * Return the kind of a file. Browsers use the ending of its name: a voice message in WebM or MP4 has the type
+ * "video/webm" or "video/mp4", an Ogg file may have "application/ogg", and a file without an ending has none. A <video>
+ * does not show the kind either: it plays only the audio of a video whose images it cannot decode.
  */
 async function kindOf(file: File): Promise<Kind | undefined> {
   const kind = file.type.split("/")[0];

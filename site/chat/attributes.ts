@@ -5,13 +5,18 @@ import type { ListenedElement } from "./events.ts";
 
 type Plan = "auto" | "f16" | "f32";
 
-/** On a server that renders pages there is no HTMLElement; the module can be imported there all the same. */
+/** A server that renders pages has no HTMLElement. The module can still be imported there. */
 const Base = (globalThis.HTMLElement ?? class {}) as unknown as { new (): ListenedElement };
 
-/** Properties throw UsageError for a value of the wrong type; null takes the attribute away. */
+/**
+ * The attributes as properties. Setting one throws UsageError for a value of the wrong type; null removes the
+ * attribute.
+ */
 export class Attributes extends Base {
+  /** The attributes whose changes take effect at once. */
   static readonly observedAttributes = ["src", "plan", "reveal", "system", "thinking"];
 
+  /** The address of the bundle's folder. Default: "", no bundle. */
   get src(): string {
     return this.getAttribute("src") ?? "";
   }
@@ -20,6 +25,7 @@ export class Attributes extends Base {
     this.#reflect("src", src, checkAddress);
   }
 
+  /** The address of the folder with gemtab's own scripts, as in LoadOptions. Default: "", beside the page's script. */
   get assets(): string {
     return this.getAttribute("assets") ?? "";
   }
@@ -28,7 +34,10 @@ export class Attributes extends Base {
     this.#reflect("assets", assets, checkAddress);
   }
 
-  /** What the attribute says; a value that is not known is refused when the bundle is looked at. */
+  /**
+   * When the model is loaded: "interaction" (default), after a click, or "auto", when the element is visible. An
+   * unknown value is rejected when the bundle is read.
+   */
   get reveal(): Reveal {
     return (this.getAttribute("reveal") ?? "interaction") as Reveal;
   }
@@ -37,7 +46,10 @@ export class Attributes extends Base {
     this.#reflect("reveal", reveal);
   }
 
-  /** What the attribute says; a value that is not known is refused when the bundle is looked at. */
+  /**
+   * The type of keys and values in the caches: "f16", "f32" or "auto" (default), as in LoadOptions. An unknown value is
+   * rejected when the bundle is read.
+   */
   get plan(): Plan {
     return (this.getAttribute("plan") ?? "auto") as Plan;
   }
@@ -46,6 +58,7 @@ export class Attributes extends Base {
     this.#reflect("plan", plan);
   }
 
+  /** The system prompt. Default: "", none. */
   get system(): string {
     return this.getAttribute("system") ?? "";
   }
@@ -54,6 +67,7 @@ export class Attributes extends Base {
     this.#reflect("system", system);
   }
 
+  /** Whether the model thinks before it answers. Default: false. */
   get thinking(): boolean {
     return this.hasAttribute("thinking");
   }
@@ -74,8 +88,8 @@ export class Attributes extends Base {
 }
 
 /**
- * Sets again the properties that a page set before the element's script came: as own properties, these hide the
- * class's. Returns the errors of those that are rejected.
+ * Set again the properties that a page set before the element's script was loaded: as own properties, they hide the
+ * properties of the class. Return the errors of those that are rejected.
  */
 export function takeEarlyProperties(element: HTMLElement, names: readonly string[]): Error[] {
   return names.flatMap((name) => {

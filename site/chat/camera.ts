@@ -1,19 +1,20 @@
-/** Taking a picture with the camera. */
+/** Takes photos with the camera. */
 
 import { make } from "./dom.ts";
 import { whyNot } from "./permission.ts";
 
+/** The camera's button and its panel, which takes photos. */
 export class Camera {
   readonly button = make("button", { part: "camera", type: "button", hidden: true }, "Camera");
   readonly #view = make("video", { part: "viewfinder", muted: true, playsInline: true, ariaLabel: "Camera" });
-  readonly #take = make("button", { part: "take", type: "button" }, "Take the picture");
+  readonly #take = make("button", { part: "take", type: "button" }, "Take the photo");
   readonly #close = make("button", { part: "close", type: "button" }, "Close the camera");
   /** Shown while the camera is on. */
   readonly panel = make("div", { part: "camera-panel", hidden: true }, this.#view, this.#take, this.#close);
-  readonly #actions: { taken(picture: File): void; refuse(reason: string): void };
+  readonly #actions: { taken(image: File): void; reject(reason: string): void };
   #stream: MediaStream | undefined;
 
-  constructor(actions: { taken(picture: File): void; refuse(reason: string): void }) {
+  constructor(actions: { taken(image: File): void; reject(reason: string): void }) {
     this.#actions = actions;
     this.button.addEventListener("click", () => void this.#open());
     this.#take.addEventListener("click", () => void this.#shoot());
@@ -23,7 +24,7 @@ export class Camera {
     });
   }
 
-  /** Switches the camera off. */
+  /** Switch the camera off. */
   stop(): void {
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = undefined;
@@ -41,15 +42,15 @@ export class Camera {
       this.#take.focus();
     } catch (error) {
       this.stop();
-      this.#actions.refuse(whyNot(error, "camera"));
+      this.#actions.reject(whyNot(error, "camera"));
     }
   }
 
   async #shoot(): Promise<void> {
     const canvas = new OffscreenCanvas(this.#view.videoWidth, this.#view.videoHeight);
     canvas.getContext("2d")?.drawImage(this.#view, 0, 0);
-    const picture = await canvas.convertToBlob({ type: "image/png" });
+    const image = await canvas.convertToBlob({ type: "image/png" });
     this.stop();
-    this.#actions.taken(new File([picture], "Picture", { type: picture.type }));
+    this.#actions.taken(new File([image], "Photo", { type: image.type }));
   }
 }

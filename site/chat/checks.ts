@@ -1,4 +1,7 @@
-/** What pages may set on the element. Each function throws UsageError, which says what was found and what is expected. */
+/**
+ * Checks the values that pages set on the element. Each function throws UsageError with the found value and the
+ * expected values.
+ */
 
 import { flag, listOf, oneOf, type Rule, shape, text } from "../../webruntime/src/api/check.ts";
 import { addressRule, contentRule, messagesRule } from "../../webruntime/src/api/options.ts";
@@ -20,10 +23,17 @@ const MEDIUM: Record<keyof NonNullable<Example["media"]>, Rule> = {
 const EXAMPLE: Record<keyof Example, Rule> = { text, media: shape(MEDIUM, ["kind", "url", "name"]) };
 const examples = listOf(shape(EXAMPLE, ["text"]));
 
+/** Check the attribute `reveal`. */
 export const checkReveal = (found: unknown) => reveal(found, "reveal");
+/** Check the property `examples`. */
 export const checkExamples = (found: unknown) => examples(found, "examples");
+/** Check the property `messages`. */
 export const checkMessages = (found: unknown) => messagesRule(found, "messages");
+/** Check the content of a message. */
 export const checkContent = (found: unknown) => contentRule(found, "content");
+/** Check a property that is true or false. */
 export const checkFlag = (name: string, found: unknown) => flag(found, name);
+/** Check a property that is text. */
 export const checkText = (name: string, found: unknown) => text(found, name);
+/** Check a property that is an address. */
 export const checkAddress = (name: string, found: unknown) => addressRule(found, name);

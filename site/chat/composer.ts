@@ -1,4 +1,4 @@
-/** Where the visitor writes, attaches, records, and sends. */
+/** The field and the buttons to write, attach, record and send. */
 
 import { type Attachment, Attachments, type Kind } from "./attachments.ts";
 import { Camera } from "./camera.ts";
@@ -6,18 +6,19 @@ import { make } from "./dom.ts";
 import { Recorder } from "./recorder.ts";
 import { plain } from "./written.ts";
 
-/** Lines up to which the field grows where the style sheet cannot make it (no `field-sizing`). */
-const MOST_ROWS = 8;
+/** The maximum number of lines of the field, where the style sheet cannot grow it (no `field-sizing`). */
+const MAX_ROWS = 8;
 
-/** IME input that browsers report without `isComposing`. */
+/** The key code of IME input that browsers report without `isComposing`. */
 const IME_KEY_CODE = 229;
 
-/** What the visitor says at once. */
+/** A message that the visitor is about to send. */
 export interface Draft {
   text: string;
   attachments: Attachment[];
 }
 
+/** The field and its buttons. */
 export class Composer {
   readonly element: HTMLElement;
   readonly #field: HTMLTextAreaElement;
@@ -31,10 +32,10 @@ export class Composer {
   #sending = false;
 
   constructor(actions: { send(draft: Draft): void; stop(): void }) {
-    const refuse = (reason: string) => this.refuse(reason);
-    this.#attachments = new Attachments({ refuse });
-    this.#recorder = new Recorder({ refuse, recorded: (sound) => this.#added([sound]) });
-    this.#camera = new Camera({ refuse, taken: (picture) => this.#added([picture]) });
+    const reject = (reason: string) => this.reject(reason);
+    this.#attachments = new Attachments({ reject });
+    this.#recorder = new Recorder({ reject, recorded: (audio) => this.#added([audio]) });
+    this.#camera = new Camera({ reject, taken: (image) => this.#added([image]) });
     this.#field = make("textarea", { part: "input", rows: 1, placeholder: "Write a message", enterKeyHint: "send" });
     this.#field.ariaLabel = "Message";
     this.#button = make("button", { part: "send", type: "submit" });
@@ -68,32 +69,33 @@ export class Composer {
     this.#field.addEventListener("paste", (event) => {
       const files = [...(event.clipboardData?.files ?? [])];
       const text = event.clipboardData?.getData("text/plain") ?? "";
-      // Spreadsheets put an image of the cells beside their text; file managers put the names of files there.
+      // Spreadsheets add an image of the cells to their text; file managers add the names of the files.
       if (files.length === 0 || !isNothingButNames(text, files)) return;
       event.preventDefault();
       this.#added(files);
     });
   }
 
-  /** What the model takes beside text. */
+  /** The kinds of media that the model takes. */
   set kinds(kinds: readonly Kind[]) {
     this.#attachments.kinds = kinds;
     this.#recorder.button.hidden = !kinds.includes("audio");
     this.#camera.button.hidden = !kinds.includes("image");
   }
 
-  /** While the model answers, Send is Stop. */
+  /** Whether the model is answering: Send is then Stop. */
   set answering(answering: boolean) {
     this.#answering = answering;
     this.#button.textContent = answering ? "Stop" : "Send";
     this.#button.ariaKeyShortcuts = answering ? "Escape" : "Enter";
   }
 
+  /** Whether the draft is empty. */
   get empty(): boolean {
     return this.#field.value.trim() === "" && this.#attachments.empty;
   }
 
-  /** Takes files that are dropped on `target`, wherever in it. */
+  /** Accept files that are dropped anywhere on `target`. */
   takeDrops(target: HTMLElement): void {
     const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
     target.addEventListener("dragover", (event) => {
@@ -110,13 +112,14 @@ export class Composer {
     });
   }
 
-  /** Puts a draft back that could not be sent, unless another one was begun. */
+  /** Restore a draft that could not be sent, unless the visitor has begun another. */
   put({ text, attachments }: Draft): void {
     if (!this.empty) return;
     this.#field.value = text;
     this.#attachments.put(attachments);
   }
 
+  /** Return the draft, and empty the field. */
   take(): Draft {
     const text = this.#field.value.trim();
     this.#field.value = "";
@@ -124,15 +127,15 @@ export class Composer {
     return { text, attachments: this.#attachments.take() };
   }
 
-  /** Microphone and camera off: the room is left. */
+  /** Switch microphone and camera off, when the visitor leaves the conversation. */
   rest(): void {
     void this.#recorder.stop();
     this.#camera.stop();
   }
 
   /**
-   * A recording that runs is ended and goes along, and so does what was attached a moment ago, though what it is may still
-   * have to be found out.
+   * Send the draft. A running recording is ended and included, and so are files that were just attached, although their
+   * kind may still have to be detected.
    */
   async #send(send: (draft: Draft) => void): Promise<void> {
     if (this.#sending) return;
@@ -152,21 +155,22 @@ export class Composer {
     this.focus();
   }
 
-  /** Says why something cannot be sent or used. */
-  refuse(reason: string): void {
+  /** Show why something cannot be sent or used. */
+  reject(reason: string): void {
     this.#notice.textContent = [this.#notice.textContent, plain(reason)].filter(Boolean).join(" ");
   }
 
   #grow(): void {
-    this.#field.rows = Math.min(MOST_ROWS, this.#field.value.split("\n").length);
+    this.#field.rows = Math.min(MAX_ROWS, this.#field.value.split("\n").length);
   }
 
+  /** Move the focus to the field. */
   focus(): void {
     this.#field.focus({ preventScroll: true });
   }
 }
 
-/** Whether each line of what is pasted as text is the name or the path of one of the files; no text at all is, too. */
+/** Whether each line of the pasted text is the name or the path of one of the files. True for no text. */
 function isNothingButNames(text: string, files: readonly File[]): boolean {
   const lines = text.split(/[\r\n]+/).filter((line) => line.trim() !== "");
   return lines.every((line) => files.some(({ name }) => line.trim().endsWith(name)));

@@ -1,4 +1,4 @@
-/** A conversation with the loaded model: its messages, the answer that is under way, and what is shown of both. */
+/** A conversation with the loaded model: its messages, the current answer, and their display. */
 
 import {
   AbortError,
@@ -15,28 +15,31 @@ import { type AnswerView, Transcript } from "./transcript.ts";
 
 type Done = Extract<Part, { type: "done" }>;
 
+/** The functions that the element provides. */
 export interface ConversationHost {
-  /** Opens a chat that goes on with these messages. */
+  /** Open a chat that continues from these messages. */
   open(messages: ChatMessage[]): Chat;
-  /** A question, and the end of its answer; also that another conversation is shown. */
+  /** Called when a question is asked, an answer ends, or another conversation is shown. */
   changed(): void;
+  /** Dispatch an event of the element. */
   emit<Name extends "token" | "message" | "stop" | "error">(type: Name, detail: GemtabChatDetails[Name]): void;
-  /** How an answer went, in small print. */
+  /** Return a short note about a finished answer. */
   noteOf(done: Done): string;
 }
 
-/** A question and its answer, while that is under way. */
+/** A question and its answer, until the answer ends. */
 interface Turn {
   stopper: AbortController;
   view: AnswerView;
-  /** Takes both out of what is shown. */
+  /** Remove both from the display. */
   takeBack(): void;
-  /** Whether the model is given back while it answers, so that the question is not answered. */
+  /** Whether the model was unloaded during the answer, so that the question has no answer. */
   dropped: boolean;
-  /** Whether the chat is to be opened anew after this turn. */
+  /** Whether the chat must be opened again after this turn. */
   outdated: boolean;
 }
 
+/** A conversation: its messages, its chat, and its transcript. */
 export class Conversation {
   readonly transcript = new Transcript();
   readonly #host: ConversationHost;
@@ -44,27 +47,29 @@ export class Conversation {
   #chat: Chat | undefined;
   #turn: Turn | undefined;
   #ended: Promise<unknown> = Promise.resolve();
-  /** Whether it is shown that the GPU does not come back. */
+  /** Whether a notice says that the GPU does not respond. */
   #stalled = false;
 
   constructor(host: ConversationHost) {
     this.#host = host;
   }
 
+  /** Whether the model is answering. */
   get answering(): boolean {
     return this.#turn !== undefined;
   }
 
-  /** Resolves when the answer that is under way has ended, one way or the other. */
+  /** Resolves when the current answer has ended, with or without an error. */
   get ended(): Promise<unknown> {
     return this.#ended;
   }
 
+  /** The messages so far. */
   get messages(): readonly ChatMessage[] {
     return this.#messages;
   }
 
-  /** Another conversation. An answer to the one before is stopped, and is neither shown nor told of any more. */
+  /** Show another conversation. A current answer is stopped, and no further events report it. */
   set messages(messages: readonly ChatMessage[]) {
     this.#leaveTurn();
     this.#closeChat();
@@ -73,22 +78,22 @@ export class Conversation {
     this.#host.changed();
   }
 
-  /** Nothing was said yet. */
+  /** Whether the conversation has no messages. */
   get empty(): boolean {
     return this.#messages.length === 0 && !this.answering;
   }
 
   /**
-   * Says `content`; resolves when the answer has ended, or another conversation has taken its place. After an error the
-   * conversation is as it was.
+   * Send `content`. Resolves when the answer has ended or another conversation has replaced this one. After an error
+   * the conversation is unchanged.
    *
-   * @param stopper stops the answer, as `stop` does; may have done so before
-   * @throws UsageError while the model is answering, AbortError when the model is given back
+   * @param stopper stops the answer, as `stop` does; it may have fired before
+   * @throws UsageError while the model is answering, AbortError when the model is unloaded
    */
   say(content: Content, options: AnswerOptions, stopper = new AbortController()): Promise<void> {
-    const said = this.#say(content, options, stopper);
-    if (this.#turn?.stopper === stopper) this.#ended = said.catch(() => undefined);
-    return said;
+    const answered = this.#say(content, options, stopper);
+    if (this.#turn?.stopper === stopper) this.#ended = answered.catch(() => undefined);
+    return answered;
   }
 
   async #say(content: Content, options: AnswerOptions, stopper: AbortController): Promise<void> {
@@ -97,31 +102,31 @@ export class Conversation {
     try {
       this.#chat ??= this.#host.open([...this.#messages]);
       const done = await this.#answer(turn, this.#chat, content, options);
-      if (done && this.#turn === turn) this.#told(done);
+      if (done && this.#turn === turn) this.#report(done);
     } catch (error) {
       if (this.#turn === turn) {
-        this.#refuse(turn, error as Error);
+        this.#reject(turn, error as Error);
         throw error;
       }
     } finally {
       this.#end(turn);
     }
-    if (turn.dropped) throw new AbortError("The model was given back before it had answered.");
+    if (turn.dropped) throw new AbortError("The model was unloaded before it had answered.");
   }
 
-  /** Stops the answer; what was written stays. */
+  /** Stop the answer. The text so far stays. */
   stop(): void {
     this.#turn?.stopper.abort();
   }
 
-  /** The system prompt, or whether the model thinks, is another: an answer that is under way is stopped. */
+  /** Apply another system prompt or `thinking`. A current answer is stopped. */
   renew(): void {
     this.stop();
     if (this.#turn) this.#turn.outdated = true;
     else this.#closeChat();
   }
 
-  /** The model goes: a question that it was answering is taken back. */
+  /** Leave a model that is being unloaded. A question that it was answering is removed. */
   leaveModel(): void {
     const turn = this.#turn;
     if (turn) turn.dropped = true;
@@ -145,7 +150,7 @@ export class Conversation {
     return turn;
   }
 
-  /** The last part of the answer, as long as the turn is the one that is shown. */
+  /** Return the last part of the answer, while the turn is the one on display. */
   async #answer(turn: Turn, chat: Chat, content: Content, options: AnswerOptions): Promise<Done | undefined> {
     let done: Done | undefined;
     for await (const part of chat.send(content, { ...options, signal: turn.stopper.signal })) {
@@ -159,7 +164,7 @@ export class Conversation {
     return done;
   }
 
-  #told(done: Done): void {
+  #report(done: Done): void {
     this.#host.emit("message", done);
     if (done.finish === "abort") this.#host.emit("stop", done);
   }
@@ -176,13 +181,13 @@ export class Conversation {
     this.#turn = undefined;
   }
 
-  /** Closing waits for nothing; a model that is gone has no chats. */
+  /** Close the chat without waiting. A lost model has no chats. */
   #closeChat(): void {
     this.#chat?.dispose().catch(() => undefined);
     this.#chat = undefined;
   }
 
-  #refuse(turn: Turn, error: Error): void {
+  #reject(turn: Turn, error: Error): void {
     turn.takeBack();
     this.transcript.notice = error.message;
     this.#host.emit("error", { error });

@@ -25,10 +25,10 @@ import { Gate } from "./gate.ts";
 import { MediaChoices, type MediaOptions } from "./media-choices.ts";
 import { answerNote, gpuName } from "./numbers.ts";
 
-/** Milliseconds within which an element that was taken out of the document may be put back as if it had been moved. */
+/** The milliseconds within which an element that was removed from the document may return as if it had been moved. */
 const GRACE_MS = 1000;
 
-/** What pages may set before this script has come. */
+/** The properties that pages may set before this script is loaded. */
 const PROPERTIES = [
   "src",
   "assets",
@@ -42,15 +42,17 @@ const PROPERTIES = [
 ] as const satisfies (keyof GemtabChat)[];
 
 /**
- * Attributes: `src`, the bundle's folder; `assets`, that of gemtab's own scripts (see LoadOptions); `reveal`, "interaction"
- * (load on a click, the default) or "auto" (load when seen); `system`, a system prompt; `thinking`, let the model think
- * first; `plan`, "f16" or "f32" (see LoadOptions). Properties of the same names mirror them; null takes an attribute away.
- * Properties that a page sets before this script is there are taken.
+ * A conversation with a model as an element.
  *
- * Events: `progress`, `ready`, `token`, `message`, `stop`, `error`, `statechange`. They do not bubble, and say more in
- * `detail`. Colours are light or dark as `color-scheme` says where the element stands.
+ * Attributes: `src`, the bundle's folder; `assets`, the folder of gemtab's own scripts (see LoadOptions); `reveal`,
+ * "interaction" (load on a click, the default) or "auto" (load when visible); `system`, a system prompt; `thinking`,
+ * let the model think before it answers; `plan`, "f16" or "f32" (see LoadOptions). Properties of the same names mirror
+ * the attributes; null removes an attribute. Properties that a page sets before this script is loaded are applied.
  *
- * The element may be moved in the document; where it is taken out for longer, it gives the model back.
+ * Events: `progress`, `ready`, `token`, `message`, `stop`, `error`, `statechange`. They do not bubble; `detail` has
+ * their data. Colours are light or dark by the element's `color-scheme`.
+ *
+ * The element may be moved within the document. An element that is removed for more than a second unloads its model.
  */
 export class GemtabChat extends Attributes {
   readonly #gate = new Gate({ load: () => this.#try(this.load()), cancel: () => this.#cancel() });
@@ -58,7 +60,7 @@ export class GemtabChat extends Attributes {
   readonly #choices = new MediaChoices();
   readonly #examples = new Examples({
     choose: (draft) => this.#try(this.#say(draft)),
-    refuse: (reason) => this.#composer.refuse(reason),
+    reject: (reason) => this.#composer.reject(reason),
   });
   readonly #conversation = new Conversation({
     open: (messages) => this.#openChat(messages),
@@ -68,17 +70,19 @@ export class GemtabChat extends Attributes {
   });
   readonly #gpu = make("span", { part: "gpu" });
   readonly #new = make("button", { part: "new", type: "button" }, "New conversation");
-  readonly #room: HTMLElement;
-  /** Style sheets select by them: `gemtab-chat:state(answering)`. */
+  readonly #conversationView: HTMLElement;
+  /** Style sheets select by these states: `gemtab-chat:state(answering)`. */
   readonly #states = this.attachInternals().states;
-  /** Between the two callbacks: an element that is upgraded in a page is told of its attributes before the first. */
+  /**
+   * Whether the element is in the document. An element that is upgraded in a page gets its attributes' callback first.
+   */
   #connected = false;
   #state: ChatState = "idle";
   #options: AnswerOptions = {};
   #gemma: Gemma | undefined;
-  /** Of the calls of `send` that have not ended. */
+  /** The controllers of `send` calls that have not ended. */
   readonly #sends = new Set<AbortController>();
-  /** Of the load that is under way: the newest, which alone may change what is shown. */
+  /** The controller of the current load: only the newest load may change the display. */
   #loading: AbortController | undefined;
   #loaded: Promise<void> | undefined;
   #previewing: AbortController | undefined;
@@ -90,13 +94,13 @@ export class GemtabChat extends Attributes {
     const foot = make("div", { part: "foot" }, this.#choices.element, this.#gpu, this.#new);
     const { log, announcer } = this.#conversation.transcript;
     const parts = [log, announcer, this.#examples.element, this.#composer.element, foot];
-    this.#room = make("div", { part: "room", hidden: true }, ...parts);
-    this.#composer.takeDrops(this.#room);
+    this.#conversationView = make("div", { part: "conversation", hidden: true }, ...parts);
+    this.#composer.takeDrops(this.#conversationView);
     const shadow = this.attachShadow({ mode: "open", delegatesFocus: true });
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
     shadow.adoptedStyleSheets = [sheet];
-    shadow.append(this.#gate.element, this.#room);
+    shadow.append(this.#gate.element, this.#conversationView);
     this.#states.add(this.#state);
     this.#new.addEventListener("click", () => this.#try(this.reset()));
     this.addEventListener("keydown", ({ key, isComposing }) => {
@@ -104,16 +108,20 @@ export class GemtabChat extends Attributes {
     });
   }
 
+  /** The state. `statechange` reports changes. */
   get state(): ChatState {
     return this.#state;
   }
 
-  /** The loaded model, for pages that want more of it. */
+  /** The loaded model, or undefined. */
   get gemma(): Gemma | undefined {
     return this.#gemma;
   }
 
-  /** Sampling and length of answers; what is left out is as the bundle says. Setting throws UsageError as Chat.send does. */
+  /**
+   * The sampling and length of answers. Default: {}, the bundle's own settings. Setting throws UsageError for unknown
+   * options and invalid values.
+   */
   get options(): AnswerOptions {
     return this.#options;
   }
@@ -124,8 +132,8 @@ export class GemtabChat extends Attributes {
   }
 
   /**
-   * The conversation so far; setting it shows another one and goes on with that. An answer that is under way is stopped,
-   * and `message` does not tell of it. Setting throws UsageError for messages that cannot be.
+   * The conversation so far. Setting shows another conversation and continues from it: a current answer is stopped,
+   * without a `message` event. Setting throws UsageError for invalid messages. Default: [].
    */
   get messages(): readonly ChatMessage[] {
     return this.#conversation.messages;
@@ -136,7 +144,10 @@ export class GemtabChat extends Attributes {
     this.#conversation.messages = messages;
   }
 
-  /** Questions to begin with, each with a picture, a sound or a clip if it is about one; shown before the first message. */
+  /**
+   * Questions to start with, each with an image, audio or video file if it is about one. They are shown before the
+   * first message. Setting throws UsageError for invalid examples. Default: [].
+   */
   get examples(): readonly Example[] {
     return this.#examples.all;
   }
@@ -146,9 +157,10 @@ export class GemtabChat extends Attributes {
     this.#examples.all = examples;
   }
 
+  /** Called by the browser when the element enters a document. Reads the bundle's manifest. */
   connectedCallback(): void {
     clearTimeout(this.#leaving);
-    // Moved: model and conversation are here still.
+    // The element was moved: model and conversation are still here.
     if (this.#connected) return;
     const refusals = takeEarlyProperties(this, PROPERTIES);
     this.#connected = true;
@@ -157,13 +169,15 @@ export class GemtabChat extends Attributes {
     if (refusals[0]) this.#fail(refusals[0]);
   }
 
+  /** Called by the browser when the element leaves a document. Unloads the model after a second. */
   disconnectedCallback(): void {
     this.#leaving = setTimeout(() => this.#leave(), GRACE_MS);
   }
 
-  /** Moved by moveBefore: nothing changes. */
+  /** Called by the browser for moveBefore, which changes nothing. */
   connectedMoveCallback(): void {}
 
+  /** Called by the browser when an attribute changes. Another `src` or `plan` unloads the model. */
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (before === now || !this.#connected) return;
     if (name === "system" || name === "thinking") this.#conversation.renew();
@@ -175,16 +189,22 @@ export class GemtabChat extends Attributes {
     }
   }
 
-  /** Loads the bundle of `src`; resolves when the model can be spoken to. Throws what Gemma.load throws. */
+  /**
+   * Load the bundle of `src`. Resolves when the model is ready.
+   *
+   * @throws UsageError where `src` is empty, and the errors of Gemma.load
+   */
   load(): Promise<void> {
     this.#loaded ??= this.#load();
     return this.#loaded;
   }
 
   /**
-   * Says `content`, words or words and media, loading the model first where it is not loaded; resolves when the answer has
-   * ended. Throws what Chat.send throws: UsageError while the model is answering, AbortError when the model is given back
-   * meanwhile.
+   * Send `content`, text or text and media, after loading the model where it is not loaded. Resolves when the answer
+   * has ended.
+   *
+   * @throws UsageError while the model is answering, AbortError when the model is unloaded meanwhile, and the errors of
+   * `load` and Chat.send
    */
   async send(content: Content): Promise<void> {
     checkContent(content);
@@ -198,7 +218,7 @@ export class GemtabChat extends Attributes {
     }
   }
 
-  /** Says what was written and attached; after an error the visitor gets it back. */
+  /** Send a draft. After an error the visitor gets the draft back. */
   async #say(draft: Draft): Promise<void> {
     try {
       await this.send(contentOf(draft, this.#choices.chosen));
@@ -208,18 +228,21 @@ export class GemtabChat extends Attributes {
     }
   }
 
-  /** Stops the answer; what was written stays. Also one that waits for the model to be loaded. */
+  /** Stop the current answer, or the wait for the model. The text so far stays. */
   stop(): void {
     for (const stopper of this.#sends) stopper.abort();
   }
 
-  /** Starts a new conversation. */
+  /** Start a new conversation. */
   async reset(): Promise<void> {
     this.messages = [];
     if (this.#gemma) this.#composer.focus();
   }
 
-  /** Lets go of the model and the GPU's memory; ends a load. `load` loads again, and the conversation goes on. */
+  /**
+   * Unload the model and free the GPU's memory. Ends a current load. `load` loads the model again, and the conversation
+   * continues.
+   */
   async dispose(): Promise<void> {
     this.#endLoad();
     this.#conversation.leaveModel();
@@ -254,7 +277,7 @@ export class GemtabChat extends Attributes {
       });
       if (!isNewest()) {
         await gemma.dispose();
-        throw new AbortError("Another load has taken the place of this one.");
+        throw new AbortError("Another load has replaced this one.");
       }
       this.#loading = undefined;
       this.#welcome(gemma);
@@ -264,20 +287,20 @@ export class GemtabChat extends Attributes {
     }
   }
 
-  /** Ends the load that is under way, or forgets the one that has ended. */
+  /** End a current load, or forget a finished one. */
   #endLoad(): void {
     this.#loading?.abort();
     this.#loading = undefined;
     this.#loaded = undefined;
   }
 
-  /** The visitor does not want to wait. */
+  /** Cancel the load for the visitor. */
   #cancel(): void {
     this.#endLoad();
     this.#seen?.disconnect();
     this.#gate.showIdle();
     this.#setState("idle");
-    // What was found wrong while the model was being loaded is not said yet.
+    // An error that the preview found during the load has not been shown yet.
     if (this.#previewing) this.#lookAtBundle();
   }
 
@@ -295,11 +318,11 @@ export class GemtabChat extends Attributes {
     this.#composer.kinds = kinds;
     this.#examples.kinds = kinds;
     this.#choices.offer(gemma);
-    this.#enter("room");
+    this.#enter("conversation");
     this.#setState("ready");
     this.#emit("ready", gemma.info);
     void gemma.lost.then(async (reason) => {
-      // What was said stays, and so its end is waited for.
+      // The text so far stays, so wait for the end of the answer.
       await this.#conversation.ended;
       if (this.#gemma !== gemma) return;
       await this.dispose().catch(() => undefined);
@@ -307,7 +330,7 @@ export class GemtabChat extends Attributes {
     });
   }
 
-  /** The conversation is opened when it is first needed, with the attributes as they are then. */
+  /** Open the conversation when it is first needed, with the current attributes. */
   #openChat(messages: ChatMessage[]): Chat {
     if (!this.#gemma) throw new UsageError("gemtab-chat: the model is not loaded.");
     const { system, thinking } = this;
@@ -344,13 +367,13 @@ export class GemtabChat extends Attributes {
         this.#gate.showPreview(found);
       },
       (error: Error) => {
-        // A load that is under way will say the same.
+        // A current load will report the same error.
         if (!signal.aborted && this.#state === "idle") this.#fail(error);
       },
     );
   }
 
-  /** Loads when the element is seen, where it is to do so. */
+  /** Load when the element becomes visible, if `reveal` is "auto". */
   #awaitSight(): void {
     this.#seen?.disconnect();
     try {
@@ -366,11 +389,11 @@ export class GemtabChat extends Attributes {
     this.#seen.observe(this);
   }
 
-  #enter(where: "gate" | "room"): void {
+  #enter(where: "gate" | "conversation"): void {
     const focused = this.shadowRoot?.activeElement !== null;
-    this.#gate.element.hidden = where === "room";
-    this.#room.hidden = where === "gate";
-    if (where === "room" && focused) this.#composer.focus();
+    this.#gate.element.hidden = where === "conversation";
+    this.#conversationView.hidden = where === "gate";
+    if (where === "conversation" && focused) this.#composer.focus();
   }
 
   #setState(state: ChatState): void {
@@ -389,13 +412,13 @@ export class GemtabChat extends Attributes {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /** What went wrong is shown and told by event already; nobody waits for the promise. */
+  /** Ignore an error that is already shown and reported by an event. */
   #try(work: Promise<unknown>): void {
     work.catch(() => undefined);
   }
 }
 
-/** Media first, as the model is used to; a draft of text alone is a string. */
+/** Return the content of a draft: media first, as in the model's training. A draft without media is a string. */
 function contentOf({ text, attachments }: Draft, options: MediaOptions): Content {
   if (attachments.length === 0) return text;
   const media = attachments.map((attachment) => partOf(attachment, options));

@@ -1,16 +1,17 @@
-/** The events of `<gemtab-chat>`, and the element's methods that know them. */
+/** The events of `<gemtab-chat>`, and the types of its listeners. */
 
 import type { LoadProgress, ModelInfo, Part } from "../../webruntime/src/api/index.ts";
 
+/** The states of the element. idle: no model is loaded; error: loading failed or the model was lost. */
 export type ChatState = "idle" | "loading" | "ready" | "answering" | "error";
 
-/** What the element tells in `detail` of its events. They do not bubble. */
+/** The data in `detail` of the element's events. The events do not bubble. */
 export interface GemtabChatDetails {
-  /** How far a load is. */
+  /** Progress of loading. */
   progress: LoadProgress;
-  /** The model can be spoken to. */
+  /** The model is loaded. */
   ready: ModelInfo;
-  /** A part of the answer: words, thoughts, a call of a tool. */
+  /** A part of the answer: text, a thought, or a function call. */
   token: Extract<Part, { type: "text" | "thought" | "tool_call" }>;
   /** An answer has ended. */
   message: Extract<Part, { type: "done" }>;
@@ -18,16 +19,16 @@ export interface GemtabChatDetails {
   stop: Extract<Part, { type: "done" }>;
   /** A load or an answer failed, or the model was lost. */
   error: { error: Error };
-  /** `state` has another value. */
+  /** `state` has changed. */
   statechange: { state: ChatState };
 }
 
-/** Events by their names, as `HTMLElementEventMap` has them. */
+/** The events by their names, as in `HTMLElementEventMap`. */
 export type GemtabChatEventMap = Omit<HTMLElementEventMap, keyof GemtabChatDetails> & {
   [Name in keyof GemtabChatDetails]: CustomEvent<GemtabChatDetails[Name]>;
 };
 
-/** What the class extends: HTMLElement, whose listeners are given the events above. */
+/** The base class: an HTMLElement whose listeners get the events above. */
 export interface ListenedElement extends HTMLElement {
   addEventListener<Name extends keyof GemtabChatEventMap>(
     type: Name,

@@ -1,4 +1,4 @@
-/** What stands before the conversation: the model in a few words, the way in, loading, and what went wrong. */
+/** The view before the conversation: facts about the model, the button that loads it, progress, and errors. */
 
 import type { AdapterSummary, LoadProgress, LoadStage, Preview } from "../../webruntime/src/api/index.ts";
 import { make } from "./dom.ts";
@@ -15,6 +15,7 @@ const STAGES: Record<LoadStage, string> = {
 const LOOKING = "Looking at the model…";
 const AGAIN = "Try again";
 
+/** The view before the conversation. */
 export class Gate {
   readonly element: HTMLElement;
   readonly #facts = make("p", { part: "facts" });
@@ -24,7 +25,7 @@ export class Gate {
   readonly #rate = make("p", { part: "rate" });
   readonly #cancel = make("button", { part: "cancel", type: "button" }, "Cancel");
   readonly #notice = make("p", { part: "notice", role: "alert" });
-  /** What was said of this machine and the model before anything was loaded. */
+  /** The warnings about this machine and the model. */
   #warnings = "";
   #error = "";
   readonly #loading = make("div", { part: "progress", hidden: true }, this.#stage, this.#bar, this.#rate, this.#cancel);
@@ -37,17 +38,19 @@ export class Gate {
     this.#cancel.addEventListener("click", () => actions.cancel());
   }
 
-  /** There is nothing to load: pages may name the bundle later than they show the element. */
+  /** Show that there is no bundle: pages may name the bundle after they show the element. */
   showNothing(): void {
     this.#load.disabled = true;
     this.#say("", "");
   }
 
+  /** Show that the bundle's manifest is being read. */
   showLooking(): void {
     this.#load.disabled = false;
     this.#say(LOOKING, "");
   }
 
+  /** Show the facts about a bundle, and warnings about this machine. */
   showPreview({ manifest, downloadBytes, gpu, memory }: Preview): void {
     const size = `${plainAmongWords(manifest.source.name)}: ${bytes(downloadBytes)} to download, ${manifest.weights} weights, `;
     const context = `a context of ${manifest.context} tokens.`;
@@ -58,10 +61,11 @@ export class Gate {
     if (gpu instanceof Error) this.#load.textContent = AGAIN;
   }
 
+  /** Show the progress of a load. */
   showProgress({ stage, loaded, total, bytesPerSecond, stalled }: LoadProgress): void {
     this.#show("loading");
     const words = `${STAGES[stage]}…`;
-    // A status that is written again is read out again.
+    // A screen reader reads a status again when it is written again.
     if (this.#stage.textContent !== words) this.#stage.textContent = words;
     this.#bar.value = total > 0 ? loaded / total : 0;
     const rate = bytesPerSecond > 0 ? `, ${(bytesPerSecond / 1e6).toFixed(1)} MB/s` : "";
@@ -69,13 +73,14 @@ export class Gate {
     this.#rate.textContent = stalled === undefined ? done : slowNote(stalled);
   }
 
+  /** Show the button that loads the model. */
   showIdle(): void {
     this.#notify("");
     this.#load.textContent = "Load the model";
     this.#show("idle");
   }
 
-  /** message: what went wrong and what to do, which the errors of gemtab say themselves. */
+  /** Show an error. The messages of gemtab's errors also say what to do. */
   showError(error: Error): void {
     if (this.#facts.textContent === LOOKING) this.#facts.textContent = "";
     this.#notify(error.message);
@@ -89,7 +94,7 @@ export class Gate {
     this.#notify(this.#error);
   }
 
-  /** error: what went wrong; where nothing did, the warnings are seen. */
+  /** Show the error, or the warnings where there is none. */
   #notify(error: string): void {
     this.#error = error;
     this.#notice.textContent = plain(error || this.#warnings);
@@ -102,12 +107,12 @@ export class Gate {
 }
 
 function memorySentence({ text, towers, stored }: Preview["memory"]): string {
-  const more = towers > 0 ? `, and ${bytes(towers)} more at the first picture or sound` : "";
+  const more = towers > 0 ? `, and ${bytes(towers)} more at the first image or audio` : "";
   const spared = stored > 0 ? ` Another ${bytes(stored)} stays in the browser's storage.` : "";
   return `It takes up to ${bytes(text)} of the GPU's memory${more}.${spared}`;
 }
 
-/** Whatever memory a GPU has of its own, the machine's is what most have to share. */
+/** Return a warning where the machine's memory is small: most GPUs share it. */
 function memoryWarning({ text, machine, tight }: Preview["memory"]): string {
   if (machine === undefined || !tight) return "";
   const [verdict, advice] =
@@ -119,6 +124,6 @@ function memoryWarning({ text, machine, tight }: Preview["memory"]): string {
 
 function softwareWarning({ software }: AdapterSummary): string {
   return software
-    ? "No graphics chip is used here: a software renderer stands in for it, and answers will be slow."
+    ? "This browser uses no graphics chip here. A software renderer runs the model instead, and answers will be slow."
     : "";
 }

@@ -1,23 +1,23 @@
-/** How pictures, sounds and clips are looked at and listened to. */
+/** The visitor's settings for images, audio and videos. */
 
 import type { AudioPart, Gemma, ImageDetail, VideoPart } from "../../webruntime/src/api/index.ts";
 import { make } from "./dom.ts";
-import { MOST_SECONDS } from "./recorder.ts";
+import { MAX_SECONDS } from "./recorder.ts";
 
 type LongAudio = NonNullable<AudioPart["long"]>;
 
-/** What is undefined is as the model has it. */
+/** Undefined options have the model's defaults. */
 export type MediaOptions = Pick<VideoPart, "detail" | "frames" | "long">;
 
-/** More than 32 do not fit into memory at the highest detail. */
+/** The choices for the number of frames. More than 32 do not fit into memory at the highest detail. */
 const FRAMES = [8, 16, 32];
 
 const LONG_AUDIO: [string, LongAudio][] = [
   ["in parts", "segments"],
-  ["refused", "refuse"],
+  ["rejected", "refuse"],
 ];
 
-/** One select with its label; hidden where there is nothing to choose. */
+/** A select with its label. Hidden where there is nothing to choose. */
 class Choice<Value> {
   readonly #select: HTMLSelectElement;
   readonly element: HTMLElement;
@@ -28,7 +28,7 @@ class Choice<Value> {
     this.element = make("label", { part: `choice ${part}-choice`, hidden: true, title }, `${label} `, this.#select);
   }
 
-  /** Names and values; the first is chosen. */
+  /** The names and values. The first is selected. */
   set choices(choices: readonly (readonly [string, Value])[]) {
     this.element.hidden = choices.length < 2;
     this.#values = choices.map(([, value]) => value);
@@ -40,31 +40,33 @@ class Choice<Value> {
   }
 }
 
+/** The selects for media. */
 export class MediaChoices {
   readonly #detail = new Choice<ImageDetail | undefined>(
     "detail",
-    "Picture detail",
-    "Tokens of a picture, or of each frame of a clip, at most",
+    "Image detail",
+    "The most tokens for an image, or for each frame of a video",
   );
   readonly #frames = new Choice<number | undefined>(
     "frames",
     "Frames",
-    "How many frames of a clip are looked at, at most",
+    "The most frames that the model sees of a video",
   );
   readonly #long = new Choice<LongAudio>(
     "long",
-    "Long sounds",
-    `Those of more than ${MOST_SECONDS} seconds, in clips too`,
+    "Long audio",
+    `Audio of more than ${MAX_SECONDS} seconds, in videos too`,
   );
   readonly element = make("div", { part: "choices" }, this.#detail.element, this.#frames.element, this.#long.element);
 
-  /** Offers what there is to choose for a model. */
+  /** Offer the choices that a model has. */
   offer({ inputs, details }: Pick<Gemma, "inputs" | "details">): void {
     this.#detail.choices = withDefault(details, "tokens");
     this.#frames.choices = inputs.includes("video") ? withDefault(FRAMES, "frames") : [];
     this.#long.choices = inputs.includes("audio") ? LONG_AUDIO : [];
   }
 
+  /** The visitor's choices. */
   get chosen(): MediaOptions {
     return { detail: this.#detail.chosen, frames: this.#frames.chosen, long: this.#long.chosen };
   }

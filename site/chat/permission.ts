@@ -1,4 +1,4 @@
-/** Why a microphone or a camera cannot be used, and what to do. */
+/** Explains why a microphone or a camera cannot be used, and what to do. */
 
 const REASONS: Record<string, (device: string) => string> = {
   NotAllowedError: (device) =>
@@ -8,7 +8,7 @@ const REASONS: Record<string, (device: string) => string> = {
     `The ${device} is in use by something else, or switched off. Free it, or attach a file.`,
 };
 
-/** `error`: what getUserMedia threw. */
+/** Return the explanation. error: the error that getUserMedia threw. */
 export function whyNot(error: unknown, device: "microphone" | "camera"): string {
   if (!navigator.mediaDevices) {
     return `The ${device} can only be used on https:// or localhost. Open this page there, or attach a file.`;

@@ -1,10 +1,10 @@
-/** Recording sound: a button, a level meter, and an end after the longest sound that the model takes. */
+/** Records audio: a button, a level meter, and an end after the longest audio that the model takes at once. */
 
 import { make } from "./dom.ts";
 import { whyNot } from "./permission.ts";
 
-/** The model hears this many seconds at once. */
-export const MOST_SECONDS = 30;
+/** The maximum seconds that the model hears at once. */
+export const MAX_SECONDS = 30;
 
 const TICK_MS = 100;
 
@@ -15,19 +15,20 @@ interface Running {
   timer: ReturnType<typeof setInterval>;
 }
 
+/** The recorder's button and its panel. */
 export class Recorder {
   readonly button = make("button", { part: "record", type: "button", hidden: true }, "Record");
-  readonly #level = make("meter", { part: "level", max: 1, value: 0, ariaLabel: "Sound level" });
+  readonly #level = make("meter", { part: "level", max: 1, value: 0, ariaLabel: "Microphone level" });
   readonly #time = make("span", { part: "time" });
-  /** Shown while it records. */
+  /** Shown during a recording. */
   readonly panel = make("div", { part: "recording", hidden: true }, this.#level, this.#time);
-  readonly #actions: { recorded(sound: File): void; refuse(reason: string): void };
+  readonly #actions: { recorded(audio: File): void; reject(reason: string): void };
   #running: Running | undefined;
   #starting = false;
-  /** Resolves when the recording that runs has been handed over; whether there was any sound in it. */
+  /** Resolves when the current recording is handed over: whether it has any audio. */
   #handedOver: Promise<boolean> = Promise.resolve(true);
 
-  constructor(actions: { recorded(sound: File): void; refuse(reason: string): void }) {
+  constructor(actions: { recorded(audio: File): void; reject(reason: string): void }) {
     this.#actions = actions;
     this.button.addEventListener("click", () => {
       if (this.#running) void this.stop();
@@ -35,7 +36,7 @@ export class Recorder {
     });
   }
 
-  /** Ends the recording, where one runs; resolves when it is handed over, with false where nothing was recorded. */
+  /** End a running recording. Resolves when it is handed over, with false where it has no audio. */
   stop(): Promise<boolean> {
     if (this.#running?.recorder.state === "recording") this.#running.recorder.stop();
     return this.#running ? this.#handedOver : Promise.resolve(true);
@@ -48,7 +49,7 @@ export class Recorder {
       const stream = await askForMicrophone();
       this.#record(stream);
     } catch (error) {
-      this.#actions.refuse(whyNot(error, "microphone"));
+      this.#actions.reject(whyNot(error, "microphone"));
     } finally {
       this.#starting = false;
     }
@@ -61,7 +62,7 @@ export class Recorder {
     const recorder = new MediaRecorder(stream);
     const chunks: Blob[] = [];
     recorder.addEventListener("dataavailable", ({ data }) => chunks.push(data));
-    // Firefox gives the type with the bytes alone.
+    // Firefox states the type only with the bytes.
     this.#handedOver = new Promise((resolve) => {
       recorder.addEventListener("stop", () => {
         resolve(this.#ended(chunks, recorder.mimeType || (chunks[0]?.type ?? "")));
@@ -71,8 +72,8 @@ export class Recorder {
     const timer = setInterval(() => {
       const seconds = (performance.now() - started) / 1000;
       this.#level.value = loudness(analyser);
-      this.#time.textContent = `${Math.floor(seconds)} of ${MOST_SECONDS} s`;
-      if (seconds >= MOST_SECONDS) void this.stop();
+      this.#time.textContent = `${Math.floor(seconds)} of ${MAX_SECONDS} s`;
+      if (seconds >= MAX_SECONDS) void this.stop();
     }, TICK_MS);
     this.#running = { recorder, stream, context, timer };
     this.button.textContent = "Stop recording";
@@ -80,7 +81,7 @@ export class Recorder {
     recorder.start();
   }
 
-  /** Whether anything was recorded. */
+  /** Hand the recording over. Returns whether it has any audio. */
   #ended(chunks: Blob[], type: string): boolean {
     const running = this.#running;
     this.#running = undefined;
@@ -90,20 +91,20 @@ export class Recorder {
     clearInterval(running.timer);
     for (const track of running.stream.getTracks()) track.stop();
     void running.context.close();
-    const sound = new File(chunks, "Recording", { type });
-    if (sound.size > 0) this.#actions.recorded(sound);
-    else this.#actions.refuse("Nothing was recorded. Try again, and speak a little longer.");
-    return sound.size > 0;
+    const audio = new File(chunks, "Recording", { type });
+    if (audio.size > 0) this.#actions.recorded(audio);
+    else this.#actions.reject("Nothing was recorded. Try again, and speak a little longer.");
+    return audio.size > 0;
   }
 }
 
 function askForMicrophone(): Promise<MediaStream> {
-  // What makes a call pleasant, such as levelling, changes what the model hears.
+  // Processing for calls, such as levelling, would change the model's input.
   const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   return navigator.mediaDevices.getUserMedia({ audio: plain });
 }
 
-/** The root mean square of the last samples, drawn out so that speech moves the meter. */
+/** Return the root mean square of the last samples, scaled so that speech moves the meter. */
 function loudness(analyser: AnalyserNode): number {
   const samples = new Float32Array(analyser.fftSize);
   analyser.getFloatTimeDomainData(samples);

@@ -1,12 +1,16 @@
-/** Cuts streamed text into sentences, for those who listen. */
+/** Splits streamed text into sentences, for screen readers. */
 
-/** The end of a sentence: a mark, what closes with it, and white space; or a line's end; or a mark of Chinese or Japanese. */
+/**
+ * The end of a sentence: a mark, closing characters, and white space; or a line's end; or a mark of Chinese or
+ * Japanese.
+ */
 const END = /[.!?…]["'”’)\]]*\s|\n|[。！？]/g;
 
+/** Collects streamed text until its sentences are complete. */
 export class Sentences {
   #rest = "";
 
-  /** The whole sentences that `text` completes, joined; often "". */
+  /** Return the complete sentences that `text` ends, joined; often "". */
   push(text: string): string {
     this.#rest += text;
     let end = 0;
@@ -16,7 +20,7 @@ export class Sentences {
     return spoken(whole);
   }
 
-  /** What is left when the text ends. */
+  /** Return the remaining text at the end. */
   end(): string {
     const rest = this.#rest;
     this.#rest = "";
@@ -24,7 +28,7 @@ export class Sentences {
   }
 }
 
-/** Without the marks of markdown. */
+/** Return text without the marks of markdown. */
 function spoken(markdown: string): string {
   return markdown.replaceAll(/[*_#`>|~]+/g, "").trim();
 }

@@ -1,4 +1,4 @@
-/** The conversation as it is shown. */
+/** Displays the conversation. */
 
 import type { ChatMessage, Content, ContentPart, ToolCall } from "../../webruntime/src/api/index.ts";
 import { type Kind, viewOf } from "./attachments.ts";
@@ -7,23 +7,24 @@ import { MarkdownStream } from "./markdown/stream.ts";
 import { Sentences } from "./sentences.ts";
 import { balanced, plain } from "./written.ts";
 
-/** What media of a message are called where they have no name. */
-const NAMES: Record<Kind, string> = { image: "Picture", audio: "Sound", video: "Clip" };
+/** The labels of media without a name. */
+const NAMES: Record<Kind, string> = { image: "Image", audio: "Audio", video: "Video" };
 
-/** Pixels from its end within which the log counts as being there. */
+/** The log counts as scrolled to its end within this many pixels. */
 const NEAR_END = 48;
 
+/** The log of the conversation. */
 export class Transcript {
   readonly log = make("div", { part: "log", role: "log", tabIndex: 0, ariaLabel: "Conversation", ariaLive: "off" });
-  /** Read out by sentence; the log itself would be read by token. */
+  /** For screen readers, which read it sentence by sentence; they would read the log token by token. */
   readonly announcer = make("div", { className: "unseen", ariaLive: "polite" });
 
-  /** Whether the reader is at the end, and so is taken along as the log grows or its window shrinks. */
+  /** Whether the log is scrolled to its end. It then stays there as the log grows or its window shrinks. */
   #atEnd = true;
 
   #notice = make("p");
 
-  /** The log's layout when it was last looked at. */
+  /** The log's layout at the last check. */
   #layout = "";
 
   constructor() {
@@ -31,7 +32,7 @@ export class Transcript {
     new ResizeObserver(() => this.#follow()).observe(this.log);
   }
 
-  /** The function takes the message away again. */
+  /** Show a message of the user. The returned function removes it. */
   addUser(content: Content): () => void {
     const parts = typeof content === "string" ? [{ type: "text" as const, text: content }] : content;
     const media = parts.flatMap(mediaView);
@@ -44,7 +45,7 @@ export class Transcript {
     return () => remove(article);
   }
 
-  /** remove: takes the answer away again. */
+  /** Show a new answer. remove: removes it. */
   addAnswer(): { view: AnswerView; remove(): void } {
     const view = new AnswerView({ announce: (text) => this.#announce(text), grown: () => this.#follow() });
     const article = this.#add("assistant", "Model", view.element);
@@ -52,7 +53,7 @@ export class Transcript {
     return { view, remove: () => remove(article) };
   }
 
-  /** The line after the last message, as when an answer failed. */
+  /** The line after the last message, for example about a failed answer. */
   set notice(text: string) {
     this.#notice.remove();
     if (text === "") return;
@@ -61,6 +62,7 @@ export class Transcript {
     this.#scrollToEnd();
   }
 
+  /** Show a whole conversation. */
   show(messages: readonly ChatMessage[]): void {
     for (const shown of [...this.log.children]) remove(shown);
     for (const { role, content, toolCalls = [] } of messages) {
@@ -87,7 +89,7 @@ export class Transcript {
 
   #scrolled(): void {
     const { scrollHeight, scrollTop, clientHeight } = this.log;
-    // A new layout scrolls too, and says nothing about where the reader wants to be.
+    // A new layout scrolls too, which does not show the reader's wish.
     if (this.#layout !== layoutOf(this.log)) this.#follow();
     else this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
   }
@@ -108,15 +110,15 @@ function textOf(content: Content): string {
   return content.map((part) => (part.type === "text" ? part.text : "")).join("");
 }
 
-/** A picture, sound or clip of a message. Samples from a microphone have no player. */
+/** Return the view of an image, audio or video. Samples from a microphone have no player. */
 function mediaView(part: ContentPart): HTMLElement[] {
   if (part.type === "text") return [];
   const content = part.type === "image" ? part.image : part.type === "audio" ? part.audio : part.video;
-  if (!(content instanceof Blob)) return [make("span", {}, "Sound")];
+  if (!(content instanceof Blob)) return [make("span", {}, "Audio")];
   return [viewOf({ kind: part.type, name: NAMES[part.type] }, URL.createObjectURL(content))];
 }
 
-/** Takes it out of the page, and gives back what its media hold. */
+/** Remove a message and release its media. */
 function remove(shown: Element): void {
   for (const medium of shown.querySelectorAll<HTMLMediaElement | HTMLImageElement>("img, audio, video")) {
     URL.revokeObjectURL(medium.src);
@@ -133,7 +135,7 @@ interface AnswerHost {
   grown(): void;
 }
 
-/** One answer, as it comes. */
+/** One answer as it grows. */
 export class AnswerView {
   readonly element = make("div", { className: "answer" });
   readonly #host: AnswerHost;
@@ -148,11 +150,12 @@ export class AnswerView {
     this.element.append(this.#waiting, this.#text);
   }
 
-  /** words: what is going on before the answer begins. */
+  /** Show what happens before the answer begins. */
   waitingFor(words: string): void {
     this.#waiting.textContent = words;
   }
 
+  /** Append to the thoughts. */
   thought(text: string): void {
     this.#waiting.remove();
     this.#thought ??= this.#addThought();
@@ -160,6 +163,7 @@ export class AnswerView {
     this.#host.grown();
   }
 
+  /** Append to the text. */
   text(text: string): void {
     this.#waiting.remove();
     this.#markdown.write(text);
@@ -167,6 +171,7 @@ export class AnswerView {
     this.#host.grown();
   }
 
+  /** Show a function call. */
   toolCall({ name, arguments: args }: ToolCall): void {
     this.#waiting.remove();
     const code = make("code", {}, `${balanced(name)}(${balanced(args.replaceAll('<|"|>', '"'))})`);
@@ -174,7 +179,7 @@ export class AnswerView {
     this.#host.grown();
   }
 
-  /** note: how it went, in small print. */
+  /** End the answer with a short note. */
   end(note: string): void {
     this.#waiting.remove();
     this.#markdown.end();

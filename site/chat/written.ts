@@ -1,13 +1,13 @@
-/** Text that others wrote, made fit to stand among the page's own. */
+/** Makes foreign text safe to stand among the page's own. */
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the expression searches for them
 const CONTROLS = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]|[\ud802-\ud803\ud83a-\ud83b]/;
 const MARKS = /[\u202a-\u202e\u2066-\u2069]/;
 
 const POP_EMBEDDING = "\u202c";
 const POP_ISOLATE = "\u2069";
-/** What ends the stretch that each character begins. */
+/** The character that ends the stretch which each character begins. */
 const ENDS: Record<string, string> = {
   "\u202a": POP_EMBEDDING,
   "\u202b": POP_EMBEDDING,
@@ -18,21 +18,25 @@ const ENDS: Record<string, string> = {
   "\u2068": POP_ISOLATE,
 };
 
-/** A name, path or error: with a sign for each control character, and without power over the order of other words. */
+/**
+ * Return a name, path or error with a sign for each control character, and without effect on the order of other words.
+ */
 export function plain(text: string): string {
   return text.replace(CONTROLS, "\ufffd");
 }
 
-/** Characters of a name in the middle of a sentence: a bundle may give itself one of millions. */
-const MOST_NAME = 120;
+/** The maximum number of characters of a name in a sentence: a bundle's name may be of any length. */
+const MAX_NAME = 120;
 
-/** The same, for a place in the middle of a sentence. */
+/** As `plain`, for the middle of a sentence. */
 export function plainAmongWords(name: string): string {
-  const text = name.length > MOST_NAME ? `${name.slice(0, MOST_NAME)}…` : name;
+  const text = name.length > MAX_NAME ? `${name.slice(0, MAX_NAME)}…` : name;
   return RIGHT_TO_LEFT.test(text) ? `\u2068${plain(text)}\u2069` : plain(text);
 }
 
-/** Text in which each change of direction ends where the text does, and none ends that began before. */
+/**
+ * Return text in which each change of direction ends before the end of the text, and none ends that began before it.
+ */
 export function balanced(text: string): string {
   if (!MARKS.test(text)) return text;
   const open: string[] = [];
@@ -45,7 +49,7 @@ export function balanced(text: string): string {
     else if (character === POP_ISOLATE) {
       const begun = open.lastIndexOf(POP_ISOLATE);
       if (begun < 0) continue;
-      open.length = begun; // what began inside ends too
+      open.length = begun; // inner stretches end too
     }
     made += character;
   }

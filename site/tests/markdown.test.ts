@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-/** What an answer's markdown shows: its text without its marks, whatever way it comes. */
+/** The display of an answer's markdown: its text without marks, however it is split. */
 
 import fc from "fast-check";
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
@@ -10,7 +10,7 @@ beforeEach(() => {
   vi.useFakeTimers();
 });
 
-/** The element in which `parts` are shown, one after the other. */
+/** Return the element that shows `parts`, added one after the other. */
 function shown(...parts: string[]): HTMLElement {
   const root = document.createElement("div");
   const stream = new MarkdownStream(root);
@@ -74,7 +74,7 @@ const SHOWN: [name: string, source: string, selector: string, text: string][] = 
   ["a line break in a table", "| a |\n| - |\n| b<br>c |", "td", "bc"],
   ["an image", "![a cat](https://example.org/cat.png)", "span.image", "a cat"],
   [
-    "a source that nothing refers to",
+    "a source that is not used",
     "[site][1]\n\n[1]: https://a.example/\n[2]: https://b.example/",
     "p + p",
     "[2]: https://b.example/",
@@ -86,7 +86,7 @@ test.each(SHOWN)("%s", (_name, source, selector, text) => {
   expect(shown(source).querySelector(selector)?.textContent).toBe(text);
 });
 
-test("what stands after an address is no part of it", () => {
+test("text after an address is not part of it", () => {
   expect(shown("Go to https://example.org/x.").textContent).toBe("Go to https://example.org/x.");
   expect(shown("Go to https://example.org/x.").querySelector("a")?.getAttribute("href")).toBe("https://example.org/x");
 });
@@ -163,19 +163,19 @@ const ANSWER = fc.array(BLOCK, { minLength: 1, maxLength: 6 }).map((blocks) => (
   text: blocks.map(({ text }) => text).join("w"),
 }));
 
-/** Where a text is cut into the parts that it comes in. */
+/** The positions at which a text is split. */
 const CUTS = fc.array(fc.nat({ max: 400 }), { maxLength: 12 });
 
 function cut(source: string, cuts: readonly number[]): string[] {
-  const places = [0, ...cuts.filter((place) => place < source.length).sort((a, b) => a - b), source.length];
-  return places.slice(1).map((place, index) => source.slice(places[index], place));
+  const ends = [0, ...cuts.filter((end) => end < source.length).sort((a, b) => a - b), source.length];
+  return ends.slice(1).map((end, index) => source.slice(ends[index], end));
 }
 
 test("what is shown is the source without its marks", () => {
   fc.assert(
     fc.property(ANSWER, ({ source, text }) => {
       const root = shown(source);
-      for (const told of root.querySelectorAll(".destination")) told.remove();
+      for (const destination of root.querySelectorAll(".destination")) destination.remove();
       expect(root.textContent).toBe(text);
     }),
     { numRuns: 500 },

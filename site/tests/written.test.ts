@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-/** Text that others wrote has no power over the page's own, and a link does not pass for another. */
+/** Foreign text cannot change the page's own text, and a link cannot pass for another. */
 
 import { beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { destination } from "../chat/markdown/destination.ts";
@@ -60,8 +60,8 @@ describe("a link's destination", () => {
     ["192.168.0.1", "https://evil.example", "evil.example"],
     ["me@bank.com", "mailto:eve@evil.example?subject=x", "eve@evil.example"],
     ["bank.com", "mailto:eve@bank.com", "eve@bank.com"],
-  ])("%s → %s", (words, address, told) => {
-    expect(destination(new URL(address), words)).toBe(told);
+  ])("%s → %s", (words, address, shown) => {
+    expect(destination(new URL(address), words)).toBe(shown);
   });
 
   test.each([
@@ -73,11 +73,11 @@ describe("a link's destination", () => {
     ["me@example.org", "mailto:me@example.org"],
     ["version 3.14 of it", "https://example.org"],
     ["e.g. this", "https://example.org"],
-  ])("is not told again: %s → %s", (words, address) => {
+  ])("is not repeated: %s → %s", (words, address) => {
     expect(destination(new URL(address), words)).toBeUndefined();
   });
 
-  test("stands behind the words, whatever they are made of", () => {
+  test("stands after the words, whatever they consist of", () => {
     const [link] = shown("[**bank**.com](https://evil.example/)").querySelectorAll("a");
     expect(link?.textContent).toBe("bank.com (evil.example)");
     expect(link?.querySelector("bdi")?.textContent).toBe(" (evil.example)");

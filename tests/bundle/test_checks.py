@@ -1,4 +1,4 @@
-"""What is refused of manifests and plans: the cases that the tab's tests run too."""
+"""Checks of manifests and plans. The tab's tests run the same cases."""
 
 import copy
 import json
@@ -39,12 +39,12 @@ def entry(toy: Any, of: str) -> Any:
 
 
 @pytest.mark.parametrize("of", FILES)
-def test_the_toys_are_sound(of: str) -> None:
+def test_the_toys_are_valid(of: str) -> None:
     check(FIXTURE[of], FILES[of])
 
 
 @pytest.mark.parametrize("case", FIXTURE["cases"], ids=lambda case: f"{case['of']}: {case['name']}")
-def test_a_bundle_is_refused(case: Any) -> None:
+def test_a_bundle_is_rejected(case: Any) -> None:
     toy = copy.deepcopy(FIXTURE[case["of"]])
     part = entry(toy, case["of"]) if case["part"] == "entry" else toy[case["part"]]
     for kind, steps, *value in case["change"]:
@@ -54,7 +54,7 @@ def test_a_bundle_is_refused(case: Any) -> None:
     assert case["says"] in str(error.value)
 
 
-def test_one_entry_is_no_text_model_and_tower_at_once() -> None:
+def test_an_entry_is_not_both_text_model_and_tower() -> None:
     toy = copy.deepcopy(FIXTURE["text"])
     toy["manifest"]["towers"] = {"image": toy["manifest"]["plans"]}
     with pytest.raises(BundleError, match="the manifest says that it is a tower"):

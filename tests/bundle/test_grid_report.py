@@ -1,4 +1,4 @@
-"""What an export says of a model that was trained for Q4_0."""
+"""The report of an export on a model that was trained for Q4_0."""
 
 from pathlib import Path
 
@@ -25,13 +25,13 @@ def trained(tmp_path: Path) -> Path:
     return variant("gridded", tmp_path / "checkpoint", with_tokenizer=True)
 
 
-def test_every_matrix_keeps_its_scales_and_codes(trained: Path, tmp_path: Path) -> None:
+def test_every_matrix_is_exact(trained: Path, tmp_path: Path) -> None:
     grid = exported(trained, tmp_path / "out")
     assert grid is not None
     assert grid.exact > 40 and not grid.others
 
 
-def test_a_matrix_off_the_grid_is_named_with_what_is_lost(trained: Path, tmp_path: Path) -> None:
+def test_a_matrix_off_the_grid_is_reported_with_its_error(trained: Path, tmp_path: Path) -> None:
     path = trained / "model.safetensors"
     tensors = load_file(path)
     before = tensors[UP].float()

@@ -1,4 +1,4 @@
-"""What config.json tells transformers.js of a bundle's graphs."""
+"""The part of config.json with which transformers.js finds a bundle's graphs."""
 
 import pytest
 

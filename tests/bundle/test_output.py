@@ -1,4 +1,4 @@
-"""What is at the output's name is whole at each moment, and what cannot be a name is refused in words."""
+"""Replacing the output is atomic, and an impossible name is an error."""
 
 import os
 import subprocess

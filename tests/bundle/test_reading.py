@@ -1,4 +1,4 @@
-"""A bundle's files are read inside its folder, whole, and no larger than they may be; digests are checked once."""
+"""Files of a bundle are read inside its folder, up to their bounds, and large ones are verified once."""
 
 import json
 import os
@@ -19,7 +19,7 @@ FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "bundle_checks.js
 
 
 def bundle_of(folder: Path, files: dict[str, bytes], slice_bytes: int = 16) -> Manifest:
-    """A bundle in which nothing makes sense but digests."""
+    """A bundle with random contents and correct digests."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -65,7 +65,7 @@ def test_a_download_in_a_hubs_cache_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path, manifest: Manifest) -> None:
+def test_special_files_are_rejected_at_once(tmp_path: Path, manifest: Manifest) -> None:
     (tmp_path / "empty.bin").unlink()
     os.mkfifo(tmp_path / "empty.bin")
     with pytest.raises(BundleError, match="not a regular file"):
@@ -86,7 +86,7 @@ def test_no_more_is_read_than_a_file_may_have(tmp_path: Path) -> None:
     ["[" * 500_000, '{"a":' * 500_000, '{"format": 1, "draft": ' + "[" * 500_000, "null", "[]", "7", '"x"', "\xff", ""],
     ids=lambda text: text[:12],
 )
-def test_manifests_that_are_none(tmp_path: Path, text: str) -> None:
+def test_invalid_manifests(tmp_path: Path, text: str) -> None:
     (tmp_path / "gemtab.json").write_bytes(text.encode("latin-1"))
     began = time.monotonic()
     with pytest.raises(BundleError) as error:
@@ -95,7 +95,7 @@ def test_manifests_that_are_none(tmp_path: Path, text: str) -> None:
     assert len(str(error.value)) <= 640
 
 
-def test_what_a_stranger_wrote_is_cut(tmp_path: Path) -> None:
+def test_untrusted_text_is_shortened_in_errors(tmp_path: Path) -> None:
     (tmp_path / "gemtab.json").write_text(json.dumps({**FIXTURE, "x" * 1_000_000: 1}))
     with pytest.raises(BundleError) as error:
         read_manifest(tmp_path)
@@ -103,7 +103,7 @@ def test_what_a_stranger_wrote_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"[]", b"null", b"{", b"\xff", b"[" * 100_000])
-def test_objects_that_are_none(tmp_path: Path, content: bytes) -> None:
+def test_invalid_objects(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(BundleError, match=r"config\.json"):
         reading.read_object(tmp_path, "config.json")
@@ -114,7 +114,7 @@ def test_objects_that_are_none(tmp_path: Path, content: bytes) -> None:
 
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A bundle whose weights count as large and were written long ago."""
+    """A bundle with weights that count as large and are old."""
     monkeypatch.setattr(checked, "LEAST_BYTES", 64)
     monkeypatch.setattr(checked, "_SETTLED_NS", 0)
     folder = tmp_path / "bundle"
@@ -124,7 +124,7 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def reads(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The large files that a check reads."""
+    """Return the large files that a check reads."""
     found: list[str] = []
     whole: Any = checked.CheckedFiles.checking
 
@@ -197,10 +197,10 @@ NONSENSE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-def test_nonsense_is_refused_at_its_first_error(nonsense: str) -> None:
-    """pydantic gathers all errors, which of such plans takes minutes and gigabytes."""
-    sound = json.loads((Path(__file__).parents[1] / "fixtures" / "bundle_checks.json").read_text())["text"]["plan"]
-    text = json.dumps({**sound, **NONSENSE[nonsense]})
+def test_nonsense_is_rejected_at_its_first_error(nonsense: str) -> None:
+    """pydantic collects all errors, which takes minutes and gigabytes for such plans."""
+    valid = json.loads((Path(__file__).parents[1] / "fixtures" / "bundle_checks.json").read_text())["text"]["plan"]
+    text = json.dumps({**valid, **NONSENSE[nonsense]})
     began = time.process_time()
     with pytest.raises(BundleError):
         parse_plan(text.encode(), Path("plan/f32.json"))

@@ -1,4 +1,4 @@
-"""The weights' data files: what lies where, in files of bounded size, written with bounded memory."""
+"""The weights' data files: locations, bounded sizes, and bounded memory while they are written."""
 
 import hashlib
 from pathlib import Path
@@ -60,7 +60,7 @@ def data_files(out: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("weight_format", FORMATS)
-def test_each_plane_lies_aligned_at_its_location(weight_format: WeightFormat, tmp_path: Path) -> None:
+def test_each_plane_is_aligned_at_its_location(weight_format: WeightFormat, tmp_path: Path) -> None:
     locations = write(tmp_path, weight_format, file_bytes=60_000, chunk_bytes=5_000)
     expected = [(weight, plane) for weight in WEIGHTS for plane in planes(weight, weight_format)]
     assert list(locations) == [(weight.name, plane.name) for weight, plane in expected]
@@ -95,11 +95,11 @@ def test_a_plane_is_never_read_whole(tmp_path: Path) -> None:
 
 
 def test_progress_counts_every_byte_of_every_plane(tmp_path: Path) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     layout = lay_out("decoder", WEIGHTS, "q4")
-    write_weights(tmp_path, [layout], RandomWeights(), "q4", told.append, chunk_bytes=10_000)
-    assert sum(told) == sum(plane.bytes for weight in WEIGHTS for plane in planes(weight, "q4"))
-    assert len(told) > 2 * len(WEIGHTS)
+    write_weights(tmp_path, [layout], RandomWeights(), "q4", reported.append, chunk_bytes=10_000)
+    assert sum(reported) == sum(plane.bytes for weight in WEIGHTS for plane in planes(weight, "q4"))
+    assert len(reported) > 2 * len(WEIGHTS)
 
 
 def test_files_are_named_by_their_format(tmp_path: Path) -> None:
@@ -120,21 +120,21 @@ def test_slices_of_64_kib_have_their_own_digests(tmp_path: Path) -> None:
     assert list(entry.sha256) == [hashlib.sha256(content[at : at + slice_bytes]).hexdigest() for at in starts]
 
 
-def test_more_files_than_browsers_take_are_refused() -> None:
+def test_more_files_than_browsers_take_are_rejected() -> None:
     weights = [Weight(f"norm.{n}", (64,), "vector", ("norm",)) for n in range(MAX_DATA_FILES + 1)]
     with pytest.raises(OutputError, match="more than 100 data files of 256 bytes"):
         lay_out("decoder", weights, "f32", file_bytes=256)
     lay_out("decoder", weights[1:], "f32", file_bytes=256)
 
 
-def test_a_weight_of_two_graphs_is_read_once_and_lies_in_both(tmp_path: Path) -> None:
+def test_a_weight_of_two_graphs_is_read_once_and_is_in_both(tmp_path: Path) -> None:
     layouts = [lay_out("embed", WEIGHTS[2:3], "q4"), lay_out("decoder", WEIGHTS, "q4")]
     reader = RandomWeights()
     write_weights(tmp_path, layouts, reader, "q4", lambda _: None)
     assert [name for name, _ in reader.asked].count("table") == 1
     for name in ("codes", "scales"):
-        places = [layout.locations["table", name] for layout in layouts]
-        first, second = ((tmp_path / at.file).read_bytes()[at.offset : at.offset + at.bytes] for at in places)
+        locations = [layout.locations["table", name] for layout in layouts]
+        first, second = ((tmp_path / at.file).read_bytes()[at.offset : at.offset + at.bytes] for at in locations)
         assert first == second
 
 
@@ -154,11 +154,11 @@ class Disk(RandomWeights):
 
 def resumed(out: Path, fingerprint: str = "same") -> RandomWeights:
     """Writes the weights in pieces of 10,000 bytes, going on from a journal."""
-    reader, told = RandomWeights(), list[int]()
+    reader, reported = RandomWeights(), list[int]()
     layout = lay_out("decoder", WEIGHTS, "q4")
     with Journal(out / "journal", fingerprint) as journal:
-        write_weights(out, [layout], reader, "q4", told.append, journal, chunk_bytes=10_000)
-    assert sum(told) == sum(plane.bytes for weight in WEIGHTS for plane in planes(weight, "q4"))
+        write_weights(out, [layout], reader, "q4", reported.append, journal, chunk_bytes=10_000)
+    assert sum(reported) == sum(plane.bytes for weight in WEIGHTS for plane in planes(weight, "q4"))
     return reader
 
 

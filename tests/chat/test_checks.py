@@ -1,4 +1,4 @@
-"""Options and messages that cannot be are refused by name, and the conversation stays as it was."""
+"""Impossible options and messages are rejected with an error that names them, and the conversation stays as it was."""
 
 import json
 import math

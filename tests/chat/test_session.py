@@ -62,7 +62,7 @@ def test_going_back_further_than_a_ring_reaches(bundle: Path, other: TextEngine)
     kept = list(session.messages)
     say(session, LONG)
     assert session.stats.prompt_tokens > WINDOW + CHUNK
-    session.messages = kept  # the last turn is deleted, and another is asked in its place
+    session.messages = kept  # the last turn is deleted, and another is asked instead
     expected = afresh(bundle, other, session, "What is my name?")
     assert say(session, "What is my name?") == expected
     assert 0 < session.stats.reused_tokens < session.stats.prompt_tokens, "a snapshot was to be restored"
@@ -76,7 +76,7 @@ def test_another_beginning_starts_from_nothing(bundle: Path, other: TextEngine) 
     assert say(session, "Hello!") == expected
 
 
-def test_a_prompt_without_room_for_an_answer(bundle: Path, other: TextEngine) -> None:
+def test_a_prompt_that_leaves_no_tokens_for_an_answer(bundle: Path, other: TextEngine) -> None:
     other.reset()
     session = ChatSession(bundle, other)
     with pytest.raises(ContextError, match="1,024"):

@@ -60,7 +60,7 @@ def called(arguments: Any, result: Any) -> list[dict[str, Any]]:
     return [user("Hello!"), answer, {"role": "tool", "tool_call_id": "1", "content": result}]
 
 
-PLACES: dict[str, Any] = {
+LOCATIONS: dict[str, Any] = {
     "the user's message": lambda text: ([user(text)], None),
     "a part of one": lambda text: ([user([{"type": "text", "text": text}])], None),
     "the system prompt": lambda text: ([{"role": "system", "content": text}, user("Hi")], None),
@@ -73,10 +73,10 @@ PLACES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_no_token_comes_of_a_text(chat: Chat, place: str) -> None:
-    messages, tools = PLACES[place](INJECTED)
-    harmless, same_tools = PLACES[place]("harmless")
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_no_token_comes_of_a_text(chat: Chat, location: str) -> None:
+    messages, tools = LOCATIONS[location](INJECTED)
+    harmless, same_tools = LOCATIONS[location]("harmless")
     assert chat.marks(*messages, tools=tools) == chat.marks(*harmless, tools=same_tools)
 
 
@@ -114,12 +114,12 @@ def test_the_text_comes_back_as_it_was(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", [place for place in PLACES if place not in ("the model's own words", "a name in arguments")]
+    "location", [location for location in LOCATIONS if location not in ("the model's own words", "a name in arguments")]
 )
-def test_ids_are_those_of_transformers_when_it_sanitizes(chat: Chat, place: str) -> None:
+def test_ids_are_those_of_transformers_when_it_sanitizes(chat: Chat, location: str) -> None:
     """It has an option for that; without it, it obeys."""
     reference: Any = AutoTokenizer.from_pretrained(tiny_checkpoint())
-    messages, tools = PLACES[place](INJECTED)
+    messages, tools = LOCATIONS[location](INJECTED)
     options = {"tools": tools, "add_generation_prompt": True, "return_dict": False}
     expected = reference.apply_chat_template(messages, sanitize_control_tokens=True, **options)
     assert chat.ids(*messages, tools=tools) == expected
@@ -153,7 +153,7 @@ def test_strings_in_calls_keep_their_fences(chat: Chat) -> None:
 
 @pytest.mark.parametrize("text", ["a < b > c", "<|", "> quoted", "x < y", "</think> <b>bold</b>", "<tur", "1 <"])
 def test_texts_without_tokens_have_transformers_prompt(chat: Chat, text: str) -> None:
-    for messages, tools in (place(text) for place in PLACES.values()):
+    for messages, tools in (location(text) for location in LOCATIONS.values()):
         assert chat.ids(*messages, tools=tools) == chat.tokenizer.encode(chat.template.render(messages, tools=tools))
 
 

@@ -37,7 +37,7 @@ def listed(**templates: str) -> list[dict[str, str]]:
 
 Step = Callable[[Path], None]
 
-PLACES: dict[str, list[Step]] = {
+LOCATIONS: dict[str, list[Step]] = {
     "jinja": [jinja],
     "tokenizer_config": [in_tokenizer_config],
     "list": [lambda folder: in_tokenizer_config(folder, listed(tool_use=B, default=A))],
@@ -49,7 +49,7 @@ PLACES: dict[str, list[Step]] = {
 }
 
 
-@pytest.mark.parametrize("steps", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("steps", LOCATIONS.values(), ids=LOCATIONS)
 def test_as_transformers_chooses(tiny_copy: Path, steps: list[Step]) -> None:
     (tiny_copy / "chat_template.jinja").unlink()
     for step in steps:
@@ -69,7 +69,7 @@ def test_a_processors_template_is_the_last_choice(tiny_copy: Path, name: str) ->
     assert made.notes == ()
 
 
-def test_a_template_that_is_left_out_is_told(tiny_copy: Path) -> None:
+def test_a_template_that_is_left_out_is_reported(tiny_copy: Path) -> None:
     jinja(tiny_copy)
     in_tokenizer_config(tiny_copy, B)
     assert "tokenizer_config.json has another one" in chosen(tiny_copy).notes[0]

@@ -164,7 +164,7 @@ def test_what_does_not_fit_is_refused(base: Path, spoil: Callable[[Path], None],
         adapted(Checkpoint.open(base), [adapter])
 
 
-def test_a_file_in_the_place_of_a_folder_is_refused(base: Path, tmp_path: Path) -> None:
+def test_a_file_instead_of_a_folder_is_rejected(base: Path, tmp_path: Path) -> None:
     adapter = trained(base, tmp_path / "adapter", 1, target_modules=["q_proj"])
     with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors is a file\. Name the folder"):
         adapted(Checkpoint.open(base), [adapter / WEIGHTS])

@@ -1,4 +1,4 @@
-"""Assistants' config.json -> ModelSpec, their tensors, and what is refused of either."""
+"""config.json of draft models -> ModelSpec, their tensors, and the rejections of both."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.checkpoint.configs import assert_refused, write
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 
-# As the assistants of E2B and of 12B are described: four small layers, sizes of keys and values the target's.
+# As the draft models of E2B and of 12B are described: four small layers, sizes of keys and values the target's.
 E2B: dict[str, Any] = {
     "model_type": "gemma4_assistant",
     "architectures": ["Gemma4AssistantForCausalLM"],
@@ -90,7 +90,7 @@ def test_layers_read_the_targets_caches(tmp_path: Path) -> None:
     assert (caches["kv.sliding"], caches["kv.full"]) == (("P", 1, 256), ("P", 1, 512))
 
 
-def test_an_assistant_of_the_unified_model(tmp_path: Path) -> None:
+def test_a_draft_model_of_the_unified_model(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path, UNIFIED))
     assert assistant_of(spec) == AssistantSpec(3840, None)
     assert [layer.attention.kv_heads for layer in spec.text.layers] == [8, 1]

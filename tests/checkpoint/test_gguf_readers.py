@@ -63,8 +63,8 @@ def test_marks_are_special_whatever_their_type(
     assert ours.encode(turn) == ids
     assert [ours.piece(id_) for id_ in ids] == [theirs.piece(id_) for id_ in ids]
     notes = chat_files(open_checkpoint(path).files, open_checkpoint(path).spec, ("text",)).notes
-    told = [note for note in notes if "ordinary text" in note and all(mark in note for mark in marks)]
-    assert len(told) == (kind != USER_DEFINED), "llama.cpp matches user-defined tokens whole anyway"
+    reported = [note for note in notes if "ordinary text" in note and all(mark in note for mark in marks)]
+    assert len(reported) == (kind != USER_DEFINED), "llama.cpp matches user-defined tokens whole anyway"
 
 
 def test_marks_of_a_template_of_its_own(made: Made, source: Callable[[str], Path], tmp_path: Path) -> None:

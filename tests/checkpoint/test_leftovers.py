@@ -52,9 +52,9 @@ def test_what_transformers_saves_has_no_leftovers(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ASSISTANTS)
-def test_nor_have_assistants(name: str, tmp_path: Path) -> None:
+def test_nor_have_draft_models(name: str, tmp_path: Path) -> None:
     notes = found(assistant(name, tmp_path))
-    # The target gives an assistant the embeddings of its tokens: a table of its own serves as head alone.
+    # The target gives a draft model the embeddings of its tokens: a table of its own serves as head alone.
     assert bool(notes) == name.startswith("untied")
     assert all("the embedding of a draft model" in note for note in notes)
 
@@ -85,7 +85,7 @@ def test_what_is_known_to_be_left_over_is_named(folder: Path) -> None:
     assert notes.count("\n") == 5
 
 
-def test_the_bundle_tells_of_them(tmp_path: Path) -> None:
+def test_the_bundle_reports_them(tmp_path: Path) -> None:
     name = "model.layers.4.self_attn.k_norm.weight"
     folder = add(variant("bare", tmp_path / "bare", with_tokenizer=True), name)
     manifest = export_bundle(folder, tmp_path / "out", "q4", 128, False, Silent())

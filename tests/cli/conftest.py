@@ -47,7 +47,7 @@ Gemtab = Callable[..., Ended]
 
 @pytest.fixture
 def gemtab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Gemtab]:
-    """Runs `gemtab` in this process, which saves the start of another; without the lines that tell how far it is, which
+    """Runs `gemtab` in this process, which saves the start of another; without the lines of progress, which
     a busy machine would print."""
     monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", float("inf"))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -74,7 +74,7 @@ def test_a_drafter_that_does_not_say_how_much_to_draft(gemtab: Gemtab, tmp_path:
     assert "generation_config.json" not in read_manifest(tmp_path / "out").files
 
 
-def test_config_json_tells_transformers_js_what_there_is(drafting_bundle: Path) -> None:
+def test_config_json_states_the_graphs_for_transformers_js(drafting_bundle: Path) -> None:
     config = json.loads((drafting_bundle / "config.json").read_text())
     assert config["transformers.js_config"] == {
         "dtype": {"draft_model": "q4"},
@@ -103,7 +103,7 @@ def test_inspecting_the_checkpoint(gemtab: Gemtab, drafter: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["run", "-p", "Hello"], ["verify"], ["inspect", "--fit", "8GB"]])
-def test_who_wants_an_answer_is_told_better(gemtab: Gemtab, drafting_bundle: Path, command: list[str]) -> None:
+def test_a_request_for_an_answer_gets_advice(gemtab: Gemtab, drafting_bundle: Path, command: list[str]) -> None:
     name, *options = command
     ended = gemtab(name, drafting_bundle, *options)
     ended.refused(2, "has a draft model alone (drafter)", "cannot answer without it", "the bundle of the target model")
@@ -133,7 +133,7 @@ def test_the_card_says_what_it_takes(drafting_bundle: Path) -> None:
         (["--context", "4096"], ["out of range", "2,048"]),
     ],
 )
-def test_options_that_an_assistant_does_not_have(
+def test_options_that_a_draft_model_does_not_have(
     gemtab: Gemtab, drafter: Path, tmp_path: Path, options: list[str], words: list[str]
 ) -> None:
     gemtab("export", drafter, tmp_path / "out", *options).refused(2, *words)

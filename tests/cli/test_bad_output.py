@@ -23,7 +23,7 @@ from tests.silent import Silent
 SMALL_DISK = 'mount -t tmpfs -o size={size} none {disk} && exec "$@"'
 """In a mount namespace of its own, so that nothing is left to unmount."""
 
-ROOM_MADE = "mount -t tmpfs -o size={size} none {disk} && {export}; mount -o remount,size=64m {disk} && {export}"
+SPACE_MADE = "mount -t tmpfs -o size={size} none {disk} && {export}; mount -o remount,size=64m {disk} && {export}"
 
 
 def can_mount() -> bool:
@@ -64,13 +64,13 @@ def test_a_disk_that_is_too_small(
 
 if can_mount():
 
-    def test_a_disk_that_fills_on_the_way_is_gone_on_with_when_there_is_room(tiny: Path, tmp_path: Path) -> None:
+    def test_a_disk_that_fills_on_the_way_is_gone_on_with_when_there_is_space(tiny: Path, tmp_path: Path) -> None:
         weights = sum(path.stat().st_size for path in exported_weights(tiny, tmp_path / "elsewhere"))
-        # Room for the weights and what is copied, but not for the graphs and plans, which are made after them.
-        room = weights + (300 << 10)
+        # Space for the weights and what is copied, but not for the graphs and plans, which are made after them.
+        space = weights + (300 << 10)
         disk, gemtab = tmp_path / "disk", Path(sys.executable).with_name("gemtab")
         export = f"{gemtab} export {tiny} {disk / 'out'} --weights q4 --context 512"
-        command = in_a_namespace(disk, ROOM_MADE, size=room, export=export)
+        command = in_a_namespace(disk, SPACE_MADE, size=space, export=export)
         result = subprocess.run([*command], capture_output=True, text=True, check=False)
         assert "the disk is full" in result.stderr
         assert f"kept in {disk / 'out.partial'}: the same command resumes from there" in " ".join(result.stderr.split())

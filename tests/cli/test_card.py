@@ -76,7 +76,7 @@ def test_what_transformers_js_does_not_load_says_so(tmp_path: Path, gemtab: Gemt
     assert "transformers.js does not load the onnx folder: it cannot pass `block_ids`" in shown
 
 
-def test_parity_is_told_once_it_is_known(exported: Path, tmp_path: Path) -> None:
+def test_parity_is_stated_once_it_is_known(exported: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(exported, tmp_path / "bundle"))
     add_parity(bundle, PARITY)
     card = (bundle / CARD_NAME).read_text()

@@ -102,7 +102,7 @@ def test_an_adapters_head_and_vocabulary_are_in_the_bundle(gemtab: Gemtab, tmp_p
     assert ended.code == 0, ended.err
 
 
-def test_config_json_tells_transformers_js_what_there_is(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:
+def test_config_json_states_the_graphs_for_transformers_js(gemtab: Gemtab, tiny: Path, tmp_path: Path) -> None:
     gemtab("export", tiny, tmp_path / "out")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["model_type"] == json.loads((tiny / "config.json").read_text())["model_type"]
@@ -162,10 +162,10 @@ def test_a_model_that_sees_says_where_its_processors_settings_are_from(
     (checkpoint / "processor_config.json").unlink()
     ended = gemtab("export", checkpoint, tmp_path / "out")
     assert ended.code == 0, ended.err
-    told = "processor_config.json has no settings for image, video, audio: the published models' settings are used."
-    assert told in " ".join(ended.out.split()) and "--inputs text" in ended.out
-    assert told in " ".join(gemtab("inspect", tmp_path / "out").out.split())
-    assert told in read_manifest(tmp_path / "out").notes[0]
+    note = "processor_config.json has no settings for image, video, audio: the published models' settings are used."
+    assert note in " ".join(ended.out.split()) and "--inputs text" in ended.out
+    assert note in " ".join(gemtab("inspect", tmp_path / "out").out.split())
+    assert note in read_manifest(tmp_path / "out").notes[0]
     assert gemtab("export", checkpoint, tmp_path / "text", "--inputs", "text").code == 0
     assert read_manifest(tmp_path / "text").notes == ()
 

@@ -14,7 +14,7 @@ from gemtab.bundle.plan import Expr, StateBuffer, evaluate
 from gemtab.cli.console import byte_count
 from gemtab.errors import UsageError
 from gemtab.export import export_bundle
-from gemtab.fit import most_context
+from gemtab.fit import max_context
 from tests.cli.conftest import Gemtab
 from tests.silent import Silent
 from tests.variants import variant
@@ -41,7 +41,7 @@ def test_a_verdict_changes_at_the_byte(gemtab: Gemtab, exported: Path) -> None:
     code, found = fits(gemtab, exported, needed - 1)
     assert code == 5
     assert found[F16]["verdict"] == "smaller context"
-    most = found[F16]["most_context"]
+    most = found[F16]["max_context"]
     assert fits(gemtab, exported, needed - 1, "--context", str(most))[0] == 0
     assert fits(gemtab, exported, needed - 1, "--context", str(most + 1))[0] == 5
 
@@ -63,7 +63,7 @@ def test_the_statement_is_the_sum_of_the_plan(exported: Path, activation: Activa
         assert entry.memory.state != memory_need(entry, context).state, "the statement depends on the context"
 
 
-def test_what_does_not_fit_is_told_with_the_way_on(gemtab: Gemtab, exported: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_reported_with_the_way_on(gemtab: Gemtab, exported: Path, tmp_path: Path) -> None:
     ended = gemtab("inspect", exported, "--fit", "1MB")
     assert ended.code == 5
     assert "does not fit into 1 MB" in ended.out
@@ -100,8 +100,8 @@ def test_sums_gather_what_is_equal() -> None:
     assert total([]) == 0
 
 
-def test_the_most_context_of_a_plan_whose_least_does_not_fit_is_0(exported: Path) -> None:
+def test_the_max_context_is_0_if_none_fits(exported: Path) -> None:
     entry: PlanEntry = read_manifest(exported).plans[F16]
     least = memory_need(entry, entry.tokens, "host").total
-    assert most_context(entry, least, 512) == entry.tokens
-    assert most_context(entry, least - 1, 512) == 0
+    assert max_context(entry, least, 512) == entry.tokens
+    assert max_context(entry, least - 1, 512) == 0

@@ -20,7 +20,7 @@ from tests.cli.conftest import Gemtab, accept_changes
 from tests.variants import variant
 
 TINY_LAYERS = 8
-MOST_DISPATCHES_A_LAYER = 12
+MAX_DISPATCHES_A_LAYER = 12
 """One merges what the splits of attention left."""
 
 
@@ -42,9 +42,9 @@ def test_dispatches(gemtab: Gemtab, exported: Path) -> None:
     for plan in plans:
         decode, fill = plan["programs"]["decode"], plan["programs"]["fill"]
         assert decode["tokens"] == 1
-        assert decode["longest_layer"] <= MOST_DISPATCHES_A_LAYER
+        assert decode["longest_layer"] <= MAX_DISPATCHES_A_LAYER
         # Embeddings, their projection, the head and the sampler are the rest.
-        assert decode["dispatches"] <= MOST_DISPATCHES_A_LAYER * TINY_LAYERS + 10
+        assert decode["dispatches"] <= MAX_DISPATCHES_A_LAYER * TINY_LAYERS + 10
         # Half of the layers share another's KV, so prompt tokens skip them.
         assert fill["dispatches"] <= decode["dispatches"] / 2
 
@@ -106,7 +106,7 @@ def test_layers_without_end_are_refused_at_once(gemtab: Gemtab, tmp_path: Path) 
     gemtab("inspect", path).refused(3, "num_hidden_layers = 1000000000", "at most 1,000")
 
 
-def test_leftovers_are_told(gemtab: Gemtab, tmp_path: Path) -> None:
+def test_leftovers_are_reported(gemtab: Gemtab, tmp_path: Path) -> None:
     folder = variant("shared_kv", tmp_path / "checkpoint")
     name = "model.language_model.layers.4.self_attn.k_proj.weight"
     tensors = {**load_file(folder / "model.safetensors"), name: torch.zeros(3)}

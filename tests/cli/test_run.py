@@ -41,12 +41,12 @@ def test_the_plan_that_is_asked_for_answers(
 ) -> None:
     opened = []
 
-    class Told(TextEngine):
+    class Recorded(TextEngine):
         def fill(self, *args: Any) -> None:
             opened.append(self.runner.plan.activation)
             super().fill(*args)
 
-    monkeypatch.setattr("gemtab.backends.webgpu.engine.text_engine.TextEngine", Told)
+    monkeypatch.setattr("gemtab.backends.webgpu.engine.text_engine.TextEngine", Recorded)
     assert gemtab("run", exported, "-p", QUESTION, "--max-tokens", "2", "--plan", plan).code == 0
     assert set(opened) == {loaded}
 
@@ -57,7 +57,7 @@ def test_a_plan_that_is_not_known_is_refused(gemtab: Gemtab, exported: Path) -> 
     assert "'f64' is not one of 'auto', 'f16'" in result.err
 
 
-def test_it_is_greedy_unless_told_otherwise(gemtab: Gemtab, exported: Path) -> None:
+def test_it_is_greedy_by_default(gemtab: Gemtab, exported: Path) -> None:
     first = gemtab("run", exported, "-p", QUESTION, "--max-tokens", "8")
     again = gemtab("run", exported, "-p", QUESTION, "--max-tokens", "8", "--seed", "7")
     assert first.out == again.out

@@ -72,7 +72,7 @@ def test_media_are_part_of_the_prompt(gemtab: Gemtab, exported: Path, image: Pat
     assert tokens("--video", film, "--frames", "2") < tokens("--video", film) - video_items[0].tokens
 
 
-def test_detail_is_the_most_tokens_of_an_image(exported: Path, image: Path) -> None:
+def test_detail_limits_the_tokens_of_an_image(exported: Path, image: Path) -> None:
     reader = MediaReader(exported, read_manifest(exported))
     assert reader.image(image, 70).items[0].tokens <= 70
     assert 70 < reader.image(image, 280).items[0].tokens <= 280

@@ -88,10 +88,10 @@ def test_names_in_a_bundle(gemtab: Gemtab, bundle: Path) -> None:
     edit_json(bundle / MANIFEST_NAME, source__name=name, source__licence="[/red]", notes=["[bold]\x1b[2J", "\rgone"])
     plain, machine = gemtab("inspect", bundle), gemtab("inspect", bundle, "--json")
     assert plain.code == machine.code == 0, plain.err + machine.err
-    told = "".join(plain.out.split())
-    assert "[link=http://evil.example]google/gemma-4[/link][/]^[]52;c;x^G<9B>2J" in told
+    printed = "".join(plain.out.split())
+    assert "[link=http://evil.example]google/gemma-4[/link][/]^[]52;c;x^G<9B>2J" in printed
     for visible in ("[/red]", "[bold]^[[2J", "^Mgone"):
-        assert visible in told
+        assert visible in printed
     for printed in (plain.out, machine.out):
         assert not set(printed) & set("\x1b\x07\r\x9b")
     assert json.loads(machine.out)["source"]["name"] == name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gemtab.cli.taken_memory import most_for
+from gemtab.cli.taken_memory import max_for
 from tests.cli.conftest import accept_changes
 
 START = """
@@ -75,8 +75,8 @@ def test_a_bundle_may_take_memory_by_the_size_of_its_files(tmp_path: Path) -> No
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "data").write_bytes(bytes(1000))
     (tmp_path / "gone").symlink_to("nowhere")
-    assert most_for(tmp_path) == (2 << 30) + 16_000
-    assert most_for(None) is None
+    assert max_for(tmp_path) == (2 << 30) + 16_000
+    assert max_for(None) is None
 
 
 def test_a_wait_without_end_for_strange_shaders_is_a_device_error() -> None:
@@ -91,7 +91,7 @@ def test_gemtabs_own_shaders_may_take_their_time() -> None:
 
 
 def test_work_that_goes_on_is_no_wait() -> None:
-    work = "[(watch.waiting().__enter__(), time.sleep(0.2), watch._tell(b'-')) for _ in range(5)]"
+    work = "[(watch.waiting().__enter__(), time.sleep(0.2), watch._report(b'-')) for _ in range(5)]"
     assert run(work, seconds=0.6) == (0, "")
 
 

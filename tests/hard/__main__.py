@@ -1,7 +1,7 @@
 """`python -m tests.hard DRIVER`: attacks from the command line, and single rounds again.
 
 DRIVER is node, chromium, inspect, fit, run, serve, verify, publish or export. `--replay SEED:ROUND` makes one mutant
-anew, uses it and says where it lies.
+anew, uses it and reports its location.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
             _replay(driver, bundle, options.replay)
             return
         rounds = [one for one in _rounds(options, driver.deck) if not options.kind or options.kind in one.kind]
-        results = attack(driver, bundle, rounds, partial(_tell, options.save))
+        results = attack(driver, bundle, rounds, partial(_report, options.save))
     print(table(results))  # noqa: T201
     print(*(result.line for result in distinct(results)), sep="\n")  # noqa: T201
 
@@ -67,7 +67,7 @@ def _driver(name: str, bundles: Path, limit: float, stack: ExitStack) -> Driver:
     return Commands(name, stack.enter_context(Forks()))
 
 
-def _tell(save: Path | None, result: Result) -> None:
+def _report(save: Path | None, result: Result) -> None:
     if save:
         record = {"driver": result.driver, **asdict(result.round), "kind": result.round.kind, **asdict(result.outcome)}
         with save.open("a") as file:

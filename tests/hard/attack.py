@@ -27,9 +27,9 @@ READS_NO_DIGESTS = frozenset({"inspect", "fit", "serve"})
 
 
 def attack(
-    driver: Driver, bundle: Path, rounds: Iterable[Round], told: Callable[[Result], None] = lambda _: None
+    driver: Driver, bundle: Path, rounds: Iterable[Round], reported: Callable[[Result], None] = lambda _: None
 ) -> list[Result]:
-    """The result of each round, which `told` gets as it comes."""
+    """The result of each round, which `reported` gets as it comes."""
     results = []
     with tempfile.TemporaryDirectory(dir=bundle.parent) as folder:
         for one in rounds:
@@ -39,5 +39,5 @@ def attack(
             result = Result(driver.name, one, driver.use(place).judged(refused))
             shutil.rmtree(place)
             results.append(result)
-            told(result)
+            reported(result)
     return results

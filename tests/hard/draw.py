@@ -18,7 +18,7 @@ class Round:
 
     @property
     def kind(self) -> str:
-        """In as many rounds as the deck has places each place comes once, in an order of its own."""
+        """In as many rounds as the deck has cards each card comes once, in an order of its own."""
         order = list(DECKS[self.deck])
         block, at = divmod(self.number, len(order))
         Random(f"{self.seed}/{block}").shuffle(order)

@@ -1,4 +1,4 @@
-"""A process that has imported everything and forks for each command that it is told of, with limits.
+"""A process that has imported everything and forks for each command that it receives, with limits.
 
 Reads orders as lines of JSON on stdin and answers each by a line on stdout: {"arguments", "limit", "cpu", "memory",
 "serve"} -> {"code", "over", "said", "visit", "seconds"}. Run as `python -m tests.hard.forks`.
@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from tests.hard import served
 
 POLL = 0.01
-MOST_SAID = 20_000
+MAX_SAID = 20_000
 
 UNTYPED_LINE = "untyped: "
 UNTYPED = 99
@@ -119,7 +119,7 @@ def _run(order: dict[str, Any]) -> dict[str, Any]:
             if status is None:
                 time.sleep(POLL)
         _end_group(process)
-        text = said.read_bytes()[-MOST_SAID:].decode("utf-8", "replace") if said.exists() else ""
+        text = said.read_bytes()[-MAX_SAID:].decode("utf-8", "replace") if said.exists() else ""
         return {
             "code": os.waitstatus_to_exitcode(status),
             "over": over,

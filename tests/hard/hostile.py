@@ -132,7 +132,7 @@ def other(value: Json, rng: Random) -> Json:
     return rng.choice(choices)()
 
 
-def places(tree: Json, test: Callable[[Json], bool] = lambda _: True) -> list[Place]:
+def positions(tree: Json, test: Callable[[Json], bool] = lambda _: True) -> list[Place]:
     """Where values are that the test takes, at any depth."""
     return [place for place in _walk(tree) if test(place[0][place[1]])]
 
@@ -158,7 +158,7 @@ def shallow(tree: Json, rng: Random, test: Callable[[Json], bool] = lambda _: Tr
         found = _descend(tree, rng)
         if test(found[0][found[1]]):
             return found
-    return rng.choice(places(tree, test))
+    return rng.choice(positions(tree, test))
 
 
 def _descend(tree: Json, rng: Random) -> Place:

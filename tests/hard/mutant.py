@@ -50,7 +50,7 @@ class Mutant:
 
     faults: what is wrong besides the files, with the host that sends them and with the GPU; in the folder they stand in
     FAULTS, which no host sends.
-    refused: whoever runs the model must refuse it, since a file that is used is not what the manifest says.
+    refused: every command that runs the model must reject it, since a file that is used is not what the manifest says.
     """
 
     seed: Path

@@ -22,12 +22,12 @@ CLASSES: Final[tuple[Class, ...]] = (
 )
 """accepted: as if nothing were wrong. typed: an error that users are meant to see. stopped: work that would not have
 ended, or not soon, but that Stop ended at once. The others are failures: another error, or one of more than
-MOST_CHARACTERS; what must be refused was taken; no end within the limit; the process died; it took more memory than it
+MAX_CHARACTERS; what must be refused was taken; no end within the limit; the process died; it took more memory than it
 may."""
 
 FAILURES: Final = frozenset({"untyped", "long", "fooled", "hang", "crash", "memory"})
 
-MOST_CHARACTERS = 700
+MAX_CHARACTERS = 700
 """Of an error's message."""
 
 
@@ -44,7 +44,7 @@ class Outcome:
         """The same, by what the mutant was: one that must be refused was not, or was refused at too great length."""
         if self.outcome == "accepted" and must_be_refused:
             return Outcome("fooled", self.name, "accepted what its digests forbid", self.seconds)
-        if self.outcome == "typed" and len(self.message) > MOST_CHARACTERS:
+        if self.outcome == "typed" and len(self.message) > MAX_CHARACTERS:
             return Outcome("long", self.name, self.message, self.seconds)
         return self
 

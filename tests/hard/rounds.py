@@ -1,7 +1,7 @@
 """How many rounds a run of the tests makes, and what it says of them.
 
 `GEMTAB_ROUNDS=600 pytest tests/hard playwright_tests/test_attack.py` makes so many for each driver, of a new seed; so
-does `make soak`. The line of a failure tells how to see that one round again.
+does `make soak`. The line of a failure says how to see that one round again.
 """
 
 import os

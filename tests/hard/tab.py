@@ -28,7 +28,7 @@ ROUNDS_A_PROCESS = 150
 
 
 def build(out: Path) -> Path:
-    """The scripts of page and worker, each in one file; they lie below the repository, where packages are found."""
+    """The scripts of page and worker, each in one file; they are below the repository, where packages are found."""
     esbuild = REPOSITORY / "node_modules" / ".bin" / "esbuild"
     options = ["--bundle", "--format=esm", "--log-level=error"]
     for name, platform in SCRIPTS.items():
@@ -64,7 +64,7 @@ class Tab:
         self._end()
 
     def use(self, bundle: Path, limit: float | None = None) -> Outcome:
-        """Loads a bundle and says a word to it; limit: seconds until Stop, the driver's own unless told otherwise."""
+        """Loads a bundle and says a word to it; limit: seconds until Stop, the driver's own by default."""
         limit = limit or self._limit
         page = self._started()
         started = time.monotonic()

@@ -13,7 +13,7 @@ from tests.hard.rounds import attacked
 from tests.hard.tab import BUILT, Tab, build
 from tests.tables import ATTACK_LINE
 
-ROOMS = {
+MODULES = {
     "run": ("shaders", "template", "tokenizer", "weights", "files"),
     "inspect": ("manifest", "plans", "files"),
     "serve": ("manifest", "shaders", "files"),
@@ -24,10 +24,10 @@ ROOMS = {
 FOR_EXPORT = {name for name in DECKS["checkpoint"] if not name.endswith(("growth", "endless", "syntax"))}
 
 
-def first_rounds(deck: str, *rooms: str) -> list[int]:
+def first_rounds(deck: str, *modules: str) -> list[int]:
     """Numbers of the rounds that are the first of their kind."""
     kinds = [Round(0, number, deck).kind for number in range(len(DECKS[deck]))]
-    return [kinds.index(kind) for kind in dict.fromkeys(kinds) if not rooms or kind.partition(":")[0] in rooms]
+    return [kinds.index(kind) for kind in dict.fromkeys(kinds) if not modules or kind.partition(":")[0] in modules]
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +61,9 @@ def test_each_round_is_the_same_each_time(seed_bundle: Path) -> None:
 
 @pytest.mark.parametrize("deck", DECKS)
 def test_each_kind_comes_as_often_as_the_deck_has_it(deck: str) -> None:
-    places = len(DECKS[deck])
+    cards = len(DECKS[deck])
     for block in range(3):
-        drawn = [Round(7, block * places + at, deck).kind for at in range(places)]
+        drawn = [Round(7, block * cards + at, deck).kind for at in range(cards)]
         assert tuple(sorted(drawn)) == DECKS[deck]
 
 
@@ -80,11 +80,11 @@ def test_what_nobody_spoilt_is_accepted(seed_bundle: Path, tab: Tab, forks: Fork
     assert Commands("run", forks).use(seed_bundle).outcome == "accepted"
 
 
-@pytest.mark.parametrize("command", ROOMS)
+@pytest.mark.parametrize("command", MODULES)
 def test_commands(
     command: str, seed_bundle: Path, forks: Forks, record_property: Callable[[str, object], None]
 ) -> None:
-    rounds = first_rounds("command", *ROOMS[command])
+    rounds = first_rounds("command", *MODULES[command])
     record_property(ATTACK_LINE, attacked(Commands(command, forks), seed_bundle, rounds))
 
 

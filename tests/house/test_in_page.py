@@ -1,4 +1,4 @@
-"""JavaScript that tests run in pages lies in typed files (`playwright_tests/in_page`), not in strings of Python."""
+"""JavaScript that tests run in pages is in typed files (`playwright_tests/in_page`), not in strings of Python."""
 
 import ast
 import re
@@ -10,8 +10,8 @@ from gemtab.resources import REPOSITORY
 IN_PAGE = REPOSITORY / "playwright_tests" / "in_page"
 FOLDERS = ("benchmarks", "playwright_tests", "real_tests", "tests")
 SCRIPT = re.compile(r"=>|\bawait \w|\bdocument\.|\bnavigator\.|\b(const|let) [\w{}\[\], ]+ = ")
-MOST_LINES, MOST_CHARACTERS = 3, 200
-"""Of what is still one short expression."""
+MAX_LINES, MAX_CHARACTERS = 3, 200
+"""The limits of one short expression."""
 
 NO_SCRIPTS = {Path("tests/house/test_in_page.py"), Path("playwright_tests/in_page/__init__.py")}
 
@@ -31,7 +31,7 @@ def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def is_long(text: str) -> bool:
-    return len(text) > MOST_CHARACTERS or len(text.strip().splitlines()) > MOST_LINES
+    return len(text) > MAX_CHARACTERS or len(text.strip().splitlines()) > MAX_LINES
 
 
 def test_no_script_is_written_in_a_string() -> None:

@@ -2,7 +2,7 @@
 
 from tools.arrows import ROOT, files
 
-MOST_LINES = 450
+MAX_LINES = 450
 FOLDERS = (
     "exporter/",
     "webruntime/",
@@ -31,10 +31,10 @@ def _lines(file: str) -> int:
 def test_no_file_is_long() -> None:
     written = [file for file in files(FOLDERS, [".py", ".ts", ".mjs", ".js"]) if not file.endswith(".gen.ts")]
     lines = {file: _lines(file) for file in written}
-    found = [f"{file}: {count} lines" for file, count in lines.items() if count > MOST_LINES and file not in LONGER]
-    assert not found, f"more than {MOST_LINES} lines. Split by noun:\n" + "\n".join(found)
+    found = [f"{file}: {count} lines" for file, count in lines.items() if count > MAX_LINES and file not in LONGER]
+    assert not found, f"more than {MAX_LINES} lines. Split by noun:\n" + "\n".join(found)
 
 
 def test_exceptions_are_still_needed() -> None:
-    short = [file for file in LONGER if _lines(file) <= MOST_LINES]
+    short = [file for file in LONGER if _lines(file) <= MAX_LINES]
     assert not short, f"{', '.join(short)}: take these out of LONGER"

@@ -215,7 +215,7 @@ def test_a_chats_files_are_missed_before_the_weights_are_downloaded(run: Run, hu
 
 if can_mount():
 
-    def test_weights_that_the_caches_disk_has_no_room_for_are_not_begun(run: Run, hub: Hub, tmp_path: Path) -> None:
+    def test_weights_that_the_caches_disk_cannot_hold_are_not_begun(run: Run, hub: Hub, tmp_path: Path) -> None:
         disk, size = tmp_path / "disk", (tiny_checkpoint() / "model.safetensors").stat().st_size
         before = in_a_namespace(disk, SMALL_DISK, size="4m")
         ending = run("export", MODEL, tmp_path / "out", before=before, HF_HOME=str(disk))
@@ -275,7 +275,7 @@ def test_without_a_repository_commands_are_printed(run: Run, bundle: Path) -> No
         ({"HF_TOKEN": "hf_wrong"}, ("rejects the login", "may write to me's")),
     ],
 )
-def test_who_may_not_write_is_told_to_log_in(
+def test_who_may_not_write_is_asked_to_log_in(
     run: Run, bundle: Path, token: dict[str, str], words: tuple[str, ...]
 ) -> None:
     result = run("publish", bundle, "--to", "me/tiny-web", **token)

@@ -83,7 +83,7 @@ class Fixture(TypedDict):
 
 
 def random_texts(count: int, seed: int) -> list[str]:
-    """Texts of the corpus cut and joined at random places, and random characters between them."""
+    """Texts of the corpus cut and joined at random positions, and random characters between them."""
     dice = random.Random(seed)
     texts = []
     for _ in range(count):

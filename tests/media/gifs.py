@@ -36,10 +36,10 @@ def gif(values: Array, colours: Array, **options: Any) -> bytes:
 
 def lzw(values: Array, bits: int) -> bytes:
     """The values as GIF's codes: its table is cleared before it grows, so that all codes have one length."""
-    clear, room = 1 << bits, (1 << bits) - 2
+    clear, most = 1 << bits, (1 << bits) - 2
     codes = []
-    for start in range(0, len(values), room):
-        codes += [clear, *(int(value) for value in values[start : start + room])]
+    for start in range(0, len(values), most):
+        codes += [clear, *(int(value) for value in values[start : start + most])]
     codes.append(clear + 1)
     stream = sum_of_bits(codes, bits + 1)
     blocks = [stream[start : start + 255] for start in range(0, len(stream), 255)]

@@ -16,7 +16,7 @@ from gemtab.errors import CheckpointError, MediaError, UsageError
 from gemtab.media.audio import audio_inputs, load_audio, segments
 from gemtab.media.audio_rules import AudioRules, audio_rules
 from gemtab.media.flac import flac_end
-from gemtab.media.limits import MOST_SAMPLES
+from gemtab.media.limits import MAX_SAMPLES
 from gemtab.media.resample import resample
 from gemtab.resources import REPOSITORY
 from tests.media.audio_files import AUDIO_FILES, AudioFile, encode, grey_video, speechlike
@@ -336,7 +336,7 @@ def test_rates_and_lengths_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     for rate in (4_000, 384_000):
         with pytest.raises(MediaError, match=f"has {rate} samples a second; the range is 8000 to 192000"):
             load_audio(encode(np.zeros((1, 4000), np.float32), rate, "wav", "pcm_s16le"))
-    assert MOST_SAMPLES == 1 << 27
-    monkeypatch.setattr("gemtab.media.audio.MOST_SAMPLES", 16_000 * 60)
+    assert MAX_SAMPLES == 1 << 27
+    monkeypatch.setattr("gemtab.media.audio.MAX_SAMPLES", 16_000 * 60)
     with pytest.raises(MediaError, match="longer than 1 minutes"):
         load_audio(AUDIO_FILES["wav 65 s"].content())

@@ -50,7 +50,7 @@ def test_a_rate_that_is_not_read(rate: int) -> None:
 
 
 def test_more_samples_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gemtab.media.audio.MOST_SAMPLES", 8_000 * 60)
+    monkeypatch.setattr("gemtab.media.audio.MAX_SAMPLES", 8_000 * 60)
     monkeypatch.setattr("gemtab.media.audio._decode", None)  # nothing is decoded
     with pytest.raises(MediaError, match="is longer than 1 minutes"):
         load_audio(wave(8_000, 8_000 * 61, channels=2))
@@ -83,12 +83,12 @@ def test_what_is_no_file(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_video_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_length(limits.MOST_FRAMES, limits.MOST_SECONDS, "x")
+    check_length(limits.MAX_FRAMES, limits.MAX_SECONDS, "x")
     with pytest.raises(MediaError, match="x is too long: the limit is 1,048,576 frames and 6 hours"):
-        check_length(limits.MOST_FRAMES + 1, 1, "x")
+        check_length(limits.MAX_FRAMES + 1, 1, "x")
     video = video_file("mp4", "libx264", frames=9)
     monkeypatch.setattr("gemtab.media.video._decoded", None)  # nothing is decoded
-    for name, most in (("MOST_FRAMES", 5), ("MOST_SECONDS", 0)):
+    for name, most in (("MAX_FRAMES", 5), ("MAX_SECONDS", 0)):
         with monkeypatch.context() as patch:
             patch.setattr(f"gemtab.media.video.{name}", most)
             with pytest.raises(MediaError, match="is too long"):

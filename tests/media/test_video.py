@@ -84,10 +84,10 @@ def test_skipping_from_key_to_key_gives_the_frames_that_decoding_all_gives(corpu
 
 def test_a_video_recorded_sideways_is_turned_upright(corpus: dict[str, bytes]) -> None:
     [upright] = load_video(corpus["sideways.mp4"], RULES, 1).frames
-    [lying] = load_video(corpus["h264.mp4"], RULES, 1).frames
-    assert upright.positions.max(0).tolist() == lying.positions.max(0)[::-1].tolist()
+    [rotated] = load_video(corpus["h264.mp4"], RULES, 1).frames
+    assert upright.positions.max(0).tolist() == rotated.positions.max(0)[::-1].tolist()
     # Turned before they are resized, so that rows and columns are rounded in the other order.
-    assert np.abs(whole(upright) - np.rot90(whole(lying), -1)).mean() < 1 / 255
+    assert np.abs(whole(upright) - np.rot90(whole(rotated), -1)).mean() < 1 / 255
 
 
 def whole(frame: Any) -> Any:
@@ -134,7 +134,7 @@ def test_a_video_of_which_nothing_is_shown_is_called_so() -> None:
         load_video(content, RULES)
 
 
-def test_whether_there_is_audio_is_told(corpus: dict[str, bytes]) -> None:
+def test_whether_there_is_audio_is_reported(corpus: dict[str, bytes]) -> None:
     assert load_video(corpus["with-audio.mp4"], RULES, 1).has_audio
     assert not load_video(corpus["h264.mp4"], RULES, 1).has_audio
 

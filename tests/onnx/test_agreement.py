@@ -68,7 +68,7 @@ def test_greedy_decoding_is_the_references(weight_format: WeightFormat, written:
         ids = [int(wanted.argmax())]
         chosen.append(ids[0])
         assert float(wanted.max() - wanted[logits.argmax()]) <= EXACT.tie
-    assert len(set(chosen)) > 3, "the model repeats itself too much to tell"
+    assert len(set(chosen)) > 3, "the model repeats itself too much for this test"
 
 
 def test_a_rewound_conversation_goes_on_as_if_it_had_been_short(written: WrittenAs) -> None:

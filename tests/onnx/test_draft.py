@@ -106,10 +106,10 @@ def batch(each: list[Draft]) -> dict[str, npt.NDArray[Any]]:
         for kind in ("sliding", "full")
         for part in ("key", "value")
     }
-    places = np.arange(longest)
+    positions = np.arange(longest)
     feeds["inputs_embeds"] = np.stack([draft.inputs_embeds.numpy() for draft in each])
     feeds["position_ids"] = np.array([[draft.position] for draft in each])
-    feeds["attention_mask"] = np.stack([(places >= longest - draft.position).astype(np.int64) for draft in each])
+    feeds["attention_mask"] = np.stack([(positions >= longest - draft.position).astype(np.int64) for draft in each])
     return feeds
 
 

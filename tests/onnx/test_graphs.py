@@ -150,7 +150,7 @@ def test_media_placeholders_look_up_the_pad_tokens_row(written: WrittenAs) -> No
 
 @pytest.mark.parametrize("weight_format", FORMATS)
 @pytest.mark.parametrize("stem", [EMBED_STEM, DECODER_STEM])
-def test_every_initializer_of_the_checkpoint_lies_where_the_plan_looks(
+def test_every_initializer_of_the_checkpoint_is_where_the_plan_looks(
     weight_format: WeightFormat, stem: str, written: WrittenAs
 ) -> None:
     exported = written("everything", weight_format)
@@ -193,10 +193,10 @@ def test_rope_is_as_exact_at_the_last_position_as_at_the_first(
     positions = b.input("position_ids", ("T",), "i32")
     graph = b.finish(rotated=b.rope(b.input("x", ("T", 2, size)), positions, theta, rotated_pairs))
     path = tmp_path / write_onnx(tmp_path, "rope", graph, "f32", {})
-    places = np.array([0, 1, 4095, 131_071, 262_143])
-    x = np.random.default_rng(6).standard_normal((len(places), 2, size), np.float32)
-    (found,) = session(path).run(None, {"x": x[None], "position_ids": places[None]})
-    expected = rope(torch.from_numpy(x), torch.from_numpy(places), theta=theta, rotated_pairs=rotated_pairs)
+    at = np.array([0, 1, 4095, 131_071, 262_143])
+    x = np.random.default_rng(6).standard_normal((len(at), 2, size), np.float32)
+    (found,) = session(path).run(None, {"x": x[None], "position_ids": at[None]})
+    expected = rope(torch.from_numpy(x), torch.from_numpy(at), theta=theta, rotated_pairs=rotated_pairs)
     np.testing.assert_allclose(found[0], expected.numpy(), atol=4e-6)
 
 

@@ -1,4 +1,4 @@
-"""The towers' ONNX graphs against the reference, several images and clips in one call."""
+"""The towers' ONNX graphs against the reference, several images and recordings in one call."""
 
 from typing import get_args
 
@@ -47,8 +47,8 @@ def images(exported: Written, cells: list[tuple[int, int]]) -> list[tuple[torch.
     side, patch = (1, vision.side) if isinstance(vision, PatchSpec) else (3, 16)
     made = []
     for columns, rows in cells:
-        places = torch.meshgrid(torch.arange(columns * side), torch.arange(rows * side), indexing="xy")
-        positions = torch.stack(places, -1).reshape(-1, 2)
+        axes = torch.meshgrid(torch.arange(columns * side), torch.arange(rows * side), indexing="xy")
+        positions = torch.stack(axes, -1).reshape(-1, 2)
         made.append((torch.rand(len(positions), 3 * patch**2, generator=draw), positions))
     return made
 

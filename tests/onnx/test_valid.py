@@ -97,7 +97,7 @@ def test_published_sizes(size: str, weight_format: WeightFormat, tmp_path: Path)
 
 
 @pytest.mark.parametrize("size", MOBILE_SIZES)
-def test_published_sizes_as_codes(size: str, tmp_path: Path) -> None:
+def test_published_sizes_pre_quantized(size: str, tmp_path: Path) -> None:
     spec = parse_config(as_mobile(published_config(size), size), size)
     for path, _ in without_weights(tmp_path, spec, "qat"):
         assert_valid(tmp_path, path)

@@ -1,4 +1,4 @@
-"""What publint and "Are the types wrong?" find in the npm package, and what it holds; playwright_tests uses it."""
+"""The findings of publint and "Are the types wrong?" in the npm package, and its content; playwright_tests uses it."""
 
 import json
 import re
@@ -15,7 +15,7 @@ PROGRAMS = REPOSITORY / "node_modules" / ".bin"
 
 
 def run(*words: str | Path) -> str:
-    """What a command prints, which must succeed."""
+    """Return the output of a command, which must succeed."""
     result = subprocess.run(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert result.returncode == 0, f"{words}\n{result.stdout}"
     return result.stdout

@@ -44,7 +44,7 @@ class Installed:
         )
 
     def run(self, command: str, *arguments: str | Path) -> str:
-        """What a command of the environment prints on stdout."""
+        """Return the stdout of a command of the environment."""
         process = self.start(command, *arguments)
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
@@ -129,12 +129,12 @@ def test_holds_nothing_else(wheel: Path) -> None:
 
 
 def test_is_what_the_environment_imports(installed: Installed) -> None:
-    places = installed.run(
+    locations = installed.run(
         "python", "-c", "import gemtab.resources as r; print(r.PACKAGE, r.site(), r.shaders(), r.tiny_checkpoint())"
     ).split()
-    assert len(places) == 4
-    for place in places:
-        assert Path(place).is_relative_to(installed.environment)
+    assert len(locations) == 4
+    for location in locations:
+        assert Path(location).is_relative_to(installed.environment)
 
 
 def test_serves_the_page_and_the_bundle(bundle: Path, address: str) -> None:

@@ -62,7 +62,7 @@ class Prompt:
         self.ids += torch.randint(3, IMAGE_ID, (count,), generator=self._random).tolist()
         self.kinds += [0] * count
 
-    def _placed(self, rows: torch.Tensor, token: int, kind: int) -> None:
+    def _add_rows(self, rows: torch.Tensor, token: int, kind: int) -> None:
         self.media.append(Rows(len(self.ids), rows, bidirectional=token != AUDIO_ID))
         self.ids += [token] * len(rows)
         self.kinds += [kind] * len(rows)
@@ -79,7 +79,7 @@ class Prompt:
         assert isinstance(width, int)
         pixels = torch.rand(len(positions), width, generator=self._random)
         made = Reference(graph, weights).run({"pixel_values": pixels, "pixel_position_ids": positions}, {})
-        self._placed(made["image_features"], token, kind)
+        self._add_rows(made["image_features"], token, kind)
         return pixels, positions
 
     def _audio(self, weights: CheckpointWeights) -> torch.Tensor:
@@ -88,7 +88,7 @@ class Prompt:
         width = graph.inputs[0].shape[1]
         assert isinstance(width, int)
         features = torch.randn(38, width, generator=self._random)
-        self._placed(Reference(graph, weights).run({"input_features": features}, {})["audio_features"], AUDIO_ID, 3)
+        self._add_rows(Reference(graph, weights).run({"input_features": features}, {})["audio_features"], AUDIO_ID, 3)
         return features
 
     def expected(self, folder: Path) -> torch.Tensor:

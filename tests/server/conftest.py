@@ -19,7 +19,7 @@ from gemtab.server.serve import Server, address, bind
 from gemtab.server.watch import Rerender
 
 WEIGHTS = bytes(range(256)) * 1024
-"""256 KiB in which every byte tells its place."""
+"""256 KiB in which every byte shows its position."""
 
 
 @dataclass

@@ -19,7 +19,7 @@ from gemtab.server import live
 from tests.server.conftest import Served, write_bundle
 
 SOON = 8.0
-"""Seconds within which a change must have been told; it takes about half a second."""
+"""Seconds within which a change must have been reported; it takes about half a second."""
 
 WATCHING = 0.5
 """Seconds that the watch takes to begin."""
@@ -109,7 +109,7 @@ def test_a_tab_that_has_gone_is_forgotten(served: Served) -> None:
         assert next_message(page) == {"type": "reload"}
 
 
-def test_a_shader_that_is_no_text_is_told_once_and_watching_goes_on(
+def test_a_shader_that_is_no_text_is_reported_once_and_watching_goes_on(
     served: Served, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shader, site = served.bundle / "shaders" / "norm.wgsl", served.site / "index.html"
@@ -121,16 +121,16 @@ def test_a_shader_that_is_no_text_is_told_once_and_watching_goes_on(
             assert next_message(page) == {"type": "reload"}
         shader.write_text("// text again\n")
         assert next_message(page)["text"] == "// text again\n"
-    told = capfd.readouterr().err
-    assert told.count("norm.wgsl cannot be read: 'utf-8' codec") == 1
-    assert "Traceback" not in told
+    reported = capfd.readouterr().err
+    assert reported.count("norm.wgsl cannot be read: 'utf-8' codec") == 1
+    assert "Traceback" not in reported
 
 
 DEEP = '{"format": ' + "[" * 200_000 + "]" * 200_000 + "}"
 
 
 @pytest.mark.parametrize("content", [DEEP, "null", '"', "\x00"])
-def test_a_manifest_that_is_none_is_told_and_watching_goes_on(
+def test_a_manifest_that_is_none_is_reported_and_watching_goes_on(
     served: Served, content: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     manifest = served.bundle / "gemtab.json"
@@ -142,13 +142,13 @@ def test_a_manifest_that_is_none_is_told_and_watching_goes_on(
         time.sleep(WATCHING)
         (served.site / "index.html").write_text("<!doctype html><title>new</title>")
         assert next_message(page) == {"type": "reload"}
-    told = capfd.readouterr().err
-    assert "Live channel: " in told
-    assert "gemtab.json" in told
-    assert "Traceback" not in told
+    reported = capfd.readouterr().err
+    assert "Live channel: " in reported
+    assert "gemtab.json" in reported
+    assert "Traceback" not in reported
 
 
-def test_whatever_rendering_raises_is_told(
+def test_whatever_rendering_raises_is_reported(
     start_server: Callable[..., Served], capfd: pytest.CaptureFixture[str]
 ) -> None:
     def rerender(_: Path) -> dict[str, str]:
@@ -160,9 +160,9 @@ def test_whatever_rendering_raises_is_told(
         assert_silent(page, 1)
         (served.site / "index.html").write_text("<!doctype html><title>new</title>")
         assert next_message(page) == {"type": "reload"}
-    told = capfd.readouterr().err
-    assert "Live channel: " in told
-    assert "\x1b" not in told
+    reported = capfd.readouterr().err
+    assert "Live channel: " in reported
+    assert "\x1b" not in reported
 
 
 def test_what_tabs_say_is_ignored(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +175,7 @@ def test_what_tabs_say_is_ignored(served: Served, capfd: pytest.CaptureFixture[s
 
 
 def test_more_tabs_than_there_may_be_are_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "MOST_TABS", 2)
+    monkeypatch.setattr(live, "MAX_TABS", 2)
     with tab(served) as first, tab(served):
         with pytest.raises(InvalidStatus), tab(served):
             pass

@@ -142,7 +142,7 @@ def test_transformers_and_gemtab_take_the_codes_that_are_written(size: str, tmp_
     logits = transformers_logits(load_coded(folder), ids)
     assert 0.5 < float(logits.std()) < 15
     assert float((logits[2] - logits[3]).std()) > 0.3
-    # Most values lie on no edge of a rounding, and are then the same.
+    # Most values are on no edge of a rounding, and are then the same.
     moved = (ReferenceText(spec.text, weights).logits(ids) - logits).abs() > TRANSFORMERS_MAX
     assert float(moved.float().mean()) < 0.25
     export_bundle(folder, tmp_path / "out", None, context=256, force=False, progress=Silent())

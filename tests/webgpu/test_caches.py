@@ -87,7 +87,7 @@ def test_before_the_rings_come_round_every_rewind_is_free(engine: TextEngine) ->
     assert engine.rewind(0)
 
 
-def test_growth_without_room_leaves_the_conversation_as_it_was(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growth_without_memory_leaves_the_conversation_as_it_was(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = TextEngine(bundle, "f32")
     wanted = logits_after(engine, [*IDS, *IDS[:100]])
     engine = TextEngine(bundle, "f32")
@@ -147,6 +147,6 @@ def test_a_model_that_needs_other_caches_is_rejected(bundle: Path, engine: TextE
             load_text_plan(bundle, changed(plan, other), engine.runner.device, engine.caches)
 
 
-def test_the_context_is_at_most_the_plans(engine: TextEngine) -> None:
+def test_the_plan_limits_the_context(engine: TextEngine) -> None:
     plan, device = engine.runner.plan, engine.runner.device
     assert [Caches(device, plan, asked).context for asked in (None, 300, 1024, 5000)] == [1024, 300, 1024, 1024]

@@ -56,7 +56,7 @@ def assert_rounded(found: torch.Tensor, expected: torch.Tensor, step: float) -> 
     flipped = error > 1e-5 * max(1.0, float(expected.abs().max()))
     assert float(flipped.float().mean()) <= MAX_FLIPS, f"{int(flipped.sum())} of {flipped.numel()} differ"
     assert float(error.max()) <= step * 1.001
-    assert float(expected.abs().max()) > 10 * step, "the step is too large to tell"
+    assert float(expected.abs().max()) > 10 * step, "the step is too large for this test"
 
 
 def product(bits: int, rows: int, columns: int, sources: int) -> tuple[Graph, str]:

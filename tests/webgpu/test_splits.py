@@ -63,7 +63,7 @@ def test_splits_hold_all_keys_and_no_workgroup_is_idle(
             # As the shader has it.
             keys_each = max(shape.least, ceil(ceil(seen / shape.tile) / splits.most)) * shape.tile
             assert (number - 1) * keys_each < seen <= number * keys_each
-            assert piece.base == used, "slots in use lie side by side"
+            assert piece.base == used, "slots in use are side by side"
         else:
             assert number == 0
         used += number

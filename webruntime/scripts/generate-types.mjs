@@ -1,8 +1,7 @@
 /**
- * Writes TypeScript from the Python that defines it, the files *.gen.ts below webruntime/src: types and validation schemas
- * of plan and manifest, and the constants that both languages need. With --check it writes nothing and fails where a file
- * is not current.
- * $PYTHON is the interpreter that can import gemtab; .venv/bin/python, or else python3, unless told otherwise.
+ * Writes the files *.gen.ts below webruntime/src from their Python definitions: types and validation schemas of plan
+ * and manifest, and the constants that both languages need. With --check it writes nothing, and fails where a file is
+ * not current. $PYTHON is the interpreter that can import gemtab; default: .venv/bin/python, or else python3.
  */
 
 import { execFileSync } from "node:child_process";
@@ -18,7 +17,7 @@ const SCHEMAS = [
 
 const LIMITS_MODULE = "gemtab.bundle.limits";
 
-/** Constants by the file that has them, and by the module that defines them. */
+/** The constants by their file, and by the module that defines them. */
 const CONSTANTS = {
   "bundle/facts.gen.ts": {
     "gemtab.bundle.plan": [
@@ -46,7 +45,7 @@ const CONSTANTS = {
       "THOUGHT",
       "FENCE",
       "VIDEO_TOKEN",
-      "MOST_PLACEHOLDER",
+      "MAX_PLACEHOLDER",
       "FIRST_TWIN",
     ],
   },
@@ -54,23 +53,23 @@ const CONSTANTS = {
     "gemtab.media.limits": [
       "LOWEST_RATE",
       "HIGHEST_RATE",
-      "MOST_SAMPLES",
-      "MOST_RECORDINGS",
+      "MAX_SAMPLES",
+      "MAX_RECORDINGS",
       "MAX_PIXELS",
-      "MOST_FRAMES",
-      "MOST_SECONDS",
-      "MOST_VIDEO_BYTES",
-      "MOST_IMAGE_BYTES",
-      "MOST_FILE_BYTES",
+      "MAX_FRAMES",
+      "MAX_SECONDS",
+      "MAX_VIDEO_BYTES",
+      "MAX_IMAGE_BYTES",
+      "MAX_FILE_BYTES",
     ],
     "gemtab.bundle.soft_tokens": ["IMAGE_TOKENS", "FRAME_TOKENS", "AUDIO_TOKENS", "AUDIO_TOKEN_MS"],
-    "gemtab.media.rules": ["IMAGE_SETTINGS", "DEFAULT_FRAMES", "MOST_CHOSEN_FRAMES"],
+    "gemtab.media.rules": ["IMAGE_SETTINGS", "DEFAULT_FRAMES", "MAX_CHOSEN_FRAMES"],
     "gemtab.media.audio_rules": [
       "AUDIO_SETTINGS",
       "READ",
       "WITHOUT_EFFECT",
-      "MOST_FRAME_SAMPLES",
-      "MOST_OF_EITHER",
+      "MAX_FRAME_SAMPLES",
+      "MAX_OF_EITHER",
       "COARSE",
     ],
     "gemtab.media.resample": ["REACH", "BETA", "CUTOFF"],
@@ -93,7 +92,7 @@ function evaluated(module, name, expression) {
 
 const jsonSchema = ({ module, model }) => evaluated(module, model, `${model}.model_json_schema()`);
 
-/** The schema with `change` applied to each of its subschemas, names of properties and definitions left alone. */
+/** Return the schema with `change` applied to each of its subschemas; names of properties and definitions stay. */
 function mapSchema(schema, change) {
   if (Array.isArray(schema)) return schema.map((item) => mapSchema(item, change));
   if (typeof schema !== "object" || schema === null) return schema;
@@ -110,21 +109,21 @@ function mapSchema(schema, change) {
 }
 
 /**
- * The schema of the value that has passed `parse` of schema.ts: every default is filled in, so nothing is optional.
+ * Return the schema of a value after `parse` of schema.ts: all defaults are filled in, so nothing is optional.
  * json-schema-to-typescript reads tuples in their older spelling, and makes a type of every title.
  */
 function forTypes({ title, prefixItems, patternProperties, ...schema }) {
   // A description beside a reference would replace that of the type.
   if (schema.$ref && schema.description) return { description: schema.description, allOf: [{ $ref: schema.$ref }] };
   if (patternProperties) schema.additionalProperties = Object.values(patternProperties)[0];
-  // It would spell out every length up to the most.
+  // json-schema-to-typescript would write out every length up to the maximum.
   if (!prefixItems) delete schema.maxItems;
   if (prefixItems) Object.assign(schema, { items: prefixItems, additionalItems: false });
   if (schema.properties) schema.required = Object.keys(schema.properties);
   return schema;
 }
 
-/** What the browser checks needs no documentation. */
+/** Validation schemas need no documentation. */
 const forValidation = ({ title, description, ...schema }) => schema;
 
 const banner = (module) =>

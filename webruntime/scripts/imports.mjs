@@ -10,7 +10,7 @@ import { parseSync } from "vite";
 
 const root = resolve(process.argv[2]);
 
-/** The texts that a node of the syntax tree imports. */
+/** Return the texts that a node of the syntax tree imports. */
 function specifiers(node) {
   switch (node.type) {
     case "ImportDeclaration":
@@ -38,7 +38,7 @@ function* walk(node) {
   }
 }
 
-/** The file that a relative import names, as the repository has it; undefined for a package. */
+/** Return the repository's file that a relative import names, or undefined for a package. */
 function target(from, specifier) {
   if (!specifier.startsWith(".")) return undefined;
   const path = resolve(root, dirname(from), specifier.split("?")[0]);

@@ -1,7 +1,7 @@
 /**
- * A part of the build: dist/npm, the folder that is packed for npm. It holds the modules of dist/site with what they import,
- * the scripts of the worker, the declarations of dist/types, and in cdn/ modules once more, each as one file. No page comes
- * along, and nothing that only tests use.
+ * A part of the build: dist/npm, the folder that is packed for npm. It holds the modules of dist/site and their
+ * imports, the worker's scripts, the declarations of dist/types, and, in cdn/, each module again as one file. It holds
+ * no demo page and nothing that only tests use.
  */
 
 import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -16,10 +16,10 @@ const OUT = join(ROOT, "dist/npm");
 const API = join(ROOT, "webruntime/src/api");
 
 interface Entry {
-  /** Its name in dist/site. */
+  /** The name in dist/site. */
   module: string;
   source: string;
-  /** Whether it is also made into one file. */
+  /** Whether the module is also built as one file. */
   oneFile: boolean;
 }
 
@@ -29,16 +29,16 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
   "./engine": { module: "gemtab-engine.js", source: "webruntime/src/engine/index.ts", oneFile: false },
 };
 
-/** Fields of the repository's package.json that the package's has too. */
+/** Fields of package.json that the repository and the package share. */
 const KEPT = ["name", "version", "description", "keywords", "license", "repository", "type"];
 
-/** Files of dist/site that a module or a script names. */
+/** Return the files of dist/site that a module or a script names. */
 const NAMED = /["'`]\.\/(gemtab[\w.-]*\.js)["'`]/g;
 
-/** Other files that a declaration names. */
+/** Return the other files that a declaration names. */
 const DECLARED = /((?:from|import)\s*\(?\s*")(\.[^"]+)\.ts(")/g;
 
-/** Makes dist/npm when dist/site is there; dist/types must be there before. Not in watch mode. */
+/** Make dist/npm after dist/site. dist/types must exist before. Not in watch mode. */
 export function npmPackage(): Plugin {
   let config: ResolvedConfig;
   return {
@@ -65,7 +65,7 @@ async function copyModules(): Promise<void> {
   for (const [name, text] of modules) await put(name, text);
 }
 
-/** Declarations name each other by ".js", as compilers before TypeScript 5 read them too. */
+/** Declarations name each other by ".js", which compilers before TypeScript 5 read too. */
 async function copyDeclarations(): Promise<void> {
   const first = Object.values(ENTRIES).map(({ source }) => declarationOf(source));
   const named = (name: string, text: string) =>
@@ -75,7 +75,7 @@ async function copyDeclarations(): Promise<void> {
   }
 }
 
-/** The files below `folder` that are reached from the first ones by the names that they hold, each with its text. */
+/** Return the files below `folder` that the first ones name, directly or indirectly, each with its text. */
 async function reached(
   folder: string,
   first: readonly string[],
@@ -97,7 +97,7 @@ const captured = (text: string, pattern: RegExp, group: number): string[] =>
 
 const declarationOf = (source: string): string => source.replace(/\.ts$/, ".d.ts");
 
-/** What the site's build says of browsers and packages holds for these modules too. */
+/** These modules need the same browsers and packages as the site's build. */
 async function buildOneFile({ module, source }: Entry, config: ResolvedConfig): Promise<void> {
   await build({
     configFile: false,
@@ -120,7 +120,7 @@ async function buildOneFile({ module, source }: Entry, config: ResolvedConfig): 
 
 const PREFIX = "gemtab:";
 
-/** Puts scripts-within.ts in the place of scripts.ts, and the text of both scripts into it. */
+/** Replace scripts.ts by scripts-within.ts, and insert the text of both scripts. */
 const scriptsWithin: Plugin = {
   name: "gemtab-scripts-within",
   enforce: "pre",
@@ -134,7 +134,7 @@ const scriptsWithin: Plugin = {
   },
 };
 
-/** The script of this name in dist/site, as a module of its text. */
+/** Return the script of this name in dist/site, as a module of its text. */
 async function scriptText(name: string): Promise<string> {
   const files = await readdir(SITE);
   const file = files.find((each) => each.startsWith(name) && /^-[0-9a-f]{8}\.js$/.test(each.slice(name.length)));

@@ -1,24 +1,24 @@
-/** A part of the build: scripts that hold all that they need, named so that other bundlers find and copy them. */
+/** A part of the build: makes self-contained scripts, named in a form that other bundlers find and copy. */
 
 import { createHash } from "node:crypto";
 import { build, type Plugin, type Rolldown } from "vite";
 
-/** What must not be in a script that bundlers copy as it is, and minify as a module or as none. */
+/** Code that must not be in a script that bundlers copy unchanged, or minify as a module or as a classic script. */
 const FORBIDDEN = /\bimport\.meta\b|^(?:import|export)\b|;(?:import|export)\b(?!\s*\()|__vite/m;
 
 const PRELOAD_HELPER = "\0vite/preload-helper.js";
 
 /**
- * Builds each entry into one script. The script lies at the root of the output, under its name and a digest of its
- * content, so that no browser puts an old one beside new modules.
+ * Build each entry into one script. The script is at the root of the output, under its name and a digest of its
+ * content, so that no browser combines an old script with new modules.
  *
- * The modules of the same build name a script as `new URL("./name.js", import.meta.url)`. That form is in the output too,
- * where other bundlers look for it: with a plain string, and in a file that lies beside the script.
+ * The modules of the same build name a script as `new URL("./name.js", import.meta.url)`. Other bundlers look for the
+ * same form in the output: with a plain string, in a file beside the script.
  *
  * @param entries the files by the names of the scripts
  */
 export function selfContained(entries: Readonly<Record<string, string>>): Plugin {
-  /** The scripts' names as modules have them, and as they are in the output. */
+  /** The scripts' names in the modules, and in the output. */
   const names = new Map<string, string>();
   return {
     name: "gemtab-self-contained",
@@ -47,7 +47,7 @@ export function selfContained(entries: Readonly<Record<string, string>>): Plugin
         const naming = chunks.filter((chunk) => nameLiterally(chunk, fileName));
         if (naming.length === 0) this.error(`No module names ${fileName}.`);
         const apart = naming.find((chunk) => chunk.fileName.includes("/"));
-        if (apart) this.error(`${apart.fileName} names ${fileName}, which does not lie beside it.`);
+        if (apart) this.error(`${apart.fileName} names ${fileName}, which is not beside it.`);
       }
     },
   };
@@ -72,8 +72,8 @@ async function bundle(entry: string): Promise<{ code: string; modules: string[] 
 }
 
 /**
- * `const { names } = await import("…")` as a static import: in one script nothing can come later, and only of static imports
- * is what nobody uses left out.
+ * Turn `const { names } = await import("…")` into a static import: a single script cannot load parts later, and only
+ * static imports drop unused code.
  */
 export const staticImports: Plugin = {
   name: "gemtab-static-imports",
@@ -87,7 +87,9 @@ export const staticImports: Plugin = {
   },
 };
 
-/** Brings the address of `name` in a chunk into the form that bundlers know; says whether there is one. */
+/**
+ * Write the address of `name` in a chunk in the form that bundlers know. Returns whether the chunk names the script.
+ */
 function nameLiterally(chunk: Rolldown.OutputChunk, name: string): boolean {
   const written = new RegExp(`new URL\\((?:/\\*.*?\\*/)?\\s*["'\`]\\./${name}["'\`],\\s*import\\.meta\\.url\\)`, "g");
   const before = chunk.code;

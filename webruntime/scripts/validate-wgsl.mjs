@@ -39,11 +39,11 @@ function layoutOf(device, { name, bindings }) {
   return device.createPipelineLayout({ label: name, bindGroupLayouts: [group] });
 }
 
-/** The errors of one shader. */
+/** Return the errors of one shader. */
 async function validate(device, shader) {
   const { name, code, features = [], entry = "main", constants = {} } = shader;
   device.pushErrorScope("validation");
-  // In one line with the first of the shader, so that line numbers stay.
+  // On one line with the shader's first, so that line numbers stay.
   const enable = features.map((feature) => `enable ${EXTENSIONS[feature]}; `).join("");
   const module = device.createShaderModule({ label: name, code: enable + code });
   device.createComputePipeline({
@@ -57,7 +57,7 @@ async function validate(device, shader) {
   return error ? [`${name}: ${error.message}`] : [];
 }
 
-// Held to the end: once it is collected, Dawn's threads find their instance gone and abort.
+// Kept to the end: after its collection, Dawn's threads would abort.
 const gpu = create(["backend=null"]);
 const adapter = await gpu.requestAdapter();
 const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16", "subgroups"] });

@@ -1,17 +1,17 @@
-/** What others wrote, cut to what a sentence can hold: whatever a bundle says, it is not repeated at length. */
+/** Shortens foreign texts for messages: a value of a bundle is never repeated at length. */
 
-/** Characters of a value in a sentence. */
-const MOST_SHOWN = 80;
+/** The maximum number of characters of a value in a sentence. */
+const MAX_SHOWN = 80;
 
-/** `text` itself, or its beginning and its end where it has more than `most` characters. */
-export function brief(text: string, most = MOST_SHOWN): string {
+/** Return `text`, or its beginning and end where it has more than `most` characters. */
+export function brief(text: string, most = MAX_SHOWN): string {
   if (text.length <= most) return text;
   const end = Math.floor(most / 4);
   return `${text.slice(0, most - end)}…${text.slice(-end)}`;
 }
 
-/** A value of somebody's JSON, at no more cost than its first characters. */
-export function shown(value: unknown, most = MOST_SHOWN): string {
+/** Return a short text of a JSON value. The cost does not depend on the value's size. */
+export function shown(value: unknown, most = MAX_SHOWN): string {
   if (value === undefined) return "absent";
   if (typeof value === "string") {
     const text = JSON.stringify(value.slice(0, most));
@@ -22,10 +22,10 @@ export function shown(value: unknown, most = MOST_SHOWN): string {
   return brief(String(value), most);
 }
 
-/** Few items, and none that holds others. */
+/** Whether a list has few items, none of which is a list, an object or a long text. */
 function isShort(list: readonly unknown[]): boolean {
   return (
     list.length <= 8 &&
-    list.every((one) => typeof one !== "object" && !(typeof one === "string" && one.length > MOST_SHOWN))
+    list.every((one) => typeof one !== "object" && !(typeof one === "string" && one.length > MAX_SHOWN))
   );
 }

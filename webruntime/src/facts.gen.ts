@@ -22,6 +22,6 @@ export const FENCE = "<|\"|>";
 /** transformers' processor adds this token by name; tokenizer_config.json has no key for it. */
 export const VIDEO_TOKEN = "<|video|>";
 /** Maximum characters of a placeholder: all placeholders together make one regular expression. */
-export const MOST_PLACEHOLDER = 1000;
+export const MAX_PLACEHOLDER = 1000;
 /** The first private-use character that can replace a character of a control token. */
 export const FIRST_TWIN = 983040;

@@ -1,16 +1,21 @@
-/** Waiting for what may never come. */
+/** Waits for promises that may never settle. */
 
 import { AbortError, type GemtabError } from "./errors.ts";
 
-/** How long a GPU may take to open: one that is still busy with something endless answers nothing at all. */
+/**
+ * The maximum milliseconds that a GPU may take to open. A GPU that is busy with endless work does not answer at all.
+ */
 export const GPU_OPENS_MS = 15_000;
-/** How long work on the GPU may take before somebody is told; it may be slow, so nothing ends by that. */
+/** The milliseconds of work on the GPU before a stall is reported. The work may be slow, so it continues. */
 export const GPU_STALLS_MS = 20_000;
 
-/** Told in seconds for how long the GPU has not answered, again and again. */
+/** Called repeatedly with the seconds for which the GPU has not answered. */
 export type OnStall = (seconds: number) => void;
 
-/** `work`, or AbortError at once when the signal fires: for work that knows no signal, and goes on unheard. */
+/**
+ * Return `work`, or throw AbortError at once when the signal fires. For work that takes no signal: it continues, and
+ * its result is ignored.
+ */
 export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   return new Promise((resolve, reject) => {
@@ -21,7 +26,7 @@ export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefin
   });
 }
 
-/** `work`, or the error where it takes longer than so many milliseconds. */
+/** Return `work`, or throw the error where the work takes longer than `ms` milliseconds. */
 export function within<T>(work: Promise<T>, ms: number, error: () => GemtabError): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(error()), ms);
@@ -29,7 +34,7 @@ export function within<T>(work: Promise<T>, ms: number, error: () => GemtabError
   });
 }
 
-/** `work`, of which `onStall` is told while it takes long. */
+/** Return `work`, and call `onStall` while it takes long. */
 export async function watched<T>(work: Promise<T>, onStall: OnStall | undefined): Promise<T> {
   if (!onStall) return work;
   const start = performance.now();
@@ -41,7 +46,7 @@ export async function watched<T>(work: Promise<T>, onStall: OnStall | undefined)
   }
 }
 
-/** `work`, which somebody will await later: until then an error of it is not one that nobody handles. */
+/** Return `work`, which is awaited later. An earlier error does not count as unhandled. */
 export function kept<T>(work: Promise<T>): Promise<T> {
   work.catch(() => undefined);
   return work;

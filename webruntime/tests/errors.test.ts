@@ -27,7 +27,7 @@ test.each(ERRORS)("%s has the code of its Python namesake, and crosses a message
   expect(crossed).toEqual(error);
 });
 
-test("an error of another script's copy of the class crosses as what it is", () => {
+test("an error of another script's copy of a class keeps its class", () => {
   class Copy extends Error {
     readonly code = "MediaError";
   }
@@ -43,21 +43,21 @@ test.each([
   [new DOMException("x", "DataError"), "DataError: x"],
   [Object.assign(new Error("x"), { code: "toString" }), "Error: x"],
   ["x", "x"],
-])("an error of none of gemtab's classes is internal: %s", (error, cause) => {
+])("an error of a foreign class is internal: %s", (error, cause) => {
   expect(toRecord(error)).toEqual({ code: "InternalError", message: cause });
   const crossed = fromRecord(toRecord(error));
   expect(crossed).toBeInstanceOf(GemtabError);
-  expect(crossed.message).toContain(`does not foresee (${cause})`);
+  expect(crossed.message).toContain(`unexpected error (${cause})`);
   expect(toRecord(crossed)).toEqual(toRecord(error));
 });
 
-test("no message is longer than a paragraph, whatever is said in it", () => {
+test("no message is longer than a paragraph", () => {
   const error = new BundleError(`Begin ${"x".repeat(200_000)} and the end.`, "plan/f32.json");
   expect(error.message.length).toBeLessThanOrEqual(601);
   expect(error.message).toMatch(/^Begin x+…x+ and the end\.$/);
 });
 
-test("what stands beside the sentence crosses too", () => {
+test("facts beside the message cross too", () => {
   const error = new BundleError("altered", "a.json", 2, { expected: "00", found: "11" });
   expect(fromRecord(structuredClone(toRecord(error)))).toMatchObject({
     slice: 2,

@@ -13,7 +13,7 @@ from jinja2.utils import Namespace
 
 from gemtab.chat.generation_tags import GenerationTags
 
-MOST_DIGITS = 10_000
+MAX_DIGITS = 10_000
 """Maximum digits of a power, as in the tab."""
 
 
@@ -24,15 +24,15 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
         whole = isinstance(left, int) and isinstance(right, int)
-        if whole and _digits(left) * right > MOST_DIGITS:
+        if whole and _digits(left) * right > MAX_DIGITS:
             raise TemplateError("the power is too large")
         return super().call_binop(context, operator, left, right)
 
 
 def _digits(number: int) -> int:
-    """Return the number of digits, the sign included; more than MOST_DIGITS for large numbers, which are not
+    """Return the number of digits, the sign included; more than MAX_DIGITS for large numbers, which are not
     counted."""
-    return len(str(number)) if number.bit_length() < MOST_DIGITS else MOST_DIGITS + 1
+    return len(str(number)) if number.bit_length() < MAX_DIGITS else MAX_DIGITS + 1
 
 
 def environment() -> ImmutableSandboxedEnvironment:

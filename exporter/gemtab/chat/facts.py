@@ -27,7 +27,7 @@ FENCE: Final = '<|"|>'
 VIDEO_TOKEN: Final = "<|video|>"
 """transformers' processor adds this token by name; tokenizer_config.json has no key for it."""
 
-MOST_PLACEHOLDER: Final = 1000
+MAX_PLACEHOLDER: Final = 1000
 """Maximum characters of a placeholder: all placeholders together make one regular expression."""
 
 FIRST_TWIN: Final = 0xF0000

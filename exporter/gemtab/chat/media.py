@@ -15,7 +15,7 @@ import numpy as np
 from gemtab.backends.media import Media
 from gemtab.bundle.manifest import Tower
 from gemtab.bundle.reading import read_object
-from gemtab.chat.facts import MOST_PLACEHOLDER, VIDEO_TOKEN
+from gemtab.chat.facts import MAX_PLACEHOLDER, VIDEO_TOKEN
 from gemtab.chat.template import TOKENIZER_CONFIG_NAME, Written
 from gemtab.chat.tokenizer import ChatTokenizer
 from gemtab.errors import BundleError, UsageError
@@ -124,9 +124,9 @@ class Placeholders:
     def _is_text(self, name: str) -> bool:
         """Whether tokenizer_config.json names the token `name`. Raises BundleError for a token that is too long."""
         token = self._config.get(name)
-        if isinstance(token, str) and len(token) > MOST_PLACEHOLDER:
+        if isinstance(token, str) and len(token) > MAX_PLACEHOLDER:
             raise BundleError(
-                f"{self._where}: {name} has {len(token):,} characters; expected at most {MOST_PLACEHOLDER:,}. Export "
+                f"{self._where}: {name} has {len(token):,} characters; expected at most {MAX_PLACEHOLDER:,}. Export "
                 "the checkpoint again."
             )
         return isinstance(token, str)

@@ -16,7 +16,7 @@ from gemtab.chat.prompt_process import read_frame, write_frame
 from gemtab.chat.prompt_writer import PromptWriter
 from gemtab.errors import BundleError, GemtabError
 
-_MOST_REQUEST = 1 << 30
+_MAX_REQUEST = 1 << 30
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     writer: PromptWriter | None = None
     seconds = 60.0
-    while (request := read_frame(requests, _MOST_REQUEST)) is not None:
+    while (request := read_frame(requests, _MAX_REQUEST)) is not None:
         name, *arguments = pickle.loads(request)
         try:
             if name == "load":

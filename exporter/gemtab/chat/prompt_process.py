@@ -41,7 +41,7 @@ MEMORY_BYTES = 2 << 30
 _OUT_OF_TIME = getattr(signal, "SIGXCPU", 0)
 
 LENGTH = struct.Struct("<Q")
-MOST_ANSWER = 128 << 20
+MAX_ANSWER = 128 << 20
 
 _RUN = "import sys; sys.path[:] = {path!r}; from gemtab.chat.prompt_child import main; main()"
 
@@ -178,7 +178,7 @@ class _Child:
 
 def _listen(stream: IO[bytes], answers: "queue.SimpleQueue[bytes | None]") -> None:
     with stream:
-        while (answer := read_frame(stream, MOST_ANSWER)) is not None:
+        while (answer := read_frame(stream, MAX_ANSWER)) is not None:
             answers.put(answer)
     answers.put(None)
 

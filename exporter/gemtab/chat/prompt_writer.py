@@ -11,10 +11,10 @@ from gemtab.chat.template import ChatTemplate, Messages
 from gemtab.chat.tokenizer import TOKENIZER_NAME, ChatTokenizer, Piece
 from gemtab.errors import BundleError
 
-MOST_IDS = 4 << 20
+MAX_IDS = 4 << 20
 """Maximum ids of a prompt, far beyond any context."""
 
-MOST_PIECE = 1 << 16
+MAX_PIECE = 1 << 16
 """Maximum characters of one token."""
 
 
@@ -55,7 +55,7 @@ class PromptWriter:
             raise BundleError(
                 "The bundle's template makes an empty prompt of this conversation. Export the checkpoint again."
             )
-        if len(prompt.ids) > MOST_IDS:
+        if len(prompt.ids) > MAX_IDS:
             raise BundleError(
                 f"The bundle's template and tokenizer make {len(prompt.ids):,} tokens of this conversation, more than "
                 "any context holds. Export the checkpoint again."
@@ -69,7 +69,7 @@ class PromptWriter:
     def piece(self, id: int) -> Piece:  # noqa: A002
         """See ChatTokenizer."""
         piece = self._tokenizer.piece(id)
-        if len(piece.text) > MOST_PIECE:
+        if len(piece.text) > MAX_PIECE:
             raise BundleError(
                 f"The bundle's tokenizer makes {len(piece.text):,} characters of token {id}. Export the checkpoint "
                 "again."

@@ -22,7 +22,7 @@ TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
 Messages = Sequence[Mapping[str, Any]]
 
 ARGUMENTS = "[].tool_calls[].function.arguments"
-MOST_CHARACTERS = 16 << 20
+MAX_CHARACTERS = 16 << 20
 """Maximum characters of a prompt, more than any context holds."""
 
 
@@ -123,15 +123,15 @@ class ChatTemplate:
             for part in self._template.generate(given):
                 parts.append(part)
                 length += len(part)
-                if length > MOST_CHARACTERS:
+                if length > MAX_CHARACTERS:
                     break
         except MemoryError:
             raise
         except Exception as error:  # a template can raise any exception
             raise self._refusal(error, messages) from error
-        if length > MOST_CHARACTERS:
+        if length > MAX_CHARACTERS:
             raise BundleError(
-                f"{self._where} makes a prompt of more than {MOST_CHARACTERS:,} characters of this conversation. "
+                f"{self._where} makes a prompt of more than {MAX_CHARACTERS:,} characters of this conversation. "
                 "Export the checkpoint again."
             )
         return "".join(parts)

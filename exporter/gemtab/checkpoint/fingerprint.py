@@ -11,8 +11,8 @@ from gemtab.resources import code_digest
 _MADE_OF = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
 
 _LENGTH_BYTES = 8
-_MOST_BYTES = 1 << 20
-_MOST_HEADER_BYTES = 100_000_000
+_MAX_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 100_000_000
 """Maximum size of a safetensors header, as its readers have it; a damaged file may declare any size."""
 
 
@@ -35,5 +35,5 @@ def _head(path: Path) -> bytes:
     """Return a JSON file, a safetensors header with the length before it, or the beginning of a GGUF file."""
     with path.open("rb") as file:
         if path.suffix != ".safetensors":
-            return file.read(_MOST_BYTES)
-        return file.read(min(int.from_bytes(file.read(_LENGTH_BYTES), "little"), _MOST_HEADER_BYTES))
+            return file.read(_MAX_BYTES)
+        return file.read(min(int.from_bytes(file.read(_LENGTH_BYTES), "little"), _MAX_HEADER_BYTES))

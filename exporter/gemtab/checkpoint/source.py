@@ -156,7 +156,7 @@ class FolderFiles:
         """See Files."""
         path = self._folder / name
         try:
-            # Some editors begin a file with a mark that is no JSON. In a template it is text, to transformers too.
+            # Some editors begin a file with a byte-order mark, which is not JSON. transformers keeps it in templates.
             content = read_regular(path, max_bytes(name) or limits.TEMPLATE_BYTES)
             text = content.decode("utf-8-sig" if path.suffix == ".json" else "utf-8")
             text = text.replace("\r\n", "\n").replace("\r", "\n")

@@ -21,7 +21,7 @@ from gemtab.errors import CheckpointError
 from gemtab.quantize import Planes, StorageFormat
 from gemtab.regular import NotReadError, check_regular, read_regular
 
-MOST_INDEX_BYTES = 64 << 20
+MAX_INDEX_BYTES = 64 << 20
 """Maximum bytes of the index of shards; a large mixture of experts has 10 MB."""
 
 DTYPES = ("F32", "F16", "BF16", "U8", "I8", "I32", "I64")
@@ -159,7 +159,7 @@ def read_index(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        text = read_regular(path, MOST_INDEX_BYTES).decode("utf-8")
+        text = read_regular(path, MAX_INDEX_BYTES).decode("utf-8")
         listed = json.loads(text, object_pairs_hook=_without_repeats)["weight_map"]
         assert isinstance(listed, dict)
         for tensor, name in listed.items():

@@ -18,16 +18,16 @@ from types import FrameType
 from gemtab.backends.webgpu.engine.watch import BEGUN, GpuWatch
 from gemtab.cli.main import end_by
 from gemtab.cli.main import main as run_command
-from gemtab.cli.taken_memory import most_for, taken
+from gemtab.cli.taken_memory import max_for, taken
 from gemtab.errors import DeviceError
 
 COMMANDS = ("run", "verify")
 
-MOST_SECONDS = 30.0
+MAX_SECONDS = 30.0
 """Maximum seconds of one wait for the GPU where the shaders are not gemtab's own."""
 
 SECONDS_VARIABLE = "GEMTAB_GPU_SECONDS"
-"""Environment variable that replaces MOST_SECONDS."""
+"""Environment variable that replaces MAX_SECONDS."""
 
 OWN_SECONDS = 1800.0
 """Maximum seconds of one wait where the shaders are gemtab's own: a chunk of a large model takes minutes on a CPU."""
@@ -52,16 +52,16 @@ def main() -> None:
     start = partial(spawned, words) if sys.platform == "darwin" else partial(forked, run_command)
     try:
         folder = _folder(words)
-        sys.exit(supervised(start, lambda: is_own(folder), _most_seconds(), most_for(folder)))
+        sys.exit(supervised(start, lambda: is_own(folder), _max_seconds(), max_for(folder)))
     except DeviceError as error:
         end_by(error)
 
 
-def _most_seconds() -> float:
+def _max_seconds() -> float:
     try:
         return float(os.environ[SECONDS_VARIABLE])
     except (KeyError, ValueError):
-        return MOST_SECONDS
+        return MAX_SECONDS
 
 
 def forked(work: Callable[[GpuWatch], None], read: int, write: int) -> int:

@@ -88,7 +88,7 @@ def print_fit(found: Sequence[Fit], title: str) -> None:
     for one in found:
         verdict = {
             "fits": f"fits into {size(one.memory)} with a context of {one.context:,} tokens",
-            "smaller context": f"fits into {size(one.memory)} with a context of up to {one.most_context:,} tokens",
+            "smaller context": f"fits into {size(one.memory)} with a context of up to {one.max_context:,} tokens",
             "does not fit": f"does not fit into {size(one.memory)}",
         }[one.verdict]
         need = f"needs {size(one.needed)} with a context of {one.context:,} tokens: {_parts(one)}"

@@ -20,7 +20,7 @@ def taken(process: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def most_for(folder: Path | None) -> int | None:
+def max_for(folder: Path | None) -> int | None:
     """Return the bytes that running the bundle in `folder` may take; None without a bundle, or where the system cannot
     measure memory."""
     if folder is None or not taken(os.getpid()):

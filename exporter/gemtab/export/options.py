@@ -12,7 +12,7 @@ from gemtab.errors import UsageError
 DEFAULT_CONTEXT = 32_768
 """Default maximum of a bundle's context, in tokens."""
 
-MOST_CONTEXT = 1 << 19
+MAX_CONTEXT = 1 << 19
 """Maximum context of a plan, in tokens: beyond it, caches would need more segments than a plan describes. Published
 models have at most 262,144."""
 
@@ -40,7 +40,7 @@ def choose_weights(spec: CheckpointSpec) -> WeightFormat:
 
 def choose_context(spec: CheckpointSpec, wanted: int | None) -> int:
     """Return the bundle's context in tokens. Raises UsageError where `wanted` is not within the model's range."""
-    most = min(spec.text.max_positions, MOST_CONTEXT)
+    most = min(spec.text.max_positions, MAX_CONTEXT)
     if wanted is None:
         return min(most, DEFAULT_CONTEXT)
     if not 1 <= wanted <= most:

@@ -15,7 +15,7 @@ from gemtab.errors import MediaError, UsageError
 from gemtab.media.audio_file import Recording, recordings_in, searched_recording
 from gemtab.media.audio_rules import AudioRules
 from gemtab.media.audio_track import AudioTrack
-from gemtab.media.limits import HIGHEST_RATE, LOWEST_RATE, MOST_FILE_BYTES, MOST_RECORDINGS, MOST_SAMPLES
+from gemtab.media.limits import HIGHEST_RATE, LOWEST_RATE, MAX_FILE_BYTES, MAX_RECORDINGS, MAX_SAMPLES
 from gemtab.media.mel import MelRules, Samples, log_mel
 from gemtab.media.rules import LongAudio
 from gemtab.media.source import media_extra, named_content
@@ -51,14 +51,14 @@ def load_audio(source: Path | bytes) -> tuple[Samples, int]:
     Channels are averaged with equal weights, as librosa does for transformers, so a mix cannot clip. Raises MediaError
     where the file cannot be read, is empty, or exceeds a limit of `gemtab.media.limits`.
     """
-    name, content = named_content(source, "The audio", MOST_FILE_BYTES)
+    name, content = named_content(source, "The audio", MAX_FILE_BYTES)
     parts: list[Samples] = []
     rates: list[int] = []
     recordings = recordings_in(content)
-    if len(recordings) > MOST_RECORDINGS:
-        raise MediaError(f"{name} has {len(recordings):,} recordings; the limit is {MOST_RECORDINGS:,}. Cut it first.")
+    if len(recordings) > MAX_RECORDINGS:
+        raise MediaError(f"{name} has {len(recordings):,} recordings; the limit is {MAX_RECORDINGS:,}. Cut it first.")
     for part in recordings:
-        samples, rate = _load_part(part, name, MOST_SAMPLES - sum(map(len, parts)))
+        samples, rate = _load_part(part, name, MAX_SAMPLES - sum(map(len, parts)))
         parts.append(samples)
         rates.append(rate)
     return np.concatenate(parts or [np.zeros(0, np.float32)]), _only_rate(rates, name)
@@ -169,7 +169,7 @@ def _check_rate(rate: int, name: str) -> None:
 
 def _check_samples(count: int, rate: int, name: str, most: int) -> None:
     if count > most:
-        raise MediaError(f"{name} is longer than {MOST_SAMPLES / rate / 60:.0f} minutes. Cut it first.")
+        raise MediaError(f"{name} is longer than {MAX_SAMPLES / rate / 60:.0f} minutes. Cut it first.")
 
 
 def _mono(frame: av.AudioFrame) -> Samples:

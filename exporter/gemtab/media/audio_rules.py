@@ -11,7 +11,7 @@ from gemtab.media.mel import MelRules
 from gemtab.media.rules import section_of, size_in
 
 _SECTION = "feature_extractor"
-MOST_FRAME_SAMPLES = 1 << 16
+MAX_FRAME_SAMPLES = 1 << 16
 """Upper bound on the samples of a frame or of a soft token."""
 
 AUDIO_SETTINGS: dict[str, Any] = {
@@ -43,7 +43,7 @@ READ = {
 WITHOUT_EFFECT = {"preemphasis_htk_flavor", "processor_class", "return_attention_mask"}
 """Settings that change nothing."""
 
-MOST_OF_EITHER = 10_000
+MAX_OF_EITHER = 10_000
 """Maximum tokens of a segment, and maximum milliseconds of a token."""
 
 COARSE = 0.002
@@ -80,13 +80,13 @@ def audio_rules(processor: Mapping[str, Any]) -> AudioRules:
     settings = section_of(processor, _SECTION)
     _check(settings)
     rate = size_in(settings, _SECTION, "sampling_rate", 16_000, least=LOWEST_RATE, most=HIGHEST_RATE)
-    milliseconds = size_in(processor, "the whole", "audio_seq_length", AUDIO_TOKENS, most=MOST_OF_EITHER)
-    milliseconds *= size_in(processor, "the whole", "audio_ms_per_token", AUDIO_TOKEN_MS, most=MOST_OF_EITHER)
+    milliseconds = size_in(processor, "the whole", "audio_seq_length", AUDIO_TOKENS, most=MAX_OF_EITHER)
+    milliseconds *= size_in(processor, "the whole", "audio_ms_per_token", AUDIO_TOKEN_MS, most=MAX_OF_EITHER)
     unified = "Unified" in str(settings.get("feature_extractor_type", processor.get("processor_class", "")))
     return AudioRules(
         rate=rate,
         longest=milliseconds * rate // 1000,
-        frames=size_in(settings, _SECTION, "audio_samples_per_token", 640, most=MOST_FRAME_SAMPLES)
+        frames=size_in(settings, _SECTION, "audio_samples_per_token", 640, most=MAX_FRAME_SAMPLES)
         if unified
         else _mel_rules(settings, rate),
     )
@@ -118,9 +118,9 @@ def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
 def _mel_rules(settings: Mapping[str, Any], rate: int) -> MelRules:
     rules = MelRules(
         rate=rate,
-        frame=size_in(settings, _SECTION, "frame_length", rate // 50, most=MOST_FRAME_SAMPLES),
-        hop=size_in(settings, _SECTION, "hop_length", rate // 100, most=MOST_FRAME_SAMPLES),
-        transform=size_in(settings, _SECTION, "fft_length", 512, most=MOST_FRAME_SAMPLES),
+        frame=size_in(settings, _SECTION, "frame_length", rate // 50, most=MAX_FRAME_SAMPLES),
+        hop=size_in(settings, _SECTION, "hop_length", rate // 100, most=MAX_FRAME_SAMPLES),
+        transform=size_in(settings, _SECTION, "fft_length", 512, most=MAX_FRAME_SAMPLES),
         bins=size_in(settings, _SECTION, "feature_size", 128, most=1024),
         lowest=_number(settings, "min_frequency", 0.0),
         highest=_number(settings, "max_frequency", 8000.0),

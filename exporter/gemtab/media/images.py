@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemtab.errors import MediaError
-from gemtab.media.limits import MAX_PIXELS, MOST_IMAGE_BYTES
+from gemtab.media.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from gemtab.media.rules import ImageRules, target_size
 from gemtab.media.source import media_extra, named_content
 from gemtab.media.unread import unread_format
@@ -48,7 +48,7 @@ def load_image(source: Path | bytes) -> Pixels:
     all white); here they keep the higher 8 bits, as colour PNGs do. Damaged EXIF is ignored. Raises MediaError where
     the file cannot be read or exceeds a limit of `gemtab.media.limits`.
     """
-    name, content = named_content(source, "The image", MOST_IMAGE_BYTES)
+    name, content = named_content(source, "The image", MAX_IMAGE_BYTES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on sizes (MAX_PIXELS is stricter) and on dropped alpha
         try:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from gemtab.bundle.soft_tokens import BUDGETS, FRAME_TOKENS, IMAGE_TOKENS
 from gemtab.errors import CheckpointError, UsageError
-from gemtab.media.limits import MOST_VIDEO_BYTES
+from gemtab.media.limits import MAX_VIDEO_BYTES
 
 LongAudio = Literal["segments", "refuse"]
 """How audio longer than one segment is handled: cut into segments, or rejected."""
@@ -18,7 +18,7 @@ PROCESSOR_CONFIG_NAME = "processor_config.json"
 DEFAULT_FRAMES = 32
 """Maximum frames of a video where processor_config.json does not set them."""
 
-MOST_CHOSEN_FRAMES = 4096
+MAX_CHOSEN_FRAMES = 4096
 """Upper bound on the frames that processor_config.json may set."""
 
 BICUBIC = 3
@@ -75,9 +75,9 @@ class VideoRules:
     frames: int
 
     def check(self) -> None:
-        """Raise UsageError where the frames could take more memory than MOST_VIDEO_BYTES."""
+        """Raise UsageError where the frames could take more memory than MAX_VIDEO_BYTES."""
         count, tokens = self.frames, self.image.max_soft_tokens
-        if count * tokens * self.image.side**2 * 3 * 4 > MOST_VIDEO_BYTES:
+        if count * tokens * self.image.side**2 * 3 * 4 > MAX_VIDEO_BYTES:
             raise UsageError(
                 f"{count} frames of up to {tokens} tokens take too much memory. Choose fewer frames or less detail."
             )
@@ -92,7 +92,7 @@ def video_rules(processor: Mapping[str, Any]) -> VideoRules:
     """Read the video rules from a parsed processor_config.json. Raises CheckpointError for unknown values."""
     rules = _rules(processor, "video_processor", max_soft_tokens=FRAME_TOKENS)
     section = processor["video_processor"]
-    frames = size_in(section, "video_processor", "num_frames", DEFAULT_FRAMES, most=MOST_CHOSEN_FRAMES)
+    frames = size_in(section, "video_processor", "num_frames", DEFAULT_FRAMES, most=MAX_CHOSEN_FRAMES)
     return VideoRules(rules, frames)
 
 

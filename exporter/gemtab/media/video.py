@@ -13,7 +13,7 @@ import numpy as np
 
 from gemtab.errors import MediaError, UsageError
 from gemtab.media.images import ImageInputs, Pixels, check_size, image_inputs
-from gemtab.media.limits import MOST_FILE_BYTES, MOST_FRAMES, MOST_SECONDS
+from gemtab.media.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_SECONDS
 from gemtab.media.rules import VideoRules
 from gemtab.media.source import check_bytes, media_extra
 from gemtab.media.whole_file import is_whole_file
@@ -111,7 +111,7 @@ def _opened(source: Path | bytes) -> Iterator[tuple[str, InputContainer]]:
     name = "The video" if isinstance(source, bytes) else str(source)
     try:
         with _file(source) as file:
-            check_bytes(file.seek(0, 2), name, MOST_FILE_BYTES)
+            check_bytes(file.seek(0, 2), name, MAX_FILE_BYTES)
             if not is_whole_file(file):
                 raise MediaError(f"{name} is incomplete: its end is missing. Save or download it again.")
             file.seek(0)
@@ -179,9 +179,9 @@ def _packets(container: InputContainer, stream: VideoStream, name: str) -> Itera
 
 def check_length(frames: int, seconds: float, name: str) -> None:
     """Raise MediaError for a video with too many frames or seconds."""
-    if frames > MOST_FRAMES or seconds > MOST_SECONDS:
+    if frames > MAX_FRAMES or seconds > MAX_SECONDS:
         raise MediaError(
-            f"{name} is too long: the limit is {MOST_FRAMES:,} frames and {MOST_SECONDS // 3600} hours. Cut it first."
+            f"{name} is too long: the limit is {MAX_FRAMES:,} frames and {MAX_SECONDS // 3600} hours. Cut it first."
         )
 
 

@@ -29,7 +29,7 @@ from gemtab.parity.edge import EdgeWatch
 from gemtab.parity.progress import Advance, fill_work, nobody
 from gemtab.quantize import WeightReader
 
-MOST_KEPT_BYTES = 4 << 30
+MAX_KEPT_BYTES = 4 << 30
 """Maximum f32 size of a tower's weights that stay in memory; larger ones are read again for each image or audio."""
 
 
@@ -174,7 +174,7 @@ def reference_logits(
 
 def _tower(graph: Graph, weights: WeightReader) -> Reference:
     size = sum(4 * prod(weight.shape) for weight in graph.weights())
-    return Reference(graph, weights, layerwise=size > MOST_KEPT_BYTES)
+    return Reference(graph, weights, layerwise=size > MAX_KEPT_BYTES)
 
 
 def reference_work(spec: ModelSpec, texts: int) -> int:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from gemtab.errors import BundleError, GemtabError
 
-_MOST_WORDS = 300
+_MAX_WORDS = 300
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def failing(what: str) -> Iterator[None]:
     except GemtabError:
         raise
     except Exception as error:
-        words = " ".join(str(error).split())[:_MOST_WORDS]
+        words = " ".join(str(error).split())[:_MAX_WORDS]
         raise BundleError(
             f"{what} failed ({type(error).__name__}: {words}). Export the checkpoint again. Please report this error "
             "if this gemtab made the bundle."

@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-MOST_TABS = 100
+MAX_TABS = 100
 """Maximum number of connected tabs; more are rejected."""
 
 SECONDS_TO_TAKE = 5.0
@@ -45,7 +45,7 @@ class LiveChannel:
     async def connect(self, tab: WebSocket) -> None:
         """Keep one tab's connection until the tab closes it or is dropped. Messages from the tab, text or bytes, are
         ignored."""
-        if len(self._tabs) >= MOST_TABS:
+        if len(self._tabs) >= MAX_TABS:
             await tab.close(TRY_AGAIN_LATER)
             return
         await tab.accept()

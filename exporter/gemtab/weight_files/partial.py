@@ -32,7 +32,7 @@ class Partial:
 
 
 def kept_note(out: Path) -> str:
-    """Return the sentence that tells users what a stopped export has left."""
+    """Return the sentence for users about the remains of a stopped export."""
     folder = _folder(out)
     if not os.path.exists(folder):  # also False if access is denied
         return f"Nothing was left at {out}."

@@ -1,9 +1,9 @@
-/** A page's own script, as it goes into a bundler. */
+/** A page's own script, before a bundler. */
 
 import "gemtab/chat";
 import { type Content, Gemma, type LoadOptions } from "gemtab";
 
-/** The model's words about an image; both are given by their addresses. */
+/** Return the model's answer about an image; bundle and image are given by their addresses. */
 async function describe(bundle: string, image: string, options: LoadOptions = {}): Promise<string> {
   const gemma = await Gemma.load(bundle, { context: 512, ...options });
   try {

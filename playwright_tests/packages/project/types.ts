@@ -1,4 +1,4 @@
-/** What the package's types know. Nothing of this runs. */
+/** Checks the package's types. No code here runs. */
 
 import { BundleError, type ChatOptions, type Content, Gemma, type ModelInfo } from "gemtab";
 import { type ChatState, GemtabChat } from "gemtab/chat";

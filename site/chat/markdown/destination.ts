@@ -1,11 +1,11 @@
-/** Where a link leads, told where its words look like another address. */
+/** Shows the destination of a link whose words look like another address. */
 
-/** A host in a text: after `://`, or names with dots of which the last is no number, or four numbers. */
+/** A host in a text: after `://`, or names with dots of which the last is not a number, or four numbers. */
 const HOSTS = /:\/+(?:[^\s/?#]*@)?([^\s/?#:]+)|((?:[\p{L}\p{N}_-]+\.)+\p{L}[\p{L}\p{N}-]+|\d+(?:\.\d+){3})/gu;
-/** Characters that are not seen. */
+/** Invisible characters. */
 const UNSEEN = /\p{Cf}/gu;
 
-/** What to write behind a link with these words; nothing where they do not mislead. */
+/** Return the destination to show after a link with these words, or undefined where the words do not mislead. */
 export function destination(url: URL, words: string): string | undefined {
   const text = words.normalize("NFKC").replace(UNSEEN, "").replaceAll("。", ".").trim().toLowerCase();
   const named = Array.from(text.matchAll(HOSTS), ([, authority, name]) => authority ?? name ?? "");
@@ -26,7 +26,7 @@ function targetOf(url: URL): string {
   }
 }
 
-/** The host of an address with or without its protocol; `www.` says nothing. */
+/** Return the host of an address with or without its protocol, without `www.`. */
 function hostOf(address: string): string {
   const whole = address.includes("://") ? address : `https://${address}`;
   return URL.canParse(whole) ? new URL(whole).hostname.replace(/^www\./, "") : "";

@@ -1,6 +1,6 @@
 /**
- * Formulas as models write them, `$…$`, `$$…$$`, `\(…\)` and `\[…\]`, for micromark: text in which nothing is a mark.
- * CommonMark takes `_` and `*` in them for emphasis, and drops half of the backslashes.
+ * Parses formulas for micromark, `$…$`, `$$…$$`, `\(…\)` and `\[…\]`: text without marks. CommonMark would read `_` and
+ * `*` in formulas as emphasis, and drop half of the backslashes.
  */
 
 import type { Code, Construct, Extension, State, Tokenizer } from "micromark-util-types";
@@ -13,14 +13,14 @@ const WORD = /[\p{L}\p{N}]/u;
 const dollars: Construct = { name: "dollarMath", tokenize: tokenizeDollars, previous: (code) => code !== DOLLAR };
 const brackets: Construct = { name: "bracketMath", tokenize: tokenizeBrackets };
 
-/** Put before what CommonMark knows of the same characters. */
+/** Return the extension. It comes before CommonMark's meaning of the same characters. */
 export function math(): Extension {
   return { text: { [DOLLAR]: dollars, [BACKSLASH]: brackets } };
 }
 
 /**
- * One dollar is money or a variable as often: a formula has no white space beside its dollars, ends on its line, and has
- * neither code in it nor a letter or digit behind it.
+ * A single dollar is often money or a variable. A formula therefore has no white space beside its dollars, ends on its
+ * line, contains no code, and has no letter or digit after it.
  */
 function tokenizeDollars(...[effects, ok, nok]: Parameters<Tokenizer>): State {
   const text = textOf(effects);
@@ -88,7 +88,7 @@ function tokenizeBrackets(...[effects, ok, nok]: Parameters<Tokenizer>): State {
   }
 }
 
-/** Takes characters as text, with the ends of lines apart, as micromark has them. */
+/** Return a function that consumes characters as text, and line ends separately, as micromark requires. */
 function textOf(effects: Parameters<Tokenizer>[0]) {
   let open = false;
   const close = () => {
@@ -121,7 +121,7 @@ function isLineEnding(code: Code): boolean {
   return code !== null && code <= LINE_ENDINGS;
 }
 
-/** Tabs and ends of lines are negative. */
+/** Whether a code is white space. The codes of tabs and line ends are negative. */
 function isSpace(code: Code): boolean {
   return code === null || code < 0 || code === 32;
 }

@@ -1,4 +1,7 @@
-/** CommonMark and GFM (tables, strikethrough, bare addresses, task lists) to a syntax tree. Loaded with the first answer. */
+/**
+ * Parses CommonMark and GFM (tables, strikethrough, bare addresses, task lists) to a syntax tree. Loaded with the first
+ * answer.
+ */
 
 import type { Nodes, Root, RootContent, Strong } from "mdast";
 import { fromMarkdown } from "mdast-util-from-markdown";
@@ -13,7 +16,7 @@ import { gfmTaskListItem } from "micromark-extension-gfm-task-list-item";
 import { math } from "./math.ts";
 
 const OPTIONS = {
-  // One tilde is a tilde: models write "~5 km" and "~/.profile".
+  // A single tilde has no meaning: models write "~5 km" and "~/.profile".
   extensions: [gfmAutolinkLiteral(), gfmStrikethrough({ singleTilde: false }), gfmTable(), gfmTaskListItem(), math()],
   mdastExtensions: [
     gfmAutolinkLiteralFromMarkdown(),
@@ -23,24 +26,26 @@ const OPTIONS = {
   ],
 };
 
-/** A name as Python's `__init__`. */
+/** A name such as Python's `__init__`. */
 const DUNDER = /^__[a-z0-9]+(?:_[a-z0-9]+)*__$/;
 
-/** The tree of `source`. Positions in it are offsets in `source`. */
+/** Return the tree of `source`. Positions in the tree are offsets in `source`. */
 export function parse(source: string): Root {
   const root = fromMarkdown(source, OPTIONS);
   keepDunders(root, source);
   return root;
 }
 
-/** Where the last block of the tree begins: at the beginning of its line, as indentation may belong to it. */
+/**
+ * Return the beginning of the tree's last block: the beginning of its line, since indentation may belong to the block.
+ */
 export function startOfLast(root: Root, source: string): number {
   const last: RootContent | undefined = root.children.at(-1);
   const offset = last?.position?.start.offset ?? 0;
   return source.lastIndexOf("\n", offset - 1) + 1;
 }
 
-/** CommonMark takes `__init__` for the word "init" in bold; from a model it is a name. */
+/** Keep `__init__` as a name, which CommonMark reads as the word "init" in bold. */
 function keepDunders(node: Nodes, source: string): void {
   if (!("children" in node)) return;
   node.children.forEach((child, index) => {
@@ -54,7 +59,7 @@ function isDunder(node: Strong, source: string): boolean {
   return DUNDER.test(sourceOf(node, source));
 }
 
-/** The part of `source` that a node was made of. */
+/** Return the part of `source` that a node comes from. */
 export function sourceOf({ position }: Nodes, source: string): string {
   return source.slice(position?.start.offset ?? 0, position?.end.offset ?? 0);
 }

@@ -1,4 +1,4 @@
-/** A syntax tree as DOM nodes. Model output is not to be trusted: nothing it says can run, load or lead astray. */
+/** Renders a syntax tree as DOM nodes. Model output is not trusted: it cannot run code, load files or mislead. */
 
 import type { AlignType, List, ListItem, Nodes, Paragraph, Root, RootContent, Table, TableRow } from "mdast";
 import { balanced } from "../written.ts";
@@ -7,22 +7,25 @@ import { sourceOf } from "./parse.ts";
 
 const SAFE_PROTOCOLS = new Set(["http:", "https:", "mailto:"]);
 
-/** Deeper blocks are shown as they are written: browsers lay out a thousand levels for minutes. */
+/**
+ * The maximum depth of blocks. Deeper ones are shown as source: browsers need minutes for the layout of a thousand
+ * levels.
+ */
 const DEEPEST = 20;
 
-/** A line break as models write it in the cells of tables. */
+/** A line break in a table's cell, as models write it. */
 const HTML_BREAK = /^<br\s*\/?>$/i;
 
-/** The nodes that show the children of `root`, which was parsed from `source`. */
+/** Return the nodes that show the children of `root`, which was parsed from `source`. */
 export function render(root: Root, source: string): Node[] {
   return new Renderer(root, source).blocks(root.children);
 }
 
 class Renderer {
   readonly #source: string;
-  /** Addresses by the names that links refer to. */
+  /** Addresses by the names that links use. */
   readonly #addresses = new Map<string, string>();
-  /** The names that something refers to. */
+  /** The names that are used. */
   readonly #named = new Set<string>();
   #depth = 0;
 
@@ -60,7 +63,8 @@ class Renderer {
       case "paragraph":
         return [element("p", ...this.#inside(node))];
       case "heading":
-        // All below the speaker's name (h2): a level that models leave out would be missed by those who listen.
+        // All headings are below the speaker's name (h2): a screen reader's users would miss a level that the model
+        // leaves out.
         return [element("h3", ...this.#inside(node))];
       case "blockquote":
         return [element("blockquote", ...this.#inside(node))];
@@ -82,7 +86,7 @@ class Renderer {
       case "table":
         return [scroller("div", this.#table(node))];
       case "definition":
-        // Models list their sources so, often without naming them in the text.
+        // Models list their sources in this form, often without using them in the text.
         if (this.#named.has(node.identifier)) return [];
         return [element("p", shownText(sourceOf(node, this.#source)))];
       default:
@@ -101,7 +105,7 @@ class Renderer {
     return list;
   }
 
-  /** loose: its paragraphs are set apart. */
+  /** loose: whether paragraphs have space between them. */
   #item(node: ListItem, loose: boolean): HTMLElement {
     const content = node.children.flatMap((child) =>
       child.type === "paragraph" && !loose ? this.#unwrapped(child) : this.#shown(child),
@@ -136,7 +140,7 @@ class Renderer {
 }
 
 function collectAddresses(node: Nodes, into: Map<string, string>, named: Set<string>): void {
-  // The first definition of a name counts, as in CommonMark.
+  // As in CommonMark, the first definition of a name counts.
   if (node.type === "definition" && !into.has(node.identifier)) into.set(node.identifier, node.url);
   if (node.type === "linkReference" || node.type === "imageReference") named.add(node.identifier);
   if ("children" in node) for (const child of node.children) collectAddresses(child, into, named);
@@ -152,7 +156,10 @@ function element(tag: keyof HTMLElementTagNameMap, ...content: (Node | string)[]
   return made;
 }
 
-/** A link; where its address is not of a safe kind it leads nowhere, and where its words look like another it is told. */
+/**
+ * Return a link. A link with an unsafe address leads nowhere. A link whose words look like another address shows its
+ * destination.
+ */
 function link(address: string, content: Node[]): HTMLElement {
   const anchor = document.createElement("a");
   anchor.append(...content);
@@ -161,18 +168,18 @@ function link(address: string, content: Node[]): HTMLElement {
   anchor.href = address;
   anchor.target = "_blank";
   anchor.rel = "noopener noreferrer nofollow";
-  const told = destination(url, anchor.textContent ?? "");
-  if (told !== undefined) anchor.append(destinationView(told));
+  const leadsTo = destination(url, anchor.textContent ?? "");
+  if (leadsTo !== undefined) anchor.append(destinationView(leadsTo));
   return anchor;
 }
 
-function destinationView(told: string): HTMLElement {
-  const shown = element("bdi", ` (${balanced(told)})`);
+function destinationView(address: string): HTMLElement {
+  const shown = element("bdi", ` (${balanced(address)})`);
   shown.className = "destination";
   return shown;
 }
 
-/** A box for what may be wider than the page; it can be scrolled by keyboard too. */
+/** Return a box for wide content, which the keyboard can scroll too. */
 function scroller(tag: "pre" | "div", content: HTMLElement): HTMLElement {
   const box = element(tag, content);
   box.className = "scroller";
@@ -180,7 +187,10 @@ function scroller(tag: "pre" | "div", content: HTMLElement): HTMLElement {
   return box;
 }
 
-/** An image's description in its place: an address chosen by the model would tell its server what was said. */
+/**
+ * Return an image's description instead of the image: an address chosen by the model could send the conversation to its
+ * server.
+ */
 function image(description: string): HTMLElement {
   const shown = element("span", balanced(description));
   shown.className = "image";

@@ -1,26 +1,34 @@
 /**
- * Markdown as it comes. A block that has ended is shown once. What follows is parsed anew as it grows, and the whole once
- * more at the end, since a link may refer to an address that stands below it.
+ * Renders markdown as it comes. A finished block is rendered once. The rest is parsed again as it grows, and the whole
+ * text once more at the end, since a link may use an address that stands below it.
  */
 
 type Parser = typeof import("./whole.ts");
 
-/** Characters beyond which an answer is shown as it is written: parsing it would take seconds. */
-const MOST_CHARACTERS = 200_000;
+/**
+ * The maximum number of characters that are rendered. A longer answer is shown as source: parsing it would take
+ * seconds.
+ */
+const MAX_CHARACTERS = 200_000;
 
-/** A parse that takes longer is the last: some texts take quadratic time, and the page must not stand still. */
-const MOST_MS = 250;
+/**
+ * The maximum milliseconds of a parse; a longer one is the last. Some texts take quadratic time, and the page must stay
+ * responsive.
+ */
+const MAX_MS = 250;
 
-/** While an answer comes, the page rests so many times as long as it parsed. */
+/** The pause between two parses, as a multiple of the time of a parse. */
 const REST = 4;
 
-/** Characters of the first part of a text that is parsed to see how long that takes; each further one is twice as long. */
+/**
+ * The characters of the first part of a text that is parsed to measure the time. Each further part is twice as long.
+ */
 const FIRST_PART = 4096;
 
 let loading: Promise<Parser> | undefined;
 let parser: Parser | undefined;
 
-/** Loads the parser. Until it is there, and where it cannot be loaded, texts are shown as they are written. */
+/** Load the parser. Before it is loaded, and where it cannot be loaded, texts are shown as source. */
 export async function loadParser(): Promise<void> {
   loading ??= import("./whole.ts");
   try {
@@ -30,36 +38,38 @@ export async function loadParser(): Promise<void> {
   }
 }
 
-/** Writes markdown into `root` as it comes. */
+/** Renders markdown into `root` as it comes. */
 export class MarkdownStream {
   readonly #root: HTMLElement;
   readonly #changed: () => void;
   #source = "";
-  /** Where the first block begins that may still grow. */
+  /** The beginning of the first block that may still grow. */
   #open = 0;
-  /** The nodes that show what comes from there. */
+  /** The nodes that show the text from there on. */
   #growing: Node[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #nextAt = 0;
   #ended = false;
-  /** Shown as it is written from here on. */
+  /** Whether the text from here on is shown as source. */
   #plain = false;
 
-  /** changed: called when `root` has changed later than by a call. */
+  /** @param changed called when `root` changes later than in a call */
   constructor(root: HTMLElement, changed: () => void = () => {}) {
     this.#root = root;
     this.#changed = changed;
   }
 
+  /** Append text. */
   write(text: string): void {
-    // With the first words, not before: they are not kept waiting for its script.
+    // Load with the first text, not before: the text does not wait for the script.
     if (!parser && this.#source === "") void loadParser().then(() => this.#parserCame());
     this.#source += text;
-    this.#plain ||= this.#source.length > MOST_CHARACTERS;
+    this.#plain ||= this.#source.length > MAX_CHARACTERS;
     if (this.#plain || !parser) this.#root.append(text);
     else this.#timer ??= setTimeout(() => this.#grow(), Math.max(0, this.#nextAt - performance.now()));
   }
 
+  /** Render the complete text. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#timer);
@@ -97,7 +107,7 @@ export class MarkdownStream {
     });
   }
 
-  /** Parses longer and longer parts first, to see in time that the whole would take too long. */
+  /** Parse longer and longer parts first, to detect in time that the whole text would take too long. */
   #showAll({ parse, render }: Parser): void {
     for (let length = FIRST_PART; length < this.#source.length && !this.#plain; length *= 2) {
       this.#plain = !this.#inTime(() => parse(this.#source.slice(0, length)));
@@ -106,7 +116,7 @@ export class MarkdownStream {
     else this.#inTime(() => this.#root.replaceChildren(...render(parse(this.#source), this.#source)));
   }
 
-  /** Whether it took no more than MOST_MS. Where it fails, the text is shown as it is written. */
+  /** Run `work`, and return whether it took at most MAX_MS. After an error, the text is shown as source. */
   #inTime(work: () => void): boolean {
     const began = performance.now();
     try {
@@ -115,6 +125,6 @@ export class MarkdownStream {
       this.#root.replaceChildren(this.#source);
       return false;
     }
-    return performance.now() - began <= MOST_MS;
+    return performance.now() - began <= MAX_MS;
   }
 }

@@ -1,4 +1,4 @@
-/** What the stream loads with the first answer. */
+/** The parser and renderer, which the stream loads with the first answer. */
 
 export { parse, startOfLast } from "./parse.ts";
 export { render } from "./render.ts";

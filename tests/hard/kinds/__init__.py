@@ -4,9 +4,9 @@ from tests.hard.kind import Kind
 from tests.hard.kinds import configs, files, gpus, hosts, manifest, plans, shaders, template, tokenizer, weights
 
 KINDS: dict[str, Kind] = {
-    f"{room.__name__.rpartition('.')[2]}: {name}": kind
-    for room in (manifest, plans, shaders, weights, tokenizer, template, configs, files, hosts, gpus)
-    for name, kind in room.KINDS.items()
+    f"{module.__name__.rpartition('.')[2]}: {name}": kind
+    for module in (manifest, plans, shaders, weights, tokenizer, template, configs, files, hosts, gpus)
+    for name, kind in module.KINDS.items()
 }
 
 OFTENER: dict[str, int] = {

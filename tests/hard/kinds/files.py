@@ -28,7 +28,7 @@ def missing(mutant: Mutant, rng: Random) -> None:
 
 
 def link(mutant: Mutant, rng: Random) -> None:
-    """A link to the file itself, which lies elsewhere, to another file, to nothing, or to itself."""
+    """A link to the file itself, which is elsewhere, to another file, to nothing, or to itself."""
     for name in _drawn(rng):
         mutant.links[name] = rng.choice(
             [str(mutant.seed / name), "/etc/passwd", "/nothing", name.rpartition("/")[2], "/", "/dev/zero"]

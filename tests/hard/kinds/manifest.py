@@ -58,7 +58,7 @@ def names(mutant: Mutant, rng: Random) -> None:
 
 
 def path(mutant: Mutant, rng: Random) -> None:
-    """The place of a plan, or the name of a file that is listed."""
+    """The location of a plan, or the name of a file that is listed."""
     tree = mutant.manifest
     bad = rng.choice(PATHS)
     if rng.random() < 0.5:
@@ -180,7 +180,7 @@ def strings(mutant: Mutant, rng: Random) -> None:
 
 
 def shape(mutant: Mutant, rng: Random) -> None:
-    """Known words in places where they make no sense."""
+    """Known words where they make no sense."""
     tree = mutant.manifest
     match rng.randrange(9):
         case 0:

@@ -253,7 +253,7 @@ def control(plan: Json, rng: Random) -> None:
 
 
 def rows(plan: Json, rng: Random) -> None:
-    """Tables on the host."""
+    """Per-layer embeddings on the host."""
     chosen = _buffer(plan, rng, "rows")[1]
     field = rng.choice(["rows", "row_bytes", "slots", "replacement", "offset", "replaced", "bytes"])
     chosen[field] = [2**32, -1, 10**9] if field == "replaced" else rng.choice([0, 1, 2, 2**20, 2**31, 2**53, -1])

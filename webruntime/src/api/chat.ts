@@ -1,4 +1,4 @@
-/** A conversation as a page sees it. */
+/** The page's interface to a conversation. */
 
 import { LostError, UsageError } from "../errors.ts";
 import {
@@ -10,49 +10,56 @@ import {
   type Sampling,
 } from "../messages.ts";
 import type { SendRequest, SessionRequest } from "../worker/protocol.ts";
+import { AnswerSoFar } from "./answer-so-far.ts";
 import { given } from "./check.ts";
 import { eventStream } from "./event-stream.ts";
 import { checkSendOptions, checkThinking, contentRule, messagesRule } from "./options.ts";
-import { Said } from "./said.ts";
 import { Unanswered, type WorkerThread } from "./worker.ts";
 
 type MaybeGiven<Options> = { [Name in keyof Options]?: Options[Name] | undefined };
 
-/** Left out, sampling is as generation_config.json says, the seed a new one each time; maxTokens: until the context ends. */
+/** The options of an answer. Default: sampling as in generation_config.json, with a new random seed for each answer. */
 export interface AnswerOptions extends MaybeGiven<Sampling> {
+  /** The maximum number of tokens of the answer. Default: until the context is full. */
   maxTokens?: number | undefined;
 }
 
+/** The options of a conversation, and the defaults for its answers. */
 export interface ChatOptions extends AnswerOptions {
-  /** The system prompt. */
+  /** The system prompt. Default: none. */
   system?: string | undefined;
-  /** A conversation to go on with. */
+  /** Messages to continue from. Default: none. */
   messages?: ChatMessage[] | undefined;
-  /** Whether the model thinks before it answers; off unless told otherwise. */
+  /** Whether the model thinks before it answers. Default: false. */
   thinking?: boolean | undefined;
   /**
-   * Takes control tokens that are spelled out in messages, such as `<turn|>`, for control tokens, as transformers does.
-   * Only for texts that nobody else wrote. By default they are text.
+   * Whether control tokens spelled out in messages, such as `<turn|>`, are control tokens, as in transformers. Use this
+   * only for texts that you wrote yourself. Default: false; they are text.
    */
   trusted?: boolean | undefined;
 }
 
+/** The options of one answer. */
 export interface SendOptions extends AnswerOptions {
-  /** Stops the answer; what was written stays in the conversation. */
+  /** Stops the answer. The text so far stays in the conversation. */
   signal?: AbortSignal | undefined;
 }
 
-/** What an answer is made of, in order; the last part is "done", with all of it and how it ended. */
+/**
+ * A part of an answer. The parts come in order; the last one is "done", with the complete answer and the reason of its
+ * end.
+ */
 export type Part = ChatEvent | ({ type: "done" } & ChatResult);
 
+/** A conversation with a loaded model. `Gemma.chat` opens one. */
 export class Chat {
   readonly #worker: WorkerThread;
   readonly #session: Promise<number>;
   readonly #defaults: ReturnType<typeof given<AnswerOptions>>;
   readonly #system: string | undefined;
-  /** The conversation, without the system prompt of the options, as the worker has it. */
+  /** The worker's conversation, without the system prompt of the options. */
   #messages: readonly ChatMessage[];
-  /** The end of an answer that was not waited for: after that the worker is told what came of it here. */
+  /** The end of an answer that the page did not wait for. After it, the worker gets the page's conversation. */
   #late: Promise<unknown> | undefined;
 
   constructor(worker: WorkerThread, model: number, options: ChatOptions) {
@@ -65,19 +72,25 @@ export class Chat {
     if (thinking !== undefined) request.thinking = thinking;
     if (trusted !== undefined) request.trusted = trusted;
     this.#session = worker.call("openSession", request).then(({ session }) => session);
-    // The first call on the conversation tells what went wrong.
+    // The first call on the conversation reports the error.
     this.#session.catch(() => undefined);
   }
 
   /**
-   * Says `content`, words or words and media, and gives the parts of the answer as they come; without it the
-   * conversation is answered as it is. Leaving the loop stops the answer, and so does the signal, be it now or later: the
-   * last part then has the finish "abort"; where the GPU is lost while words come, "lost". What was written stays. After an
-   * error the conversation is as it was.
+   * Send `content` and yield the parts of the answer as they come. Without `content`, the model answers the
+   * conversation as it is. Leaving the loop stops the answer, and so does the signal at any time: the last part then
+   * has the finish "abort". If the GPU is lost during the answer, the finish is "lost". The text so far stays in the
+   * conversation. After an error the conversation is unchanged.
    *
-   * @throws ContextError when the conversation does not fit, MediaError for files that cannot be used, UsageError for
-   *   options that are not known, values that cannot be, media that the bundle does not take, and while the conversation
-   *   is being answered; DeviceError when the GPU is lost or too small. All are thrown by the first step of the loop.
+   * All errors are thrown by the first step of the loop.
+   *
+   * @param content text, or text and media
+   * @param options defaults to the options of the conversation
+   * @throws ContextError where the conversation does not fit into the context
+   * @throws MediaError for a file that cannot be used
+   * @throws UsageError for unknown options, invalid values, and media that the bundle does not take; also while the
+   * model is answering this conversation
+   * @throws DeviceError where the GPU is lost or has too little memory
    */
   async *send(content?: Content, options: SendOptions = {}): AsyncGenerator<Part, void, void> {
     if (content !== undefined) contentRule(content, "content");
@@ -93,7 +106,7 @@ export class Chat {
 
   async #answer(asked: Omit<SendRequest, "session">, emit: (part: Part) => void, stop: AbortSignal): Promise<void> {
     const before = this.#messages;
-    const said = new Said(emit);
+    const answerSoFar = new AnswerSoFar(emit);
     try {
       const request = { session: await this.#caughtUp(), ...asked };
       const { content } = asked;
@@ -101,8 +114,12 @@ export class Chat {
       const question = this.#messages;
       const signal = stop.aborted ? firingNext() : stop;
       const onSilence = (seconds: number) => emit({ type: "stall", seconds });
-      const answer = this.#worker.call("send", request, { signal, onEvent: (event) => said.take(event), onSilence });
-      const result = await answer.catch((error: unknown) => this.#leftOff(error, said));
+      const answer = this.#worker.call("send", request, {
+        signal,
+        onEvent: (event) => answerSoFar.take(event),
+        onSilence,
+      });
+      const result = await answer.catch((error: unknown) => this.#leftOff(error, answerSoFar));
       this.#messages = [...question, ...messageOf(result)];
       emit({ type: "done", ...result });
     } catch (error) {
@@ -111,17 +128,17 @@ export class Chat {
     }
   }
 
-  /** What was said before the worker fell silent, or was ended. */
-  #leftOff(error: unknown, said: Said): ChatResult {
+  /** Return the text that came before the worker stopped responding or was ended. */
+  #leftOff(error: unknown, answerSoFar: AnswerSoFar): ChatResult {
     if (error instanceof Unanswered) {
       this.#late = error.late;
-      return said.result("abort");
+      return answerSoFar.result("abort");
     }
-    if (error instanceof LostError && said.anything) return said.result("lost");
+    if (error instanceof LostError && answerSoFar.anything) return answerSoFar.result("lost");
     throw error;
   }
 
-  /** The session, once it is where the conversation here is. */
+  /** Return the session after it has the page's conversation. */
   async #caughtUp(): Promise<number> {
     const session = await this.#session;
     if (!this.#late) return session;
@@ -131,16 +148,17 @@ export class Chat {
     return session;
   }
 
-  /** The conversation so far, without the system prompt of the options. `setMessages` takes it back as it is. */
+  /** Return the conversation so far, without the system prompt of the options. `setMessages` takes it back as it is. */
   async messages(): Promise<ChatMessage[]> {
     await this.#session;
     return [...this.#messages];
   }
 
   /**
-   * Replaces the conversation, to edit it or to start anew; the system prompt of the options stays.
+   * Replace the conversation, to edit it or to start a new one. The system prompt of the options stays.
    *
-   * @throws UsageError for messages that cannot be, and while the conversation is being answered
+   * @param thinking whether the model thinks before it answers; default: as before
+   * @throws UsageError for invalid messages, and while the model is answering this conversation
    */
   async setMessages(messages: ChatMessage[], thinking?: boolean): Promise<void> {
     messagesRule(messages, "messages");
@@ -150,6 +168,7 @@ export class Chat {
     this.#messages = [...messages];
   }
 
+  /** Close the conversation. The model stays loaded. */
   async dispose(): Promise<void> {
     await this.#worker.call("closeSession", { session: await this.#session });
   }
@@ -163,7 +182,9 @@ export class Chat {
   }
 }
 
-/** A signal that fires once the call is made: an answer that is stopped before it begins ends as any other does. */
+/**
+ * Return a signal that fires after the call is made: an answer that is stopped before it begins ends like any other.
+ */
 function firingNext(): AbortSignal {
   const controller = new AbortController();
   queueMicrotask(() => controller.abort());

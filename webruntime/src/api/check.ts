@@ -1,27 +1,39 @@
-/** Checks what pages hand in, by tables: an option that is not known, or a value that cannot be, is refused by name. */
+/**
+ * Checks the arguments of pages against tables. An unknown option or an invalid value is rejected with an error that
+ * names it.
+ */
 
 import { UsageError } from "../errors.ts";
 
-/** Throws UsageError where `found`, the value at `path`, is not what is expected there. */
+/** Checks `found`, the value at `path`. Throws UsageError where it is not valid. */
 export type Rule = (found: unknown, path: string) => void;
 
+/** The rules of an object's members. */
 export type Table = Readonly<Record<string, Rule>>;
 
-/** @param expected in words, for the error */
+/**
+ * Return a rule.
+ *
+ * @param expected the valid values in words, for the error
+ * @param holds whether a value is valid
+ */
 export function rule(expected: string, holds: (found: unknown) => boolean): Rule {
   return (found, path) => {
     if (!holds(found)) throw new UsageError(`${path}: found ${words(found)}; expected ${expected}.`);
   };
 }
 
+/** Any text. */
 export const text = rule("text", (found) => typeof found === "string");
+/** A boolean. */
 export const flag = rule("true or false", (found) => typeof found === "boolean");
 
-/** A finite number from `least` to `most`. */
+/** A finite number from `least` to `most`. Default of `most`: no limit. */
 export function number(least: number, most?: number): Rule {
   return rule(`a number ${range(least, most)}`, (found) => isWithin(found, least, most));
 }
 
+/** A whole number from `least` to `most`. Default of `most`: no limit. */
 export function whole(least: number, most?: number): Rule {
   return rule(
     `a whole number ${range(least, most)}`,
@@ -29,11 +41,12 @@ export function whole(least: number, most?: number): Rule {
   );
 }
 
-/** An object of the browser's, from this page or one of its frames. */
+/** An object of one of the browser's classes, from this page or one of its frames. */
 export function instance(expected: string, ...names: string[]): Rule {
   return rule(expected, (found) => names.includes(classOf(found)));
 }
 
+/** One of the known values. */
 export function oneOf(known: readonly (string | number)[]): Rule {
   return (found, path) => {
     if ((known as readonly unknown[]).includes(found)) return;
@@ -42,6 +55,7 @@ export function oneOf(known: readonly (string | number)[]): Rule {
   };
 }
 
+/** A list whose items all satisfy a rule. */
 export function listOf(one: Rule): Rule {
   return (found, path) => {
     if (!Array.isArray(found)) throw new UsageError(`${path}: found ${words(found)}; expected a list.`);
@@ -49,7 +63,7 @@ export function listOf(one: Rule): Rule {
   };
 }
 
-/** An object with nothing but members of `table`, all of `required` among them; others may be left out or undefined. */
+/** An object with members of `table` only, and all of `required`. Other members may be absent or undefined. */
 export function shape(table: Table, required: readonly string[] = []): Rule {
   return (found, path) => {
     if (!isObject(found)) throw new UsageError(`${path}: found ${words(found)}; expected an object.`);
@@ -59,22 +73,23 @@ export function shape(table: Table, required: readonly string[] = []): Rule {
       if (known.includes(name)) {
         if (value !== undefined) table[name]?.(value, at(name));
       } else if (value !== undefined) {
-        const hint = nearest(name, known) || ` Known are ${known.join(", ")}.`;
-        throw new UsageError(`${at(name)}: this is no option that gemtab has.${hint}`);
+        const hint = nearest(name, known) || ` Known options: ${known.join(", ")}.`;
+        throw new UsageError(`${at(name)}: this option is unknown.${hint}`);
       }
     }
     for (const name of required) if (found[name] === undefined) table[name]?.(undefined, at(name));
   };
 }
 
-/** The path of a call's options, which are named without it. */
+/** The path of a call's options. Errors name the options without it. */
 export const OPTIONS = "options";
 
+/** Whether a value is an object, and not a list. */
 export function isObject(found: unknown): found is Record<string, unknown> {
   return typeof found === "object" && found !== null && !Array.isArray(found);
 }
 
-/** The members of `options` that are given: one that is undefined is as if it were left out. */
+/** Return the members of `options` that are not undefined. */
 export function given<Options extends object>(options: Options): Given<Options> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Given<Options>;
 }
@@ -101,7 +116,7 @@ function words(found: unknown): string {
   return isObject(found) ? `an object (${classOf(found)})` : String(found);
 }
 
-/** "Did you mean …", where a known name is much like the one that was found. */
+/** Return "Did you mean …" where a known name is similar to the one that was found. */
 function nearest(found: unknown, known: readonly (string | number)[]): string {
   if (typeof found !== "string") return "";
   const distances = known.map((name) => unlikeness(plain(found), plain(String(name))));
@@ -110,12 +125,12 @@ function nearest(found: unknown, known: readonly (string | number)[]): string {
   return likely ? ` Did you mean "${known[distances.indexOf(least)]}"?` : "";
 }
 
-/** max_tokens, MaxTokens and maxTokens are one name. */
+/** Normalize a name: max_tokens, MaxTokens and maxTokens are equal. */
 function plain(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, "");
 }
 
-/** Letters to add, drop or change; 1 where one name begins with the other. */
+/** Return the number of letters to add, remove or change; 1 where one name begins with the other. */
 function unlikeness(one: string, other: string): number {
   const [short = "", long = ""] = [one, other].sort((left, right) => left.length - right.length);
   if (short.length > 2 && long.startsWith(short)) return Math.min(1, long.length - short.length);

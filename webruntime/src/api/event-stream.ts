@@ -1,8 +1,8 @@
-/** Callbacks as an async iterable. */
+/** Converts callbacks to an async iterable. */
 
 /**
- * Runs `start` and yields what it emits, in order; ends when it ends, throws what it throws. `start` is given a signal
- * that fires when the caller's does, or when the reader leaves the loop.
+ * Run `start` and yield the events that it emits, in order. The stream ends when `start` ends, and throws its error.
+ * `start` gets a signal that fires when the caller's signal fires, or when the reader leaves the loop.
  */
 export async function* eventStream<Event>(
   signal: AbortSignal | undefined,

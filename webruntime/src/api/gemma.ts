@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** The model as a page sees it. */
+/** The page's interface to a model. */
 
 import { bundleAddress } from "../bundle/address.ts";
 import { AbortError, fromRecord, throwIfAborted } from "../errors.ts";
@@ -11,37 +11,49 @@ import { addressRule, checkChatOptions, checkLoadOptions } from "./options.ts";
 import { findScripts } from "./scripts.ts";
 import { acquireWorker, Unanswered, type WorkerThread } from "./worker.ts";
 
+/** The options of `Gemma.load`. */
 export interface LoadOptions {
+  /** Called repeatedly with the progress of loading. */
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Ends loading with an AbortError. */
   signal?: AbortSignal | undefined;
-  /** Tokens that a conversation may take; at most, and by default, what the bundle was exported for. */
+  /**
+   * The context in tokens: the maximum length of a conversation. Default and maximum: the context of the bundle's
+   * export.
+   */
   context?: number | undefined;
-  /** Bytes of the GPU's memory that the text model may take; loading fails where it needs more. */
+  /**
+   * The maximum bytes of GPU memory for the text model. Loading throws DeviceError where the model needs more. Default:
+   * no limit.
+   */
   memory?: number | undefined;
   /**
-   * Whether per-layer embeddings stay in the browser's storage, which saves memory and costs speed: `auto`, as by
-   * default, where the model does not fit into `memory` otherwise, on machines that say they have little, and when the
-   * GPU runs out of memory; or `never`, or `always`.
+   * Whether per-layer embeddings stay in the browser's storage, which saves GPU memory and makes answers slower:
+   * `never`, `always`, or `auto` (default). `auto` stores them where the model does not fit into `memory` otherwise, on
+   * machines that report little memory, and when the GPU runs out of memory.
    */
   hostEmbeddings?: "auto" | "never" | "always" | undefined;
   /**
-   * The folder with the scripts gemtab-worker*.js of the package, where the page's script was built by a bundler
-   * that does not copy them. A page has one worker: the first load says where it comes from.
+   * The address of the folder with the scripts gemtab-worker*.js of the package. Needed where a bundler
+   * built the page's script and did not copy them. A page has one worker: the first load determines its script.
+   * Default: beside the page's script.
    */
   assets?: string | URL | undefined;
   /**
-   * In what the caches keep keys and values: `auto`, as by default, in f16 where the GPU has it, which takes half of the
-   * memory; or `f16`, or `f32`. All else is computed in f32.
+   * The type of keys and values in the caches: `f16`, which halves their memory, `f32`, or `auto` (default), which is
+   * f16 where the GPU has it. Everything else is computed in f32.
    */
   plan?: "auto" | "f16" | "f32" | undefined;
 }
 
-/** A loaded bundle. */
+/** A loaded model. */
 export class Gemma {
-  /** Manifest, GPU, memory, and the sampling that the model's makers suggest. */
+  /** The manifest, the GPU, the memory in use, and the default sampling. */
   readonly info: ModelInfo;
-  /** Resolves when the GPU is lost, or the worker had to be ended, with the reason; the model is then of no more use. */
+  /**
+   * Resolves with the reason when the GPU is lost or the worker had to be ended. The model is then unusable: load it
+   * again.
+   */
   readonly lost: Promise<Error>;
   readonly #worker: WorkerThread;
   readonly #release: () => void;
@@ -52,7 +64,7 @@ export class Gemma {
     this.#worker = worker;
     this.#release = release;
     const lost = worker.call("lost", { model: info.model });
-    // Where the worker ends because the model was given back, nothing was lost.
+    // If the worker ends because the model was disposed of, nothing was lost.
     this.lost = lost.then(
       (record) => {
         noteLoss();
@@ -63,10 +75,14 @@ export class Gemma {
   }
 
   /**
-   * Loads the bundle at `url` (its folder, with or without the last slash, or its gemtab.json), or joins the page's other
-   * users of it. A query, such as the signature of a signed address, is sent with the request for each file.
+   * Load the bundle at `url`, or share the model with the page's other users of that bundle.
    *
-   * @throws BundleError, DeviceError, AbortError, and UsageError: for options that are not known as well
+   * @param url the bundle's folder, with or without the last slash, or its gemtab.json. A query, such as a signature,
+   * is sent with the request of each file.
+   * @throws BundleError where the bundle is missing, damaged, or of another version
+   * @throws DeviceError where WebGPU is missing, or the GPU has too little memory
+   * @throws AbortError when the signal fires
+   * @throws UsageError for unknown options and invalid values
    */
   static async load(url: string | URL, options: LoadOptions = {}): Promise<Gemma> {
     addressRule(url, "url");
@@ -82,7 +98,7 @@ export class Gemma {
       noteLoaded();
       const gemma = new Gemma(info, worker, release);
       if (!signal?.aborted) return gemma;
-      // The model was there before the worker heard of the abort.
+      // The model was loaded before the worker received the abort.
       await gemma.dispose();
       throw new AbortError("Stopped at the caller's request.");
     } catch (error) {
@@ -92,51 +108,59 @@ export class Gemma {
     }
   }
 
-  /** What messages may hold: "text" always, and "image", "audio" and "video" where the bundle takes them. */
+  /**
+   * The kinds of content that messages may have: "text" always, and "image", "audio" and "video" where the bundle takes
+   * them.
+   */
   get inputs(): ModelInfo["inputs"] {
     return this.info.inputs;
   }
 
-  /** The choices for `detail` of pictures and clips, ascending; none where the model does not see. */
+  /** The choices for `detail` of images and videos, in tokens, ascending. Empty where the model takes no images. */
   get details(): readonly ImageDetail[] {
     return this.info.details;
   }
 
   /**
-   * Opens a conversation. Several may be open; they answer one after another.
+   * Open a conversation. Several may be open; the model answers one after another.
    *
-   * @throws UsageError for options that are not known, and for values and messages that cannot be
+   * @throws UsageError for unknown options, invalid values and invalid messages
    */
   chat(options: ChatOptions = {}): Chat {
     checkChatOptions(options);
     return new Chat(this.#worker, this.info.model, options);
   }
 
-  /** Recompiles one WGSL file of the bundle with `text`, weights and caches as they are (for development). */
+  /**
+   * Recompile one WGSL file of the bundle with `text`; weights and caches stay as they are. For development.
+   *
+   * @throws DeviceError where the text does not compile; the shader before stays
+   */
   async swapShader(file: string, text: string): Promise<void> {
     await this.#worker.call("swapShader", { model: this.info.model, file, text });
   }
 
-  /** Gives the GPU's memory back, once no other user of the page has the bundle loaded. */
+  /** Release the model. Its GPU memory is freed once no other user on the page has the bundle loaded. */
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
     try {
       await this.#worker.call("unload", { model: this.info.model }, { brief: true });
     } catch (error) {
-      // Whoever else uses the worker is told when it is ended.
+      // Other users of the worker get an error when it is ended.
       if (!(error instanceof Unanswered)) throw error;
     } finally {
       this.#release();
     }
   }
 
+  /** The same as `dispose`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
 }
 
-/** A load that nobody waits for any more. */
+/** Unload a model whose load was aborted. */
 function unloadLate(worker: WorkerThread, late: Promise<unknown>): void {
   late
     .then((info) => worker.call("unload", { model: (info as ModelInfo).model }, { brief: true }))

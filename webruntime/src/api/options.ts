@@ -1,4 +1,4 @@
-/** What each call takes, as tables. A member that is missing here or there does not compile. */
+/** The options of each call, as tables. A missing or additional member does not compile. */
 
 import { HOST_EMBEDDINGS_CHOICES, PLAN_CHOICES } from "../bundle/facts.gen.ts";
 import { BUDGETS, LONG_AUDIO, SETTINGS } from "../facts.gen.ts";
@@ -39,6 +39,7 @@ const ANSWER: TableOf<AnswerOptions> = {
   maxTokens: whole(SETTINGS.max_tokens[0]),
 };
 
+/** An AbortSignal. */
 export const signalRule = instance("an AbortSignal", "AbortSignal");
 const file = instance("a Blob, such as a file", "Blob", "File");
 const detail = oneOf(BUDGETS);
@@ -51,17 +52,17 @@ const SAMPLES: TableOf<Samples> = {
 };
 const samples = shape(SAMPLES, ["samples", "rate"]);
 
-const sound: Rule = (found, path) => {
+const audio: Rule = (found, path) => {
   if (isObject(found) && "samples" in found) samples(found, path);
   else instance("a Blob, such as a file, or { samples: Float32Array, rate }", "Blob", "File")(found, path);
 };
 
 const TEXT: TableOf<TextPart> = { type, text };
 const IMAGE: TableOf<ImagePart> = { type, image: file, detail };
-const AUDIO: TableOf<AudioPart> = { type, audio: sound, long };
-const VIDEO: TableOf<VideoPart> = { type, video: file, frames: whole(1), detail, sound: flag, long };
+const AUDIO: TableOf<AudioPart> = { type, audio, long };
+const VIDEO: TableOf<VideoPart> = { type, video: file, frames: whole(1), detail, audio: flag, long };
 
-/** By their types; each needs the member that is called like that. */
+/** The rules of parts by their types. Each part needs the member that is named after its type. */
 const PARTS: Record<ContentPart["type"], Rule> = {
   text: shape(TEXT, ["text"]),
   image: shape(IMAGE, ["image"]),
@@ -78,7 +79,7 @@ const part: Rule = (found, path) => {
 
 const parts = listOf(part);
 
-/** Words, or words and media. */
+/** Text, or text and media. */
 export const contentRule: Rule = (found, path) => {
   if (Array.isArray(found)) parts(found, path);
   else rule("text, or a list of parts", (content) => typeof content === "string")(found, path);
@@ -92,6 +93,7 @@ const MESSAGE: TableOf<ChatMessage> = {
   toolCalls: listOf(shape(TOOL_CALL, ["name", "arguments"])),
 };
 
+/** A list of messages. */
 export const messagesRule = listOf(shape(MESSAGE, ["role", "content"]));
 
 const SEND: TableOf<SendOptions> = { ...ANSWER, signal: signalRule };
@@ -104,7 +106,9 @@ const CHAT: TableOf<ChatOptions> = {
   trusted: flag,
 };
 
+/** The choice of a plan. */
 export const planRule = oneOf(PLAN_CHOICES);
+/** An address: text or a URL. */
 export const addressRule: Rule = (found, path) => {
   if (!(found instanceof URL)) rule("an address", (address) => typeof address === "string")(found, path);
 };
@@ -121,9 +125,15 @@ const LOAD: TableOf<LoadOptions> = {
 
 const [answer, send, chat, load] = [ANSWER, SEND, CHAT, LOAD].map((table) => shape(table)) as [Rule, Rule, Rule, Rule];
 
-/** Each throws UsageError, which names the option, what was found and what is expected. */
+/**
+ * Check the options of an answer. Throws UsageError, which names the option, the found value and the expected values.
+ */
 export const checkAnswerOptions = (options: unknown) => answer(options, OPTIONS);
+/** Check the options of `Chat.send`. Throws UsageError. */
 export const checkSendOptions = (options: unknown) => send(options, OPTIONS);
+/** Check the options of `Gemma.chat`. Throws UsageError. */
 export const checkChatOptions = (options: unknown) => chat(options, OPTIONS);
+/** Check the options of `Gemma.load`. Throws UsageError. */
 export const checkLoadOptions = (options: unknown) => load(options, OPTIONS);
+/** Check the value of `thinking`. Throws UsageError. */
 export const checkThinking = (thinking: unknown) => flag(thinking, "thinking");

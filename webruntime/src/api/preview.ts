@@ -1,4 +1,4 @@
-/** What can be said of a bundle on this machine before anything heavy is loaded. */
+/** Describes a bundle on this machine before weights or media code are loaded. */
 
 import { bundleAddress } from "../bundle/address.ts";
 import { describeAdapter, openAdapter } from "../engine/adapter.ts";
@@ -10,17 +10,21 @@ import { addressRule, planRule, signalRule } from "./options.ts";
 import { findScripts } from "./scripts.ts";
 import { acquireWorker } from "./worker.ts";
 
+/** A bundle's requirements, and the GPU. */
 export interface Preview extends Omit<BundlePreview, "refusal"> {
-  /** The GPU, or why there is none. */
+  /** The GPU, or the reason why it cannot run the bundle. */
   gpu: AdapterSummary | DeviceError;
 }
 
 /**
- * Has the worker read the manifest and the plans, and asks for the GPU. Throws BundleError when there is no bundle at `url`,
- * or one of another version, UsageError when it cannot answer or has no such plan, and for what is no signal or no plan, or
- * where the worker cannot be started.
+ * Read the bundle's manifest and plans in the worker, and open the GPU.
  *
- * @param assets as of `Gemma.load`
+ * @param url the bundle's address, as in `Gemma.load`
+ * @param signal ends the preview with an AbortError
+ * @param choice the plan, as in `Gemma.load`; default: "auto"
+ * @param assets as in `Gemma.load`
+ * @throws BundleError where there is no bundle at `url`, or one of another version
+ * @throws UsageError for an unusable address, an absent plan or an invalid argument, and where the worker cannot start
  */
 export async function preview(
   url: string | URL,

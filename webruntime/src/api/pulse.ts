@@ -1,16 +1,19 @@
-/** Whether a worker still turns: what never ends in it, or a browser's GPU process that does not answer, stops its thread. */
+/**
+ * Monitors whether a worker responds. Endless work in it, or an unresponsive GPU process of the browser, stops its
+ * thread.
+ */
 
 import type { PageMessage } from "../worker/protocol.ts";
 
-/** Between two pings. Counting them, and not time, leaves out when the machine slept. */
+/** The milliseconds between two pings. Counting pings instead of time excludes the time while the machine slept. */
 const PING_MS = 2_000;
-/** Pings in a row without an answer until somebody is told, and again until the next time. */
+/** The number of missed pings in a row before each report. */
 const MISSED = 10;
 
-/** Told for how many seconds the worker has not answered. */
+/** Called with the seconds for which the worker has not answered. */
 export type OnSilence = (seconds: number) => void;
 
-/** Pings a worker while somebody wants to know. */
+/** Pings a worker while there are listeners. */
 export class Pulse {
   readonly #worker: Pick<Worker, "postMessage">;
   readonly #listeners = new Set<OnSilence>();
@@ -24,7 +27,7 @@ export class Pulse {
     });
   }
 
-  /** Tells `onSilence` until the function that it gives is called. */
+  /** Report silence to `onSilence` until the returned function is called. */
   watch(onSilence: OnSilence): () => void {
     if (this.#listeners.size === 0) this.#begin();
     this.#listeners.add(onSilence);
@@ -41,7 +44,7 @@ export class Pulse {
 
   #beat(): void {
     if (this.#missed > 0 && this.#missed % MISSED === 0) {
-      for (const tell of [...this.#listeners]) tell((this.#missed * PING_MS) / 1000);
+      for (const report of [...this.#listeners]) report((this.#missed * PING_MS) / 1000);
     }
     this.#missed++;
     this.#worker.postMessage({ type: "ping" } satisfies PageMessage);

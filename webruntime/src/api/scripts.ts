@@ -1,21 +1,25 @@
-/** Where gemtab's two scripts are that a page does not import itself: the worker's, and the part that reads media. */
+/** Finds the two scripts that a page does not import itself: the worker's, and the script that reads media. */
 
 import { FolderAddress } from "../bundle/address.ts";
 import { UsageError } from "../errors.ts";
 
-// The build puts a digest into these names, here and below.
+// The build adds a digest to these names, here and below.
 const WORKER = "gemtab-worker.js";
 const MEDIA = "gemtab-worker-media.js";
 
-/** Whole addresses. */
+/** The absolute addresses of the scripts. */
 export interface Scripts {
+  /** The worker's script. */
   worker: string;
+  /** The script that reads media. */
   media: string;
 }
 
 /**
- * @param assets the folder that has both, where they do not lie where the page's own script says
- * @throws UsageError where `assets` is no address of a folder, or is needed
+ * Return the addresses of the scripts.
+ *
+ * @param assets the folder with both scripts; default: beside the page's script
+ * @throws UsageError where `assets` is not the address of a folder, or is required
  */
 export function findScripts(assets: string | URL | undefined): Scripts {
   if (assets === undefined) return besideThis();
@@ -24,8 +28,9 @@ export function findScripts(assets: string | URL | undefined): Scripts {
 }
 
 /**
- * Bundlers look for this very form, copy the file that is named, and put its new address in. Nothing may be computed.
- * (The build of gemtab itself must leave it as it is; see webruntime/scripts/self-contained.ts.)
+ * Return the scripts beside this one. Bundlers look for exactly this form, copy the named file, and insert its new
+ * address. No part may be computed. The build of gemtab itself must not change the form; see
+ * webruntime/scripts/self-contained.ts.
  */
 function besideThis(): Scripts {
   try {
@@ -41,7 +46,7 @@ function besideThis(): Scripts {
   }
 }
 
-/** Some bundlers (Next's) put a URL here whose address is a path only. */
+/** Return an absolute address: some bundlers, such as Next's, insert a URL whose address is only a path. */
 function whole({ href }: URL): string {
   return new URL(href, globalThis.location?.href).href;
 }

@@ -1,35 +1,36 @@
-/** Starting the worker, under whatever policies a page has. */
+/** Starts the worker under any policy of the page. */
 
 import { brief } from "../brief.ts";
 import { causeOf, InternalError, UsageError } from "../errors.ts";
 
-/** The name by which a page's policy allows the address of the worker: `trusted-types gemtab`. */
+/** The policy's name, with which a page allows the worker's address: `trusted-types gemtab`. */
 const POLICY = "gemtab";
 
-/** Of the Trusted Types API, what is used here. */
+/** The parts of the Trusted Types API that are used here. */
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
 }
 
-/** A worker, and what goes wrong before its first message. */
+/** A started worker, and the errors before its first message. */
 export interface StartedWorker {
+  /** The worker. */
   worker: Worker;
   /** Resolves with the worker's first message. */
   started: Promise<void>;
-  /** Rejects with UsageError or InternalError when the script cannot be loaded or breaks; never resolves. */
+  /** Rejects with UsageError or InternalError where the script cannot be loaded or fails. Never resolves. */
   broken: Promise<never>;
 }
 
 /**
- * Browsers start a worker from the page's own origin only, but a worker from a blob or a data: address may import what
- * another origin lets it. A page without an origin (a sandboxed frame) needs a data: address: Chromium gives no WebGPU to
- * a worker from a blob there.
+ * Start the worker. Browsers start a worker only from the page's own origin, but a worker from a blob: or data: address
+ * may import scripts that another origin allows. A page without an origin, such as a sandboxed frame, needs a data:
+ * address: Chromium has no WebGPU in such a page's worker from a blob.
  *
- * @throws UsageError where the page's policies refuse it at once
+ * @throws UsageError where the page's policies block the worker at once
  */
 export function startWorker(script: string): StartedWorker {
   if (typeof Worker === "undefined") {
-    throw new UsageError("gemtab runs models in browsers; elsewhere its package can be imported only.");
+    throw new UsageError("gemtab runs models only in browsers. Elsewhere its package can be imported, but not used.");
   }
   const scheme = schemeFor(script);
   const own = scheme === "own";
@@ -60,7 +61,7 @@ export function startWorker(script: string): StartedWorker {
   return { worker, started, broken };
 }
 
-/** How a script comes to be a worker: by its own address, or imported by one that is made here. */
+/** How a worker runs the script: from its own address, or by an import in a generated script. */
 type Scheme = "own" | "blob:" | "data:";
 
 function schemeFor(script: string): Scheme {
@@ -76,7 +77,7 @@ function addressOf(script: string, scheme: Scheme): string {
   return URL.createObjectURL(new Blob([importing(script)], { type }));
 }
 
-/** A classic script that imports a module. Messages that come before the module is there are kept for it. */
+/** Return a classic script that imports a module. It keeps messages that come before the module is loaded. */
 function importing(script: string): string {
   return `
     const early = [];
@@ -108,7 +109,10 @@ function advice(error: unknown): string {
 
 let policy: ReturnType<TrustedTypes["createPolicy"]> | undefined;
 
-/** The address as pages with Trusted Types want it. Where `gemtab` is no policy that may be, their default one may do. */
+/**
+ * Return the address in the form that Trusted Types require. Where the policy `gemtab` is not allowed, the page's
+ * default policy may allow it.
+ */
 function trusted(address: string): string {
   const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
   try {
@@ -119,7 +123,7 @@ function trusted(address: string): string {
   return policy?.createScriptURL(address) ?? address;
 }
 
-/** Listens for what the page's content security policy refuses; browsers tell the worker's error event nothing of it. */
+/** Record violations of the page's content security policy; the worker's error event does not report them. */
 function watchPolicy(): { found: string[]; stop(): void } {
   const found: string[] = [];
   const listen = ({ effectiveDirective }: SecurityPolicyViolationEvent) => found.push(effectiveDirective);
@@ -127,19 +131,19 @@ function watchPolicy(): { found: string[]; stop(): void } {
   return { found, stop: () => globalThis.document?.removeEventListener("securitypolicyviolation", listen) };
 }
 
-/** Why a worker did not run, and what to do. */
-async function failure(script: string, scheme: Scheme, message: string, refused: readonly string[]): Promise<Error> {
+/** Return the reason why a worker did not run, and advice. */
+async function failure(script: string, scheme: Scheme, message: string, blocked: readonly string[]): Promise<Error> {
   const what = "The worker of gemtab could not run:";
   const { origin } = new URL(script);
   const own = scheme === "own";
   const source = own ? "'self'" : `${scheme} ${origin}`;
-  const directive = refused.find((name) => /^(worker|child|script)-src/.test(name));
+  const directive = blocked.find((name) => /^(worker|child|script)-src/.test(name));
   if (directive) {
     return new UsageError(
-      `${what} the page's content security policy refuses it by ${directive}. Allow worker-src ${source}.`,
+      `${what} the page's content security policy blocks it by ${directive}. Allow worker-src ${source}.`,
     );
   }
-  // Something in the script itself.
+  // The script itself failed.
   if (own && message) return new InternalError(`${what} ${brief(message, 200)}`);
   if (own) return new UsageError(`${what} ${await whyNot(script)}`);
   return new UsageError(
@@ -149,7 +153,7 @@ async function failure(script: string, scheme: Scheme, message: string, refused:
   );
 }
 
-/** Asks for the script as a file, which tells more than a worker's error event. */
+/** Fetch the script as a file, which gives more details than a worker's error event. */
 async function whyNot(script: string): Promise<string> {
   const what = `its script did not load from ${script}`;
   const copied = 'Copy the file there, or name its folder, as in Gemma.load(url, { assets: "/gemtab/" }).';
@@ -158,7 +162,7 @@ async function whyNot(script: string): Promise<string> {
   await response.body?.cancel();
   if (!response.ok) return `${what} (HTTP ${response.status}). ${copied}`;
   const type = response.headers.get("Content-Type") ?? "";
-  if (!/javascript|ecmascript/i.test(type)) return `${what}, which is no script but "${type}". ${copied}`;
+  if (!/javascript|ecmascript/i.test(type)) return `${what}, which is not a script, but "${type}". ${copied}`;
   const embedder = "Cross-Origin-Embedder-Policy";
   if (response.headers.has(embedder)) return `${what}. Reload the page.`;
   const certain = globalThis.crossOriginIsolated ? "The page is" : "Perhaps the page is";

@@ -1,4 +1,4 @@
-/** The worker that holds the models of a page. */
+/** Manages the page's worker, which holds all models of the page. */
 
 import { AbortError, DeviceError, LostError, UsageError } from "../errors.ts";
 import { within } from "../patience.ts";
@@ -8,48 +8,48 @@ import { gpuHistory, noteLeft } from "./gpu-history.ts";
 import { type OnSilence, Pulse } from "./pulse.ts";
 import { startWorker } from "./start-worker.ts";
 
-/** How long the script of a worker may take to come and to run. */
+/** The maximum milliseconds for the worker's script to load and run. */
 const STARTS_MS = 30_000;
-/** How long a page waits for the answer to a stop: a template, an expression or a kernel may never let go. */
+/** The milliseconds that a page waits for the reply to a stop. A template, an expression or a kernel may be endless. */
 const STOPS_MS = 700;
-/** How long a worker may take to answer a stop before it is ended: alone, and where others have models in it. */
+/** The milliseconds for a worker to reply to a stop before it is ended: with one user, and with several. */
 const PATIENCE_MS = { alone: 5_000, shared: 15_000 };
-/** How long a worker that nobody uses waits for the next use. */
+/** The milliseconds that an unused worker is kept. */
 const LINGERS_MS = 30_000;
 
-/** The worker has not answered a stop in time. `late` settles when it does, or is ended. */
+/** The worker did not reply to a stop in time. `late` settles when it does, or when it is ended. */
 export class Unanswered extends AbortError {
   constructor(readonly late: Promise<unknown>) {
     super("Stopped at the caller's request.");
-    // Most callers do not ask how it ended.
+    // Most callers ignore how it ended.
     late.catch(() => undefined);
   }
 }
 
 interface ThreadCallOptions<Event> extends CallOptions<Event> {
-  /** Whether the caller waits no longer than for a stop. */
+  /** Whether the caller waits only as long as for a stop. */
   brief?: boolean;
-  /** What is told when the worker's thread stands still; or "end", where the worker is ended then. */
+  /** Called while the worker's thread does not respond; or "end", which ends the worker then. */
   onSilence?: OnSilence | "end";
 }
 
-/** Someone who uses the worker, and for which bundle. */
+/** A user of the worker, for one bundle. */
 interface User {
   readonly url: string;
 }
 
 /**
- * A started worker. It lives until the last of its users has let go of it; all models of a page are in one, so that
- * those of the same address share their weights. One that does not answer a stop is ended.
+ * A started worker. It lives until its last user releases it. All models of a page are in one worker, so that models of
+ * the same address share weights. A worker that does not reply to a stop is ended.
  */
 class SharedWorkerThread {
   readonly users = new Set<User>();
   readonly #worker: Worker;
   readonly #remote: Remote<Methods>;
   readonly #pulse: Pulse;
-  /** Rejects when the worker's script cannot be loaded or breaks, or the worker is ended: nothing answers a call then. */
+  /** Rejects when the worker's script cannot be loaded or fails, or the worker is ended: no call is answered then. */
   readonly #broken: Promise<never>;
-  /** Stops that were not answered yet. */
+  /** The number of stops without a reply so far. */
   #unanswered = 0;
   #over = false;
   #reject: (error: Error) => void = () => undefined;
@@ -64,11 +64,11 @@ class SharedWorkerThread {
     });
     const late = within(started, STARTS_MS, () => neverStarted(script)).then(() => ended);
     this.#broken = Promise.race([broken, ended, late]);
-    // Whoever calls sees the rejection; without callers it is nobody's.
+    // Callers see the rejection. Without callers it is ignored.
     this.#broken.catch(() => undefined);
   }
 
-  /** Throws what the worker throws, and Unanswered where it does not answer a stop. */
+  /** Call a method. Throws the worker's error, and Unanswered where the worker does not reply to a stop. */
   call<Name extends keyof Methods & string>(
     method: Name,
     request: Methods[Name]["request"],
@@ -100,10 +100,10 @@ class SharedWorkerThread {
   }
 
   terminate(): void {
-    this.#end(new AbortError("The model was given back. Load it again."));
+    this.#end(new AbortError("The model was unloaded. Load it again."));
   }
 
-  /** Ends the worker, unless this answer comes in time. */
+  /** End the worker, unless this reply comes in time. */
   #outlast(answer: Promise<unknown>): void {
     const ms = this.users.size > 1 ? PATIENCE_MS.shared : PATIENCE_MS.alone;
     const timer = setTimeout(() => this.#end(didNotStop(ms, this.users)), ms);
@@ -127,7 +127,7 @@ class SharedWorkerThread {
 
 function neverStarted(script: string): UsageError {
   return new UsageError(
-    `The worker of gemtab has not started for ${STARTS_MS / 1000} seconds: its script did not come from ${script}, or did ` +
+    `The worker of gemtab has not started for ${STARTS_MS / 1000} seconds: its script did not load from ${script}, or did ` +
       "not run. Check the connection and try again.",
   );
 }
@@ -135,8 +135,8 @@ function neverStarted(script: string): UsageError {
 function standsStill(seconds: number): DeviceError {
   const { holder } = gpuHistory();
   const why = holder
-    ? `${holder} had to be left on the GPU, and may hold the browser's GPU process still.`
-    : "Something in the bundle does not end, or the browser's GPU process does not answer.";
+    ? `${holder} was left on the GPU, and may still block the browser's GPU process.`
+    : "A part of the bundle does not end, or the browser's GPU process does not answer.";
   return new DeviceError(
     `The worker of gemtab has not answered for ${seconds} seconds, and was ended. ${why} Wait a minute and try again, close ` +
       "other tabs that use the GPU, or restart the browser.",
@@ -146,21 +146,22 @@ function standsStill(seconds: number): DeviceError {
 function didNotStop(ms: number, users: ReadonlySet<User>): LostError {
   const held = [...new Set([...users].map(({ url }) => url))].join(", ");
   return new LostError(
-    `The worker of gemtab did not stop within ${ms / 1000} seconds of being told to, and was ended. What it held is gone ` +
+    `The worker of gemtab did not stop within ${ms / 1000} seconds of the request, and was ended. Its models are lost ` +
       `(${held}); conversations stay. Load the model again.`,
   );
 }
 
+/** The worker as its users see it. */
 export type WorkerThread = Pick<SharedWorkerThread, "call">;
 
-/** The page's worker, while anything uses it, and a little longer. A page has one, which is why it is kept here. */
+/** The page's worker, while it is used and a little longer. Module state, because a page has one worker. */
 let current: SharedWorkerThread | undefined;
 
 /**
- * Starts the page's worker, or joins those who use it. `release` ends the use; the last one to do so ends the worker.
+ * Start the page's worker, or join its other users. `release` ends the use; the last release ends the worker.
  *
- * @param script the address of the worker's script, where it is not started yet
- * @param url the bundle that it is used for
+ * @param script the address of the worker's script, used where no worker is running
+ * @param url the bundle for which the worker is used
  */
 export function acquireWorker(script: string, url: string): { worker: WorkerThread; release(linger?: boolean): void } {
   current ??= new SharedWorkerThread(script);
@@ -172,7 +173,7 @@ export function acquireWorker(script: string, url: string): { worker: WorkerThre
   };
   const release = (linger = false) => {
     if (!thread.users.has(user)) return;
-    // The last user's name is what is told of work that has to be left.
+    // The report of left work needs the last user.
     if (thread.users.size === 1 && !linger) thread.terminate();
     thread.users.delete(user);
     if (linger) setTimeout(endUnused, LINGERS_MS);

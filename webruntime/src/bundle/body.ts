@@ -242,7 +242,7 @@ const OPAQUE =
   'This page has no origin of its own ("null": a sandboxed frame without allow-same-origin, or a file), so every host is ' +
   "foreign to it:";
 
-/** Advice for a failed request. Browsers do not tell scripts why a request to another origin failed. */
+/** Advice for a failed request. Browsers do not report to scripts why a request to another origin failed. */
 function advice(url: string): string {
   const { origin, protocol } = new URL(url);
   if (protocol === "file:") {

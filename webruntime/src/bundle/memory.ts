@@ -6,7 +6,10 @@ import { evaluate } from "./expression.ts";
 import type { HOST_EMBEDDINGS_CHOICES } from "./facts.gen.ts";
 import type { Manifest } from "./manifest.gen.ts";
 
-/** Whether per-layer embeddings stay on the host. auto: only if the model does not fit the GPU's memory with them. */
+/**
+ * Whether per-layer embeddings stay on the host. auto: only if the model does not fit the given memory or the GPU with them,
+ * or on a machine that reports little memory.
+ */
 export type HostEmbeddingsChoice = (typeof HOST_EMBEDDINGS_CHOICES)[number];
 
 type PlanEntry = Manifest["plans"][number];

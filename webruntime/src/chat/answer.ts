@@ -1,4 +1,4 @@
-/** Takes what the model writes apart: its thoughts, its words, its calls of tools. */
+/** Splits the model's output into thoughts, text and tool calls. */
 
 import { FENCE, THOUGHT } from "../facts.gen.ts";
 import { Detokenizer } from "../input/detokenizer.ts";
@@ -6,28 +6,33 @@ import { strip } from "../input/jinja/text.ts";
 import type { Tokenizer } from "../input/tokenizer.ts";
 import type { ToolCall } from "../messages.ts";
 
+/** A part of an answer. */
 export type AnswerPart =
   | { type: "thought"; text: string }
   | { type: "text"; text: string }
   | ({ type: "tool_call" } & ToolCall);
 
-/** channel: the name of a channel, up to its line's end; call: a tool call, up to its closing token. */
+/**
+ * channel: inside a channel's name, which ends at the line's end; call: inside a tool call, which ends at its closing
+ * token.
+ */
 type State = "text" | "channel" | "thought" | "call";
 
-/** The rest of a call, when the white space around it is gone. */
+/** A call's text, after white space around it is removed. */
 const CALL = /^call:([^{]+)\{(.*)\}$/s;
 
 /**
- * Gemma 4's wire format: `<|channel>thought\n … <channel|>`, then words, and `<|tool_call>call:name{…}<tool_call|>`.
- * Only the special tokens count: the same characters spelled by ordinary tokens are text.
+ * Parses Gemma 4's answer format: `<|channel>thought
+ *  … <channel|>`, then text, and `<|tool_call>call:name{…}<tool_call|>`. Only special tokens count as markers: the same
+ * characters spelled by ordinary tokens are text.
  */
 export class AnswerParser {
   readonly #tokenizer: Tokenizer;
   readonly #detokenizer: Detokenizer;
   #state: State = "text";
-  /** Characters of a channel's name or of a call, kept until it is complete. */
+  /** The characters of an incomplete channel name or call. */
   #held = "";
-  /** How many of the fences that are held are tokens. */
+  /** The number of fences in `#held` that are tokens. */
   #fences = 0;
 
   constructor(tokenizer: Tokenizer) {
@@ -35,14 +40,14 @@ export class AnswerParser {
     this.#detokenizer = new Detokenizer(tokenizer);
   }
 
-  /** The parts that `id` adds or completes. */
+  /** Return the parts that `id` adds or completes. */
   push(id: number): AnswerPart[] {
     const piece = this.#tokenizer.piece(id);
     if (piece.kind !== "special") return this.#take(this.#detokenizer.push(id));
     return this.#mark(piece.text);
   }
 
-  /** What is left when the answer ends, be it in the middle of something. */
+  /** Return the remaining parts when the answer ends, complete or not. */
   end(): AnswerPart[] {
     return [...this.#take(this.#detokenizer.end()), ...this.#close()];
   }
@@ -66,7 +71,7 @@ export class AnswerParser {
     if (token === "<|channel>") return this.#enter("channel");
     if (token === "<|tool_call>") return this.#enter("call");
     if (token === "<channel|>" || token === "<tool_call|>") return this.#enter("text");
-    // Any other token is not for reading: in a call, where strings are fenced, it ends the call.
+    // Any other token is not shown. In a call, whose strings are fenced, the token ends the call.
     if (this.#state !== "call") return [];
     if (token !== FENCE) return this.#enter("text");
     this.#held += this.#detokenizer.end() + token;
@@ -81,8 +86,8 @@ export class AnswerParser {
   }
 
   /**
-   * A call that is not whole, or not written as calls are, is text as it was written; so is one with fences of ordinary
-   * tokens, and what a channel holds without a name.
+   * Return an incomplete or malformed call as text, exactly as the model wrote it. The same applies to a call with
+   * fences of ordinary tokens, and to a channel without a name.
    */
   #close(): AnswerPart[] {
     const held = this.#held;

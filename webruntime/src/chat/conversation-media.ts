@@ -6,9 +6,13 @@ import type { Medium } from "../input/medium.ts";
 import type { ChatMessage, MediaPart } from "../messages.ts";
 import type { EncodeCall } from "./encoder.ts";
 
-/** Throws UsageError for what the bundle does not take, MediaError for what cannot be read, and AbortError. */
+/**
+ * Read a medium. Throws UsageError for a medium that the bundle does not take, MediaError for an unreadable file, and
+ * AbortError.
+ */
 export type ReadMedium = (part: MediaPart, signal: AbortSignal) => Promise<Medium>;
 
+/** Reads the media of one conversation, each once. */
 export class ConversationMedia {
   readonly #readMedium: ReadMedium;
   readonly #media = new Map<MediaPart, Medium>();
@@ -17,7 +21,7 @@ export class ConversationMedia {
     this.#readMedium = readMedium;
   }
 
-  /** The media of a conversation in their order. */
+  /** Return the media of a conversation in their order. */
   async read(messages: readonly ChatMessage[], { signal, emit }: EncodeCall): Promise<Medium[]> {
     const parts = messages.flatMap(mediaParts);
     const unread = [...new Set(parts)].filter((part) => !this.#media.has(part));
@@ -29,12 +33,12 @@ export class ConversationMedia {
     return parts.map((part) => this.#media.get(part) as Medium);
   }
 
-  /** Lets go of what was decoded. */
+  /** Release the decoded data. */
   release(): void {
     for (const medium of this.#media.values()) medium.release();
   }
 
-  /** Lets go of what was decoded, and forgets media that are not in these messages. */
+  /** Release the decoded data, and forget media that are not in these messages. */
   keepOnly(messages: readonly ChatMessage[]): void {
     this.release();
     const parts = new Set(messages.flatMap(mediaParts));
@@ -42,14 +46,14 @@ export class ConversationMedia {
   }
 }
 
-/** Throws UsageError where a bundle that takes `inputs` does not take `part`. */
+/** Check that a bundle which takes `inputs` takes `part`. Throws UsageError. */
 export function checkTaken(part: MediaPart, inputs: Manifest["inputs"]): void {
-  const needed = part.type === "video" && part.sound ? (["video", "audio"] as const) : [part.type];
+  const needed = part.type === "video" && part.audio ? (["video", "audio"] as const) : [part.type];
   const missing = needed.find((kind) => !inputs.includes(kind));
   if (missing === undefined) return;
   throw new UsageError(
-    `This bundle takes ${inputs.join(", ")}, and no ${missing}. Use one that was exported with it, if the model has ` +
-      "that part.",
+    `This bundle takes ${inputs.join(", ")}, and no ${missing}. Use a bundle that was exported with ${missing}, if ` +
+      "the model supports it.",
   );
 }
 

@@ -1,21 +1,22 @@
-/** From media to rows of embeddings. */
+/** Encodes media as rows of embeddings. */
 
-import type { MediaRows, PlacedRows, TextEngine } from "../engine/interface.ts";
+import type { MediaRows, PositionedRows, TextEngine } from "../engine/interface.ts";
 import { ContextError, throwIfAborted, UsageError } from "../errors.ts";
 import type { ChatEvent } from "../messages.ts";
-import type { PlacedItem } from "./placeholders.ts";
+import type { PromptItem } from "./placeholders.ts";
 import { RowCache } from "./row-cache.ts";
 
+/** The signal and the events of a call. */
 export interface EncodeCall {
   signal: AbortSignal;
   emit(event: ChatEvent): void;
 }
 
-/** Shared by all conversations with one engine. */
+/** Encodes media for all conversations with one engine, and keeps the rows. */
 export class Encoder {
   readonly #engine: TextEngine;
   readonly #cache: RowCache;
-  /** Budgets for pictures that the engine can take. */
+  /** The image budgets that the engine can take, in tokens. */
   readonly #details: readonly number[];
 
   constructor(engine: TextEngine, details: readonly number[], cache = new RowCache()) {
@@ -24,8 +25,11 @@ export class Encoder {
     this.#cache = cache;
   }
 
-  /** Throws, before anything is encoded, where the bundle has no tower for an item, or the item is too large for it. */
-  check(items: readonly PlacedItem[]): void {
+  /**
+   * Check all items before any is encoded. Throws UsageError where the bundle has no tower for an item, and
+   * ContextError where an item is too large for its tower.
+   */
+  check(items: readonly PromptItem[]): void {
     const { towerTokens, blockTokens } = this.#engine;
     for (const { item } of items) {
       const most = towerTokens[item.tower];
@@ -35,28 +39,28 @@ export class Encoder {
     }
   }
 
-  /** The rows of items, encoded where they are not kept yet. They may be disposed of once `trim` was called. */
-  async rows(items: readonly PlacedItem[], call: EncodeCall): Promise<PlacedRows[]> {
-    const placed: PlacedRows[] = [];
-    const tell = encodingEvents(items.filter(({ item }) => !this.#cache.get(item.key)));
+  /** Return the rows of items; encode those that are not kept yet. Rows may be disposed of once `trim` is called. */
+  async rows(items: readonly PromptItem[], call: EncodeCall): Promise<PositionedRows[]> {
+    const positioned: PositionedRows[] = [];
+    const eventOf = encodingEvents(items.filter(({ item }) => !this.#cache.get(item.key)));
     for (const one of items) {
-      const rows = this.#cache.get(one.item.key) ?? (await this.#encode(one, tell, call));
-      placed.push({ position: one.position, rows, bidirectional: one.item.tower === "image" });
+      const rows = this.#cache.get(one.item.key) ?? (await this.#encode(one, eventOf, call));
+      positioned.push({ position: one.position, rows, bidirectional: one.item.tower === "image" });
     }
-    return placed;
+    return positioned;
   }
 
-  /** Brings the kept rows back to their limit. */
+  /** Reduce the kept rows to their limit. */
   trim(): void {
     this.#cache.trim();
   }
 
   async #encode(
-    placed: PlacedItem,
-    tell: (placed: PlacedItem) => ChatEvent,
+    positioned: PromptItem,
+    eventOf: (positioned: PromptItem) => ChatEvent,
     { signal, emit }: EncodeCall,
   ): Promise<MediaRows> {
-    const { item } = placed;
+    const { item } = positioned;
     throwIfAborted(signal);
     const tower = await this.#engine.tower(item.tower, {
       signal,
@@ -64,7 +68,7 @@ export class Encoder {
         if (stage !== "ready") emit({ type: "media", stage: "load", tower: item.tower, loaded, total });
       },
     });
-    emit(tell(placed));
+    emit(eventOf(positioned));
     const { arrays, rows } = await item.inputs(signal);
     throwIfAborted(signal);
     const encoded = await tower.encode(arrays, { tokens: item.tokens, rows });
@@ -72,19 +76,22 @@ export class Encoder {
     return encoded;
   }
 
-  #tooLarge({ tower, tokens }: PlacedItem["item"], limit: number): ContextError {
-    const what = tower === "image" ? "picture" : "sound";
+  #tooLarge({ tower, tokens }: PromptItem["item"], limit: number): ContextError {
+    const what = tower === "image" ? "An image" : "Audio";
     const fitting = this.#details.at(-1);
     const next =
       tower === "image" && fitting !== undefined
         ? `Choose less detail: ${fitting} tokens or fewer.`
-        : "Cut it, or use a bundle that was exported for more.";
-    return new ContextError(`A ${what} takes ${tokens} tokens, but this bundle takes ${limit} at once. ${next}`);
+        : "Cut it, or use a bundle that was exported for more tokens.";
+    return new ContextError(`${what} takes ${tokens} tokens, but this bundle takes ${limit} at once. ${next}`);
   }
 }
 
-/** Says of an item which of the media it belongs to, counted by kind, and which part of that it is. */
-function encodingEvents(items: readonly PlacedItem[]): (placed: PlacedItem) => ChatEvent {
+/**
+ * Return a function that gives the event of an item: the number of its medium among those of its kind, and the item's
+ * number within the medium.
+ */
+function encodingEvents(items: readonly PromptItem[]): (positioned: PromptItem) => ChatEvent {
   return ({ medium, item }) => {
     const alike = [...new Set(items.map((one) => one.medium))].filter(({ kind }) => kind === medium.kind);
     return {

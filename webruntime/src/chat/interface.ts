@@ -1,4 +1,4 @@
-/** What the chat side offers to the worker: conversations on a loaded model. */
+/** The interface between worker and chat: conversations with a loaded model. */
 
 import type { Manifest } from "../bundle/manifest.gen.ts";
 import type {
@@ -11,33 +11,45 @@ import type {
   Sampling,
 } from "../messages.ts";
 
+/** The options of a session. */
 export interface SessionOptions {
-  /** The conversation so far, a system message first where there is one. */
+  /** The conversation so far. A system message comes first. */
   messages?: ChatMessage[];
+  /** Whether the model thinks before it answers. Default: false. */
   thinking?: boolean;
   /**
-   * Whether control tokens that are spelled out in messages are control tokens, as in transformers. Otherwise they are
-   * text, and so cannot end a turn or begin one.
+   * Whether control tokens spelled out in messages are read as control tokens, as in transformers. Otherwise they are
+   * text, and cannot begin or end a turn. Default: false.
    */
   trusted?: boolean;
 }
 
+/** The options of one answer. */
 export interface SendOptions extends GenerationOptions {
-  /** Added to the conversation; absent to answer the conversation as it is (after edit or retry). */
+  /** A new message of the user. Absent to answer the conversation as it is, after an edit or a retry. */
   content?: Content;
 }
 
-/** What the worker's host needs of the chat side (`model.ts` implements it as `openChat`). */
+/** The functions that the worker's host calls; `openChat` in `model.ts` makes one. */
 export interface ChatModel {
+  /** The default sampling. */
   readonly sampling: Sampling;
+  /** The kinds of content that messages may have. */
   readonly inputs: Manifest["inputs"];
+  /** The choices for an image's maximum number of tokens, ascending. */
   readonly details: ImageDetail[];
+  /** Open a session. */
   open(options: SessionOptions): ChatSession;
 }
 
+/** A conversation with a loaded model. */
 export interface ChatSession {
+  /** The messages so far. */
   readonly messages: readonly ChatMessage[];
+  /** Answer the conversation. Throws ContextError, MediaError, UsageError and DeviceError. */
   send(options: SendOptions, call: { signal: AbortSignal; emit(event: ChatEvent): void }): Promise<ChatResult>;
+  /** Replace the messages, and optionally `thinking`. */
   setMessages(messages: ChatMessage[], thinking?: boolean): void;
+  /** Close the session. */
   dispose(): void;
 }

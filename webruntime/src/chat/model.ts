@@ -1,4 +1,4 @@
-/** The chat side of a loaded bundle: what the worker opens conversations on. */
+/** Makes the chat side of a loaded bundle, on which the worker opens conversations. */
 
 import { objectIn } from "../bundle/json-text.ts";
 import { LIMITS } from "../bundle/limits.gen.ts";
@@ -20,10 +20,14 @@ import { PromptCache } from "./prompt-cache.ts";
 import { type ChatParts, Session } from "./session.ts";
 import { oneAtATime } from "./turns.ts";
 
-/** How much shorter normalizing may make a text, and how much longer a character that stands for another is. */
+/** The factor by which normalization may shorten a text. Also the UTF-16 units of a stand-in character. */
 const SLACK = 2;
 
-/** @param openReader loads the code that reads media; called when the first image, audio or video comes */
+/**
+ * Open the chat side of a bundle.
+ *
+ * @param openReader loads the code that reads media; called at the first image, audio or video
+ */
 export async function openChat(engine: TextEngine, openReader: () => Promise<ReadMedium>): Promise<ChatModel> {
   const { files } = engine;
   const [tokenizer, template, tokenizerConfig, config] = await Promise.all([
@@ -35,8 +39,8 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
   const generation = readGenerationConfig(objectIn(config, "generation_config.json"));
   const inputs = takenInputs(engine);
   const details = takenDetails(engine);
-  const mostText = engine.context * tokenizer.longest * SLACK;
-  tokenizer.most = mostText;
+  const maxText = engine.context * tokenizer.longest * SLACK;
+  tokenizer.most = maxText;
   const placeholders = new Placeholders(objectIn(tokenizerConfig, "tokenizer_config.json"), tokenizer);
   const parts: ChatParts = {
     engine,
@@ -44,7 +48,7 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
     template,
     control: controlTokens(tokenizer, template, placeholders.tokens.keys()),
     generation,
-    mostText,
+    maxText,
     cache: new PromptCache(engine),
     placeholders,
     encoder: new Encoder(engine, details),
@@ -63,10 +67,10 @@ export async function openChat(engine: TextEngine, openReader: () => Promise<Rea
 }
 
 /**
- * Special tokens, added ones that the template writes, and placeholders of media, which need not be tokens; those of
- * white space alone are text like any other.
+ * Return the control tokens: special tokens, added tokens that the template writes, and media placeholders, which need
+ * not be tokens. Tokens of white space alone are text.
  *
- * @throws BundleError for more than can be looked for
+ * @throws BundleError for more characters of control tokens than can be searched
  */
 export function controlTokens(
   tokenizer: Tokenizer,
@@ -81,20 +85,20 @@ export function controlTokens(
   if (units <= LIMITS.CONTROL_UNITS) return new ControlTokens(written);
   const [count, found, most] = [written.length, units, LIMITS.CONTROL_UNITS].map((one) => one.toLocaleString("en"));
   throw new BundleError(
-    `tokenizer.json has ${count} control tokens of ${found} characters, but at most ${most} characters can be told apart ` +
-      "from text. Let fewer tokens be special, and export the checkpoint again.",
+    `tokenizer.json has ${count} control tokens of ${found} characters, but at most ${most} characters can be ` +
+      "distinguished from text. Let fewer tokens be special, and export the checkpoint again.",
     "tokenizer.json",
   );
 }
 
-/** What the bundle says it takes, as far as it has the towers for it. */
+/** Return the inputs that the bundle lists and has towers for. */
 function takenInputs({ files, towerTokens }: TextEngine): Manifest["inputs"] {
   return files.manifest.inputs.filter(
     (input) => input === "text" || towerTokens[input === "audio" ? "audio" : "image"] !== undefined,
   );
 }
 
-/** The budgets for pictures that the engine can take. */
+/** Return the image budgets that the engine can take, in tokens. */
 function takenDetails({ towerTokens, blockTokens }: TextEngine): ImageDetail[] {
   const most = Math.min(towerTokens.image ?? 0, blockTokens ?? Number.POSITIVE_INFINITY);
   return BUDGETS.filter((budget) => budget <= most);

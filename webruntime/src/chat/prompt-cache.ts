@@ -1,13 +1,16 @@
-/** What the engine's caches hold, and how the next prompt reuses it. Shared by all conversations with one engine. */
+/**
+ * Tracks the content of the engine's caches, and reuses it for the next prompt. All conversations with one engine share
+ * it.
+ */
 
 import { LIMITS } from "../bundle/limits.gen.ts";
-import type { DecodeOptions, PlacedRows, Snapshot, TextEngine } from "../engine/interface.ts";
-import { endOf, keysOf, type PlacedItem, type PlacedPrompt } from "./placeholders.ts";
+import type { DecodeOptions, PositionedRows, Snapshot, TextEngine } from "../engine/interface.ts";
+import { endOf, keysOf, type PromptItem, type PromptWithMedia } from "./placeholders.ts";
 
-/** An id, or what the token is of: see `keysOf`. */
+/** An id, or the key of a medium: see `keysOf`. */
 type Key = number | string;
 
-/** How many keys two sequences have in common from the start. */
+/** Return how many keys two sequences have in common at the start. */
 export function commonPrefix(left: readonly Key[], right: readonly Key[]): number {
   const end = Math.min(left.length, right.length);
   let length = 0;
@@ -15,24 +18,25 @@ export function commonPrefix(left: readonly Key[], right: readonly Key[]): numbe
   return length;
 }
 
-/** How many snapshots of so many GPU bytes each are kept: at least the one that the next turn needs. */
+/** Return how many snapshots of `bytes` GPU bytes each are kept: at least one, which the next turn needs. */
 export function snapshotCapacity(bytes: number): number {
   const { SNAPSHOTS, SNAPSHOT_BYTES } = LIMITS;
   return bytes === 0 ? SNAPSHOTS : Math.max(1, Math.min(SNAPSHOTS, Math.floor(SNAPSHOT_BYTES / bytes)));
 }
 
+/** A way to an earlier position of the caches. */
 export interface WayBack {
   by: "stay" | "rewind" | "restore" | "reset";
   position: number;
 }
 
 /**
- * The cheapest way to the largest position <= `prefix` at which the caches are whole.
+ * Return the cheapest way to the largest position <= `prefix` at which the caches are complete.
  *
- * @param position where the caches are
- * @param prefix how many of the cached ids the next prompt begins with
+ * @param position the caches' position now
+ * @param prefix the number of cached ids with which the next prompt begins
  * @param snapshots positions of the snapshots
- * @param canRewind whether the rings still hold what position `to` looks back on
+ * @param canRewind whether the rings still hold the window before a position
  */
 export function wayBack(
   position: number,
@@ -46,19 +50,24 @@ export function wayBack(
   return nearest < 0 ? { by: "reset", position: 0 } : { by: "restore", position: nearest };
 }
 
+/** The options of a fill. */
 export interface FillOptions {
   signal?: AbortSignal | undefined;
-  /** Makes the rows of media that the caches do not hold yet. */
-  encode?: ((items: readonly PlacedItem[]) => Promise<PlacedRows[]>) | undefined;
-  /** done: ids in the caches so far, those that they already held (reused) included; first called before any work. */
+  /** Encodes the media that the caches do not hold yet. */
+  encode?: ((items: readonly PromptItem[]) => Promise<PositionedRows[]>) | undefined;
+  /**
+   * Called before any work and after each chunk. done: ids in the caches, reused ones included; reused: ids that the
+   * caches already held.
+   */
   onProgress?: ((done: number, reused: number) => void) | undefined;
 }
 
+/** The content of one engine's caches. */
 export class PromptCache {
   readonly #engine: TextEngine;
-  /** What is in the caches; as many as engine.position. */
+  /** The keys of the caches' tokens; their number is `engine.position`. */
   #keys: readonly Key[] = [];
-  /** By position, ascending. Each was taken with what #keys begins with. */
+  /** Sorted by position. The ids before each snapshot are the first ids of `#keys`. */
   #snapshots: Snapshot[] = [];
 
   constructor(engine: TextEngine) {
@@ -66,19 +75,19 @@ export class PromptCache {
   }
 
   /**
-   * Brings the caches to all of a prompt but its last id, which the first decode step takes, and keeps a snapshot at
-   * `stable`: the place up to which the next turn is expected to begin with the same.
+   * Fill the caches with the whole prompt but its last id, which the first decode step takes. Keep a snapshot at
+   * `stable`: the length of the prefix that the next turn is expected to share.
    */
-  async fill(prompt: PlacedPrompt, stable: number, options: FillOptions = {}): Promise<void> {
+  async fill(prompt: PromptWithMedia, stable: number, options: FillOptions = {}): Promise<void> {
     const keys = keysOf(prompt);
     const last = keys.length - 1;
     const reused = this.#goBack(this.#wholeBlocks(commonPrefix(this.#keys, keys.slice(0, last)), prompt));
-    const tell = (done: number) => options.onProgress?.(done, reused);
-    tell(reused);
+    const report = (done: number) => options.onProgress?.(done, reused);
+    report(reused);
     try {
-      const missing = prompt.items.filter((placed) => endOf(placed) > reused);
+      const missing = prompt.items.filter((positioned) => endOf(positioned) > reused);
       const media = missing.length > 0 ? await options.encode?.(missing) : [];
-      const fillTo = (end: number) => this.#fillTo(end, prompt.ids, { media, tell, signal: options.signal });
+      const fillTo = (end: number) => this.#fillTo(end, prompt.ids, { media, report, signal: options.signal });
       const snapshotAt = this.#wholeBlocks(stable, prompt);
       if (snapshotAt >= reused && snapshotAt <= last) {
         await fillTo(snapshotAt);
@@ -90,8 +99,10 @@ export class PromptCache {
     }
   }
 
-  /** Decodes from a prompt that was filled: the ids that the model goes on with. End the loop at a stop id. */
-  async *decode(prompt: PlacedPrompt, options: DecodeOptions): AsyncGenerator<number, void, void> {
+  /**
+   * Decode from a filled prompt: yield the ids that the model continues with. The caller ends the loop at a stop id.
+   */
+  async *decode(prompt: PromptWithMedia, options: DecodeOptions): AsyncGenerator<number, void, void> {
     const all = keysOf(prompt);
     try {
       for await (const id of this.#engine.decode(prompt.ids.at(-1) as number, options)) {
@@ -103,17 +114,19 @@ export class PromptCache {
     }
   }
 
+  /** Dispose of all snapshots. */
   dispose(): void {
     this.#dropSnapshots(-1);
   }
 
-  /** The place, or the beginning of the picture around it where pictures are processed as wholes. */
-  #wholeBlocks(place: number, { items }: PlacedPrompt): number {
-    if (this.#engine.blockTokens === undefined) return place;
+  /** Return the position, or the beginning of the image around it where images are processed as wholes. */
+  #wholeBlocks(position: number, { items }: PromptWithMedia): number {
+    if (this.#engine.blockTokens === undefined) return position;
     const around = items.find(
-      (placed) => placed.item.tower === "image" && placed.position < place && place < endOf(placed),
+      (positioned) =>
+        positioned.item.tower === "image" && positioned.position < position && position < endOf(positioned),
     );
-    return around?.position ?? place;
+    return around?.position ?? position;
   }
 
   #goBack(prefix: number): number {
@@ -134,26 +147,26 @@ export class PromptCache {
     ids: readonly number[],
     {
       media = [],
-      tell,
+      report,
       signal,
-    }: { media: PlacedRows[] | undefined; tell(done: number): void; signal: AbortSignal | undefined },
+    }: { media: PositionedRows[] | undefined; report(done: number): void; signal: AbortSignal | undefined },
   ): Promise<void> {
     const start = this.#engine.position;
     if (start === end) return;
-    const onChunk = (done: number) => tell(start + done);
+    const onChunk = (done: number) => report(start + done);
     await this.#engine.fill(Uint32Array.from(ids.slice(start, end)), { media, onChunk, signal });
   }
 
   async #takeSnapshot(): Promise<void> {
     if (this.#snapshots.at(-1)?.position === this.#engine.position) return;
     const snapshot = await this.#engine.snapshot();
-    // Without one the next turn starts from further back.
+    // Without a snapshot, the next turn starts from an earlier position.
     if (!snapshot) return;
     this.#snapshots.push(snapshot);
     while (this.#snapshots.length > snapshotCapacity(snapshot.bytes)) this.#snapshots.shift()?.dispose();
   }
 
-  /** Drops those beyond `position`, whose ids the caches no longer hold. */
+  /** Drop snapshots beyond `position`, whose ids the caches no longer hold. */
   #dropSnapshots(position: number): void {
     for (const snapshot of this.#snapshots) if (snapshot.position > position) snapshot.dispose();
     this.#snapshots = this.#snapshots.filter((snapshot) => snapshot.position <= position);

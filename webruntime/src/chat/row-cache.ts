@@ -1,8 +1,9 @@
-/** What towers made, kept on the GPU so that nothing is encoded twice. */
+/** Keeps the towers' rows on the GPU, so that no medium is encoded twice. */
 
 import { LIMITS } from "../bundle/limits.gen.ts";
 import type { MediaRows } from "../engine/interface.ts";
 
+/** A cache of rows by the keys of their media. */
 export class RowCache {
   readonly #limit: number;
   /** The least recently used first. */
@@ -13,23 +14,25 @@ export class RowCache {
     this.#limit = limit;
   }
 
+  /** The GPU bytes of all kept rows. */
   get bytes(): number {
     return Array.from(this.#rows.values(), ({ bytes }) => bytes).reduce((sum, bytes) => sum + bytes, 0);
   }
 
+  /** Return the rows of a key, which become the most recently used, or undefined. */
   get(key: string): MediaRows | undefined {
     const rows = this.#rows.get(key);
     if (rows) this.add(key, rows);
     return rows;
   }
 
-  /** Takes rows over, as the most recently used; `trim` may dispose of them. */
+  /** Add rows as the most recently used, and own them: `trim` may dispose of them. */
   add(key: string, rows: MediaRows): void {
     this.#rows.delete(key);
     this.#rows.set(key, rows);
   }
 
-  /** Disposes of the least recently used until the rest fits the limit. */
+  /** Dispose of the least recently used rows until the others fit the limit. */
   trim(): void {
     let { bytes } = this;
     for (const [key, rows] of this.#rows) {

@@ -12,35 +12,36 @@ import { ConversationMedia, type ReadMedium } from "./conversation-media.ts";
 import type { EncodeCall, Encoder } from "./encoder.ts";
 import type { GenerationConfig } from "./generation-config.ts";
 import type { ChatSession, SendOptions, SessionOptions } from "./interface.ts";
-import { keysOf, type PlacedPrompt, type Placeholders } from "./placeholders.ts";
+import { keysOf, type Placeholders, type PromptWithMedia } from "./placeholders.ts";
 import { commonPrefix, type PromptCache } from "./prompt-cache.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import type { InTurn } from "./turns.ts";
 
-/** What the conversations with one model share. */
+/** The parts that all conversations with one model share. */
 export interface ChatParts {
   engine: TextEngine;
   cache: PromptCache;
   tokenizer: Tokenizer;
-  /** UTF-16 units of a prompt, beyond which no context can hold it. */
-  mostText: number;
+  /** The maximum UTF-16 units of a prompt. No context can hold a longer one. */
+  maxText: number;
   template: ChatTemplate;
-  /** Tokens that text of messages never becomes. */
+  /** Tokens that the text of messages never becomes. */
   control: ControlTokens;
   placeholders: Placeholders;
   encoder: Encoder;
-  /** Reads media; loads what it needs for that when it is first called. */
+  /** Reads media. The first call loads the code for it. */
   readMedium: ReadMedium;
   generation: GenerationConfig;
   /** Runs a task when the engine is free: conversations take turns. */
   exclusively: InTurn;
 }
 
-/** stable: up to where the next turn's prompt is expected to be the same. */
-interface Prompt extends PlacedPrompt {
+/** stable: the length of the prefix that the next turn's prompt is expected to share. */
+interface Prompt extends PromptWithMedia {
   stable: number;
 }
 
+/** A conversation, on parts that it shares with others. */
 export class Session implements ChatSession {
   readonly #parts: ChatParts;
   readonly #media: ConversationMedia;
@@ -57,23 +58,25 @@ export class Session implements ChatSession {
     this.#trusted = options.trusted ?? false;
   }
 
+  /** The messages so far. */
   get messages(): readonly ChatMessage[] {
     return this.#messages;
   }
 
+  /** Replace the messages. Throws UsageError while the model is answering. */
   setMessages(messages: ChatMessage[], thinking = this.#thinking): void {
-    this.#refuseWhileAnswering();
+    this.#rejectWhileAnswering();
     this.#messages = [...messages];
     this.#thinking = thinking;
     this.#media.keepOnly(messages);
   }
 
   /**
-   * Answers the conversation, `content` added to it. What was written when it is stopped, or when the GPU is lost, stays in
-   * the conversation; after any other error the conversation is as it was before.
+   * Add `content` to the conversation and answer it. If the answer is stopped or the GPU is lost, the text so far stays
+   * in the conversation. After any other error, the conversation is unchanged.
    */
   async send(options: SendOptions, call: EncodeCall): Promise<ChatResult> {
-    this.#refuseWhileAnswering();
+    this.#rejectWhileAnswering();
     const before = this.#messages;
     const { content } = options;
     if (content !== undefined) this.#messages = [...before, { role: "user", content }];
@@ -92,6 +95,7 @@ export class Session implements ChatSession {
     }
   }
 
+  /** Release the conversation's media. */
   dispose(): void {
     this.#messages = [];
     this.#media.keepOnly([]);
@@ -140,7 +144,7 @@ export class Session implements ChatSession {
     return { ids: answer.ids, text, thought: thought.trim(), toolCalls, finish, stats };
   }
 
-  /** Puts the prompt into the caches. What was decoded for it is let go of, and rows beyond their limit are. */
+  /** Fill the caches with the prompt. Then release its decoded media, and the rows beyond their limit. */
   async #fill(prompt: Prompt, call: EncodeCall, emit: (event: PromptEvent) => void): Promise<void> {
     const { cache, encoder } = this.#parts;
     const total = prompt.ids.length;
@@ -156,7 +160,7 @@ export class Session implements ChatSession {
     }
   }
 
-  /** Throws, before anything is encoded, what makes the conversation one that cannot be answered. */
+  /** Render the prompt. Throws, before anything is encoded, where the conversation cannot be answered. */
   async #prompt(call: EncodeCall): Promise<Prompt> {
     const { engine, encoder, placeholders } = this.#parts;
     const media = await this.#media.read(this.#messages, call);
@@ -167,7 +171,7 @@ export class Session implements ChatSession {
     if (length >= engine.context) {
       throw new ContextError(
         `The conversation is ${length} tokens long, but the context holds ${engine.context}, the answer included. ` +
-          "Shorten the message, attach less or with less detail, start a new conversation, or load the model with a " +
+          "Shorten the message, attach fewer files or choose less detail, start a new conversation, or load the model with a " +
           "larger context.",
       );
     }
@@ -175,17 +179,18 @@ export class Session implements ChatSession {
   }
 
   /**
-   * How much of the prompt the next turn will begin with. The template changes earlier turns when it is rendered
-   * again (the empty thought block that opens an answer goes), so it is asked what it makes of an answered turn.
+   * Return the length of the prefix that the next turn's prompt will share. The template changes earlier turns when it
+   * renders them again: the empty thought block that opens an answer disappears. Therefore the template renders an
+   * answered turn here.
    */
-  #stablePrefix(prompt: PlacedPrompt, media: readonly Medium[]): number {
+  #stablePrefix(prompt: PromptWithMedia, media: readonly Medium[]): number {
     const { text, cut } = this.#render([...this.#messages, { role: "assistant", content: "…" }], false);
     return commonPrefix(keysOf(prompt), keysOf(this.#parts.placeholders.prompt(text, media, cut)));
   }
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Written {
     const { template, control } = this.#parts;
-    const options = { thinking: this.#thinking, addGenerationPrompt, most: this.#parts.mostText };
+    const options = { thinking: this.#thinking, addGenerationPrompt, most: this.#parts.maxText };
     const said = messages.map(templateMessage);
     return template.write(said, options, control, this.#trusted);
   }
@@ -199,20 +204,20 @@ export class Session implements ChatSession {
     this.#messages = [...this.#messages, ...messageOf(result)];
   }
 
-  #refuseWhileAnswering(): void {
+  #rejectWhileAnswering(): void {
     if (this.#answering) throw new UsageError("The model is still answering. Stop it or wait for it first.");
   }
 }
 
 type PromptEvent = Extract<ChatEvent, { type: "prompt" }>;
 
-/** An answer that was stopped while the engine answered somebody else. */
+/** Return the result of an answer that was stopped while the engine answered another conversation. */
 function stopped(error: unknown): ChatResult {
   if (!hasCode(error, "AbortError")) throw error;
   return { ids: [], text: "", thought: "", toolCalls: [], finish: "abort", stats: new Stopwatch().stats(0, 0, 0) };
 }
 
-/** Collects an answer and passes its parts on as they come. */
+/** Collects an answer, and emits its parts as they come. */
 class Answer {
   readonly ids: number[] = [];
   text = "";
@@ -226,7 +231,7 @@ class Answer {
     this.#emit = emit;
   }
 
-  /** Whether something was passed on. */
+  /** Whether a part was emitted. */
   get anything(): boolean {
     return this.text + this.thought !== "" || this.toolCalls.length > 0;
   }
@@ -248,9 +253,9 @@ class Answer {
   }
 }
 
-/** The names by which templates know a message's parts. */
+/** Return a message with the names that templates use. */
 function templateMessage({ role, content: said, toolCalls = [] }: ChatMessage): TemplateMessage {
-  // Of media the template sees only that they are there.
+  // The template sees only that media are present.
   const content =
     typeof said === "string" ? said : said.map((part) => (part.type === "text" ? part : { type: part.type }));
   if (toolCalls.length === 0) return { role, content };

@@ -1,8 +1,8 @@
-/** Times one answer. */
+/** Measures the times of one answer. */
 
 import type { ChatStats } from "../messages.ts";
 
-/** now: milliseconds. A rate or time is 0 where there was nothing to measure. */
+/** Measures one answer. now: the clock, in milliseconds. A rate or time is 0 where there was nothing to measure. */
 export class Stopwatch {
   readonly #now: () => number;
   readonly #start: number;
@@ -15,12 +15,13 @@ export class Stopwatch {
     this.#start = now();
   }
 
-  /** An id came out. */
+  /** Count one id. */
   id(): void {
     this.#lastId = this.#now();
     if (this.#answerTokens++ === 0) this.#firstId = this.#lastId;
   }
 
+  /** Return the statistics of the answer so far. */
   stats(promptTokens: number, reusedTokens: number, contextUsed: number): ChatStats {
     const firstTokenSeconds = this.#answerTokens > 0 ? (this.#firstId - this.#start) / 1000 : 0;
     const answering = (this.#lastId - this.#firstId) / 1000;

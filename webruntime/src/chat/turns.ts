@@ -1,11 +1,14 @@
-/** Work that is done one piece at a time. */
+/** Runs tasks one at a time. */
 
 import { AbortError, throwIfAborted } from "../errors.ts";
 
-/** Runs `task` in its turn. Throws AbortError, at once and without running it, when the signal fires before that. */
+/**
+ * Runs `task` in its turn. If the signal fires before the turn comes, throws AbortError at once and does not run the
+ * task.
+ */
 export type InTurn = <Result>(task: () => Promise<Result>, signal: AbortSignal) => Promise<Result>;
 
-/** Starts each task when the one before has ended, well or badly. */
+/** Return a function that starts each task when the one before has ended, with or without an error. */
 export function oneAtATime(): InTurn {
   let last: Promise<unknown> = Promise.resolve();
   return (task, signal) => {
@@ -19,7 +22,7 @@ export function oneAtATime(): InTurn {
   };
 }
 
-/** Rejects when the signal fires before `turn` has come; never settles otherwise. */
+/** Reject when the signal fires before `turn` has come. Otherwise never settle. */
 function abortedBefore(turn: Promise<unknown>, signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     const leave = () => reject(new AbortError("Stopped at the caller's request."));

@@ -4,7 +4,7 @@ import { FILL } from "../bundle/facts.gen.ts";
 import { throwIfAborted, UsageError } from "../errors.ts";
 import { kept } from "../patience.ts";
 import { attempted } from "./device.ts";
-import type { FillOptions, PlacedRows } from "./interface.ts";
+import type { FillOptions, PositionedRows } from "./interface.ts";
 import { chunks, lastVisible, type Span, shares, spanOf } from "./media.ts";
 import { RowsBuffer } from "./rows-buffer.ts";
 import type { PlanRunner } from "./runner.ts";
@@ -14,7 +14,7 @@ import type { TextRunner } from "./text-runner.ts";
 const CHUNKS_IN_FLIGHT = 2;
 
 /** Rows that a tower of this engine made. */
-type RowsAt = PlacedRows & { rows: RowsBuffer };
+type RowsAt = PositionedRows & { rows: RowsBuffer };
 
 /** Fills the caches with the tokens `ids`, from the present position on: see `TextEngine.fill`. */
 export async function fill(
@@ -48,7 +48,7 @@ export async function fill(
   }
 }
 
-function checkMedia(runner: PlanRunner, media: readonly PlacedRows[]): asserts media is readonly RowsAt[] {
+function checkMedia(runner: PlanRunner, media: readonly PositionedRows[]): asserts media is readonly RowsAt[] {
   if (media.length > 0 && !runner.buffers.hasControl("media")) {
     throw new UsageError("This bundle takes text only. Export the checkpoint with the parts that see and hear.");
   }

@@ -21,6 +21,14 @@ export {
   UsageError,
 } from "../errors.ts";
 export type { AdapterSummary, EngineStats, LoadOptions, LoadProgress, Sampling, TowerName } from "../messages.ts";
-export type { DecodeOptions, FillOptions, InputShape, MediaRows, PlacedRows, Snapshot, Tower } from "./interface.ts";
+export type {
+  DecodeOptions,
+  FillOptions,
+  InputShape,
+  MediaRows,
+  PositionedRows,
+  Snapshot,
+  Tower,
+} from "./interface.ts";
 export type { EngineLoadOptions } from "./load.ts";
 export { TextEngine } from "./text-engine.ts";

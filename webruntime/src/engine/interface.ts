@@ -38,7 +38,7 @@ export interface MediaRows {
 }
 
 /** Rows for consecutive placeholders of a prompt. */
-export interface PlacedRows {
+export interface PositionedRows {
   /** The position in the caches of the first placeholder. */
   position: number;
   /** The rows, in the order of the placeholders. */
@@ -50,7 +50,7 @@ export interface PlacedRows {
 /** Options of `TextEngine.fill`. */
 export interface FillOptions {
   /** Rows of the placeholders among the ids, by ascending position. None by default. */
-  media?: readonly PlacedRows[];
+  media?: readonly PositionedRows[];
   /** Stops `fill` before the next chunk; it then throws AbortError. None by default. */
   signal?: AbortSignal | undefined;
   /** Called after each chunk with the number of ids submitted so far. None by default. */

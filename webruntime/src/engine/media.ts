@@ -1,7 +1,7 @@
 /** Divides a prompt with images into chunks, and finds the media of a chunk: arithmetic alone. */
 
 import { ContextError } from "../errors.ts";
-import type { PlacedRows } from "./interface.ts";
+import type { PositionedRows } from "./interface.ts";
 
 /** Positions from `start` to before `end`. */
 export interface Span {
@@ -12,7 +12,7 @@ export interface Span {
 }
 
 /** The positions of the rows' placeholders. */
-export function spanOf({ position, rows }: PlacedRows): Span {
+export function spanOf({ position, rows }: PositionedRows): Span {
   return { start: position, end: position + rows.tokens };
 }
 
@@ -46,7 +46,7 @@ export interface Share<R> {
 }
 
 /** The rows of media that belong to a chunk. */
-export function shares<P extends PlacedRows>(chunk: Span, media: readonly P[]): Share<P["rows"]>[] {
+export function shares<P extends PositionedRows>(chunk: Span, media: readonly P[]): Share<P["rows"]>[] {
   return media.flatMap(({ position, rows }) => {
     const begin = Math.max(position, chunk.start);
     const count = Math.min(position + rows.tokens, chunk.end) - begin;

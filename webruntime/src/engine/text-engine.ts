@@ -112,7 +112,7 @@ export class TextEngine implements TextEngineInterface {
     return this.#work.lost;
   }
 
-  /** Called with the seconds for which the GPU has not answered, again and again. Nobody is told by default. */
+  /** Called repeatedly while the GPU does not answer, with the seconds so far. None by default. */
   get stalled(): OnStall | undefined {
     return this.#work.stalled;
   }

@@ -1,20 +1,20 @@
-/** Tokens that are matched whole, before a text is cut any further: as the tokenizers library finds them. */
+/** Matches added tokens in a text before all other tokenizing, as the tokenizers library does. */
 
-/** As in tokenizer.json. */
+/** An entry of `added_tokens` in tokenizer.json. */
 export interface AddedToken {
   id: number;
   content: string;
   special: boolean;
-  /** Only between characters that are no letters, digits or underscores. */
+  /** Whether the token matches only between characters that are not letters, digits or underscores. */
   single_word: boolean;
-  /** Takes the white space before it along. */
+  /** Whether the match includes the white space before the token. */
   lstrip: boolean;
   rstrip: boolean;
-  /** Looked for in normalized text. */
+  /** Whether the token is matched in normalized text. */
   normalized: boolean;
 }
 
-/** A stretch of a text; token: which added token it is. */
+/** A section of a text. token: the added token that the section is, if it is one. */
 export interface Section {
   text: string;
   token?: AddedToken;
@@ -26,18 +26,18 @@ const STARTS_WITH_WORD = new RegExp(`^${WORD}`, "u");
 const LEADING_SPACE = /^\p{White_Space}+/u;
 const SPACE = /\p{White_Space}/u;
 
-/** Tokens that begin alike: by what they look like, and how many UTF-16 units they have, the most first. */
+/** Tokens with one first UTF-16 unit: by their spelling, and their lengths in UTF-16 units, the longest first. */
 interface Alike {
   tokens: Map<string, AddedToken>;
   lengths: number[];
 }
 
-/** Cuts texts at some added tokens, of which there may be very many. */
+/** Splits texts at some added tokens. There may be very many. */
 export class AddedTokenSplitter {
-  /** By first UTF-16 unit. */
+  /** Tokens by their first UTF-16 unit. */
   readonly #byFirst = new Map<string, Alike>();
 
-  /** @param tokens with what each looks like in the texts to be cut; of those that look alike the first counts */
+  /** @param tokens pairs of a token's spelling in the texts, and the token; the first of equal spellings counts */
   constructor(tokens: readonly (readonly [string, AddedToken])[]) {
     for (const [content, token] of tokens) {
       if (content === "") continue;
@@ -51,6 +51,7 @@ export class AddedTokenSplitter {
     }
   }
 
+  /** Return the sections of a text: added tokens, and the text between them. */
   split(text: string): Section[] {
     const sections: Section[] = [];
     let end = 0;
@@ -66,7 +67,7 @@ export class AddedTokenSplitter {
     return sections;
   }
 
-  /** The longest at each place, from the left. */
+  /** Yield the longest match at each position, from left to right. */
   *#matches(text: string): Generator<{ token: AddedToken; start: number; stop: number }> {
     if (this.#byFirst.size === 0) return;
     for (let i = 0; i < text.length; i++) {
@@ -77,7 +78,7 @@ export class AddedTokenSplitter {
     }
   }
 
-  /** The longest token at one place. */
+  /** Return the longest token at `start`. */
   #at(text: string, start: number): { token: AddedToken; length: number } | undefined {
     const alike = this.#byFirst.get(text.charAt(start));
     if (!alike) return undefined;
@@ -96,7 +97,7 @@ function isAlone(text: string, start: number, stop: number): boolean {
   );
 }
 
-/** Where the white space before `start` begins. */
+/** Return the position where the white space before `start` begins. */
 function spaceBefore(text: string, start: number): number {
   let at = start;
   while (at > 0 && SPACE.test(text.charAt(at - 1))) at--;
@@ -104,8 +105,8 @@ function spaceBefore(text: string, start: number): number {
 }
 
 /**
- * The added tokens of a tokenizer.json. As in the tokenizers library, a token that the vocabulary has keeps the vocabulary's
- * id, and others are numbered behind it, whatever the file says.
+ * Return the added tokens of a tokenizer.json. As in the tokenizers library, a token of the vocabulary keeps the
+ * vocabulary's id. Other tokens are numbered after the vocabulary, whatever ids the file has.
  */
 export function readAddedTokens(json: unknown, vocabulary: ReadonlyMap<string, number>): AddedToken[] {
   const list = (json as { added_tokens?: unknown }).added_tokens;

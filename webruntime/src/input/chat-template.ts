@@ -1,4 +1,4 @@
-/** Conversations to prompts, by the bundle's chat_template.jinja. */
+/** Renders conversations as prompts with the bundle's chat_template.jinja. */
 
 import { brief } from "../brief.ts";
 import type { BundleFiles } from "../bundle/files.ts";
@@ -10,11 +10,12 @@ import { Template } from "./jinja/template.ts";
 import { wellFormed } from "./jinja/text.ts";
 import { type ControlTokens, type Cut, mapStrings, reread, stringsIn, whole } from "./spoken.ts";
 
+/** The template's file in the bundle. */
 export const CHAT_TEMPLATE = "chat_template.jinja";
-/** Characters of what a template says in an error. */
-const MOST_REASON = 400;
+/** The maximum number of characters of a template's error message. */
+const MAX_REASON = 400;
 
-/** A message as templates know it: role and content, and whatever else the template reads. */
+/** A message as templates read it: role, content, and any other members. */
 export interface TemplateMessage {
   role: string;
   content?: unknown;
@@ -22,58 +23,60 @@ export interface TemplateMessage {
 }
 
 /**
- * What a template is given besides messages. Numbers as `jinja/values.ts` reads them: bigints reach the template whole, and
- * `readJson` keeps what JSON.parse loses.
+ * The inputs of a template besides messages. `jinja/values.ts` reads their numbers: bigints reach the template exactly,
+ * and `readJson` keeps the digits that JSON.parse loses.
  */
 export interface RenderOptions {
   thinking: boolean;
-  /** Ends with the opening of the model's turn. */
+  /** Whether the prompt ends with the beginning of the model's turn. */
   addGenerationPrompt: boolean;
   tools?: readonly unknown[] | null;
-  /** UTF-16 units that a prompt may have: a template that writes more is stopped. */
+  /** The maximum UTF-16 units of a prompt. A template that writes more is stopped. */
   most?: number;
 }
 
-/** A rendered conversation, in which characters of what was said may be hidden; `cut` brings them back. */
+/** A rendered conversation. Characters of messages may be replaced by stand-ins; `cut` restores them. */
 export interface Written {
   text: string;
   cut: Cut;
 }
 
-/** The names under which a message's thoughts come, as in transformers; the first is the one that templates read. */
+/** The names of a message's thoughts, as in transformers. Templates read the first one. */
 const ARGUMENTS = "[].tool_calls[].function.arguments";
 const MEDIA = ["image", "audio", "video"];
 
+/** A bundle's chat template. */
 export class ChatTemplate {
   readonly #template: Template;
-  /** bos_token and its like, which templates write themselves. */
+  /** Special tokens such as bos_token, which templates write by name. */
   readonly #specialTokens: Record<string, string>;
 
-  /** @throws Error for a template that cannot be read */
+  /** @throws Error for a template that cannot be parsed */
   constructor(source: string, tokenizerConfig: Record<string, unknown>) {
     this.#template = new Template(wellFormed(source));
     this.#specialTokens = specialTokens(tokenizerConfig);
   }
 
-  /** Whether the template writes `token` itself. */
+  /** Whether the template itself writes `token`. */
   names(token: string): boolean {
     return this.#template.literals.some((text) => text.includes(token));
   }
 
   /**
-   * As transformers renders it: control tokens in what is said are control tokens.
+   * Render a conversation as transformers does: control tokens in messages are control tokens.
    *
-   * @throws BundleError where the template refuses the conversation, UsageError where it cannot take its media, ContextError
-   *   where it writes more than `most`
+   * @throws BundleError where the template rejects the conversation, UsageError where it does not support the media,
+   * ContextError where it writes more than `most`
    */
   render(messages: readonly TemplateMessage[], options: RenderOptions): string {
     return this.#render(messages.map(normal), options.tools ?? null, options);
   }
 
   /**
-   * The same, but control tokens in what is said are hidden, so that they come to be text. Throws what `render` does.
+   * Render a conversation whose messages cannot contain control tokens: control tokens in messages become text. Throws
+   * the errors of `render`.
    *
-   * @param trusted in what the model said alone: what it wrote by ordinary tokens stays that
+   * @param trusted whether this applies only to the model's own messages, in which ordinary tokens stay text
    */
   write(
     messages: readonly TemplateMessage[],
@@ -84,7 +87,7 @@ export class ChatTemplate {
     const said = { messages: messages.map(normal), tools: options.tools ?? null };
     const texts = stringsIn([said.messages, said.tools]).map(wellFormed);
     const fence = this.#specialTokens.escape_token;
-    // The model's own calls come as it wrote them, strings in fences.
+    // The model's own calls keep its spelling, with strings in fences.
     const outsideFences = fence === undefined ? control : control.without(fence);
     const twins = control.twins(texts, this.#template.literals);
     if (!twins) return { text: this.#render(said.messages, said.tools, options), cut: whole };
@@ -100,7 +103,8 @@ export class ChatTemplate {
       return { text, own: control.found(text).join("\n") };
     };
     const [some, all] = [written(false), written(true)];
-    // Where the template itself joins what was said into tokens, it is given nothing that it could make them of.
+    // If the template itself joins parts of messages into control tokens, all their characters that could be part of
+    // one are replaced.
     const { text } = some.own === all.own ? some : all;
     return { text, cut: (prompt) => control.pieces(prompt, twins) };
   }
@@ -122,7 +126,7 @@ export class ChatTemplate {
   }
 }
 
-/** What transformers does to a message: null members are left out, and thoughts stand under each name they have. */
+/** Normalize a message as transformers does: remove null members, and copy thoughts to each of their names. */
 function normal(message: TemplateMessage): Record<string, unknown> {
   const given = Object.entries(message).filter(([, value]) => value !== null && value !== undefined);
   const kept: Record<string, unknown> = Object.fromEntries(given);
@@ -130,9 +134,9 @@ function normal(message: TemplateMessage): Record<string, unknown> {
   return thought === undefined ? kept : { thinking: thought, ...kept, reasoning_content: thought };
 }
 
-/** The error for a conversation that the template does not take. */
+/** Return the error for a conversation that the template rejects. */
 function refusal(cause: unknown, messages: readonly unknown[]): BundleError | UsageError | ContextError {
-  const reason = brief(cause instanceof Error ? cause.message : String(cause), MOST_REASON);
+  const reason = brief(cause instanceof Error ? cause.message : String(cause), MAX_REASON);
   if (cause instanceof Error && cause.name === OVERFLOW) {
     return new ContextError(
       `The conversation becomes longer than the context can hold: ${CHAT_TEMPLATE} was stopped because ${reason}. Shorten ` +
@@ -142,11 +146,11 @@ function refusal(cause: unknown, messages: readonly unknown[]): BundleError | Us
   const kinds = MEDIA.filter((kind) => hasMedium(messages, kind));
   if (kinds.length > 0 && cause instanceof Error && cause.name === "TypeError") {
     return new UsageError(
-      `${CHAT_TEMPLATE} takes messages of text alone, and this conversation has ${kinds.join(", ")} (${reason}). Leave ` +
-        "media out, or export the model with a template that takes them.",
+      `${CHAT_TEMPLATE} supports text messages only, and this conversation has ${kinds.join(", ")} (${reason}). Remove ` +
+        "the media, or export the model with a template that supports them.",
     );
   }
-  return new BundleError(`${CHAT_TEMPLATE} refuses this conversation: ${reason}.`, CHAT_TEMPLATE);
+  return new BundleError(`${CHAT_TEMPLATE} rejects this conversation: ${reason}.`, CHAT_TEMPLATE);
 }
 
 function hasMedium(messages: readonly unknown[], kind: string): boolean {
@@ -157,7 +161,7 @@ function hasMedium(messages: readonly unknown[], kind: string): boolean {
   });
 }
 
-/** Entries like "bos_token": a string, or an object with the string in `content`. */
+/** Return the special tokens. An entry such as "bos_token" is a string, or an object with the string in `content`. */
 function specialTokens(config: Record<string, unknown>): Record<string, string> {
   const tokens: Record<string, string> = {};
   for (const [name, value] of Object.entries(config)) {
@@ -168,13 +172,14 @@ function specialTokens(config: Record<string, unknown>): Record<string, string> 
   return tokens;
 }
 
+/** Load the chat template of a bundle. Throws BundleError where it cannot be parsed. */
 export async function loadChatTemplate(files: BundleFiles): Promise<ChatTemplate> {
   const [source, config] = await Promise.all([files.text(CHAT_TEMPLATE), files.json("tokenizer_config.json")]);
   const named = objectIn(config, "tokenizer_config.json");
   try {
     return new ChatTemplate(source, named);
   } catch (cause) {
-    const reason = brief(cause instanceof Error ? cause.message : String(cause), MOST_REASON);
+    const reason = brief(cause instanceof Error ? cause.message : String(cause), MAX_REASON);
     throw new BundleError(`${CHAT_TEMPLATE} cannot be read: ${reason}. Export again.`, CHAT_TEMPLATE);
   }
 }

@@ -1,10 +1,10 @@
-/** Codecs of tracks, in words. */
+/** Describes the codecs of tracks. */
 
 import type { InputAudioTrack, InputVideoTrack } from "mediabunny";
 
 /**
- * The codec of a track that the browser does not decode, and what else to choose: of `others`, by codec, those that do
- * not have the codec that has just failed.
+ * Return the codec of a track that the browser does not decode, and advice on what to save it as: those of `others`, by
+ * codec, that do not use this codec.
  */
 export async function notDecoded(track: InputAudioTrack | InputVideoTrack, others: Record<string, string>) {
   const family = await track.getCodec();
@@ -17,7 +17,7 @@ export async function notDecoded(track: InputAudioTrack | InputVideoTrack, other
   };
 }
 
-/** Bits of a sample, by WebCodecs' name of a codec; 8 where the name does not say. */
+/** Return the bits of a sample by WebCodecs' name of a codec, or 8 where the name does not state them. */
 export function bitsOf(codec = ""): number {
   const [, bits] = /^(?:av01\.\d+\.\w+|vp09\.\d+\.\d+)\.(\d+)/.exec(codec) ?? [];
   return Number(bits ?? 8);

@@ -1,4 +1,4 @@
-/** Something that takes long to decode and much room: made when it is needed, kept until it is let go of. */
+/** A value that takes long to decode and much memory: made when first needed, kept until released. */
 
 export class Decoded<Value> {
   readonly #decode: (signal: AbortSignal | undefined) => Promise<Value>;
@@ -8,6 +8,7 @@ export class Decoded<Value> {
     this.#decode = decode;
   }
 
+  /** Return the value; decode it where it is not kept. Throws the decoder's error. */
   get(signal: AbortSignal | undefined): Promise<Value> {
     this.#value ??= this.#decode(signal).catch((error: unknown) => {
       this.#value = undefined;
@@ -16,6 +17,7 @@ export class Decoded<Value> {
     return this.#value;
   }
 
+  /** Release the value. */
   release(): void {
     this.#value = undefined;
   }

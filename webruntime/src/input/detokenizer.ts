@@ -1,13 +1,13 @@
-/** Turns a stream of ids into a stream of text. */
+/** Converts a stream of ids to a stream of text. */
 
 import type { Tokenizer } from "./tokenizer.ts";
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Text comes out as soon as no later id can change it. Byte tokens are read as the tokenizers library reads them: a run of
- * them is held until it ends, and is characters where all of it is UTF-8, or else U+FFFD for each byte. Special tokens add
- * nothing.
+ * Returns text as soon as no later id can change it. Byte tokens are read as the tokenizers library reads them: a run
+ * of byte tokens is held until it ends. If the whole run is valid UTF-8, it becomes characters; otherwise each byte
+ * becomes U+FFFD. Special tokens add nothing.
  */
 export class Detokenizer {
   readonly #tokenizer: Tokenizer;
@@ -17,7 +17,7 @@ export class Detokenizer {
     this.#tokenizer = tokenizer;
   }
 
-  /** The text that `id` completes; often "", in a run of bytes. */
+  /** Return the text that `id` completes: "" within a run of bytes. */
   push(id: number): string {
     const piece = this.#tokenizer.piece(id);
     if (piece.kind === "special") return "";
@@ -26,7 +26,7 @@ export class Detokenizer {
     return "";
   }
 
-  /** What is left of a run of bytes. */
+  /** Return the text of the last run of bytes. */
   end(): string {
     const run = this.#run;
     this.#run = [];

@@ -1,9 +1,9 @@
-/** What tells contents apart. */
+/** Identifies contents by digests. */
 
-/** A file is hashed in pieces of this size, so that it is never in memory as a whole. */
+/** The bytes of a piece. A file is hashed piece by piece, so that it is never in memory as a whole. */
 const PIECE = 16 << 20;
 
-/** A digest of a file's bytes, by SHA-256 of the SHA-256 of its pieces; hexadecimal. */
+/** Return the digest of a file, hexadecimal: the SHA-256 of the SHA-256 digests of its pieces. */
 export async function digestBlob(blob: Blob): Promise<string> {
   const digests: Uint8Array[] = [];
   for (let start = 0; start < blob.size; start += PIECE) {

@@ -6,21 +6,21 @@ export const LOWEST_RATE = 8000;
 /** Maximum rate of audio, in Hz. */
 export const HIGHEST_RATE = 192000;
 /** Maximum samples of audio: 512 MiB, 46 minutes at 48 kHz. */
-export const MOST_SAMPLES = 134217728;
+export const MAX_SAMPLES = 134217728;
 /** Maximum number of recordings chained in one Ogg file. */
-export const MOST_RECORDINGS = 1000;
+export const MAX_RECORDINGS = 1000;
 /** Maximum pixels of an image or of one frame of a video. */
 export const MAX_PIXELS = 67108864;
 /** Maximum frames of a video: ten hours at 30 a second. */
-export const MOST_FRAMES = 1048576;
+export const MAX_FRAMES = 1048576;
 /** Maximum seconds from a video's first frame to its last. */
-export const MOST_SECONDS = 21600;
+export const MAX_SECONDS = 21600;
 /** Maximum bytes of a video's prepared frames in memory. */
-export const MOST_VIDEO_BYTES = 1073741824;
+export const MAX_VIDEO_BYTES = 1073741824;
 /** Maximum bytes of an image file. */
-export const MOST_IMAGE_BYTES = 268435456;
+export const MAX_IMAGE_BYTES = 268435456;
 /** Maximum bytes of an audio or video file. */
-export const MOST_FILE_BYTES = 2147483648;
+export const MAX_FILE_BYTES = 2147483648;
 
 // gemtab.bundle.soft_tokens
 /** Most soft tokens of an image if processor_config.json has no number. */
@@ -38,7 +38,7 @@ export const IMAGE_SETTINGS = {"do_convert_rgb": true, "do_resize": true, "do_re
 /** Maximum frames of a video where processor_config.json does not set them. */
 export const DEFAULT_FRAMES = 32;
 /** Upper bound on the frames that processor_config.json may set. */
-export const MOST_CHOSEN_FRAMES = 4096;
+export const MAX_CHOSEN_FRAMES = 4096;
 
 // gemtab.media.audio_rules
 /** Settings of transformers' feature extractor that are the same in every Gemma 4. Other values are rejected. */
@@ -48,9 +48,9 @@ export const READ = ["audio_samples_per_token", "feature_extractor_type", "featu
 /** Settings that change nothing. */
 export const WITHOUT_EFFECT = ["preemphasis_htk_flavor", "processor_class", "return_attention_mask"] as const;
 /** Upper bound on the samples of a frame or of a soft token. */
-export const MOST_FRAME_SAMPLES = 65536;
+export const MAX_FRAME_SAMPLES = 65536;
 /** Maximum tokens of a segment, and maximum milliseconds of a token. */
-export const MOST_OF_EITHER = 10000;
+export const MAX_OF_EITHER = 10000;
 /** Seconds. The unit of edit lists is shorter: programs count in 1/1000 s or 1/600 s. */
 export const COARSE = 0.002;
 

@@ -1,4 +1,4 @@
-/** JSON as Python reads it: 3.0 stays a float, large integers stay exact, and members keep their order. */
+/** Parses JSON as Python does: 3.0 stays a float, large integers stay exact, and members keep their order. */
 
 import { Float } from "./jinja/values.ts";
 
@@ -6,7 +6,7 @@ const TOKEN =
   /[ \t\r\n]*(?:([[\]{},:])|("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(true|false|null|NaN|-?Infinity))/y;
 
 /**
- * Objects become Maps, integers beyond 2^53 bigints, and numbers with a point or an exponent Float.
+ * Parse JSON. Objects become Maps, integers beyond 2^53 bigints, and numbers with a point or an exponent Float.
  *
  * @throws SyntaxError
  */
@@ -78,7 +78,7 @@ class Reader {
   }
 
   #fail(): never {
-    throw new SyntaxError(`This is no JSON: unexpected text at character ${this.#at}.`);
+    throw new SyntaxError(`This is not JSON: unexpected text at character ${this.#at}.`);
   }
 }
 

@@ -1,7 +1,7 @@
-/** Everything that reads media. Imported dynamically, when the first picture, sound or clip comes. */
+/** All code that reads media. Imported dynamically, at the first image, audio or video. */
 
 export { BUDGETS } from "../facts.gen.ts";
-export { decodeAudio, mixToMono, type Sound } from "./audio/decode.ts";
+export { type DecodedAudio, decodeAudio, mixToMono } from "./audio/decode.ts";
 export { type AudioInputs, audioInputs, segments } from "./audio/inputs.ts";
 export { resample as resampleAudio } from "./audio/resample.ts";
 export { type AudioRules, audioRules, audioTokens } from "./audio/rules.ts";

@@ -1,30 +1,30 @@
-/** Pictures, sound and clips as the chat side sees them: what is in them is read when a tower is to have it. */
+/** Images, audio and videos as the chat side handles them. Their content is decoded when a tower needs it. */
 
 import type { TowerName } from "../messages.ts";
 
-/** Arrays by the names of a tower's inputs; rows: patches or frames. */
+/** Arrays by the names of a tower's inputs. rows: the number of patches or spectrogram frames. */
 export interface TowerInputs {
   arrays: Record<string, Float32Array | Uint32Array>;
   rows: number;
 }
 
-/** One picture, frame, or stretch of sound, which a tower makes `tokens` rows of. */
+/** One image, video frame or audio segment. A tower encodes it as `tokens` rows. */
 export interface Item {
   tower: TowerName;
-  /** Says what is in it, and how it was prepared. */
+  /** Identifies the content and its preparation. */
   key: string;
   tokens: number;
-  /** Throws MediaError for what turns out to be damaged, and AbortError. */
+  /** Return the tower's inputs. Throws MediaError for a damaged file, and AbortError. */
   inputs(signal: AbortSignal | undefined): Promise<TowerInputs>;
 }
 
-/** What one placeholder stands for. */
+/** The medium of one placeholder. */
 export interface Medium {
   kind: "image" | "audio" | "video";
-  /** Of a clip: its frames, then its sound. */
+  /** One item for an image; segments for audio; frames, then audio segments, for a video. */
   items: readonly Item[];
-  /** The times of a clip's frames, mm:ss. */
+  /** The times of a video's frames, mm:ss. */
   stamps: readonly string[];
-  /** Lets go of what was decoded; it is decoded again when it is asked for. */
+  /** Release the decoded data. A later call of `inputs` decodes again. */
   release(): void;
 }

@@ -1,4 +1,7 @@
-/** What tokenizer.json does to a text between added tokens: normalizers, pre-tokenizers, the model, and decoders. */
+/**
+ * Runs the steps of tokenizer.json on a text between added tokens: normalizers, pre-tokenizers, the model, and
+ * decoders.
+ */
 
 import { BPE } from "@huggingface/tokenizers";
 import { shown } from "../brief.ts";
@@ -9,19 +12,19 @@ interface Step {
 }
 
 type Normalize = (text: string) => string;
-/** first: the text is a prompt's beginning. */
+/** Splits a text. first: whether the text begins the prompt. */
 type Split = (text: string, first: boolean) => string[];
 
-/** Which kinds are read: those of Gemma's tokenizers and of their relatives. */
+/** The steps of one tokenizer.json. Supports the types that tokenizers of Gemma and related models use. */
 export class Pipeline {
   readonly normal: Normalize;
   readonly model: BPE;
-  /** Of one token. */
+  /** Decode one token. */
   readonly decode: Normalize;
   readonly #split: Split;
   readonly #bound = new Bound(Number.POSITIVE_INFINITY);
 
-  /** @throws Error for kinds that are not known */
+  /** @throws Error for unknown types */
   constructor(json: Record<string, unknown>) {
     const model = json.model as Step;
     if (model?.type !== undefined && model.type !== "BPE") unknown("model", model.type);
@@ -31,12 +34,12 @@ export class Pipeline {
     this.decode = decoder(json.decoder as Step | null);
   }
 
-  /** UTF-16 units that a text may come to have. */
+  /** The maximum UTF-16 units of a text after normalization. */
   set most(units: number) {
     this.#bound.most = units;
   }
 
-  /** The ids of normalized text. */
+  /** Return the ids of normalized text. */
   encode(text: string, first: boolean): number[] {
     if (text === "") return [];
     const { model } = this;
@@ -47,7 +50,7 @@ export class Pipeline {
 }
 
 function unknown(what: string, type: unknown): never {
-  throw new Error(`its ${what} is of type ${shown(type)}, which the tab does not know`);
+  throw new Error(`its ${what} is of type ${shown(type)}, which the tab does not support`);
 }
 
 function pattern({ pattern }: Step): RegExp {
@@ -63,10 +66,10 @@ function chain(steps: readonly Normalize[]): Normalize {
   return (text) => steps.reduce((made, step) => step(made), text);
 }
 
-/** UTF-16 units of a token that is decoded. */
-const MOST_TOKEN = 4096;
+/** The maximum UTF-16 units of a decoded token. */
+const MAX_TOKEN = 4096;
 
-/** Throws for what grows beyond the UTF-16 units that it may have. */
+/** Limits the UTF-16 units of a text. Throws Error for a longer one. */
 class Bound {
   constructor(public most: number) {}
 
@@ -76,7 +79,7 @@ class Bound {
   }
 }
 
-/** What matches gives way to other characters; the text is stopped while it grows. */
+/** Return a function that replaces matches. A text that grows beyond the bound is stopped. */
 function replacing(step: Step, bound: Bound): Normalize {
   const from = pattern(step);
   const to = String(step.content);
@@ -129,7 +132,7 @@ function preTokenizer(step: Step | null | undefined, bound: Bound): Split {
   return unknown("pre-tokenizer", step.type);
 }
 
-/** Cuts at matches, which go where `behavior` says. */
+/** Split at matches. `behavior` states which piece a match belongs to. */
 function pieces(text: string, at: RegExp, { behavior, invert }: Step): string[] {
   const cut: { text: string; matched: boolean }[] = [];
   let end = 0;
@@ -177,7 +180,7 @@ function decoder(step: Step | null | undefined): Normalize {
   if (!step) return (token) => token;
   switch (step.type) {
     case "Replace":
-      return replacing(step, new Bound(MOST_TOKEN));
+      return replacing(step, new Bound(MAX_TOKEN));
     case "ByteFallback":
     case "Fuse":
       return (token) => token;
@@ -193,7 +196,7 @@ function decoder(step: Step | null | undefined): Normalize {
   return unknown("decoder", step.type);
 }
 
-/** Without `content` at the ends, at most so often. */
+/** Return `token` with at most `start` and `stop` copies of `content` removed from its ends. */
 function stripped(token: string, content: string, start: number, stop: number): string {
   if (content === "") return token;
   let text = token;

@@ -1,10 +1,11 @@
 /**
- * Keeps what is said apart from what the template writes. Mirrors gemtab/chat/spoken.py.
+ * Separates the text of messages from the template's text. Mirrors gemtab/chat/spoken.py.
  *
- * Control tokens spelled out in messages and tools are text. Before the template sees such a string, the first character
- * of each control token in it gives way to a twin, a character of a private plane that nothing else uses; so does a
- * character where a control token is cut by the string's end. White space inside is looked past. Templates may trim, join
- * and filter: no control token comes of these strings. Twins are turned back when the prompt is cut into tokens.
+ * Control tokens spelled out in messages and tools are text. Before the template sees such a string, the first
+ * character of each control token in the string is replaced by a twin: a character of a private plane that nothing else
+ * uses. If the end of the string cuts a control token, a character of that token is replaced as well. White space
+ * inside a token is ignored. Templates may trim, join and filter the strings: they cannot produce a control token from
+ * them. Splitting the prompt into tokens restores the characters.
  */
 
 import { FIRST_TWIN } from "../facts.gen.ts";
@@ -15,30 +16,31 @@ interface Node {
   ends: boolean;
 }
 
-/** Stand-ins by the character that they stand for. */
+/** Stand-in characters, by the character that each replaces. */
 export type Twins = ReadonlyMap<string, string>;
 
-/** Cuts a prompt into pieces that are each to be encoded alone. */
+/** Splits a prompt into pieces that are encoded one by one. */
 export type Cut = (prompt: string) => Piece[];
 
-/** A prompt's text is what it says. */
+/** The whole prompt as one piece. */
 export const whole: Cut = (text) => [{ text, asText: false }];
 
-/** A piece of a prompt: asText: a control token's characters that are to be text. */
+/** A piece of a prompt. asText: whether the piece is a control token's characters, to be encoded as text. */
 export interface Piece {
   text: string;
   asText: boolean;
 }
 
+/** Finds control tokens in texts, and replaces their characters by twins and back. */
 export class ControlTokens {
   readonly #tokens: readonly string[];
   readonly #forward: Node;
   readonly #backward: Node;
   readonly #pattern: RegExp;
-  /** First and last characters, in order. */
+  /** The first and last characters of all tokens, sorted. */
   readonly #edges: readonly string[];
 
-  /** @param tokens as they are written */
+  /** @param tokens the spellings of the tokens */
   constructor(tokens: readonly string[]) {
     this.#tokens = tokens.filter((token) => token !== "");
     this.#forward = trie(this.#tokens.map((token) => [...token]));
@@ -52,13 +54,13 @@ export class ControlTokens {
     );
   }
 
-  /** The same without some of the tokens. */
+  /** Return these control tokens without some of them. */
   without(...tokens: readonly string[]): ControlTokens {
     return new ControlTokens(this.#tokens.filter((token) => !tokens.includes(token)));
   }
 
   /**
-   * Twins for these texts, which neither they nor the others have; undefined where no text can hold control tokens.
+   * Return twins that occur neither in `texts` nor in `others`, or undefined where no text can hold a control token.
    */
   twins(texts: readonly string[], others: readonly string[]): Twins | undefined {
     if (!texts.some((text) => this.#edges.some((edge) => text.includes(edge)))) return undefined;
@@ -72,20 +74,22 @@ export class ControlTokens {
     return twins;
   }
 
-  /** `text` with twins in it; everywhere: for each character that a control token could begin or end with. */
+  /** Return `text` with twins. everywhere: replace each character that a control token could begin or end with. */
   guard(text: string, twins: Twins, everywhere = false): string {
     if (everywhere) return [...text].map((character) => twins.get(character) ?? character).join("");
-    const places = this.#places(text);
-    if (places.size === 0) return text;
-    return [...text].map((character, i) => (places.has(i) ? (twins.get(character) ?? character) : character)).join("");
+    const positions = this.#positions(text);
+    if (positions.size === 0) return text;
+    return [...text]
+      .map((character, i) => (positions.has(i) ? (twins.get(character) ?? character) : character))
+      .join("");
   }
 
-  /** The control tokens in a text, in order. */
+  /** Return the control tokens in a text, in order. */
   found(text: string): string[] {
     return text.match(this.#pattern) ?? [];
   }
 
-  /** A guarded prompt in pieces that are each to be encoded alone. */
+  /** Split a guarded prompt into pieces that are encoded one by one. */
   pieces(text: string, twins: Twins): Piece[] {
     const back = new Map([...twins].map(([character, twin]) => [twin, character]));
     const plain = (guarded: string) => [...guarded].map((character) => back.get(character) ?? character).join("");
@@ -112,22 +116,22 @@ export class ControlTokens {
     return pieces;
   }
 
-  /** Indices, by code points, of the characters that get twins. */
-  #places(text: string): Set<number> {
-    const places = new Set<number>();
-    if (!this.#edges.some((edge) => text.includes(edge))) return places;
+  /** Return the indices, in code points, of the characters that get twins. */
+  #positions(text: string): Set<number> {
+    const positions = new Set<number>();
+    if (!this.#edges.some((edge) => text.includes(edge))) return positions;
     const characters = [...text];
     for (let i = 0; i < characters.length; i++) {
       if (this.#forward.next.has(characters[i] as string) && runsInto(this.#forward, characters, i, 1, true))
-        places.add(i);
+        positions.add(i);
       if (this.#backward.next.has(characters[i] as string) && runsInto(this.#backward, characters, i, -1, false))
-        places.add(i);
+        positions.add(i);
     }
-    return places;
+    return positions;
   }
 }
 
-/** Twins that a template has printed as Python or JSON escapes, as themselves. */
+/** Restore twins that a template printed as Python or JSON escapes. */
 export function reread(text: string, twins: Twins): string {
   let read = text;
   for (const twin of twins.values()) {
@@ -136,7 +140,7 @@ export function reread(text: string, twins: Twins): string {
   return read;
 }
 
-/** The strings in a value, keys included. */
+/** Return all strings in a value, keys included. */
 export function stringsIn(value: unknown): string[] {
   if (typeof value === "string") return [value];
   if (typeof value !== "object" || value === null) return [];
@@ -145,7 +149,7 @@ export function stringsIn(value: unknown): string[] {
   return entries.flatMap(([key, one]) => [...stringsIn(key), ...stringsIn(one)]);
 }
 
-/** `value` with its strings changed, keys included; path: the keys that lead to a string. */
+/** Return `value` with its strings changed, keys included. path: the keys that lead to a string. */
 export function mapStrings(value: unknown, change: (text: string, path: string) => string, path = ""): unknown {
   if (typeof value === "string") return change(value, path);
   if (Array.isArray(value)) return value.map((one) => mapStrings(one, change, `${path}[]`));
@@ -176,7 +180,10 @@ function trie(words: readonly string[][]): Node {
   return root;
 }
 
-/** Whether from `start` on a word of the trie is there, or begins and is cut by the end. whole: a whole word counts. */
+/**
+ * Whether a word of the trie is at `start`, or begins there and is cut by the end of the text. whole: whether a
+ * complete word counts.
+ */
 function runsInto(root: Node, characters: readonly string[], start: number, step: 1 | -1, whole: boolean): boolean {
   let node = root;
   for (let i = start; ; i += step) {
@@ -190,7 +197,7 @@ function runsInto(root: Node, characters: readonly string[], start: number, step
   }
 }
 
-/** A twin as it is, and as Python and JSON escape it. */
+/** Return a twin itself, and its escapes in Python and JSON. */
 function forms(code: number): string[] {
   const twin = String.fromCodePoint(code);
   const [high, low] = [twin.charCodeAt(0), twin.charCodeAt(1)].map((unit) => unit.toString(16));

@@ -1,4 +1,4 @@
-/** Text to token ids and back, by the bundle's tokenizer.json. */
+/** Converts text to token ids and back, with the bundle's tokenizer.json. */
 
 import type { BundleFiles } from "../bundle/files.ts";
 import { objectIn } from "../bundle/json-text.ts";
@@ -10,17 +10,21 @@ import type { Piece as PromptPiece } from "./spoken.ts";
 
 const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
 
-/** What one id adds to a text: characters, a byte of a character that several ids spell, or nothing to be shown. */
+/**
+ * The text of one id: characters, one byte of a character that several ids spell, or a special token, which is not
+ * shown.
+ */
 export type Piece = { kind: "text"; text: string } | { kind: "byte"; byte: number } | { kind: "special"; text: string };
 
+/** A tokenizer as tokenizer.json defines it. */
 export class Tokenizer {
   readonly #pipeline: Pipeline;
   readonly #added: ReadonlyMap<number, AddedToken>;
-  /** Cuts texts as they are given, and then normalized ones. */
+  /** Split texts before and after normalization. */
   readonly #given: AddedTokenSplitter;
   readonly #normalized: AddedTokenSplitter;
   #most = Number.POSITIVE_INFINITY;
-  /** UTF-16 units that were normalized of the prompt so far. */
+  /** The UTF-16 units of the normalized prompt so far. */
   #made = 0;
 
   /** @throws Error for a tokenizer that cannot be read */
@@ -34,39 +38,39 @@ export class Tokenizer {
     this.#normalized = new AddedTokenSplitter(normalized.map((token) => [this.#pipeline.normal(token.content), token]));
   }
 
-  /** Tokens that are matched whole. */
+  /** The added tokens. */
   get added(): AddedToken[] {
     return [...this.#added.values()];
   }
 
   /**
-   * Special tokens spelled out in the text become those tokens, as in transformers; none are added. Lone surrogates are
-   * read as U+FFFD.
+   * Return the ids of a text. Special tokens spelled out in the text become those tokens, as in transformers; none are
+   * added. Lone surrogates are read as U+FFFD.
    */
   encode(text: string): number[] {
     return used(() => this.#given.split(wellFormed(text)).flatMap((section, index) => this.#section(section, index)));
   }
 
-  /** UTF-16 units that a prompt may have once it is normalized: a BundleError ends what makes more of it. */
+  /** The maximum UTF-16 units of a prompt after normalization. Encoding a longer one throws BundleError. */
   set most(units: number) {
     this.#most = units;
     this.#pipeline.most = units;
   }
 
-  /** UTF-16 units of the longest token. */
+  /** The UTF-16 units of the longest token. */
   get longest(): number {
     const added = this.added.map(({ content }) => content.length);
     const tokens = this.#pipeline.model.vocab as readonly (string | undefined)[];
     return [...tokens.map((token) => token?.length ?? 0), ...added].reduce((most, length) => Math.max(most, length), 1);
   }
 
-  /** The ids of a prompt's pieces. */
+  /** Return the ids of a prompt's pieces. */
   encodePieces(pieces: readonly PromptPiece[]): number[] {
     this.#made = 0;
     return pieces.flatMap(({ text, asText }) => (asText ? used(() => this.#text(text)) : this.encode(text)));
   }
 
-  /** The id of a token by its name; throws BundleError when the vocabulary lacks it. */
+  /** Return the id of a token by its name. Throws BundleError where the vocabulary lacks the token. */
   id(token: string): number {
     const id = this.added.find(({ content }) => content === token)?.id ?? this.#pipeline.model.tokens_to_ids.get(token);
     if (id === undefined) {
@@ -78,11 +82,12 @@ export class Tokenizer {
     return id;
   }
 
+  /** Return the text of an id. An unknown id has none. */
   piece(id: number): Piece {
     const added = this.#added.get(id);
     if (added?.special) return { kind: "special", text: added.content };
     const token = added?.content ?? this.#pipeline.model.vocab[id];
-    // Vocabularies of checkpoints are often padded beyond the tokenizer's.
+    // The vocabulary of a checkpoint is often padded beyond the tokenizer's.
     if (token === undefined) return { kind: "text", text: "" };
     const byte = BYTE_TOKEN.exec(token)?.[1];
     if (byte !== undefined) return { kind: "byte", byte: Number.parseInt(byte, 16) };
@@ -97,7 +102,7 @@ export class Tokenizer {
     );
   }
 
-  /** A text in which nothing is matched whole. */
+  /** Encode a text in which no added token is matched. */
   #text(text: string): number[] {
     return this.#pipeline.encode(this.#normal(text), false);
   }
@@ -110,7 +115,7 @@ export class Tokenizer {
   }
 }
 
-/** What a tokenizer does to a text; BundleError where it cannot. */
+/** Run a step of the tokenizer. Throws BundleError where the step fails. */
 function used<T>(work: () => T): T {
   try {
     return work();
@@ -122,6 +127,7 @@ function used<T>(work: () => T): T {
   }
 }
 
+/** Load the tokenizer of a bundle. Throws BundleError where it cannot be read. */
 export async function loadTokenizer(files: BundleFiles): Promise<Tokenizer> {
   const tokenizer = objectIn(await files.json("tokenizer.json"), "tokenizer.json");
   try {

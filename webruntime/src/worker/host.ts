@@ -1,4 +1,4 @@
-/** The worker's side of the protocol: models by address, and the sessions on them. */
+/** Implements the protocol in the worker: models by address, and their sessions. */
 
 import { brief } from "../brief.ts";
 import { bundleAddress } from "../bundle/address.ts";
@@ -15,24 +15,26 @@ import type { Call, Handlers } from "./transport.ts";
 
 interface Model {
   info: ModelInfo;
-  /** Loads of the same bundle have the same. */
+  /** Identifies the bundle: loads of the same bundle share it. */
   identity: string;
   engine: TextEngine;
   chat: ChatModel;
-  /** Loads that were not unloaded yet. */
+  /** The number of loads that are not unloaded yet. */
   users: number;
 }
 
 type Loaded = Pick<Model, "identity" | "engine"> & Pick<LoadRequest, "mediaUrl">;
 type LoadCall = Call<Methods["load"]["event"]>;
 
+/** The worker's models and sessions. */
 export class Host {
   readonly #models = new Map<number, Model>();
   readonly #sessions = new Map<number, { model: number; session: ChatSession }>();
-  /** Loads wait for each other, so that two of one address meet. */
+  /** Loads run one after another, so that two loads of one address share a model. */
   readonly #loads = oneAtATime();
   #numbers = 0;
 
+  /** The handlers of the protocol's methods. */
   readonly handlers: Handlers<Methods> = {
     preview: (request, { signal }) => previewBundle(request, signal).catch(unreadable(request.url)),
     load: (request, call) => this.#loads(() => this.#load(request, call).catch(unreadable(request.url)), call.signal),
@@ -97,8 +99,8 @@ export class Host {
     const model = this.#numbers++;
     const info = { model, url, manifest, parity, context, adapter, stats, sampling, inputs, details };
     this.#models.set(model, { info, identity, engine, chat, users: 1 });
-    // A model whose GPU is gone must not be joined by the next load of its address. Its sessions stay: they answer with
-    // the engine's own error.
+    // A later load of the address must not join a model whose GPU is lost. The model's sessions stay, and throw the
+    // engine's own error.
     void engine.lost.then(() => this.#models.delete(model));
     return info;
   }
@@ -124,7 +126,7 @@ export class Host {
   }
 }
 
-/** What nobody foresees while a bundle is being read is the bundle's doing: others are read every day. */
+/** Return a handler that blames the bundle for unexpected errors: other bundles are readable. */
 function unreadable(url: string): (error: unknown) => never {
   return (error) => {
     throw typed(error, (cause) => {

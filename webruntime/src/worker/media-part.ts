@@ -1,28 +1,32 @@
-/** The code that reads media: the larger half of all code, in a script of its own, which the worker imports when needed. */
+/** Imports the code that reads media, the larger half of all code, from its own script when it is needed. */
 
 import type { BundleFiles } from "../bundle/files.ts";
 import type { ReadMedium } from "../chat/conversation-media.ts";
 import { UsageError } from "../errors.ts";
 import type { openMediaReader } from "../input/media-reader.ts";
 
+/** The functions of the media script. */
 export interface MediaPart {
   openMediaReader: typeof openMediaReader;
 }
 
 /**
- * Where the script puts what it has. The script exports nothing: bundlers copy it and then minify it, some of them as a
- * classic script, in which `export` is an error.
+ * The key under which the script stores its functions. The script exports nothing: bundlers copy and then minify it,
+ * some as a classic script, in which `export` is an error.
  */
-const PLACE = Symbol.for("gemtab media part");
+const KEY = Symbol.for("gemtab media part");
 
-type Scope = { [PLACE]?: MediaPart };
+type Scope = { [KEY]?: MediaPart };
 
-/** Called by the script itself. */
+/** Store the media part. The script itself calls this function. */
 export function offerMediaPart(part: MediaPart): void {
-  (globalThis as Scope)[PLACE] = part;
+  (globalThis as Scope)[KEY] = part;
 }
 
-/** The reader of a bundle's media; the script at `url` is imported by the first call, and again after an error. */
+/**
+ * Return a function that gives the reader of a bundle's media. Its first call imports the script at `url`; a call after
+ * an error imports it again.
+ */
 export function mediaPart(url: string, files: BundleFiles): () => Promise<ReadMedium> {
   let reader: Promise<ReadMedium> | undefined;
   let attempts = 0;
@@ -42,21 +46,21 @@ export function mediaPart(url: string, files: BundleFiles): () => Promise<ReadMe
 
 async function importMediaPart(url: string, attempt: number): Promise<MediaPart> {
   const scope = globalThis as Scope;
-  // Browsers remember that an address could not be imported; another fragment makes another address of the same file.
+  // Browsers remember addresses whose import failed. Another fragment makes a new address of the same file.
   const address = attempt === 0 ? url : `${url.replace(/#.*/, "")}#${attempt}`;
   try {
-    if (!scope[PLACE]) await import(/* @vite-ignore */ address);
+    if (!scope[KEY]) await import(/* @vite-ignore */ address);
   } catch (error) {
     throw notLoaded(url, String(error));
   }
-  if (scope[PLACE]) return scope[PLACE];
+  if (scope[KEY]) return scope[KEY];
   throw notLoaded(url, "another script is there");
 }
 
 function notLoaded(url: string, cause: string): UsageError {
   return new UsageError(
-    `The part of gemtab that reads images, audio and video did not load from ${url} (${cause}). The file must be there, ` +
+    `The part of gemtab that reads images, audio and video did not load from ${url} (${cause}). The file must exist, ` +
       "its host must let the page read it (Access-Control-Allow-Origin where it is another origin), and so must the page's " +
-      "content security policy where it has one (script-src). Text goes on working.",
+      "content security policy where it has one (script-src). Text still works.",
   );
 }

@@ -1,4 +1,4 @@
-/** What can be said of a bundle before anything heavy of it is loaded. */
+/** Describes a bundle before weights or media code are loaded. */
 
 import { Bundle } from "../bundle/bundle.ts";
 import type { Manifest } from "../bundle/manifest.gen.ts";
@@ -13,8 +13,9 @@ import type { BundlePreview, PreviewRequest } from "./protocol.ts";
 type PlanEntry = Manifest["plans"][number];
 
 /**
- * Throws BundleError and UsageError as Bundle.open does, and BundleError where the plans are not what the manifest says.
- * Where there is no GPU, plans are not looked at: pages without WebGPU may have no digests either.
+ * Return a bundle's manifest, download size and memory. Throws BundleError and UsageError as Bundle.open does, and
+ * BundleError where the plans contradict the manifest. Without a GPU, plans are not read: pages without WebGPU may have
+ * no digests either.
  */
 export async function previewBundle(request: PreviewRequest, signal: AbortSignal): Promise<BundlePreview> {
   const bundle = await Bundle.open(request.url, signal);
@@ -30,7 +31,7 @@ export async function previewBundle(request: PreviewRequest, signal: AbortSignal
   return { manifest, downloadBytes: plan.memory.weights + plan.memory.embeddings, refusal, memory };
 }
 
-/** The entry with the plan's own sums, once the plans were held against what the manifest says of them. */
+/** Return the entry with the plan's own sums, after the plans are checked against the manifest. */
 async function proven(
   bundle: Bundle,
   entry: PlanEntry,
@@ -42,7 +43,7 @@ async function proven(
   return { ...entry, memory: planMemory(plan) };
 }
 
-/** The plan that the GPU will run; where there is none that can, the plan that most run. */
+/** Return the plan that the GPU will run; where it can run none, the plan that most GPUs can run. */
 function planFor(
   { plans }: Bundle,
   { features, plan }: PreviewRequest,
@@ -56,7 +57,7 @@ function planFor(
   }
 }
 
-/** What the GPU cannot run is said when it is needed. */
+/** Ignore DeviceError: loading reports it. */
 function unlessOfDevice(error: unknown): void {
   if (!(error instanceof DeviceError)) throw error;
 }

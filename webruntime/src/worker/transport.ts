@@ -1,15 +1,18 @@
-/** Typed calls with events and abort over a message port. */
+/** Carries typed calls, with events and abort, over a message port. */
 
 import { AbortError, causeOf, fromRecord, throwIfAborted, toRecord, UsageError } from "../errors.ts";
 import type { Method, PageMessage, WorkerMessage } from "./protocol.ts";
 
-/** What both a Worker, a worker's own scope and a MessagePort can do. */
+/** The common interface of a Worker, a worker's own scope and a MessagePort. */
 export interface Port {
   postMessage(message: unknown, transfer: Transferable[]): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
 }
 
-/** What a handler gets besides its request; events may hand over buffers instead of copying them. */
+/**
+ * The context of a handler's call: the signal, and a function that emits events. Events can transfer buffers instead of
+ * copying them.
+ */
 export interface Call<Event> {
   signal: AbortSignal;
   emit(event: Event, transfer?: Transferable[]): void;
@@ -17,6 +20,7 @@ export interface Call<Event> {
 
 type MethodMap = Record<string, Method>;
 
+/** The handlers of all methods. */
 export type Handlers<Methods extends MethodMap> = {
   [Name in keyof Methods]: (
     request: Methods[Name]["request"],
@@ -24,20 +28,21 @@ export type Handlers<Methods extends MethodMap> = {
   ) => Promise<Methods[Name]["result"]>;
 };
 
+/** The options of a call. */
 export interface CallOptions<Event> {
   signal?: AbortSignal | undefined;
   onEvent?: ((event: Event) => void) | undefined;
   transfer?: Transferable[] | undefined;
 }
 
-/** The page's end: `remote("send", request, { onEvent, signal })`. */
+/** The page's function for calls: `remote("send", request, { onEvent, signal })`. */
 export type Remote<Methods extends MethodMap> = <Name extends keyof Methods & string>(
   method: Name,
   request: Methods[Name]["request"],
   options?: CallOptions<Methods[Name]["event"]>,
 ) => Promise<Methods[Name]["result"]>;
 
-/** Answers the calls that come in on `port`, and says that it does. */
+/** Handle the calls that arrive on `port`, after a first message. */
 export function serve<Methods extends MethodMap>(port: Port, handlers: Handlers<Methods>): void {
   const running = new Map<number, AbortController>();
   const post = (message: WorkerMessage, transfer: Transferable[] = []) => port.postMessage(message, transfer);
@@ -64,7 +69,7 @@ export function serve<Methods extends MethodMap>(port: Port, handlers: Handlers<
     else if (data.type === "abort") running.get(data.call)?.abort(new AbortError("Stopped at the caller's request."));
     else void answer(data);
   });
-  // The page waits for a first word.
+  // The page waits for this first message.
   post({ type: "here" });
 }
 
@@ -75,7 +80,7 @@ interface Pending {
   release(): void;
 }
 
-/** Calls the methods that `serve` answers at the other end of `port`. */
+/** Return a function that calls the methods that `serve` handles at the other end of `port`. */
 export function connect<Methods extends MethodMap>(port: Port): Remote<Methods> {
   const pending = new Map<number, Pending>();
   let calls = 0;
@@ -109,9 +114,7 @@ export function connect<Methods extends MethodMap>(port: Port): Remote<Methods> 
         pending.delete(call);
         release();
         reject(
-          new UsageError(
-            `What was handed in cannot be sent to gemtab's worker (${causeOf(error)}). Hand in plain objects.`,
-          ),
+          new UsageError(`The arguments cannot be sent to gemtab's worker (${causeOf(error)}). Use plain objects.`),
         );
       }
     });

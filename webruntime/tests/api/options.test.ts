@@ -1,4 +1,7 @@
-/** What pages hand in: refused by name where it cannot be, with what was found and what is expected. */
+/**
+ * The arguments of pages: invalid ones are rejected with an error that names the argument, the found value and the
+ * expected values.
+ */
 
 import { describe, expect, test } from "vitest";
 import { Chat, type ChatOptions } from "../../src/api/chat.ts";
@@ -12,7 +15,7 @@ import type { ChatMessage } from "../../src/messages.ts";
 
 const image = new Blob(["x"], { type: "image/png" });
 
-/** A worker that keeps one conversation and never answers but with its length. */
+/** A worker that keeps one conversation and answers only with its length. */
 class Thread {
   messages: ChatMessage[] = [];
   readonly sent: SendOptions[] = [];
@@ -52,13 +55,13 @@ describe("options", () => {
     ["Seed", "seed"],
   ])("that are not known are refused, with the name that is nearest: %s", (name, nearest) => {
     const message = refusal(() => checkSendOptions({ [name]: 1 }));
-    expect(message).toBe(`${name}: this is no option that gemtab has. Did you mean "${nearest}"?`);
+    expect(message).toBe(`${name}: this option is unknown. Did you mean "${nearest}"?`);
   });
 
   test.each(["tools", "schema", "stop", "logprobs", "constructor", "__proto__x"])("%s is not known", (name) => {
-    expect(refusal(() => checkChatOptions({ [name]: [] }))).toMatch(new RegExp(`^${name}: this is no option`));
+    expect(refusal(() => checkChatOptions({ [name]: [] }))).toMatch(new RegExp(`^${name}: this option is unknown`));
     expect(refusal(() => checkSendOptions({ [name]: [] }))).toMatch(
-      /Known are temperature, topK, topP, seed, maxTokens/,
+      /Known options: temperature, topK, topP, seed, maxTokens/,
     );
   });
 
@@ -90,9 +93,12 @@ describe("options", () => {
     [{ hostEmbeddings: true }, 'hostEmbeddings: true is not known. Choose one of "auto", "never", "always".'],
     [{ plan: "f64" }, 'plan: "f64" is not known. Choose one of "auto", "f16", "f32".'],
     [{ assets: 7 }, "assets: found 7; expected an address."],
-    [{ progress: 1 }, 'progress: this is no option that gemtab has. Did you mean "onProgress"?'],
-    [{ offline: true }, /^offline: .* Known are onProgress, signal, context, memory, hostEmbeddings, assets, plan\.$/],
-    [{ context_length: 7 }, 'context_length: this is no option that gemtab has. Did you mean "context"?'],
+    [{ progress: 1 }, 'progress: this option is unknown. Did you mean "onProgress"?'],
+    [
+      { offline: true },
+      /^offline: .* Known options: onProgress, signal, context, memory, hostEmbeddings, assets, plan\.$/,
+    ],
+    [{ context_length: 7 }, 'context_length: this option is unknown. Did you mean "context"?'],
   ])("of a load cannot be %j", (options, message) => {
     expect(refusal(() => checkLoadOptions(options))).toMatch(message);
   });
@@ -130,7 +136,7 @@ const BAD_MESSAGES: [unknown, string][] = [
   [[{ role: "user" }], "messages[0].content: found nothing; expected text, or a list of parts."],
   [
     [{ role: "user", content: "Hi", contents: "Ho" }],
-    'messages[0].contents: this is no option that gemtab has. Did you mean "content"?',
+    'messages[0].contents: this option is unknown. Did you mean "content"?',
   ],
   [
     [{ role: "assistant", content: "", toolCalls: [{ name: "add", arguments: {} }] }],
@@ -151,10 +157,7 @@ const BAD_CONTENT: [unknown, string][] = [
   [[{ type: "image", image: "cat.jpg" }], 'content[0].image: found "cat.jpg"; expected a Blob, such as a file.'],
   [[{ type: "image", image: {} }], "content[0].image: found an object (Object); expected a Blob, such as a file."],
   [[{ type: "image" }], "content[0].image: found nothing; expected a Blob, such as a file."],
-  [
-    [{ type: "image", image, details: 280 }],
-    'content[0].details: this is no option that gemtab has. Did you mean "detail"?',
-  ],
+  [[{ type: "image", image, details: 280 }], 'content[0].details: this option is unknown. Did you mean "detail"?'],
   [
     [{ type: "image", image, detail: 300 }],
     "content[0].detail: 300 is not known. Choose one of 70, 140, 280, 560, 1120.",

@@ -1,4 +1,4 @@
-/** What a page does with a worker that does not answer: a worker of which tests decide what it says. */
+/** A page's handling of an unresponsive worker. The tests decide the worker's replies. */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Chat } from "../../src/api/chat.ts";
@@ -12,7 +12,7 @@ class FakeWorker extends EventTarget {
   static last: FakeWorker;
   readonly calls: Extract<PageMessage, { type: "call" }>[] = [];
   ended = false;
-  /** Whether its thread turns. */
+  /** Whether its thread responds. */
   turns = true;
 
   constructor() {
@@ -131,7 +131,7 @@ describe("a stop that is not answered", () => {
     expect(gpuHistory().holder).toBeUndefined();
   });
 
-  test("ends the worker at once where its last user goes", async () => {
+  test("ends the worker at once where its last user leaves", async () => {
     const { worker, fake, release } = acquire("http://localhost/loop/");
     const unloading = worker.call("unload", { model: 1 }, { brief: true }).catch(() => undefined);
     await vi.advanceTimersByTimeAsync(1000);
@@ -143,11 +143,11 @@ describe("a stop that is not answered", () => {
   });
 });
 
-test("a worker whose script never starts is told of after 30 seconds", async () => {
+test("a worker whose script never starts is reported after 30 seconds", async () => {
   const { worker, release } = acquireWorker(SCRIPT, "http://localhost/good/");
   releases.push(release);
   const failed = expect(worker.call("load", {} as never)).rejects.toThrow(
-    /has not started for 30 seconds: its script did not come from http:\/\/localhost\/gemtab-worker\.js.*try again/,
+    /has not started for 30 seconds: its script did not load from http:\/\/localhost\/gemtab-worker\.js.*try again/,
   );
   await vi.advanceTimersByTimeAsync(30_000);
   await failed;
@@ -158,24 +158,24 @@ describe("a worker whose thread stands still", () => {
     const { worker, fake } = acquire("http://localhost/loop/");
     fake.turns = false;
     const failed = expect(worker.call("load", {} as never, { onSilence: "end" })).rejects.toThrow(
-      /has not answered for 20 seconds, and was ended\. Something in the bundle does not end/,
+      /has not answered for 20 seconds, and was ended\. A part of the bundle does not end/,
     );
     await vi.advanceTimersByTimeAsync(23_000);
     await failed;
     expect(fake.ended).toBe(true);
   });
 
-  test("is told of again and again while it answers", async () => {
+  test("is reported again and again while it answers", async () => {
     const { worker, fake } = acquire("http://localhost/loop/");
     fake.turns = false;
-    const told: number[] = [];
-    worker.call("send", {} as never, { onSilence: (seconds) => told.push(seconds) }).catch(() => undefined);
+    const reported: number[] = [];
+    worker.call("send", {} as never, { onSilence: (seconds) => reported.push(seconds) }).catch(() => undefined);
     await vi.advanceTimersByTimeAsync(50_000);
-    expect(told).toEqual([20, 40]);
+    expect(reported).toEqual([20, 40]);
     expect(fake.ended).toBe(false);
   });
 
-  test("is not taken for one that turns and works long", async () => {
+  test("is distinguished from one that responds and works long", async () => {
     const { worker, fake } = acquire("http://localhost/slow/");
     const loading = worker.call("load", {} as never, { onSilence: "end" });
     await vi.advanceTimersByTimeAsync(600_000);
@@ -185,7 +185,7 @@ describe("a worker whose thread stands still", () => {
   });
 });
 
-test("a worker that was only asked waits for the next use, but not for ever", async () => {
+test("a worker after a preview waits for the next use, but not for ever", async () => {
   const { fake, release } = acquire("http://localhost/good/");
   release(true);
   const next = acquire("http://localhost/good/");
@@ -197,14 +197,14 @@ test("a worker that was only asked waits for the next use, but not for ever", as
   expect(fake.ended).toBe(true);
 });
 
-test("what cannot be sent to a worker is refused in words", async () => {
+test("arguments that cannot be sent to a worker are rejected with advice", async () => {
   const { worker, fake } = acquire("http://localhost/good/");
   fake.postMessage = () => {
     throw new DOMException("#<Object> could not be cloned.", "DataCloneError");
   };
   const sent = worker.call("load", {} as never);
   await expect(sent).rejects.toBeInstanceOf(UsageError);
-  await expect(sent).rejects.toThrow(/cannot be sent to gemtab's worker \(DataCloneError.*Hand in plain objects/);
+  await expect(sent).rejects.toThrow(/cannot be sent to gemtab's worker \(DataCloneError.*Use plain objects/);
 });
 
 describe("a conversation", () => {
@@ -235,7 +235,7 @@ describe("a conversation", () => {
     expect(await chat.messages()).toEqual([SAID[0], { role: "assistant", content: "Hi!" }]);
   });
 
-  test("keeps what was said when a stop is not answered, and the worker is told of it before the next word", async () => {
+  test("keeps the text so far when a stop has no reply, and the worker gets it before the next message", async () => {
     const { chat, fake, stop, parts, reading } = await begin();
     stop.abort();
     await vi.advanceTimersByTimeAsync(1000);
@@ -247,8 +247,8 @@ describe("a conversation", () => {
     expect(fake.calls.filter(({ method }) => method === "send").length).toBe(1);
     fake.answer("send", { ...ANSWER, finish: "abort" });
     await vi.advanceTimersByTimeAsync(0);
-    const told = fake.calls.findLast(({ method }) => method === "setMessages");
-    expect(told?.request).toEqual({ session: 5, messages: [{ role: "system", content: "Be brief." }, ...SAID] });
+    const reported = fake.calls.findLast(({ method }) => method === "setMessages");
+    expect(reported?.request).toEqual({ session: 5, messages: [{ role: "system", content: "Be brief." }, ...SAID] });
     fake.answer("setMessages", null);
     await vi.advanceTimersByTimeAsync(0);
     expect(fake.calls.filter(({ method }) => method === "send").length).toBe(2);
@@ -256,7 +256,7 @@ describe("a conversation", () => {
     expect((await next).value).toEqual({ type: "text", text: "Well" });
   });
 
-  test("keeps what was said when the worker has to be ended", async () => {
+  test("keeps the text so far when the worker has to be ended", async () => {
     const { chat, parts, reading } = await begin();
     const { worker } = acquire("http://localhost/loop/");
     const stop = AbortSignal.abort();

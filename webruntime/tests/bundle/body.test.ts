@@ -1,4 +1,4 @@
-/** Hosts that break off, fall silent, or send what nobody asked for. */
+/** Hosts that break off, fall silent, or send unexpected content. */
 
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -13,7 +13,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** A host that answers every request with this. */
+/** A host with the same answer to every request. */
 function host(answer: (url: string, init: RequestInit) => Response | Promise<Response>): void {
   vi.stubGlobal("fetch", async (url: string, init: RequestInit) => answer(url, init));
 }
@@ -40,7 +40,7 @@ function stalledBody(signal: AbortSignal | null | undefined, start: string): Rea
 }
 
 describe("a host that falls silent", () => {
-  test("before it answers is given up with words", async () => {
+  test("before the answer is an error", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     host((_, { signal }) => new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason))));
     const opening = failure(Bundle.open(URL));
@@ -50,7 +50,7 @@ describe("a host that falls silent", () => {
     );
   });
 
-  test("in the middle of the manifest is given up with words", async () => {
+  test("within the manifest is an error", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     host((_, { signal }) => new Response(stalledBody(signal, '{"format":')));
     const opening = failure(Bundle.open(URL));
@@ -58,20 +58,20 @@ describe("a host that falls silent", () => {
     expect((await opening).message).toContain("sent nothing for 30 seconds");
   });
 
-  test("in the middle of a slice is given up, by file and slice", async () => {
+  test("within a slice is an error with file and slice", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const entry = fileEntry(Buffer.alloc(600));
     host((_, { signal }) => new Response(stalledBody(signal, "\0".repeat(300))));
-    let tell = () => {};
-    const first = new Promise<void>((resolve) => (tell = resolve));
-    const loading = failure(download({ url: `${URL}a`, file: "a", entry }, [{ offset: 0, bytes: 600 }], tell));
+    let arrived = () => {};
+    const first = new Promise<void>((resolve) => (arrived = resolve));
+    const loading = failure(download({ url: `${URL}a`, file: "a", entry }, [{ offset: 0, bytes: 600 }], arrived));
     await first;
     while (vi.getTimerCount() === 0) await new Promise(setImmediate);
     await vi.advanceTimersByTimeAsync(SILENCE_MS);
     expect(await loading).toMatchObject({ file: "a", slice: 1, message: expect.stringContaining("stands still") });
   });
 
-  test("for less is waited for", async () => {
+  test("for a shorter time is no error", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const late = (body: string) => new Promise<Response>((give) => setTimeout(() => give(new Response(body)), 29_000));
     host(() => late("{}"));
@@ -94,7 +94,7 @@ describe("a manifest", () => {
     );
   });
 
-  test("without end is not read on", async () => {
+  test("without end is not read to the end", async () => {
     let pulls = 0;
     const endless = new ReadableStream({
       pull(controller) {
@@ -106,7 +106,7 @@ describe("a manifest", () => {
     expect(pulls).toBeLessThan(20);
   });
 
-  test("is counted as it is once it was inflated", async () => {
+  test("is counted after decompression", async () => {
     const bomb = gzipSync(Buffer.alloc(1 << 20));
     expect(bomb.length).toBeLessThan(2048);
     const inflated = new Blob([bomb]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -116,11 +116,11 @@ describe("a manifest", () => {
     expect(error.message).toContain("more than 65536 bytes");
   });
 
-  test("that is no UTF-8 is named as such", async () => {
+  test("that is not UTF-8 is an error", async () => {
     expect((await open(Uint8Array.of(0x7b, 0xff, 0x7d))).message).toMatch(/^gemtab\.json is not text in UTF-8/);
   });
 
-  test("that is nested deep is refused before it is parsed", async () => {
+  test("that is nested deeply is rejected before parsing", async () => {
     const error = await open(`{"files":${"[".repeat(500_000)}${"]".repeat(500_000)}}`);
     expect(error.message).toMatch(/^gemtab\.json is nested deeper than 200 levels/);
   });
@@ -150,7 +150,7 @@ test("a file that says it is too large to be read whole is not fetched", async (
   );
 });
 
-test("digests are beside the sentence, not in it", async () => {
+test("digests are in the details of an error, not in the message", async () => {
   const data = Buffer.from("content");
   host(() => new Response("changed"));
   const source = { url: `${URL}a`, file: "a", entry: fileEntry(data) };

@@ -1,4 +1,4 @@
-/** Checks of manifests and plans: the cases that Python's tests run too. */
+/** Checks of manifests and plans. Python's tests run the same cases. */
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -51,11 +51,11 @@ function check({ plan, manifest }: Bundle, file: string): void {
   checkPlan(parse<Plan>(PLAN_SCHEMA, plan, file), read, file);
 }
 
-test.each(Object.keys(FILES) as Toy[])("the toy %s is sound", (toy) => {
+test.each(Object.keys(FILES) as Toy[])("the toy %s is valid", (toy) => {
   expect(() => check(toys[toy], FILES[toy])).not.toThrow();
 });
 
-describe("a bundle is refused for", () => {
+describe("a bundle is rejected for", () => {
   test.each(cases)("$name", ({ of, part, change, says }) => {
     const bundle = structuredClone(toys[of]);
     apply(part === "entry" ? entryOf(bundle, FILES[of]) : bundle[part], change);

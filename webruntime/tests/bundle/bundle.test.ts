@@ -11,7 +11,7 @@ async function open(files: Files): Promise<Bundle> {
   return Bundle.open(server.url);
 }
 
-/** A toy bundle whose manifest was changed after the fact. */
+/** A toy bundle with a changed manifest. */
 function withManifest(change: object): Files {
   const files = toyBundle();
   const manifest = JSON.parse(String(files.get("gemtab.json")));
@@ -33,18 +33,18 @@ test("the query of an address is on every file of the bundle", async () => {
   expect(server.requests.length).toBe(2);
 });
 
-test("a plan is read, checked and given out", async () => {
+test("a plan is read and checked", async () => {
   const bundle = await open(toyBundle());
   expect((await bundle.plan("plan/f32.json")).vocabulary).toBe(16);
 });
 
-test("a bundle of another format version is named as such, whatever else is in it", async () => {
+test("a bundle of another format version is reported, whatever else it contains", async () => {
   const opened = open(withManifest({ format: 2, news: true }));
   await expect(opened).rejects.toMatchObject({ code: "BundleError", file: "gemtab.json" });
   await expect(opened).rejects.toThrow(/has format 2, but this runtime reads format 1\. Export the bundle again/);
 });
 
-test("a drafter's bundle is told from one that answers", async () => {
+test("a bundle with a draft model alone cannot answer", async () => {
   const draft = { file: "onnx/draft_model_q4.onnx", target_hidden: 1536 };
   const opened = open(withManifest({ plans: [], draft }));
   await expect(opened).rejects.toMatchObject({ code: "UsageError" });
@@ -53,13 +53,13 @@ test("a drafter's bundle is told from one that answers", async () => {
   );
 });
 
-test("a bundle with neither plan nor drafter is damaged", async () => {
+test("a bundle with neither plan nor draft model is damaged", async () => {
   const opened = open(withManifest({ plans: [] }));
   await expect(opened).rejects.toMatchObject({ code: "BundleError" });
   await expect(opened).rejects.toThrow(/neither a plan nor a draft graph/);
 });
 
-test("a folder that is no bundle is named with its address", async () => {
+test("a folder that is no bundle is an error with the address", async () => {
   await expect(open(new Map())).rejects.toThrow(/gemtab\.json is missing at http:.*Check the bundle's address/);
 });
 
@@ -104,7 +104,7 @@ test("a file that the manifest does not list is not fetched", async () => {
   expect(server.requests.length).toBe(requests);
 });
 
-test("parity is there where the manifest lists it, and else null without a request", async () => {
+test("parity is read if the manifest lists it, and is else null without a request", async () => {
   const bundle = await open(toyBundle());
   const requests = server.requests.length;
   expect(await bundle.parity()).toBeNull();

@@ -6,11 +6,11 @@ import type { Files } from "./toy-bundle.ts";
 
 export interface FileServer {
   url: string;
-  /** The files it serves, by path; tests damage them. */
+  /** The served files, by path. Tests damage them. */
   files: Files;
   /** Path and Range header of each request so far. */
   requests: { path: string; range: string | undefined }[];
-  /** Files that it sends half of and then falls silent. */
+  /** Files of which the server sends half and then nothing. */
   stalled: Set<string>;
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** What plans with media must have: see plan-check.test.ts for the rest. */
+/** Checks of plans with media. plan-check.test.ts has the other checks. */
 
 import { describe, expect, test } from "vitest";
 import type { Plan } from "../../src/bundle/plan.gen.ts";
@@ -15,7 +15,7 @@ function seeingPlan(): Plan {
   return plan;
 }
 
-test("the toy's plans are sound", () => {
+test("the toy's plans are valid", () => {
   expect(() => checkPlan(seeingPlan(), MANIFEST, "plan/f32.json")).not.toThrow();
   expect(() => checkPlan(toyTowerPlan(), MANIFEST, "plan/image.f32.json")).not.toThrow();
 });
@@ -23,7 +23,7 @@ test("the toy's plans are sound", () => {
 // biome-ignore lint/suspicious/noExplicitAny: tests reach into one kind of a union
 type Damage = (plan: any) => void;
 
-describe("a plan with media is refused", () => {
+describe("a plan with media is rejected", () => {
   const cases: [string, Damage, RegExp][] = [
     [
       "whose rows do not hold a chunk",
@@ -42,7 +42,7 @@ describe("a plan with media is refused", () => {
   });
 });
 
-describe("a tower's plan is refused", () => {
+describe("a tower's plan is rejected", () => {
   const cases: [string, Damage, RegExp][] = [
     ["without encode", (plan) => delete plan.programs.encode, /no program "encode"/],
     ["without rows", (plan) => (plan.programs.encode.outputs = {}), /no inputs, or no rows/],

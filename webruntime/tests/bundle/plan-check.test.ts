@@ -25,11 +25,11 @@ const TABLE = {
 
 const SLOTS = { kind: "control", role: "slots", bytes: 16 };
 
-test("the toy's plan is sound", () => {
+test("the toy's plan is valid", () => {
   expect(() => checkPlan(toyPlan(), MANIFEST, "plan/f32.json")).not.toThrow();
 });
 
-describe("a plan is refused", () => {
+describe("a plan is rejected", () => {
   const cases: [string, Damage, RegExp][] = [
     [
       "whose weight ends beyond its file",
@@ -37,7 +37,7 @@ describe("a plan is refused", () => {
       /buffer low ends at byte 1456 of onnx\/toy\.onnx_data, which has 1436/,
     ],
     [
-      "whose weight lies in a file not listed",
+      "whose weight is in a file that is not listed",
       (plan) => (plan.buffers.low.file = "x.bin"),
       /x\.bin, which the manifest/,
     ],
@@ -62,7 +62,7 @@ describe("a plan is refused", () => {
       /buffer rows has 3 slots for the rows of 4 tokens/,
     ],
     [
-      "that does not tell where a table's rows are",
+      "without the slots of the rows",
       (plan) => (plan.buffers.rows = TABLE),
       /there are 0 control buffers "slots" instead of 1/,
     ],

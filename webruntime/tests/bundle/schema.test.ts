@@ -43,7 +43,7 @@ test("defaults of the schema are filled in", () => {
 
 const ROWS = { kind: "rows", file: "a.bin", offset: 0, row_bytes: 4, rows: 8, slots: 4 };
 
-describe("a plan is refused, by file and place, that", () => {
+describe("a plan is rejected, with file and location, that", () => {
   const cases: [string, Damage, RegExp][] = [
     ["lacks a field", (plan) => delete plan.slots, /the file lacks "slots"/],
     ["has an unknown field", (plan) => (plan.extra = 1), /field "extra" that is not known/],

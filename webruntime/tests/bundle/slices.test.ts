@@ -6,7 +6,7 @@ import { fileEntry } from "./toy-bundle.ts";
 
 const SLICE = 1000;
 const FILE = "onnx/weights.onnx_data";
-/** Five and a half slices of bytes that tell their place. */
+/** Five and a half slices. Each byte depends on its position. */
 const DATA = Buffer.from(Array.from({ length: 5500 }, (_, index) => (index * 31 + (index >> 8)) % 251));
 const WHOLE = [{ offset: 0, bytes: DATA.length }];
 
@@ -21,7 +21,7 @@ async function serve(data: Buffer | undefined, options = {}): Promise<Source> {
   return { url: server.url + FILE, file: FILE, entry: fileEntry(DATA, SLICE) };
 }
 
-/** Runs a download; what came out, by offset, and the error it ended with. */
+/** Runs a download. Returns the bytes of the slices by offset, and the error if there was one. */
 async function run(source: Source, wanted: readonly Region[], options = {}) {
   const slices: { offset: number; data: Buffer }[] = [];
   const error = await download(
@@ -35,7 +35,7 @@ async function run(source: Source, wanted: readonly Region[], options = {}) {
   return { slices, error };
 }
 
-/** A listener for bytes that calls `act` when more has come in than the first two slices, which were handed on then. */
+/** A listener for bytes that calls `act` when bytes of the third slice arrive: two slices were given to the sink then. */
 function afterTwoSlices(act: () => void): (bytes: number) => void {
   let total = 0;
   return (bytes) => {
@@ -141,7 +141,7 @@ describe.each([
     expect((error as Error).message).toMatch(/broke off.*Check the connection/);
   });
 
-  test("a connection that breaks in the middle is told with its slice", async () => {
+  test("a connection that breaks within a slice is an error with the slice", async () => {
     const source = await serve(DATA);
     server.stalled.add(FILE);
     const { slices, error } = await run(source, WHOLE, { onBytes: afterTwoSlices(server.close) });

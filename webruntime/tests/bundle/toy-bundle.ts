@@ -3,7 +3,7 @@
  *
  * The toy remembers ids in a full cache and in a ring. The next id is, modulo the vocabulary, the sum of the last WINDOW
  * ids (read from the ring), of the id in the middle (read from the full cache) and of the position's weight. Stale rows,
- * a wrong position or a weight in the wrong place thus change what it says. Where the temperature is not 0, seed and
+ * a wrong position or a weight at a wrong location change the next id. If the temperature is not 0, the seed and the
  * number of the sample are added.
  */
 
@@ -21,7 +21,7 @@ export const CHUNK = 4;
 export const SLICE = 256;
 export const WEIGHTS_FILE = "onnx/toy.onnx_data";
 
-/** Three files' worth of awkwardness: `low` straddles slices 0 and 1, nothing needs 2 and 3, `high` lies in 4 of 6. */
+/** Locations that test slices: `low` is in slices 0 and 1, nothing is in 2 and 3, and `high` is in 4 of 6. */
 const LOW = { offset: SLICE - 16, bytes: 32 };
 const HIGH = { offset: 4 * SLICE + 64, bytes: 32 };
 
@@ -154,7 +154,7 @@ export function toyPlan(): Plan {
             grid: [["min", 1, ["ceildiv", ["+", "P", "T"], "C"]], 1, 1],
             label: "score",
           },
-          // A grid with a zero in it is left out, or this would sample twice.
+          // A dispatch with a 0 in its grid is skipped. Otherwise this one would sample twice.
           {
             kernel: "sample",
             bindings: ["logits", "sampling", "step", "ids", "sampled"],
@@ -190,7 +190,7 @@ function weightsFile(): Buffer {
   return file;
 }
 
-/** What the toy says after `ids`. */
+/** The id that the toy samples after `ids`. */
 export function oracle(ids: readonly number[]): number {
   const position = ids.length - 1;
   const recent = ids.slice(-WINDOW).reduce((sum, id) => sum + id, 0);
@@ -206,7 +206,7 @@ export function oracleContinuation(ids: readonly number[], count: number): numbe
 
 export type Files = Map<string, Buffer>;
 
-/** The files of a toy bundle, its manifest made of the others. */
+/** The files of a toy bundle, with the manifest of the other files. */
 export function toyBundle(change: { plan?: (plan: Plan) => void; shaders?: Record<string, string> } = {}): Files {
   const plan = toyPlan();
   change.plan?.(plan);
@@ -224,7 +224,7 @@ export function toyBundle(change: { plan?: (plan: Plan) => void; shaders?: Recor
   return files;
 }
 
-/** With what an export states of the plan among the files. */
+/** The manifest of a toy bundle, with the entry of the plan among the files. */
 export function toyManifest(files: Files): Manifest {
   const plan: Plan = JSON.parse(String(files.get("plan/f32.json") ?? JSON.stringify(toyPlan())));
   const stated = { tokens: largestSizes(plan).T, memory: planMemory(plan) };

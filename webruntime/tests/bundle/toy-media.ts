@@ -1,8 +1,8 @@
 /**
- * The toy with eyes: a tower that makes rows, and a `fill` that remembers what rows say in the places of placeholders.
+ * The toy with a tower that makes rows, and a `fill` that remembers numbers from rows instead of the ids of placeholders.
  *
  * Row t of the tower's output is [input t * SCALE + rows of the input, -1]; only the first is remembered, as a whole
- * number. Where tokens of a picture see each other, how far a token sees beyond itself is added.
+ * number. If the tokens of an image see each other, the number of positions that a token sees after its own is added.
  */
 
 import type { Manifest } from "../../src/bundle/manifest.gen.ts";
@@ -11,7 +11,7 @@ import { CHUNK, type Files, fileEntry, ROWS, toyBundle, toyPlan } from "./toy-bu
 
 export const PLACEHOLDER = 15;
 export const SCALE = 3;
-/** The most tokens that the tower encodes. */
+/** Most tokens that the tower encodes. */
 export const TOWER_TOKENS = 6;
 export const TOWER_WEIGHTS = "onnx/toy_tower.onnx_data";
 export const TOWER_PLAN = "plan/image.f32.json";
@@ -94,7 +94,7 @@ export function toyTowerPlan(): Plan {
     programs: {
       encode: {
         max_tokens: TOWER_TOKENS,
-        // More than are submitted at once, so that parts have to follow each other.
+        // More dispatches than one submit has, so that the tower runs in parts.
         dispatches: [
           ...Array.from({ length: 9 }, () => ({
             kernel: "scale",
@@ -120,7 +120,7 @@ export function toyTowerPlan(): Plan {
   };
 }
 
-/** The toy's text plan, its fill one that takes media. */
+/** The toy's text plan, with a `fill` that takes media. */
 export function seeing(plan: Plan, visible: boolean): void {
   const name = visible ? "remember-visible" : "remember";
   const bindings = ["step", "ids", "media", "ring", "full", ...(visible ? ["visible"] : [])];
@@ -140,7 +140,7 @@ export function seeing(plan: Plan, visible: boolean): void {
   });
 }
 
-/** As an export states it: a weight and `step`; slots and the rows that come out. */
+/** The memory that an export states: a weight, `step`, slots and output rows. */
 const TOWER_MEMORY: Manifest["plans"][number]["memory"] = {
   weights: 16,
   embeddings: 0,
@@ -155,7 +155,7 @@ export interface MediaChange {
   tower?: (plan: Plan) => void;
 }
 
-/** A bundle of the toy with eyes. */
+/** A bundle of the toy with a tower. */
 export function mediaBundle({ visible = false, plan: changePlan, tower: changeTower }: MediaChange = {}): Files {
   const files = toyBundle({
     plan: (plan) => {
@@ -180,7 +180,7 @@ export function mediaBundle({ visible = false, plan: changePlan, tower: changeTo
   return files;
 }
 
-/** What the toy remembers of a picture of these pixels, at positions in the caches from `position` on. */
+/** The numbers that the toy remembers for an image of these pixels at `position`. */
 export function remembered(pixels: readonly number[], { visible = false } = {}): number[] {
   return pixels.map((pixel, index) => {
     const beyond = visible ? pixels.length - 1 - index : 0;

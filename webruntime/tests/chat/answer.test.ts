@@ -8,7 +8,7 @@ const tiny = resolve(import.meta.dirname, "../../../models/tiny");
 const json = (file: string) => JSON.parse(readFileSync(resolve(tiny, file), "utf8"));
 const tokenizer = new Tokenizer(json("tokenizer.json"));
 
-/** The parts of an answer, runs of the same kind joined. */
+/** Return the parts of an answer, with runs of the same kind joined. */
 function parse(ids: number[]): AnswerPart[] {
   const parser = new AnswerParser(tokenizer);
   const joined: AnswerPart[] = [];
@@ -48,14 +48,14 @@ describe("an answer", () => {
   });
 
   it.each(["<|channel>Yes, I do.<channel|>", "<|channel>Yes, I do.", "<|channel>Yes, I do.<turn|>"])(
-    "keeps what a channel without a name holds: %s",
+    "keeps the content of a channel without a name: %s",
     (written) => {
       expect(parseText(written)).toEqual([{ type: "text", text: "Yes, I do." }]);
     },
   );
 
   it.each(["<|channel>", "<|channel>thought", "<|channel> thought <channel|>", "<|channel><channel|>"])(
-    "has no parts where a channel holds its name alone: %s",
+    "has no parts where a channel has only its name: %s",
     (written) => {
       expect(parseText(written)).toEqual([]);
     },

@@ -1,4 +1,4 @@
-/** Files of a bundle that hold what no export writes. */
+/** Files of a bundle with content that no export writes. */
 
 import { expect, test } from "vitest";
 import { openChat } from "../../src/chat/model.ts";

@@ -1,4 +1,4 @@
-/** Conversations when the GPU goes or does not come back, and prompts that would never end. */
+/** Conversations when the GPU is lost or does not respond, and prompts that would never end. */
 
 import { describe, expect, test } from "vitest";
 import { controlTokens, openChat } from "../../src/chat/model.ts";
@@ -11,7 +11,7 @@ import { NotingEngine, tokenizer } from "./tiny.ts";
 
 const WORDS = tokenizer.encode("I see a red circle");
 
-/** Says WORDS, and then meets with an error. */
+/** Answers WORDS, and then throws an error. */
 class FailingEngine extends NotingEngine {
   constructor(
     readonly said: number,
@@ -39,7 +39,7 @@ async function begin(engine: NotingEngine) {
 describe("the GPU is lost", () => {
   const lost = new LostError("The browser took the GPU away (x). Load the model again.");
 
-  test("in the middle of an answer: what was said stays", async () => {
+  test("in the middle of an answer: the text so far stays", async () => {
     const { session, send } = await begin(new FailingEngine(WORDS.length, lost));
     const result = await send("What do you see?");
     expect(result).toMatchObject({ finish: "lost", text: "I see a red circle" });
@@ -49,7 +49,7 @@ describe("the GPU is lost", () => {
     ]);
   });
 
-  test("before the first word: the question is not answered", async () => {
+  test("before the first word: the question has no answer", async () => {
     const { session, send } = await begin(new FailingEngine(0, lost));
     await expect(send("What do you see?")).rejects.toBe(lost);
     expect(session.messages).toEqual([]);
@@ -61,7 +61,7 @@ describe("the GPU is lost", () => {
   });
 });
 
-test("a GPU that does not come back is told of", async () => {
+test("a GPU that does not respond is reported", async () => {
   const engine = new FailingEngine(1, new LostError("x"));
   const { events, send } = await begin(engine);
   await send("Hi");
@@ -69,7 +69,7 @@ test("a GPU that does not come back is told of", async () => {
   expect(engine.stalled).toBeUndefined();
 });
 
-test("a text that no context could hold is refused before it is cut into tokens", async () => {
+test("a text that no context could hold is rejected before it is split into tokens", async () => {
   const { session, send } = await begin(new NotingEngine());
   const sending = send("word ".repeat(1_000_000));
   await expect(sending).rejects.toBeInstanceOf(ContextError);
@@ -140,7 +140,7 @@ describe("a tokenizer is stopped", () => {
   test.each<[string, object]>([
     ["that puts a lot before a text", { normalizer: { type: "Prepend", prepend: LONG } }],
     [
-      "that puts a lot in place of a letter",
+      "that replaces a letter by a long text",
       { normalizer: { type: "Replace", pattern: { String: "a" }, content: LONG } },
     ],
     ["that puts a lot between letters", { normalizer: { type: "Replace", pattern: { Regex: "" }, content: LONG } }],

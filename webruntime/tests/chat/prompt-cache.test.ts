@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { PlacedPrompt } from "../../src/chat/placeholders.ts";
+import type { PromptWithMedia } from "../../src/chat/placeholders.ts";
 import { commonPrefix, PromptCache, snapshotCapacity, wayBack } from "../../src/chat/prompt-cache.ts";
 import { item, medium, NotingEngine } from "./tiny.ts";
 
@@ -31,7 +31,7 @@ describe("wayBack", () => {
     expect(wayBack(500, 300, [300], never)).toEqual({ by: "restore", position: 300 });
   });
 
-  it("starts anew when every snapshot lies beyond", () => {
+  it("starts anew when every snapshot is beyond", () => {
     expect(wayBack(500, 10, [20, 140], never)).toEqual({ by: "reset", position: 0 });
     expect(wayBack(500, 10, [], never)).toEqual({ by: "reset", position: 0 });
   });
@@ -48,18 +48,18 @@ describe("snapshotCapacity", () => {
   });
 });
 
-describe("a prompt that has another end of a picture than the caches", () => {
-  /** 7, a picture, 8, 9. */
-  const prompt = (tokens: number): PlacedPrompt => {
-    const picture = item("image", tokens);
-    const items = [{ medium: medium("image", [picture]), item: picture, position: 1 }];
+describe("a prompt that has another end of an image than the caches", () => {
+  /** The tokens 7, an image, 8, 9. */
+  const prompt = (tokens: number): PromptWithMedia => {
+    const image = item("image", tokens);
+    const items = [{ medium: medium("image", [image]), item: image, position: 1 }];
     return { ids: [7, ...Array(tokens).fill(18), 8, 9], items };
   };
 
   it.each([
     [undefined, 5, [3, 3, 3]],
     [100, 1, [1, 5, 7]],
-  ])("where a picture's tokens see each other up to %j, reuses %d", async (blockTokens, expected, fills) => {
+  ])("where an image's tokens see each other up to %j, reuses %d", async (blockTokens, expected, fills) => {
     const engine = new NotingEngine();
     engine.blockTokens = blockTokens;
     const cache = new PromptCache(engine);

@@ -30,7 +30,7 @@ describe("readGenerationConfig", () => {
     { eos_token_id: [] },
     { eos_token_id: "1" },
     { eos_token_id: -1 },
-  ])("refuses %j in words, as an older bundle may have it", (json) => {
+  ])("rejects %j, which an older bundle may have, with advice", (json) => {
     expect(() => readGenerationConfig(json)).toThrow(BundleError);
     expect(() => readGenerationConfig(json)).toThrow(/eos_token_id is .*Export the checkpoint again/);
   });
@@ -44,7 +44,7 @@ describe("readGenerationConfig", () => {
     { temperature: "hot" },
     { top_k: true },
     { do_sample: "yes" },
-  ])("refuses sampling by %j", (changes) => {
+  ])("rejects sampling by %j", (changes) => {
     expect(() => readGenerationConfig({ eos_token_id: 1, ...changes })).toThrow(BundleError);
   });
 
@@ -55,7 +55,7 @@ describe("readGenerationConfig", () => {
 });
 
 describe("Stopwatch", () => {
-  /** A clock that shows the given times, in milliseconds, one after another. */
+  /** A clock that returns the given times, in milliseconds, one after another. */
   const clock = (...times: number[]) => {
     let reading = 0;
     return () => times[reading++] ?? Number.NaN;

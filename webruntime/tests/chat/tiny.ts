@@ -1,4 +1,4 @@
-/** The tiny model's tokenizer and template, and an engine that runs nothing but notes what it is asked for. */
+/** The tiny model's tokenizer and template, and an engine that only records its calls. */
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -8,7 +8,7 @@ import type {
   FillOptions,
   InputShape,
   MediaRows,
-  PlacedRows,
+  PositionedRows,
   Snapshot,
   TextEngine,
   Tower,
@@ -28,7 +28,7 @@ export const tokenizer = new Tokenizer(JSON.parse(read("tokenizer.json")));
 export const template = new ChatTemplate(read("chat_template.jinja"), tokenizerConfig);
 export const processor = JSON.parse(read("processor_config.json"));
 
-/** A picture, frame or stretch of sound without content. */
+/** An image, video frame or audio segment without content. */
 export function item(tower: TowerName, tokens: number, key = "a"): Item {
   return { tower, key, tokens, inputs: async () => ({ arrays: { content: Float32Array.of(tokens) }, rows: tokens }) };
 }
@@ -49,7 +49,7 @@ export interface Rows extends MediaRows {
   disposed: boolean;
 }
 
-/** Every answer is `stop` at once. Caches go back anywhere. */
+/** An engine whose every answer is only the stop id. Its caches can go back to any position. */
 export class NotingEngine implements TextEngine {
   readonly files = files;
   readonly adapter = { vendor: "", architecture: "", description: "", software: false, features: [] };
@@ -70,11 +70,11 @@ export class NotingEngine implements TextEngine {
   towerTokens: Partial<Record<TowerName, number>> = { image: 300, audio: 750 };
   blockTokens: number | undefined;
   position = 0;
-  /** What it was asked for. */
-  readonly fills: { ids: number[]; media: readonly PlacedRows[] }[] = [];
+  /** The recorded calls. */
+  readonly fills: { ids: number[]; media: readonly PositionedRows[] }[] = [];
   readonly loads: TowerName[] = [];
   readonly encoded: { tower: TowerName; shape: InputShape; rows: Rows }[] = [];
-  /** Rejects the next encoding. */
+  /** The error of the next encoding. */
   failure: Error | undefined;
   bytesPerToken = 8;
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { CachePosition } from "../../src/engine/cache-position.ts";
 import { ContextError } from "../../src/errors.ts";
 
-/** 12 rows for a window of 8: four positions may be written over. */
+/** 12 rows for a window of 8: four positions may be overwritten. */
 const RING = { rows: 12, window: 8 };
 
 function at(position: number, rings = [RING]): CachePosition {
@@ -46,7 +46,7 @@ test("steps that ran ahead and were taken back count", () => {
 });
 
 test("near the start, what precedes position 0 is not missed", () => {
-  // Written to 13: row 0 holds position 12 now, so position 0 is gone and 1 is the earliest left. To start over needs none.
+  // After 13 positions, row 0 has position 12. So position 0 is overwritten, and 1 is the earliest. A reset needs none.
   const cache = at(13);
   expect([0, 8, 9, 10].map((to) => cache.canRewind(to))).toEqual([true, false, true, true]);
 });

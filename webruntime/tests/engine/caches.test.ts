@@ -64,7 +64,7 @@ test("a plan that needs other caches is refused, and names the first that differ
   expect(() => caches.check({ ...plan, buffers: {} })).not.toThrow();
 });
 
-test("position, room and growth need no model", async () => {
+test("position, remaining tokens and growth need no model", async () => {
   const caches = new Caches(work.device, plan, CONTEXT);
   expect(() => caches.checkRemaining(CONTEXT)).not.toThrow();
   caches.wrote(3);

@@ -1,4 +1,4 @@
-/** Devices that are lost, or never answer, while a model is loaded. A GPU of which tests decide what it does. */
+/** Devices that are lost, or never answer, while a model is loaded. */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openAdapter } from "../../src/engine/adapter.ts";
@@ -19,7 +19,7 @@ afterEach(async () => {
 
 const never = new Promise<never>(() => undefined);
 
-/** The real GPU, whose devices `change` may make worse. */
+/** The real GPU, with devices that `change` may break. */
 function worse(change: (device: GPUDevice) => Partial<Record<keyof GPUDevice, unknown>>): GPU {
   const requestAdapter = async (options?: GPURequestAdapterOptions) => {
     const adapter = (await gpu.requestAdapter(options)) as GPUAdapter;
@@ -109,7 +109,7 @@ test("an adapter that cannot be asked for is an error in words", async () => {
 });
 
 describe("a device that is lost while it is loaded", () => {
-  /** As Chromium has it: what was asked is refused first, and modules tell nothing any more. */
+  /** As in Chromium: requests fail before the loss is reported, and modules have no information any more. */
   const losing = worse((device) => {
     let lose: (info: object) => void = () => undefined;
     const lost = new Promise((resolve) => {

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, test } from "vitest";
 import { memoryNeed, towersNeed } from "../../src/bundle/memory.ts";
-import type { MediaRows, PlacedRows, Tower } from "../../src/engine/interface.ts";
+import type { MediaRows, PositionedRows, Tower } from "../../src/engine/interface.ts";
 import { chunks, lastVisible } from "../../src/engine/media.ts";
 import { TextEngine } from "../../src/engine/text-engine.ts";
 import { AbortError, BundleError, ContextError, DeviceError, UsageError } from "../../src/errors.ts";
@@ -32,7 +32,7 @@ function encode(tower: Tower, pixels: readonly number[]): Promise<MediaRows> {
   return tower.encode({ pixels: Float32Array.from(pixels) }, shapeOf(pixels));
 }
 
-/** Placeholders for a picture. */
+/** Placeholders of an image. */
 const blanks = (pixels: readonly number[]) => pixels.map(() => PLACEHOLDER);
 
 async function decode(engine: TextEngine, id: number, count: number): Promise<number[]> {
@@ -41,11 +41,11 @@ async function decode(engine: TextEngine, id: number, count: number): Promise<nu
   return ids;
 }
 
-/** Fills words and pictures, in any order, and gives what follows. */
+/** Fills ids and images, in any order. Returns the ids that follow. */
 async function answer(engine: TextEngine, said: (number | number[])[], count = 6): Promise<number[]> {
   const tower = await engine.tower("image");
   const ids: number[] = [];
-  const media: PlacedRows[] = [];
+  const media: PositionedRows[] = [];
   for (const part of said) {
     if (typeof part === "number") ids.push(part);
     else {
@@ -58,7 +58,7 @@ async function answer(engine: TextEngine, said: (number | number[])[], count = 6
   return decode(engine, ids.at(-1) as number, count);
 }
 
-/** What the toy remembers of what was said. */
+/** The numbers that the toy remembers for ids and images. */
 const values = (said: (number | number[])[], options = {}) =>
   said.flatMap((part) => (typeof part === "number" ? [part] : remembered(part, options)));
 
@@ -113,7 +113,7 @@ describe("chunks", () => {
   });
 });
 
-test("a token sees itself, one of a picture the last of it", () => {
+test("a token sees itself, and a token of an image sees the last one of the image", () => {
   const blocks = [
     { start: 2, end: 4 },
     { start: 5, end: 8 },
@@ -136,7 +136,7 @@ describe("a tower", () => {
     expect(asked()).toBe(1);
   });
 
-  test("makes rows of any number of tokens up to its most, and their memory is given back", async () => {
+  test("makes rows of any number of tokens up to its most, and their memory is released", async () => {
     const toy = await load();
     const tower = await toy.tower("image");
     for (const pixels of [[7], [1, 2, 3, 4, 5, 6], [9, 8]]) {
@@ -150,7 +150,7 @@ describe("a tower", () => {
     }
   });
 
-  test("takes less than whole rows of input: the rest is zero", async () => {
+  test("takes incomplete rows of input: the rest is zero", async () => {
     const toy = await load();
     const tower = await toy.tower("image");
     const rows = await tower.encode({ pixels: Float32Array.of(4, 5) }, { tokens: 3, rows: 2 });
@@ -159,19 +159,19 @@ describe("a tower", () => {
     expect(await decode(toy, 1, 3)).toEqual(oracleContinuation([...expected, 1], 3));
   });
 
-  test("refuses more tokens than it takes, and inputs that do not fit", async () => {
+  test("rejects more tokens than it takes, and inputs that do not fit", async () => {
     const tower = await (await load()).tower("image");
     await expect(encode(tower, [1, 2, 3, 4, 5, 6, 7])).rejects.toThrow(ContextError);
     await expect(encode(tower, [1, 2, 3, 4, 5, 6, 7])).rejects.toThrow(/7 tokens are more .* sees takes at once, 6\./);
     await expect(tower.encode({ pixels: new Float32Array(3) }, { tokens: 2, rows: 2 })).rejects.toThrow(UsageError);
-    await expect(tower.encode({ picture: new Float32Array(2) }, { tokens: 2, rows: 2 })).rejects.toThrow(
+    await expect(tower.encode({ unknown: new Float32Array(2) }, { tokens: 2, rows: 2 })).rejects.toThrow(
       /takes pixels.* none were given/,
     );
     const rows = await encode(tower, [1]);
     expect(rows.tokens).toBe(1);
   });
 
-  test("that the bundle does not have is refused in words", async () => {
+  test("that the bundle does not have is an error", async () => {
     const toy = await load();
     await expect(toy.tower("audio")).rejects.toThrow(UsageError);
     await expect(toy.tower("audio")).rejects.toThrow(/without the part of the model that hears/);
@@ -200,7 +200,7 @@ describe("a tower", () => {
     expect(await toy.tower("image")).toBeDefined();
   });
 
-  test("that is too large for the GPU is refused by its limit, and text goes on", async () => {
+  test("that is too large for the GPU is an error with the limit, and text goes on", async () => {
     const files = mediaBundle({
       tower: (plan) => Object.assign(plan.limits, { maxComputeWorkgroupStorageSize: 2 ** 30 }),
     });
@@ -240,7 +240,7 @@ describe("a tower", () => {
     await expect(encode(tower, [1])).resolves.toMatchObject({ tokens: 1 });
   });
 
-  test("is of no more use once the engine was disposed of", async () => {
+  test("cannot be used after the engine was disposed of", async () => {
     const toy = await load();
     const tower = await toy.tower("image");
     toy.dispose();
@@ -249,9 +249,9 @@ describe("a tower", () => {
 });
 
 describe("memory", () => {
-  /** Bytes of the buffers of the engine's device that were made and not destroyed. */
+  /** Bytes of the existing buffers of the engine's device. */
   const live = new Map<GPUBuffer, number>();
-  /** Label of a buffer that the GPU has no room for. */
+  /** Label of a buffer for which the GPU has no memory. */
   let refused: string | undefined;
   const bytes = () => [...live.values()].reduce((sum, size) => sum + size, 0);
 
@@ -298,7 +298,7 @@ describe("memory", () => {
     expect(bytes()).toBe(before);
   });
 
-  test("is what the manifest states and what the engine tells", async () => {
+  test("is as the manifest states and the engine reports", async () => {
     const toy = await loadCounted(mediaBundle({ plan: (plan) => delete plan.buffers.unused }));
     const { manifest } = toy.files;
     const staging = () => [...live].filter(([{ label }]) => label.startsWith("staging")).length * 4;
@@ -312,7 +312,7 @@ describe("memory", () => {
   });
 
   test.each(["slot 1", "rows of image"])(
-    "that the GPU does not have for %s is told, and text goes on",
+    "that the GPU does not have for %s is an error, and text goes on",
     async (label) => {
       const toy = await loadCounted();
       const tower = await toy.tower("image");
@@ -343,11 +343,11 @@ describe("memory", () => {
 describe("filling with media", () => {
   const SAID = [3, 1, [5, 6, 7, 8, 9], 2, [4], 11, 12, [1, 2, 3], 10];
 
-  test("puts rows in the places of placeholders, across chunks", async () => {
+  test("puts rows at the positions of placeholders, across chunks", async () => {
     expect(await answer(await load(), SAID)).toEqual(oracleContinuation(values(SAID), 6));
   });
 
-  test("goes on from where the caches are", async () => {
+  test("continues at the position of the caches", async () => {
     const toy = await load();
     const first = [7, [1, 2], 5];
     const said = await answer(toy, first, 2);
@@ -356,7 +356,7 @@ describe("filling with media", () => {
     expect(await answer(toy, next)).toEqual(oracleContinuation(all, 6));
   });
 
-  test("keeps pictures whole where their tokens see each other", async () => {
+  test("does not divide images whose tokens see each other", async () => {
     const toy = await load(mediaBundle({ visible: true }));
     expect(toy.blockTokens).toBe(4);
     const said = [3, 1, [5, 6, 7, 8], 2, [4], 11, [1, 2, 3], 10];
@@ -369,13 +369,13 @@ describe("filling with media", () => {
     expect(done).toEqual([2, 6, 7]);
   });
 
-  test("a picture that has no room in a chunk is refused before anything runs", async () => {
+  test("an image that does not fit a chunk is rejected before anything runs", async () => {
     const toy = await load(mediaBundle({ visible: true }));
     await expect(answer(toy, [1, [1, 2, 3, 4, 5], 2])).rejects.toThrow(ContextError);
     expect(toy.position).toBe(0);
   });
 
-  test("words alone see themselves where pictures see each other, whatever came before", async () => {
+  test("text tokens see themselves alone in models with bidirectional images", async () => {
     const toy = await load(mediaBundle({ visible: true }));
     await answer(toy, [[5, 6, 7, 8], 1]);
     toy.reset();
@@ -383,7 +383,7 @@ describe("filling with media", () => {
     expect(await decode(toy, 9, 5)).toEqual(oracleContinuation([3, 1, 4, 1, 5, 9], 5));
   });
 
-  test("a bundle without eyes takes no media", async () => {
+  test("a bundle without towers takes no media", async () => {
     const rows: MediaRows = { tokens: 1, bytes: 8, dispose: () => undefined };
     const toy = await load(toyBundle());
     expect([toy.towerTokens, toy.blockTokens]).toEqual([{}, undefined]);
@@ -391,7 +391,7 @@ describe("filling with media", () => {
     await expect(filling).rejects.toThrow(/takes text only/);
   });
 
-  test("rows of another make are refused", async () => {
+  test("rows of another engine are rejected", async () => {
     const toy = await load();
     const rows: MediaRows = { tokens: 1, bytes: 8, dispose: () => undefined };
     const filling = toy.fill(Uint32Array.of(1), { media: [{ position: 0, rows, bidirectional: true }] });

@@ -61,7 +61,7 @@ describe("per-layer embeddings", () => {
     expect(() => choose(hostEmbeddings, memory)).toThrow(/more than the \d+ allowed\. Choose a smaller context/);
   });
 
-  test("without storage they go to the GPU, or it is said why they cannot stay out of it", () => {
+  test("without storage they are on the GPU, or the error says why they must be", () => {
     expect(choose("auto", undefined, false)).toEqual(["gpu"]);
     expect(() => choose("auto", ON_GPU - 1, false)).toThrow(
       /keeps no files for the page.*1000 bytes.*needs 1125 bytes/,
@@ -69,7 +69,7 @@ describe("per-layer embeddings", () => {
     expect(() => choose("always", undefined, false)).toThrow(/keeps no files/);
   });
 
-  test("of a plan that has none need no storage", () => {
+  test("that a plan does not have need no storage", () => {
     const [entry] = toyManifest(toyBundle()).plans;
     expect(chooseResidence(entry as NonNullable<typeof entry>, CONTEXT, { hostEmbeddings: "always" }, false)).toEqual([
       "gpu",
@@ -77,7 +77,7 @@ describe("per-layer embeddings", () => {
   });
 });
 
-test("a model that needs more than is allowed is refused before its weights come", async () => {
+test("a model that needs more than is allowed is rejected before the download", async () => {
   const server = await serveFiles(toyBundle(), { ranges: true });
   await expect(TextEngine.load(server.url, { gpu, memory: 100 })).rejects.toThrow(/more than the 100 allowed/);
   expect(server.requests.filter(({ path }) => path.startsWith("onnx/"))).toEqual([]);

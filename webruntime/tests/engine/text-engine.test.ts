@@ -26,7 +26,7 @@ async function load(files: Files = toyBundle(), options: LoadOptions = {}, range
   return engine;
 }
 
-/** Fills all of `ids` but the last, which is decoded; gives the `count` ids that follow. */
+/** Fills all of `ids` but the last, and decodes from that. Returns the `count` ids that follow. */
 async function answer(engine: TextEngine, ids: readonly number[], count: number, options: DecodeOptions = {}) {
   await engine.fill(Uint32Array.from(ids.slice(0, -1)));
   return decode(engine, ids.at(-1) ?? 0, count, options);
@@ -54,7 +54,7 @@ describe("loading", () => {
     expect(events.at(-1)).toMatchObject({ loaded: 3 * SLICE, total: 3 * SLICE });
   });
 
-  test("tells what it allocated, the unused cache not included", async () => {
+  test("reports the allocated memory without the unused cache", async () => {
     const { stats, adapter, context, vocabulary } = await load();
     expect(stats).toEqual({
       activation: "f32",
@@ -70,37 +70,37 @@ describe("loading", () => {
     expect(adapter.software).toBe(/swiftshader/i.test(adapter.description + adapter.architecture));
   });
 
-  test("with a smaller context allocates smaller caches, and refuses what the plan cannot do", async () => {
+  test("with a smaller context allocates smaller caches, and rejects an impossible context", async () => {
     const toy = await load(toyBundle(), { context: 32 });
     expect(toy.stats.stateBytes).toBe(8 * 4 + 32 * 4);
     await expect(load(toyBundle(), { context: 65 })).rejects.toThrow(UsageError);
     await expect(load(toyBundle(), { context: 3 })).rejects.toThrow(/must be 4 to 64 tokens/);
   });
 
-  test("an altered weight file ends it, named by file and slice", async () => {
+  test("fails for an altered weight file, with file and slice", async () => {
     const files = toyBundle();
     files.get(WEIGHTS_FILE)?.writeUInt8(7, 4 * SLICE + 1);
     await expect(load(files)).rejects.toMatchObject({ code: "BundleError", file: WEIGHTS_FILE, slice: 4 });
   });
 
-  test("damage in slices that nothing needs does not matter", async () => {
+  test("ignores damage in unused slices", async () => {
     const files = toyBundle();
     files.get(WEIGHTS_FILE)?.writeUInt8(7, 3 * SLICE);
     expect(await answer(await load(files), PROMPT, 4)).toEqual(oracleContinuation(PROMPT, 4));
   });
 
-  test("a missing shader ends it", async () => {
+  test("fails for a missing shader", async () => {
     const files = toyBundle();
     files.delete("shaders/score.wgsl");
     await expect(load(files)).rejects.toMatchObject({ code: "BundleError", file: "shaders/score.wgsl" });
   });
 
-  test("a shader that does not compile is named by kernel, file and line", async () => {
+  test("fails for a shader with errors, with kernel, file and line", async () => {
     const broken = toyBundle({ shaders: { "shaders/store.wgsl": "fn main() {\n  let x: u32 = 1.5;\n}" } });
     await expect(load(broken)).rejects.toThrow(/kernel store \(shaders\/store\.wgsl\).*store\.wgsl:2:16: .*u32/);
   });
 
-  test("a shader whose bindings are not those of the plan is refused by kernel", async () => {
+  test("fails for a shader with other bindings than the plan, with the kernel", async () => {
     const broken = toyBundle({ plan: (plan) => plan.kernels.store?.bindings.splice(0, 1, "read_write") });
     await expect(load(broken)).rejects.toThrow(DeviceError);
     await expect(load(broken)).rejects.toThrow(/kernel store/);
@@ -117,7 +117,7 @@ describe("loading", () => {
     await expect(loading).rejects.toBeInstanceOf(AbortError);
   });
 
-  test("limits that the GPU lacks are told with what it has and what is needed", async () => {
+  test("limits that are too small are reported with the found and the needed value", async () => {
     const files = toyBundle({
       plan: (plan) => Object.assign(plan.limits, { maxComputeWorkgroupStorageSize: 2 ** 30 }),
     });
@@ -126,14 +126,14 @@ describe("loading", () => {
     await expect(loading).rejects.toThrow(/maxComputeWorkgroupStorageSize is \d+, but 1073741824 is needed/);
   });
 
-  test("a browser without WebGPU, and one without a GPU, are told apart in words", async () => {
+  test("errors distinguish a browser without WebGPU from one without a GPU", async () => {
     server = await serveFiles(toyBundle());
     const none = { requestAdapter: async () => null } as unknown as GPU;
     await expect(TextEngine.load(server.url)).rejects.toThrow(/This browser has no WebGPU/);
     await expect(TextEngine.load(server.url, { gpu: none })).rejects.toThrow(/found no GPU that it may use/);
   });
 
-  test("a bundle with plans for other GPUs only is told so", async () => {
+  test("a bundle with plans for other GPUs alone is an error", async () => {
     const files = toyBundle();
     const manifest = JSON.parse(String(files.get("gemtab.json")));
     // SwiftShader has no f16.
@@ -141,7 +141,7 @@ describe("loading", () => {
     await expect(load(files)).rejects.toThrow(/needs a GPU with shader-f16/);
   });
 
-  test("the plan that is asked for is loaded, or refused by name", async () => {
+  test("the wanted plan is loaded, or named in an error", async () => {
     server = await serveFiles(toyBundle());
     const { url } = server;
     const toy = await TextEngine.load(url, { gpu, plan: "f32" });
@@ -171,7 +171,7 @@ describe("decoding", () => {
     },
   );
 
-  test("ends where the context is full", async () => {
+  test("ends when the context is full", async () => {
     const toy = await load();
     const ids = await answer(toy, PROMPT, 1000);
     expect(ids).toEqual(oracleContinuation(PROMPT, CONTEXT - PROMPT.length + 1));
@@ -189,7 +189,7 @@ describe("decoding", () => {
     expect([...ids, ...(await decode(toy, ids.at(-1) ?? 0, 7))]).toEqual(expected);
   });
 
-  test("an abort keeps what was given out, and the engine goes on", async () => {
+  test("an abort keeps the yielded ids, and the engine goes on", async () => {
     const toy = await load();
     await toy.fill(Uint32Array.from(PROMPT.slice(0, -1)));
     const controller = new AbortController();
@@ -238,7 +238,7 @@ describe("decoding", () => {
 });
 
 describe("filling", () => {
-  test("tells each chunk, and takes an awkward number of ids", async () => {
+  test("reports each chunk, and takes an odd number of ids", async () => {
     const toy = await load();
     const done: number[] = [];
     await toy.fill(Uint32Array.from(PROMPT), { onChunk: (count) => done.push(count) });
@@ -246,7 +246,7 @@ describe("filling", () => {
     expect(toy.position).toBe(14);
   });
 
-  test("more than the context holds is refused before anything runs", async () => {
+  test("more than the context holds is rejected before anything runs", async () => {
     const toy = await load();
     await toy.fill(new Uint32Array(60));
     await expect(toy.fill(new Uint32Array(5))).rejects.toThrow(ContextError);
@@ -254,7 +254,7 @@ describe("filling", () => {
     expect(toy.position).toBe(60);
   });
 
-  test("an abort tells by its position how many ids went in", async () => {
+  test("after an abort the position counts the ids in the caches", async () => {
     const toy = await load();
     const controller = new AbortController();
     const onChunk = (done: number) => {
@@ -278,7 +278,7 @@ describe("caches that grow", () => {
     label: "touch",
   } as const satisfies Dispatch;
 
-  /** A toy with a cache of so many bytes that steps bind once they pass position FROM. */
+  /** A toy with a cache of `bytes` bytes that steps bind after position FROM. */
   const growing = (bytes: number) =>
     toyBundle({
       plan: (plan) => {
@@ -297,7 +297,7 @@ describe("caches that grow", () => {
       },
     });
 
-  test("are there from the step that first reaches them, in a prompt and in an answer", async () => {
+  test("are created by the first step that uses them, in a prompt and in an answer", async () => {
     const toy = await load(growing(4096));
     const before = toy.stats.stateBytes;
     await toy.fill(new Uint32Array(FROM));
@@ -314,7 +314,7 @@ describe("caches that grow", () => {
   });
 
   test.each([1, 3])("of which the GPU has no memory end the answer, not the engine: %i in flight", async (depth) => {
-    // SwiftShader has less than its limits promise.
+    // SwiftShader has less memory than its limits.
     const toy = await load(growing(2 ** 30));
     const before = toy.stats.stateBytes;
     const prompt = Array.from({ length: 40 }, (_, position) => position % 16);
@@ -334,10 +334,10 @@ describe("caches that grow", () => {
   });
 });
 
-test("a ring of which the GPU has no memory for a copy is not kept", async () => {
+test("a snapshot for which the GPU has no memory is undefined", async () => {
   const large = { maxStorageBufferBindingSize: 2 ** 30, maxBufferSize: 2 ** 30 };
   const toy = await load(toyBundle({ plan: (plan) => Object.assign(plan.limits, large) }));
-  // SwiftShader has less memory than its limits promise.
+  // SwiftShader has less memory than its limits.
   const { createBuffer } = GPUDevice.prototype;
   GPUDevice.prototype.createBuffer = function (descriptor) {
     return createBuffer.call(this, { ...descriptor, size: this.limits.maxBufferSize });
@@ -362,7 +362,7 @@ describe("going back", () => {
     expect(await answer(toy, [11, 12], 5)).toEqual(oracleContinuation([...kept, 11, 12], 5));
   });
 
-  test("a long one is refused and restored from a snapshot, again and again", async () => {
+  test("a long one is rejected and restored from a snapshot, again and again", async () => {
     const toy = await load();
     await toy.fill(Uint32Array.from(PROMPT));
     const snapshot = (await toy.snapshot()) as Snapshot;
@@ -403,7 +403,7 @@ describe("the rest", () => {
     expect(server?.requests.length).toBe(downloads);
   });
 
-  test("calls that overlap are refused", async () => {
+  test("calls that overlap are rejected", async () => {
     const toy = await load();
     const filling = toy.fill(Uint32Array.from(PROMPT));
     await expect(toy.fill(Uint32Array.of(1))).rejects.toThrow(UsageError);

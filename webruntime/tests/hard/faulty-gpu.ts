@@ -1,11 +1,13 @@
-/** A GPU of which one call fails. */
+/** A GPU with one failing call. */
 
 import type { DeviceFault } from "./host.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: calls are looked up by their names
 type Methods = any;
 
-/** `gpu`, of whose calls (its own, its adapters', devices', queues' and buffers') one fails as `fault` says. */
+/**
+ * Return `gpu` with one failing call among its own, its adapters', devices', queues' and buffers', as `fault` states.
+ */
 export function faultyGpu(gpu: GPU, fault: DeviceFault | undefined): GPU {
   if (!fault) return gpu;
   let left = fault.after;

@@ -1,4 +1,4 @@
-/** A static host, and everything that can be wrong with one. */
+/** A static host, and its possible faults. */
 
 import { createReadStream, readFileSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 
-/** What is wrong with a host: a file, or all (`*`), and how it is sent. */
+/** A fault of a host: the file, or all files (`*`), and how the response is wrong. */
 export interface HostFault {
   file: string;
   fault: string;
@@ -74,10 +74,10 @@ const FAULTS: Record<string, Send> = {
 };
 
 /**
- * Serves files at a free port of this machine. Resolves to the address, with a slash at its end.
+ * Serve files at a free port of this machine. Resolves to the address, with a slash at its end.
  *
- * @param pathOf the file behind an address's path, if there is one
- * @param faultOf what is wrong with how it is sent
+ * @param pathOf the file of an address's path, if there is one
+ * @param faultOf the fault of the response
  */
 export async function serveFiles(
   pathOf: (path: string) => string | undefined,
@@ -119,19 +119,22 @@ function send(request: IncomingMessage, response: ServerResponse, path: string, 
     .pipe(response);
 }
 
-/** A path below a folder; undefined where it leads out of it. */
+/** Return a path below a folder, or undefined for a path outside it. */
 export function below(folder: string, path: string): string | undefined {
   const whole = join(folder, path);
   return whole.startsWith(`${folder}/`) && !path.includes("\0") ? whole : undefined;
 }
 
-/** What is wrong besides the files, as the mutator left it in a folder. */
+/** The faults besides the files, which the mutator wrote into a folder. */
 export interface Faults {
   host?: HostFault;
   device?: DeviceFault;
 }
 
-/** A call to WebGPU that fails, counted from 0: `lost` takes the device away then, else it throws or rejects by that name. */
+/**
+ * A failing call to WebGPU, counted from 0. `lost` loses the device; any other name is the error that the call throws
+ * or rejects with.
+ */
 export interface DeviceFault {
   call: string;
   after: number;

@@ -1,6 +1,6 @@
 /**
- * A page in Node: it loads the bundles that it is told of, line by line on stdin, says a word to each, and tells on the pipe
- * that it was given how that ended. Its worker is a thread, its host a server on a free port.
+ * A page in Node: it loads the bundles that stdin names, one a line, sends a message to each, and writes the outcome to
+ * the given pipe. Its worker is a thread, its host a server on a free port.
  */
 
 import { writeSync } from "node:fs";
@@ -19,12 +19,12 @@ let root = "";
 let faults: Faults = {};
 let unhandled: string[] = [];
 
-/** A thread that has no worker to be now. */
+/** A thread that is no worker now. */
 let idle: Thread | undefined;
 /** Resolves when no thread is busy with a worker that the page has ended. */
 let ended: Promise<void> = Promise.resolve();
 
-/** The browser's class, as far as gemtab uses it. */
+/** The parts of the browser's class that gemtab uses. */
 class ThreadWorker {
   readonly #thread: Thread;
   readonly #listeners = { message: new Set<(event: unknown) => void>(), error: new Set<(event: unknown) => void>() };
@@ -42,14 +42,14 @@ class ThreadWorker {
   readonly #receive = (data: { unhandled?: string; idle?: true }) => {
     if (data.unhandled !== undefined) unhandled.push(data.unhandled);
     else if (data.idle) this.#idle();
-    else if (!this.#over) this.#tell("message", { data });
+    else if (!this.#over) this.#report("message", { data });
   };
 
   readonly #fail = (error: Error) => {
-    if (!this.#over) this.#tell("error", { message: error.message, preventDefault() {} });
+    if (!this.#over) this.#report("error", { message: error.message, preventDefault() {} });
   };
 
-  #tell(type: "message" | "error", event: object): void {
+  #report(type: "message" | "error", event: object): void {
     for (const listener of [...this.#listeners[type]]) listener({ type, ...event });
   }
 
@@ -69,7 +69,7 @@ class ThreadWorker {
     this.#listeners[type]?.delete(listener);
   }
 
-  /** A thread that answers can be a worker again; one that does not keeps `ended` waiting. */
+  /** End the worker. A thread that responds can become another worker; one that does not delays `ended`. */
   terminate(): void {
     this.#over = true;
     const before = ended;

@@ -1,4 +1,7 @@
-/** The host for a browser: `/site/`, `/scripts/` and, below `/bundles/`, folders with faults of their own. Tells its address. */
+/**
+ * The host for a browser: `/site/`, `/scripts/` and, below `/bundles/`, folders with their own faults. Writes its
+ * address.
+ */
 
 import { writeSync } from "node:fs";
 import { below, faultFor, readFaults, serveFiles } from "./host.ts";
@@ -10,9 +13,9 @@ const split = (path: string) => /^(\w+)\/(.*)$/s.exec(path) ?? [];
 
 const address = await serveFiles(
   (path) => {
-    const [, room = "", rest = ""] = split(path);
+    const [, root = "", rest = ""] = split(path);
     if (path === "") return below(scripts, "index.html");
-    return Object.hasOwn(roots, room) ? below(roots[room] ?? "", rest) : undefined;
+    return Object.hasOwn(roots, root) ? below(roots[root] ?? "", rest) : undefined;
   },
   (path) => {
     const [, name = "", file = ""] = /^bundles\/([^/]+\/[^/]+|[^/]+)\/(.*)$/s.exec(path) ?? [];

@@ -1,4 +1,4 @@
-/** What a visitor does with a bundle: loads it, says a word, and presses Stop where that takes too long. */
+/** A visit to a bundle: loads it, sends a message, and presses Stop where an answer takes too long. */
 
 import type * as gemtab from "../../src/api/index.ts";
 
@@ -11,20 +11,20 @@ export interface Outcome {
 export interface Visit {
   /** The bundle's address. */
   url: string;
-  /** The folder of gemtab's scripts, where they do not lie beside the module. */
+  /** The folder of gemtab's scripts, where they are not beside the module. */
   assets?: string;
-  /** Milliseconds after which Stop is pressed. */
+  /** The milliseconds after which Stop is pressed. */
   limit: number;
-  /** Milliseconds that the page may take to be free then. */
+  /** The milliseconds that the page may then take to be free. */
   grace: number;
 }
 
 type Gemtab = Pick<typeof gemtab, "Gemma" | "GemtabError" | "AbortError">;
 
-/** Bytes of GPU memory that a bundle may take: far more than the one that was spoilt. */
+/** The maximum bytes of GPU memory of a bundle: far more than those of the unmodified one. */
 const MEMORY = 64 << 20;
 
-/** Never rejects. */
+/** Visit a bundle. Never rejects. */
 export async function visit(api: Gemtab, { url, assets, limit, grace }: Visit): Promise<Outcome> {
   const stop = new AbortController();
   const timers: ReturnType<typeof setTimeout>[] = [];
@@ -61,7 +61,7 @@ async function use(api: Gemtab, url: string, assets: string | undefined, signal:
 function failed(api: Gemtab, error: unknown, signal: AbortSignal): Outcome {
   const name = error instanceof Error ? error.constructor.name : typeof error;
   const message = error instanceof Error ? error.message : String(error);
-  // What nobody foresaw comes as an InternalError.
+  // Unexpected errors are InternalErrors.
   if (!(error instanceof api.GemtabError) || error.name === "InternalError")
     return { outcome: "untyped", name, message };
   if (signal.aborted && error instanceof api.AbortError) return { outcome: "stopped", name, message };

@@ -1,4 +1,4 @@
-/** The worker's script, in a thread of Node: the scope that it has in a browser, and a GPU that is a CPU. */
+/** The worker's script in a thread of Node: a browser's scope, and a GPU that is a CPU. */
 
 import { parentPort } from "node:worker_threads";
 import { create, globals } from "webgpu";
@@ -8,12 +8,12 @@ import { faultyGpu } from "./faulty-gpu.ts";
 import type { Faults } from "./host.ts";
 
 Object.assign(globalThis, globals);
-// Clearing workgroup memory is most of what a software GPU compiles for.
+// A software GPU spends most of its compile time on clearing workgroup memory.
 const gpu = create(["enable-dawn-features=disable_workgroup_init"]);
 const navigator: { gpu: GPU } = { gpu };
 Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
 
-/** Those of the worker that the page has now; a page that ends its worker gets the same thread for the next one. */
+/** The listeners of the page's current worker. A page that ends its worker gets the same thread for the next one. */
 const listeners = new Set<(event: MessageEvent) => void>();
 const port: Port = {
   postMessage: (message, transfer) => parentPort?.postMessage(message, transfer as never),

@@ -47,8 +47,8 @@ describe("the resampler", () => {
   });
 
   it("changes nothing at the same rate, and makes nothing of nothing", () => {
-    const sound = noise(100);
-    expect(resample(sound, 16_000, 16_000)).toBe(sound);
+    const audio = noise(100);
+    expect(resample(audio, 16_000, 16_000)).toBe(audio);
     expect(resample(new Float32Array(), 48_000, 16_000)).toHaveLength(0);
     expect(resample(noise(1), 192_000, 16_000)).toHaveLength(1);
   });
@@ -91,10 +91,10 @@ describe("soft tokens", () => {
   });
 });
 
-describe("a long sound", () => {
+describe("long audio", () => {
   it.each([0, 1, LONGEST, LONGEST + 1, LONGEST + 160, LONGEST + 161, 1_040_000])("of %i samples is cut", (count) => {
-    const sound = noise(count);
-    const parts = segments(sound, RULES);
+    const audio = noise(count);
+    const parts = segments(audio, RULES);
     expect(parts.map((part) => part.length).reduce((sum, length) => sum + length)).toBe(count);
     expect(parts).toHaveLength(Math.max(1, Math.ceil(count / LONGEST)));
     if (count > 160) for (const part of parts) expect(audioTokens(part.length, RULES)).toBeGreaterThan(0);
@@ -110,16 +110,16 @@ describe("a long sound", () => {
   });
 });
 
-describe("a sound is refused", () => {
+describe("audio is refused", () => {
   it.each([Number.NaN, Number.POSITIVE_INFINITY])("with %d in it", (value) => {
-    const sound = noise(16_000);
-    sound[8000] = value;
-    for (const rules of [RULES, UNIFIED]) expect(() => audioInputs(sound, rules)).toThrow("after 0.500 seconds");
+    const audio = noise(16_000);
+    audio[8000] = value;
+    for (const rules of [RULES, UNIFIED]) expect(() => audioInputs(audio, rules)).toThrow("after 0.500 seconds");
   });
 
   it("that is too short", () => {
     expect(audioInputs(noise(161), RULES).softTokens).toBe(1);
-    expect(() => audioInputs(noise(160), RULES)).toThrow("10.0 ms, and at least 10.1 ms are needed");
+    expect(() => audioInputs(noise(160), RULES)).toThrow("10.0 ms, but at least 10.1 ms are needed");
     expect(() => audioInputs(noise(0), UNIFIED)).toThrow(MediaError);
   });
 

@@ -1,14 +1,14 @@
-/** What is too much is refused before any work, as in Python: tests/media/test_limits.py. */
+/** Inputs beyond a limit are rejected before any work, as in Python: tests/media/test_limits.py. */
 
 import { describe, expect, test } from "vitest";
 import { BundleError, MediaError, UsageError } from "../../src/errors.ts";
 import { cleanWave } from "../../src/input/audio/wave.ts";
-import { checkBytes, checkLength, checkSamples, MOST_FRAMES, MOST_SECONDS } from "../../src/input/limits.ts";
+import { checkBytes, checkLength, checkSamples, MAX_FRAMES, MAX_SECONDS } from "../../src/input/limits.ts";
 import { audioRules, readRules } from "../../src/input/media.ts";
 import { MediaReader } from "../../src/input/media-reader.ts";
 import { processor } from "../chat/tiny.ts";
 
-/** A WAVE file whose data need not be there. */
+/** A WAVE file whose data may be missing. */
 function wave(rate: number, bytes: number, channels = 1): Blob {
   const head = new DataView(new ArrayBuffer(44));
   const put = (at: number, words: string) => new Uint8Array(head.buffer).set(new TextEncoder().encode(words), at);
@@ -32,13 +32,13 @@ function large(size: number): File {
 }
 
 describe("audio", () => {
-  test.each([0, 1, 7_999, 192_001, 2 ** 32 - 1])("at a rate of %d is refused by its header", async (rate) => {
+  test.each([0, 1, 7_999, 192_001, 2 ** 32 - 1])("at a rate of %d is rejected by its header", async (rate) => {
     await expect(cleanWave(wave(rate, 100), "x.wav")).rejects.toThrow(
-      `x.wav has ${rate} samples a second; from 8000 to 192000 are read.`,
+      `x.wav has ${rate} samples a second; the range is 8000 to 192000.`,
     );
   });
 
-  test("of more samples than are read is refused by its length", async () => {
+  test("of too many samples is rejected by its length", async () => {
     const long = new Blob([wave(8_000, 0).slice(0, 40), new Uint8Array(4), new Uint8Array(2 ** 28 + 8)]);
     await expect(cleanWave(long, "x.wav")).rejects.toThrow("x.wav is longer than 280 minutes. Cut it first.");
     expect(() => checkSamples(2 ** 27, 48_000, "x")).not.toThrow();
@@ -46,10 +46,10 @@ describe("audio", () => {
 });
 
 test("a video that is too long", () => {
-  expect(() => checkLength(MOST_FRAMES, MOST_SECONDS, "x")).not.toThrow();
+  expect(() => checkLength(MAX_FRAMES, MAX_SECONDS, "x")).not.toThrow();
   for (const [frames, seconds] of [
-    [MOST_FRAMES + 1, 1],
-    [1, MOST_SECONDS + 1],
+    [MAX_FRAMES + 1, 1],
+    [1, MAX_SECONDS + 1],
   ] as const) {
     expect(() => checkLength(frames, seconds, "x")).toThrow(
       "x is too long: at most 1,048,576 frames in 6 hours are looked through. Cut it first.",
@@ -68,14 +68,14 @@ describe("a file", () => {
       { type: "video", video: file },
     ] as const) {
       await expect(reader.read(part, undefined)).rejects.toThrow(
-        /large\.bin has 3,221,225,473 bytes, and at most [\d,]+/,
+        /large\.bin has 3,221,225,473 bytes; the limit is [\d,]+/,
       );
     }
     expect(() => checkBytes(large(10), "x", 10)).not.toThrow();
     expect(() => checkBytes(new Blob(), "x", 10)).toThrow(MediaError);
   });
 
-  test("of which more frames are asked for than memory is for", async () => {
+  test("of which the requested frames exceed the memory limit", async () => {
     const part = { type: "video", video: new Blob(["x"]), frames: 100_000 } as const;
     await expect(reader.read(part, undefined)).rejects.toThrow(UsageError);
   });

@@ -1,4 +1,4 @@
-/** What is known of media before they are decoded, and what can be decoded without a browser: sound as samples. */
+/** Properties of media before decoding, and media that need no browser's decoder: samples. */
 
 import { describe, expect, test } from "vitest";
 import { MediaError, UsageError } from "../../src/errors.ts";
@@ -10,7 +10,7 @@ import { processor } from "../chat/tiny.ts";
 const reader = new MediaReader(processor, true);
 const read = (part: AudioPart | ImagePart, from = reader) => from.read(part, undefined);
 
-/** The beginning of a PNG file, which says how large it is. */
+/** The beginning of a PNG file, which states its size. */
 function png(width: number, height: number, more = ""): Blob {
   const header = new Uint8Array(24);
   header.set([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
@@ -28,7 +28,7 @@ function tone(seconds: number, rate = 16_000): { samples: Float32Array; rate: nu
 const [MINUTE, SECOND] = [60, 1];
 const only = (items: readonly Item[]) => items[0] as Item;
 
-describe("a picture", () => {
+describe("an image", () => {
   test.each([
     [1000, 1000, undefined, 64],
     [1000, 1000, 280, 256],
@@ -56,7 +56,7 @@ describe("a picture", () => {
     expect(await keyOf(png(9, 9, "!"))).not.toBe(key);
   });
 
-  test("with too many pixels is refused by its header", async () => {
+  test("with too many pixels is rejected by its header", async () => {
     await expect(read({ type: "image", image: png(20_000, 20_000) })).rejects.toThrow(MediaError);
     const bomb = new File([png(20_000, 20_000)], "bomb.png");
     await expect(read({ type: "image", image: bomb })).rejects.toThrow(/bomb\.png has too many pixels: 20000 × 20000/);
@@ -64,10 +64,10 @@ describe("a picture", () => {
 
   test.each([
     ["empty", new File([], "empty.png"), /empty\.png is empty/],
-    ["another kind", new File(["hello"], "text.png"), /text\.png cannot be read as a picture/],
+    ["another kind", new File(["hello"], "text.png"), /text\.png cannot be read as an image/],
     ["cut off in its header", new File([png(9, 9).slice(0, 12)], "short.png"), /short\.png cannot be read/],
     ["without pixels", new File([png(0, 9)], "none.png"), /none\.png is damaged or incomplete, or a kind of PNG/],
-  ])("that is %s is refused", async (_, image, message) => {
+  ])("that is %s is rejected", async (_, image, message) => {
     await expect(read({ type: "image", image })).rejects.toThrow(message);
     await expect(read({ type: "image", image })).rejects.toThrow(MediaError);
   });
@@ -80,7 +80,7 @@ describe("a picture", () => {
   });
 });
 
-describe("sound", () => {
+describe("audio", () => {
   test("is counted, and comes out as rows of a spectrogram", async () => {
     const { items } = await read({ type: "audio", audio: tone(2 * SECOND) });
     expect(items.map(({ tower, tokens }) => [tower, tokens])).toEqual([["audio", 50]]);
@@ -89,12 +89,12 @@ describe("sound", () => {
     expect(arrays.input_features?.length).toBe(199 * 128);
   });
 
-  test("of another rate is heard at the model's", async () => {
+  test("of another rate is converted to the model's rate", async () => {
     const { items } = await read({ type: "audio", audio: tone(2 * SECOND, 44_100) });
     expect(only(items).tokens).toBe(50);
   });
 
-  test("longer than the model hears is cut into segments, or refused", async () => {
+  test("longer than the model takes at once is split into segments, or rejected", async () => {
     const audio = tone(1.25 * MINUTE);
     const { items } = await read({ type: "audio", audio });
     expect(items.map(({ tokens }) => tokens)).toEqual([750, 750, 375]);
@@ -105,7 +105,7 @@ describe("sound", () => {
     );
   });
 
-  test("is the same again after it was let go of", async () => {
+  test("is the same again after a release", async () => {
     const { items, release } = await read({ type: "audio", audio: tone(SECOND) });
     const before = await only(items).inputs(undefined);
     release();
@@ -131,19 +131,19 @@ describe("sound", () => {
   });
 
   test.each([
-    ["no numbers", { samples: new Float32Array(16_000).fill(Number.NaN), rate: 16_000 }, MediaError, /no numbers/],
+    ["no numbers", { samples: new Float32Array(16_000).fill(Number.NaN), rate: 16_000 }, MediaError, /not numbers/],
     ["too short", { samples: new Float32Array(10), rate: 16_000 }, MediaError, /too short: 0\.6 ms/],
     ["of an unlikely rate", { samples: new Float32Array(10), rate: 1 }, UsageError, /8000 to 192000 .* a rate of 1/],
     ["of an odd rate", { samples: new Float32Array(10), rate: 44_100.5 }, UsageError, /whole number/],
     ["not samples", [1, 2, 3] as never, UsageError, /needs a Blob, or/],
     ["nothing", undefined as never, UsageError, /needs a Blob, or/],
-  ])("that is %s is refused", async (_, audio, type, message) => {
+  ])("that is %s is rejected", async (_, audio, type, message) => {
     await expect(read({ type: "audio", audio })).rejects.toThrow(type);
     await expect(read({ type: "audio", audio })).rejects.toThrow(message);
   });
 });
 
-test("a clip whose frames would take too much memory is refused before it is decoded", async () => {
-  const clip = reader.read({ type: "video", video: new Blob(["clip"]), frames: 2000 }, undefined);
-  await expect(clip).rejects.toThrow(/2000 frames of up to 70 tokens take too much memory/);
+test("a video whose frames would take too much memory is rejected before it is decoded", async () => {
+  const video = reader.read({ type: "video", video: new Blob(["video"]), frames: 2000 }, undefined);
+  await expect(video).rejects.toThrow(/2000 frames of up to 70 tokens take too much memory/);
 });

@@ -4,7 +4,7 @@ import { recoverPlanes } from "../../src/input/video/recover.ts";
 const [WIDTH, HEIGHT] = [37, 22];
 const ACROSS = Math.ceil(WIDTH / 2);
 
-/** BT.709 of limited range, as libyuv's row functions are defined. */
+/** BT.709 of limited range, by the definition of libyuv's row functions. */
 function libyuv(y: number, u: number, v: number): number[] {
   const light = ((y * 0x0101 * 18997) >>> 16) - 1160;
   const [blue, red] = [u - 128, v - 128];
@@ -27,7 +27,7 @@ function rgba({ luma, blue, red }: ReturnType<typeof planes>): Uint8Array {
   return data;
 }
 
-test("planes come back from the RGB that libyuv made of them", () => {
+test("planes are recovered from libyuv's RGB", () => {
   const expected = planes();
   const found = recoverPlanes({ width: WIDTH, height: HEIGHT, data: rgba(expected) }, 8);
   expect(found).toMatchObject({ halfColumns: true, halfRows: true, bits: 8 });
@@ -36,13 +36,13 @@ test("planes come back from the RGB that libyuv made of them", () => {
   expect(found?.red.values).toEqual(expected.red);
 });
 
-test("of more bits, values are in the middle of those that were cut off to them", () => {
+test("values of more bits are in the middle of those that are truncated to them", () => {
   const expected = planes();
   const found = recoverPlanes({ width: WIDTH, height: HEIGHT, data: rgba(expected) }, 10);
   expect(found?.luma.values).toEqual(Uint16Array.from(expected.luma, (value) => value * 4 + 1));
 });
 
-test("RGB that was made otherwise is left alone", () => {
+test("RGB that was made in another way is unchanged", () => {
   let state = 1;
   const noise = Uint8Array.from({ length: WIDTH * HEIGHT * 4 }, () => {
     state = (state * 1103515245 + 12345) & 0x7fffffff;

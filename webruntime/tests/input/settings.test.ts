@@ -43,11 +43,11 @@ describe("processor_config.json", () => {
     ["mel_floor", -1],
     ["max_frequency", "high"],
     ["x".repeat(100_000), "y".repeat(100_000)],
-  ])("cannot set numbers of sounds to any value: case %#", (name, value) => {
+  ])("cannot set numbers of audio rules to any value: case %#", (name, value) => {
     expect(() => audioRules(changed("feature_extractor", name, value))).toThrow(BundleError);
   });
 
-  test("cannot say that sounds are endless", () => {
+  test("cannot say that audio is endless", () => {
     expect(() => audioRules({ ...processor, audio_seq_length: 1e15 })).toThrow(
       /audio_seq_length to 1000000000000000, not/,
     );

@@ -35,20 +35,20 @@ describe("as in transformers:", () => {
   });
 });
 
-test("what a template refuses is said with its file", () => {
+test("a template's rejection names its file", () => {
   const template = new ChatTemplate("{{ raise_exception('no system prompts') }}", {});
   expect(() => template.render([], options)).toThrow(BundleError);
-  expect(() => template.render([], options)).toThrow(/chat_template\.jinja refuses .*no system prompts/);
+  expect(() => template.render([], options)).toThrow(/chat_template\.jinja rejects .*no system prompts/);
 });
 
-test("a template that joins strings says that it takes no media", () => {
+test("a template that joins strings reports that it supports no media", () => {
   const template = new ChatTemplate("{{ 'user: ' + messages[0]['content'] }}", {});
   const content = [{ type: "image" }, { type: "text", text: "What is this?" }];
   expect(() => template.render([{ role: "user", content }], options)).toThrow(UsageError);
-  expect(() => template.render([{ role: "user", content }], options)).toThrow(/text alone.*has image/);
+  expect(() => template.render([{ role: "user", content }], options)).toThrow(/text messages only.*has image/);
 });
 
-test("a template that escapes all it writes is refused", () => {
+test("a template with autoescape is rejected", () => {
   const template = new Template("{% autoescape on %}{{ '<' }}{% endautoescape %}");
   expect(() => template.render({ on: true })).toThrow(/autoescape is not supported/);
   expect(template.render({ on: false })).toBe("<");
@@ -73,11 +73,11 @@ describe("numbers", () => {
     [1e16, "1e+16 1e+16"],
     [1e-7, "1e-07 1e-07"],
     [12345678901234567890n, "12345678901234567890 12345678901234567890"],
-  ])("%s is given as %s", (value, text) => {
+  ])("%s is converted to %s", (value, text) => {
     expect(shown(value)).toBe(text);
   });
 
-  test("of JSON are what Python reads", () => {
+  test("of JSON are Python's", () => {
     expect(shown(readJson('{"b": [3.0, 12345678901234567890, -0, 1E2], "10": null, "9": true}'))).toBe(
       `{'b': [3.0, 12345678901234567890, 0, 100.0], '10': None, '9': True} ` +
         '{"b": [3.0, 12345678901234567890, 0, 100.0], "10": null, "9": true}',

@@ -65,7 +65,7 @@ test("an abort reaches the handler of its own call", async () => {
   expect(await call("double", 1)).toBe(2);
 });
 
-test("a signal that has fired already makes no call", async () => {
+test("a signal that has already fired prevents the call", async () => {
   await expect(remote()("double", 1, { signal: AbortSignal.abort() })).rejects.toBeInstanceOf(AbortError);
 });
 
@@ -75,21 +75,21 @@ test("an error of gemtab keeps its class, file and slice", async () => {
   await expect(failing).rejects.toMatchObject({ message: "short", file: "onnx/x.onnx_data", slice: 3 });
 });
 
-test("a bug comes through as an error with its message", async () => {
+test("a bug becomes an error with its message", async () => {
   await expect(remote()("fail", "bug")).rejects.toThrow("x is not a function");
 });
 
-test("buffers are handed over, not copied, both ways", async () => {
+test("buffers are transferred, not copied, both ways", async () => {
   const buffer = new ArrayBuffer(1000);
   const sizes: number[] = [];
   const onEvent = (event: ArrayBuffer) => void sizes.push(event.byteLength);
-  // The handler sees 1000 bytes before it hands the buffer back, and 0 after.
+  // The handler sees 1000 bytes before it transfers the buffer back, and 0 after.
   expect(await remote()("give", buffer, { transfer: [buffer], onEvent })).toBe(1000);
   expect(buffer.byteLength).toBe(0);
   expect(sizes).toEqual([1000]);
 });
 
-test("a method that does not exist is refused, inherited names included", async () => {
+test("a method that does not exist is rejected, inherited names included", async () => {
   const call = remote() as unknown as (method: string, request: unknown) => Promise<unknown>;
   await expect(call("nothing", 1)).rejects.toBeInstanceOf(UsageError);
   await expect(call("toString", 1)).rejects.toThrow(/no method "toString"/);

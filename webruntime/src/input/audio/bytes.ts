@@ -1,22 +1,22 @@
-/** Bytes of files, as the readers of headers want them. */
+/** Reads bytes of files for the readers of headers. */
 
-/** `length` bytes of `blob` from `start` on, fewer where it ends. */
+/** Return `length` bytes of `blob` from `start`, or fewer where the blob ends. */
 export async function read(blob: Blob, start: number, length: number): Promise<DataView<ArrayBuffer>> {
   return new DataView(await blob.slice(start, start + length).arrayBuffer());
 }
 
-/** All bytes of `blob` from `start` on. */
+/** Return all bytes of `blob` from `start`. */
 export async function readAll(blob: Blob, start = 0): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await blob.slice(start).arrayBuffer());
 }
 
-/** Four bytes as text; empty where there are fewer. */
+/** Return four bytes as text, or "" where there are fewer. */
 export function text(view: DataView, at: number): string {
   if (view.byteLength < at + 4) return "";
   return String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
 }
 
-/** Where the ID3 tags at the beginning of a file end. */
+/** Return the end of the ID3 tags at the beginning of a file. */
 export async function endOfTags(blob: Blob): Promise<number> {
   let start = 0;
   for (;;) {
@@ -26,10 +26,10 @@ export async function endOfTags(blob: Blob): Promise<number> {
   }
 }
 
-/** The pieces of `bytes` between `[start, end]` pairs, joined. */
+/** Return the joined pieces of `bytes` between `[start, end]` pairs. */
 export function joinPieces(bytes: Uint8Array<ArrayBuffer>, pieces: readonly Piece[]): Blob {
   return new Blob(pieces.map(([start, end]) => bytes.subarray(start, end)));
 }
 
-/** Where a piece begins and ends. */
+/** The first byte of a piece, and the byte after its last. */
 export type Piece = readonly [start: number, end: number];

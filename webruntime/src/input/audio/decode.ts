@@ -1,59 +1,57 @@
-/** Sounds from files to mono samples, by the browser's decoders, in a worker. */
+/** Decodes audio files to mono samples with the browser's decoders, in a worker. */
 
 import type { AudioSample, Input, InputAudioTrack } from "mediabunny";
 import { GemtabError, MediaError, throwIfAborted } from "../../errors.ts";
 import { notDecoded } from "../codecs.ts";
 import { blobName } from "../image/decode.ts";
-import { checkBytes, checkRate, checkSamples, MOST_FILE_BYTES, MOST_RECORDINGS, MOST_SAMPLES } from "../limits.ts";
-import { isWholeClip } from "../video/whole.ts";
-import { type SoundPart, soundParts } from "./file.ts";
+import { checkBytes, checkRate, checkSamples, MAX_FILE_BYTES, MAX_RECORDINGS, MAX_SAMPLES } from "../limits.ts";
+import { isWholeVideo } from "../video/whole.ts";
+import { type AudioFilePart, audioFileParts } from "./file.ts";
 import { join } from "./join.ts";
 import { withoutFilling } from "./mp3.ts";
 import { trim } from "./trim.ts";
 
-/** What a sound can be saved as, by codec. */
+/** Formats to save audio as, by codec. */
 const OTHERS = { wav: "WAV", mp3: "MP3", flac: "FLAC", opus: "Opus" };
 
-/** Mono, full scale ±1, and samples a second. */
-export interface Sound {
+/** Decoded audio: one channel, full scale ±1. rate: samples a second. */
+export interface DecodedAudio {
   samples: Float32Array;
   rate: number;
 }
 
 /**
- * The first sound track in a file. Channels are averaged with equal weights, so that a mix cannot clip. Throws
- * MediaError for what cannot be read, and AbortError when the signal fires.
+ * Decode the first audio track of a file. Channels are averaged with equal weights, so that the mix cannot clip. Throws
+ * MediaError for an unreadable file, and AbortError when the signal fires.
  */
-export async function decodeAudio(blob: Blob, { signal }: { signal?: AbortSignal } = {}): Promise<Sound> {
-  const name = blobName(blob, "The sound");
-  checkBytes(blob, name, MOST_FILE_BYTES);
-  const sounds: Sound[] = [];
+export async function decodeAudio(blob: Blob, { signal }: { signal?: AbortSignal } = {}): Promise<DecodedAudio> {
+  const name = blobName(blob, "The audio");
+  checkBytes(blob, name, MAX_FILE_BYTES);
+  const decoded: DecodedAudio[] = [];
   let total = 0;
-  const recordings = await soundParts(blob, name);
-  if (recordings.length > MOST_RECORDINGS) {
-    throw new MediaError(
-      `${name} has ${recordings.length} recordings; at most ${MOST_RECORDINGS} are read. Cut it first.`,
-    );
+  const recordings = await audioFileParts(blob, name);
+  if (recordings.length > MAX_RECORDINGS) {
+    throw new MediaError(`${name} has ${recordings.length} recordings; the limit is ${MAX_RECORDINGS}. Cut it first.`);
   }
   for (const part of recordings) {
-    const sound = await decodePart(part, name, MOST_SAMPLES - total, signal);
-    sounds.push(sound);
-    total += sound.samples.length;
+    const audio = await decodePart(part, name, MAX_SAMPLES - total, signal);
+    decoded.push(audio);
+    total += audio.samples.length;
   }
-  const rate = onlyRate([...new Set(sounds.map((each) => each.rate))], name);
-  const [first] = sounds;
-  return first && sounds.length === 1
+  const rate = onlyRate([...new Set(decoded.map((each) => each.rate))], name);
+  const [first] = decoded;
+  return first && decoded.length === 1
     ? first
     : {
         samples: join(
-          sounds.map((each) => each.samples),
+          decoded.map((each) => each.samples),
           total,
         ),
         rate,
       };
 }
 
-/** The mean of channels of equal length, as of a microphone. */
+/** Return the mean of channels of equal length, such as a microphone's. */
 export function mixToMono(channels: readonly Float32Array[]): Float32Array {
   const [first, ...others] = channels;
   if (!first) return new Float32Array();
@@ -61,24 +59,24 @@ export function mixToMono(channels: readonly Float32Array[]): Float32Array {
 }
 
 async function decodePart(
-  part: SoundPart,
+  part: AudioFilePart,
   name: string,
   most: number,
   signal: AbortSignal | undefined,
-): Promise<Sound> {
+): Promise<DecodedAudio> {
   const input = await open(part);
   try {
     return await decode(input, part, name, most, signal);
   } catch (error) {
     if (error instanceof GemtabError) throw error;
-    if (!(await isWholeClip(part.blob))) throw incomplete(name);
+    if (!(await isWholeVideo(part.blob))) throw incomplete(name);
     throw unreadable(name, error instanceof Error ? error.message.replace(/\.$/, "") : String(error));
   } finally {
     input.dispose();
   }
 }
 
-async function open({ blob, kind }: SoundPart): Promise<Input> {
+async function open({ blob, kind }: AudioFilePart): Promise<Input> {
   const { ADTS, BlobSource, FLAC, Input, MATROSKA, MP3, MP4, OGG, QTFF, WAVE, WEBM } = await import("mediabunny");
   const formats = {
     WAVE: [WAVE],
@@ -94,15 +92,15 @@ async function open({ blob, kind }: SoundPart): Promise<Input> {
 
 async function decode(
   input: Input,
-  { blob, table, samples: known, delay = 0, filling = 0 }: SoundPart,
+  { blob, table, samples: known, delay = 0, filling = 0 }: AudioFilePart,
   name: string,
   most: number,
   signal: AbortSignal | undefined,
-): Promise<Sound> {
+): Promise<DecodedAudio> {
   const tracks = await input.getTracks();
   const track = tracks.find((each) => each.isAudioTrack());
-  if (tracks.length === 0) throw new Error("nothing is in it");
-  if (!track) throw new MediaError(`${name} has no sound track.`);
+  if (tracks.length === 0) throw new Error("it is empty");
+  if (!track) throw new MediaError(`${name} has no audio track.`);
   await checkCodec(track, name);
   const { samples, rate } = await decodeTrack(track, name, most, signal);
   if (table) return { samples: withoutFilling(samples, table), rate };
@@ -114,7 +112,7 @@ async function checkCodec(track: InputAudioTrack, name: string): Promise<void> {
   if (await track.canDecode()) return;
   const { codec, advice } = await notDecoded(track, OTHERS);
   throw new MediaError(
-    `${name} has sound in the codec ${codec}, which this browser does not decode. Save it as ${advice}.`,
+    `${name} has audio in the codec ${codec}, which this browser does not decode. Save it as ${advice}.`,
   );
 }
 
@@ -123,7 +121,7 @@ async function decodeTrack(
   name: string,
   most: number,
   signal: AbortSignal | undefined,
-): Promise<Sound> {
+): Promise<DecodedAudio> {
   const { AudioSampleSink } = await import("mediabunny");
   const parts: Float32Array[] = [];
   const rates = new Set<number>();
@@ -144,14 +142,14 @@ async function decodeTrack(
 }
 
 function onlyRate([rate, ...others]: number[], name: string): number {
-  if (rate === undefined) throw unreadable(name, "no sound is in it");
+  if (rate === undefined) throw unreadable(name, "it has no audio");
   if (others.length > 0) {
-    throw new MediaError(`${name} has now ${rate}, now ${others[0]} samples a second. Save it at one rate.`);
+    throw new MediaError(`${name} has parts with ${rate} and with ${others[0]} samples a second. Save it at one rate.`);
   }
   return rate;
 }
 
-/** The channels of a decoded sample, averaged. */
+/** Return the mean of the channels of a decoded sample. */
 function readMono(sample: AudioSample): Float32Array {
   const channels = Array.from({ length: sample.numberOfChannels }, (_, planeIndex) => {
     const plane = new Float32Array(sample.numberOfFrames);
@@ -167,7 +165,7 @@ function incomplete(name: string): MediaError {
 
 function unreadable(name: string, reason: string): MediaError {
   return new MediaError(
-    `${name} cannot be read as sound (${reason}): it is damaged, incomplete, or of another kind than WAV, MP3, OGG, ` +
+    `${name} cannot be read as audio (${reason}): it is damaged, incomplete, or not one of WAV, MP3, OGG, ` +
       "FLAC, MP4 and WebM. Try to save or download it again.",
   );
 }

@@ -1,5 +1,5 @@
 /**
- * Where the last frame of a FLAC file ends: bytes that others have put behind it are no sound. Mirrors
+ * Finds the end of the last frame of a FLAC file: bytes that other programs appended are not audio. Mirrors
  * gemtab/media/flac.py.
  */
 
@@ -7,15 +7,15 @@ import { SHORTEST_FRAME, TAIL_BYTES } from "../facts.gen.ts";
 import { readAll } from "./bytes.ts";
 
 /**
- * Bytes that are put behind the last frame. mediabunny reads a frame only where 16 bytes are left, and the shortest has
- * 10. Decoders take fewer than 10 bytes more than a frame for no other.
+ * The bytes to append to the last frame. mediabunny reads a frame only if 16 bytes are left, and the shortest frame has
+ * 10. Decoders do not take fewer than 10 extra bytes for another frame.
  */
 const PADDING = 6;
 
-/** Where the properties of the stream begin, the first block, and their length. */
+/** The offset and the length of the stream's properties, which are the first block. */
 const [PROPERTIES, PROPERTIES_LENGTH] = [8, 34];
 
-/** The FLAC file of `blob` as mediabunny reads it to its end. */
+/** Return the FLAC file of `blob` in a form that mediabunny reads to its end. */
 export async function cleanFlac(blob: Blob): Promise<Blob> {
   const end = await flacEnd(blob);
   const frames = await startOfFrames(blob);
@@ -28,12 +28,12 @@ export async function cleanFlac(blob: Blob): Promise<Blob> {
 
 const FLAC_NAME = [0x66, 0x4c, 0x61, 0x43];
 
-/** Flag of the last block before the frames. */
+/** The flag of the last block before the frames. */
 const LAST_BLOCK = 0x80;
 
 /**
- * Where the blocks of tags and images end, of which a damaged one stops mediabunny; undefined where these blocks do not
- * lead to a frame.
+ * Return the end of the blocks of tags and images: mediabunny stops at a damaged one. Undefined where these blocks do
+ * not lead to a frame.
  */
 async function startOfFrames(blob: Blob): Promise<number | undefined> {
   for (let at = FLAC_NAME.length, flags = 0; ; ) {
@@ -47,7 +47,7 @@ async function startOfFrames(blob: Blob): Promise<number | undefined> {
   }
 }
 
-/** Where the last whole frame ends by its checksum; the end of `blob` where none is found. */
+/** Return the end of the last complete frame by its checksum, or the end of `blob` where none is found. */
 export async function flacEnd(blob: Blob): Promise<number> {
   const start = Math.max(0, blob.size - TAIL_BYTES);
   const tail = await readAll(blob, start);
@@ -64,8 +64,8 @@ export async function flacEnd(blob: Blob): Promise<number> {
 }
 
 /**
- * Where the frame may end: up to there, with its checksum, the checksum of all its bytes is 0. Zeros that follow leave
- * it 0. A checksum of the frame that is itself 0 has two of them.
+ * Return the positions where the frame may end. The checksum over a frame and its own checksum is 0. Zeros that follow
+ * keep it 0. If the checksum of the frame is itself 0, the frame ends with two zeros.
  */
 function checkedEnds(tail: Uint8Array, frame: number): number[] {
   const ends: number[] = [];
@@ -78,13 +78,13 @@ function checkedEnds(tail: Uint8Array, frame: number): number[] {
   return ends;
 }
 
-/** Whether there is a frame's header, by its fixed bits and its checksum. */
+/** Whether a frame's header is at `at`, by its fixed bits and its checksum. */
 function isHeader(tail: Uint8Array, at: number): boolean {
   const header = tail.subarray(at, at + 16);
   const [, sync = 0, sizes = 0, channels = 0, number = 0] = header;
   if (header.length < 6 || (sync & 0xfe) !== 0xf8 || sizes >> 4 === 0 || (sizes & 15) === 15) return false;
   if (channels >> 4 > 10 || channels & 1) return false;
-  // A number as UTF-8 writes it: the first byte's ones before the first zero say how many bytes there are.
+  // A number in UTF-8's encoding: the count of ones before the first zero is the count of bytes.
   const counted = Math.max(1, Math.clz32(number ^ 0xff) - 24);
   const block = { 6: 1, 7: 2 }[sizes >> 4] ?? 0;
   const rate = { 12: 1, 13: 2, 14: 2 }[sizes & 15] ?? 0;
@@ -96,7 +96,7 @@ function crc8(bytes: Uint8Array): number {
   return bytes.reduce((check, byte) => TABLE_8[check ^ byte] ?? 0, 0);
 }
 
-/** Remainders of all bytes by the polynomial. */
+/** Return the remainders of all bytes by the polynomial. */
 function remainders(polynomial: number, bits: number): number[] {
   return Array.from({ length: 256 }, (_, byte) => {
     let value = byte << (bits - 8);

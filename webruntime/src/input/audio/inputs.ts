@@ -1,32 +1,33 @@
-/** From samples to what a model hears. Mirrors gemtab/media/audio.py. */
+/** Converts samples to a model's audio inputs. Mirrors gemtab/media/audio.py. */
 
 import { MediaError, UsageError } from "../../errors.ts";
 import type { LongAudio } from "../../messages.ts";
 import { logMel } from "./mel.ts";
 import { type AudioRules, audioTokens, shortest } from "./rules.ts";
 
-/** What the part of a model that hears takes for one segment. */
+/** The inputs of a model's audio part for one segment. */
 export interface AudioInputs {
-  /** [rows, width]: frames of a spectrogram, four a soft token, or the raw samples of each soft token. No padding. */
+  /**
+   * [rows, width], without padding: frames of a spectrogram, four for each soft token, or the raw samples of each soft
+   * token.
+   */
   features: Float32Array<ArrayBuffer>;
   rows: number;
   width: number;
   softTokens: number;
 }
 
-/** What to do with a sound that the model cannot hear at once. */
-
 /**
- * `samples`, at the rate of `rules`, in parts that the model can hear: each is `rules.longest`, but for the last. If
- * that would be too short to be heard, the one before it gives it what it needs. Throws MediaError where `long` is
- * "refuse" and one segment is not enough.
+ * Split `samples`, at the rate of `rules`, into segments that the model can take. Each has `rules.longest` samples,
+ * except the last. If the last would be too short, the segment before it gives it the missing samples. Throws
+ * MediaError where `long` is "refuse" and one segment is not enough.
  */
 export function segments(samples: Float32Array, rules: AudioRules, long: LongAudio = "segments"): Float32Array[] {
   const { longest, rate } = rules;
   if (long === "refuse" && samples.length > longest) {
     throw new MediaError(
-      `The sound lasts ${(samples.length / rate).toFixed(1)} seconds; the model hears ${longest / rate} at once. ` +
-        "Cut it, or let it be heard in parts.",
+      `The audio lasts ${(samples.length / rate).toFixed(1)} seconds; the model hears ${longest / rate} at once. ` +
+        "Cut it, or choose to split it into parts.",
     );
   }
   const cuts: number[] = [];
@@ -34,7 +35,10 @@ export function segments(samples: Float32Array, rules: AudioRules, long: LongAud
   return [0, ...cuts].map((start, index) => samples.subarray(start, cuts[index]));
 }
 
-/** The inputs of one segment at the rate of `rules`. Throws MediaError where it is too short, or no number. */
+/**
+ * Return the inputs of one segment at the rate of `rules`. Throws MediaError where the segment is too short or has
+ * values that are not numbers.
+ */
 export function audioInputs(samples: Float32Array, rules: AudioRules): AudioInputs {
   check(samples, rules);
   const softTokens = audioTokens(samples.length, rules);
@@ -43,7 +47,7 @@ export function audioInputs(samples: Float32Array, rules: AudioRules): AudioInpu
     const features = logMel(samples, frames);
     return { features, rows: features.length / frames.bins, width: frames.bins, softTokens };
   }
-  const features = new Float32Array(softTokens * frames); // the last row is filled up with silence
+  const features = new Float32Array(softTokens * frames); // silence pads the last row
   features.set(samples);
   return { features, rows: softTokens, width: frames, softTokens };
 }
@@ -57,13 +61,13 @@ function check(samples: Float32Array, rules: AudioRules): void {
   if (samples.length < least) {
     const milliseconds = (count: number) => ((count * 1000) / rate).toFixed(1);
     throw new MediaError(
-      `The sound is too short: ${milliseconds(samples.length)} ms, and at least ${milliseconds(least)} ms are needed.`,
+      `The audio is too short: ${milliseconds(samples.length)} ms, but at least ${milliseconds(least)} ms are needed.`,
     );
   }
   const wrong = samples.findIndex((value) => !Number.isFinite(value));
   if (wrong >= 0) {
     throw new MediaError(
-      `The sound is damaged: after ${(wrong / rate).toFixed(3)} seconds there are values that are no numbers. Save it ` +
+      `The audio is damaged: after ${(wrong / rate).toFixed(3)} seconds there are values that are not numbers. Save it ` +
         "again.",
     );
   }

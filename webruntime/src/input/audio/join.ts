@@ -1,6 +1,6 @@
-/** Parts of a sound, one behind the other. */
+/** Joins parts of an audio file. */
 
-/** `parts` in one, of `length` samples in all. */
+/** Return the joined parts, `length` samples in total. */
 export function join(parts: readonly Float32Array[], length: number): Float32Array {
   const whole = new Float32Array(length);
   let at = 0;

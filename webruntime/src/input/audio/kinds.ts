@@ -1,9 +1,9 @@
-/** Kinds of files that hold sound and that are not read here, by what they begin with. */
+/** Audio formats that are not supported, by their first bytes. */
 
 import { MediaError } from "../../errors.ts";
 import { read } from "./bytes.ts";
 
-/** Name, and the bytes at the beginning and, in some, others at 8. A dot stands for any byte. */
+/** The name of each, and its first bytes; some have more at offset 8. A dot matches any byte. */
 const KINDS: readonly (readonly [name: string, start: string])[] = [
   ["an AIFF file", "FORM....AIFF"],
   ["an AIFF file", "FORM....AIFC"],
@@ -29,24 +29,24 @@ const KINDS: readonly (readonly [name: string, start: string])[] = [
   ["an FLV file", "FLV"],
   ["a RealMedia file", ".RMF"],
   ["an MPEG program stream", "\0\0\x01\xba"],
-  ["a MIDI file, which holds notes and no sound", "MThd"],
+  ["a MIDI file, which holds notes and no audio", "MThd"],
 ];
 
-/** Their beginnings, of some that can hold video too. */
-export const UNREAD_SOUNDS = KINDS.map(([, start]) => start);
+/** The first bytes of these formats. Some of the formats can hold video too. */
+export const UNREAD_AUDIO = KINDS.map(([, start]) => start);
 
-/** A packet of an MPEG transport stream. */
+/** The sync byte and the length of a packet of an MPEG transport stream. */
 const [TRANSPORT_SYNC, TRANSPORT_PACKET] = [0x47, 188];
 
-/** Throws MediaError for a kind of file that is not read here, with its name. */
-export async function refuseKinds(blob: Blob, name: string): Promise<void> {
+/** Reject unsupported formats. Throws MediaError with the name of the format. */
+export async function rejectKinds(blob: Blob, name: string): Promise<void> {
   const head = await read(blob, 0, TRANSPORT_PACKET + 1);
   const bytes = Array.from({ length: Math.min(24, head.byteLength) }, (_, at) => head.getUint8(at));
   const found = KINDS.find(([, start]) => [...start].every((each, at) => matches(each, at, bytes)))?.[0];
   const kind = found ?? (isTransportStream(head) ? "an MPEG transport stream" : undefined);
   if (kind === undefined) return;
   throw new MediaError(
-    `${name} is ${kind}, which is not read here. Convert it to WAV, MP3, FLAC or Opus, and choose that file.`,
+    `${name} is ${kind}, which is not supported. Convert it to WAV, MP3, FLAC or Opus, and choose that file.`,
   );
 }
 

@@ -1,4 +1,4 @@
-/** WebM and Matroska files: what fills up the last packet, and a last cluster that is not whole. */
+/** Reads WebM and Matroska files: the padding of the last packet, and an incomplete last cluster. */
 
 import { read } from "./bytes.ts";
 
@@ -15,16 +15,16 @@ const TRACK_NUMBER = 0xd7;
 const TRACK_TYPE = 0x83;
 const CODEC_DELAY = 0x56aa;
 
-/** The type of tracks with sound. */
-const SOUND = 2;
+/** The type of audio tracks. */
+const AUDIO = 2;
 
-/** What a segment is made of beside clusters: one of them ends a cluster of unknown length. */
+/** The elements of a segment. Each of them ends a cluster of unknown length. */
 const TOP_LEVEL = [CLUSTER, 0x1c53bb6b, 0x1254c367, 0x1549a966, 0x1654ae6b, 0x114d9b74, 0x1941a469, 0x1043a770];
 
-/** Bytes that are read at once. */
+/** The bytes that are read at once. */
 const WINDOW = 1 << 16;
 
-/** An element: its content, and where its length stands. `end` is undefined where the length is not known. */
+/** An element: its content, and the position of its length. `end` is undefined where the length is unknown. */
 interface Element {
   id: number;
   sizeAt: number;
@@ -35,49 +35,50 @@ interface Element {
 /** A file that a reader of WebM reads to its end. */
 export interface Matroska {
   blob: Blob;
-  /** Seconds that the codec has put before the sound of the first track with sound. */
+  /** The seconds that the codec has put before the audio of the first audio track. */
   delay: number;
-  /** Seconds at the end that fill up the last packet, and are no sound. */
+  /** The seconds of padding at the end of the last packet. */
   filling: number;
 }
 
+/** Whether a file is WebM or Matroska. */
 export async function isMatroska(blob: Blob): Promise<boolean> {
   const head = await read(blob, 0, 4);
   return head.byteLength === 4 && head.getUint32(0) === EBML;
 }
 
-/** `blob` up to its last whole block. */
+/** Return `blob` up to its last complete block. */
 export async function cleanMatroska(blob: Blob): Promise<Matroska> {
   const file = new Elements(blob);
   let found: Found = { number: 0, delay: 0, filling: 0 };
   for await (const element of topLevel(file)) {
-    if (element.id === TRACKS) found = { ...found, ...(await findSound(file, element)) };
+    if (element.id === TRACKS) found = { ...found, ...(await findAudio(file, element)) };
     if (element.id === CLUSTER) found = await walkCluster(file, element, found);
   }
   const { cluster, delay, filling } = found;
   if (!cluster || (cluster.end !== undefined && cluster.end <= blob.size)) return { blob, delay, filling };
-  // mediabunny reads no cluster that is longer than what is there.
+  // mediabunny does not read a cluster that is longer than the file.
   const end = found.end ?? blob.size;
   const size = new DataView(new ArrayBuffer(8));
   size.setBigUint64(0, BigInt(end - cluster.start));
-  size.setUint8(0, 1); // the length has seven bytes more
+  size.setUint8(0, 1); // the length has seven more bytes
   const whole = new Blob([blob.slice(0, cluster.sizeAt), size, blob.slice(cluster.start, end)]);
   return { blob: whole, delay, filling };
 }
 
-/** What is known of a file up to some place. */
+/** The state of reading up to a position in the file. */
 interface Found {
-  /** The number of the first track with sound. */
+  /** The number of the first audio track. */
   number: number;
   delay: number;
-  /** What fills up the last block of that track, in seconds. */
+  /** The padding of that track's last block, in seconds. */
   filling: number;
-  /** The last cluster, and where its last whole element ends. */
+  /** The last cluster, and the end of its last complete element. */
   cluster?: Element;
   end?: number;
 }
 
-/** What the segment is made of. */
+/** Yield the elements of the segment. */
 async function* topLevel(file: Elements): AsyncGenerator<Element> {
   const header = await file.at(0);
   const segment = header?.end === undefined ? undefined : await file.at(header.end);
@@ -88,23 +89,23 @@ async function* topLevel(file: Elements): AsyncGenerator<Element> {
   }
 }
 
-/** Where a cluster of unknown length ends. */
+/** Return the end of a cluster of unknown length. */
 async function endOf(file: Elements, cluster: Element): Promise<number> {
   return (await walkCluster(file, cluster, { number: 0, delay: 0, filling: 0 })).end ?? file.size;
 }
 
-async function findSound(file: Elements, tracks: Element): Promise<{ number: number; delay: number } | undefined> {
+async function findAudio(file: Elements, tracks: Element): Promise<{ number: number; delay: number } | undefined> {
   for (const track of await file.children(tracks)) {
     if (track.id !== TRACK) continue;
     const properties = await file.children(track);
     const property = (id: number) => file.number(properties.find((each) => each.id === id));
-    if ((await property(TRACK_TYPE)) !== SOUND) continue;
+    if ((await property(TRACK_TYPE)) !== AUDIO) continue;
     return { number: await property(TRACK_NUMBER), delay: (await property(CODEC_DELAY)) / 1e9 };
   }
   return undefined;
 }
 
-/** What is known behind a cluster. */
+/** Return the state after a cluster. */
 async function walkCluster(file: Elements, cluster: Element, before: Found): Promise<Found> {
   let [end, filling] = [cluster.start, before.filling];
   for (let child = await file.at(end); child && end < (cluster.end ?? file.size); child = await file.at(end)) {
@@ -115,7 +116,7 @@ async function walkCluster(file: Elements, cluster: Element, before: Found): Pro
   return { ...before, filling, cluster, end };
 }
 
-/** What fills up a block, if it is one of this track; undefined of others. */
+/** Return the padding of a block of this track, or undefined for other elements. */
 async function fillingOf(file: Elements, element: Element, track: number): Promise<number | undefined> {
   if (element.id === SIMPLE_BLOCK) return (await file.trackOf(element)) === track ? 0 : undefined;
   if (element.id !== BLOCK_GROUP) return undefined;
@@ -126,7 +127,7 @@ async function fillingOf(file: Elements, element: Element, track: number): Promi
   return (await file.number(filling, true)) / 1e9;
 }
 
-/** Elements of a file, read by their heads, many at once. */
+/** Reads elements of a file by their headers, many at once. */
 class Elements {
   readonly #blob: Blob;
   #start = 0;
@@ -140,7 +141,7 @@ class Elements {
     return this.#blob.size;
   }
 
-  /** The element whose id stands at `at`; undefined at the end of the file and where there is none. */
+  /** Return the element whose id is at `at`. Undefined at the end of the file, and where there is no element. */
   async at(at: number): Promise<Element | undefined> {
     const head = await this.#read(at, 12);
     const width = head.byteLength > 0 ? Math.clz32(head.getUint8(0)) - 23 : 9;
@@ -153,7 +154,7 @@ class Elements {
     return { id: unsigned(head, 0, width), sizeAt: at + width, start, end };
   }
 
-  /** What an element is made of. */
+  /** Return the children of an element. */
   async children(parent: Element): Promise<Element[]> {
     const children: Element[] = [];
     const end = parent.end ?? this.size;
@@ -164,7 +165,10 @@ class Elements {
     return children;
   }
 
-  /** A whole number, 0 where there is no element; in two's complement if `signed`. */
+  /**
+   * Return an element's whole number, or 0 where there is no element. signed: whether the number is in two's
+   * complement.
+   */
   async number(element: Element | undefined, signed = false): Promise<number> {
     if (element?.end === undefined) return 0;
     const view = await this.#read(element.start, Math.min(8, element.end - element.start));
@@ -172,7 +176,7 @@ class Elements {
     return signed ? Number(BigInt.asIntN(8 * view.byteLength, BigInt(value))) : value;
   }
 
-  /** The number of the track that a block belongs to. */
+  /** Return the number of a block's track. */
   async trackOf(block: Element): Promise<number | undefined> {
     const view = await this.#read(block.start, 8);
     const width = view.byteLength > 0 ? Math.clz32(view.getUint8(0)) - 23 : 9;
@@ -196,7 +200,10 @@ function unsigned(view: DataView, at: number, width: number): number {
   return value;
 }
 
-/** A length of so many bytes, of which the first ones up to a one only say how many; undefined where it is all ones. */
+/**
+ * Return a length of `width` bytes. The first bits, up to a one, state only the width. Undefined where all other bits
+ * are ones.
+ */
 function lengthOf(view: DataView, at: number, width: number): number | undefined {
   const mask = 0xff >> width;
   let value = view.getUint8(at) & mask;

@@ -1,6 +1,6 @@
-/** Log-mel spectrograms, as Gemma 4's audio tower hears. Mirrors gemtab/media/mel.py. */
+/** Computes the log-mel spectrograms of Gemma 4's audio tower. Mirrors gemtab/media/mel.py. */
 
-/** How sound becomes a spectrogram. */
+/** The settings of a spectrogram. */
 export interface MelRules {
   /** Samples a second. */
   rate: number;
@@ -10,34 +10,34 @@ export interface MelRules {
   hop: number;
   /** Length of the Fourier transform, a power of two. */
   transform: number;
-  /** On the mel scale, from `lowest` to `highest` Hz. */
+  /** The number of mel bins, from `lowest` to `highest` Hz. */
   bins: number;
   lowest: number;
   highest: number;
-  /** Is added before the logarithm. */
+  /** Added to magnitudes before the logarithm. */
   floor: number;
 }
 
-/** One triangle on the spectrum: its weights from frequency `first` on. */
+/** One triangle over the spectrum: its weights from frequency `first`. */
 interface MelFilter {
   first: number;
   weights: Float64Array;
 }
 
 /**
- * Frames of so many samples. Frame i is centred on sample i * hop, as if half a frame of silence came before the sound.
- * It counts only if the sample after its last is there too.
+ * Return the number of frames of `samples` samples. Frame i is centred on sample i * hop, as if half a frame of silence
+ * came before the audio. A frame counts only if the sample after its last exists.
  */
 export function frameCount(samples: number, { frame, hop }: MelRules): number {
   return Math.max(0, Math.floor((samples + Math.floor(frame / 2) - (frame + 1)) / hop) + 1);
 }
 
-/** The fewest samples that make a frame. */
+/** Return the minimum number of samples of a frame. */
 export function fewestSamples({ frame }: MelRules): number {
   return frame + 1 - Math.floor(frame / 2);
 }
 
-/** [frames, bins] of the natural logarithm of mel magnitudes; only frames that lie in the sound. */
+/** Return the natural logarithm of mel magnitudes, [frames, bins], of the frames within the audio. */
 export function logMel(samples: Float32Array, rules: MelRules): Float32Array<ArrayBuffer> {
   const { frame, hop, transform, bins, floor } = rules;
   const count = frameCount(samples.length, rules);
@@ -57,7 +57,10 @@ export function logMel(samples: Float32Array, rules: MelRules): Float32Array<Arr
   return features;
 }
 
-/** A triangle of height 1 for each bin, in Hz, its corners equally far on the mel scale of HTK; some are empty. */
+/**
+ * Return one triangle of height 1 for each bin, in Hz. Their corners are equally spaced on HTK's mel scale; some
+ * triangles are empty.
+ */
 function melFilters({ rate, transform, bins, lowest, highest }: MelRules): MelFilter[] {
   const [from, to] = [mel(lowest), mel(highest)];
   const corner = (i: number) => 700 * (10 ** ((from + (i * (to - from)) / (bins + 1)) / 2595) - 1);
@@ -83,20 +86,20 @@ function weigh(magnitudes: Float64Array, { first, weights }: MelFilter): number 
   return sum;
 }
 
-/** The periodic Hann window. */
+/** Return the periodic Hann window. */
 function hann(length: number): Float32Array {
   return Float32Array.from({ length }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / length));
 }
 
-/** The Fourier transform of real values, of a length that is a power of two: radix 2, in place. */
+/** The Fourier transform of real values: radix 2, in place. The length is a power of two. */
 export class Fourier {
   readonly #length: number;
   readonly #real: Float64Array;
   readonly #imaginary: Float64Array;
   readonly #cosines: Float64Array;
   readonly #sines: Float64Array;
-  /** Where each value begins: its index with the bits reversed. */
-  readonly #places: Uint32Array;
+  /** The initial position of each value: its index with the bits reversed. */
+  readonly #positions: Uint32Array;
 
   constructor(length: number) {
     this.#length = length;
@@ -104,23 +107,23 @@ export class Fourier {
     this.#imaginary = new Float64Array(length);
     this.#cosines = Float64Array.from({ length: length / 2 }, (_, i) => Math.cos((2 * Math.PI * i) / length));
     this.#sines = Float64Array.from({ length: length / 2 }, (_, i) => -Math.sin((2 * Math.PI * i) / length));
-    this.#places = new Uint32Array(length);
+    this.#positions = new Uint32Array(length);
     for (let i = 1; i < length; i++) {
-      this.#places[i] = ((this.#places[i >> 1] ?? 0) >> 1) | (i & 1 ? length >> 1 : 0);
+      this.#positions[i] = ((this.#positions[i >> 1] ?? 0) >> 1) | (i & 1 ? length >> 1 : 0);
     }
   }
 
-  /** |X| at the frequencies 0 … length / 2 of the values that `value` gives for 0 … length - 1. */
+  /** Return |X| at the frequencies 0 … length / 2 for the values `value(0)` … `value(length - 1)`. */
   magnitudes(value: (index: number) => number): Float64Array {
     this.#imaginary.fill(0);
-    for (let i = 0; i < this.#length; i++) this.#real[this.#places[i] ?? 0] = value(i);
+    for (let i = 0; i < this.#length; i++) this.#real[this.#positions[i] ?? 0] = value(i);
     for (let half = 1; half < this.#length; half *= 2) this.#join(half);
     return Float64Array.from({ length: this.#length / 2 + 1 }, (_, i) =>
       Math.sqrt((this.#real[i] ?? 0) ** 2 + (this.#imaginary[i] ?? 0) ** 2),
     );
   }
 
-  /** Makes of each two neighbouring transforms of length `half` one of twice that. */
+  /** Combine each pair of neighbouring transforms of length `half` into one of twice that length. */
   #join(half: number): void {
     const [real, imaginary, step] = [this.#real, this.#imaginary, this.#length / (2 * half)];
     for (let k = 0; k < half; k++) {

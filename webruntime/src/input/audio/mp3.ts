@@ -1,31 +1,34 @@
-/** The table of contents that stands in the first frame of most MP3 files. */
+/** Reads the table of contents in the first frame of most MP3 files. */
 
 import { read, text } from "./bytes.ts";
 import { join } from "./join.ts";
 import { TABLE_OFFSETS } from "./mpeg.ts";
 
-/** What an MP3 file says about its samples. */
+/** An MP3 file's counts of its samples. */
 export interface Mp3Table {
-  /** Samples that the encoder and the decoder have put before the sound. */
+  /** The samples that the encoder and the decoder have put before the audio. */
   delay: number;
-  /** Where what fills up the last frame begins and ends, counted with the delay; undefined where that is not said. */
+  /**
+   * The first and the last sample of the padding in the last frame, delay included. Undefined where the file does not
+   * state the padding.
+   */
   filling: { start: number; end: number } | undefined;
 }
 
-/** Bytes from the table's name to the delay and the padding, 12 bits each, and how far the encoder's name is. */
+/** The bytes from the table's name to the delay and the padding, 12 bits each; and to the encoder's name. */
 const DELAY_AT = 141;
 const ENCODER_AT = 120;
 
-/** Encoders that write them. */
+/** The encoders that write delay and padding. */
 const ENCODERS = ["LAME", "Lavf", "Lavc"];
 
-/** Samples by which any MP3 decoder is late. */
+/** The delay of any MP3 decoder, in samples. */
 const DECODER_DELAY = 529;
 
 const HAS_FRAMES = 1;
 const HAS_BYTES = 2;
 
-/** The table of an MP3 that is all frames; undefined where it has none that counts samples. */
+/** Return the table of an MP3 that consists of frames only. Undefined where no table counts samples. */
 export async function readMp3Table(blob: Blob): Promise<Mp3Table | undefined> {
   const view = await read(blob, 0, 256);
   if (view.byteLength < 160) return undefined;
@@ -43,16 +46,19 @@ export async function readMp3Table(blob: Blob): Promise<Mp3Table | undefined> {
   };
 }
 
-/** Whether more follows than the table counts, as where files were put one behind the other: ffmpeg's rule. */
+/** Whether the file is longer than the table declares, as where files were concatenated. This is ffmpeg's rule. */
 function isLonger(size: number, declared: number): boolean {
   return declared > 0 && size - declared > declared >> 4;
 }
 
-/** `samples` without what the table says is none of the sound. The file may have fewer than it counts, or more. */
+/**
+ * Return `samples` without the delay and the padding that the table states. The file may have fewer or more samples
+ * than the table counts.
+ */
 export function withoutFilling(samples: Float32Array, { delay, filling }: Mp3Table): Float32Array {
   if (!filling || filling.start >= Math.min(filling.end, samples.length)) return samples.subarray(delay);
-  const sound = samples.subarray(delay, filling.start);
-  if (filling.end >= samples.length) return sound;
+  const audio = samples.subarray(delay, filling.start);
+  if (filling.end >= samples.length) return audio;
   const more = samples.subarray(filling.end);
-  return join([sound, more], sound.length + more.length);
+  return join([audio, more], audio.length + more.length);
 }

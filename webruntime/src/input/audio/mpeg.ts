@@ -1,12 +1,12 @@
 /**
- * Frames of MP3 and of bare AAC (ADTS) streams, without what stands before, between and behind them. Mirrors
+ * Extracts the frames of MP3 and bare AAC (ADTS) streams, without other bytes before, between and after them. Mirrors
  * gemtab/media/mpeg_audio.py.
  */
 
 import { CERTAIN_FRAMES, FIRST_FRAME_BYTES, NEXT_FRAME_BYTES } from "../facts.gen.ts";
 import type { Piece } from "./bytes.ts";
 
-/** Bit rates by MPEG version (2 stands for 2.5 too) and layer. */
+/** Bit rates in kbit/s by MPEG version (2 includes 2.5) and layer. */
 const KILOBITS: Record<string, readonly number[]> = {
   "1 1": [0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
   "1 2": [0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
@@ -16,14 +16,14 @@ const KILOBITS: Record<string, readonly number[]> = {
   "2 3": [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
 };
 
-/** Samples a second, by the version's bits. */
+/** Samples a second by the version's bits. */
 const RATES: Record<number, readonly number[]> = {
   3: [44_100, 48_000, 32_000],
   2: [22_050, 24_000, 16_000],
   0: [11_025, 12_000, 8_000],
 };
 
-/** Where the table of contents stands in its frame, by the version's bits and whether the sound is mono. */
+/** The offset of the table of contents in its frame, by the version's bits and whether the audio is mono. */
 export const TABLE_OFFSETS: Record<string, number> = {
   "3": 36,
   "3 mono": 21,
@@ -33,23 +33,23 @@ export const TABLE_OFFSETS: Record<string, number> = {
   "0 mono": 13,
 };
 
-/** The same of Fraunhofer's table, in all versions. */
+/** The offset of Fraunhofer's table, in all versions. */
 const VBRI_OFFSET = 36;
 
-/** Bytes of the frame at a position, 0 where there is none. */
+/** Returns the bytes of the frame at a position, or 0 where there is none. */
 type FrameLength = (bytes: Uint8Array, at: number) => number;
 
-/** The whole frames of a stream. */
+/** The complete frames of a stream. */
 export interface MpegStream {
   kind: "MP3" | "ADTS";
   frames: Piece[];
-  /** Zeros to put behind the last frame, which ends where the file does. */
+  /** The number of zeros to append to the last frame, which the end of the file cuts. */
   missing: number;
 }
 
 /**
- * The frames in `bytes`, of an MP3's tables of contents one in the first frame alone; undefined for other kinds. The
- * first frame stands at the beginning, but for zeros, or where `searched` up to 4 KiB behind.
+ * Return the frames in `bytes`, or undefined for other formats. Of an MP3's tables of contents, only one in the first
+ * frame is kept. The first frame is at the beginning, after zeros, or, where `searched`, up to 4 KiB later.
  */
 export function mpegFrames(bytes: Uint8Array, searched: boolean): MpegStream | undefined {
   const start = bytes.findIndex((byte) => byte !== 0);
@@ -60,24 +60,24 @@ export function mpegFrames(bytes: Uint8Array, searched: boolean): MpegStream | u
     const first = findFirst(bytes, start, length, searched ? FIRST_FRAME_BYTES : 1);
     if (first === undefined) continue;
     const frames = findFrames(bytes, first, length);
-    const sound = frames.filter(([start], index) => index === 0 || !hasTable(bytes, start));
-    // Of an MP3, a last frame that is cut is filled up with zeros, as ffmpeg reads it.
+    const audio = frames.filter(([start], index) => index === 0 || !hasTable(bytes, start));
+    // Zeros complete the last frame of an MP3 that is cut, as in ffmpeg.
     const at = frames.at(-1)?.[1] ?? bytes.length;
     const end = at + (kind === "MP3" ? mp3Length(bytes, at) : 0);
-    if (end <= bytes.length) return { kind, frames: sound, missing: 0 };
-    return { kind, frames: [...sound, [at, bytes.length]], missing: end - bytes.length };
+    if (end <= bytes.length) return { kind, frames: audio, missing: 0 };
+    return { kind, frames: [...audio, [at, bytes.length]], missing: end - bytes.length };
   }
   return undefined;
 }
 
-/** Whether the frame at `frame` holds a table of contents in place of sound. */
+/** Whether the frame at `frame` holds a table of contents instead of audio. */
 function hasTable(bytes: Uint8Array, frame: number): boolean {
   const mono = (bytes[frame + 3] ?? 0) >> 6 === 3;
   const offset = TABLE_OFFSETS[`${((bytes[frame + 1] ?? 0) >> 3) & 3}${mono ? " mono" : ""}`] ?? 0;
   return ["Xing", "Info"].includes(nameAt(bytes, frame + offset)) || hasFraunhoferTable(bytes, frame);
 }
 
-/** Whether that is Fraunhofer's, which mediabunny takes for sound. */
+/** Whether that table is Fraunhofer's, which mediabunny decodes as audio. */
 export function hasFraunhoferTable(bytes: Uint8Array, frame: number): boolean {
   return nameAt(bytes, frame + VBRI_OFFSET) === "VBRI";
 }
@@ -86,7 +86,10 @@ function nameAt(bytes: Uint8Array, at: number): string {
   return String.fromCharCode(...bytes.subarray(at, at + 4));
 }
 
-/** Where the first frame stands: at `start`, or in so many bytes from there on if enough others follow at once. */
+/**
+ * Return the position of the first frame: `start`, or one of the next `searched` bytes if enough other frames follow at
+ * once.
+ */
 function findFirst(bytes: Uint8Array, start: number, length: FrameLength, searched: number): number | undefined {
   for (let at = bytes.indexOf(0xff, start); at >= 0 && at < start + searched; at = bytes.indexOf(0xff, at + 1)) {
     const { end, count } = chain(bytes, at, length);
@@ -95,7 +98,9 @@ function findFirst(bytes: Uint8Array, start: number, length: FrameLength, search
   return undefined;
 }
 
-/** Where the whole frames that follow one another from `at` on end, and how many they are; no more than needed. */
+/**
+ * Return the end and the number of the complete frames that follow one another from `at`; at most as many as needed.
+ */
 function chain(bytes: Uint8Array, at: number, length: FrameLength): { end: number; count: number } {
   let [end, count] = [at, 0];
   for (let size = length(bytes, end); count < CERTAIN_FRAMES && size && end + size <= bytes.length; count++) {
@@ -119,7 +124,7 @@ function findFrames(bytes: Uint8Array, start: number, length: FrameLength): Piec
   return frames;
 }
 
-/** The first place from `start` on where one whole frame follows another: a single one may be there by chance. */
+/** Return the first position from `start` with two complete frames in a row: a single one may be there by chance. */
 function findPair(bytes: Uint8Array, start: number, length: FrameLength): number | undefined {
   for (
     let at = bytes.indexOf(0xff, start);

@@ -1,6 +1,6 @@
 /**
- * Ogg files, cut into the recordings that follow one another in them. Each has its own headers. Mirrors
- * gemtab/media/ogg.py, and makes of FLAC in Ogg, which mediabunny does not read, FLAC.
+ * Splits Ogg files into the recordings that follow one another. Each has its own headers. Mirrors gemtab/media/ogg.py.
+ * Converts FLAC in Ogg, which mediabunny does not read, to FLAC.
  */
 
 import { joinPieces, type Piece } from "./bytes.ts";
@@ -8,34 +8,34 @@ import { joinPieces, type Piece } from "./bytes.ts";
 const HEADER = 27;
 const CHECKSUM_AT = 22;
 
-/** Flags of a page: its first packet began in the page before; it is the first of a stream. */
+/** Flags of a page: its first packet began in the page before; the page is the first of a stream. */
 const CONTINUED = 1;
 const BEGINS = 2;
 
-/** Flag of the last page of a stream. */
+/** The flag of the last page of a stream. */
 const ENDS = 4;
 
 interface Page {
   start: number;
   end: number;
   flags: number;
-  /** Of Vorbis, how many samples there are up to its end. */
+  /** For Vorbis: the number of samples up to the page's end. */
   position: bigint;
   stream: number;
-  /** Lengths of the segments of packets. A packet ends with one of less than 255. */
+  /** The lengths of the packets' segments. A segment of less than 255 bytes ends a packet. */
   segments: Uint8Array<ArrayBuffer>;
 }
 
-/** A recording: `blob` is FLAC or Ogg. `codec` names what its streams are where none of them is read. */
+/** A recording: `blob` is FLAC or Ogg. `codec` names the codec where no stream is supported. */
 export interface OggLink {
   blob: Blob;
   kind: "FLAC" | "OGG";
   codec?: string;
-  /** How many samples Vorbis sound has, where an end mark says so. */
+  /** The number of Vorbis samples, where an end mark states it. */
   samples?: number;
 }
 
-/** What the first packet of a stream begins with. */
+/** The first characters of a stream's first packet, by codec. */
 const CODECS: Record<string, string> = {
   "\x7fFLAC": "FLAC",
   "\x01vorb": "Vorbis",
@@ -46,14 +46,14 @@ const CODECS: Record<string, string> = {
 };
 
 /**
- * The recordings in `bytes`, each with its whole pages alone. A recording ends where the file does or the next begins:
- * an end mark is not needed. Bytes between pages and behind the last are left out.
+ * Return the recordings in `bytes`, each with only its complete pages. A recording ends where the file ends or the next
+ * begins: an end mark is not needed. Bytes between pages and after the last are removed.
  */
 export function oggLinks(bytes: Uint8Array<ArrayBuffer>): OggLink[] {
   const links: Page[][] = [];
   let before = BEGINS;
   for (const page of readPages(bytes)) {
-    // The first pages of all streams that run side by side stand together.
+    // The first pages of parallel streams stand together.
     if (links.length === 0 || (page.flags & BEGINS && !(before & BEGINS))) links.push([]);
     links.at(-1)?.push(page);
     before = page.flags;
@@ -84,8 +84,8 @@ function makeLink(bytes: Uint8Array<ArrayBuffer>, pages: readonly Page[]): OggLi
   if (first?.codec === "Vorbis" && streams.length === 1 && last?.position && last.flags & ENDS) {
     return { ...link, samples: Number(last.position) };
   }
-  const sound = streams.find(({ codec }) => codec !== "Theora");
-  return first || !sound ? link : { ...link, codec: sound.codec };
+  const audio = streams.find(({ codec }) => codec !== "Theora");
+  return first || !audio ? link : { ...link, codec: audio.codec };
 }
 
 function codecOf(bytes: Uint8Array, page: Page): string {
@@ -94,7 +94,10 @@ function codecOf(bytes: Uint8Array, page: Page): string {
   return Object.entries(CODECS).find(([prefix]) => name.startsWith(prefix))?.[1] ?? "an unknown codec";
 }
 
-/** The packets of a stream as a FLAC file: its first has "fLaC" and the stream's properties, the last ones are frames. */
+/**
+ * Return the packets of a stream as a FLAC file: the first has "fLaC" and the stream's properties, the last ones are
+ * frames.
+ */
 function plainFlac(bytes: Uint8Array<ArrayBuffer>, pages: readonly Page[]): Blob {
   const [first, ...others] = packets(bytes, pages);
   if (!first) return new Blob();
@@ -152,7 +155,10 @@ function* readPages(bytes: Uint8Array<ArrayBuffer>): Generator<Page> {
   }
 }
 
-/** Whether the checksum of a page, computed with zeros in its place, is `expected`. ffmpeg leaves out other pages too. */
+/**
+ * Whether the checksum of a page, computed with zeros instead of the checksum, is `expected`. ffmpeg skips other pages
+ * too.
+ */
 function isUndamaged(page: Uint8Array, expected: number): boolean {
   let check = 0;
   for (let at = 0; at < page.length; at++) {
@@ -168,7 +174,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return value;
 });
 
-/** Where the next "OggS" is; -1 where there is none. */
+/** Return the position of the next "OggS", or -1. */
 function findPage(bytes: Uint8Array, from: number): number {
   for (let at = bytes.indexOf(0x4f, from); at >= 0; at = bytes.indexOf(0x4f, at + 1)) {
     if (bytes[at + 1] === 0x67 && bytes[at + 2] === 0x67 && bytes[at + 3] === 0x53) return at;

@@ -1,18 +1,19 @@
 /**
- * Changing the rate of sound, by a polyphase filter: a sinc under a Kaiser window. Mirrors gemtab/media/resample.py,
- * which says what it promises: the same coefficients, where a browser's own resampler is not specified.
+ * Changes the rate of audio with a polyphase filter: a sinc under a Kaiser window. Mirrors gemtab/media/resample.py,
+ * which states the filter's properties. Both have the same coefficients; a browser's own resampler is unspecified.
  */
 
 import { BETA, CUTOFF, REACH } from "../facts.gen.ts";
 
-/** ceil(samples * target / rate) samples at `target` Hz of sound at `rate` Hz; both whole numbers. */
+/** Return ceil(samples * target / rate) samples at `target` Hz for audio at `rate` Hz. Both rates are whole numbers. */
 export function resample(samples: Float32Array, rate: number, target: number): Float32Array {
   if (rate === target || samples.length === 0) return samples;
   const divisor = greatestCommonDivisor(rate, target);
   const [up, down] = [target / divisor, rate / divisor];
   const before = reach(up, down);
   const result = new Float32Array(Math.ceil((samples.length * up) / down));
-  // Output n lies at input n * down / up. Outputs `up` apart have the same phase, and are `down` inputs apart.
+  // Output n is at input n * down / up. Outputs at a distance of `up` have the same phase, and their inputs a distance
+  // of `down`.
   for (let first = 0; first < Math.min(up, result.length); first++) {
     const taps = coefficients(up, down, (first * down) % up);
     let start = Math.floor((first * down) / up) + 1 - before;
@@ -21,14 +22,14 @@ export function resample(samples: Float32Array, rate: number, target: number): F
   return result;
 }
 
-/** Input samples that an output sample depends on, to either side. */
+/** Return the number of input samples on either side that an output sample depends on. */
 function reach(up: number, down: number): number {
   return Math.ceil(REACH * Math.max(1, down / up));
 }
 
 /**
- * Factors of the inputs 1 - reach … reach, counted from the last one not after an output that lies phase / up behind
- * it. They add up to 1.
+ * Return the factors of the inputs 1 - reach … reach, relative to the last input that is not after the output. The
+ * output is phase / up after that input. The factors add up to 1.
  */
 function coefficients(up: number, down: number, phase: number): Float64Array {
   const before = reach(up, down);
@@ -38,7 +39,7 @@ function coefficients(up: number, down: number, phase: number): Float64Array {
   return taps.map((value) => value / sum);
 }
 
-/** The filter at t samples of the lower rate from its middle. */
+/** Return the filter at t samples of the lower rate from its centre. */
 function tap(t: number): number {
   if (Math.abs(t) >= REACH) return 0;
   return sinc(CUTOFF * t) * bessel(BETA * Math.sqrt(1 - (t / REACH) ** 2));
@@ -48,7 +49,10 @@ function sinc(x: number): number {
   return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
 }
 
-/** The modified Bessel function of the first kind and order 0, by its power series: exact to f64 for x up to BETA. */
+/**
+ * Return the modified Bessel function of the first kind and order 0, by its power series: exact to f64 for x up to
+ * BETA.
+ */
 function bessel(x: number): number {
   let [sum, term] = [1, 1];
   for (let k = 1; term > sum * 1e-17; k++) {
@@ -58,7 +62,7 @@ function bessel(x: number): number {
   return sum;
 }
 
-/** The sum of `taps` times the samples from `start` on; there is silence before and after the sound. */
+/** Return the sum of `taps` times the samples from `start`. Before and after the audio there is silence. */
 function weigh(samples: Float32Array, start: number, taps: Float64Array): number {
   let sum = 0;
   const end = Math.min(taps.length, samples.length - start);

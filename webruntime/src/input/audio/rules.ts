@@ -1,4 +1,4 @@
-/** How a model hears: what processor_config.json decides. Mirrors gemtab/media/audio_rules.py. */
+/** Reads a model's audio settings from processor_config.json. Mirrors gemtab/media/audio_rules.py. */
 
 import { brief, shown } from "../../brief.ts";
 import { BundleError } from "../../errors.ts";
@@ -8,57 +8,57 @@ import {
   AUDIO_TOKENS,
   HIGHEST_RATE,
   LOWEST_RATE,
-  MOST_FRAME_SAMPLES,
-  MOST_OF_EITHER,
+  MAX_FRAME_SAMPLES,
+  MAX_OF_EITHER,
   READ,
   WITHOUT_EFFECT,
 } from "../facts.gen.ts";
 import { sectionsOf, sizeIn } from "../image/rules.ts";
 import { fewestSamples, frameCount, type MelRules } from "./mel.ts";
 
-/** How sound becomes rows of numbers: a spectrogram, or so many raw samples a soft token where there is no tower. */
+/** The settings of audio rows: a spectrogram, or, without a tower, a number of raw samples for each soft token. */
 export interface AudioRules {
   /** Samples a second. */
   rate: number;
-  /** Samples in one segment at most. */
+  /** The maximum number of samples of a segment. */
   longest: number;
   frames: MelRules | number;
 }
 
 type Settings = Record<string, unknown>;
 
-/** Settings that every Gemma 4 has alike; another value is refused. */
+/** Settings that are equal in every Gemma 4. Other values are rejected. */
 const EXPECTED: Settings = AUDIO_SETTINGS;
 
-/** Settings that the rules are made of, and those without effect. */
+/** Settings that the rules use, and settings without effect. */
 const KNOWN = new Set<string>([...READ, ...WITHOUT_EFFECT]);
 
-/** The rules for sounds in a parsed processor_config.json. Throws BundleError for what is not known. */
+/** Return the audio rules of a parsed processor_config.json. Throws BundleError for unknown settings. */
 export function audioRules(processor: unknown): AudioRules {
   const sections = sectionsOf(processor);
   const settings = sections.feature_extractor as Settings | undefined;
-  if (typeof settings !== "object" || settings === null) throw refuse("has no feature_extractor");
+  if (typeof settings !== "object" || settings === null) throw rejection("has no feature_extractor");
   for (const [name, found] of Object.entries(settings)) check(name, found);
   const rate = sizeIn(settings, "sampling_rate", 16_000, { least: LOWEST_RATE, most: HIGHEST_RATE });
   const milliseconds =
-    sizeIn(sections, "audio_seq_length", AUDIO_TOKENS, { most: MOST_OF_EITHER }) *
-    sizeIn(sections, "audio_ms_per_token", AUDIO_TOKEN_MS, { most: MOST_OF_EITHER });
+    sizeIn(sections, "audio_seq_length", AUDIO_TOKENS, { most: MAX_OF_EITHER }) *
+    sizeIn(sections, "audio_ms_per_token", AUDIO_TOKEN_MS, { most: MAX_OF_EITHER });
   const unified = String(settings.feature_extractor_type ?? sections.processor_class).includes("Unified");
   return {
     rate,
     longest: Math.floor((milliseconds * rate) / 1000),
     frames: unified
-      ? sizeIn(settings, "audio_samples_per_token", 640, { most: MOST_FRAME_SAMPLES })
+      ? sizeIn(settings, "audio_samples_per_token", 640, { most: MAX_FRAME_SAMPLES })
       : melRules(settings, rate),
   };
 }
 
-/** Soft tokens of a segment of so many samples, as `Gemma4Processor` counts them. */
+/** Return the number of soft tokens of a segment with `samples` samples, as `Gemma4Processor` counts them. */
 export function audioTokens(samples: number, { frames }: AudioRules): number {
   return typeof frames === "number" ? Math.ceil(samples / frames) : Math.ceil(frameCount(samples, frames) / 4);
 }
 
-/** The fewest samples that make a soft token. */
+/** Return the minimum number of samples of a soft token. */
 export function shortest({ frames }: AudioRules): number {
   return typeof frames === "number" ? 1 : fewestSamples(frames);
 }
@@ -66,22 +66,22 @@ export function shortest({ frames }: AudioRules): number {
 function check(name: string, found: unknown): void {
   if (Object.hasOwn(EXPECTED, name)) {
     const expected = EXPECTED[name];
-    if (found !== expected) throw refuse(`sets ${name} of feature_extractor to ${shown(found)}, not ${expected}`);
+    if (found !== expected) throw rejection(`sets ${name} of feature_extractor to ${shown(found)}, not ${expected}`);
   } else if (!KNOWN.has(name)) {
-    throw refuse(`sets ${brief(name)} of feature_extractor, an unknown setting, to ${shown(found)}`);
+    throw rejection(`sets ${brief(name)} of feature_extractor, an unknown setting, to ${shown(found)}`);
   }
 }
 
 function melRules(settings: Settings, rate: number): MelRules {
-  const frame = sizeIn(settings, "frame_length", Math.floor(rate / 50), { most: MOST_FRAME_SAMPLES });
-  const transform = sizeIn(settings, "fft_length", 512, { most: MOST_FRAME_SAMPLES });
+  const frame = sizeIn(settings, "frame_length", Math.floor(rate / 50), { most: MAX_FRAME_SAMPLES });
+  const transform = sizeIn(settings, "fft_length", 512, { most: MAX_FRAME_SAMPLES });
   if (!Number.isInteger(Math.log2(transform)) || transform < frame) {
-    throw refuse(`sets fft_length of feature_extractor to ${transform}, not a power of two of at least ${frame}`);
+    throw rejection(`sets fft_length of feature_extractor to ${transform}, not a power of two of at least ${frame}`);
   }
   return {
     rate,
     frame,
-    hop: sizeIn(settings, "hop_length", Math.floor(rate / 100), { most: MOST_FRAME_SAMPLES }),
+    hop: sizeIn(settings, "hop_length", Math.floor(rate / 100), { most: MAX_FRAME_SAMPLES }),
     transform,
     bins: sizeIn(settings, "feature_size", 128, { most: 1024 }),
     lowest: numberIn(settings, "min_frequency", 0),
@@ -93,12 +93,12 @@ function melRules(settings: Settings, rate: number): MelRules {
 function numberIn(settings: Settings, name: string, otherwise: number): number {
   const found = settings[name] === undefined ? otherwise : settings[name];
   if (typeof found === "number" && found >= 0 && found <= HIGHEST_RATE) return found;
-  throw refuse(`sets ${name} of feature_extractor to ${shown(found)}, not to a number from 0 to ${HIGHEST_RATE}`);
+  throw rejection(`sets ${name} of feature_extractor to ${shown(found)}, not to a number from 0 to ${HIGHEST_RATE}`);
 }
 
-function refuse(reason: string): BundleError {
+function rejection(reason: string): BundleError {
   return new BundleError(
-    `processor_config.json ${reason}: this model's sounds cannot be prepared. Export the bundle again.`,
+    `processor_config.json ${reason}: this model's audio cannot be prepared. Export the bundle again.`,
     "processor_config.json",
   );
 }

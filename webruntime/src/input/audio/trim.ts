@@ -1,28 +1,28 @@
-/** What of decoded samples is the sound. */
+/** Removes from decoded samples all that is not the recording. */
 
 import type { Input, InputAudioTrack } from "mediabunny";
 import { COARSE } from "../facts.gen.ts";
 import { type Edits, readEdits } from "../video/edits.ts";
 import { join } from "./join.ts";
 
-/** Kinds, by mediabunny's names, in which the packets' lengths say where the sound ends. */
+/** Formats, by mediabunny's names, in which the packets' lengths give the end of the audio. */
 const ENDED = ["MP4", "QuickTime File Format", "Ogg"];
 
-/** Codecs whose decoder leaves out by itself what is before time 0. */
+/** Codecs whose decoder itself removes the samples before time 0. */
 const BEFORE_BY_ITSELF = ["opus", "vorbis"];
 
-/** Where samples come from. */
+/** The source of decoded samples. */
 export interface Decoded {
   blob: Blob;
   input: Input;
   track: InputAudioTrack;
   rate: number;
-  /** Seconds at the beginning and at the end that are no sound, as the file says. */
+  /** Seconds at the beginning and at the end that are not part of the recording, as the file states. */
   delay: number;
   filling: number;
 }
 
-/** `samples` without what an encoder has put before and behind the sound, and what an editor has cut away. */
+/** Return `samples` without the encoder's delay and padding, and without the parts that an editor has cut away. */
 export async function trim(samples: Float32Array, source: Decoded): Promise<Float32Array> {
   const { blob, track, rate, filling } = source;
   const edits = await readEdits(blob, track.id);
@@ -31,7 +31,7 @@ export async function trim(samples: Float32Array, source: Decoded): Promise<Floa
   return trimmed.subarray(0, trimmed.length - Math.round(filling * rate));
 }
 
-/** `samples` without what is before time 0 and, if that is known, after the last packet's end. */
+/** Return `samples` without those before time 0 and, where it is known, after the end of the last packet. */
 async function trimToPackets(samples: Float32Array, { input, track, rate, delay }: Decoded): Promise<Float32Array> {
   const format = (await input.getFormat()).name;
   const first = await track.getFirstTimestamp();
@@ -39,12 +39,12 @@ async function trimToPackets(samples: Float32Array, { input, track, rate, delay 
   const before = BEFORE_BY_ITSELF.includes(codec) ? 0 : Math.max(0, Math.round(Math.max(delay, -first) * rate));
   if (!ENDED.includes(format)) return samples.subarray(before);
   const seconds = (await track.computeDuration()) - Math.max(0, first);
-  // mediabunny's times begin behind what is left out where an Ogg file begins with time 0.
+  // If an Ogg file begins with time 0, mediabunny's times begin after the removed samples.
   const left = format === "Ogg" && first <= 0 ? 0 : await leftOut(track);
   return samples.subarray(before, before + Math.max(0, Math.round(seconds * rate) - left));
 }
 
-/** The parts of a track that its edit list shows: not what an editor has cut away, nor what fills up the packets. */
+/** Return the parts of a track that its edit list shows, without padding of packets. */
 async function applyEdits(
   samples: Float32Array,
   track: InputAudioTrack,
@@ -68,7 +68,10 @@ async function applyEdits(
       );
 }
 
-/** Samples that the decoder of a track leaves out at its beginning: an Opus decoder those that its header counts. */
+/**
+ * Return the number of samples that the decoder removes at the beginning of a track: for Opus, the number in its
+ * header.
+ */
 async function leftOut(track: InputAudioTrack): Promise<number> {
   const description = (await track.getDecoderConfig())?.description;
   if ((await track.getCodec()) !== "opus" || !description) return 0;

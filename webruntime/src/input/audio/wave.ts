@@ -1,5 +1,5 @@
 /**
- * WAVE files with the sizes that they truly have: writers that stream leave placeholders in the header. Mirrors
+ * Corrects the sizes in WAVE files: programs that stream leave placeholders in the header. Mirrors
  * gemtab/media/wave_file.py.
  */
 
@@ -10,7 +10,7 @@ import { read, text } from "./bytes.ts";
 
 const EXTENSIBLE = 0xfffe;
 
-/** A length that stands elsewhere, in the chunk ds64, or nowhere. */
+/** A length that is stated elsewhere, in the chunk ds64, or not at all. */
 const UNKNOWN = 0xffffffff;
 
 const [PCM, FLOAT, A_LAW, MU_LAW] = [1, 3, 6, 7];
@@ -29,7 +29,7 @@ const CODECS: Record<number, string> = {
   8192: "AC-3",
 };
 
-/** What the samples lie in. */
+/** The chunks of format and samples. */
 interface Chunks {
   format: DataView | undefined;
   data: { start: number; end: number } | undefined;
@@ -39,7 +39,7 @@ interface Format {
   tag: number;
   channels: number;
   rate: number;
-  /** Bytes of a sample. */
+  /** The bytes of a sample. */
   width: number;
 }
 
@@ -49,9 +49,9 @@ export function isWave(head: DataView): boolean {
 }
 
 /**
- * The WAVE file with its format and its data alone, as long as they are; `blob` itself where one is missing. Data whose
- * length is 0 or more than there is go to the end of the file, as players read them. Throws MediaError for data that
- * are no samples.
+ * Return the WAVE file with only its format and its data, with true sizes, or `blob` itself where one is missing. Data
+ * with a stated length of 0, or longer than the file, extend to the end of the file, as players read them. Throws
+ * MediaError for data that are not samples.
  */
 export async function cleanWave(blob: Blob, name: string): Promise<Blob> {
   const { format, data } = await findChunks(blob);
@@ -108,13 +108,16 @@ async function readLength(blob: Blob, at: number): Promise<number> {
   return view.byteLength === 8 ? Number(view.getBigUint64(0, true)) : 0;
 }
 
-/** Where the chunk behind one of `size` bytes begins: an odd one is filled up, if the writer kept to the rule. */
+/**
+ * Return the position of the chunk after one of `size` bytes. A padding byte follows an odd size, if the writer kept to
+ * the rule.
+ */
 async function nextChunk(blob: Blob, body: number, size: number): Promise<number> {
   const end = body + size;
   return (WAVE_CHUNKS as readonly string[]).includes(text(await read(blob, end, 4), 0)) ? end : end + (size % 2);
 }
 
-/** The format without extensions. */
+/** Read the format without extensions. */
 function readFormat(view: DataView, name: string): Format {
   let tag = view.getUint16(0, true);
   if (tag === EXTENSIBLE && view.byteLength >= 26) tag = view.getUint16(24, true);
@@ -124,7 +127,7 @@ function readFormat(view: DataView, name: string): Format {
   if (!decodable) {
     const codec = tag === PCM || tag === FLOAT ? `samples of ${8 * width} bits` : (CODECS[tag] ?? `format ${tag}`);
     throw new MediaError(
-      `${name} is a WAV file with ${codec} in it, which is not read here. Convert it to WAV with 16-bit PCM, MP3, FLAC ` +
+      `${name} is a WAV file with ${codec} in it, which is not supported. Convert it to WAV with 16-bit PCM, MP3, FLAC ` +
         "or Opus.",
     );
   }

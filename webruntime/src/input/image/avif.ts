@@ -1,6 +1,6 @@
 /**
- * AVIFs with less colour than light. libavif puts the colour of a pixel between those of its neighbours, and so do
- * Pillow and Chromium; Firefox repeats the nearest. From its RGB the planes are recovered, and done again.
+ * Corrects AVIFs with subsampled chroma. libavif, and so Pillow and Chromium, interpolates the chroma of a pixel
+ * between its neighbours; Firefox repeats the nearest. The planes are recovered from Firefox's RGB and converted again.
  */
 
 import { convert, type Factors, recoverImage, type Shape } from "../video/recover.ts";
@@ -8,10 +8,13 @@ import type { Samples } from "../video/yuv.ts";
 import { find } from "./header.ts";
 import type { RgbImage } from "./resample.ts";
 
-/** Where the properties of the image are looked for. */
+/** The bytes in which the image's properties are searched. */
 const END = 1 << 16;
 
-/** The image as libavif has it; `image` itself where nothing is to be done, or the RGB was made otherwise. */
+/**
+ * Return the image as libavif converts it, or `image` itself where there is nothing to correct or the RGB was made in
+ * another way.
+ */
 export function withSmoothColour(image: RgbImage, bytes: Uint8Array): RgbImage {
   const shape = chromaShape(bytes);
   if (!shape) return image;
@@ -26,18 +29,24 @@ export function withSmoothColour(image: RgbImage, bytes: Uint8Array): RgbImage {
   return { width, height, data: converted(planes.luma.values, blue, red, factors) };
 }
 
-/** Columns and rows of pixels that share a colour; undefined where none do, or where samples have more than 8 bits. */
+/**
+ * Return the columns and rows of pixels that share one chroma sample. Undefined where there is no subsampling, or
+ * samples have more than 8 bits.
+ */
 function chromaShape(bytes: Uint8Array): Shape | undefined {
   for (let at = find(bytes, "av1C", 0, END); at >= 0; at = find(bytes, "av1C", at + 4, END)) {
     const flags = bytes[at + 6] as number;
     const [isDeep, isGrey, halfColumns, halfRows] = [flags & 0x40, flags & 0x10, flags & 0x08, flags & 0x04];
-    if (isGrey) continue; // an alpha channel's
+    if (isGrey) continue; // the item of an alpha channel
     return isDeep || !halfColumns ? undefined : [2, halfRows ? 2 : 1];
   }
   return undefined;
 }
 
-/** Each value between the nearest and the next: three quarters and one, in whole numbers, both ways at once. */
+/**
+ * Return the plane, enlarged: each value is three quarters of the nearest and one quarter of the next, in whole
+ * numbers, in both directions at once.
+ */
 function enlarged({ values, stride }: Samples, width: number, height: number, [, rows]: Shape): Uint8Array {
   const data = new Uint8Array(width * height);
   const last = { column: Math.ceil(width / 2) - 1, row: Math.ceil(height / rows) - 1 };
@@ -46,7 +55,7 @@ function enlarged({ values, stride }: Samples, width: number, height: number, [,
     const other = rows === 1 ? row : clamp(row + (y % 2 ? 1 : -1), last.row);
     for (let x = 0; x < width; x++) {
       const column = x >> 1;
-      // libyuv takes the last column of an odd number as it is.
+      // libyuv copies the last column of an odd number.
       const isLast = x === width - 1 && x % 2 === 0;
       const next = isLast ? column : clamp(column + (x % 2 ? 1 : -1), last.column);
       const [near, beside] = [values[row * stride + column] as number, values[row * stride + next] as number];

@@ -1,7 +1,7 @@
-/** Pictures from files to upright RGB, by the browser's decoders, in a worker. */
+/** Decodes image files to upright RGB with the browser's decoders, in a worker. */
 
 import { MediaError } from "../../errors.ts";
-import { checkBytes, MAX_PIXELS, MOST_IMAGE_BYTES } from "../limits.ts";
+import { checkBytes, MAX_IMAGE_BYTES, MAX_PIXELS } from "../limits.ts";
 import { withSmoothColour } from "./avif.ts";
 import { decodeDeepPng, isDeepPng } from "./deep-png.ts";
 import { decodeGif } from "./gif.ts";
@@ -16,22 +16,22 @@ import { unreadFormat } from "./unread.ts";
 import { isWhole } from "./whole.ts";
 
 /**
- * The picture in a file, upright, as transformers reads it: a single transparent colour is put on white, other
- * transparency is dropped, and colour profiles are ignored. Mirrors gemtab/media/images.py, to the bit but for JPEGs of
- * CMYK, whose colours are at most 1/255 lower here. Throws MediaError for what cannot be read, and for more than
- * MAX_PIXELS before they are decoded.
+ * Decode a file to an upright image, as transformers reads it: a single transparent colour is put on white, other
+ * transparency is dropped, and colour profiles are ignored. Equals gemtab/media/images.py to the bit, except for JPEGs
+ * of CMYK, whose colours are at most 1/255 lower here. Throws MediaError for an unreadable file, and, before decoding,
+ * for more than MAX_PIXELS.
  */
 export async function decodeImage(blob: Blob): Promise<RgbImage> {
-  const name = blobName(blob, "The picture");
-  checkBytes(blob, name, MOST_IMAGE_BYTES);
+  const name = blobName(blob, "The image");
+  checkBytes(blob, name, MAX_IMAGE_BYTES);
   const bytes = new Uint8Array(await blob.arrayBuffer());
   const header = readHeader(bytes);
   const unread = header ? undefined : unreadFormat(bytes);
   if (unread)
-    throw new MediaError(`${name} is a file of ${unread}, and only ${FORMAT_NAMES} are read. Save it as PNG.`);
+    throw new MediaError(`${name} is a file of ${unread}, but only ${FORMAT_NAMES} are supported. Save it as PNG.`);
   if (!header) {
     throw new MediaError(
-      `${name} cannot be read as a picture: whatever its name says, it holds none of ${FORMAT_NAMES}, or only a ` +
+      `${name} cannot be read as an image: whatever its name says, it is none of ${FORMAT_NAMES}, or only the ` +
         "damaged beginning of one.",
     );
   }
@@ -48,16 +48,16 @@ export async function decodeImage(blob: Blob): Promise<RgbImage> {
   }
 }
 
-/** Throws MediaError for more than MAX_PIXELS, before anything of that size is allocated. */
+/**
+ * Check the size of an image. Throws MediaError for more than MAX_PIXELS, before anything of that size is allocated.
+ */
 export function checkSize(width: number, height: number, name: string): void {
   if (width * height <= MAX_PIXELS) return;
   const most = MAX_PIXELS.toLocaleString("en");
-  throw new MediaError(
-    `${name} has too many pixels: ${width} × ${height}, and at most ${most} are read. Make it smaller.`,
-  );
+  throw new MediaError(`${name} has too many pixels: ${width} × ${height}; the limit is ${most}. Make it smaller.`);
 }
 
-/** What to call a file in messages: `otherwise` where it has no name. */
+/** Return the name of a file for messages, or `otherwise` where it has none. */
 export function blobName(blob: Blob, otherwise: string): string {
   return blob instanceof File ? blob.name : otherwise;
 }
@@ -79,7 +79,7 @@ async function decode(bytes: Uint8Array<ArrayBuffer>, type: string, name: string
 async function decodeByBrowser(blob: Blob, name: string): Promise<RgbImage> {
   const bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
   try {
-    checkSize(bitmap.width, bitmap.height, name); // which a header may not tell
+    checkSize(bitmap.width, bitmap.height, name); // a header may have no size
     return await readPixels(bitmap);
   } finally {
     bitmap.close();

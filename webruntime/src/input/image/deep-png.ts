@@ -1,4 +1,4 @@
-/** PNGs with 16 bits a channel, which browsers round each in their own way. */
+/** Decodes PNGs with 16 bits a channel, which browsers round in different ways. */
 
 import { has } from "./bytes.ts";
 import {
@@ -13,11 +13,12 @@ import {
 } from "./png.ts";
 import type { RgbImage } from "./resample.ts";
 
+/** Whether a PNG has 16 bits a channel. */
 export function isDeepPng(bytes: Uint8Array): boolean {
   return has(bytes, 12, "IHDR") && bytes[24] === 16;
 }
 
-/** RGB of the higher 8 bits, as Pillow has it; alpha is dropped. Throws an Error where the file is damaged. */
+/** Return RGB of the higher 8 bits, as Pillow does. Alpha is dropped. Throws an Error where the file is damaged. */
 export async function decodeDeepPng(bytes: Uint8Array<ArrayBuffer>): Promise<RgbImage> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const image = { width: view.getUint32(16), height: view.getUint32(20), data: new Uint8Array() };
@@ -31,7 +32,7 @@ export async function decodeDeepPng(bytes: Uint8Array<ArrayBuffer>): Promise<Rgb
     const stride = scanlineBytes(image.width, pass, channels * 16);
     const rows = rowsOf(image, pass);
     unfilter(raw.subarray(at, at + stride * rows), stride, channels * 2);
-    place(image, pass, raw.subarray(at, at + stride * rows), { stride, channels, key });
+    write(image, pass, raw.subarray(at, at + stride * rows), { stride, channels, key });
     at += stride * rows;
   }
   return image;
@@ -41,7 +42,7 @@ function compressedPixels(bytes: Uint8Array<ArrayBuffer>): Blob {
   return new Blob([...pngChunks(bytes)].filter(({ name }) => name === "IDAT").map(({ content }) => content));
 }
 
-/** So many bytes, however many more there may be. */
+/** Return the first `length` inflated bytes. More may follow. */
 async function inflate(compressed: Blob, length: number): Promise<Uint8Array> {
   const raw = new Uint8Array(length);
   const reader = compressed.stream().pipeThrough(new DecompressionStream("deflate")).getReader();
@@ -56,7 +57,9 @@ async function inflate(compressed: Blob, length: number): Promise<Uint8Array> {
   return raw;
 }
 
-/** Undoes the filters of rows in place: each byte was replaced by its difference from a guess from its neighbours. */
+/**
+ * Undo the filters of rows in place: each byte was replaced by its difference from a prediction from its neighbours.
+ */
 function unfilter(raw: Uint8Array, stride: number, pixel: number): void {
   for (let start = 0; start < raw.length; start += stride) {
     const filter = raw[start] as number;
@@ -87,7 +90,7 @@ function guess(filter: number, left: number, above: number, corner: number): num
   }
 }
 
-/** Of the three, the nearest to left + above - corner. */
+/** Return the one of the three nearest to left + above - corner. */
 function paeth(left: number, above: number, corner: number): number {
   const byLeft = Math.abs(above - corner);
   const byAbove = Math.abs(left - corner);
@@ -96,8 +99,8 @@ function paeth(left: number, above: number, corner: number): number {
   return byAbove <= byCorner ? above : corner;
 }
 
-/** @param lines how long they are, of how many channels, and the value that is transparent, where there is one */
-function place(
+/** @param lines the rows' length and channels, and the transparent value, if there is one */
+function write(
   image: RgbImage,
   pass: Pass,
   raw: Uint8Array,

@@ -1,6 +1,6 @@
 /**
- * The first frame of a GIF as Pillow and transformers have it: on its whole canvas, the transparent colour on white.
- * Browsers forget the colours of transparent pixels, and what lies beside a small first frame.
+ * Decodes the first frame of a GIF as Pillow and transformers do: on its whole canvas, the transparent colour on white.
+ * Browsers lose the colours of transparent pixels and the area around a small first frame.
  */
 
 import { type Colour, whiten } from "./png.ts";
@@ -11,16 +11,16 @@ interface Frame extends Size {
   left: number;
   top: number;
   interlaced: boolean;
-  /** RGB of so many entries; undefined where each number is a shade of grey. */
+  /** RGB of each entry. Undefined where each number is a shade of grey. */
   palette: Uint8Array | undefined;
-  /** The entry that is transparent. */
+  /** The transparent entry. */
   transparent: number | undefined;
-  /** Where the number of bits of a code stands, which the codes follow. */
+  /** The position of the number of bits of a code. The codes follow. */
   start: number;
   canvas: Size;
 }
 
-/** First rows, and steps between rows, of the passes of an interlaced frame. */
+/** The first row and the row step of each pass of an interlaced frame. */
 const PASSES = [
   [0, 8],
   [4, 8],
@@ -29,24 +29,27 @@ const PASSES = [
 ] as const;
 
 const LONGEST_CODE = 12;
-const MOST_CODES = 1 << LONGEST_CODE;
+const MAX_CODES = 1 << LONGEST_CODE;
 
-/** The canvas, or what the first frame makes of it where it goes beyond. Throws a RangeError where the file ends. */
+/**
+ * Return the size of the canvas, extended to the first frame where the frame is larger. Throws a RangeError where the
+ * file ends.
+ */
 export function gifSize(bytes: Uint8Array): Size {
   return firstFrame(bytes).canvas;
 }
 
-/** Throws an Error where the file is damaged. */
+/** Decode the first frame. Throws an Error where the file is damaged. */
 export function decodeGif(bytes: Uint8Array): RgbImage {
   const frame = firstFrame(bytes);
   const { canvas, transparent } = frame;
   const entries = new Uint8Array(canvas.width * canvas.height).fill(transparent ?? 0);
-  let place = 0;
+  let read = 0;
   const rows = rowOrder(frame);
   const inner = decompress(bytes, frame.start, frame.width * frame.height);
   for (const row of rows) {
-    entries.set(inner.subarray(place, place + frame.width), (frame.top + row) * canvas.width + frame.left);
-    place += frame.width;
+    entries.set(inner.subarray(read, read + frame.width), (frame.top + row) * canvas.width + frame.left);
+    read += frame.width;
   }
   const colours = Array.from({ length: 256 }, (_, entry) => colourOf(frame, entry));
   const image = { ...canvas, data: new Uint8Array(entries.length * 3) };
@@ -88,7 +91,10 @@ function frameAt(bytes: Uint8Array, at: number, shared: Frame["palette"], transp
   };
 }
 
-/** The palette at `start`, if the flags say that there is one; undefined where it is the ramp of all shades of grey. */
+/**
+ * Return the palette at `start`, if the flags state that there is one. Undefined where the palette is the ramp of all
+ * shades of grey.
+ */
 function readPalette(bytes: Uint8Array, flagsAt: number, start: number): { palette: Frame["palette"]; end: number } {
   const flags = bytes[flagsAt] as number;
   if (!(flags & 0x80)) return { palette: undefined, end: start };
@@ -118,14 +124,17 @@ function rowOrder({ height, interlaced }: Frame): number[] {
   return order;
 }
 
-/** So many values by LZW, and what the last code has beyond. Throws an Error where there are less, or a wrong code. */
+/**
+ * Return `length` values by LZW, and the rest of the last code. Throws an Error where there are fewer, or a code is
+ * invalid.
+ */
 function decompress(bytes: Uint8Array, start: number, length: number): Uint8Array {
-  const values = new Uint8Array(length + MOST_CODES);
+  const values = new Uint8Array(length + MAX_CODES);
   const clear = 1 << (bytes[start] as number);
-  // A code is the code `before` it and one value more; its string has `lengths` values.
-  const before = new Uint16Array(MOST_CODES);
-  const last = new Uint8Array(MOST_CODES);
-  const lengths = new Uint16Array(MOST_CODES).fill(1, 0, clear);
+  // A code is the code `before` and one more value; its string has `lengths` values.
+  const before = new Uint16Array(MAX_CODES);
+  const last = new Uint8Array(MAX_CODES);
+  const lengths = new Uint16Array(MAX_CODES).fill(1, 0, clear);
   for (let value = 0; value < clear; value++) last[value] = value;
   let [filled, next, previous] = [0, clear + 2, -1];
   const codes = codeReader(bytes, start);
@@ -136,7 +145,8 @@ function decompress(bytes: Uint8Array, start: number, length: number): Uint8Arra
       continue;
     }
     const isNew = code === next && previous >= 0;
-    if (code === clear + 1 || (previous < 0 ? code > clear : code >= next && !isNew)) throw new Error("a wrong code");
+    if (code === clear + 1 || (previous < 0 ? code > clear : code >= next && !isNew))
+      throw new Error("an invalid code");
     const known = isNew ? previous : code;
     const end = filled + (lengths[known] as number);
     let part = known;
@@ -147,7 +157,7 @@ function decompress(bytes: Uint8Array, start: number, length: number): Uint8Arra
     const first = values[filled] as number;
     if (isNew) values[end] = first;
     filled = end + Number(isNew);
-    if (previous >= 0 && next < MOST_CODES) {
+    if (previous >= 0 && next < MAX_CODES) {
       before[next] = previous;
       last[next] = first;
       lengths[next] = (lengths[previous] as number) + 1;
@@ -158,7 +168,7 @@ function decompress(bytes: Uint8Array, start: number, length: number): Uint8Arra
   return values;
 }
 
-/** Returns the next code, whose bits grow with the number of known codes. */
+/** Return a function that reads the next code. The bits of a code grow with the number of known codes. */
 function codeReader(bytes: Uint8Array, start: number): (known: number) => number {
   const shortest = (bytes[start] as number) + 1;
   if (!(shortest <= LONGEST_CODE)) throw new Error("codes too long");

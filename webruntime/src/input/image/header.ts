@@ -1,11 +1,12 @@
-/** What the first bytes of a picture tell before anything is decoded. */
+/** Reads the header of an image before anything is decoded. */
 
 import { has } from "./bytes.ts";
 import { gifSize } from "./gif.ts";
 import type { Size } from "./rules.ts";
 
+/** An image's size and format. */
 export interface ImageHeader extends Size {
-  /** The MIME type by the content, whatever the file is called. */
+  /** The MIME type by the content, whatever the file's name is. */
   type: string;
 }
 
@@ -20,10 +21,10 @@ const FORMATS: { type: string; offset: number; magic: string; size: Reader }[] =
   { type: "image/avif", offset: 4, magic: "ftyp", size: avifSize },
 ];
 
-/** The formats in words, for messages. */
+/** The names of the formats, for messages. */
 export const FORMAT_NAMES = FORMATS.map(({ type }) => type.slice("image/".length).toUpperCase()).join(", ");
 
-/** The header of a picture; undefined where the bytes are none that is known, or end within the header. */
+/** Return the header of an image. Undefined where the format is unknown, or the bytes end within the header. */
 export function readHeader(bytes: Uint8Array): ImageHeader | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const format = FORMATS.find(({ offset, magic }) => has(bytes, offset, magic));
@@ -31,35 +32,35 @@ export function readHeader(bytes: Uint8Array): ImageHeader | undefined {
     const size = format?.size(bytes, view);
     return format && size && { type: format.type, ...size };
   } catch (error) {
-    if (error instanceof RangeError) return undefined; // DataView's word for reading past the end
+    if (error instanceof RangeError) return undefined; // DataView throws it for reads past the end
     throw error;
   }
 }
 
-/** The MIME type that the first bytes of an image tell; undefined where they are those of none. */
+/** Return the MIME type by the first bytes of an image, or undefined for other files. */
 export function imageType(bytes: Uint8Array): string | undefined {
   const type = FORMATS.find(({ offset, magic }) => has(bytes, offset, magic))?.type;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return type === "image/avif" && !isAvif(bytes, view) ? undefined : type;
 }
 
-/** Where the four characters stand in `bytes`, from `start` on; -1 where they do not. */
+/** Return the position of the four characters in `bytes`, from `start`, or -1. */
 export function find(bytes: Uint8Array, fourcc: string, start: number, end: number): number {
   for (let at = start; at < Math.min(end, bytes.length); at++) if (has(bytes, at, fourcc)) return at;
   return -1;
 }
 
-/** Two 32-bit numbers. */
+/** Read a size of two 32-bit numbers. */
 function sizeAt(view: DataView, width: number, height: number, littleEndian: boolean): Size {
   return { width: view.getUint32(width, littleEndian), height: view.getUint32(height, littleEndian) };
 }
 
-/** Two 16-bit little-endian numbers. */
+/** Read a size of two 16-bit little-endian numbers. */
 function words(view: DataView, width: number, height: number): Size {
   return { width: view.getUint16(width, true), height: view.getUint16(height, true) };
 }
 
-/** Walks the segments to the frame header: SOF0 to SOF15 but DHT, JPG and DAC, which share the range. */
+/** Find the frame header among the segments: SOF0 to SOF15 except DHT, JPG and DAC, which share the range. */
 function jpegSize(_: Uint8Array, view: DataView): Size {
   let at = 2;
   for (;;) {
@@ -85,16 +86,16 @@ function webpSize(bytes: Uint8Array, view: DataView): Size | undefined {
   return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
 }
 
-/** The height is negative where rows go from the top down; the oldest kind of header has 16-bit numbers. */
+/** The height is negative where rows go from top to bottom. The oldest kind of header has 16-bit numbers. */
 function bmpSize(_: Uint8Array, view: DataView): Size {
   if (view.getUint32(14, true) === 12) return words(view, 18, 20);
   return { width: view.getInt32(18, true), height: Math.abs(view.getInt32(22, true)) };
 }
 
-/** The largest of the extents given: a thumbnail or the tiles of a grid have their own. */
+/** Return the largest of the extents: a thumbnail and the tiles of a grid have their own. */
 function avifSize(bytes: Uint8Array, view: DataView): Size | undefined {
   if (!isAvif(bytes, view)) return undefined;
-  const end = 1 << 16; // of the part that can hold the boxes of properties
+  const end = 1 << 16; // the part that can hold the boxes of properties
   let largest: Size | undefined;
   for (let at = find(bytes, "ispe", 0, end); at >= 0; at = find(bytes, "ispe", at + 4, end)) {
     const size = sizeAt(view, at + 8, at + 12, false);
@@ -103,7 +104,10 @@ function avifSize(bytes: Uint8Array, view: DataView): Size | undefined {
   return largest;
 }
 
-/** By the brands: the first is the file's own or one of images in general, and one of all is AVIF's. */
+/**
+ * Whether a file is AVIF by its brands: the first is the file's own or one of images in general, and one of them is
+ * AVIF's.
+ */
 function isAvif(bytes: Uint8Array, view: DataView): boolean {
   const brands: string[] = [];
   for (let at = 8; at < Math.min(view.getUint32(0), bytes.length); at += 4) {

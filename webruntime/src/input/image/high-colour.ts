@@ -1,8 +1,11 @@
-/** BMPs with 16 bits a pixel: their 5 or 6 bits a channel become 8 as Pillow does it; browsers round otherwise. */
+/**
+ * Converts the 5 or 6 bits a channel of BMPs with 16 bits a pixel to 8 bits as Pillow does. Browsers round in other
+ * ways.
+ */
 
 import type { RgbImage } from "./resample.ts";
 
-/** Bits of red, green and blue; undefined where there are 8 of each. */
+/** Return the bits of red, green and blue, or undefined where each has 8. */
 export function highColourBits(bytes: Uint8Array): readonly number[] | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(14, true) === 12 || view.getUint16(28, true) !== 16) return undefined;
@@ -10,6 +13,7 @@ export function highColourBits(bytes: Uint8Array): readonly number[] | undefined
   return compression === 3 && red === 0xf800 ? [5, 6, 5] : [5, 5, 5];
 }
 
+/** Correct the channels of a decoded image in place. */
 export function widenHighColour({ data }: RgbImage, bits: readonly number[]): void {
   data.forEach((value, at) => {
     const few = bits[at % 3] as number;

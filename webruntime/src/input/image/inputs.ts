@@ -1,9 +1,9 @@
-/** From RGB to a tower's rows. Mirrors gemtab/media/images.py. */
+/** Converts RGB to a tower's rows. Mirrors gemtab/media/images.py. */
 
 import { type RgbImage, resize } from "./resample.ts";
 import { type ImageRules, type Size, softTokenSide, targetSize } from "./rules.ts";
 
-/** What the part of a model that sees takes for one picture of N patches; by rows of the picture, without padding. */
+/** The inputs of a model's vision part for one image of N patches, in rows of the image, without padding. */
 export interface ImageInputs extends Size {
   /** [N, cut * cut * 3] in [0, 1]: each patch by rows, then columns, then channels. */
   patches: Float32Array;
@@ -12,10 +12,10 @@ export interface ImageInputs extends Size {
   softTokens: number;
 }
 
-/** A byte as a fraction, rounded to f32 where transformers rounds it. */
+/** Each byte as a fraction, rounded to f32 where transformers rounds. */
 const FRACTIONS = Float32Array.from({ length: 256 }, (_, byte) => Math.fround(byte * Math.fround(1 / 255)));
 
-/** Resizes by antialiased bicubic and cuts the patches. `width` and `height` are those after resizing. */
+/** Resize by antialiased bicubic and cut into patches. `width` and `height` of the result are those after resizing. */
 export function imageInputs(image: RgbImage, rules: ImageRules): ImageInputs {
   const side = softTokenSide(rules);
   const { width, height } = targetSize(image, rules);

@@ -1,14 +1,15 @@
 /**
- * The orientation that an image file notes, and the file without the note: browsers differ in which notes they heed.
- * Pillow heeds EXIF, and XMP where EXIF has no orientation; so it is here.
+ * Separates the orientation in an image file from the file's other bytes, because browsers differ in which metadata
+ * they apply. Pillow applies EXIF, and XMP where EXIF has no orientation; so does this file.
  */
 
 import { has } from "./bytes.ts";
 import { tiffOrientation, xmpOrientation } from "./orientation.ts";
 import { pngChunks, wholePalette } from "./png.ts";
 
+/** A file without metadata, and its orientation. */
 export interface Bare {
-  /** The file's bytes, without its EXIF, and without the animation of a PNG, of which Pillow reads the still image. */
+  /** The file's bytes without its EXIF, and without the animation of a PNG, since Pillow reads the still image. */
   content: Uint8Array<ArrayBuffer>[];
   /** 1 to 8. */
   orientation: number;
@@ -23,18 +24,19 @@ const XMP_IN_JPEG = "http://ns.adobe.com/xap/1.0/\0";
 const XMP_IN_PNG = "XML:com.adobe.xmp";
 const EXIF_IN_TEXT = "Raw profile type exif";
 
-/** Chunks of a PNG that its decoder does not get. */
+/** Chunks of a PNG that are removed before decoding. */
 const NOT_DECODED = ["eXIf", "acTL", "fcTL", "fdAT"];
 
 const PNG_END = Uint8Array.of(0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82);
 
 const [EXIF_FLAG, XMP_FLAG] = [8, 4];
 
+/** Return an image file without metadata, and its orientation. */
 export async function withoutMetadata(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<Bare> {
   if (type === "image/jpeg") return bareJpeg(bytes);
   if (type === "image/png") return barePng(bytes);
   if (type === "image/webp") return bareWebp(bytes);
-  // The bytes that fill up the last row may lack: browsers want them.
+  // The padding of the last row may be missing, and browsers require it.
   if (type === "image/bmp") return { content: [bytes, new Uint8Array(3)], orientation: 1 };
   return { content: [type === "image/avif" ? stillAvif(bytes) : bytes], orientation: 1 };
 }
@@ -50,7 +52,7 @@ function orientationOf({ exif, xmp }: Notes): number {
   return tiffOrientation(joined) ?? (xmp && xmpOrientation(xmp)) ?? 1;
 }
 
-/** Long EXIF is spread over segments, each with the same beginning. */
+/** Long EXIF is split over several segments, each with the same beginning. */
 function bareJpeg(bytes: Uint8Array<ArrayBuffer>): Bare {
   const content: Uint8Array<ArrayBuffer>[] = [];
   const notes: Notes = { exif: [] };
@@ -90,12 +92,15 @@ async function barePng(bytes: Uint8Array<ArrayBuffer>): Promise<Bare> {
     isWhole = whole.length === inside.length + 12;
   }
   if (notes.exif.length === 0 && profile) notes.exif = [profile];
-  // Pillow reads a file without its last chunk, and browsers do not; both call it damaged where a chunk is cut off.
+  // Pillow reads a file without its last chunk, and browsers do not. Both reject a file in which a chunk is cut off.
   content.push(end === bytes.length && isWhole ? PNG_END : bytes.subarray(end));
   return { content, orientation: orientationOf(notes) };
 }
 
-/** Those of tEXt, zTXt (compressed) and iTXt (compressed or not) that matter; undefined for others and damaged ones. */
+/**
+ * Return the relevant texts of tEXt, zTXt (compressed) and iTXt (compressed or not). Undefined for others and damaged
+ * ones.
+ */
 async function readText(name: string, content: Uint8Array<ArrayBuffer>) {
   const key = [XMP_IN_PNG, EXIF_IN_TEXT].find((each) => has(content, 0, `${each}\0`));
   if (key === undefined) return undefined;
@@ -107,19 +112,19 @@ async function readText(name: string, content: Uint8Array<ArrayBuffer>) {
   return { key, value: after[0] ? await inflated(value) : value };
 }
 
-/** Empty where it is damaged. */
+/** Return the inflated bytes, or no bytes where they are damaged. */
 async function inflated(compressed: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
   const stream = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer().catch(() => new ArrayBuffer()));
 }
 
-/** The bytes after three lines: an empty one, the kind, and the length. */
+/** Return the bytes after three lines: an empty one, the kind, and the length. */
 function fromHex(text: Uint8Array): Uint8Array {
   const digits = new TextDecoder("latin1").decode(text).split("\n").slice(3).join("");
   return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
-/** The EXIF's name is changed, in a copy. */
+/** Remove EXIF by changing the chunk's name, in a copy. */
 function bareWebp(bytes: Uint8Array<ArrayBuffer>): Bare {
   const notes: Notes = { exif: [] };
   const flags = has(bytes, 12, "VP8X") ? (bytes[20] as number) : 0;
@@ -140,8 +145,8 @@ function bareWebp(bytes: Uint8Array<ArrayBuffer>): Bare {
 }
 
 /**
- * An animation as the still image that is its first frame: Chromium takes the full range of an animation's colours for
- * the limited one. The name of the animation's kind is changed, in a copy.
+ * Return an animation as the still image of its first frame: Chromium reads the full range of an animation's colours as
+ * limited range. The name of the animation's brand is changed, in a copy.
  */
 function stillAvif(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const end = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0);

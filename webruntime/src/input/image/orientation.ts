@@ -1,14 +1,14 @@
-/** The orientation of an image, as EXIF and XMP note it, and turning by it. */
+/** Reads the orientation of an image from EXIF and XMP, and rotates the image. */
 
 import { has } from "./bytes.ts";
 import type { RgbImage } from "./resample.ts";
 
 const ORIENTATION_TAG = 0x0112;
 
-/** Types of whole numbers in a block of EXIF, by their bytes, signed or not. Of a type BYTE, Pillow makes no number. */
+/** The bytes of each type of whole numbers in an EXIF block, signed or not. Pillow does not read a BYTE as a number. */
 const WIDTHS: Record<number, 1 | 2 | 4> = { 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4 };
 
-/** The picture upright: orientations from 5 on exchange rows and columns. */
+/** Return the image upright. Orientations from 5 on exchange rows and columns. */
 export function turn(image: RgbImage, orientation: number): RgbImage {
   if (orientation === 1) return image;
   const { width, height } = image;
@@ -28,7 +28,7 @@ export function turn(image: RgbImage, orientation: number): RgbImage {
   return turned;
 }
 
-/** The orientation (1 to 8) in a block of EXIF: 1 where the value is none of them, undefined where there is none. */
+/** Return the orientation (1 to 8) in an EXIF block: 1 for an invalid value, undefined where there is none. */
 export function tiffOrientation(exif: Uint8Array): number | undefined {
   const start = has(exif, 0, "Exif\0\0") ? 6 : 0;
   const view = new DataView(exif.buffer, exif.byteOffset + start, exif.byteLength - start);
@@ -45,13 +45,13 @@ export function tiffOrientation(exif: Uint8Array): number | undefined {
   return undefined;
 }
 
-/** The orientation (1 to 8) in a block of XMP; undefined where there is none. */
+/** Return the orientation (1 to 8) in an XMP block, or undefined where there is none. */
 export function xmpOrientation(xmp: Uint8Array): number | undefined {
   const found = /tiff:Orientation(?:="|>)([0-9])/.exec(new TextDecoder("latin1").decode(xmp));
   return found ? known(Number(found[1])) : undefined;
 }
 
-/** The value of the entry at `at`: 0 where it is not one whole number. */
+/** Return the value of the entry at `at`, or 0 where it is not one whole number. */
 function numberAt(view: DataView, at: number, littleEndian: boolean): number {
   const width = WIDTHS[view.getUint16(at + 2, littleEndian)];
   if (width === undefined || view.getUint32(at + 4, littleEndian) !== 1) return 0;

@@ -1,13 +1,13 @@
-/** A decoded picture's bytes, with nothing done to them. */
+/** Reads the bytes of a decoded image, unchanged. */
 
 import type { RgbImage } from "./resample.ts";
 
-/** Pixels on a side of what is copied at a time; every WebGL 2 has textures of this size. */
+/** The side, in pixels, of the squares that are copied one at a time. Every WebGL 2 has textures of this size. */
 const TILE = 2048;
 
 /**
- * RGB of a bitmap made with premultiplyAlpha "none". A frame of a video and a texture keep the colours of transparent
- * pixels, which a canvas multiplies away. Firefox has frames where it has no WebGL.
+ * Return the RGB of a bitmap that was made with premultiplyAlpha "none". A video frame and a texture keep the colours
+ * of transparent pixels; a canvas loses them in a multiplication. Firefox has video frames where it has no WebGL.
  */
 export async function readPixels(bitmap: ImageBitmap): Promise<RgbImage> {
   const { width, height } = bitmap;
@@ -17,7 +17,7 @@ export async function readPixels(bitmap: ImageBitmap): Promise<RgbImage> {
     for (let top = 0; top < height; top += TILE) {
       for (let left = 0; left < width; left += TILE) {
         const [columns, rows] = [Math.min(TILE, width - left), Math.min(TILE, height - top)];
-        place(image, await read(left, top, columns, rows), left, top, columns);
+        write(image, await read(left, top, columns, rows), left, top, columns);
       }
     }
   } finally {
@@ -26,7 +26,7 @@ export async function readPixels(bitmap: ImageBitmap): Promise<RgbImage> {
   return image;
 }
 
-/** Four bytes of each pixel of a rectangle, and which of them are red, green and blue. */
+/** Four bytes for each pixel of a rectangle, and the indices of red, green and blue among them. */
 interface Tile {
   bytes: Uint8Array | Uint8ClampedArray;
   order: readonly [red: number, green: number, blue: number];
@@ -42,7 +42,7 @@ const [RGBA, BGRA] = [
   [2, 1, 0],
 ] as const;
 
-/** Where red, green and blue are in the formats that a frame can have. */
+/** The indices of red, green and blue in each format of a frame. */
 const ORDERS: Partial<Record<VideoPixelFormat, Tile["order"]>> = { RGBA, RGBX: RGBA, BGRA, BGRX: BGRA };
 
 function openReader(bitmap: ImageBitmap): Reader {
@@ -54,7 +54,7 @@ function openReader(bitmap: ImageBitmap): Reader {
   return gl ? textureReader(gl, bitmap) : canvasReader(bitmap);
 }
 
-/** Undefined where the browser has no frames, or none of this size. */
+/** Return a video frame of the bitmap, or undefined where the browser has none, or none of this size. */
 function openFrame(bitmap: ImageBitmap): VideoFrame | undefined {
   try {
     return new VideoFrame(bitmap, { timestamp: 0 });
@@ -63,7 +63,10 @@ function openFrame(bitmap: ImageBitmap): VideoFrame | undefined {
   }
 }
 
-/** Chromium's frame of a bitmap from a turned AVIF has the pixels as they were before, and says how to turn them. */
+/**
+ * Whether a frame is upright. Chromium's frame of a bitmap from a rotated AVIF has the pixels before rotation, and
+ * states the rotation.
+ */
 function isUpright(frame: (VideoFrame & { rotation?: number; flip?: boolean }) | undefined): boolean {
   return !frame?.rotation && !frame?.flip;
 }
@@ -98,14 +101,14 @@ function textureReader(gl: WebGL2RenderingContext, bitmap: ImageBitmap): Reader 
 function canvasReader(bitmap: ImageBitmap): Reader {
   const read = (left: number, top: number, width: number, height: number) => {
     const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-    if (!context) throw new Error("This browser gives workers no canvas.");
+    if (!context) throw new Error("This browser has no canvas in workers.");
     context.drawImage(bitmap, -left, -top);
     return { bytes: context.getImageData(0, 0, width, height).data, order: RGBA };
   };
   return { read };
 }
 
-function place(image: RgbImage, { bytes, order }: Tile, left: number, top: number, columns: number): void {
+function write(image: RgbImage, { bytes, order }: Tile, left: number, top: number, columns: number): void {
   const [red, green, blue] = order;
   for (let from = 0, pixel = 0; from < bytes.length; from += 4, pixel++) {
     const y = top + Math.floor(pixel / columns);

@@ -1,16 +1,18 @@
-/** What the chunks of a PNG say beside its pixels. */
+/** Reads the chunks of a PNG. */
 
 import { has } from "./bytes.ts";
 import type { RgbImage } from "./resample.ts";
 import type { Size } from "./rules.ts";
 
+/** A chunk of a PNG. */
 export interface Chunk {
   name: string;
   content: Uint8Array<ArrayBuffer>;
-  /** With its length, name and checksum. */
+  /** The chunk with its length, name and checksum. */
   whole: Uint8Array<ArrayBuffer>;
 }
 
+/** A colour, 8 bits a channel. */
 export type Colour = readonly [red: number, green: number, blue: number];
 
 /** Colour types. (4 and 6 have alpha.) */
@@ -18,10 +20,10 @@ const GREY = 0;
 const RGB = 2;
 const PALETTE = 3;
 
-/** Channels by colour type: grey, RGB, entries of a palette, grey and alpha, RGBA. */
+/** The channels by colour type: grey, RGB, entries of a palette, grey and alpha, RGBA. */
 export const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
-/** Which pixels come in one pass. */
+/** The pixels of one pass. */
 export interface Pass {
   left: number;
   top: number;
@@ -31,7 +33,7 @@ export interface Pass {
 
 const PLAIN: Pass[] = [{ left: 0, top: 0, stepX: 1, stepY: 1 }];
 
-/** The passes of an interlaced picture. */
+/** The passes of an interlaced image. */
 const ADAM7: Pass[] = [
   { left: 0, top: 0, stepX: 8, stepY: 8 },
   { left: 4, top: 0, stepX: 8, stepY: 8 },
@@ -42,21 +44,22 @@ const ADAM7: Pass[] = [
   { left: 0, top: 1, stepX: 1, stepY: 2 },
 ];
 
-/** Those that have pixels. */
+/** Return the passes that have pixels. */
 export function passesOf(bytes: Uint8Array, { width, height }: Size): Pass[] {
   return (bytes[28] === 0 ? PLAIN : ADAM7).filter(({ left, top }) => left < width && top < height);
 }
 
-/** Of one row of a pass, the byte that names its filter included. */
+/** Return the bytes of one row of a pass, including the byte that names its filter. */
 export function scanlineBytes(width: number, { left, stepX }: Pass, bitsOfPixel: number): number {
   return 1 + Math.ceil((Math.ceil((width - left) / stepX) * bitsOfPixel) / 8);
 }
 
+/** Return the number of rows of a pass. */
 export function rowsOf({ height }: Size, { top, stepY }: Pass): number {
   return Math.ceil((height - top) / stepY);
 }
 
-/** Bytes of all rows. */
+/** Return the bytes of all rows. */
 export function scanlinesLength(bytes: Uint8Array): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const size = { width: view.getUint32(16), height: view.getUint32(20) };
@@ -67,7 +70,7 @@ export function scanlinesLength(bytes: Uint8Array): number {
   );
 }
 
-/** The chunks up to the last; where the file ends too early, its last chunk is short. */
+/** Yield the chunks up to the last. Where the file ends too early, its last chunk is short. */
 export function* pngChunks(bytes: Uint8Array<ArrayBuffer>): Generator<Chunk> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 8; at + 8 <= bytes.length && !has(bytes, at + 4, "IEND"); ) {
@@ -79,10 +82,11 @@ export function* pngChunks(bytes: Uint8Array<ArrayBuffer>): Generator<Chunk> {
 }
 
 /**
- * The colour that transformers puts on white: the one that is said to be transparent, of a palette too where a single
- * entry is. Undefined where there is none, or where a palette has several steps of transparency, which is dropped.
+ * Return the colour that transformers puts on white: the one that is declared transparent, or a palette's only
+ * transparent entry. Undefined where there is none, or where a palette has several levels of transparency, which are
+ * dropped.
  *
- * As Pillow has it: the numbers are compared with 8 bits of each channel, those of 2 and 4 bits too.
+ * As in Pillow, numbers of 2 and 4 bits, too, are compared with 8 bits of each channel.
  */
 export function transparentColour(bytes: Uint8Array<ArrayBuffer>): Colour | undefined {
   const found = new Map([...pngChunks(bytes)].map(({ name, content }) => [name, content]));
@@ -96,8 +100,8 @@ export function transparentColour(bytes: Uint8Array<ArrayBuffer>): Colour | unde
 }
 
 /**
- * A palette's chunk with a colour for each number that a pixel can have: those that it lacks are black to Pillow, and
- * its last colour to Chromium.
+ * Return a palette's chunk with a colour for each number that a pixel can have. Missing entries are black to Pillow,
+ * and the last colour to Chromium.
  */
 export function wholePalette(bytes: Uint8Array<ArrayBuffer>, chunk: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const [bits = 8, kind] = [bytes[24], bytes[25]];
@@ -126,7 +130,7 @@ function crc32(bytes: Uint8Array): number {
   return ~check >>> 0;
 }
 
-/** The key of a grey PNG with 16 bits. */
+/** Return the transparent value of a grey PNG with 16 bits. */
 export function deepGreyKey(bytes: Uint8Array<ArrayBuffer>): number | undefined {
   for (const { name, content } of pngChunks(bytes)) {
     if (name === "tRNS" && bytes[25] === GREY) return ((content[0] ?? 0) << 8) | (content[1] ?? 0);
@@ -134,6 +138,7 @@ export function deepGreyKey(bytes: Uint8Array<ArrayBuffer>): number | undefined 
   return undefined;
 }
 
+/** Make all pixels of a colour white, in place. */
 export function whiten({ data }: RgbImage, [red, green, blue]: Colour): void {
   for (let at = 0; at < data.length; at += 3) {
     if (data[at] === red && data[at + 1] === green && data[at + 2] === blue) data.fill(255, at, at + 3);

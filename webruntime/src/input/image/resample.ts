@@ -1,15 +1,16 @@
 /**
- * Antialiased bicubic resizing as Pillow 13 does it, to the bit: weights in fixed point, along rows and along columns,
- * each rounded to 8 bits. (A canvas' own scaler is unspecified.)
+ * Resizes by antialiased bicubic as Pillow 13 does, to the bit: weights in fixed point, along rows and along columns,
+ * each result rounded to 8 bits. A canvas' own scaler is unspecified.
  */
 
-/** 8 bits of a value and 2 of headroom beside them in 32. */
+/** The fraction bits of a weight: a value takes 8 of 32 bits, and 2 are headroom. */
 const PRECISION_BITS = 22;
 const HALF = 1 << (PRECISION_BITS - 1);
 
-/** The filter's reach in pixels of the smaller picture. */
+/** The radius of the filter in pixels of the smaller image. */
 const SUPPORT = 2;
 
+/** An image of 8 bits a channel. */
 export interface RgbImage {
   width: number;
   height: number;
@@ -17,16 +18,18 @@ export interface RgbImage {
   data: Uint8Array;
 }
 
-/** For each pixel of the result along one direction: the first pixel it is made of, and the weights from there on. */
+/** For each pixel of the result along one direction: the first source pixel, and the weights from that pixel on. */
 interface Taps {
   first: Int32Array;
   count: Int32Array;
   weights: Int32Array;
-  /** Weights laid out for each pixel, used or not. */
+  /** The number of stored weights for each pixel, used or not. */
   stride: number;
 }
 
-/** Along columns first where that takes off more than twice as many rows as columns; else along rows first. */
+/**
+ * Resize along columns first where that removes more than twice as many rows as columns; otherwise along rows first.
+ */
 export function resize(image: RgbImage, width: number, height: number): RgbImage {
   const fewerRows = image.height - height;
   if (fewerRows > 0 && fewerRows > 2 * (image.width - width)) return alongRows(alongColumns(image, height), width);
@@ -81,7 +84,7 @@ function clip(sum: number): number {
   return Math.min(Math.max(sum >> PRECISION_BITS, 0), 255);
 }
 
-/** When the picture becomes smaller, the filter is stretched to cover all of it. */
+/** Return the taps. When the image becomes smaller, the filter is widened so that it covers all source pixels. */
 function taps(from: number, to: number): Taps {
   const scale = from / to;
   const stretch = Math.max(scale, 1);
@@ -106,12 +109,12 @@ function taps(from: number, to: number): Taps {
   return result;
 }
 
-/** Rounded half away from zero. */
+/** Return a weight in fixed point, rounded half away from zero. */
 function fixed(weight: number): number {
   return Math.trunc(weight * (1 << PRECISION_BITS) + (weight < 0 ? -0.5 : 0.5));
 }
 
-/** Keys' cubic with a = -1/2. */
+/** Return Keys' cubic with a = -1/2. */
 function bicubic(offset: number): number {
   const x = Math.abs(offset);
   if (x < 1) return (1.5 * x - 2.5) * x * x + 1;

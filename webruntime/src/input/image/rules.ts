@@ -1,36 +1,38 @@
 /**
- * How pictures and clips become patches: what processor_config.json says, and the sizes that follow from it. Mirrors
+ * Reads a model's image and video settings from processor_config.json, and derives sizes from them. Mirrors
  * gemtab/media/rules.py.
  */
 
 import { shown } from "../../brief.ts";
 import { BundleError, UsageError } from "../../errors.ts";
 import { BUDGETS } from "../../facts.gen.ts";
-import { DEFAULT_FRAMES, FRAME_TOKENS, IMAGE_SETTINGS, IMAGE_TOKENS, MOST_CHOSEN_FRAMES } from "../facts.gen.ts";
+import { DEFAULT_FRAMES, FRAME_TOKENS, IMAGE_SETTINGS, IMAGE_TOKENS, MAX_CHOSEN_FRAMES } from "../facts.gen.ts";
 
-/** How a picture is cut. */
+/** The settings of an image's patches. */
 export interface ImageRules {
-  /** Pixels on a side of a patch. */
+  /** The side of a patch, in pixels. */
   patch: number;
-  /** Patches on a side of the square that becomes one soft token. */
+  /** The side, in patches, of the square that becomes one soft token. */
   pooling: number;
-  /** One of BUDGETS. */
+  /** The maximum number of soft tokens: one of BUDGETS. */
   maxSoftTokens: number;
-  /** Whether that square itself is the patch: models without a vision tower. */
+  /** Whether the square of a soft token is the patch itself, as in models without a vision tower. */
   merged: boolean;
 }
 
-/** How a clip is cut: at most so many frames, each a picture under `image`. */
+/** The settings of a video: the maximum number of frames, and the settings of each frame. */
 export interface VideoRules {
   image: ImageRules;
   frames: number;
 }
 
+/** The settings of images and videos. */
 export interface MediaRules {
   image: ImageRules;
   video: VideoRules;
 }
 
+/** A size in pixels. */
 export interface Size {
   width: number;
   height: number;
@@ -38,42 +40,45 @@ export interface Size {
 
 type Settings = Record<string, unknown>;
 
-/** The rules in a parsed processor_config.json. Throws BundleError for what is not known. */
+/** Return the rules of a parsed processor_config.json. Throws BundleError for unknown settings. */
 export function readRules(processor: unknown): MediaRules {
   const sections = sectionsOf(processor);
   const image = imageRules(sections, "image_processor", IMAGE_TOKENS);
   const frame = imageRules(sections, "video_processor", FRAME_TOKENS);
   const frames = sizeIn(sections.video_processor as Settings, "num_frames", DEFAULT_FRAMES, {
-    most: MOST_CHOSEN_FRAMES,
+    most: MAX_CHOSEN_FRAMES,
   });
   return { image, video: { image: frame, frames } };
 }
 
-/** The sections of the file; none where it is no object. */
+/** Return the sections of the file, or none where it is not an object. */
 export function sectionsOf(processor: unknown): Settings {
   return typeof processor === "object" && processor !== null ? (processor as Settings) : {};
 }
 
-/** The same rules with another budget; throws UsageError when it is none of BUDGETS. */
+/** Return the rules with another budget. Throws UsageError where it is not one of BUDGETS. */
 export function withBudget(rules: ImageRules, softTokens: number): ImageRules {
   if (!isBudget(softTokens)) {
-    throw new UsageError(`A picture can have at most ${BUDGETS.join(", ")} tokens, not ${softTokens}. Choose one.`);
+    throw new UsageError(`An image can have at most ${BUDGETS.join(", ")} tokens, not ${softTokens}. Choose one.`);
   }
   return { ...rules, maxSoftTokens: softTokens };
 }
 
-/** Pixels on a side of one soft token. */
+/** Return the side of one soft token, in pixels. */
 export function softTokenSide(rules: ImageRules): number {
   return rules.patch * rules.pooling;
 }
 
-/** The size that a picture is resized to: the aspect ratio is kept as far as both sides are whole soft tokens. */
+/**
+ * Return the size to which an image is resized. The aspect ratio is kept as far as both sides are whole numbers of soft
+ * tokens.
+ */
 export function targetSize({ width, height }: Size, rules: ImageRules): Size {
   const side = softTokenSide(rules);
   const scale = Math.sqrt((rules.maxSoftTokens * side ** 2) / (height * width));
   const rows = Math.floor((scale * height) / side);
   const columns = Math.floor((scale * width) / side);
-  // Sides that would vanish belong to pictures longer than the whole budget laid in one line.
+  // A side becomes 0 only for an image longer than the whole budget in one line.
   if (rows === 0) return { width: rules.maxSoftTokens * side, height: side };
   if (columns === 0) return { width: side, height: rules.maxSoftTokens * side };
   return { width: columns * side, height: rows * side };
@@ -81,16 +86,16 @@ export function targetSize({ width, height }: Size, rules: ImageRules): Size {
 
 function imageRules(processor: Settings, section: string, defaultBudget: number): ImageRules {
   const settings = processor[section] as Settings | undefined;
-  if (typeof settings !== "object" || settings === null) throw refuse(`has no ${section}`);
+  if (typeof settings !== "object" || settings === null) throw rejection(`has no ${section}`);
   for (const [name, expected] of Object.entries(IMAGE_SETTINGS)) {
     const found = settings[name] ?? expected;
     if (JSON.stringify(found) !== JSON.stringify(expected)) {
-      throw refuse(`sets ${name} of ${section} to ${shown(found)}, not ${shown(expected)}`);
+      throw rejection(`sets ${name} of ${section} to ${shown(found)}, not ${shown(expected)}`);
     }
   }
   const maxSoftTokens = Number(settings.max_soft_tokens ?? defaultBudget);
   if (!isBudget(maxSoftTokens)) {
-    throw refuse(
+    throw rejection(
       `sets max_soft_tokens of ${section} to ${shown(settings.max_soft_tokens)}, not one of ${BUDGETS.join(", ")}`,
     );
   }
@@ -102,7 +107,7 @@ function imageRules(processor: Settings, section: string, defaultBudget: number)
   };
 }
 
-/** A whole number of a section, in bounds that no model comes near. Throws BundleError for another value. */
+/** Return a whole number of a section, within bounds far above any model's. Throws BundleError for another value. */
 export function sizeIn(
   settings: Settings,
   name: string,
@@ -111,14 +116,14 @@ export function sizeIn(
 ): number {
   const found = settings[name] === undefined ? otherwise : settings[name];
   if (Number.isInteger(found) && Number(found) >= least && Number(found) <= most) return Number(found);
-  throw refuse(`sets ${name} to ${shown(found)}, not to a whole number from ${least} to ${most}`);
+  throw rejection(`sets ${name} to ${shown(found)}, not to a whole number from ${least} to ${most}`);
 }
 
 function isBudget(softTokens: number): boolean {
   return BUDGETS.some((budget) => budget === softTokens);
 }
 
-function refuse(reason: string): BundleError {
+function rejection(reason: string): BundleError {
   return new BundleError(
     `processor_config.json ${reason}: this model's media cannot be prepared. Export the bundle again.`,
     "processor_config.json",

@@ -1,8 +1,9 @@
-/** Whether a BMP holds all its rows. */
+/** Checks whether a BMP has all its rows. */
 
-/** Compressions of 8 and of 4 bits a pixel. */
+/** The compressions of 8 and of 4 bits a pixel. */
 const [RLE8, RLE4] = [1, 2];
 
+/** Whether a BMP is complete. */
 export function isWholeBmp(bytes: Uint8Array<ArrayBuffer>): boolean {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const isOldest = view.getUint32(14, true) === 12;
@@ -17,7 +18,7 @@ export function isWholeBmp(bytes: Uint8Array<ArrayBuffer>): boolean {
   return start + stride * (height - 1) + row <= bytes.length;
 }
 
-/** How many rows the runs fill, or end early: all where the end is marked. */
+/** Return the number of rows that the runs fill. A mark of the end counts as all rows. */
 function runs(codes: Uint8Array, width: number, compression: number): number {
   let [at, x, y] = [0, 0, 0];
   const advance = (pixels: number) => {

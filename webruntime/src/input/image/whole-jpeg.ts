@@ -1,8 +1,8 @@
-/** Whether a JPEG goes on to the end of its image: Pillow reads none without the mark of it. */
+/** Checks whether a JPEG has its end mark. Pillow rejects a JPEG without it. */
 
 const END_OF_IMAGE = 0xd9;
 
-/** Goes from marker to marker, over the coded bytes of scans. More may stand behind the end. */
+/** Whether a JPEG is complete. Follows the markers over the coded bytes of scans. More bytes may follow the end. */
 export function isWholeJpeg(bytes: Uint8Array): boolean {
   for (let at = nextMarker(bytes, 2); at >= 0; at = nextMarker(bytes, at)) {
     if (bytes[at + 1] === END_OF_IMAGE) return true;
@@ -11,7 +11,10 @@ export function isWholeJpeg(bytes: Uint8Array): boolean {
   return false;
 }
 
-/** Where the next marker is that a segment follows, or the end: neither a stuffed byte, nor a restart. */
+/**
+ * Return the position of the next marker that begins a segment, or of the end mark: neither a stuffed byte nor a
+ * restart.
+ */
 function nextMarker(bytes: Uint8Array, start: number): number {
   for (let at = bytes.indexOf(0xff, start); at >= 0 && at + 1 < bytes.length; at = bytes.indexOf(0xff, at + 1)) {
     const marker = bytes[at + 1] as number;

@@ -1,16 +1,17 @@
-/** Whether a PNG holds all its pixels: its compressed data inflate to as many bytes as its rows take. */
+/** Checks whether a PNG has all its pixels: the compressed data must inflate to the bytes of all rows. */
 
 import { pngChunks, scanlinesLength } from "./png.ts";
 
-/** Compressed bytes that are inflated at a time. */
+/** The compressed bytes of a piece that is inflated at once. */
 const PIECE = 1 << 14;
 
+/** Whether a PNG is complete. */
 export async function isWholePng(bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
   const pieces = [...pngChunks(bytes)].filter(({ name }) => name === "IDAT").flatMap(({ content }) => cut(content));
   const length = scanlinesLength(bytes);
   const { inflated, failed } = await inflatedLength(pieces, length);
   if (inflated >= length || failed === undefined) return inflated >= length;
-  // What a piece gives is lost where an error is in it, such as bytes behind the end.
+  // An error in a piece, such as bytes after the end, discards the output of the whole piece.
   const single = Array.from(pieces[failed] as Uint8Array<ArrayBuffer>, (byte) => Uint8Array.of(byte));
   return (await inflatedLength([...pieces.slice(0, failed), ...single], length)).inflated >= length;
 }
@@ -20,7 +21,10 @@ function cut(content: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
   return Array.from({ length: count }, (_, index) => content.subarray(index * PIECE, (index + 1) * PIECE));
 }
 
-/** How many bytes the pieces inflate to, as far as `enough`; and which piece cannot be inflated. */
+/**
+ * Return the number of bytes that the pieces inflate to, at most `enough`, and the index of the piece that cannot be
+ * inflated.
+ */
 async function inflatedLength(
   pieces: readonly Uint8Array<ArrayBuffer>[],
   enough: number,
@@ -37,14 +41,14 @@ async function inflatedLength(
       failed = index;
     });
   }
-  // At the end of a stream that was cut off is an error, which comes when all before has been read.
+  // A truncated stream ends with an error, after all bytes before have been read.
   if (failed === undefined) await drained(writer);
   await reader.cancel().catch(() => undefined);
   await counted;
   return failed === undefined ? { inflated } : { inflated, failed };
 }
 
-/** Resolves when what was written has been read. */
+/** Resolve when all written data has been read. */
 async function drained(writer: WritableStreamDefaultWriter): Promise<void> {
   await writer.ready.catch(() => undefined);
   await new Promise((resolve) => setTimeout(resolve));

@@ -1,4 +1,4 @@
-/** Members of values, as the sandbox of transformers gives them: nothing that changes a value, nothing private. */
+/** Reads members of values, as the sandbox of transformers does: nothing that changes a value, nothing private. */
 
 import { fail } from "./errors.ts";
 import { METHODS } from "./methods.ts";
@@ -63,7 +63,7 @@ function isHashable(key: Value): boolean {
   return !(key instanceof Dict) && (!Array.isArray(key) || key instanceof Tuple);
 }
 
-/** value[start:stop:step]; null where a bound is left out */
+/** value[start:stop:step]; null for an absent bound */
 export function slice(value: Value, [start, stop, step]: readonly [Value, Value, Value]): Value {
   if (value instanceof Undefined) value.fail();
   if (typeof value !== "string" && !Array.isArray(value)) {

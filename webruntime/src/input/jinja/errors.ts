@@ -1,6 +1,6 @@
-/** What goes wrong in a template. */
+/** Errors of templates. */
 
-/** Named and worded as in Python, where templates are written and tried. */
+/** An error with Python's name and words, since templates are written and tested in Python. */
 export class TemplateError extends Error {
   override readonly name: string;
 

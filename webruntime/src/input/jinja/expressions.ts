@@ -1,4 +1,4 @@
-/** Expressions to functions of the names in scope, with jinja's precedence. */
+/** Compiles expressions to functions of the names in scope, with jinja's precedence. */
 
 import { attribute, call, item, slice } from "./access.ts";
 import { fail } from "./errors.ts";
@@ -43,18 +43,18 @@ const COMPARISONS: Record<string, (left: Value, right: Value) => boolean> = {
   ">=": (left, right) => compare(left, right, ">=") >= 0,
 };
 
-/** Reads a template's tokens one after another. */
+/** Parses the expressions among a template's tokens. */
 export class ExpressionParser {
   protected readonly tokens: readonly Token[];
   protected at = 0;
-  /** Names that are read, by the macro they are read in: the innermost last. */
+  /** The names that each macro reads, the innermost macro last. */
   protected readonly used: Set<string>[] = [new Set()];
 
   constructor(tokens: readonly Token[]) {
     this.tokens = tokens;
   }
 
-  /** A value, or several with commas between them. */
+  /** Parse a value, or several separated by commas. */
   protected tuple(end: string[] = [], conditional = true): Expression {
     const one = () => (conditional ? this.expression() : this.or());
     const items: Expression[] = [];
@@ -293,7 +293,7 @@ export class ExpressionParser {
     return (scope) => slice(owner(scope), only(scope) as unknown as [Value, Value, Value]);
   }
 
-  /** A key, or the bounds of a slice. */
+  /** Parse a key, or the bounds of a slice. */
   #key(): [Expression, boolean] {
     const none: Expression = () => null;
     const bound = () => (this.is(":") || this.is("]") || this.is(",") ? none : this.expression());
@@ -312,7 +312,7 @@ export class ExpressionParser {
     };
   }
 
-  /** Arguments in parentheses. */
+  /** Parse arguments in parentheses. */
   protected arguments(): Arguments {
     this.expect("(");
     const args: { spread: boolean; value: Expression }[] = [];
@@ -339,7 +339,7 @@ export class ExpressionParser {
     };
   }
 
-  /** Filters, tests and calls behind a value. */
+  /** Parse the filters, tests and calls after a value. */
   protected filters(value: Expression): Expression {
     let made = value;
     for (;;) {

@@ -1,4 +1,4 @@
-/** What follows `|`. */
+/** Filters, which follow `|`. */
 
 import { attribute, item } from "./access.ts";
 import { fail } from "./errors.ts";
@@ -30,10 +30,10 @@ import {
 
 export type Filter = (value: Value, args: Value[], named: Named) => Value;
 
-/** A parameter of a filter; its default where it is left out. */
+/** Returns a parameter of a filter, or its default where it is absent. */
 type Parameters = (index: number, name: string, otherwise?: Value) => Value;
 
-/** A filter with parameters: `given(index, name, default)`. */
+/** Return a filter with parameters: `given(index, name, default)`. */
 function taking(filter: (value: Value, given: Parameters) => Value): Filter {
   return (value, args, named) =>
     filter(value, (index, name, otherwise = null) => {
@@ -42,7 +42,7 @@ function taking(filter: (value: Value, given: Parameters) => Value): Filter {
     });
 }
 
-/** The value at a path like job.title; otherwise: in place of a member that is not there. */
+/** Return a function that reads the value at a path such as job.title. otherwise: used for an absent member. */
 function getter(path: Value, otherwise?: Value): (value: Value) => Value {
   if (path === null) return (value) => value;
   const keys: Value[] =
@@ -61,11 +61,11 @@ function folded(value: Value, sensitive: Value): Value {
 function sorted<Item>(items: readonly Item[], key: (item: Item) => Value, reverse: Value): Item[] {
   const keyed = items.map((one) => [key(one), one] as const);
   const sign = isTrue(reverse) ? -1 : 1;
-  // Both directions keep the order of what is equal.
+  // Both directions keep the order of equal items.
   return keyed.sort(([left], [right]) => sign * compare(left, right)).map(([, one]) => one);
 }
 
-/** The test that select and its like apply: of a value, or of its attribute. */
+/** Return the test of select, reject and their variants, applied to a value or to its attribute. */
 function selector(args: Value[], named: Named, byAttribute: boolean): (value: Value) => boolean {
   const get = byAttribute
     ? getter(args[0] ?? fail("Missing parameter for attribute name", "FilterArgumentError"))
@@ -76,7 +76,7 @@ function selector(args: Value[], named: Named, byAttribute: boolean): (value: Va
   return (value) => test(get(value), [...rest, ...named.values()]);
 }
 
-/** What map and select go through: nothing of what is false, be it no list. */
+/** Return the items that map and select process. A false value has none, whether it is a list or not. */
 function itemsOf(value: Value): Value[] {
   return isTrue(value) ? iterate(value) : [];
 }
@@ -184,7 +184,7 @@ function round(value: Value, given: Parameters): Value {
 const DIGITS: Record<number, RegExp> = { 2: /^[01]+$/, 8: /^[0-7]+$/, 10: /^\d+$/, 16: /^[\da-f]+$/i };
 const PREFIXES: Record<number, string> = { 2: "0b", 8: "0o", 10: "", 16: "0x" };
 
-/** int(text, base); undefined for what is no such number. */
+/** int(text, base); undefined for text that is not such a number */
 function parsedInt(text: string, base: number): bigint | undefined {
   const [, sign = "", digits = ""] = /^([-+]?)(.*)$/s.exec(texts.strip(text)) ?? [];
   const prefix = PREFIXES[base];
@@ -197,7 +197,7 @@ function parsedInt(text: string, base: number): bigint | undefined {
   return BigInt(prefix + bare) * (sign === "-" ? -1n : 1n);
 }
 
-/** float(text); undefined for what is no number. */
+/** float(text); undefined for text that is not a number */
 function parsedFloat(text: string): number | undefined {
   const bare = texts.strip(text).replace(/(?<=\d)_(?=\d)/g, "");
   const named = /^([-+]?)(inf|infinity|nan)$/i.exec(bare);
@@ -227,7 +227,7 @@ function toFloat(value: Value, given: Parameters): Value {
   return isNumeric(value) ? Number(numeric(value)) : otherwise;
 }
 
-/** Filters that take nothing but strings. */
+/** Return the string of a filter that takes only strings. */
 function text(value: Value): string {
   if (value instanceof Undefined) value.fail();
   return typeof value === "string" ? value : fail(`expected a string, not ${typeName(value)}`, "TypeError");
@@ -315,7 +315,7 @@ function toJson(value: Value, given: Parameters): Value {
 
 const GAPS = new RegExp(`((?:[-({[<]|${texts.SPACE_CLASS})+)`);
 
-/** A capital after white space, a hyphen or an opening bracket. */
+/** Return text with a capital after white space, a hyphen or an opening bracket. */
 function capitals(text: string): string {
   const words = text.split(GAPS).map(texts.codePoints);
   return words.map(([first = "", ...rest]) => first.toUpperCase() + rest.join("").toLowerCase()).join("");
@@ -425,13 +425,13 @@ const FILTERS: Record<string, Filter> = {
   wordcount: (value) => BigInt(str(value).match(/[\p{L}\p{Nd}\p{Nl}\p{No}_]+/gu)?.length ?? 0),
 };
 
-/** An attribute alone, as jinja's `attr` gives it: no entries of dictionaries. */
+/** Return an attribute as jinja's `attr` does: no entries of dictionaries. */
 function member(value: Value, name: string): Value {
   const found = attribute(value instanceof Dict ? new Dict() : value, name);
   return found;
 }
 
-/** Several attributes, "role,name": a value for each, in a list. */
+/** Return a function that reads several attributes, "role,name": a list with one value for each. */
 function getters(paths: Value): (value: Value) => Value[] {
   const all = typeof paths === "string" ? paths.split(",").map((path) => getter(path)) : [getter(paths)];
   return (value) => all.map((get) => get(value));

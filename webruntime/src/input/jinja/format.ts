@@ -1,4 +1,4 @@
-/** Python's two ways to format: "%" and str.format. */
+/** Formats text in Python's two ways: "%" and str.format. */
 
 import { attribute, item } from "./access.ts";
 import { fail } from "./errors.ts";
@@ -24,7 +24,7 @@ export function formatPercent(text: string, values: Value): string {
     const value = key === undefined ? next() : item(values, key);
     return aligned(percent(kind, value, precision, flags), columns, flags.includes("-") ? "<" : ">", zero(flags, kind));
   });
-  // As Python has it, what can be asked for members may have some left.
+  // As in Python, a value whose members can be read by key may leave some unused.
   const mapping = values instanceof Dict || (Array.isArray(values) && !(values instanceof Tuple));
   if (used < given.length && !mapping) {
     fail("not all arguments converted during string formatting", "TypeError");
@@ -56,7 +56,7 @@ function signed(text: string, plus: string): string {
 
 const BASES: Record<string, number> = { b: 2, o: 8, x: 16, X: 16 };
 
-/** A number as format characters say. */
+/** Return a number as a format character states. */
 function number(kind: string, value: bigint | number, precision: number | undefined): string {
   if ("diu".includes(kind)) return (typeof value === "number" ? BigInt(Math.trunc(value)) : value).toString();
   const base = BASES[kind];
@@ -101,11 +101,11 @@ function trimmed(text: string): string {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
-/** Digits after the point, of the number's exact value, ties to even. */
+/** Return a number with `digits` digits after the point, from its exact value, ties to even. */
 export function fixed(value: number, digits: number): string {
   if (Math.abs(value) >= 1e21) return BigInt(value).toString() + (digits > 0 ? `.${"0".repeat(digits)}` : "");
   const text = value.toFixed(Math.min(digits, 100));
-  // toFixed rounds ties up in magnitude. The exact value has no more digits than a hundred where there is a tie.
+  // toFixed rounds ties away from zero. Where there is a tie, the exact value has at most a hundred digits.
   const exact = Math.abs(value).toFixed(100);
   const cut = exact.indexOf(".") + (digits === 0 ? 0 : digits + 1);
   const tie = /^\.?50*$/.test(exact.slice(cut));

@@ -1,9 +1,9 @@
-/** A template's source to tokens, with trim_blocks and lstrip_blocks. */
+/** Splits a template's source into tokens, with trim_blocks and lstrip_blocks. */
 
 import { fail } from "./errors.ts";
 import { isSpace, rstrip, SPACE_CLASS } from "./text.ts";
 
-/** begin and end: of a print ("{{") or of a statement ("{%"); data: text between them. */
+/** begin and end: the marks of a print ("{{") or a statement ("{%"); data: the text between them. */
 export interface Token {
   type: "data" | "begin" | "end" | "name" | "integer" | "float" | "string" | "operator";
   text: string;
@@ -29,9 +29,9 @@ class Lexer {
   readonly #source: string;
   readonly #tokens: Token[] = [];
   #at = 0;
-  /** Whether what was read last ended a line, as the beginning does. */
+  /** Whether the next character begins a line. */
   #lineStarts = true;
-  /** Lines up to #counted. */
+  /** The number of lines up to #counted. */
   #lines = 1;
   #counted = 0;
 
@@ -68,7 +68,7 @@ class Lexer {
     return sign === "-" || sign === "+" ? sign : "";
   }
 
-  /** The text before a mark, less what its sign and lstrip_blocks take away. */
+  /** Return the text before a mark, without the white space that the mark's sign or lstrip_blocks removes. */
   #stripped(text: string, sign: string, block: boolean): string {
     if (sign === "-") return rstrip(text);
     if (sign === "+" || !block) return text;
@@ -77,7 +77,10 @@ class Lexer {
     return blank && (start > 0 || this.#lineStarts) ? text.slice(0, start) : text;
   }
 
-  /** Behind a mark's end at `at`: white space after a minus; one line's end after a statement or comment. */
+  /**
+   * Continue after a mark that ends at `at`: skip white space after a minus, or one line end after a statement or
+   * comment.
+   */
   #after(at: number, sign: string, block: boolean): void {
     const source = this.#source;
     let end = at;
@@ -121,11 +124,11 @@ class Lexer {
     }
   }
 
-  /** Reads one token of an expression, or white space; its length. */
+  /** Read one token of an expression, or white space, and return its length. */
   #one(rest: string, open: string[]): number {
     if (rest === "") this.#fail("unexpected end of template");
     if (isSpace(rest.charAt(0))) return 1;
-    // In x.0.1 both are members.
+    // In x.0.1, both numbers are members.
     const number = (this.#source.charAt(this.#at - 1) === "." ? MEMBER : NUMBER).exec(rest);
     if (number) return this.#push(number[1] ? "float" : "integer", number[0].replaceAll("_", "")) || number[0].length;
     const name = NAME.exec(rest)?.[0];
@@ -161,7 +164,7 @@ class Lexer {
 
 const SIMPLE: Record<string, string> = { n: "\n", t: "\t", r: "\r", b: "\b", f: "\f", v: "\v", a: "\x07", "\n": "" };
 
-/** A string's escapes, which are Python's. */
+/** Return a string with its escapes, which are Python's, resolved. */
 function unescaped(text: string): string {
   return text.replace(/\\(x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[0-7]{1,3}|[\s\S])/g, (whole, code: string) => {
     if (/^[xuU]./.test(code)) return String.fromCodePoint(Number.parseInt(code.slice(1), 16));

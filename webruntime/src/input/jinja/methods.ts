@@ -1,4 +1,4 @@
-/** Methods of strings, lists and dictionaries, but for those that change a value. */
+/** Methods of strings, lists and dictionaries, except those that change a value. */
 
 import { fail } from "./errors.ts";
 import { formatBraces } from "./format.ts";
@@ -8,7 +8,7 @@ import { Dict, equal, integer, iterate, type Named, Tuple, tuple, typeName, type
 
 type Method<Self> = (self: Self, args: Value[], named: Named) => Value;
 
-/** A parameter by its place or name. */
+/** Return a parameter by its position or name. */
 export function argument(args: readonly Value[], named: Named, index: number, name: string): Value | undefined {
   const found = args[index];
   return found === undefined ? named.get(name) : found;
@@ -19,7 +19,7 @@ function text(value: Value | undefined): string {
   return fail(`expected a string, not ${value === undefined ? "nothing" : typeName(value)}`, "TypeError");
 }
 
-/** None stands for the default. */
+/** Return a string, or undefined for None, which means the default. */
 function optional(value: Value | undefined): string | undefined {
   return value === undefined || value === null ? undefined : text(value);
 }
@@ -28,7 +28,7 @@ function count(value: Value | undefined, otherwise = -1): number {
   return value === undefined ? otherwise : integer(value);
 }
 
-/** The code points that bounds like those of str.find leave, and where they begin. */
+/** Return the code points within bounds like those of str.find, and the first one's index. */
 function bounded(self: string, [, start = null, stop = null]: readonly Value[]): [string[], number] {
   const points = texts.codePoints(self);
   const place = (value: Value, otherwise: number) => {
@@ -59,7 +59,7 @@ function touches(self: string, args: Value[], test: (inside: string, affix: stri
   return affixes.some((affix) => test(inside, text(affix)));
 }
 
-/** fill: how many go to the left of so many missing characters. */
+/** Return a padded string. left: returns how many of the missing characters go to the left. */
 function padded(self: string, args: Value[], left: (missing: number, width: number) => number): string {
   const width = integer(args[0] ?? null);
   const fill = args[1] === undefined ? " " : text(args[1]);
@@ -69,7 +69,7 @@ function padded(self: string, args: Value[], left: (missing: number, width: numb
   return fill.repeat(before) + self + fill.repeat(missing - before);
 }
 
-/** str.center puts the odd one to the left of words of even width only. */
+/** str.center, which puts the odd character to the left only where the width is odd. */
 export function center(self: string, args: Value[]): string {
   return padded(self, args, (missing, width) => Math.floor(missing / 2) + (missing & width & 1));
 }
@@ -99,7 +99,7 @@ function separator(value: Value | undefined): string | undefined {
   return found === "" ? fail("empty separator", "ValueError") : found;
 }
 
-/** All characters fit, and there is one. */
+/** Return a method that is true where all characters match, and there is at least one. */
 function every(pattern: RegExp): Method<string> {
   return (self) => pattern.test(self);
 }

@@ -5,7 +5,7 @@ import { formatPercent } from "./format.ts";
 import { checkItems, checkLength } from "./size.ts";
 import { isNumeric, numeric, Tuple, tuple, typeName, Undefined, type Value } from "./values.ts";
 
-const MOST_DIGITS = 10_000;
+const MAX_DIGITS = 10_000;
 
 export function arithmetic(operator: string, left: Value, right: Value): Value {
   if (left instanceof Undefined) left.fail();
@@ -80,7 +80,7 @@ function ofInts(operator: string, left: bigint, right: bigint): Value {
 }
 
 function checkPower(base: bigint, power: bigint): void {
-  if (BigInt(base.toString().length) * power > BigInt(MOST_DIGITS)) fail("the power is too large", "LimitError");
+  if (BigInt(base.toString().length) * power > BigInt(MAX_DIGITS)) fail("the power is too large", "LimitError");
 }
 
 function ofFloats(operator: string, left: number, right: number): number {

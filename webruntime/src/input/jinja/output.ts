@@ -1,9 +1,9 @@
-/** What a template writes. */
+/** Collects the text that a template writes. */
 
 import { fail } from "./errors.ts";
-import { checkLength, MOST_TEXT } from "./size.ts";
+import { checkLength, MAX_TEXT } from "./size.ts";
 
-/** What the error is called that ends a rendering which writes more than it may. */
+/** The name of the error that ends a rendering whose output exceeds its limit. */
 export const OVERFLOW = "OverflowError of what is written";
 
 export class Output {
@@ -11,8 +11,8 @@ export class Output {
   readonly #most: number;
   #length = 0;
 
-  /** @param most UTF-16 units that may be written */
-  constructor(most = MOST_TEXT) {
+  /** @param most the maximum UTF-16 units of the output */
+  constructor(most = MAX_TEXT) {
     this.#most = most;
   }
 

@@ -5,14 +5,14 @@ import type { Expression } from "./expressions.ts";
 import type { Scope } from "./scope.ts";
 import { Dict, type Named, tuple, Undefined, type Value } from "./values.ts";
 
-/** Parameters of a macro or of a call's block. */
+/** The parameters of a macro or of a call's block. */
 export interface Signature {
   names: string[];
-  /** Of the last parameters. */
+  /** The defaults of the last parameters. */
   defaults: Map<string, Expression>;
 }
 
-/** Sets a macro's parameters. `varargs`, `kwargs` and `caller` are taken where the macro reads them. */
+/** Set a macro's parameters. `varargs`, `kwargs` and `caller` are accepted where the macro reads them. */
 export function bind(
   name: string,
   { names, defaults }: Signature,

@@ -1,4 +1,4 @@
-/** How Python prints values: str, repr, and json.dumps. */
+/** Prints values as Python does: str, repr, and json.dumps. */
 
 import { fail } from "./errors.ts";
 import { checkItems, checkLength } from "./size.ts";
@@ -50,14 +50,14 @@ function braced(entries: readonly (readonly [Value, Value])[]): string {
   return `{${joined(members, ", ")}}`;
 }
 
-/** A list may hold itself many times over without being long. */
+/** Join texts with a length check: a short list may contain one list many times. */
 function joined(texts: readonly string[], separator: string): string {
   checkItems(texts.length);
   checkLength(texts.reduce((length, text) => length + text.length + separator.length, 0));
   return texts.join(separator);
 }
 
-/** The shortest digits that read back as `value`, written as Python writes them. */
+/** Return the shortest digits that read back as `value`, in Python's notation. */
 export function floatText(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value < 0 ? "-inf" : "inf";
@@ -77,7 +77,7 @@ function padded(exponent: number): string {
 const ESCAPES: Record<string, string> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 const UNPRINTABLE = /[\p{C}\p{Z}]/u;
 
-/** repr of a string: in single quotes, unless it holds such and no double ones. */
+/** Return the repr of a string: in single quotes, unless it contains a single quote and no double quote. */
 function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const inside = codePoints(text).map((c) => {
@@ -96,9 +96,9 @@ function hexadecimal(character: string): string {
 
 export interface JsonOptions {
   ascii: boolean;
-  /** What a level is indented by; undefined to write one line. */
+  /** The indentation of a level; undefined for one line. */
   indent: string | undefined;
-  /** Between members, and after keys. */
+  /** The separators between members and after keys. */
   separators: readonly [string, string];
   sorted: boolean;
 }

@@ -1,17 +1,17 @@
-/** Names that a template has set, the innermost first, and what limits a rendering. */
+/** Holds the names that a template has set, the innermost scope first, and the step limit of a rendering. */
 
 import { fail } from "./errors.ts";
 import { Undefined, type Value } from "./values.ts";
 
-/** Steps that a rendering may take: far more than templates need, and a second or two. */
-const MOST_STEPS = 5_000_000;
-/** Ends templates that would not end. */
+/** The maximum number of steps of a rendering: far more than templates need, and one or two seconds. */
+const MAX_STEPS = 5_000_000;
+/** Stops templates that would not end. */
 export class Budget {
-  #steps = MOST_STEPS;
+  #steps = MAX_STEPS;
 
   step(count = 1): void {
     this.#steps -= count;
-    if (this.#steps < 0) fail(`it takes more than ${MOST_STEPS} steps`, "LimitError");
+    if (this.#steps < 0) fail(`it takes more than ${MAX_STEPS} steps`, "LimitError");
   }
 }
 

@@ -1,27 +1,27 @@
-/** How large what a rendering makes may be: what ends templates that would fill the memory. */
+/** Limits the strings and lists of a rendering, to stop templates that would fill the memory. */
 
 import { fail } from "./errors.ts";
 
-/** UTF-16 units of any string that is made on the way. */
-export const MOST_TEXT = 64 << 20;
-/** Items of any list. */
-const MOST_ITEMS = 4 << 20;
-/** UTF-16 units of all of them together, be they still needed or not. */
-const MOST_MADE = 256 << 20;
-/** What an item takes of that. */
+/** The maximum UTF-16 units of any string, intermediate ones included. */
+export const MAX_TEXT = 64 << 20;
+/** The maximum number of items of any list. */
+const MAX_ITEMS = 4 << 20;
+/** The maximum UTF-16 units of all strings and lists together, in use or not. */
+const MAX_MADE = 256 << 20;
+/** The units that one list item counts as. */
 const ITEM_UNITS = 64;
 
-/** What the rendering that is going on has made: one begins when the one before has ended, and none waits for anything. */
+/** The units that the current rendering has made. Renderings run one after another, and none waits. */
 let made = 0;
 
-/** A rendering begins. */
+/** Start a rendering. */
 export function startCounting(): void {
   made = 0;
 }
 
-/** Before a string of this length is made. */
+/** Check the length of a string before it is made. */
 export function checkLength(length: number): void {
-  if (length > MOST_TEXT) fail(`it makes a text of more than ${MOST_TEXT} characters`, "LimitError");
+  if (length > MAX_TEXT) fail(`it makes a text of more than ${MAX_TEXT} characters`, "LimitError");
   count(length);
 }
 
@@ -30,13 +30,13 @@ export function spaces(count: number): string {
   return " ".repeat(Math.max(count, 0));
 }
 
-/** Before a list of this length is made. */
+/** Check the length of a list before it is made. */
 export function checkItems(length: number): void {
-  if (length > MOST_ITEMS) fail(`it makes a list of more than ${MOST_ITEMS} items`, "LimitError");
+  if (length > MAX_ITEMS) fail(`it makes a list of more than ${MAX_ITEMS} items`, "LimitError");
   count(length * ITEM_UNITS);
 }
 
 function count(units: number): void {
   made += units;
-  if (made > MOST_MADE) fail(`it makes texts and lists of more than ${MOST_MADE} characters`, "LimitError");
+  if (made > MAX_MADE) fail(`it makes texts and lists of more than ${MAX_MADE} characters`, "LimitError");
 }

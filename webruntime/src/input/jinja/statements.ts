@@ -1,4 +1,4 @@
-/** Statements to functions that write into a list of texts. */
+/** Compiles statements to functions that write into a list of texts. */
 
 import { attribute, call } from "./access.ts";
 import { fail } from "./errors.ts";
@@ -9,20 +9,20 @@ import { str } from "./print.ts";
 import { Scope } from "./scope.ts";
 import { equal, Func, isTrue, iterate, Thing, tuple, Undefined, type Value } from "./values.ts";
 
-/** What ends an iteration before its end. */
+/** The statement that ends an iteration early. */
 type Leave = "break" | "continue" | undefined;
 export type Statement = (scope: Scope, out: Output) => Leave;
 type Assign = (scope: Scope, value: Value) => void;
 
 export class StatementParser extends ExpressionParser {
-  /** The whole template. */
+  /** Parse the whole template. */
   template(): Statement {
     const body = this.#body([]);
     if (this.at < this.tokens.length) this.fail(`unexpected '${this.tokens[this.at + 1]?.text}'`);
     return body;
   }
 
-  /** Statements up to one of the tags in `ends`, which is read, its end not. */
+  /** Parse statements up to one of the tags in `ends`. The tag's name is consumed, the end of the tag is not. */
   #body(ends: readonly string[]): Statement {
     const statements: Statement[] = [];
     for (let token = this.tokens[this.at]; token; token = this.tokens[this.at]) {
@@ -36,7 +36,7 @@ export class StatementParser extends ExpressionParser {
     return sequence(statements);
   }
 
-  /** The tag that ended a body. */
+  /** Return the tag that ended a body. */
   #tag(): string {
     this.at++;
     return this.name();
@@ -117,7 +117,7 @@ export class StatementParser extends ExpressionParser {
     return (scope, out) => loop.run(scope, out, list(scope), 0);
   }
 
-  /** A name, an attribute of a namespace, or several names. */
+  /** Parse a target: a name, an attribute of a namespace, or several names. */
   #target(): Assign {
     const targets: Assign[] = [];
     let several = false;
@@ -228,7 +228,7 @@ export class StatementParser extends ExpressionParser {
     };
   }
 
-  /** `name.member(arguments)`, to be called with one named argument more. */
+  /** Parse `name.member(arguments)`, which is called with one more named argument. */
   #callee(): ((scope: Scope, caller: Value) => Value) | undefined {
     let name = this.primary();
     while (this.skip(".")) {
@@ -315,7 +315,7 @@ class Loop {
     for (let i = 0; i < items.length; i++) {
       scope.budget.step();
       const inner = new Scope(scope);
-      tell(loop, items, i);
+      setLoop(loop, items, i);
       inner.set("loop", loop);
       this.#target(inner, items[i] as Value);
       if (this.#body(inner, out) === "break") break;
@@ -366,8 +366,8 @@ class Loop {
   }
 }
 
-/** Sets what a loop says of iteration `i`. */
-function tell({ attributes }: Thing, items: readonly Value[], i: number): void {
+/** Set the loop's variables for iteration `i`. */
+function setLoop({ attributes }: Thing, items: readonly Value[], i: number): void {
   const left = items.length - i;
   attributes.set("index", BigInt(i + 1));
   attributes.set("index0", BigInt(i));
@@ -385,7 +385,7 @@ function tell({ attributes }: Thing, items: readonly Value[], i: number): void {
   );
 }
 
-/** Names that begin with an underscore are Python's own. */
+/** Check a member's name. Names that begin with an underscore are Python's own. */
 export function checkMember(name: string): void {
   if (name.startsWith("_"))
     fail(

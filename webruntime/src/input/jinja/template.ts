@@ -1,6 +1,7 @@
 /**
- * jinja2 as transformers sets it up for chat templates: sandboxed, with trim_blocks, lstrip_blocks, loop controls, its own
- * tojson, raise_exception, strftime_now and the tag `generation`. Nothing of a template is evaluated as JavaScript.
+ * Renders jinja2 templates with transformers' settings for chat templates: sandboxed, with trim_blocks, lstrip_blocks,
+ * loop controls, transformers' tojson, raise_exception, strftime_now, and the tag `generation`. No part of a template
+ * is evaluated as JavaScript.
  */
 
 import { makeRange } from "./access.ts";
@@ -16,7 +17,7 @@ import { Dict, Func, iterate, type Named, Thing, toValue, type Value } from "./v
 
 export class Template {
   readonly #body: Statement;
-  /** The template's text and its strings: where its control tokens are named. */
+  /** The template's text and strings, which name its control tokens. */
   readonly literals: readonly string[];
 
   /** @throws TemplateError */
@@ -27,8 +28,8 @@ export class Template {
   }
 
   /**
-   * @param most UTF-16 units that may be written: an error called OVERFLOW ends what writes more
-   * @throws TemplateError, for what the template refuses and for what it cannot do
+   * @param most the maximum UTF-16 units of the output; an error named OVERFLOW stops a longer one
+   * @throws TemplateError where the template rejects its input or cannot be executed
    */
   render(variables: Record<string, unknown>, most?: number): string {
     startCounting();
@@ -62,7 +63,7 @@ const GLOBALS: Record<string, (args: Value[], named: Named) => Value> = {
   },
 };
 
-/** The entries of dict(mapping) or dict(pairs). */
+/** Return the entries of dict(mapping) or dict(pairs). */
 function pairs([source]: readonly Value[]): [Value, Value][] {
   if (source === undefined) return [];
   if (source instanceof Dict) return source.entries();

@@ -1,4 +1,4 @@
-/** What follows `is`. */
+/** Tests, which follow `is`. */
 
 import { fail } from "./errors.ts";
 import { arithmetic } from "./operators.ts";
@@ -60,7 +60,7 @@ export const TESTS: Record<string, Test> = {
   number: (value) => isNumeric(value),
   odd: (value) => equal(remainder(value, 2n), 1n),
   sameas: (value, [other = null]) => value === other,
-  // An undefined value passes, since it has a length and would have members.
+  // An undefined value passes: in Python it has a length and members.
   sequence: (value) =>
     typeof value === "string" || Array.isArray(value) || value instanceof Dict || value instanceof Undefined,
   string: (value) => typeof value === "string",

@@ -1,15 +1,17 @@
-/** Strings as Python has them: sequences of code points, and Python's white space. */
+/** Handles strings as Python does: sequences of code points, and Python's white space. */
 
-/** What str.isspace is true of. JavaScript's own set lacks U+001C–1F and U+0085, and has U+FEFF. */
+/**
+ * The characters for which str.isspace is true. JavaScript's own set lacks U+001C–1F and U+0085, and includes U+FEFF.
+ */
 const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
-/** A pattern of one such character. */
+/** A pattern for one white space character. */
 export const SPACE_CLASS = `[${SPACE}]`;
 
 const LEADING = new RegExp(`^${SPACE_CLASS}+`);
 const IS_SPACE = new RegExp(`^${SPACE_CLASS}$`);
 const ASCII = /^\p{ASCII}*$/u;
 
-/** Lone surrogates become U+FFFD. */
+/** Return text with lone surrogates replaced by U+FFFD. */
 export function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, "\ufffd");
 }
@@ -18,7 +20,7 @@ export function isSpace(character: string): boolean {
   return IS_SPACE.test(character);
 }
 
-/** str.lstrip; `characters`: a set to strip in place of white space. */
+/** str.lstrip; characters: a set to strip instead of white space */
 export function lstrip(text: string, characters?: string): string {
   if (characters === undefined) return text.replace(LEADING, "");
   const points = codePoints(text);
@@ -60,7 +62,7 @@ export function lengthOf(text: string): number {
   return isAscii(text) ? text.length : codePoints(text).length;
 }
 
-/** Negative, zero or positive, by code points: in UTF-16 order U+FFFD would follow U+1F600. */
+/** Compare texts by code points: negative, zero or positive. In UTF-16 order, U+FFFD would follow U+1F600. */
 export function compareText(left: string, right: string): number {
   const length = Math.min(left.length, right.length);
   for (let i = 0; i < length; i++) {
@@ -70,20 +72,20 @@ export function compareText(left: string, right: string): number {
   return left.length - right.length;
 }
 
-/** Puts surrogates after all other units. */
+/** Return a unit's rank, which puts surrogates after all other units. */
 function weight(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
 const TITLES = new Map([..."ǆǅǉǈǌǋǳǲ"].flatMap((c, i, all) => (i % 2 ? [] : [[c, all[i + 1] as string] as const])));
 
-/** A character's title case; Unicode's own where it is more than one capital. */
+/** Return a character's title case. Where title case is more than one capital, it is Unicode's own. */
 function titled(character: string): string {
   const lower = character.toLowerCase();
   const known = TITLES.get(lower);
   if (known !== undefined) return known;
   const upper = codePoints(character.toUpperCase());
-  // Georgian letters have capitals, but not as first letters.
+  // Georgian letters have capitals, but no title case.
   if (upper.length === 1 && /[\u1c90-\u1cbf]/.test(upper[0] as string)) return character;
   return (upper[0] ?? "") + upper.slice(1).join("").toLowerCase();
 }
@@ -94,7 +96,7 @@ export function capitalize(text: string): string {
   return titled(first) + rest.join("").toLowerCase();
 }
 
-/** str.title: each letter that follows none is a capital. */
+/** str.title: each letter that does not follow a letter is a capital */
 export function title(text: string): string {
   let inside = false;
   let made = "";
@@ -126,7 +128,7 @@ export function splitLines(text: string, keep: boolean): string[] {
   return keep ? lines : lines.map((line) => line.replace(LINE_END, ""));
 }
 
-/** str.split: at white space, or at `separator`; most: how often, from the left. */
+/** str.split: at white space, or at `separator`; most: the maximum number of splits, from the left */
 export function split(text: string, separator: string | undefined, most: number): string[] {
   const parts: string[] = [];
   let rest = separator === undefined ? lstrip(text) : text;

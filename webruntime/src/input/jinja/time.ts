@@ -1,4 +1,4 @@
-/** strftime, in English and in the time of this machine. */
+/** Implements strftime in English, with this machine's time. */
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS = [
@@ -60,7 +60,7 @@ function directive(code: string, time: Date): string | undefined {
     X: () => strftime("%H:%M:%S", time),
     y: () => two(time.getFullYear() % 100),
     Y: () => time.getFullYear().toString(),
-    // Of a time without a zone, as datetime.now() is.
+    // Empty for a time without a zone, such as datetime.now().
     z: () => "",
     Z: () => "",
     "%": () => "%",

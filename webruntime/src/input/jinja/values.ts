@@ -1,6 +1,6 @@
 /**
- * Python's values: None is null, an int a bigint, a float a number, a list an array; what Python has and JavaScript has
- * not are classes of their own.
+ * Python's values in JavaScript: None is null, an int a bigint, a float a number, a list an array. Types that
+ * JavaScript lacks have classes here.
  */
 
 import { fail, TemplateError } from "./errors.ts";
@@ -22,7 +22,7 @@ export type Value =
   | Thing;
 export type Named = Map<string, Value>;
 
-/** A name or member that is not there: "" where it is printed, an error where it is used. */
+/** An absent name or member: prints as "", and throws where it is used. */
 export class Undefined {
   readonly #message: string;
 
@@ -36,7 +36,7 @@ export class Undefined {
 }
 
 export class Tuple extends Array<Value> {
-  /** What is made of a tuple's members is a list. */
+  /** Methods of Array on a tuple return lists. */
   static override get [Symbol.species](): ArrayConstructor {
     return Array;
   }
@@ -53,11 +53,11 @@ export class Range extends Array<Value> {
     return Array;
   }
 
-  /** As it prints. */
+  /** The printed form. */
   text = "";
 }
 
-/** A dictionary, in the order in which its keys came. */
+/** A dictionary, in insertion order. */
 export class Dict {
   readonly #entries = new Map<unknown, [Value, Value]>();
 
@@ -91,7 +91,7 @@ export class Dict {
   }
 }
 
-/** dict.items() and its like: it has a length, but no members by number. */
+/** dict.items() and similar views: they have a length, but no index. */
 export class View {
   readonly kind: string;
   readonly items: Value[];
@@ -102,7 +102,7 @@ export class View {
   }
 }
 
-/** What filters like map give: true even when empty, and read once. */
+/** The result of filters such as map: true even when empty, and read once. */
 export class Generator {
   #items: Value[];
 
@@ -110,7 +110,7 @@ export class Generator {
     this.#items = items;
   }
 
-  /** The next item. */
+  /** Return the next item. */
   next(): Value | undefined {
     return this.#items.shift();
   }
@@ -122,7 +122,7 @@ export class Generator {
   }
 }
 
-/** Something to be called: positional arguments, then named ones. */
+/** A callable: takes positional arguments, then named ones. */
 export class Func {
   readonly name: string;
   readonly call: (args: Value[], named: Named) => Value;
@@ -133,11 +133,11 @@ export class Func {
   }
 }
 
-/** An object with attributes: a namespace, a loop. */
+/** An object with attributes: a namespace or a loop. */
 export class Thing {
   readonly kind: string;
   readonly attributes: Map<string, Value>;
-  /** Where the object itself can be called. */
+  /** The function that a call of the object runs, if it is callable. */
   readonly func: Func | undefined;
 
   constructor(kind: string, attributes: Iterable<readonly [string, Value]>, func?: Func) {
@@ -161,7 +161,7 @@ export function typeName(value: Value): string {
   return { boolean: "bool", bigint: "int", number: "float", string: "str" }[typeof value as "string"];
 }
 
-/** A key that is the same for equal values: 1, 1.0 and True are. */
+/** Return a key that is equal for equal values: 1, 1.0 and True are equal. */
 function hash(key: Value): unknown {
   if (typeof key === "boolean") return BigInt(key);
   if (typeof key === "number") return Number.isInteger(key) ? BigInt(key) : key;
@@ -184,7 +184,7 @@ export function isNumeric(value: Value): value is Numeric {
   return typeof value === "boolean" || typeof value === "bigint" || typeof value === "number";
 }
 
-/** A bool or int as an int; a float as such. */
+/** Return a bool or int as a bigint, and a float unchanged. */
 export function numeric(value: Numeric): bigint | number {
   return typeof value === "boolean" ? BigInt(value) : value;
 }
@@ -209,7 +209,7 @@ export function equal(left: Value, right: Value): boolean {
   return left === right;
 }
 
-/** Negative, zero or positive. Throws for what Python does not order. */
+/** Compare two values: negative, zero or positive. Throws for values that Python does not order. */
 export function compare(left: Value, right: Value, operator = "<"): number {
   if (left instanceof Undefined) left.fail();
   if (right instanceof Undefined) right.fail();
@@ -229,7 +229,7 @@ export function compare(left: Value, right: Value, operator = "<"): number {
   return fail(`'${operator}' not supported between instances of ${types}`, "TypeError");
 }
 
-/** The members of what can be gone through. */
+/** Return the members of an iterable value. */
 export function iterate(value: Value): Value[] {
   const items = itemsOf(value);
   checkItems(items.length);
@@ -259,14 +259,14 @@ export function contains(container: Value, value: Value): boolean {
   return iterate(container).some((one) => equal(one, value));
 }
 
-/** An index or count. */
+/** Return an index or count. */
 export function integer(value: Value, what = "an integer is required"): number {
   if (value instanceof Undefined) value.fail();
   if (typeof value === "boolean" || typeof value === "bigint") return Number(value);
   return fail(`'${typeName(value)}' object cannot be interpreted as an integer: ${what}`, "TypeError");
 }
 
-/** A number of JSON that Python reads as a float, though JavaScript's number is whole: 3.0. */
+/** A JSON number that Python reads as a float, although JavaScript's number is whole: 3.0. */
 export class Float {
   readonly value: number;
 
@@ -276,8 +276,8 @@ export class Float {
 }
 
 /**
- * A value of JavaScript as Python's. Whole numbers up to 2^53 are ints, and so are bigints; other numbers are floats, and
- * Float is. Lone surrogates become U+FFFD. Of plain objects and Maps come dictionaries; undefined members are left out.
+ * Convert a JavaScript value to Python's. Whole numbers up to 2^53 and bigints become ints; other numbers and Float
+ * become floats. Lone surrogates become U+FFFD. Plain objects and Maps become dictionaries, without undefined members.
  */
 export function toValue(value: unknown): Value {
   switch (typeof value) {

@@ -1,24 +1,23 @@
 /**
- * A decoder for the codecs whose clips can have alpha, which leaves the alpha out. mediabunny's own merges colour and
- * alpha in workers made from text, which the content security policy of a careful page refuses; and models see colour
- * alone.
+ * A decoder that drops alpha, for the codecs whose videos can have it. mediabunny's own decoder merges colour and alpha
+ * in workers made from text, which a strict content security policy blocks. Models use only the colour.
  */
 
 import type { CustomVideoDecoder, EncodedPacket, registerDecoder, VideoSample } from "mediabunny";
 
-/** What this needs of mediabunny, which is imported dynamically. */
+/** The parts of mediabunny that this decoder uses. mediabunny is imported dynamically. */
 interface Mediabunny {
   CustomVideoDecoder: typeof CustomVideoDecoder;
   VideoSample: typeof VideoSample;
   registerDecoder: typeof registerDecoder;
 }
 
-/** Packets that may wait to be decoded. */
-const MOST_WAITING = 8;
+/** The maximum number of packets that wait to be decoded. */
+const MAX_WAITING = 8;
 
 const registered = new WeakSet<object>();
 
-/** Has mediabunny decode VP8 and VP9 by this decoder, from now on. */
+/** Register this decoder for VP8 and VP9 in mediabunny. */
 export function useColourDecoder({ CustomVideoDecoder, VideoSample, registerDecoder }: Mediabunny): void {
   if (registered.has(CustomVideoDecoder)) return;
   registered.add(CustomVideoDecoder);
@@ -41,7 +40,7 @@ export function useColourDecoder({ CustomVideoDecoder, VideoSample, registerDeco
     async decode(packet: EncodedPacket): Promise<void> {
       const decoder = this.#decoder as VideoDecoder;
       decoder.decode(packet.toEncodedVideoChunk());
-      while (decoder.decodeQueueSize > MOST_WAITING && decoder.state !== "closed") {
+      while (decoder.decodeQueueSize > MAX_WAITING && decoder.state !== "closed") {
         await new Promise((resolve) => decoder.addEventListener("dequeue", resolve, { once: true }));
       }
     }

@@ -1,4 +1,4 @@
-/** Clips: a few frames of them, each a picture with its time, by the browser's decoders, in a worker. */
+/** Reads frames of videos, each an image with its time, with the browser's decoders, in a worker. */
 
 import type { Input, InputVideoTrack, VideoSample, VideoSampleSink } from "mediabunny";
 import { GemtabError, MediaError, throwIfAborted, UsageError } from "../../errors.ts";
@@ -7,56 +7,58 @@ import { blobName, checkSize } from "../image/decode.ts";
 import { type ImageInputs, imageInputs } from "../image/inputs.ts";
 import type { RgbImage } from "../image/resample.ts";
 import type { VideoRules } from "../image/rules.ts";
-import { checkBytes, checkLength, MOST_FILE_BYTES } from "../limits.ts";
+import { checkBytes, checkLength, MAX_FILE_BYTES } from "../limits.ts";
 import { useColourDecoder } from "./colour-decoder.ts";
 import { readEdits, type Shown, shownFrames } from "./edits.ts";
 import { readRgb } from "./frame.ts";
 import { unreadKind } from "./kinds.ts";
-import { isWholeClip } from "./whole.ts";
+import { isWholeVideo } from "./whole.ts";
 
+/** The decoded frames of a video. */
 export interface VideoInputs {
   frames: ImageInputs[];
-  /** When each frame is shown, counted from the first. */
+  /** The time of each frame in seconds, counted from the first. */
   seconds: number[];
-  /** The same as it stands in prompts: "mm:ss". */
+  /** The times as they are written in prompts: "mm:ss". */
   stamps: string[];
-  hasSound: boolean;
+  hasAudio: boolean;
 }
 
+/** The options of decoding. */
 export interface VideoOptions {
-  /** How many are looked at; by default as the model has it. */
+  /** The maximum number of frames. Default: the model's. */
   frames?: number;
   signal?: AbortSignal;
 }
 
-/** What a clip can be saved as, by codec. */
+/** Formats to save a video as, by codec. */
 const OTHERS = { avc: "MP4 with H.264", av1: "MP4 with AV1", vp9: "WebM with VP9" };
 
-/** Seconds that times of one frame differ by. */
+/** The maximum difference, in seconds, between two times of one frame. */
 const SAME_TIME = 1e-6;
 
 /**
- * So many frames of a clip, evenly spread over all that are shown, or all where there are fewer: also where the rate
- * varies, it is frames that are counted, and each has its own time. Mirrors gemtab/media/video.py, to the bit but where
- * yuv.ts says otherwise.
+ * Decode frames of a video, evenly spread over all frames that are shown, or all where there are fewer. Frames are
+ * selected by number, also where the rate varies; each has its own time. Equals gemtab/media/video.py to the bit,
+ * except as yuv.ts states.
  *
- * Throws MediaError for what cannot be read, UsageError for less than one frame, and AbortError when the signal fires.
+ * Throws MediaError for an unreadable file, UsageError for less than one frame, and AbortError when the signal fires.
  */
 export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoOptions = {}): Promise<VideoInputs> {
   const { frames = rules.frames, signal } = options;
-  if (frames < 1) throw new UsageError(`At least one frame of a clip must be looked at, not ${frames}.`);
-  const name = blobName(blob, "The clip");
-  checkBytes(blob, name, MOST_FILE_BYTES);
+  if (frames < 1) throw new UsageError(`A video needs at least one frame, not ${frames}.`);
+  const name = blobName(blob, "The video");
+  checkBytes(blob, name, MAX_FILE_BYTES);
   const unread = await unreadKind(blob);
   if (unread) {
-    throw new MediaError(`${name} is ${unread}, which browsers do not read as a clip. Save it as MP4 with H.264.`);
+    throw new MediaError(`${name} is ${unread}, which browsers do not read as a video. Save it as MP4 with H.264.`);
   }
-  if (!(await isWholeClip(blob))) {
+  if (!(await isWholeVideo(blob))) {
     throw new MediaError(`${name} is incomplete: its end is missing. Save or download it again.`);
   }
   const input = await open(blob);
   try {
-    const track = await pictureTrack(input, name);
+    const track = await videoTrack(input, name);
     const shown = shownFrames(await frameTimes(track, name, signal), await readEdits(blob, track.id));
     if (shown.length === 0) throw new Error("none of its frames is shown");
     const chosen = sample(shown.length, frames).map((index) => shown[index] as Shown);
@@ -67,8 +69,8 @@ export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoO
       inputs.push(imageInputs(frame, rules.image));
       throwIfAborted(signal);
     }
-    const hasSound = (await input.getPrimaryAudioTrack()) !== null;
-    return { frames: inputs, seconds, stamps: seconds.map(stamp), hasSound };
+    const hasAudio = (await input.getPrimaryAudioTrack()) !== null;
+    return { frames: inputs, seconds, stamps: seconds.map(stamp), hasAudio };
   } catch (error) {
     if (error instanceof GemtabError) throw error;
     throw damaged(name, error instanceof Error ? error.message : String(error));
@@ -77,8 +79,8 @@ export async function decodeVideo(blob: Blob, rules: VideoRules, options: VideoO
   }
 }
 
-/** Whether a container of clips holds a sound and no pictures. Throws where it is no such container, or damaged. */
-export async function hasSoundAlone(blob: Blob): Promise<boolean> {
+/** Whether a video container holds audio and no video track. Throws for other formats and damaged files. */
+export async function hasAudioAlone(blob: Blob): Promise<boolean> {
   const input = await open(blob);
   try {
     const tracks = await input.getTracks();
@@ -88,13 +90,13 @@ export async function hasSoundAlone(blob: Blob): Promise<boolean> {
   }
 }
 
-/** Which of `total` frames are looked at: `count` in equal steps from the first, or all. */
+/** Return the indices of the selected frames: `count` of `total` in equal steps from the first, or all. */
 export function sample(total: number, count: number): number[] {
   const chosen = Math.min(count, total);
   return Array.from({ length: chosen }, (_, step) => Math.floor((step * total) / chosen));
 }
 
-/** The time of a frame as it stands in prompts. */
+/** Return the time of a frame as it is written in prompts. */
 export function stamp(seconds: number): string {
   const two = (value: number) => String(value).padStart(2, "0");
   return `${two(Math.floor(seconds / 60))}:${two(Math.floor(seconds % 60))}`;
@@ -105,17 +107,17 @@ async function open(blob: Blob): Promise<Input> {
   return new Input({ source: new BlobSource(blob), formats: [MP4, QTFF, WEBM, MATROSKA] });
 }
 
-async function pictureTrack(input: Input, name: string): Promise<InputVideoTrack> {
-  if ((await input.getTracks()).length === 0) throw new Error("nothing is in it");
+async function videoTrack(input: Input, name: string): Promise<InputVideoTrack> {
+  if ((await input.getTracks()).length === 0) throw new Error("it is empty");
   const track = await input.getPrimaryVideoTrack();
   if (!track) {
-    throw new MediaError(`${name} has no pictures: there is no video track in it. Attach it as a sound instead.`);
+    throw new MediaError(`${name} has no images: there is no video track in it. Attach it as an audio file instead.`);
   }
   checkSize(await track.getCodedWidth(), await track.getCodedHeight(), name);
   if (!(await canDecode(track))) {
     const { codec, advice } = await notDecoded(track, OTHERS);
     throw new MediaError(
-      `${name} has pictures in the codec ${codec}, which this browser does not decode. Save it as ${advice}.`,
+      `${name} has images in the codec ${codec}, which this browser does not decode. Save it as ${advice}.`,
     );
   }
   return track;
@@ -128,7 +130,7 @@ async function canDecode(track: InputVideoTrack): Promise<boolean> {
   return supported === true;
 }
 
-/** The times of the frames, in seconds, read without decoding them. */
+/** Read the times of the frames, in seconds, without decoding them. */
 async function frameTimes(track: InputVideoTrack, name: string, signal: AbortSignal | undefined): Promise<number[]> {
   const { EncodedPacketSink } = await import("mediabunny");
   const times: number[] = [];
@@ -152,7 +154,7 @@ async function* decodeFrames(track: InputVideoTrack, times: number[], name: stri
   const said = { named: await track.getColorSpace(), isOnColumns, bits };
   for await (const decoded of samplesAt(new VideoSampleSink(track), times)) {
     try {
-      checkSize(decoded.visibleRect.width, decoded.visibleRect.height, name); // which may change within a clip
+      checkSize(decoded.visibleRect.width, decoded.visibleRect.height, name); // the size may change within a video
       yield await readRgb(decoded, said);
     } finally {
       decoded.close();
@@ -168,7 +170,7 @@ async function* samplesAt(sink: VideoSampleSink, times: number[]): AsyncGenerato
     yield sample;
   }
   if (next === times.length) return;
-  // mediabunny finds no frame in a part of a WebM that no key frame is in: Firefox records such parts.
+  // mediabunny finds no frame in a part of a WebM without a key frame. Firefox records such parts.
   for await (const sample of sink.samples()) {
     while (next < times.length && Math.abs(sample.timestamp - (times[next] as number)) < SAME_TIME) {
       next++;
@@ -182,7 +184,7 @@ async function* samplesAt(sink: VideoSampleSink, times: number[]): AsyncGenerato
 
 function damaged(name: string, reason: string): MediaError {
   return new MediaError(
-    `${name} cannot be read as a clip (${reason.replace(/\.$/, "")}): it is damaged, incomplete or no clip, whatever ` +
+    `${name} cannot be read as a video (${reason.replace(/\.$/, "")}): it is damaged, incomplete or no video, whatever ` +
       "its name says. Save or download it again.",
   );
 }

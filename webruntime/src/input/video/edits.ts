@@ -1,29 +1,31 @@
 /**
- * Which frames of an MP4 or MOV are shown, and when: its edit list. Phones and editors cut a clip without encoding it
- * anew, and note what is hidden. FFmpeg heeds the note, and so gemtab/media/video.py.
+ * Reads the edit list of an MP4 or MOV: which frames are shown, and when. Phones and editors cut a video without
+ * encoding it again, and list the parts that are shown. FFmpeg and gemtab/media/video.py follow the list.
  */
 
-/** A part of a track that is shown. All is in ticks of the track. */
+/** A part of a track that is shown. All values are in ticks of the track. */
 interface Part {
-  /** The first tick of the track that is shown, and how many are. */
+  /** The first tick that is shown, and the number of ticks. */
   start: number;
   length: number;
-  /** When that is. */
+  /** The time when that tick is shown. */
   shownAt: number;
 }
 
+/** An edit list. */
 export interface Edits {
-  /** Ticks in a second. */
+  /** The ticks of a second. */
   timescale: number;
-  /** The tick of the track at which mediabunny's times begin, which knows the first part alone. */
+  /** The tick at which mediabunny's times begin. mediabunny knows only the first part. */
   origin: number;
   parts: Part[];
 }
 
+/** A frame that is shown. */
 export interface Shown {
-  /** The time of the frame in mediabunny. */
+  /** The frame's time in mediabunny. */
   time: number;
-  /** When it is shown, in seconds. */
+  /** The time when the frame is shown, in seconds. */
   at: number;
 }
 
@@ -32,7 +34,7 @@ interface Entry {
   start: number;
 }
 
-/** The edit list of a track; undefined where it has none, and where the file is no MP4 or MOV. */
+/** Return the edit list of a track. Undefined where the track has none, or the file is not MP4 or MOV. */
 export async function readEdits(blob: Blob, trackId: number): Promise<Edits | undefined> {
   const movie = await readMovie(blob);
   const track = movie && [...boxes(movie, "trak")].find((each) => idOf(each) === trackId);
@@ -44,7 +46,7 @@ export async function readEdits(blob: Blob, trackId: number): Promise<Edits | un
   return editsOf(readEntries(list), afterDates(header), afterDates(movieHeader), isFragmented);
 }
 
-/** What is shown of frames with these times in mediabunny, in the order of showing. */
+/** Return the shown frames among those with these times in mediabunny, in the order of showing. */
 export function shownFrames(times: number[], edits: Edits | undefined): Shown[] {
   if (!edits) return times.map((time) => ({ time, at: time })).sort((one, other) => one.at - other.at);
   const { timescale, origin, parts } = edits;
@@ -68,7 +70,7 @@ function editsOf(
   let shownAt = 0;
   for (const { duration, start } of entries) {
     const length = Math.round((duration * timescale) / movieTimescale);
-    // Of a file in pieces, the length is not known when the list is written.
+    // A file that is written in fragments has no length when the list is written.
     const isOpen = duration === 0 && isFragmented;
     if (start >= 0) parts.push({ start, length: isOpen ? Number.POSITIVE_INFINITY : length, shownAt });
     shownAt += length;
@@ -77,7 +79,7 @@ function editsOf(
   return first && { timescale, origin: first.start - first.shownAt, parts };
 }
 
-/** Durations are in ticks of the movie, starts in those of the track: -1 where nothing is shown. */
+/** Durations are in ticks of the movie, starts in ticks of the track; a start of -1 shows nothing. */
 function readEntries(list: DataView): Entry[] {
   const isLong = list.getUint8(0) === 1;
   const size = isLong ? 20 : 12;
@@ -99,7 +101,7 @@ async function readMovie(blob: Blob): Promise<DataView | undefined> {
   return undefined;
 }
 
-/** What is in the boxes that have these names, each within the one before. */
+/** Yield the contents of the boxes with these names, each inside the one before. */
 function* boxes(view: DataView, name: string, ...inner: string[]): Generator<DataView> {
   for (let start = 0; start + 8 <= view.byteLength; ) {
     const { name: found, header, length } = boxAt(view, start, view.byteLength - start);
@@ -111,7 +113,7 @@ function* boxes(view: DataView, name: string, ...inner: string[]): Generator<Dat
   }
 }
 
-/** A length of 0 means "to the end", and 1 that the length stands after the name. */
+/** A length of 0 means "to the end". A length of 1 means that the length follows the name. */
 function boxAt(view: DataView, start: number, most: number): { name: string; header: number; length: number } {
   const name = String.fromCharCode(...new Uint8Array(view.buffer, view.byteOffset + start + 4, 4));
   const length = view.getUint32(start);
@@ -126,7 +128,9 @@ function idOf(track: DataView): number | undefined {
   return header && afterDates(header);
 }
 
-/** The number after the version and two dates, which are longer in version 1: a timescale, or the id of a track. */
+/**
+ * Return the number after the version and two dates, which are longer in version 1: a timescale, or the id of a track.
+ */
 function afterDates(header: DataView): number {
   return header.getUint32(header.getUint8(0) === 1 ? 20 : 12);
 }

@@ -1,4 +1,4 @@
-/** From a decoder's frame to upright RGB. */
+/** Converts a decoder's frame to upright RGB. */
 
 import type { VideoSample } from "mediabunny";
 import { turn } from "../image/orientation.ts";
@@ -6,27 +6,30 @@ import type { RgbImage } from "../image/resample.ts";
 import { recoverPlanes } from "./recover.ts";
 import { isKnown, type Planes, toRgb, USUAL_MATRIX } from "./yuv.ts";
 
-/** Formats of planes by WebCodecs' names: how fine the chroma is, and the bits, where there are more than 8. */
+/**
+ * Planar formats by WebCodecs' names: the chroma's resolution, and the bits of a sample where there are more than 8.
+ */
 const PLANAR = /^I4(20|22|44)A?(?:P(10|12))?$/;
 
 type Shaped = Omit<Planes, "isOnColumns">;
 
-/** EXIF orientations that do what the degrees of a clip's rotation, clockwise, say. */
+/** The EXIF orientation of each clockwise rotation of a video, in degrees. */
 const ORIENTATIONS: Record<number, number> = { 0: 1, 90: 6, 180: 3, 270: 8 };
 
-/** What a track says of its frames. */
+/** A track's properties of its frames. */
 export interface Track {
-  /** The colours that the file names. */
+  /** The colour space that the file names. */
   named: VideoColorSpaceInit;
-  /** Where the codec has chroma. */
+  /** Whether the codec's chroma samples are on luma columns. */
   isOnColumns: boolean;
-  /** Bits of a sample. */
+  /** The bits of a sample. */
   bits: number;
 }
 
+/** Return a decoder's frame as upright RGB. */
 export async function readRgb(decoded: VideoSample, { named, isOnColumns, bits }: Track): Promise<RgbImage> {
   const { format, rotation, colorSpace } = decoded;
-  // Where nothing names a matrix, browsers say "bt709" whatever it is.
+  // If a file names no matrix, browsers report "bt709", whatever it is.
   const coded = colorSpace.matrix === "bt709" ? undefined : colorSpace.matrix;
   const coding = {
     matrix: named.matrix ?? coded ?? USUAL_MATRIX,
@@ -39,7 +42,7 @@ export async function readRgb(decoded: VideoSample, { named, isOnColumns, bits }
   return turn(image, ORIENTATIONS[rotation] ?? 1);
 }
 
-/** Undefined where the format is none of planes. */
+/** Return the planes of a frame, or undefined where the format has none. */
 async function copyPlanes(decoded: VideoSample, format: VideoSample["format"]): Promise<Shaped | undefined> {
   const [, chroma, deep] = format === "NV12" ? [format, "20"] : (PLANAR.exec(format ?? "") ?? []);
   if (chroma === undefined) return undefined;
@@ -59,7 +62,7 @@ async function copyPlanes(decoded: VideoSample, format: VideoSample["format"]): 
   return { ...shape, luma, blue: { ...blue, step: 2 }, red: { ...blue, offset: blue.offset + 1, step: 2 } };
 }
 
-/** As the browser makes it of formats without planes, and of colours without a known matrix. */
+/** Return the browser's RGB, for formats without planes and colours without a known matrix. */
 async function copyRgba(decoded: VideoSample): Promise<RgbImage> {
   const { width, height } = decoded.visibleRect;
   const rgba = new Uint8Array(decoded.allocationSize({ format: "RGBA" }));

@@ -1,4 +1,4 @@
-/** Kinds of files that hold clips and that browsers do not read, by what they begin with. */
+/** Video formats that browsers do not read, by their first bytes. */
 
 import { has } from "../image/bytes.ts";
 
@@ -13,10 +13,10 @@ const KINDS: readonly (readonly [name: string, ...parts: (readonly [offset: numb
   ["an animated GIF", [0, "GIF8"]],
 ];
 
-/** Bytes that tell all of these. */
+/** The number of bytes that identify all of these formats. */
 const HEAD = 189;
 
-/** The name of the kind with its article; undefined where it is none of these. */
+/** Return the name of the format with its article, or undefined for other formats. */
 export async function unreadKind(blob: Blob): Promise<string | undefined> {
   const head = new Uint8Array(await blob.slice(0, HEAD).arrayBuffer());
   return KINDS.find(([, ...parts]) => parts.every(([offset, magic]) => has(head, offset, magic)))?.[0];

@@ -1,58 +1,58 @@
 /**
- * A frame's planes from the RGB that a browser has made of them: Firefox hands out RGB alone, by the matrix that it
- * guesses. It converts by libyuv, in whole numbers, and for colours within RGB one RGB comes from one YUV alone.
+ * Recovers a frame's planes from the RGB that a browser made of them. Firefox returns only RGB, by a matrix that it
+ * guesses. It converts with libyuv in whole numbers: for colours within RGB, exactly one YUV gives each RGB.
  */
 
 import type { RgbImage } from "../image/resample.ts";
 import type { Planes } from "./yuv.ts";
 
-/** Factors by which libyuv converts, in 64ths, but for the light: its are 65536ths of those, for 257 steps. */
+/** libyuv's conversion factors in 64ths. The luma factor is in 65536ths of these, for 257 steps. */
 export interface Factors {
   blueToB: number;
   blueToG: number;
   redToG: number;
   redToR: number;
   light: number;
-  /** What is added to all. */
+  /** Added to all channels. */
   black: number;
 }
 
 const LIMITED = { blueToB: 128, light: 18997, black: -1160 };
 const FULL = { light: 16320, black: 32 };
 
-/** BT.601, BT.709 and BT.2020: clips, of which Firefox takes all to be of limited range. */
-const CLIPS: readonly Factors[] = [
+/** BT.601, BT.709 and BT.2020 for videos. Firefox assumes limited range for all of them. */
+const VIDEOS: readonly Factors[] = [
   { ...LIMITED, blueToG: 25, redToG: 52, redToR: 102 },
   { ...LIMITED, blueToG: 14, redToG: 34, redToR: 115 },
   { ...LIMITED, light: 19003, blueToG: 12, redToG: 42, redToR: 107 },
 ];
 
-/** The same, of limited range and of full range. */
+/** The matrices for images, of limited and of full range. */
 const IMAGES: readonly Factors[] = [
   { ...FULL, blueToB: 113, blueToG: 22, redToG: 46, redToR: 90 },
   { ...FULL, blueToB: 119, blueToG: 12, redToG: 30, redToR: 101 },
   { ...FULL, blueToB: 120, blueToG: 11, redToG: 37, redToR: 94 },
-  ...CLIPS,
+  ...VIDEOS,
 ];
 
-/** Columns and rows of pixels that share one colour: 4:2:0, 4:2:2, 4:4:4. */
+/** Columns and rows of pixels that share one chroma sample: 4:2:0, 4:2:2, 4:4:4. */
 const SHAPES = [
   [2, 2],
   [2, 1],
   [1, 1],
 ] as const;
 
-/** Columns and rows. */
+/** Columns and rows of pixels that share one chroma sample. */
 export type Shape = readonly [columns: number, rows: number];
 
-/** Blocks that are looked at to find matrix and shape, and the share of them that must come out. */
+/** The number of blocks that are tried to find matrix and shape, and the fraction that must match. */
 const PROBES = 1000;
 const ENOUGH = 0.9;
 
-/** Of all blocks with a pixel whose channels are not cut off, the share that may not come out. */
+/** The maximum fraction of blocks that do not match, among those with a pixel whose channels are not clipped. */
 const WRONG = 0.001;
 
-/** How far beyond the first guess the colour of a block is looked for, where its channels are cut off at 0 or 255. */
+/** How far from the first guess a block's colour is searched, where its channels are clipped at 0 or 255. */
 const FAR = 10;
 
 /** Differences of blue and red from a guess, the nearest first. */
@@ -61,7 +61,7 @@ const AROUND = Array.from(
   (_, index) => [(index % (2 * FAR + 1)) - FAR, Math.floor(index / (2 * FAR + 1)) - FAR] as const,
 ).sort(([a, b], [c, d]) => a * a + b * b - c * c - d * d);
 
-/** Of them, those within 1. */
+/** The number of those within 1. */
 const NEAR = 9;
 
 /** RGB, or RGB and a fourth byte. */
@@ -70,24 +70,28 @@ type Rgb = RgbImage;
 type Found = Omit<Planes, "isOnColumns">;
 
 /**
- * Planes, the lower bits lost of those with more than 8; undefined where the RGB was not made in this way.
+ * Recover the planes of a video frame. Samples of more than 8 bits lose their lower bits. Undefined where the RGB was
+ * not made in this way.
  *
- * @param bits of a sample of the clip
+ * @param bits the bits of a sample of the video
  */
 export function recoverPlanes(image: Rgb, bits: number): Found | undefined {
   for (const shape of SHAPES) {
-    const planes = recover(image, shape, CLIPS, bits)?.planes;
+    const planes = recover(image, shape, VIDEOS, bits)?.planes;
     if (planes) return planes;
   }
   return undefined;
 }
 
-/** The planes of an image of 8 bits, and how they became RGB; undefined where the RGB was not made in this way. */
+/**
+ * Recover the planes of an image of 8 bits, and the factors that made them RGB. Undefined where the RGB was not made in
+ * this way.
+ */
 export function recoverImage(image: Rgb, shape: Shape): { planes: Found; factors: Factors } | undefined {
   return recover(image, shape, IMAGES, 8);
 }
 
-/** RGB of one pixel. `blue` and `red` are 0 where there is no colour. */
+/** Return the RGB of one pixel. `blue` and `red` are 0 where there is no colour. */
 export function convert(factors: Factors, luma: number, blue: number, red: number): readonly number[] {
   const base = ((luma * 0x0101 * factors.light) >>> 16) + factors.black;
   return [
@@ -111,17 +115,17 @@ function recover(
   return found && planes && { planes, factors: found.factors };
 }
 
-/** The pixels of an image by blocks of one colour. */
+/** The pixels of an image in blocks of one colour. */
 class Blocks {
   readonly #image: Rgb;
   readonly #factors: Factors;
   readonly #columns: number;
   readonly #rows: number;
-  /** Bytes of a pixel. */
+  /** The bytes of a pixel. */
   readonly #step: number;
-  /** What each luma adds, in 64ths. */
+  /** The amount that each luma adds, in 64ths. */
   readonly #lights: Int32Array;
-  /** Of the block that is looked at: the places of its pixels, and their luma. */
+  /** The positions of the current block's pixels, and their luma. */
   #pixels = new Int32Array(4);
   #count = 0;
   readonly #luma = new Uint8Array(4);
@@ -145,7 +149,7 @@ class Blocks {
     return Math.ceil(this.#image.height / this.#rows);
   }
 
-  /** The share of blocks, of some, that come out at the first guess. */
+  /** Return the fraction of some blocks that match at the first guess. */
   probe(): number {
     const total = this.#across * this.#down;
     const step = Math.max(1, Math.floor(total / PROBES));
@@ -160,7 +164,7 @@ class Blocks {
     return seen === 0 ? 1 : right / seen;
   }
 
-  /** Undefined where too many blocks do not come out. */
+  /** Return the planes, or undefined where too many blocks do not match. */
   planes(bits: number): Found | undefined {
     const { width, height } = this.#image;
     const [across, down] = [this.#across, this.#down];
@@ -195,7 +199,7 @@ class Blocks {
     }
   }
 
-  /** The block's colour by its pixels that are not cut off; undefined where there are none. */
+  /** Return the block's colour by its pixels that are not clipped, or undefined where there are none. */
   #guess(): Colour | undefined {
     return this.#mean((value) => value > 0 && value < 255);
   }
@@ -221,7 +225,7 @@ class Blocks {
     return taken === 0 ? undefined : { blue: Math.round(blue / taken), red: Math.round(red / taken) };
   }
 
-  /** The colour, of so many around `guess`, that the pixels differ least from; sets their luma. */
+  /** Return the colour, of the `most` nearest to `guess`, with the smallest error. Sets the luma of the pixels. */
   #search(guess: Colour, most: number): Colour & { error: number } {
     let best = { ...guess, error: Number.POSITIVE_INFINITY };
     const luma = new Uint8Array(4);
@@ -239,7 +243,10 @@ class Blocks {
     return best;
   }
 
-  /** How far the pixels are from what `blue` and `red` make of the best luma for each; as far as `most`. */
+  /**
+   * Return the difference between the pixels and the RGB of `blue` and `red` with the best luma for each; at most
+   * `most`.
+   */
   #error(blue: number, red: number, most: number): number {
     const { data } = this.#image;
     const { blueToB, blueToG, redToG, redToR, light, black } = this.#factors;
@@ -248,7 +255,7 @@ class Blocks {
     for (let i = 0; i < this.#count && total < most; i++) {
       const at = this.#pixels[i] as number;
       const [r, g, b] = [data[at] as number, data[at + 1] as number, data[at + 2] as number];
-      // By a channel that is not cut off: green has most of luma.
+      // Use a channel that is not clipped. Green depends most on luma.
       const [value, added] = inside(g) ? [g, toG] : inside(r) ? [r, toR] : inside(b) ? [b, toB] : [g, toG];
       const near = Math.round(((value * 64 + 32 - added - black) * 65536) / (light * 0x0101));
       let least = Number.POSITIVE_INFINITY;
@@ -270,7 +277,7 @@ class Blocks {
   }
 }
 
-/** Bytes with more bits, each in the middle of those that a decoder cuts off to it. */
+/** Return bytes widened to `bits`. Each value is the middle of those that a decoder truncates to the byte. */
 function widened(bytes: Uint8Array, bits: number): { values: Uint8Array | Uint16Array } {
   if (bits === 8) return { values: bytes };
   const [scale, middle] = [1 << (bits - 8), (1 << (bits - 9)) - 1];

@@ -1,22 +1,25 @@
 /**
- * Whether all bytes of a clip are there. Mirrors gemtab/media/whole_file.py: decoders read what there is of a file that
- * was cut off, and say nothing.
+ * Checks whether a video file is complete. Decoders read a truncated file up to its end without an error. Mirrors
+ * gemtab/media/whole_file.py.
  */
 
-/** What Matroska and WebM begin with: a header, and the element that holds all else. */
+/** The first elements of Matroska and WebM: a header, and the element that holds everything else. */
 const EBML = 0x1a45dfa3;
 const SEGMENT = 0x18538067;
 const FTYP = 0x66747970;
 
-/** False where an MP4, MOV, Matroska or WebM file says itself that more should follow. */
-export async function isWholeClip(blob: Blob): Promise<boolean> {
+/** Return false where an MP4, MOV, Matroska or WebM file states that more should follow. */
+export async function isWholeVideo(blob: Blob): Promise<boolean> {
   const head = await read(blob, 0, 8);
   if (head.byteLength < 8) return true;
   if (head.getUint32(0) === EBML) return isWholeMatroska(blob);
   return head.getUint32(4) !== FTYP || hasWholeBoxes(blob);
 }
 
-/** The boxes of an MP4 fill the file. A length of 0 means "to the end", and 1 that it stands after the name. */
+/**
+ * Whether the boxes of an MP4 fill the file. A length of 0 means "to the end". A length of 1 means that the length
+ * follows the name.
+ */
 async function hasWholeBoxes(blob: Blob): Promise<boolean> {
   let start = 0;
   while (start < blob.size) {
@@ -40,7 +43,10 @@ async function isWholeMatroska(blob: Blob): Promise<boolean> {
   return value === undefined || end + value <= blob.size;
 }
 
-/** Where the number of variable length at `at` ends, and its value: undefined where it says "unknown" (all ones). */
+/**
+ * Return the end and the value of the variable-length number at `at`. The value is undefined where it is "unknown" (all
+ * ones).
+ */
 async function readNumber(blob: Blob, at: number): Promise<{ end: number; value: number | undefined }> {
   const bytes = new Uint8Array(await blob.slice(at, at + 8).arrayBuffer());
   const width = bytes[0] ? Math.clz32(bytes[0]) - 23 : 1;

@@ -1,36 +1,37 @@
 /**
- * From a decoder's planes to RGB as FFmpeg does it: browsers guess other colours for clips that do not name theirs, and
- * blur between those of neighbours or not. FFmpeg has three ways, by the shape of the planes, and so there are three
- * here: equal to the bit, but for 1/255 where the columns of chroma are half as many as an odd number.
+ * Converts a decoder's planes to RGB as FFmpeg does. Browsers guess other colours for videos that name none, and some
+ * blur between neighbours. FFmpeg has three methods, by the shape of the planes, and so does this file. The results are
+ * equal to the bit, except for 1/255 where half an odd number of columns have chroma.
  */
 
 import type { RgbImage } from "../image/resample.ts";
 
-/** The chroma planes have as many rows and columns as luma, or half as many, rounded up. */
+/** Planes. The chroma planes have as many rows and columns as luma, or half as many, rounded up. */
 export interface Planes {
   width: number;
   height: number;
-  /** Bits of a sample, 8 to 12. */
+  /** The bits of a sample, 8 to 12. */
   bits: number;
   halfColumns: boolean;
   halfRows: boolean;
-  /** Whether half as many columns of chroma lie on those of luma, as in H.264 and HEVC, and not between two. */
+  /** Whether half-resolution chroma columns are on luma columns, as in H.264 and HEVC, and not between two. */
   isOnColumns: boolean;
   luma: Samples;
   blue: Samples;
   red: Samples;
 }
 
-/** All numbers count samples, of one byte or two. */
+/** A plane. All numbers count samples, of one byte or two. */
 export interface Samples {
   values: Uint8Array | Uint16Array;
   offset: number;
-  /** From a row to the next. */
+  /** The distance between rows. */
   stride: number;
-  /** From a sample to the next: 2 where both chroma planes lie in one. */
+  /** The distance between samples: 2 where one plane holds both chroma planes. */
   step: number;
 }
 
+/** The colours of planes: the matrix, and whether values use the full range. */
 export interface Coding {
   matrix: string;
   fullRange: boolean;
@@ -38,7 +39,7 @@ export interface Coding {
 
 type Factors = readonly [redToR: number, blueToB: number, blueToG: number, redToG: number];
 
-/** What chroma adds, in 65536ths and for limited range (the last two are taken off). */
+/** The amount that chroma adds, in 65536ths, for limited range. The last two are subtracted. */
 const MATRICES: Record<string, Factors> = {
   bt709: [117489, 138438, 13975, 34925],
   smpte170m: [104597, 132201, 25675, 53279],
@@ -46,29 +47,31 @@ const MATRICES: Record<string, Factors> = {
   "bt2020-ncl": [110013, 140363, 12277, 42626],
 };
 
-/** What FFmpeg takes where a clip does not say. */
+/** The matrix that FFmpeg uses for a video that names none. */
 export const USUAL_MATRIX = "smpte170m";
 
 const ONE = 1 << 16;
 
-/** What is added to a light before it is looked up. */
+/** Added to a luma before the look-up. */
 const HEADROOM = 1024;
 
+/** Whether the conversion supports a matrix. */
 export function isKnown(matrix: string): boolean {
   return matrix in MATRICES;
 }
 
+/** Convert planes to RGB. Throws RangeError for an unknown matrix. */
 export function toRgb(planes: Planes, coding: Coding): RgbImage {
   if (!planes.halfColumns || (planes.width % 2 === 1 && !isQuick(planes))) return finely(planes, coding);
   return isQuick(planes) ? byTables(planes, quickTables(coding)) : byTables(inEightBits(planes), indexTables(coding));
 }
 
-/** Whether FFmpeg does without its scaler. */
+/** Whether FFmpeg converts without its scaler. */
 function isQuick({ bits, height, halfColumns }: Planes): boolean {
   return bits === 8 && height % 2 === 0 && halfColumns;
 }
 
-/** What each of the 256 values adds, and the byte for each sum and HEADROOM. */
+/** The amount that each of the 256 values adds, and the byte for each sum plus HEADROOM. */
 interface Tables {
   light: Int16Array;
   redToR: Int16Array;
@@ -78,7 +81,7 @@ interface Tables {
   finish: Uint8ClampedArray;
 }
 
-/** Chroma of a pixel is that of its pair; there is one row of it for each row or for two. */
+/** Convert by tables. The two pixels of a pair share chroma; one chroma row serves one row or two. */
 function byTables({ width, height, halfRows, luma, blue, red }: Planes, tables: Tables): RgbImage {
   const { light, redToR, redToG, blueToG, blueToB, finish } = tables;
   const data = new Uint8Array(width * height * 3);
@@ -100,7 +103,7 @@ function byTables({ width, height, halfRows, luma, blue, red }: Planes, tables: 
   return { width, height, data };
 }
 
-/** As swscale's vector code multiplies: 3 and 13 bits of fraction, the product cut off. */
+/** Return the tables of swscale's vector code: 3 and 13 bits of fraction, the product truncated. */
 function quickTables(coding: Coding): Tables {
   const { fullRange } = coding;
   const table = (zero: number, factor: number) => {
@@ -112,7 +115,7 @@ function quickTables(coding: Coding): Tables {
   return { light, ...chroma, finish: Uint8ClampedArray.from({ length: 3 * HEADROOM }, (_, sum) => sum - HEADROOM) };
 }
 
-/** As swscale's tables have it: chroma moves the index of the light, which becomes a byte then. */
+/** Return the tables of swscale: chroma shifts the index of luma, and a table gives the byte. */
 function indexTables(coding: Coding): Tables {
   const { fullRange } = coding;
   const perLight = fullRange ? ONE : Math.trunc((ONE * 255) / 219);
@@ -139,7 +142,7 @@ function factors({ matrix, fullRange }: Coding): Factors {
   return [a, b, c, d] as unknown as Factors;
 }
 
-/** Planes of 8 bits with a row of chroma for each of luma, which are those between two rows of chroma. */
+/** Return planes of 8 bits with one chroma row for each luma row, interpolated between two chroma rows. */
 function inEightBits(planes: Planes): Planes {
   const { width, height, bits, luma, blue, red } = planes;
   const scale = 2 ** (bits - 8);
@@ -162,7 +165,7 @@ function inEightBits(planes: Planes): Planes {
   };
 }
 
-/** By the formula: each pixel has chroma of its own, or what lies between that of its neighbours. */
+/** Convert by the formula: each pixel has its own chroma, or a value between its neighbours'. */
 function finely(planes: Planes, coding: Coding): RgbImage {
   const { width, height, bits, luma, blue, red } = planes;
   const scale = 2 ** (bits - 8);
@@ -187,7 +190,7 @@ function finely(planes: Planes, coding: Coding): RgbImage {
   return { width, height, data: new Uint8Array(data.buffer) };
 }
 
-/** A factor in 65536ths, rounded to 13 bits of fraction. */
+/** Return a factor in 65536ths, rounded to 13 bits of fraction. */
 function coarse(factor: number): number {
   return Math.floor((factor * (1 << 13)) / ONE + 0.5) / (1 << 13);
 }
@@ -199,7 +202,7 @@ function rowOf({ values, offset, stride, step }: Samples, y: number): Row {
   return (x) => values[start + x * step] as number;
 }
 
-/** The chroma of a row of luma, which lies between two rows of chroma. */
+/** Return the chroma of a luma row, which is between two chroma rows. */
 function chromaRow({ height, halfRows }: Planes, samples: Samples, y: number): Row {
   if (!halfRows) return rowOf(samples, y);
   const { first, second, share } = between(y, height);
@@ -207,7 +210,7 @@ function chromaRow({ height, halfRows }: Planes, samples: Samples, y: number): R
   return (x) => one(x) * (1 - share) + other(x) * share;
 }
 
-/** Chroma for each pair of pixels, from where it lies to the middle of the pair. */
+/** Return the chroma of each pair of pixels, shifted from its position to the middle of the pair. */
 function betweenPair({ width, isOnColumns }: Planes, row: Row): Row {
   if (!isOnColumns) return row;
   const last = width / 2 - 1;
@@ -222,7 +225,10 @@ function betweenColumns({ width, halfColumns }: Planes, row: Row): Row {
   };
 }
 
-/** Of which two of half as many, rounded up, the one at `index` of `count` is made: steps have 16 bits, shares 12. */
+/**
+ * Return the two chroma samples, of half as many, rounded up, that give the one at `index` of `count`, and their
+ * shares. Steps have 16 bits, shares 12.
+ */
 function between(index: number, count: number): { first: number; second: number; share: number } {
   const half = Math.ceil(count / 2);
   const step = Math.floor((half * ONE + (count >> 1)) / count);

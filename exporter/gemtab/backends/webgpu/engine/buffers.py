@@ -23,7 +23,7 @@ from gemtab.bundle.plan import (
 class PlanBuffers:
     """Weights, rows of embeddings on the host, control buffers and slots of a plan on a device.
 
-    A buffer of weights or rows is created only if a dispatch for `tables` binds the buffer. tables: whether embeddings
+    A buffer of weights or rows is created only if a dispatch for `embeddings` binds it. embeddings: whether they
     are on the GPU or on the host. Slots exist from `allocate_slots` to `release_slots`. caches: has the plan's state
     buffers.
     """

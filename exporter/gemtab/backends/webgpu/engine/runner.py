@@ -18,7 +18,7 @@ from gemtab.bundle.plan import Plan, Residence
 class PlanRunner:
     """A plan on a device: its buffers, pipelines and programs, and the caches that programs use.
 
-    The runner knows nothing of tokens: `TextRunner` and `Tower` write a program's inputs. tables: whether embeddings
+    The runner knows nothing of tokens: `TextRunner` and `Tower` write a program's inputs. embeddings: whether they
     are on the GPU or on the host.
     """
 

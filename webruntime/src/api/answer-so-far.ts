@@ -1,4 +1,4 @@
-/** What came of an answer so far, as the page saw it. */
+/** Collects the part of an answer that has reached the page. */
 
 import type { ChatEvent, ChatResult } from "../messages.ts";
 
@@ -12,18 +12,19 @@ const NO_STATS: ChatResult["stats"] = {
   contextUsed: 0,
 };
 
-/** Passes the events of an answer on, and keeps what was said for the case that no result comes. */
-export class Said {
+/** Emits the events of an answer, and keeps their text in case no result comes. */
+export class AnswerSoFar {
   readonly #emit: (event: ChatEvent) => void;
   readonly #words = { text: "", thought: "" };
   readonly #toolCalls: ChatResult["toolCalls"] = [];
-  /** Nothing is passed on behind the end. */
+  /** Whether the answer has ended: later events are dropped. */
   #over = false;
 
   constructor(emit: (event: ChatEvent) => void) {
     this.#emit = emit;
   }
 
+  /** Keep and emit an event. */
   take(event: ChatEvent): void {
     if (this.#over) return;
     if (event.type === "text" || event.type === "thought") this.#words[event.type] += event.text;
@@ -31,11 +32,12 @@ export class Said {
     this.#emit(event);
   }
 
+  /** Whether any text, thought or call has come. */
   get anything(): boolean {
     return this.#words.text + this.#words.thought !== "" || this.#toolCalls.length > 0;
   }
 
-  /** The answer as far as it came; ids and numbers stayed in the worker. */
+  /** Return the answer so far. Its ids and statistics stayed in the worker. */
   result(finish: ChatResult["finish"]): ChatResult {
     this.#over = true;
     const { text, thought } = this.#words;

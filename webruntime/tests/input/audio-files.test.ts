@@ -1,8 +1,8 @@
-/** Files of sound with headers that are wrong, tags, and missing ends. Real recordings are decoded in Chromium's tests. */
+/** Audio files with wrong headers, tags, and missing ends. Chromium's tests decode real recordings. */
 
 import { describe, expect, it } from "vitest";
 import { MediaError } from "../../src/errors.ts";
-import { soundParts } from "../../src/input/audio/file.ts";
+import { audioFileParts } from "../../src/input/audio/file.ts";
 import { flacEnd } from "../../src/input/audio/flac.ts";
 import { cleanMatroska } from "../../src/input/audio/matroska.ts";
 import { readMp3Table, withoutFilling } from "../../src/input/audio/mp3.ts";
@@ -21,7 +21,7 @@ const little = (value: number) => [0, 8, 16, 24].map((shift) => (value >>> shift
 const short = (value: number) => [value & 255, value >> 8];
 const zeros = (count: number) => new Uint8Array(count);
 const content = async (blob: Blob) => new Uint8Array(await blob.arrayBuffer());
-const parts = (...file: Part[]) => soundParts(new Blob([bytes(...file)]), "sound.bin");
+const parts = (...file: Part[]) => audioFileParts(new Blob([bytes(...file)]), "audio.bin");
 
 async function only(...file: Part[]) {
   const [part, ...others] = await parts(...file);
@@ -82,9 +82,9 @@ describe("a WAVE file", () => {
     [85, 0, "MP3"],
     [1, 64, "samples of 64 bits"],
     [4711, 16, "format 4711"],
-  ])("of format %i is refused by name", async (tag, bits, named) => {
+  ])("of format %i is rejected with its name", async (tag, bits, named) => {
     const file = parts("RIFF", little(0), "WAVE", chunk("fmt ", format(tag, bits)), chunk("data", data));
-    await expect(file).rejects.toThrow(`sound.bin is a WAV file with ${named} in it`);
+    await expect(file).rejects.toThrow(`audio.bin is a WAV file with ${named} in it`);
   });
 });
 
@@ -117,8 +117,8 @@ describe("an Ogg file", () => {
     expect(await content(link?.blob ?? new Blob())).toEqual(bytes("fLaC\x80\0\0\x22", "s".repeat(34), packet));
   });
 
-  it("in a codec that is not read is refused by name", async () => {
-    await expect(parts(page(2, "Speex   1.2"), page(4, "x"))).rejects.toThrow("has sound in Speex");
+  it("in a codec that is not read is rejected with its name", async () => {
+    await expect(parts(page(2, "Speex   1.2"), page(4, "x"))).rejects.toThrow("has audio in Speex");
   });
 });
 
@@ -141,11 +141,11 @@ describe("an MP3", () => {
     expect((await only(frames, "\xff\xf0junk", frames)).content).toEqual(bytes(frames, frames));
   });
 
-  it("that is cut in a frame is filled up", async () => {
+  it("that is cut in a frame is completed", async () => {
     expect((await only(frames.subarray(0, -5))).content).toEqual(bytes(frames.subarray(0, -5), zeros(5)));
   });
 
-  it("has no table in its sound", async () => {
+  it("has no table in its audio", async () => {
     const [xing, fraunhofer] = [frame(bytes(zeros(9), "Xing")), frame(bytes(zeros(32), "VBRI"))];
     expect((await only(fraunhofer, frames)).content).toEqual(frames);
     expect((await only(xing, frames, xing, frames)).content).toEqual(bytes(xing, frames, frames));
@@ -162,7 +162,7 @@ describe("an MP3", () => {
     expect(await readMp3Table(new Blob(["ID3"]))).toBeUndefined();
   });
 
-  it("is not what another file holds", async () => {
+  it("is not found in other files", async () => {
     const box = bytes([0, 0, 0, 8], "ftyp", zeros(8));
     expect((await only(box, frames, frames)).kind).toBe("OTHER");
     expect((await only("This is a letter.")).kind).toBe("OTHER");
@@ -196,19 +196,19 @@ it("a FLAC file is read without its tags", async () => {
 describe("a WebM file", () => {
   const element = (id: number[], body: Part, length = bytes(body).length) => bytes(id, [0x80 | length], body);
   const head = bytes(element([0x1a, 0x45, 0xdf, 0xa3], "head"), [0x18, 0x53, 0x80, 0x67, 0xff]);
-  const sound = element(
+  const audio = element(
     [0xae],
     bytes(element([0xd7], [2]), element([0x83], [2]), element([0x56, 0xaa], [0xc6, 0x5d, 0x40])),
   );
-  const tracks = element([0x16, 0x54, 0xae, 0x6b], bytes(element([0xae], element([0x83], [1])), sound));
+  const tracks = element([0x16, 0x54, 0xae, 0x6b], bytes(element([0xae], element([0x83], [1])), audio));
   const block = element([0xa3], "\x82block");
-  const picture = element([0xa3], "\x81picture");
+  const image = element([0xa3], "\x81image");
   const filled = element([0xa0], bytes(element([0xa1], "\x82block"), element([0x75, 0xa2], [0x0f, 0x42, 0x40])));
   const cluster = (body: Part, length?: number) => element([0x1f, 0x43, 0xb6, 0x75], body, length);
 
-  it("says what fills up its beginning and its end", async () => {
+  it("states its delay and its padding", async () => {
     for (const size of [undefined, 0x7f]) {
-      const file = new Blob([head, tracks, cluster(block), cluster(bytes(block, filled, picture), size)]);
+      const file = new Blob([head, tracks, cluster(block), cluster(bytes(block, filled, image), size)]);
       const found = await cleanMatroska(file);
       expect([found.delay, found.filling]).toEqual([0.013, 0.001]);
     }
@@ -233,10 +233,10 @@ it.each([
   ["RIFX....WAVE", "a big-endian WAV file"],
   ["RIFF....AVI ", "an AVI file"],
   ["wvpk", "a WavPack file"],
-])("%j is refused by name", async (start, named) => {
+])("%j is rejected with its name", async (start, named) => {
   const refused = parts(start, zeros(300));
   await expect(refused).rejects.toThrow(MediaError);
-  await expect(refused).rejects.toThrow(`sound.bin is ${named}, which is not read here. Convert it to WAV, MP3`);
+  await expect(refused).rejects.toThrow(`audio.bin is ${named}, which is not supported. Convert it to WAV, MP3`);
 });
 
 /** A page of an Ogg file with one packet. */

@@ -1,4 +1,4 @@
-/** What can be told of pictures and clips without a browser's decoders; playwright_tests/media has the rest. */
+/** Images and videos without a browser's decoders. playwright_tests/media has the other tests. */
 
 import { describe, expect, it } from "vitest";
 import { BundleError, UsageError } from "../../src/errors.ts";
@@ -12,7 +12,7 @@ import { readRules, targetSize, withBudget } from "../../src/input/image/rules.t
 import { unreadFormat } from "../../src/input/image/unread.ts";
 import { sample, stamp } from "../../src/input/video/decode.ts";
 import { readEdits, shownFrames } from "../../src/input/video/edits.ts";
-import { isWholeClip } from "../../src/input/video/whole.ts";
+import { isWholeVideo } from "../../src/input/video/whole.ts";
 import { toRgb } from "../../src/input/video/yuv.ts";
 
 const RULES = { patch: 16, pooling: 3, maxSoftTokens: 280, merged: false };
@@ -39,7 +39,7 @@ describe("rules", () => {
     ["resample", 2],
     ["image_mean", [0.5, 0.5, 0.5]],
     ["max_soft_tokens", 100],
-  ])("refuse another %s by name", (name, value) => {
+  ])("reject another %s with an error that names it", (name, value) => {
     const read = () => readRules({ ...PROCESSOR, image_processor: { [name]: value } });
     expect(read).toThrow(BundleError);
     expect(read).toThrow(name);
@@ -107,7 +107,7 @@ describe("headers", () => {
     ["image/webp", `RIFF....WEBPVP8X${"\0".repeat(8)}\x01\x01\0\x03\x03\0`, 258, 772],
     ["image/avif", `\0\0\0\x10ftypavif${"\0".repeat(9)}ispe\0\0\0\0\0\0\x01\x02\0\0\x03\x04`, 258, 772],
     ["image/avif", `\0\0\0\x14ftypmif1\0\0\0\0avif\0ispe\0\0\0\0\0\0\x01\x02\0\0\x03\x04`, 258, 772],
-  ])("of %s tell the size", (type, content, width, height) => {
+  ])("of %s state the size", (type, content, width, height) => {
     expect(readHeader(bytes(content))).toEqual({ type, width, height });
   });
 
@@ -123,7 +123,7 @@ describe("headers", () => {
     ["HEIC", "\0\0\0\x18ftypheic"],
     ["HEIF", "\0\0\0\x10ftypmif1\0\0\0\0heic"],
     ["ICO", "\0\0\x01\0\x01\0"],
-  ])("of %s are known by name", (name, content) => {
+  ])("of %s are recognized", (name, content) => {
     expect(readHeader(bytes(content))).toBeUndefined();
     expect(unreadFormat(bytes(content))).toBe(name);
   });
@@ -148,7 +148,7 @@ describe("orientation", () => {
     expect(Array.from({ length: height }, (_, y) => letters.slice(y * width, (y + 1) * width)).join(" ")).toBe(rows);
   });
 
-  /** A block of EXIF with one entry: the orientation, as a number of this type. */
+  /** An EXIF block with one entry: the orientation, as a number of this type. */
   const exif = (orientation: number, type = 3) =>
     `II*\0\x08\0\0\0\x01\0\x12\x01${String.fromCharCode(type)}\0\x01\0\0\0${String.fromCharCode(orientation)}\0\0\0`;
   const xmp = (orientation: number) => `<x tiff:Orientation="${orientation}"/>`;
@@ -285,7 +285,7 @@ describe("an edit list", () => {
     const moov = box("moov", box("mvhd", `${dates}${number(1000)}`) + track(1, "") + track(2, list) + more);
     return new Blob([bytes(box("ftyp", "isom") + moov)]);
   };
-  /** Frames at 0 to 0.4 s of the track, as mediabunny times them. */
+  /** Frames at 0 to 0.4 s of the track, with mediabunny's times. */
   const times = (origin: number) => [0, 60, 120, 180, 240].map((tick) => (tick - origin) / 600);
   const shown = async (entries: string[], origin: number, more?: string) =>
     shownFrames(times(origin), await readEdits(movie(entries, more), 2)).map(({ at }) => Math.round(at * 1000));
@@ -314,7 +314,7 @@ describe("an edit list", () => {
   });
 });
 
-describe("clips", () => {
+describe("videos", () => {
   it("are sampled in equal steps, or whole", () => {
     expect(sample(100, 8)).toEqual([0, 12, 25, 37, 50, 62, 75, 87]);
     expect(sample(3, 8)).toEqual([0, 1, 2]);
@@ -333,11 +333,11 @@ describe("clips", () => {
     ["a WebM of unknown length", "\x1a\x45\xdf\xa3\x81.\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff..", true],
     ["another file", "A shopping list.", true],
   ])("%s is whole or not: %#", async (_, content, whole) => {
-    expect(await isWholeClip(new Blob([bytes(content)]))).toBe(whole);
+    expect(await isWholeVideo(new Blob([bytes(content)]))).toBe(whole);
   });
 });
 
-describe("colours of clips", () => {
+describe("colours of videos", () => {
   const plane = (...values: number[]) => ({ values: Uint16Array.from(values), offset: 0, stride: 1, step: 1 });
   const shape = { bits: 8, halfColumns: true, halfRows: true, isOnColumns: false };
   const rgb = (y: number, u: number, v: number, matrix: string, fullRange: boolean) => {
