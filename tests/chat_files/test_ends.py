@@ -61,7 +61,9 @@ def test_else_the_tokenizer_and_the_templates_end_of_a_turn(tiny_copy: Path, tmp
     given(tiny_copy, None)
     assert ends(tiny_copy, tmp_path) == {EOS, TURN_END}
     (note,) = chosen(tiny_copy).notes
-    assert note.startswith("Answers end at <eos>, as the tokenizer says, and at <turn|>, by which the template closes")
+    assert note.startswith(
+        "Answers end at <eos>, as the tokenizer says, and at <turn|>, with which the template closes"
+    )
 
 
 def test_an_end_that_the_template_never_closes_a_turn_by(tiny_copy: Path, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_template_that_writes_such_a_token_is_refused(tiny_copy: Path) -> None
     size = read(tiny_copy / "config.json")["text_config"]["vocab_size"]
     edit(tiny_copy, "tokenizer.json", lambda content: content["added_tokens"].append(added("<|im_start|>", size)))
     (tiny_copy / "chat_template.jinja").write_text("<|im_start|>{{ messages[0]['content'] }}")
-    with pytest.raises(CheckpointError, match=rf"<\|im_start\|> of id {size}.*resize_token_embeddings"):
+    with pytest.raises(CheckpointError, match=rf"<\|im_start\|> with id {size}.*resize_token_embeddings"):
         chosen(tiny_copy)
 
 

@@ -246,7 +246,7 @@ def test_named_templates(made: Made) -> None:
 def test_a_file_without_a_template_is_said_to_continue_what_is_written(made: Made) -> None:
     opened = open_checkpoint(made("gemma3", **{"tokenizer.chat_template": None}))
     (note,) = chat_files(opened.files, opened.spec, ("text",)).notes
-    assert "has no chat template" in note and "continued" in note
+    assert "has no chat template" in note and "continues the text" in note
 
 
 def test_rotary_factors_are_not_known_in_gemma_3(tmp_path: Path) -> None:

@@ -104,9 +104,9 @@ def test_parts_that_are_not_exported_are_no_leftovers(tmp_path: Path) -> None:
         (f"{Q}.bias", "a bias"),
         ("score.weight", "classifier or reward model"),
         ("v_head.summary.weight", "classifier or reward model"),
-        (f"{Q}.weight_scale", "no quantization_config"),
-        (f"{Q}.input_scale", "no quantization_config"),
-        (f"{Q}.weight.absmax", "no quantization_config"),
+        (f"{Q}.weight_scale", "without a quantization_config"),
+        (f"{Q}.input_scale", "without a quantization_config"),
+        (f"{Q}.weight.absmax", "without a quantization_config"),
         (f"{Q}.lora_A.default.weight", "--adapter"),
         (f"{Q}.base_layer.weight", "--adapter"),
         (f"{TEXT}layers.7.mlp.up_proj.weight", "config"),  # a layer more than the config has

@@ -140,4 +140,4 @@ def test_a_source_that_is_not_there_is_wrong_use(gemtab: Gemtab, tmp_path: Path)
 def test_a_context_beyond_all_plans(gemtab: Gemtab, checkpoint: Path, tmp_path: Path) -> None:
     edit_json(checkpoint / "config.json", text_config__max_position_embeddings=2**31 - 1)
     result = gemtab("export", checkpoint, tmp_path / "out", "--context", str(2**31 - 1))
-    result.refused(2, "--context 2147483647 is out of range: this model takes 1 to 524,288 tokens")
+    result.refused(2, "--context 2147483647 is out of range: expected 1 to 524,288 tokens")

@@ -48,7 +48,7 @@ def on_a_small_disk(disk: Path) -> tuple[str, ...]:
 # Without the right to mount, the limit on a file's size is the one way to have the system refuse a write.
 LIMITS = [
     (with_small_files, ("could not be written", "ulimit")),
-    *([(on_a_small_disk, ("it takes 15,", "bytes, and the disk has 1,04"))] if can_mount() else []),
+    *([(on_a_small_disk, ("it needs 15,", "bytes, and the disk has 1,04"))] if can_mount() else []),
 ]
 
 

@@ -169,7 +169,7 @@ def test_a_wrong_adapter_is_seen_before_the_weights_are_downloaded(run: Run, hub
         ("pytorch_model.bin", ("no model.safetensors on the hub", "pytorch_model.bin", "pickled", "save_pretrained")),
         ("tiny-Q8_0.gguf", ("has GGUF files", "tiny-Q8_0.gguf")),
         ("model-00001-of-00001.safetensors", ("model.safetensors.index.json", "is missing")),
-        ("model-00002-of-00003.safetensors", ("2 of its 3 shards are missing", "number 1")),
+        ("model-00002-of-00003.safetensors", ("2 of 3 shards are missing", "number 1")),
         ("consolidated.safetensors", ("has consolidated.safetensors", "rename")),
     ],
 )
@@ -207,7 +207,9 @@ def test_what_programs_quantised_is_refused_before_it_is_downloaded(run: Run, hu
 def test_a_chats_files_are_missed_before_the_weights_are_downloaded(run: Run, hub: Hub, tmp_path: Path) -> None:
     hub.models["maker/base"] = Path(shutil.copytree(tiny_checkpoint(), tmp_path / "base"))
     (tmp_path / "base" / "chat_template.jinja").unlink()
-    run("export", "maker/base", tmp_path / "out").refused(3, "has no chat template", "chat_template.jinja is missing")
+    run("export", "maker/base", tmp_path / "out").refused(
+        3, "has no chat template", "chat_template.jinja and chat_template.json are missing"
+    )
     assert "model.safetensors" not in {name for name, _ in hub.asked}
 
 

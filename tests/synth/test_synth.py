@@ -166,7 +166,7 @@ def test_codes_are_packed_and_stand_for_what_was_asked_for() -> None:
 
 
 def test_there_are_codes_of_the_small_sizes_only(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="E2B and E4B only, not of 12B"):
+    with pytest.raises(UsageError, match="only E2B and E4B are pre-quantized for mobile devices, not 12B"):
         synthesise("12B", tmp_path / "out", None, None, lambda *_: None, lambda _: None, qat=True)
 
 
