@@ -142,7 +142,7 @@ class TestTheWorker:
         policy = {"Content-Security-Policy": "script-src 'self'; worker-src 'none'"}
         page.goto(serve(html("/", headers=policy)))
         words = load(page, NOTHING)
-        assert "UsageError: The worker of gemtab could not run: the page's content security policy refuses it" in words
+        assert "UsageError: The worker of gemtab could not run: the page's content security policy blocks it" in words
         assert "Allow worker-src 'self'." in words
 
     def test_is_blocked_by_trusted_types(self, page: Page, serve: Serve) -> None:
@@ -199,7 +199,7 @@ class TestABundle:
         assert load(page, "bundles/tiny/gemtab.json?signature=a%2Fb&until=9#part") == "loaded"
         words = load(page, "bundles/tiny?signature=a%2Fb&until=8")
         assert "gemtab.json could not be fetched (HTTP 403)" in words
-        assert "A signed address may have ended" in words
+        assert "A signed address may have expired" in words
 
     def test_each_file_of_which_is_redirected_elsewhere(
         self, page: Page, serve: Serve, bundles: dict[str, Path]

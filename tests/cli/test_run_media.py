@@ -115,7 +115,7 @@ def test_a_bundle_without_the_tower_says_so(gemtab: Gemtab, tiny: Path, tmp_path
     assert exported.code == 0, exported.err
     result = gemtab("run", tmp_path / "text", "-p", QUESTION, "--image", image)
     assert result.code == 2
-    assert "This bundle takes text, and no image" in result.err.replace("\n", " ")
+    assert "This bundle takes text, not image." in result.err.replace("\n", " ")
 
 
 def test_media_beyond_the_context_are_refused(gemtab: Gemtab, exported: Path, image: Path) -> None:

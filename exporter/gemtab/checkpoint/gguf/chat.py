@@ -14,14 +14,12 @@ from gemtab.errors import CheckpointError
 ENDINGS = ("<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>")
 """Tokens at which Gemma's answers end: a GGUF file names only one or two of them."""
 
-CONTINUATION = (
-    """{{ bos_token }}
+CONTINUATION = """{{ bos_token }}
 {%- for message in messages -%}
     {{ message['content'] }}
 {%- endfor -%}
 """
-    """The template for a file without one, a model that was not trained to chat: the model continues the text."""
-)
+"""The template for a file without one, a model that was not trained to chat: the model continues the text."""
 
 
 class GgufChatFiles:
