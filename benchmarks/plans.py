@@ -24,7 +24,7 @@ from gemtab.backends.webgpu.fuse import fuse
 from gemtab.backends.webgpu.stored import StoredWeights
 from gemtab.bundle.location import Location
 from gemtab.bundle.manifest import WeightFormat
-from gemtab.bundle.plan import Dispatch, Limits, Plan, evaluate, running
+from gemtab.bundle.plan import DECODE, Dispatch, Limits, Plan, evaluate, running
 from gemtab.checkpoint.config import parse_config
 from gemtab.graph import Graph, Weight
 from gemtab.model.spec import TextSpec
@@ -97,7 +97,7 @@ def own_sampling(folder: Path) -> Sampling:
 def count(model: Model, position: int) -> Counted:
     """Return the counts of a token at `position`."""
     sizes = {"T": 1, "P": position, "C": model.plan.context}
-    dispatches = running(model.plan.programs["decode"], sizes)
+    dispatches = running(model.plan.programs[DECODE], sizes)
     found = [reads(model.plan, one, model.spec) for one in dispatches]
     merges = sum(one.kernel.startswith("attention-merge.") for one in dispatches)
     weights, cache, issued = (

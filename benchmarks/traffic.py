@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gemtab.bundle.folder import load_plan, read_manifest
-from gemtab.bundle.plan import Dispatch, Expr, Plan, Ring, RowsBuffer, StateBuffer, WeightBuffer, evaluate
+from gemtab.bundle.plan import DECODE, Dispatch, Expr, Plan, Ring, RowsBuffer, StateBuffer, WeightBuffer, evaluate
 from gemtab.checkpoint import load_spec
 from gemtab.model.spec import TextSpec
 
@@ -112,7 +112,7 @@ def sampler_bytes(plan: Plan, sampling: Sampling) -> int:
     All logits once, for the maxima. Then, greedily, the groups' winners; else the slices' maxima once per byte of the
     k-th largest and once more, and the k slices that reach it, if all maxima differ.
     """
-    kernels = [plan.kernels[one.kernel].forms[0].constants for one in plan.programs["decode"].dispatches[-2:]]
+    kernels = [plan.kernels[one.kernel].forms[0].constants for one in plan.programs[DECODE].dispatches[-2:]]
     constants = {name: int(value) for each in kernels for name, value in each.items()}
     logits = constants["VOCABULARY"] * WORD
     if sampling.temperature == 0:

@@ -1,9 +1,10 @@
 /** The attributes of `<gemtab-chat>`, and the properties that mirror them. */
 
+import type { LoadOptions } from "../../webruntime/src/api/index.ts";
 import { checkAddress, checkFlag, checkText, type Reveal } from "./checks.ts";
 import type { ListenedElement } from "./events.ts";
 
-type Plan = "auto" | "f16" | "f32";
+type Plan = NonNullable<LoadOptions["plan"]>;
 
 /** A server that renders pages has no HTMLElement. The module can still be imported there. */
 const Base = (globalThis.HTMLElement ?? class {}) as unknown as { new (): ListenedElement };

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from gemtab.backends.webgpu.engine.text_runner import TextRunner
+from gemtab.bundle.plan import DECODE, VERIFY
 from gemtab.errors import BundleError
-
-DECODE, VERIFY = "decode", "verify"
 
 
 class Decoder:

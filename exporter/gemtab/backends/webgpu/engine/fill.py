@@ -8,10 +8,8 @@ from gemtab.backends.webgpu.engine.gpu_errors import gpu_errors
 from gemtab.backends.webgpu.engine.media import chunks, last_visible, shares
 from gemtab.backends.webgpu.engine.runner import PlanRunner
 from gemtab.backends.webgpu.engine.text_runner import TextRunner
-from gemtab.bundle.plan import ControlBuffer
-from gemtab.errors import ContextError, UsageError
-
-FILL = "fill"
+from gemtab.bundle.plan import FILL, ControlBuffer
+from gemtab.errors import UsageError
 
 
 def fill(
@@ -27,16 +25,11 @@ def fill(
     media if the bundle takes text only.
     """
     begin = text.caches.position
-    end = begin + len(ids)
-    if end > text.caches.context:
-        raise ContextError(
-            f"The prompt ends at token {end}, beyond the context of {text.caches.context}: shorten it or start a new "
-            "conversation."
-        )
+    text.caches.check_remaining(len(ids))
     takes_media = text.runner.buffers.has_control("media")
     if media and not takes_media:
         raise UsageError("This bundle takes text only: export the checkpoint with its towers.")
-    for start, stop in chunks(begin, end, text.plan.programs[FILL].max_tokens, _whole(text.runner, media)):
+    for start, stop in chunks(begin, begin + len(ids), text.plan.programs[FILL].max_tokens, _whole(text.runner, media)):
         if takes_media:
             put_media(text.runner, start, stop, media)
         text.run(FILL, ids[start - begin : stop - begin], stop - start)

@@ -7,7 +7,7 @@ import numpy as np
 
 from gemtab.backends.media import Media
 from gemtab.backends.webgpu.engine.caches import Caches, Snapshot
-from gemtab.backends.webgpu.engine.decode import DECODE, Decoder
+from gemtab.backends.webgpu.engine.decode import Decoder
 from gemtab.backends.webgpu.engine.device import Device
 from gemtab.backends.webgpu.engine.fill import fill
 from gemtab.backends.webgpu.engine.load import TextChoice, load_text
@@ -15,7 +15,7 @@ from gemtab.backends.webgpu.engine.runner import PlanRunner
 from gemtab.backends.webgpu.engine.watch import UNWATCHED, GpuWatch
 from gemtab.bundle.folder import verified
 from gemtab.bundle.manifest import Manifest
-from gemtab.bundle.plan import HostEmbeddingsChoice
+from gemtab.bundle.plan import DECODE, HostEmbeddingsChoice
 
 
 class TextEngine:
